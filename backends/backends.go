@@ -1,0 +1,207 @@
+// Package backends defines what runs VMs: one small interface, implemented by
+// qemu (embedded), libvirt and proxmox, and the Capabilities that tell the core
+// and the editors what each of them can do.
+//
+// backendtest holds the conformance suite that every implementation passes.
+package backends
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// State is the state of one VM as its backend sees it.
+type State string
+
+// The states. The protocol sends these words.
+const (
+	Absent    State = "absent"    // nothing of it exists on the backend
+	Stopped   State = "stopped"   // disks exist, no process
+	Running   State = "running"   // the virtual CPUs run; says nothing about sshd
+	Suspended State = "suspended" // paused, memory kept
+	Crashed   State = "crashed"   // ended without being asked to, since the last start
+	Broken    State = "broken"    // half made, or files are missing or damaged
+	Unknown   State = "unknown"   // the backend cannot be asked now
+)
+
+// Spec is everything that a backend needs to realise a machine. The vm package
+// builds it anew from the machine directory and the image for every call.
+type Spec struct {
+	Name      string // machine name, a DNS label
+	UUID      string
+	MAC       string // aa:bb:cc:dd:ee:ff, lower case
+	Mutable   bool   // one read-write disk instead of boot + var
+	MemoryMiB int
+	VCPUs     int
+	DiskBytes int64  // virtual size of the state disk (var, or the only disk when Mutable)
+	Bridge    string // host bridge; empty = NAT / user-mode network
+	Image     Image
+	Identity  []byte // content of the identity medium (ISO 9660)
+}
+
+// Image is the boot disk and, for direct kernel boot, kernel, initrd and command line.
+type Image struct {
+	ID      string
+	Disk    string // absolute path on the host of the daemon
+	Format  string // "qcow2" or "raw"
+	Kernel  string // absolute path; empty = boot by UEFI
+	Initrd  string
+	Cmdline string
+}
+
+// Status is what a backend knows of one VM.
+type Status struct {
+	Name    string
+	State   State
+	Reason  string    // why it is Crashed or Broken, or what the guest asked for; one line
+	Started time.Time // zero unless Running or Suspended
+	Accel   string    // "kvm", "tcg" or ""; set while it runs
+	PID     int       // process on this host, 0 elsewhere
+}
+
+// Endpoint is where the guest's sshd can be reached now.
+type Endpoint struct {
+	Network string // "tcp"
+	Address string // host:port
+}
+
+// Snapshot is one snapshot of the state disk.
+type Snapshot struct {
+	Name        string
+	Description string
+	Created     time.Time
+	Frozen      bool // the guest's file systems were frozen, or the VM was off
+}
+
+// SnapshotRequest asks for a snapshot.
+type SnapshotRequest struct {
+	Name        string
+	Description string
+	// PowerOff ends the VM between the snapshot and the next write of the
+	// guest, so that the snapshot holds everything that the guest ever wrote.
+	PowerOff bool
+}
+
+// EventKind is what happened.
+type EventKind string
+
+// The kinds of event.
+const (
+	StateChanged EventKind = "state" // Status holds the new state
+	GuestAgentUp EventKind = "agent" // the guest agent has opened its port: sshd is near
+	Rebooted     EventKind = "reboot"
+)
+
+// Event is a change on a backend that nobody had to poll for.
+type Event struct {
+	Kind   EventKind
+	Status Status
+}
+
+// Severity ranks a finding.
+type Severity string
+
+// The severities.
+const (
+	Fatal   Severity = "error"   // the backend cannot work
+	Warning Severity = "warning" // it works, worse
+	Info    Severity = "info"
+)
+
+// Finding is one result of Check: what is missing and the command that fixes it.
+type Finding struct {
+	Code     string // dotted word, e.g. "qemu.missing"
+	Severity Severity
+	Message  string
+	Fix      string // a command or a sentence; may be empty
+}
+
+// Capabilities say what a backend can do, so that nothing is offered that cannot work.
+type Capabilities struct {
+	LiveSnapshot   bool // snapshot while the VM runs
+	MemorySnapshot bool
+	ThinClone      bool // boot disk is an overlay on the shared image
+	Bridge         bool
+	Console        bool
+	Suspend        bool
+	Resize         bool
+	Clone          bool
+	HostFirewall   bool // isolation enforced outside the guest
+	Migrate        bool
+	Autostart      bool
+}
+
+// Backend runs VMs. All methods may be called at once for different VMs; the
+// core never calls two mutating methods at once for the same VM. A method given
+// a VM that does not exist returns a problem with code vm.not_found unless its
+// comment says otherwise.
+type Backend interface {
+	// Name is the configured name, e.g. "laptop"; Type is "qemu", "libvirt" or "proxmox".
+	Name() string
+	Type() string
+	Capabilities() Capabilities
+
+	// Check says what is missing for this backend to work. It starts no VM
+	// that outlives it.
+	Check(ctx context.Context) []Finding
+
+	// List returns the status of every VM of ours, in any order.
+	List(ctx context.Context) ([]Status, error)
+	// Status returns the status of one VM; a VM that does not exist is Absent,
+	// not an error.
+	Status(ctx context.Context, name string) (Status, error)
+
+	// Create makes the disks and definition without starting. A VM that exists
+	// already is refused with vm.exists. On error, and on cancellation, nothing
+	// that it made is left.
+	Create(ctx context.Context, spec Spec, report progress.Reporter) error
+	// Destroy ends the VM at once if it runs and removes everything that
+	// Create, Start and the snapshots made. A VM that does not exist, or is
+	// half made, is removed as far as it is there: not an error.
+	Destroy(ctx context.Context, name string) error
+
+	// Start boots the VM and returns when the virtual CPUs run. spec may differ
+	// from the one of Create in memory, CPUs, identity, and a larger disk
+	// (applied before the boot; a smaller one is refused with size.invalid).
+	// A running VM is left alone: not an error.
+	Start(ctx context.Context, spec Spec) error
+	// Shutdown asks the guest to power off and waits until it has, or until ctx
+	// is done (vm.stop_timeout; the VM goes on). A stopped VM is not an error.
+	Shutdown(ctx context.Context, name string) error
+	// Kill ends the VM at once. A stopped VM is not an error.
+	Kill(ctx context.Context, name string) error
+	// Reboot asks the guest to reboot and returns when it has gone down and the
+	// machine was reset; the process may stay the same.
+	Reboot(ctx context.Context, name string) error
+	// Suspend pauses the virtual CPUs, memory stays; Resume continues and steps
+	// the guest's clock. Both are idempotent.
+	Suspend(ctx context.Context, name string) error
+	Resume(ctx context.Context, name string) error
+
+	// Endpoint returns where sshd is reachable now. A VM that does not run:
+	// vm.not_running.
+	Endpoint(ctx context.Context, name string) (Endpoint, error)
+
+	// Snapshots lists the snapshots of the state disk, oldest first.
+	Snapshots(ctx context.Context, name string) ([]Snapshot, error)
+	// CreateSnapshot takes one, live with the guest frozen or offline. A name
+	// in use: snapshot.exists. After an error the guest is not left frozen.
+	CreateSnapshot(ctx context.Context, name string, req SnapshotRequest) (Snapshot, error)
+	// RestoreSnapshot puts the state disk back. The VM must be off (vm.running).
+	// Other snapshots stay.
+	RestoreSnapshot(ctx context.Context, name, snapshot string) error
+	// DeleteSnapshot removes one; a missing one is snapshot.not_found.
+	DeleteSnapshot(ctx context.Context, name, snapshot string) error
+
+	// Console opens the serial console. Several may be open at once.
+	Console(ctx context.Context, name string) (io.ReadWriteCloser, error)
+
+	// Events delivers what happens until Close. The channel is drained without
+	// delay by the core. It is closed by Close.
+	Events() <-chan Event
+	// Close lets go of everything; VMs run on.
+	Close() error
+}

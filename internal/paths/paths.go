@@ -1,0 +1,177 @@
+// Package paths knows where nixvm keeps things.
+//
+// The four roots follow the XDG base directories, or lie below $NIXVM_HOME when
+// that is set (tests, second instances). All names below them are here and
+// nowhere else; docs/layout.md explains them file by file.
+//
+//	config   config.toml
+//	data     machines/<name>/ images/<id>/ backups/ flake/
+//	state    vms/<name>/ journal/ log/ ssh/
+//	runtime  nixvmd.sock cm/<hash> vm/<hash>/
+package paths
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// MaxSocket is the longest path, in bytes, that we use for a unix socket:
+// sun_path holds 108, and some peers want a terminating NUL and a suffix.
+const MaxSocket = 100
+
+// maxRuntime is the longest runtime root that keeps every socket below
+// MaxSocket and every ssh ControlPath below 90 bytes (ssh binds the path plus
+// 17 characters first).
+const maxRuntime = 70
+
+// Layout is the set of roots. All are absolute.
+type Layout struct {
+	Config, Data, State, Runtime string
+}
+
+// FromEnv returns the layout for this user and environment. It creates nothing.
+func FromEnv() (Layout, error) {
+	l, home := Layout{}, os.Getenv("NIXVM_HOME")
+	if home != "" {
+		abs, err := filepath.Abs(home)
+		if err != nil {
+			return l, fmt.Errorf("NIXVM_HOME: %w", err)
+		}
+		l = Under(abs)
+	} else {
+		xdg.Reload()
+		l = Layout{
+			Config:  filepath.Join(xdg.ConfigHome, "nixvm"),
+			Data:    filepath.Join(xdg.DataHome, "nixvm"),
+			State:   filepath.Join(xdg.StateHome, "nixvm"),
+			Runtime: defaultRuntime(),
+		}
+	}
+	if len(l.Runtime) > maxRuntime {
+		// A long home must not make sockets impossible: a short name that is
+		// the same for the same home.
+		sum := sha256.Sum256([]byte(l.Runtime))
+		l.Runtime = filepath.Join(shortTemp(), fmt.Sprintf("nixvm-%d-%s", os.Getuid(), hex.EncodeToString(sum[:4])))
+	}
+	if len(l.Runtime) > maxRuntime {
+		return l, problem.New(problem.PathTooLong, "the runtime directory %s is longer than %d bytes", l.Runtime, maxRuntime).
+			WithHint("set XDG_RUNTIME_DIR or TMPDIR to a shorter directory")
+	}
+	return l, nil
+}
+
+// Under returns the layout with all four roots below one directory.
+func Under(home string) Layout {
+	return Layout{
+		Config:  filepath.Join(home, "config"),
+		Data:    filepath.Join(home, "data"),
+		State:   filepath.Join(home, "state"),
+		Runtime: filepath.Join(home, "runtime"),
+	}
+}
+
+func defaultRuntime() string {
+	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
+		return filepath.Join(d, "nixvm")
+	}
+	if d := fmt.Sprintf("/run/user/%d", os.Getuid()); isDir(d) {
+		return filepath.Join(d, "nixvm")
+	}
+	return filepath.Join(shortTemp(), fmt.Sprintf("nixvm-%d", os.Getuid()))
+}
+
+func shortTemp() string {
+	if d := os.TempDir(); len(d) <= 30 {
+		return d
+	}
+	return "/tmp"
+}
+
+func isDir(p string) bool {
+	fi, err := os.Stat(p)
+	return err == nil && fi.IsDir()
+}
+
+// Ensure creates the roots and their fixed subdirectories, all 0700. The
+// runtime root may lie in a shared directory (/tmp), so one that belongs to
+// somebody else, is a symlink, or is open to others is refused.
+func (l Layout) Ensure() error {
+	for _, d := range []string{
+		l.Config, l.Data, l.Machines(), l.Images(), l.State, l.VMs(), l.Journal(), l.Logs(), l.SSH(),
+		l.Runtime, l.ControlDir(), filepath.Join(l.Runtime, "vm"),
+	} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return fmt.Errorf("create %s: %w", d, err)
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(l.Runtime, &st); err != nil {
+		return fmt.Errorf("stat %s: %w", l.Runtime, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Getuid() {
+		return problem.New(problem.ConfigInvalid, "the runtime directory %s is not a directory of this user", l.Runtime).
+			WithHint("remove it, or set XDG_RUNTIME_DIR")
+	}
+	if st.Mode&0o077 != 0 {
+		return os.Chmod(l.Runtime, 0o700)
+	}
+	return nil
+}
+
+// ConfigFile is config.toml: configured backends and defaults.
+func (l Layout) ConfigFile() string { return filepath.Join(l.Config, "config.toml") }
+
+// Machines holds one directory per declared machine.
+func (l Layout) Machines() string { return filepath.Join(l.Data, "machines") }
+
+// Images holds one directory per image id.
+func (l Layout) Images() string { return filepath.Join(l.Data, "images") }
+
+// Backups holds backups, one directory per machine.
+func (l Layout) Backups() string { return filepath.Join(l.Data, "backups") }
+
+// VMs holds the state of realised VMs: disks, identity medium, logs.
+func (l Layout) VMs() string { return filepath.Join(l.State, "vms") }
+
+// VM is the state directory of one VM.
+func (l Layout) VM(name string) string { return filepath.Join(l.VMs(), name) }
+
+// Journal holds one append-only file per operation.
+func (l Layout) Journal() string { return filepath.Join(l.State, "journal") }
+
+// Logs holds the daemon's log.
+func (l Layout) Logs() string { return filepath.Join(l.State, "log") }
+
+// SSH holds our ssh config, known_hosts and client key.
+func (l Layout) SSH() string { return filepath.Join(l.State, "ssh") }
+
+// Socket is where the daemon listens.
+func (l Layout) Socket() string { return filepath.Join(l.Runtime, "nixvmd.sock") }
+
+// ControlDir holds ssh ControlMaster sockets.
+func (l Layout) ControlDir() string { return filepath.Join(l.Runtime, "cm") }
+
+// ControlSocket is the ControlPath for one SSH host name: a short hash, because
+// names may have 63 characters and ssh allows a path of 90.
+func (l Layout) ControlSocket(host string) string {
+	return filepath.Join(l.ControlDir(), hash(host))
+}
+
+// VMRuntime is the directory of one VM's sockets (QMP, agent, console), named by
+// a short hash of the machine's name.
+func (l Layout) VMRuntime(name string) string {
+	return filepath.Join(l.Runtime, "vm", hash(name))
+}
+
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:5])
+}

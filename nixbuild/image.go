@@ -1,0 +1,50 @@
+// Package nixbuild makes and keeps images.
+package nixbuild
+
+import "time"
+
+// ContractVersion is the guest contract that images must obey (docs/guest-contract.md).
+const ContractVersion = 1
+
+// Image is image.json: what the guest's boot disk is and how to boot it.
+type Image struct {
+	Contract int       `json:"contract"`
+	ID       string    `json:"id"`     // digest of the inputs; the directory's name
+	Distro   string    `json:"distro"` // "nixos" or "debian"
+	Mode     string    `json:"mode"`   // "immutable", "semi-mutable", "mutable"
+	Profiles []string  `json:"profiles"`
+	System   string    `json:"system"` // e.g. "x86_64-linux"
+	Disk     Disk      `json:"disk"`
+	Kernel   string    `json:"kernel,omitempty"` // file beside image.json; empty = UEFI only
+	Initrd   string    `json:"initrd,omitempty"`
+	Cmdline  string    `json:"cmdline,omitempty"`
+	Version  string    `json:"version"`
+	Built    time.Time `json:"built"`
+	Source   string    `json:"source"` // what it was built from, for people
+
+	Dir string `json:"-"` // where image.json lies; set on reading
+}
+
+// Disk describes the boot disk file.
+type Disk struct {
+	File        string `json:"file"`        // beside image.json
+	Format      string `json:"format"`      // "qcow2" or "raw"
+	VirtualSize int64  `json:"virtualSize"` // bytes
+	SHA256      string `json:"sha256"`      // of the file, hex
+}
+
+// Profile is one composable mixin.
+type Profile struct {
+	Name        string
+	Description string
+	Requires    []string
+	Agent       bool     // an agent profile: private networks are blocked outbound
+	Images      []string // kinds of image that have it: "nixos", "trial"
+}
+
+// Request says which image is wanted.
+type Request struct {
+	Kind     string // "nixos" or "trial"
+	Mode     string
+	Profiles []string
+}
