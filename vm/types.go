@@ -1,0 +1,205 @@
+// Package vm is what happens to machines: create, start, snapshot, restore, destroy.
+//
+// Every change is an operation: a list of journalled steps, each with an undo.
+package vm
+
+import (
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// VM is what is known of one machine and its realisation, as every client sees it.
+type VM struct {
+	Name      string
+	State     backends.State // absent = declared only
+	Ready     bool           // sshd answered with the pinned key since the last start
+	Reason    string         // why it is crashed or broken; one line
+	Mode      string
+	Profiles  []string
+	Backend   string
+	Image     ImageRef
+	MemoryMiB int
+	VCPUs     int
+	DiskBytes int64
+	Network   string // "nat" or "bridge:<if>"
+	Accel     string // "kvm", "tcg"; empty unless it runs
+	Address   string // host:port of sshd; empty unless it runs
+	SSHHost   string // the name for ssh, TRAMP and Remote-SSH; empty until created
+	AdminHost string // the same for the admin account
+	Started   time.Time
+	Operation *Operation     // the operation that runs on it now
+	Problem   *problem.Error // a machine directory that cannot be read, or an SSH name that could not be set up
+}
+
+// ImageRef names the image of a VM.
+type ImageRef struct {
+	Kind    string // what was asked for: "nixos", "trial", or a file
+	ID      string
+	Distro  string
+	Version string
+}
+
+// Kind is the verb of an operation.
+type Kind string
+
+// The kinds.
+const (
+	KindCreate          Kind = "create"
+	KindStart           Kind = "start"
+	KindStop            Kind = "stop"
+	KindKill            Kind = "kill"
+	KindReboot          Kind = "reboot"
+	KindSuspend         Kind = "suspend"
+	KindResume          Kind = "resume"
+	KindDestroy         Kind = "destroy"
+	KindPurge           Kind = "purge"
+	KindSnapshot        Kind = "snapshot"
+	KindRestoreSnapshot Kind = "restore-snapshot"
+	KindDeleteSnapshot  Kind = "delete-snapshot"
+)
+
+// OperationState is how far an operation is.
+type OperationState string
+
+// The states of an operation. Interrupted: the daemon died while it ran and the
+// next start undid or settled it (Message says which).
+const (
+	OpRunning     OperationState = "running"
+	OpSucceeded   OperationState = "succeeded"
+	OpFailed      OperationState = "failed"
+	OpCancelled   OperationState = "cancelled"
+	OpInterrupted OperationState = "interrupted"
+)
+
+// Operation is a long request. Values are snapshots: they do not change.
+type Operation struct {
+	ID       string // ULID
+	Kind     Kind
+	Machine  string
+	State    OperationState
+	Step     string // name of the current or last step
+	Steps    int    // how many there are
+	Done     int    // how many are done
+	Message  string // one line for people
+	Percent  int    // 0 to 100, never goes back; -1 = unknown
+	Started  time.Time
+	Ended    time.Time
+	Problem  *problem.Error // why it failed
+	Warnings []string       // what the user should know although it succeeded
+	Client   string         // who asked, e.g. "nixvmd create", "Emacs 28.2"
+	Snapshot string         // the snapshot made, restored or deleted
+	Safety   string         // restore: the safety snapshot that was taken first
+}
+
+// Change is one delta for watchers. Exactly one of VM, Removed, Operation, Log is set.
+type Change struct {
+	VM        *VM        // new or changed
+	Removed   string     // name of a machine that is gone
+	Operation *Operation // an operation began, moved or ended
+	Log       *LogLine   // output of a tool that an operation runs
+}
+
+// LogLine is one line of untrusted tool output.
+type LogLine struct {
+	Operation string
+	Vertex    string
+	Line      string
+}
+
+// CreateRequest asks for a machine and its VM. Zero fields take the defaults of
+// config.toml, or, for a machine that is already declared, its files.
+type CreateRequest struct {
+	Name           string
+	Profiles       []string
+	Image          string // "nixos", "trial" or a file
+	Mode           string
+	MemoryMiB      int
+	VCPUs          int
+	DiskBytes      int64
+	Network        string
+	Backend        string
+	AuthorizedKeys []string // besides nixvm's own key; both accounts
+	AllowedCIDRs   []string
+	TCPPorts       []uint16
+	RemoteForwards []string // as after RemoteForward in ssh_config(5)
+	NoStart        bool     // make it, do not boot it
+	Client         string
+}
+
+// ConfigureRequest changes a declared machine. Nil fields stay as they are.
+type ConfigureRequest struct {
+	Name           string
+	Profiles       []string
+	MemoryMiB      *int
+	VCPUs          *int
+	DiskBytes      *int64 // may only grow once the VM exists
+	Network        *string
+	TCPPorts       []uint16
+	UDPPorts       []uint16
+	AllowedCIDRs   []string
+	RemoteForwards []string
+}
+
+// AttachRequest asks for what an editor needs to open the VM.
+type AttachRequest struct {
+	Name      string
+	Admin     bool   // the admin account instead of user
+	Directory string // in the guest; empty = the account's home
+	Start     bool   // start the VM if it does not run
+}
+
+// Attachment is everything needed to attach, in each client's words.
+type Attachment struct {
+	Name       string
+	SSHHost    string
+	User       string
+	Directory  string
+	TRAMP      string   // /nixvm:demo:/home/user
+	TRAMPPlain string   // /ssh:demo:/home/user
+	VSCodeURI  string   // vscode-remote://ssh-remote+demo/home/user
+	Command    []string // ssh argv
+	Ready      bool
+}
+
+// EndpointRequest asks where the sshd behind an SSH name is.
+type EndpointRequest struct {
+	Host  string // an SSH host name of ours (demo, demo-admin) or a machine name
+	Start bool   // start the VM if it does not run and is allowed to be started
+	Wait  bool   // wait until sshd answers
+}
+
+// Endpoint is where sshd answers now.
+type Endpoint struct {
+	Machine string
+	Network string
+	Address string
+}
+
+// BackendState describes one configured backend.
+type BackendState struct {
+	Name         string
+	Type         string
+	Default      bool
+	Capabilities backends.Capabilities
+	Problem      *problem.Error // why it cannot be used
+}
+
+// Finding is one line of the doctor's report.
+type Finding struct {
+	Area     string // "qemu", "ssh", "trial image", ...
+	Code     string
+	Severity backends.Severity
+	Message  string
+	Fix      string
+}
+
+// Forward is a remote forward of a machine and what became of it.
+type Forward struct {
+	Listen string
+	Target string
+	Daemon bool
+	State  string // "config" (lives in the Host block), "active", "conflict", "lost", "off"
+	Detail string
+}
