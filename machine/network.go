@@ -1,0 +1,137 @@
+package machine
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+// An interface's name: at most 15 bytes (IFNAMSIZ with its NUL). The kernel
+// takes more characters than these, but a comma or a quote would not survive a
+// QEMU option or XML, and nobody names a bridge so.
+var interfaceRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
+
+// ParseNetwork reads "nat" or "bridge:<interface>"; empty means nat.
+func ParseNetwork(s string) (Network, error) {
+	var m Machine
+	err := parseNetwork(&m, text{NetworkFile, []byte(s)})
+	if m.Network.Kind == "" {
+		m.Network.Kind = "nat"
+	}
+	return m.Network, asProblem(err, (*Fault).invalid)
+}
+
+// String is the content of the network file, without newline.
+func (n Network) String() string {
+	if n.Kind == "bridge" {
+		return "bridge:" + n.Bridge
+	}
+	return n.Kind
+}
+
+func parseNetwork(m *Machine, t text) error {
+	l, ok, err := t.value()
+	if err != nil || !ok {
+		return err
+	}
+	if l.text == "nat" {
+		m.Network = Network{Kind: "nat"}
+		return nil
+	}
+	name, isBridge := strings.CutPrefix(l.text, "bridge:")
+	if !isBridge {
+		return t.fault(l.number, "write nat, or bridge:<interface>, e.g. bridge:br0", "%s is not a network", quote(l.text))
+	}
+	if !interfaceRE.MatchString(name) {
+		return t.fault(l.number, "name a bridge that `ip link show type bridge` lists: at most 15 letters, digits, and . _ -", "%s is not an interface's name", quote(name))
+	}
+	m.Network = Network{Kind: "bridge", Bridge: name}
+	return nil
+}
+
+const staticHint = "write address=192.168.1.10/24 and gateway=192.168.1.1, one a line, or remove the file for DHCP"
+
+func parseStaticIP(m *Machine, t text) error {
+	all, err := t.lines()
+	if err != nil {
+		return err
+	}
+	var ip StaticIP
+	seen := map[string]line{}
+	for _, l := range all {
+		key, value, found := strings.Cut(l.text, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if !found || (key != "address" && key != "gateway") {
+			return t.fault(l.number, staticHint, "%s is neither address= nor gateway=", quote(l.text))
+		}
+		if _, twice := seen[key]; twice {
+			return t.fault(l.number, "remove one of the two", "%s is given twice", key)
+		}
+		seen[key] = l
+		if value == "" {
+			continue // nixos-vm-template takes an empty address as DHCP
+		}
+		if key == "address" {
+			ip.Address, err = netip.ParsePrefix(value)
+		} else {
+			ip.Gateway, err = netip.ParseAddr(value)
+		}
+		if err != nil {
+			return t.fault(l.number, staticHint, "%s is not an address", quote(value))
+		}
+	}
+	if !ip.Address.IsValid() && !ip.Gateway.IsValid() {
+		return nil
+	}
+	if reason := ip.wrong(); reason != "" {
+		return t.fault(0, staticHint, "%s", reason)
+	}
+	m.StaticIP = &ip
+	return nil
+}
+
+// wrong says why a guest could not use the address; empty = it can.
+func (ip StaticIP) wrong() string {
+	a := ip.Address.Addr()
+	switch {
+	case !ip.Address.IsValid():
+		return "a gateway without an address"
+	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Is4In6():
+		return a.String() + " is not an address for a host"
+	case ip.Gateway.IsValid() && (ip.Gateway.Is4() != a.Is4() || ip.Gateway.Zone() != ""):
+		return "address and gateway are not of one family"
+	case ip.Gateway.IsValid() && (ip.Gateway.IsUnspecified() || ip.Gateway.IsMulticast() || ip.Gateway == a):
+		return ip.Gateway.String() + " is not a gateway"
+	}
+	return ""
+}
+
+func printStaticIP(m Machine) string {
+	if m.StaticIP == nil {
+		return ""
+	}
+	s := "address=" + m.StaticIP.Address.String() + "\n"
+	if m.StaticIP.Gateway.IsValid() {
+		s += "gateway=" + m.StaticIP.Gateway.String() + "\n"
+	}
+	return s
+}
+
+func parseAllowedCIDRs(m *Machine, t text) error {
+	all, err := t.lines()
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		s := withoutComment(l.text)
+		p, err := netip.ParsePrefix(s)
+		if addr, addrErr := netip.ParseAddr(s); addrErr == nil && addr.Zone() == "" {
+			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil // iptables takes a bare address too
+		}
+		if err != nil || p.Addr().Is4In6() {
+			return t.fault(l.number, "write a network, e.g. 192.168.1.0/24 or fd00::/64", "%s is not a network", quote(s))
+		}
+		m.AllowedCIDRs = append(m.AllowedCIDRs, p.Masked())
+	}
+	return nil
+}

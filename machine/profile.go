@@ -1,0 +1,110 @@
+package machine
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// coreProfile is part of every machine, so it is never listed.
+const coreProfile = "core"
+
+func parseProfile(m *Machine, t text) error {
+	l, ok, err := t.value()
+	if err != nil || !ok {
+		return err
+	}
+	modes := map[Mode]bool{}
+	for p := range strings.SplitSeq(l.text, ",") {
+		p = strings.TrimSpace(p)
+		switch {
+		case p == "" || p == coreProfile:
+		case p == string(Mutable) || p == string(SemiMutable):
+			m.Mode = Mode(p)
+			modes[m.Mode] = true
+		case !profileRE.MatchString(p) || len(p) > maxProfileName:
+			return t.fault(l.number, "separate profile names with commas, e.g. claude,dev,docker", "%s is not a profile name", quote(p))
+		default:
+			m.Profiles = append(m.Profiles, p)
+		}
+	}
+	if len(modes) > 1 {
+		return t.fault(l.number, "keep one of the two words", "it asks for mutable and semi-mutable at once")
+	}
+	slices.Sort(m.Profiles)
+	m.Profiles = slices.Compact(m.Profiles)
+	return nil
+}
+
+// printProfile writes core too: nixos-vm-template builds exactly what is listed.
+func printProfile(m Machine) string {
+	all := append([]string{coreProfile}, m.Profiles...)
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), ",") + "\n"
+}
+
+// mutableWords are the contents of the file mutable.
+var mutableWords = map[string]Mode{"true": Mutable, "semi": SemiMutable, "false": Immutable}
+
+func parseMutable(m *Machine, t text) error {
+	l, ok, err := t.value()
+	if err != nil || !ok {
+		return err
+	}
+	mode, known := mutableWords[l.text]
+	if !known {
+		return t.fault(l.number, "write true (mutable) or semi (semi-mutable), or remove the file (immutable)", "%s is not a mode", quote(l.text))
+	}
+	if m.Mode != Immutable && m.Mode != mode {
+		return t.fault(l.number, "remove the word "+string(m.Mode)+" from the file profile, or change this file",
+			"it says %s, but the profile list says %s", quote(l.text), m.Mode)
+	}
+	m.Mode = mode
+	return nil
+}
+
+func printMutable(m Machine) string {
+	switch m.Mode {
+	case Immutable, "":
+		return ""
+	case Mutable:
+		return "true\n"
+	case SemiMutable:
+		return "semi\n"
+	}
+	return string(m.Mode) + "\n" // refused when it is read back
+}
+
+func parseImage(m *Machine, t text) error {
+	l, ok, err := t.value()
+	if err != nil || !ok {
+		return err
+	}
+	named := l.text == ImageNixOS || l.text == ImageTrial
+	if !named && (!filepath.IsAbs(l.text) || len(l.text) >= 4096) {
+		return t.fault(l.number, "write nixos, trial, or the absolute path of an image file", "%s is not an image", quote(l.text))
+	}
+	if m.Image = l.text; !named {
+		m.Image = filepath.Clean(l.text)
+	}
+	return nil
+}
+
+func printImage(m Machine) string {
+	if m.Image == ImageNixOS {
+		return ""
+	}
+	return oneLine(m.Image)
+}
+
+func parseBackend(m *Machine, t text) error {
+	l, ok, err := t.value()
+	if err != nil || !ok {
+		return err
+	}
+	if !backendRE.MatchString(l.text) {
+		return t.fault(l.number, "write the name of a backend of config.toml, or remove the file for the default", "%s is not a backend's name", quote(l.text))
+	}
+	m.Backend = l.text
+	return nil
+}

@@ -1,0 +1,116 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Limits of a machine. The upper ones are QEMU's: 1024 CPUs (q35), and more
+// memory than any host has.
+const (
+	MinMemoryMiB = 128
+	MaxMemoryMiB = 16 << 20 // 16 TiB
+	MaxVCPUs     = 1024
+	minVMID      = 100 // Proxmox VE keeps the numbers below
+	maxVMID      = 999999999
+)
+
+// number reads a file with one whole number within limits.
+func (t text) number(least, most int, what, hint string) (int, error) {
+	l, ok, err := t.value()
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, t.fault(0, hint, "the file is empty")
+	}
+	n, err := strconv.Atoi(l.text)
+	if err != nil || n < least || n > most {
+		return 0, t.fault(l.number, hint, "%s is not %s", quote(l.text), what)
+	}
+	return n, nil
+}
+
+func parseMemory(m *Machine, t text) (err error) {
+	m.MemoryMiB, err = t.number(MinMemoryMiB, MaxMemoryMiB, "an amount of memory in MiB",
+		fmt.Sprintf("write a whole number of MiB, at least %d, e.g. 8192 for 8 GiB", MinMemoryMiB))
+	return err
+}
+
+func parseVCPUs(m *Machine, t text) (err error) {
+	m.VCPUs, err = t.number(1, MaxVCPUs, "a number of virtual CPUs",
+		fmt.Sprintf("write a whole number from 1 to %d, e.g. 4", MaxVCPUs))
+	return err
+}
+
+func parseVMID(m *Machine, t text) error {
+	if _, ok, err := t.value(); err != nil || !ok {
+		return err
+	}
+	n, err := t.number(minVMID, maxVMID, "a VMID of Proxmox VE",
+		fmt.Sprintf("write a number from %d to %d, or remove the file", minVMID, maxVMID))
+	m.VMID = n
+	return err
+}
+
+func printVMID(m Machine) string {
+	if m.VMID == 0 {
+		return ""
+	}
+	return fmt.Sprintln(m.VMID)
+}
+
+func parseDiskSize(m *Machine, t text) error {
+	l, ok, err := t.value()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return t.fault(0, sizeHint, "the file is empty")
+	}
+	n, err := ParseSize(l.text)
+	var p *problem.Error
+	if errors.As(err, &p) {
+		f := t.fault(l.number, p.Hint, "%s", p.Message)
+		f.Code = p.Code
+		return f
+	}
+	if n < MinDiskBytes || n > MaxDiskBytes {
+		f := t.fault(l.number, "choose a size within these limits, e.g. 30G", "%s is not between %s and %s",
+			quote(l.text), FormatSize(MinDiskBytes), FormatSize(MaxDiskBytes))
+		f.Code = problem.SizeInvalid
+		return f
+	}
+	m.DiskBytes = n
+	return nil
+}
+
+// parseVarSize reads the name that older nixos-vm-template gives disk_size.
+func parseVarSize(m *Machine, t text) error {
+	if m.DiskBytes != 0 {
+		return nil
+	}
+	return parseDiskSize(m, t)
+}
+
+// A value of Proxmox VE's hostpciN option, see qm(1).
+var pciRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:.,;=_/-]*$`)
+
+func parsePCIDevices(m *Machine, t text) error {
+	all, err := t.lines()
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if !pciRE.MatchString(l.text) || strings.Contains(l.text, "..") {
+			return t.fault(l.number, "write a hostpci value, e.g. 0000:01:00,pcie=1", "%s is not a PCI device", quote(l.text))
+		}
+		m.PCIDevices = append(m.PCIDevices, l.text)
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package machine
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Changes says what of a machine shall be different; nil fields stay. Identity
+// is not here: it never changes. Empty slices and strings remove the setting.
+type Changes struct {
+	Profiles       *[]string
+	Mode           *Mode
+	Image          *string
+	Backend        *string
+	MemoryMiB      *int
+	VCPUs          *int
+	DiskBytes      *int64 // not less than now: a file system cannot be shrunk from outside
+	Network        *Network
+	StaticIP       *StaticIP
+	DHCP           bool // remove the static IP
+	ResolvConf     *string
+	Hosts          *string
+	AdminKeys      *[]string
+	UserKeys       *[]string
+	TCPPorts       *[]uint16
+	UDPPorts       *[]uint16
+	AllowedCIDRs   *[]netip.Prefix
+	RemoteForwards *[]RemoteForward
+	RootPassword   *string // crypt(5) hash
+	AgentTOML      *string
+	VMID           *int
+	PCIDevices     *[]string
+}
+
+// Update changes settings of a machine and returns it as it is then. Files
+// whose setting stays the same, and files that we do not know, are not touched;
+// the others are each replaced atomically, after the whole was validated. The
+// problems are those of Read, and machine.invalid, size.invalid and disk.full.
+func (s *Store) Update(name string, ch Changes) (Machine, error) {
+	if err := ValidName(name); err != nil {
+		return Machine{}, err
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return Machine{}, err
+	}
+	defer unlock()
+	old, have, err := s.read(name)
+	if err != nil {
+		return Machine{}, asProblem(err, (*Fault).broken)
+	}
+	if ch.DiskBytes != nil && *ch.DiskBytes < old.DiskBytes {
+		return Machine{}, problem.New(problem.SizeInvalid, "the disk of %s has %s and cannot shrink to %s",
+			name, FormatSize(old.DiskBytes), FormatSize(*ch.DiskBytes)).
+			WithHint("choose a larger size, or create another machine and copy what you need")
+	}
+	changed := ch.files(old)
+	want := maps.Clone(have)
+	for file, data := range changed {
+		if want[file] = data; len(data) == 0 {
+			delete(want, file)
+		}
+	}
+	if _, err := want.parse(name, func(file string) string { return file }); err != nil {
+		return Machine{}, asProblem(err, (*Fault).invalid)
+	}
+	if err := s.replace(name, have, changed); err != nil {
+		return Machine{}, writeProblem("update machine "+name, err)
+	}
+	return s.Read(name)
+}
+
+// files gives the new content of every file whose setting differs; empty
+// content means that the file goes.
+func (ch Changes) files(old Machine) content {
+	m := ch.apply(old)
+	before, after := old.print(), m.print()
+	changed := content{}
+	for _, s := range settings {
+		if s.print != nil && !bytes.Equal(before[s.file], after[s.file]) {
+			changed[s.file] = after[s.file]
+		}
+	}
+	if ch.RootPassword != nil {
+		changed[RootPasswordFile] = []byte(oneLine(*ch.RootPassword))
+	}
+	_, profiles := changed[ProfileFile]
+	_, mode := changed[MutableFile]
+	if profiles || mode {
+		// The old profile list may hold the mode's word, which the new one does
+		// not: from now on the file mutable says it.
+		changed[ProfileFile], changed[MutableFile] = after[ProfileFile], after[MutableFile]
+	}
+	return changed
+}
+
+func (ch Changes) apply(m Machine) Machine {
+	set(&m.Profiles, ch.Profiles)
+	set(&m.Mode, ch.Mode)
+	set(&m.Image, ch.Image)
+	set(&m.Backend, ch.Backend)
+	set(&m.MemoryMiB, ch.MemoryMiB)
+	set(&m.VCPUs, ch.VCPUs)
+	set(&m.DiskBytes, ch.DiskBytes)
+	set(&m.Network, ch.Network)
+	if ch.StaticIP != nil || ch.DHCP {
+		m.StaticIP = ch.StaticIP
+	}
+	set(&m.ResolvConf, ch.ResolvConf)
+	set(&m.Hosts, ch.Hosts)
+	set(&m.AdminKeys, ch.AdminKeys)
+	set(&m.UserKeys, ch.UserKeys)
+	set(&m.TCPPorts, ch.TCPPorts)
+	set(&m.UDPPorts, ch.UDPPorts)
+	set(&m.AllowedCIDRs, ch.AllowedCIDRs)
+	set(&m.RemoteForwards, ch.RemoteForwards)
+	set(&m.AgentTOML, ch.AgentTOML)
+	set(&m.VMID, ch.VMID)
+	set(&m.PCIDevices, ch.PCIDevices)
+	return m
+}
+
+func set[T any](field *T, to *T) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+func (s *Store) replace(name string, have, changed content) error {
+	for _, file := range slices.Sorted(maps.Keys(changed)) {
+		path, data := filepath.Join(s.Dir(name), file), changed[file]
+		_, there := have[file]
+		if len(data) == 0 && !there {
+			continue
+		}
+		s.at("write %s", file)
+		var err error
+		if len(data) == 0 {
+			err = atomicfile.Remove(path)
+		} else {
+			err = atomicfile.Write(path, data, fileMode(file))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
