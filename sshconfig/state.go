@@ -1,0 +1,93 @@
+package sshconfig
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/atomicfile"
+)
+
+// memory is what must be known later to leave no trace; it is kept in state.json.
+type memory struct {
+	Version int `json:"version"`
+	// Files by path: what was done around each user configuration.
+	Files map[string]fileMemory `json:"files,omitempty"`
+	// Unverified aliases were written, and the process died before ssh was asked.
+	Unverified []string `json:"unverified,omitempty"`
+}
+
+type fileMemory struct {
+	Created     bool     `json:"created,omitempty"`     // there was no such file
+	CreatedDirs []string `json:"createdDirs,omitempty"` // nor these directories, outermost first
+	Backup      string   `json:"backup,omitempty"`      // copy from before the first change
+}
+
+func (c *Config) statePath() string { return filepath.Join(c.dir, "state.json") }
+
+func (c *Config) loadMemory() (memory, error) {
+	m := memory{Version: 1, Files: map[string]fileMemory{}}
+	data, err := os.ReadFile(c.statePath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("%s: %w", c.statePath(), err)
+	}
+	if m.Files == nil {
+		m.Files = map[string]fileMemory{}
+	}
+	return m, nil
+}
+
+func (c *Config) saveMemory(m memory) error {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(c.statePath(), append(data, '\n'), 0o600)
+}
+
+// backUp copies the user's file before its first change ever, and returns the
+// copy's path.
+func (c *Config) backUp(u userFile) (string, error) {
+	path := filepath.Join(c.dir, "user-config-"+time.Now().Format("2006-01-02T150405")+".bak")
+	return path, atomicfile.Write(path, u.data, 0o600)
+}
+
+// prepareUser does what must happen before the user's file is first written:
+// remember that it did not exist, or copy it.
+func (c *Config) prepareUser(u userFile, m memory) (string, error) {
+	fm := m.Files[u.path]
+	if u.info == nil {
+		fm.Created = true
+		fm.CreatedDirs = append(fm.CreatedDirs, missingDirs(filepath.Dir(u.path))...)
+	} else if fm.Backup == "" && !fm.Created {
+		var err error
+		if fm.Backup, err = c.backUp(u); err != nil {
+			return "", err
+		}
+	} else {
+		return fm.Backup, nil
+	}
+	m.Files[u.path] = fm
+	if err := c.saveMemory(m); err != nil {
+		return "", err
+	}
+	return fm.Backup, os.MkdirAll(filepath.Dir(u.path), 0o700)
+}
+
+// missingDirs lists dir and its parents that do not exist, outermost first.
+func missingDirs(dir string) []string {
+	if _, err := os.Lstat(dir); err == nil || dir == filepath.Dir(dir) {
+		return nil
+	}
+	return append(missingDirs(filepath.Dir(dir)), dir)
+}
