@@ -1,0 +1,6 @@
+// Package repotest checks the repository itself: what a reviewer would otherwise
+// have to notice by eye. It holds tests only.
+//
+// The rules are in the names of the tests. They look at what git tracks or
+// would track, so a build product in an ignored place is nobody's business.
+package repotest
