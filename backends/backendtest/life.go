@@ -1,0 +1,253 @@
+package backendtest
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// testLife takes one VM through everything that needs a running guest.
+func testLife(s *suite) {
+	const name = "conf-life"
+	spec := s.create(name)
+	l := &life{suite: s, name: name, spec: spec}
+	s.step("start", l.start)
+	s.step("guest answers", l.answers)
+	s.step("console", l.console)
+	s.step("suspend and resume", l.suspend)
+	s.step("live snapshot", l.snapshotLive)
+	s.step("daemon restarts", l.restart)
+	s.step("reboot", l.reboot)
+	s.step("shutdown", l.shutdown)
+	s.step("restore", l.restore)
+	s.step("start with a larger disk", l.grow)
+	s.step("snapshot with power off", l.snapshotOff)
+	s.step("crash", l.crash)
+	s.step("destroy", l.destroy)
+}
+
+type life struct {
+	*suite
+	name string
+	spec backends.Spec
+}
+
+func (l *life) start() {
+	mark := l.events.mark()
+	l.must(l.b.Start(l.limit(), l.spec), "Start")
+	st := l.state(l.name, backends.Running)
+	if st.Started.IsZero() || time.Since(st.Started).Abs() > 10*l.h.Limit {
+		l.Errorf("started at %v", st.Started)
+	}
+	l.becomes(mark, l.name, backends.Running)
+	l.must(l.b.Start(l.limit(), l.spec), "Start of a running VM")
+	l.refused(l.b.RestoreSnapshot(l.limit(), l.name, "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
+	l.refused(l.b.Create(l.limit(), l.spec, nil), problem.VMExists, "Create of a running VM")
+	l.happens(mark, l.name, backends.GuestAgentUp)
+}
+
+func (l *life) answers() {
+	e, err := l.b.Endpoint(l.limit(), l.name)
+	l.must(err, "Endpoint")
+	if e.Network != "tcp" || !strings.Contains(e.Address, ":") {
+		l.Errorf("endpoint %+v", e)
+	}
+	if l.h.Exec == nil {
+		l.Skip("this harness cannot run commands in the guest")
+	}
+	l.run(l.name, "echo one > "+l.file())
+	if got := strings.TrimSpace(l.run(l.name, "cat "+l.file())); got != "one" {
+		l.Errorf("the guest's file holds %q", got)
+	}
+}
+
+// file is what snapshots bring back.
+func (l *life) file() string { return l.h.StateDisk + "/conformance" }
+
+// console sends a line from the guest to two clients at once.
+func (l *life) console() {
+	if !l.b.Capabilities().Console {
+		_, err := l.b.Console(l.limit(), l.name)
+		l.refused(err, problem.Unsupported, "Console")
+		return
+	}
+	if l.h.Exec == nil {
+		l.Skip("this harness cannot run commands in the guest")
+	}
+	var clients []io.ReadWriteCloser
+	for range 2 {
+		c, err := l.b.Console(l.limit(), l.name)
+		l.must(err, "Console")
+		defer c.Close()
+		clients = append(clients, c)
+	}
+	l.run(l.name, "echo console-speaks > /dev/ttyS0")
+	for _, c := range clients {
+		l.reads(c, "console-speaks")
+	}
+	l.must(clients[0].Close(), "Close of a console")
+	l.run(l.name, "echo still-speaks > /dev/ttyS0")
+	l.reads(clients[1], "still-speaks")
+}
+
+// reads reads from a console until text appears.
+func (l *life) reads(c io.ReadCloser, text string) {
+	l.Helper()
+	timer := time.AfterFunc(l.h.Limit, func() { c.Close() })
+	defer timer.Stop()
+	var seen bytes.Buffer
+	buf := make([]byte, 4096)
+	for !bytes.Contains(seen.Bytes(), []byte(text)) {
+		n, err := c.Read(buf)
+		seen.Write(buf[:n])
+		if err != nil {
+			l.Fatalf("the console ends (%v) before %q; it said %q", err, text, seen.Bytes())
+		}
+	}
+}
+
+func (l *life) suspend() {
+	if !l.b.Capabilities().Suspend {
+		l.refused(l.b.Suspend(l.limit(), l.name), problem.Unsupported, "Suspend")
+		return
+	}
+	mark := l.events.mark()
+	l.must(l.b.Suspend(l.limit(), l.name), "Suspend")
+	l.becomes(mark, l.name, backends.Suspended)
+	l.state(l.name, backends.Suspended)
+	l.must(l.b.Suspend(l.limit(), l.name), "a second Suspend")
+	mark = l.events.mark()
+	l.must(l.b.Resume(l.limit(), l.name), "Resume")
+	l.becomes(mark, l.name, backends.Running)
+	l.state(l.name, backends.Running)
+	l.must(l.b.Resume(l.limit(), l.name), "a second Resume")
+}
+
+// snapshotLive leaves the snapshot "live" with "one" in the file and "two" in
+// the running guest.
+func (l *life) snapshotLive() {
+	if !l.b.Capabilities().LiveSnapshot {
+		_, err := l.b.CreateSnapshot(l.limit(), l.name, backends.SnapshotRequest{Name: "live"})
+		l.refused(err, problem.VMRunning, "CreateSnapshot of a running VM")
+		return
+	}
+	got := l.snapshot(l.name, backends.SnapshotRequest{Name: "live", Description: "while it runs"})
+	if !got.Frozen {
+		l.Errorf("the guest has an agent and was not frozen: %+v", got)
+	}
+	l.snapshot(l.name, backends.SnapshotRequest{Name: "short-lived"})
+	l.snapshotNames(l.name, "live", "short-lived")
+	l.must(l.b.DeleteSnapshot(l.limit(), l.name, "short-lived"), "DeleteSnapshot while it runs")
+	l.snapshotNames(l.name, "live")
+	l.state(l.name, backends.Running)
+	if l.h.Exec != nil {
+		// A guest that was left frozen hangs here.
+		l.run(l.name, "echo two > "+l.file()+"; sync")
+	}
+}
+
+// restart closes and opens the backend while the VM runs.
+func (l *life) restart() {
+	before := l.state(l.name, backends.Running)
+	l.reopen()
+	after := l.state(l.name, backends.Running)
+	if before.PID != after.PID || !before.Started.Equal(after.Started) {
+		l.Errorf("before the restart %+v, after it %+v", before, after)
+	}
+	list := l.snapshotNames(l.name, "live")
+	if list[0].Description != "while it runs" || !list[0].Frozen {
+		l.Errorf("the snapshot after a restart: %+v", list[0])
+	}
+	if l.h.Exec != nil {
+		if got := strings.TrimSpace(l.run(l.name, "cat "+l.file())); got != "two" {
+			l.Errorf("the guest's file holds %q", got)
+		}
+	}
+}
+
+func (l *life) reboot() {
+	mark := l.events.mark()
+	l.must(l.b.Reboot(l.limit(), l.name), "Reboot")
+	l.happens(mark, l.name, backends.Rebooted)
+	l.state(l.name, backends.Running)
+	l.happens(mark, l.name, backends.GuestAgentUp)
+}
+
+func (l *life) shutdown() {
+	mark := l.events.mark()
+	l.must(l.b.Shutdown(l.limit(), l.name), "Shutdown")
+	l.becomes(mark, l.name, backends.Stopped)
+	l.state(l.name, backends.Stopped)
+	l.must(l.b.Shutdown(l.limit(), l.name), "a second Shutdown")
+}
+
+// restore brings "one" back and keeps the safety snapshot taken before it.
+func (l *life) restore() {
+	if !l.b.Capabilities().LiveSnapshot {
+		l.Skip("there is no snapshot of the running guest")
+	}
+	l.snapshot(l.name, backends.SnapshotRequest{Name: "safety"})
+	l.must(l.b.RestoreSnapshot(l.limit(), l.name, "live"), "RestoreSnapshot")
+	l.snapshotNames(l.name, "live", "safety")
+	l.state(l.name, backends.Stopped)
+}
+
+// grow starts with a disk of twice the size; the snapshots stay.
+func (l *life) grow() {
+	smaller := l.spec
+	smaller.DiskBytes /= 2
+	l.refused(l.b.Start(l.limit(), smaller), problem.SizeInvalid, "Start with a smaller disk")
+	if l.b.Capabilities().Resize {
+		l.spec.DiskBytes *= 2
+	}
+	mark := l.events.mark()
+	l.must(l.b.Start(l.limit(), l.spec), "Start with a larger disk")
+	l.happens(mark, l.name, backends.GuestAgentUp)
+	if l.h.Exec == nil {
+		return
+	}
+	if got := strings.TrimSpace(l.run(l.name, "cat "+l.file())); got != "one" && l.b.Capabilities().LiveSnapshot {
+		l.Errorf("after the restore the guest's file holds %q", got)
+	}
+}
+
+// snapshotOff ends the VM with its snapshot.
+func (l *life) snapshotOff() {
+	mark := l.events.mark()
+	got := l.snapshot(l.name, backends.SnapshotRequest{Name: "off", PowerOff: true})
+	if !got.Frozen {
+		l.Errorf("not frozen: %+v", got)
+	}
+	l.becomes(mark, l.name, backends.Stopped)
+	l.state(l.name, backends.Stopped)
+}
+
+func (l *life) crash() {
+	if l.h.Murder == nil {
+		l.Skip("this harness cannot crash a VM")
+	}
+	l.must(l.b.Start(l.limit(), l.spec), "Start")
+	mark := l.events.mark()
+	l.h.Murder(l.T, l.state(l.name, backends.Running))
+	st := l.becomes(mark, l.name, backends.Crashed)
+	if st.Reason == "" {
+		l.Errorf("a crash without a reason")
+	}
+	l.state(l.name, backends.Crashed)
+	l.reopen()
+	l.state(l.name, backends.Crashed)
+	l.must(l.b.Start(l.limit(), l.spec), "Start after a crash")
+	l.state(l.name, backends.Running)
+}
+
+// destroy removes the VM while it runs.
+func (l *life) destroy() {
+	mark := l.events.mark()
+	l.must(l.b.Destroy(l.limit(), l.name), "Destroy")
+	l.becomes(mark, l.name, backends.Absent)
+	l.state(l.name, backends.Absent)
+}

@@ -1,0 +1,144 @@
+package backendtest
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+func testIdentity(s *suite) {
+	if s.b.Name() == "" || s.b.Type() == "" {
+		s.Errorf("Name %q, Type %q", s.b.Name(), s.b.Type())
+	}
+	for _, f := range s.b.Check(s.limit()) {
+		if f.Code == "" || f.Message == "" || f.Severity == "" {
+			s.Errorf("Check: incomplete finding %+v", f)
+		}
+		if f.Severity == backends.Fatal {
+			s.Errorf("Check: this backend cannot work: %s (%s)", f.Message, f.Fix)
+		}
+	}
+	s.must(s.b.Close(), "Close")
+	s.must(s.b.Close(), "a second Close")
+	s.open()
+}
+
+func testAbsent(s *suite) {
+	const name = "conf-absent"
+	ctx := s.limit()
+	s.state(name, backends.Absent)
+	s.must(s.b.Destroy(ctx, name), "Destroy of a VM that does not exist")
+	calls := map[string]func() error{
+		"Start":           func() error { return s.b.Start(ctx, s.h.Spec(s.T, name)) },
+		"Shutdown":        func() error { return s.b.Shutdown(ctx, name) },
+		"Kill":            func() error { return s.b.Kill(ctx, name) },
+		"Reboot":          func() error { return s.b.Reboot(ctx, name) },
+		"Endpoint":        func() error { _, err := s.b.Endpoint(ctx, name); return err },
+		"Snapshots":       func() error { _, err := s.b.Snapshots(ctx, name); return err },
+		"CreateSnapshot":  func() error { _, err := s.b.CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: "a"}); return err },
+		"RestoreSnapshot": func() error { return s.b.RestoreSnapshot(ctx, name, "a") },
+		"DeleteSnapshot":  func() error { return s.b.DeleteSnapshot(ctx, name, "a") },
+	}
+	c := s.b.Capabilities()
+	if c.Suspend {
+		calls["Suspend"] = func() error { return s.b.Suspend(ctx, name) }
+		calls["Resume"] = func() error { return s.b.Resume(ctx, name) }
+	}
+	if c.Console {
+		calls["Console"] = func() error { _, err := s.b.Console(ctx, name); return err }
+	}
+	for what, call := range calls {
+		s.refused(call(), problem.VMNotFound, what)
+	}
+	s.state(name, backends.Absent)
+}
+
+func testBadInput(s *suite) {
+	ctx := s.limit()
+	for _, name := range []string{"", "../x", "a/b", "-rf", "A", "a\nb", "a b", strings.Repeat("a", 64)} {
+		if st, err := s.b.Status(ctx, name); err == nil && st.State != backends.Absent {
+			s.Errorf("Status(%q) = %+v", name, st)
+		}
+		spec := s.h.Spec(s.T, "conf-bad")
+		spec.Name = name
+		s.refused(s.b.Create(ctx, spec, nil), problem.MachineNameInvalid, "Create with the name "+name)
+		if err := s.b.Destroy(ctx, name); err == nil {
+			s.Errorf("Destroy(%q) is accepted", name)
+		}
+	}
+	changes := map[string]struct {
+		code   problem.Code
+		change func(*backends.Spec)
+	}{
+		"no memory":     {problem.SizeInvalid, func(p *backends.Spec) { p.MemoryMiB = 0 }},
+		"no CPU":        {problem.SizeInvalid, func(p *backends.Spec) { p.VCPUs = -1 }},
+		"no disk":       {problem.SizeInvalid, func(p *backends.Spec) { p.DiskBytes = 0 }},
+		"a bad MAC":     {problem.MachineInvalid, func(p *backends.Spec) { p.MAC = "aa:bb,cc" }},
+		"a bad UUID":    {problem.MachineInvalid, func(p *backends.Spec) { p.UUID = "x,y" }},
+		"no image file": {problem.ImageNotFound, func(p *backends.Spec) { p.Image.Disk += "-is-not-there" }},
+	}
+	for what, c := range changes {
+		spec := s.h.Spec(s.T, "conf-bad")
+		c.change(&spec)
+		s.refused(s.b.Create(ctx, spec, nil), c.code, "Create with "+what)
+	}
+	s.state("conf-bad", backends.Absent)
+}
+
+func testCreate(s *suite) {
+	const name = "conf-create"
+	cancelled, cancel := context.WithCancel(s.ctx)
+	cancel()
+	if err := s.b.Create(cancelled, s.h.Spec(s.T, name), nil); err == nil {
+		s.Errorf("Create with a cancelled context succeeds")
+	}
+	s.state(name, backends.Absent)
+
+	mark := s.events.mark()
+	spec := s.create(name)
+	s.becomes(mark, name, backends.Stopped)
+	s.state(name, backends.Stopped)
+	s.refused(s.b.Create(s.limit(), spec, nil), problem.VMExists, "a second Create")
+
+	ctx := s.limit()
+	s.must(s.b.Shutdown(ctx, name), "Shutdown of a stopped VM")
+	s.must(s.b.Kill(ctx, name), "Kill of a stopped VM")
+	_, err := s.b.Endpoint(ctx, name)
+	s.refused(err, problem.VMNotRunning, "Endpoint of a stopped VM")
+	s.refused(s.b.Reboot(ctx, name), problem.VMNotRunning, "Reboot of a stopped VM")
+
+	s.reopen()
+	s.state(name, backends.Stopped)
+	mark = s.events.mark()
+	s.must(s.b.Destroy(s.limit(), name), "Destroy")
+	s.becomes(mark, name, backends.Absent)
+	s.state(name, backends.Absent)
+	s.must(s.b.Destroy(s.limit(), name), "a second Destroy")
+	s.must(s.b.Create(s.limit(), spec, nil), "Create after Destroy")
+	s.state(name, backends.Stopped)
+}
+
+func testDebris(s *suite) {
+	if s.h.Debris == nil {
+		s.Skip("this harness cannot leave a half-made VM")
+	}
+	const broken, whole = "conf-broken", "conf-whole"
+	s.create(whole)
+	s.h.Debris(s.T, broken)
+	s.reopen()
+	st, err := s.b.Status(s.limit(), broken)
+	s.must(err, "Status of a half-made VM")
+	if st.State != backends.Broken && st.State != backends.Absent {
+		s.Errorf("a half-made VM is %s", st.State)
+	}
+	if st.State == backends.Broken && st.Reason == "" {
+		s.Errorf("a broken VM without a reason")
+	}
+	s.state(whole, backends.Stopped)
+	s.must(s.b.Destroy(s.limit(), broken), "Destroy of a half-made VM")
+	s.state(broken, backends.Absent)
+	s.create(broken)
+	s.state(broken, backends.Stopped)
+}

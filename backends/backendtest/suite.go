@@ -1,0 +1,204 @@
+// Package backendtest is the conformance suite of backends.Backend: what every
+// implementation must do, run unchanged against each of them.
+//
+// An implementation gives a [Harness], which says how to open the backend and
+// what the surroundings can do, and calls [Run]. The suite boots one VM and
+// takes it through its life in an order in which one boot serves many
+// questions; what a Harness cannot do is skipped by name. Parts that the
+// Capabilities deny are checked to be refused, not skipped.
+//
+// Nothing here sleeps: the suite waits for events and for calls to return, all
+// within Harness.Limit.
+package backendtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Harness is one implementation with its surroundings.
+type Harness struct {
+	// Open opens the backend. It is called several times, always over the same
+	// state: the suite closes and opens it to see what survives. Required.
+	Open func(t testing.TB) backends.Backend
+	// Spec makes a valid specification of a VM, with a guest that boots and
+	// obeys the guest contract. Called twice with one name it gives the same identity. Required.
+	Spec func(t testing.TB, name string) backends.Spec
+	// Limit bounds every single wait; 0 = 180 s. It is there to end a hang, not
+	// to measure.
+	Limit time.Duration
+	// Exec runs a shell command as root in the guest, waits for sshd if it does
+	// not answer yet, and returns the output. nil = the suite only looks from outside.
+	Exec func(ctx context.Context, e backends.Endpoint, command string) (string, error)
+	// Murder ends the running VM behind the backend's back, as a crash would.
+	// nil = not possible.
+	Murder func(t testing.TB, s backends.Status)
+	// Debris makes a VM of that name as a crash in the middle of Create leaves
+	// it. nil = not possible.
+	Debris func(t testing.TB, name string)
+	// StateDisk is where the guest keeps files, a directory that snapshots
+	// cover; empty = /var.
+	StateDisk string
+}
+
+// Run runs the whole suite.
+func Run(t *testing.T, h Harness) {
+	if h.Limit == 0 {
+		h.Limit = 180 * time.Second
+	}
+	if h.StateDisk == "" {
+		h.StateDisk = "/var"
+	}
+	t.Run("identity", func(t *testing.T) { testIdentity(newSuite(t, h)) })
+	t.Run("a VM that does not exist", func(t *testing.T) { testAbsent(newSuite(t, h)) })
+	t.Run("bad input", func(t *testing.T) { testBadInput(newSuite(t, h)) })
+	t.Run("create and destroy", func(t *testing.T) { testCreate(newSuite(t, h)) })
+	t.Run("offline snapshots", func(t *testing.T) { testOffline(newSuite(t, h)) })
+	t.Run("debris of a crash", func(t *testing.T) { testDebris(newSuite(t, h)) })
+	t.Run("life of a VM", func(t *testing.T) { testLife(newSuite(t, h)) })
+}
+
+// suite is one test with an open backend.
+type suite struct {
+	*testing.T
+	h      Harness
+	ctx    context.Context
+	b      backends.Backend
+	events *events
+}
+
+func newSuite(t *testing.T, h Harness) *suite {
+	s := &suite{T: t, h: h, ctx: t.Context()}
+	s.open()
+	t.Cleanup(func() { s.close() })
+	return s
+}
+
+func (s *suite) open() {
+	s.b = s.h.Open(s.T)
+	s.events = collect(s.b)
+}
+
+// close closes the backend and checks that it closes its events.
+func (s *suite) close() {
+	s.Helper()
+	if err := s.b.Close(); err != nil {
+		s.Errorf("Close: %v", err)
+	}
+	select {
+	case <-s.events.done:
+	case <-time.After(s.h.Limit):
+		s.Errorf("Close did not close the events")
+	}
+}
+
+// reopen is a restart of the daemon.
+func (s *suite) reopen() {
+	s.Helper()
+	s.close()
+	s.open()
+}
+
+// create makes a VM that is destroyed at the end of the test.
+func (s *suite) create(name string) backends.Spec {
+	s.Helper()
+	spec := s.h.Spec(s.T, name)
+	s.must(s.b.Create(s.limit(), spec, nil), "Create")
+	s.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.h.Limit)
+		defer cancel()
+		if err := s.b.Destroy(ctx, name); err != nil {
+			s.Errorf("Destroy %s at the end: %v", name, err)
+		}
+	})
+	return spec
+}
+
+// step is a part of a longer test; the test ends when it fails.
+func (s *suite) step(name string, f func()) {
+	s.Helper()
+	outer := s.T
+	ok := outer.Run(name, func(t *testing.T) {
+		s.T = t
+		defer func() { s.T = outer }()
+		f()
+	})
+	if s.T = outer; !ok {
+		outer.FailNow()
+	}
+}
+
+// limit returns a context that ends with the test or after the harness' limit.
+func (s *suite) limit() context.Context {
+	ctx, cancel := context.WithTimeout(s.ctx, s.h.Limit)
+	s.Cleanup(cancel)
+	return ctx
+}
+
+func (s *suite) must(err error, what string) {
+	s.Helper()
+	if err != nil {
+		s.Fatalf("%s: %v%s", what, err, hint(err))
+	}
+}
+
+func hint(err error) string {
+	if p := problem.From(err); p != nil && p.Hint != "" {
+		return fmt.Sprintf(" [%s; hint: %s]", p.Code, p.Hint)
+	}
+	return ""
+}
+
+// refused checks that err carries the code.
+func (s *suite) refused(err error, code problem.Code, what string) {
+	s.Helper()
+	if !problem.HasCode(err, code) {
+		s.Errorf("%s = %v, want a problem with code %s", what, err, code)
+	}
+}
+
+// state checks the state of a VM, in Status and in List.
+func (s *suite) state(name string, want backends.State) backends.Status {
+	s.Helper()
+	got, err := s.b.Status(s.limit(), name)
+	s.must(err, "Status")
+	if got.State != want || got.Name != name {
+		s.Fatalf("Status(%s) = %+v, want state %s", name, got, want)
+	}
+	listed := s.listed(name)
+	if want == backends.Absent && listed != nil {
+		s.Fatalf("List has %+v, which is absent", *listed)
+	}
+	if want != backends.Absent && (listed == nil || listed.State != want) {
+		s.Fatalf("List has %+v for %s, want state %s", listed, name, want)
+	}
+	return got
+}
+
+func (s *suite) listed(name string) *backends.Status {
+	s.Helper()
+	all, err := s.b.List(s.limit())
+	s.must(err, "List")
+	for _, v := range all {
+		if v.Name == name {
+			return &v
+		}
+	}
+	return nil
+}
+
+// run runs a command in the guest.
+func (s *suite) run(name, command string) string {
+	s.Helper()
+	ctx := s.limit()
+	e, err := s.b.Endpoint(ctx, name)
+	s.must(err, "Endpoint")
+	out, err := s.h.Exec(ctx, e, command)
+	s.must(err, "in the guest, "+command)
+	return out
+}

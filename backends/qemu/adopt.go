@@ -1,0 +1,146 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// adoptLimit is what one VM gets to answer after a restart of the daemon. VMs
+// are adopted side by side; one that hangs does not hold the others up.
+const adoptLimit = 15 * time.Second
+
+// adoptAll takes over every VM that runs without an owner, and puts on record
+// the end of those that ended meanwhile.
+func (b *Backend) adoptAll() {
+	var all sync.WaitGroup
+	for _, name := range b.names() {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), adoptLimit)
+			defer cancel()
+			v, err := b.begin(ctx, name)
+			if err != nil {
+				b.log.Warn("VM was not adopted", "vm", name, "error", err)
+				return
+			}
+			v.finish()
+		})
+	}
+	all.Wait()
+}
+
+// adopt brings v in line with what runs: an instance for a live process, a
+// record without a process otherwise. The caller owns the VM. A record that
+// cannot be read is left to whoever needs it.
+func (b *Backend) adopt(ctx context.Context, v *vm) error {
+	r, err := v.files.readRecord()
+	if err != nil {
+		return nil
+	}
+	if r.Run == nil {
+		return b.endOrphan(ctx, v)
+	}
+	if !r.Run.alive() {
+		return b.settle(v, v.files.ended(r))
+	}
+	proc, err := openProcess(r.Run.PID, r.Run.Start)
+	if err != nil {
+		return b.settle(v, v.files.ended(r)) // it ended just now
+	}
+	inst, err := b.connect(ctx, v, proc, *r.Run)
+	if err != nil {
+		proc.release()
+		return problem.New(problem.BackendUnreachable, "QEMU of VM %s (process %d) does not answer: %w", v.name, r.Run.PID, err).
+			WithHint("destroy the VM, or end the process, if this stays").Retry()
+	}
+	if err := inst.catchUp(ctx, r.Run.Frozen); err != nil {
+		return fmt.Errorf("adopt VM %s: %w", v.name, err)
+	}
+	return nil
+}
+
+// endOrphan ends a QEMU whose start was cut off before it was put on record. It has never
+// run an instruction of the guest.
+func (b *Backend) endOrphan(ctx context.Context, v *vm) error {
+	pid, ok := v.files.orphan()
+	if !ok {
+		return nil
+	}
+	b.log.Info("ending a QEMU whose start was interrupted", "vm", v.name, "pid", pid)
+	return killProcess(ctx, pid, 0)
+}
+
+// runState is the reply to query-status (RunState in qapi/run-state.json).
+type runState struct {
+	Status string `json:"status"`
+}
+
+// chardev is an element of the reply to query-chardev.
+type chardev struct {
+	Label        string `json:"label"`
+	FrontendOpen bool   `json:"frontend-open"`
+}
+
+// catchUp asks for what the events of the time without us said.
+func (i *instance) catchUp(ctx context.Context, frozen bool) error {
+	var now runState
+	if err := i.qmp.Execute(ctx, "query-status", nil, &now); err != nil {
+		return err
+	}
+	switch now.Status {
+	case "prelaunch", "shutdown":
+		// Never let go, or powered off while a Reboot held it: both are off.
+		i.log().Info("ending an interrupted VM", "status", now.Status)
+		return i.kill(ctx)
+	}
+	var devs []chardev
+	if err := errors.Join(i.onPowerOff(ctx, "poweroff"), i.qmp.Execute(ctx, "query-chardev", nil, &devs)); err != nil {
+		return err
+	}
+	i.appear(now.Status, devs)
+	if frozen {
+		i.thawAdopted(ctx)
+	}
+	i.log().Info("VM adopted", "status", now.Status)
+	return nil
+}
+
+// appear makes the state that was found the current one, and says so.
+func (i *instance) appear(status string, devs []chardev) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	defer i.wake()
+	i.live = true
+	i.state = backends.Suspended
+	if status == "running" {
+		i.state = backends.Running
+	}
+	if status == "io-error" {
+		i.reason = "a disk of the host failed or is full: make room, then resume"
+	}
+	i.emit(backends.StateChanged)
+	for _, d := range devs {
+		if d.Label == "agent" && d.FrontendOpen {
+			i.agent = true
+			i.emit(backends.GuestAgentUp)
+		}
+	}
+}
+
+// thawAdopted ends a freeze that a dead daemon began.
+func (i *instance) thawAdopted(ctx context.Context) {
+	err := i.thaw(ctx)
+	if err == nil {
+		err = i.noteFrozen(false)
+	}
+	if err != nil {
+		i.log().Error("the guest may still be frozen", "error", err)
+		return
+	}
+	i.log().Info("thawed the guest: a snapshot was interrupted")
+}

@@ -1,0 +1,117 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/nixvm/nixvm/backends/qemu/qmp"
+)
+
+// errNoAgent means that no agent has opened its port in the guest.
+var errNoAgent = errors.New("the guest agent is not running")
+
+// Limits for the guest agent. The guest may be hostile or merely dead: it never
+// gets more time than this, whatever the caller's own limit.
+const (
+	agentSync   = 5 * time.Second  // until it answers at all
+	agentFreeze = 20 * time.Second // freezing waits for the guest's pending writes
+	agentThaw   = 10 * time.Second
+	agentReply  = 5 * time.Second // anything else
+)
+
+// withAgent runs f with a synchronised agent, or fails at once if none is there.
+func (i *instance) withAgent(ctx context.Context, f func(*qmp.Agent) error) error {
+	if !i.agentUp() {
+		return errNoAgent
+	}
+	return i.withAnyAgent(ctx, f)
+}
+
+// withAnyAgent does not ask whether the port is open, for a guest of which we
+// have seen no events.
+func (i *instance) withAnyAgent(ctx context.Context, f func(*qmp.Agent) error) error {
+	select {
+	case i.talking <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-i.done:
+		return errGone
+	}
+	defer func() { <-i.talking }()
+	sync, cancel := context.WithTimeout(ctx, agentSync)
+	defer cancel()
+	a, err := qmp.DialAgent(sync, i.v.files.socket(agentSocket))
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return f(a)
+}
+
+// ask runs one command with the usual limit.
+func (i *instance) ask(ctx context.Context, command string, arguments, out any) error {
+	return i.withAgent(ctx, func(a *qmp.Agent) error {
+		ctx, cancel := context.WithTimeout(ctx, agentReply)
+		defer cancel()
+		return a.Execute(ctx, command, arguments, out)
+	})
+}
+
+// shutdownByAgent asks for mode "powerdown" or "reboot" and does not wait.
+func (i *instance) shutdownByAgent(ctx context.Context, mode string) error {
+	return i.withAgent(ctx, func(a *qmp.Agent) error {
+		ctx, cancel := context.WithTimeout(ctx, agentReply)
+		defer cancel()
+		return a.Send(ctx, "guest-shutdown", map[string]string{"mode": mode})
+	})
+}
+
+// setTime steps the guest's clock to the host's.
+func (i *instance) setTime(ctx context.Context) error {
+	return i.ask(ctx, "guest-set-time", map[string]int64{"time": time.Now().UnixNano()}, nil)
+}
+
+// thaw lets the guest write again. It has its own time: it must happen even
+// when the caller is cancelled.
+func (i *instance) thaw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), agentThaw)
+	defer cancel()
+	return i.withAnyAgent(ctx, func(a *qmp.Agent) error { return a.Execute(ctx, "guest-fsfreeze-thaw", nil, nil) })
+}
+
+// guestInterface is an element of guest-network-get-interfaces.
+type guestInterface struct {
+	MAC       string `json:"hardware-address"`
+	Addresses []struct {
+		Type    string `json:"ip-address-type"`
+		Address string `json:"ip-address"`
+	} `json:"ip-addresses"`
+}
+
+// addressOf picks the address of the card with this MAC: IPv4 before IPv6, no
+// loopback, no link-local. The reply is the guest's word, so the address may be
+// a lie: the pinned host key, not the address, is what a client trusts.
+func addressOf(mac string, reply []guestInterface) (netip.Addr, bool) {
+	var found netip.Addr
+	for _, n := range reply {
+		if !strings.EqualFold(n.MAC, mac) {
+			continue
+		}
+		for _, a := range n.Addresses {
+			ip, err := netip.ParseAddr(a.Address)
+			if err != nil || ip.Zone() != "" || !ip.IsGlobalUnicast() {
+				continue
+			}
+			if ip = ip.Unmap(); ip.Is4() {
+				return ip, true
+			}
+			if !found.IsValid() {
+				found = ip
+			}
+		}
+	}
+	return found, found.IsValid()
+}

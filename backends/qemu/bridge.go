@@ -1,0 +1,63 @@
+package qemu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// validBridge is a Linux interface name that no option parser misreads.
+var validBridge = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
+
+// openTap gets a tap device on a host bridge from QEMU's set-uid helper. We run
+// the helper, not QEMU: QEMU's sandbox forbids it to start anything.
+func (b *Backend) openTap(ctx context.Context, bridge string) (*os.File, error) {
+	if !validBridge.MatchString(bridge) {
+		return nil, problem.New(problem.MachineInvalid, "%q is not the name of a bridge", bridge)
+	}
+	helper := b.findBridgeHelper()
+	if helper == "" {
+		return nil, problem.New(problem.Unsupported, "bridged networks need qemu-bridge-helper").WithHint("%s", installHint)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("bridge %s: %w", bridge, err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "bridge"), os.NewFile(uintptr(pair[1]), "bridge")
+	defer ours.Close()
+	cmd := exec.CommandContext(ctx, helper, "--use-vnet", "--fd=3", "--br="+bridge)
+	cmd.ExtraFiles = []*os.File{theirs}
+	var stderr limited
+	cmd.Stderr = &stderr
+	err = cmd.Run()
+	theirs.Close()
+	if err != nil {
+		return nil, problem.New(problem.VMStartFailed, "bridge %s: %s", bridge, oneLine(stderr.String()+" "+err.Error())).
+			WithHint("allow it by the line \"allow %s\" in /etc/qemu/bridge.conf", bridge)
+	}
+	return receiveFile(ours)
+}
+
+// receiveFile takes the descriptor that the helper has sent (SCM_RIGHTS).
+func receiveFile(socket *os.File) (*os.File, error) {
+	data, control := make([]byte, 16), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(int(socket.Fd()), data, control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("tap device: %w", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil || len(messages) != 1 {
+		return nil, fmt.Errorf("the bridge helper sent no tap device: %w", err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil, fmt.Errorf("the bridge helper sent no tap device: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "tap"), nil
+}

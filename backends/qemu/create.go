@@ -1,0 +1,138 @@
+package qemu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// spare is what a copy needs beyond its data: metadata, logs, the identity.
+const spare = 64 << 20
+
+// Create builds the VM's directory under another name and renames it when it is
+// complete: there is no half-made VM, only a directory that New sweeps away.
+func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
+	if err := checkSpec(spec); err != nil {
+		return err
+	}
+	if err := checkImage(spec.Image); err != nil {
+		return err
+	}
+	v, err := b.reserve(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	defer v.finish()
+	if v.files.exists() {
+		return problem.New(problem.VMExists, "VM %s exists already", spec.Name).
+			WithHint("destroy it first, or choose another name")
+	}
+	if err := v.files.checkSockets(); err != nil {
+		return err
+	}
+	making := vmFiles{dir: b.besides(createPrefix, spec.Name), runtime: v.files.runtime}
+	lock, err := beginMaking(making, spec.Name)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	defer func() {
+		if err != nil {
+			os.RemoveAll(making.dir)
+		}
+	}()
+	if err := b.fill(ctx, making, spec, report); err != nil {
+		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	}
+	if err := os.Rename(making.dir, v.files.dir); err != nil {
+		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	}
+	report.Report(progress.Update{Vertex: "disk", Done: true})
+	b.events.push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, State: backends.Stopped}})
+	return atomicfile.SyncDir(b.layout.VMs())
+}
+
+// besides names a directory next to the VMs' own, for a VM on its way in or out.
+func (b *Backend) besides(prefix, name string) string {
+	return filepath.Join(b.layout.VMs(), prefix+name)
+}
+
+// beginMaking makes the directory and locks it, over the remains of a crash.
+func beginMaking(f vmFiles, name string) (*os.File, error) {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create VM %s: %w", name, err)
+	}
+	lock, err := takeLock(f.path(lockFile), name)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := os.ReadDir(f.dir)
+	for _, e := range rest {
+		if err == nil && e.Name() != lockFile {
+			err = os.RemoveAll(f.path(e.Name()))
+		}
+	}
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("create VM %s: %w", name, err)
+	}
+	return lock, nil
+}
+
+// fill makes the disks, the identity medium and, last, the record.
+func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec, report progress.Reporter) error {
+	image, err := b.imageOf(ctx, spec.Image)
+	if err != nil {
+		return err
+	}
+	report.Message("disk", "making the disks")
+	if spec.Mutable {
+		err = b.fillMutable(ctx, f, spec, image, report)
+	} else if err = b.overlay(ctx, f.path(bootFile), spec.Image.Disk, spec.Image.Format); err == nil {
+		err = b.blank(ctx, f.path(varFile), spec.DiskBytes)
+	}
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(f.path(identityFile), spec.Identity, 0o600); err != nil {
+		return diskProblem(err, err.Error())
+	}
+	return f.writeRecord(&record{
+		UUID: spec.UUID, MAC: spec.MAC, Mutable: spec.Mutable, Port: spec.SSHPort,
+		Image: spec.Image.ID, Backing: spec.Image.Disk,
+	})
+}
+
+func (b *Backend) fillMutable(ctx context.Context, f vmFiles, spec backends.Spec, image imageInfo, report progress.Reporter) error {
+	if spec.DiskBytes < image.VirtualSize {
+		return problem.New(problem.SizeInvalid, "a disk of %d MiB cannot hold the image of %d MiB",
+			spec.DiskBytes>>20, image.VirtualSize>>20).WithHint("choose a larger disk")
+	}
+	if err := room(f.dir, image.ActualSize+spare); err != nil {
+		return err
+	}
+	disk := f.path(diskFile)
+	if err := b.fullCopy(ctx, spec.Image.Disk, spec.Image.Format, disk, image.ActualSize, report); err != nil {
+		return err
+	}
+	if spec.DiskBytes == image.VirtualSize {
+		return nil
+	}
+	return b.resize(ctx, disk, spec.DiskBytes)
+}
+
+// imageOf reads the image's header, which is also the test that it is one.
+func (b *Backend) imageOf(ctx context.Context, i backends.Image) (imageInfo, error) {
+	info, err := b.info(ctx, i.Disk, i.Format)
+	if err == nil || ctx.Err() != nil || problem.HasCode(err, problem.BackendMissing) {
+		return info, err
+	}
+	return info, problem.New(problem.ImageCorrupt, "the image %s cannot be read: %w", i.Disk, err).
+		WithHint("build the image again")
+}

@@ -1,0 +1,105 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/atomicfile"
+)
+
+// Destroy ends the process and removes everything. The directory is renamed
+// first, so that a crash leaves no VM without its disk, only something to sweep.
+func (b *Backend) Destroy(ctx context.Context, name string) error {
+	v, err := b.reserve(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer v.finish()
+	if !v.files.exists() {
+		return b.removeRest(v)
+	}
+	if err := v.own(); err != nil {
+		return err
+	}
+	if err := b.endProcess(ctx, v); err != nil {
+		return fmt.Errorf("destroy VM %s: %w", name, err)
+	}
+	leaving := b.besides(destroyPrefix, name)
+	if err := errors.Join(os.RemoveAll(leaving), os.Rename(v.files.dir, leaving)); err != nil {
+		return fmt.Errorf("destroy VM %s: %w", name, err)
+	}
+	if err := atomicfile.SyncDir(b.layout.VMs()); err != nil {
+		return err
+	}
+	if err := b.removeRest(v); err != nil {
+		return err
+	}
+	b.events.push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
+	return nil
+}
+
+// endProcess kills what runs, adopted or not: a broken record, or a QEMU that
+// does not answer, must not keep the VM from being removed.
+func (b *Backend) endProcess(ctx context.Context, v *vm) error {
+	if inst := v.instance(); inst != nil {
+		return inst.kill(ctx)
+	}
+	if r, err := v.files.readRecord(); err == nil && r.Run.alive() {
+		return killProcess(ctx, r.Run.PID, r.Run.Start)
+	}
+	if pid, ok := v.files.orphan(); ok {
+		return killProcess(ctx, pid, 0)
+	}
+	return nil
+}
+
+// removeRest removes what may be left besides the VM's own directory.
+func (b *Backend) removeRest(v *vm) error {
+	return errors.Join(
+		os.RemoveAll(v.files.runtime),
+		os.RemoveAll(b.besides(destroyPrefix, v.name)),
+		b.removeMaking(v.name),
+	)
+}
+
+// removeMaking removes an unfinished Create, unless somebody is at it.
+func (b *Backend) removeMaking(name string) error {
+	f := vmFiles{dir: b.besides(createPrefix, name)}
+	if !f.exists() {
+		return nil
+	}
+	lock, err := takeLock(f.path(lockFile), name)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return os.RemoveAll(f.dir)
+}
+
+// sweep removes what a crash left of Create and Destroy.
+func (b *Backend) sweep() {
+	entries, err := os.ReadDir(b.layout.VMs())
+	if err != nil {
+		b.log.Error("cannot read the VMs", "error", err)
+		return
+	}
+	for _, e := range entries {
+		if name, ok := strings.CutPrefix(e.Name(), createPrefix); ok {
+			b.swept(name, b.removeMaking(name))
+		} else if name, ok := strings.CutPrefix(e.Name(), destroyPrefix); ok {
+			b.swept(name, os.RemoveAll(b.besides(destroyPrefix, name)))
+		}
+	}
+}
+
+func (b *Backend) swept(name string, err error) {
+	if err != nil {
+		b.log.Warn("an unfinished VM stays", "vm", name, "error", err)
+		return
+	}
+	b.log.Info("removed an unfinished VM", "vm", name)
+}

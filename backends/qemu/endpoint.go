@@ -1,0 +1,49 @@
+package qemu
+
+import (
+	"context"
+	"net"
+	"strconv"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Endpoint is the forwarded port, or, on a bridge, the address that the guest
+// agent reports for the VM's card.
+func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint, error) {
+	inst, err := b.running(name)
+	if err != nil {
+		return backends.Endpoint{}, err
+	}
+	if inst.status().State != backends.Running {
+		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("resume it first")
+	}
+	r, err := filesOf(b.layout, name).readRecord()
+	if err != nil {
+		return backends.Endpoint{}, err
+	}
+	if inst.run.Bridge == "" {
+		return endpoint("127.0.0.1", r.Port), nil
+	}
+	var reply []guestInterface
+	if err := inst.ask(ctx, "guest-network-get-interfaces", nil, &reply); err != nil {
+		return backends.Endpoint{}, notReady(name, err)
+	}
+	ip, ok := addressOf(r.MAC, reply)
+	if !ok {
+		return backends.Endpoint{}, notReady(name, nil)
+	}
+	return endpoint(ip.String(), 22), nil
+}
+
+func endpoint(host string, port int) backends.Endpoint {
+	return backends.Endpoint{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(port))}
+}
+
+func notReady(name string, err error) error {
+	p := problem.New(problem.VMNotReady, "the guest of VM %s has not told its address yet", name).
+		WithHint("wait until it has booted; it needs a running guest agent").Retry()
+	p.Err = err
+	return p
+}

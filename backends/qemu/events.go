@@ -1,0 +1,83 @@
+package qemu
+
+import (
+	"fmt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/qemu/qmp"
+)
+
+// agentPort is the qdev id of the agent's port, as VSERPORT_CHANGE names it.
+const agentPort = "agent0"
+
+// eventData holds the fields of all the events that we read (qapi/*.json).
+type eventData struct {
+	Guest     bool   `json:"guest"`     // SHUTDOWN, RESET
+	Reason    string `json:"reason"`    // SHUTDOWN, RESET; BLOCK_IO_ERROR: errno text
+	ID        string `json:"id"`        // VSERPORT_CHANGE
+	Open      bool   `json:"open"`      // VSERPORT_CHANGE
+	Action    string `json:"action"`    // BLOCK_IO_ERROR: "stop", "report", "ignore"
+	NoSpace   bool   `json:"nospace"`   // BLOCK_IO_ERROR
+	Operation string `json:"operation"` // BLOCK_IO_ERROR
+}
+
+// onEvent runs on the QMP reader: it only changes our picture and queues.
+func (i *instance) onEvent(e qmp.Event) {
+	var d eventData
+	if err := e.Decode(&d); err != nil {
+		i.log().Warn("event not understood", "event", e.Name, "error", err)
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	defer i.wake()
+	switch e.Name {
+	case "STOP":
+		i.enter(backends.Suspended)
+	case "RESUME":
+		i.reason = ""
+		i.enter(backends.Running)
+	case "SHUTDOWN":
+		i.shutdown, i.down = d.Reason, true
+	case "RESET":
+		i.resets++
+		i.down = false
+		i.emit(backends.Rebooted)
+	case "GUEST_PANICKED":
+		i.reason = "the guest's kernel panicked"
+	case "BLOCK_IO_ERROR":
+		i.ioError(d)
+	case "VSERPORT_CHANGE":
+		if d.ID == agentPort && d.Open != i.agent {
+			i.agent = d.Open
+			if d.Open {
+				i.emit(backends.GuestAgentUp)
+			}
+		}
+	}
+}
+
+// ioError keeps why QEMU is about to pause the VM. Without a stop the guest was
+// told, and it is the guest's affair.
+func (i *instance) ioError(d eventData) {
+	switch {
+	case d.NoSpace:
+		i.reason = "the host's disk is full: make room, then resume"
+	case d.Action == "stop":
+		i.reason = fmt.Sprintf("a disk %s failed on the host: %.100q", d.Operation, d.Reason)
+	}
+}
+
+func (i *instance) enter(s backends.State) {
+	if s != i.state {
+		i.state = s
+		i.emit(backends.StateChanged)
+	}
+}
+
+// emit queues an event, once the VM has been let go. i.mu is held.
+func (i *instance) emit(kind backends.EventKind) {
+	if i.live {
+		i.b.events.push(backends.Event{Kind: kind, Status: i.statusLocked()})
+	}
+}

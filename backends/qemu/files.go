@@ -1,0 +1,72 @@
+package qemu
+
+import (
+	"path/filepath"
+
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Files in state/vms/<name>/, the directory of one VM.
+const (
+	recordFile   = "vm.json"      // record: port, running process, descriptions of snapshots
+	lockFile     = "lock"         // flock held by the nixvmd that owns the VM
+	bootFile     = "boot.qcow2"   // overlay on the shared image, made anew at every start
+	varFile      = "var.qcow2"    // state disk; blank when created, the guest formats it; holds the snapshots
+	diskFile     = "disk.qcow2"   // mutable: the only disk, a full copy of the image; holds the snapshots
+	identityFile = "identity.iso" // identity medium, written at every start
+	varsFile     = "efivars.fd"   // UEFI variables, when booted by UEFI
+	pidFile      = "qemu.pid"     // written by QEMU, removed by QEMU when it ends in order
+	logFile      = "qemu.log"     // what QEMU says, since the last start
+	oldLogFile   = "qemu.log.old" // the same, of the start before
+	serialFile   = "serial.log"   // serial console, the last part; see serialLimit
+	oldSerial    = "serial.log.old"
+)
+
+// Directories beside the VMs' own. No machine name begins with a dot.
+const (
+	createPrefix  = ".create-"  // a VM that is being made; renamed when complete
+	destroyPrefix = ".destroy-" // a VM that is being removed
+)
+
+// Files in runtime/vm/<hash>/.
+const (
+	qmpSocket     = "qmp"
+	agentSocket   = "agent"
+	consoleSocket = "console"
+)
+
+// verdictFile, in the state root, keeps the result of the KVM probe.
+const verdictFile = "qemu-accel.json"
+
+// vmFiles names the files of one VM.
+type vmFiles struct {
+	dir     string // state/vms/<name>
+	runtime string // runtime/vm/<hash>
+}
+
+func filesOf(l paths.Layout, name string) vmFiles {
+	return vmFiles{dir: l.VM(name), runtime: l.VMRuntime(name)}
+}
+
+func (f vmFiles) path(name string) string   { return filepath.Join(f.dir, name) }
+func (f vmFiles) socket(name string) string { return filepath.Join(f.runtime, name) }
+
+// state is the disk that holds what the guest keeps, and the snapshots.
+func (f vmFiles) state(mutable bool) string {
+	if mutable {
+		return f.path(diskFile)
+	}
+	return f.path(varFile)
+}
+
+// checkSockets refuses paths that do not fit into a socket address.
+func (f vmFiles) checkSockets() error {
+	for _, s := range []string{qmpSocket, agentSocket, consoleSocket} {
+		if p := f.socket(s); len(p) > paths.MaxSocket {
+			return problem.New(problem.PathTooLong, "the socket path %s is longer than %d bytes", p, paths.MaxSocket).
+				WithHint("set XDG_RUNTIME_DIR or NIXVM_HOME to a shorter directory")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package qemu
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// imgError is a failed qemu-img. Its text is in English: LC_ALL is C.
+type imgError struct {
+	verb   string
+	stderr string
+	err    error
+}
+
+func (e *imgError) Error() string {
+	text := strings.TrimPrefix(oneLine(e.stderr), "qemu-img: ")
+	if text == "" {
+		text = e.err.Error()
+	}
+	return "qemu-img " + e.verb + ": " + text
+}
+
+func (e *imgError) Unwrap() error { return e.err }
+
+// img runs qemu-img and returns its output.
+func (b *Backend) img(ctx context.Context, verb string, args ...string) ([]byte, error) {
+	var out bytes.Buffer
+	err := b.imgTo(ctx, &out, verb, args...)
+	return out.Bytes(), err
+}
+
+// imgTo runs qemu-img with its output going to out. The process ends with ctx,
+// and with us: half a copy has no use.
+func (b *Backend) imgTo(ctx context.Context, out io.Writer, verb string, args ...string) error {
+	program, err := b.program(b.programs.img)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program, append([]string{verb}, args...)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	cmd.WaitDelay = 5 * time.Second
+	var stderr limited
+	cmd.Stdout, cmd.Stderr = out, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("qemu-img %s: %w", verb, context.Cause(ctx))
+		}
+		return diskProblem(&imgError{verb: verb, stderr: stderr.String(), err: err}, stderr.String())
+	}
+	return nil
+}
+
+// diskProblem turns "no space left" into the code that says so.
+func diskProblem(err error, text string) error {
+	if strings.Contains(text, unix.ENOSPC.Error()) || strings.Contains(text, "No space left on device") {
+		return problem.New(problem.DiskFull, "%w", err).WithHint("make room on the disk that holds nixvm's state")
+	}
+	return err
+}
+
+// imageInfo is what we read of qemu-img info --output=json and of the same
+// structure in QMP (ImageInfo in qapi/block-core.json).
+type imageInfo struct {
+	Format      string          `json:"format"`
+	VirtualSize int64           `json:"virtual-size"`
+	ActualSize  int64           `json:"actual-size"`
+	Snapshots   []imageSnapshot `json:"snapshots"`
+}
+
+// imageSnapshot is SnapshotInfo.
+type imageSnapshot struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	DateSec  int64  `json:"date-sec"`
+	DateNsec int64  `json:"date-nsec"`
+}
+
+// info reads an image that no process has open. format is given, never
+// guessed: a raw disk whose guest wrote a qcow2 header would name host files.
+func (b *Backend) info(ctx context.Context, path, format string) (imageInfo, error) {
+	var i imageInfo
+	out, err := b.img(ctx, "info", "--output=json", "-f", format, path)
+	if err != nil {
+		return i, err
+	}
+	if err := json.Unmarshal(out, &i); err != nil {
+		return i, fmt.Errorf("qemu-img info: %w", err)
+	}
+	return i, nil
+}
+
+// blank makes an empty qcow2 of the given virtual size.
+func (b *Backend) blank(ctx context.Context, path string, bytes int64) error {
+	_, err := b.img(ctx, "create", "-q", "-f", "qcow2", path, strconv.FormatInt(bytes, 10))
+	return err
+}
+
+// overlay makes a thin qcow2 on top of another image.
+func (b *Backend) overlay(ctx context.Context, path, backing, format string) error {
+	_, err := b.img(ctx, "create", "-q", "-f", "qcow2", "-F", format, "-b", backing, path)
+	return err
+}
+
+// resize sets the virtual size. qcow2 with internal snapshots can grow (each
+// snapshot keeps the size it was taken with).
+func (b *Backend) resize(ctx context.Context, path string, bytes int64) error {
+	_, err := b.img(ctx, "resize", "-q", "-f", "qcow2", path, strconv.FormatInt(bytes, 10))
+	return err
+}
+
+// fullCopy makes an independent qcow2 of an image: by reflink where the file
+// system can, else by qemu-img with progress.
+func (b *Backend) fullCopy(ctx context.Context, from, format, to string, size int64, report progress.Reporter) error {
+	if format == "qcow2" && reflink(from, to) == nil {
+		return nil
+	}
+	percent := &percentWriter{report: func(p float64) {
+		report.Report(progress.Update{
+			Vertex: "disk", Message: "copying the image", Unit: "bytes",
+			Current: int64(p / 100 * float64(size)), Total: size,
+		})
+	}}
+	return b.imgTo(ctx, percent, "convert", "-p", "-f", format, "-O", "qcow2", from, to)
+}
+
+// reflink makes to share the blocks of from, copy on write (ioctl_ficlone(2)).
+func reflink(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err != nil {
+		os.Remove(to)
+		return err
+	}
+	return nil
+}
+
+// percentWriter reads "    (12.34/100%)\r" from qemu-img -p.
+type percentWriter struct {
+	report func(percent float64)
+	last   []byte
+}
+
+func (w *percentWriter) Write(p []byte) (int, error) {
+	for _, c := range p {
+		switch {
+		case c == '(':
+			w.last = w.last[:0]
+		case c == '/':
+			if f, err := strconv.ParseFloat(string(w.last), 64); err == nil && f >= 0 && f <= 100 {
+				w.report(f)
+			}
+			w.last = w.last[:0]
+		case len(w.last) < 16:
+			w.last = append(w.last, c)
+		}
+	}
+	return len(p), nil
+}
+
+// room refuses to begin what cannot end: bytes more than the file system of dir has free.
+func room(dir string, bytes int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	free := int64(st.Bavail) * st.Bsize
+	if free >= bytes {
+		return nil
+	}
+	return problem.New(problem.DiskFull, "%s has %d MiB free, %d MiB are needed", dir, free>>20, bytes>>20+1).
+		WithHint("make room on that disk")
+}

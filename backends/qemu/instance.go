@@ -1,0 +1,186 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/qemu/qmp"
+)
+
+// instance is one QEMU process with its connections. Its state is what the
+// events said; every change wakes those who wait in until.
+type instance struct {
+	b       *Backend
+	v       *vm
+	run     run
+	proc    *process
+	qmp     *qmp.Client
+	console *console
+	talking chan struct{} // token: one conversation with the guest agent at a time
+	leave   chan struct{} // closed by letGo
+	done    chan struct{} // closed when the process has ended and that is on record, or after letGo
+
+	mu       sync.Mutex // guards the rest
+	changed  chan struct{}
+	live     bool // the virtual CPUs have been let go once: events count
+	state    backends.State
+	reason   string
+	shutdown string // reason of the SHUTDOWN event
+	asked    bool   // we wanted the end
+	agent    bool   // the guest has opened the agent's port
+	resets   int
+	down     bool // the guest has powered off (QEMU may be held by us)
+}
+
+// connect joins a QEMU process: console, QMP, events. The caller lets the
+// virtual CPUs go, or asks for the state.
+func (b *Backend) connect(ctx context.Context, v *vm, proc *process, this run) (*instance, error) {
+	i := &instance{
+		b: b, v: v, proc: proc, run: this,
+		talking: make(chan struct{}, 1), leave: make(chan struct{}), done: make(chan struct{}),
+		changed: make(chan struct{}), state: backends.Suspended,
+	}
+	var err error
+	if i.qmp, err = qmp.Dial(ctx, v.files.socket(qmpSocket), i.onEvent); err != nil {
+		return nil, err
+	}
+	if i.console, err = openConsole(ctx, v.files); err != nil {
+		i.qmp.Close()
+		return nil, err
+	}
+	v.mu.Lock()
+	v.inst = i
+	v.mu.Unlock()
+	go i.watch()
+	return i, nil
+}
+
+// watch waits for the end of the process and puts it on record.
+func (i *instance) watch() {
+	defer close(i.done)
+	defer i.console.close()
+	select {
+	case <-i.proc.gone:
+	case <-i.leave:
+		i.qmp.Close()
+		i.proc.release()
+		return
+	}
+	// Every event that QEMU sent has been read when the connection is at its end.
+	select {
+	case <-i.qmp.Done():
+	case <-time.After(5 * time.Second): // a child of QEMU could hold the socket
+	}
+	i.qmp.Close()
+	i.proc.release()
+	e := i.ending()
+	if err := i.b.settle(i.v, e); err != nil {
+		i.log().Error("cannot record the end of the VM", "error", err)
+	}
+	i.v.mu.Lock()
+	i.v.inst = nil
+	i.v.disown()
+	i.v.mu.Unlock()
+	i.log().Info("VM ended", "state", e.State, "reason", e.Reason)
+	i.b.events.push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason}})
+}
+
+// ending says how the process ended, from the last events.
+func (i *instance) ending() end {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	defer i.wake()
+	switch {
+	case i.asked:
+		return end{State: backends.Stopped}
+	case i.shutdown == "guest-shutdown":
+		return end{State: backends.Stopped, Reason: "the guest powered off"}
+	case i.shutdown == "host-signal" || i.shutdown == "host-qmp-quit":
+		return end{State: backends.Stopped, Reason: "QEMU was told to end by another process"}
+	case i.shutdown == "guest-panic":
+		return end{State: backends.Crashed, Reason: "the guest's kernel panicked"}
+	}
+	return end{State: backends.Crashed, Reason: lastWords(i.v.files, "QEMU was killed")}
+}
+
+// settle records that no process runs any more and removes its sockets.
+func (b *Backend) settle(v *vm, e end) error {
+	os.RemoveAll(v.files.runtime)
+	return b.update(v.name, func(r *record) { r.Run, r.End = nil, &e })
+}
+
+// letGo ends the watch; the process runs on.
+func (i *instance) letGo() {
+	close(i.leave)
+	<-i.done
+}
+
+func (i *instance) log() *slog.Logger { return i.b.log.With("vm", i.v.name, "pid", i.proc.pid) }
+
+// status is what the events said.
+func (i *instance) status() backends.Status {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.statusLocked()
+}
+
+func (i *instance) statusLocked() backends.Status {
+	return backends.Status{
+		Name: i.v.name, State: i.state, Reason: i.reason,
+		Started: i.run.Started, Accel: i.run.Accel, PID: i.proc.pid,
+	}
+}
+
+// errGone is returned by waits on an instance whose process has ended.
+var errGone = errors.New("QEMU has ended")
+
+// until waits for a change after which cond, called with i.mu held, is true.
+func (i *instance) until(ctx context.Context, cond func() bool) error {
+	for {
+		i.mu.Lock()
+		ok, changed := cond(), i.changed
+		i.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-i.done:
+			return errGone
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// wake lets all waiters look again. i.mu is held.
+func (i *instance) wake() {
+	close(i.changed)
+	i.changed = make(chan struct{})
+}
+
+func (i *instance) is(cond func() bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return cond()
+}
+
+func (i *instance) agentUp() bool { return i.is(func() bool { return i.agent }) }
+
+// goLive makes events count from now on.
+func (i *instance) goLive() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.live = true
+}
+
+func (i *instance) expectEnd() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.asked = true
+}

@@ -1,0 +1,144 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// List returns every VM with a directory, and every unfinished one that New
+// could not sweep away.
+func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
+	var all []backends.Status
+	for _, name := range b.names() {
+		s, err := b.Status(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if s.State != backends.Absent {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// names lists the VMs that have a directory.
+func (b *Backend) names() []string {
+	entries, err := os.ReadDir(b.layout.VMs())
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if validName.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// Status answers from memory for a running VM, and from its directory otherwise.
+func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
+	if err := checkName(name); err != nil {
+		return backends.Status{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return backends.Status{}, err
+	}
+	b.mu.Lock()
+	v := b.vms[name]
+	b.mu.Unlock()
+	if v != nil {
+		if inst := v.instance(); inst != nil {
+			return inst.status(), nil
+		}
+	}
+	return statusOnDisk(filesOf(b.layout, name), name), nil
+}
+
+// statusOnDisk reads the state of a VM of which this Backend holds no process.
+func statusOnDisk(f vmFiles, name string) backends.Status {
+	s := backends.Status{Name: name}
+	r, err := f.readRecord()
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !f.exists():
+		s.State = backends.Absent
+		return s
+	case errors.Is(err, fs.ErrNotExist):
+		s.State, s.Reason = backends.Broken, recordFile+" is missing"
+		return s
+	case err != nil:
+		s.State, s.Reason = backends.Broken, oneLine(err.Error())
+		return s
+	}
+	if err := f.complete(r); err != nil {
+		s.State, s.Reason = backends.Broken, oneLine(err.Error())
+		return s
+	}
+	if r.Run.alive() {
+		// Held by another nixvmd, or it could not be adopted.
+		s.State, s.PID, s.Started, s.Accel = backends.Unknown, r.Run.PID, r.Run.Started, r.Run.Accel
+		s.Reason = "the process is not held by this nixvmd"
+		return s
+	}
+	e := f.ended(r)
+	s.State, s.Reason = e.State, e.Reason
+	return s
+}
+
+// complete says which file is missing of those that cannot be made again.
+func (f vmFiles) complete(r *record) error {
+	if _, err := os.Stat(f.state(r.Mutable)); err != nil {
+		return fmt.Errorf("the state disk is missing: %w", err)
+	}
+	if r.Mutable {
+		return nil
+	}
+	if _, err := os.Stat(r.Backing); err != nil {
+		return fmt.Errorf("the image is missing: %w", err)
+	}
+	return nil
+}
+
+// ended says how a VM without a process came to be without one. QEMU removes
+// its pid file when it ends in order, so a file that is still there after an end that
+// nobody watched means a crash, of QEMU or of the host.
+func (f vmFiles) ended(r *record) end {
+	if r.Run == nil {
+		if r.End != nil {
+			return *r.End
+		}
+		return end{State: backends.Stopped}
+	}
+	if _, err := os.Lstat(f.path(pidFile)); errors.Is(err, fs.ErrNotExist) {
+		return end{State: backends.Stopped, Reason: "it ended while nixvmd was not there"}
+	}
+	if r.Run.BootID != bootID() {
+		return end{State: backends.Crashed, Reason: "the host was restarted"}
+	}
+	return end{State: backends.Crashed, Reason: lastWords(f, "QEMU was killed")}
+}
+
+// running returns the instance of a running or suspended VM.
+func (b *Backend) running(name string) (*instance, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if inst := b.vm(name).instance(); inst != nil {
+		return inst, nil
+	}
+	f := filesOf(b.layout, name)
+	if !f.exists() {
+		return nil, notFound(name)
+	}
+	if r, err := f.readRecord(); err == nil && r.Run.alive() {
+		return nil, problem.New(problem.VMBusy, "the process of VM %s is not held by this nixvmd", name).
+			WithHint("stop the other daemon, or use it").Retry()
+	}
+	return nil, notRunning(name)
+}

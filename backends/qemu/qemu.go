@@ -1,0 +1,181 @@
+// Package qemu is the embedded backend: it runs every VM as a QEMU process of
+// the user, without root, libvirt or any other daemon.
+//
+// # How it works
+//
+// A VM is a directory (files.go names its files) and, while it runs, a process.
+// QEMU is started paused, in a session of its own, with three listening
+// sockets that we opened for it: QMP, the guest agent's channel and the serial
+// console. So we are connected before the guest's first instruction, nothing is
+// polled, and a QEMU that cannot start is seen as the end of a connection. Once
+// the process is on record ([record]) the virtual CPUs are let go.
+//
+// State comes from QMP events and from a pidfd. The process does not depend on
+// us: after the end of a daemon, in whatever way, the next [New] finds the
+// record, proves that the process is the same one (boot id and start time) and
+// adopts it. A flock in the VM's directory keeps a second daemon away.
+//
+// # What isolates the guest
+//
+// QEMU runs under its own seccomp sandbox: no new processes, no new privileges.
+// The network is user-mode, IPv4 only: inbound is one port on 127.0.0.1, and
+// no device, bridge or firewall rule of the host is touched. What user-mode
+// networking does NOT do is keep the guest from services that listen on the
+// host's loopback: it maps every address of 10.0.2.0/24 except the DNS server to 127.0.0.1, and
+// QEMU offers no switch for that alone (restrict=on would take the internet
+// away as well; net/slirp.c, QEMU 7.2). Nor does it keep it from the private
+// network of the host. The guest's firewall does, for agent profiles, as far as
+// the agent has no root there. [Backend.Capabilities] therefore says
+// HostFirewall: false.
+//
+// The boot disk of an immutable VM is a new overlay at every start, as are its
+// UEFI variables: what root in the guest writes to it does not survive.
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Config says how to run VMs. Only Name and Layout are required.
+type Config struct {
+	Name   string // configured name of the backend
+	Layout paths.Layout
+	// Accel is "auto" (also ""), "kvm" or "tcg". NIXVM_ACCEL in the environment
+	// wins over it.
+	Accel string
+	// QEMU, QemuImg and BridgeHelper are programs, looked up in PATH; empty
+	// means qemu-system-x86_64, qemu-img and the usual places of the helper.
+	QEMU, QemuImg, BridgeHelper string
+	// Firmware is an UEFI code file and its template of variables; empty means
+	// the usual places.
+	Firmware Firmware
+	Log      *slog.Logger // nil = discard
+}
+
+// Backend implements backends.Backend.
+type Backend struct {
+	name     string
+	layout   paths.Layout
+	programs programs
+	firmware Firmware
+	accel    accelerator
+	log      *slog.Logger
+	events   *queue
+
+	mu     sync.Mutex // guards vms, closed
+	vms    map[string]*vm
+	closed bool
+}
+
+var _ backends.Backend = (*Backend)(nil)
+
+// programs are the external programs; each may be missing.
+type programs struct {
+	qemu, img, bridgeHelper string
+}
+
+// New opens the backend, removes what a crash left half made, and adopts the
+// VMs that run. A VM that cannot be adopted is logged and shows in List; it
+// keeps nobody from the others. Missing programs show in Check.
+func New(c Config) (*Backend, error) {
+	b := &Backend{
+		name: c.Name, layout: c.Layout, firmware: c.Firmware, log: c.Log,
+		programs: programs{
+			qemu:         orDefault(c.QEMU, "qemu-system-x86_64"),
+			img:          orDefault(c.QemuImg, "qemu-img"),
+			bridgeHelper: c.BridgeHelper,
+		},
+		vms: map[string]*vm{},
+	}
+	if b.name == "" {
+		b.name = "qemu"
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.log = b.log.With("backend", b.name)
+	var err error
+	if b.accel, err = newAccelerator(b, orDefault(os.Getenv("NIXVM_ACCEL"), c.Accel)); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{b.layout.VMs(), b.layout.Runtime} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("qemu backend: %w", err)
+		}
+	}
+	b.events = newQueue()
+	b.sweep()
+	b.adoptAll()
+	return b, nil
+}
+
+func orDefault(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
+}
+
+// Name is the configured name.
+func (b *Backend) Name() string { return b.name }
+
+// Type is "qemu".
+func (b *Backend) Type() string { return "qemu" }
+
+// Events delivers what happens; see backends.Backend.
+func (b *Backend) Events() <-chan backends.Event { return b.events.out }
+
+// Close lets go of every VM; they run on.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	all := make([]*vm, 0, len(b.vms))
+	for _, v := range b.vms {
+		all = append(all, v)
+	}
+	b.mu.Unlock()
+	for _, v := range all {
+		v.letGo()
+	}
+	b.events.close()
+	return nil
+}
+
+// program finds one of the external programs, or says how to get it.
+func (b *Backend) program(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path, nil
+	}
+	return "", problem.New(problem.BackendMissing, "the program %s is missing", name).WithHint("%s", installHint)
+}
+
+const installHint = "Debian, Ubuntu: sudo apt install qemu-system-x86 qemu-utils ovmf; " +
+	"Fedora: sudo dnf install qemu-system-x86 qemu-img edk2-ovmf; Nix: nix profile install nixpkgs#qemu"
+
+// errClosed is returned by operations on a closed Backend.
+var errClosed = errors.New("the qemu backend is closed")
+
+// wait blocks until ch is closed or ctx is done.
+func wait(ctx context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,69 @@
+package qemu
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// RestoreSnapshot puts the state disk back. qemu-img takes an id before a name,
+// so a snapshot named "1" is given by its id, never by its name.
+func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) error {
+	v, err := b.begin(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer v.finish()
+	if v.instance() != nil {
+		return problem.New(problem.VMRunning, "VM %s runs", name).WithHint("stop it before a restore")
+	}
+	r, err := v.files.readRecord()
+	if err != nil {
+		return problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+	}
+	all, err := b.stored(ctx, name, r.Mutable)
+	if err != nil {
+		return snapshotFailed(name, err)
+	}
+	s, err := find(all, name, snapshot)
+	if err != nil {
+		return err
+	}
+	if _, err := b.img(ctx, "snapshot", "-q", "-a", s.ID, v.files.state(r.Mutable)); err != nil {
+		return snapshotFailed(name, err)
+	}
+	// What the crash left behind is gone with the restore.
+	return b.update(name, func(r *record) { r.End = nil })
+}
+
+// DeleteSnapshot removes one, live or offline.
+func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) error {
+	v, err := b.begin(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer v.finish()
+	r, err := v.files.readRecord()
+	if err != nil {
+		return problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+	}
+	all, err := b.stored(ctx, name, r.Mutable)
+	if err != nil {
+		return snapshotFailed(name, err)
+	}
+	s, err := find(all, name, snapshot)
+	if err != nil {
+		return err
+	}
+	if inst := v.instance(); inst != nil {
+		err = inst.qmp.Execute(ctx, "blockdev-snapshot-delete-internal-sync",
+			map[string]string{"device": stateNode, "id": s.ID, "name": s.Name}, nil)
+	} else {
+		_, err = b.img(ctx, "snapshot", "-q", "-d", s.Name, v.files.state(r.Mutable))
+	}
+	if err != nil {
+		return fmt.Errorf("delete snapshot %q: %w", snapshot, snapshotFailed(name, err))
+	}
+	return b.update(name, func(r *record) { delete(r.Snapshots, snapshot) })
+}

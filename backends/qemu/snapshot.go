@@ -1,0 +1,299 @@
+package qemu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/qemu/qmp"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// validSnapshot keeps names apart from options, paths and lists.
+var validSnapshot = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+func checkSnapshotName(name string) error {
+	if !validSnapshot.MatchString(name) {
+		return problem.New(problem.SnapshotNameInvalid, "%q is not a snapshot name", name).
+			WithHint("use letters, digits, dots, hyphens and underscores, at most 63, beginning with a letter or digit")
+	}
+	return nil
+}
+
+// Snapshots lists what the state disk holds, also what others made with
+// qemu-img, oldest first.
+func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	f := filesOf(b.layout, name)
+	r, err := f.readRecord()
+	if err != nil {
+		if !f.exists() {
+			return nil, notFound(name)
+		}
+		return nil, problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+	}
+	found, err := b.stored(ctx, name, r.Mutable)
+	if err != nil {
+		return nil, fmt.Errorf("snapshots of %s: %w", name, err)
+	}
+	list := make([]backends.Snapshot, 0, len(found))
+	for _, s := range found {
+		list = append(list, describe(s, r.Snapshots))
+	}
+	slices.SortStableFunc(list, func(a, b backends.Snapshot) int { return a.Created.Compare(b.Created) })
+	return list, nil
+}
+
+// describe joins what qcow2 keeps with our notes. A note belongs to another
+// snapshot of the same name when the times differ: one was deleted and the name
+// used again by somebody else.
+func describe(s imageSnapshot, notes map[string]snapshotNote) backends.Snapshot {
+	d := backends.Snapshot{Name: s.Name, Created: time.Unix(s.DateSec, s.DateNsec).UTC()}
+	if n, ok := notes[s.Name]; ok && n.Created.Sub(d.Created).Abs() < noteSlack {
+		d.Description, d.Frozen = n.Description, n.Frozen
+	}
+	return d
+}
+
+// noteSlack is more than a snapshot takes, and less than it takes a person to
+// delete one and make another.
+const noteSlack = 2 * time.Minute
+
+// stored returns the snapshots in the state disk: from QEMU while it runs, else from
+// the file.
+func (b *Backend) stored(ctx context.Context, name string, mutable bool) ([]imageSnapshot, error) {
+	if inst := b.vm(name).instance(); inst != nil {
+		return inst.stored(ctx)
+	}
+	info, err := b.infoShared(ctx, filesOf(b.layout, name).state(mutable))
+	return info.Snapshots, err
+}
+
+// infoShared reads a qcow2 that another process may have open.
+func (b *Backend) infoShared(ctx context.Context, path string) (imageInfo, error) {
+	var i imageInfo
+	out, err := b.img(ctx, "info", "--output=json", "-U", "-f", "qcow2", path)
+	if err == nil {
+		err = json.Unmarshal(out, &i)
+	}
+	return i, err
+}
+
+// blockNode is an element of query-named-block-nodes.
+type blockNode struct {
+	Name  string    `json:"node-name"`
+	Image imageInfo `json:"image"`
+}
+
+func (i *instance) stored(ctx context.Context) ([]imageSnapshot, error) {
+	var nodes []blockNode
+	if err := i.qmp.Execute(ctx, "query-named-block-nodes", map[string]bool{"flat": true}, &nodes); err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		if n.Name == stateNode {
+			return n.Image.Snapshots, nil
+		}
+	}
+	return nil, fmt.Errorf("QEMU has no disk %q", stateNode)
+}
+
+// find returns the snapshot of that name.
+func find(all []imageSnapshot, vm, name string) (imageSnapshot, error) {
+	for _, s := range all {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return imageSnapshot{}, problem.New(problem.SnapshotNotFound, "VM %s has no snapshot %q", vm, name)
+}
+
+// CreateSnapshot takes one of the state disk; see backends.Backend.
+func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
+	none := backends.Snapshot{}
+	if err := checkSnapshotName(req.Name); err != nil {
+		return none, err
+	}
+	v, err := b.begin(ctx, name)
+	if err != nil {
+		return none, err
+	}
+	defer v.finish()
+	r, err := v.files.readRecord()
+	if err != nil {
+		return none, problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+	}
+	all, err := b.stored(ctx, name, r.Mutable)
+	if err != nil {
+		return none, snapshotFailed(name, err)
+	}
+	if _, err := find(all, name, req.Name); err == nil {
+		return none, problem.New(problem.SnapshotExists, "VM %s has a snapshot %q already", name, req.Name).
+			WithHint("choose another name, or delete that one first")
+	}
+	note := snapshotNote{Description: req.Description, Created: time.Now().UTC()}
+	if inst := v.instance(); inst != nil {
+		note.Frozen, err = inst.snapshot(ctx, req)
+	} else {
+		note.Frozen = r.End == nil || r.End.State == backends.Stopped
+		_, err = b.img(ctx, "snapshot", "-c", req.Name, v.files.state(r.Mutable))
+	}
+	if err != nil {
+		return none, snapshotFailed(name, err)
+	}
+	return b.noteSnapshot(ctx, v, req.Name, note)
+}
+
+// noteSnapshot writes down what qcow2 does not keep. Without the note the
+// snapshot is there all the same, so a failure here is not the snapshot's.
+func (b *Backend) noteSnapshot(ctx context.Context, v *vm, name string, note snapshotNote) (backends.Snapshot, error) {
+	mutable := false
+	err := b.update(v.name, func(r *record) {
+		if r.Snapshots == nil {
+			r.Snapshots = map[string]snapshotNote{}
+		}
+		r.Snapshots[name], mutable = note, r.Mutable
+	})
+	if err != nil {
+		b.log.Error("the description of a snapshot is lost", "vm", v.name, "snapshot", name, "error", err)
+	}
+	made := backends.Snapshot{Name: name, Description: note.Description, Created: note.Created, Frozen: note.Frozen}
+	if all, err := b.stored(ctx, v.name, mutable); err == nil {
+		if s, err := find(all, v.name, name); err == nil {
+			made.Created = time.Unix(s.DateSec, s.DateNsec).UTC()
+		}
+	}
+	return made, nil
+}
+
+// takeLimit bounds the writing of one snapshot's metadata.
+const takeLimit = 30 * time.Second
+
+func snapshotFailed(name string, err error) error {
+	err = diskProblem(err, err.Error())
+	if p := problem.From(err); p.Code != problem.Internal {
+		return err
+	}
+	return problem.New(problem.SnapshotFailed, "snapshot of VM %s: %w", name, err)
+}
+
+// snapshot takes a live snapshot and reports whether the guest was frozen.
+func (i *instance) snapshot(ctx context.Context, req backends.SnapshotRequest) (frozen bool, err error) {
+	take := func() error {
+		// It takes some milliseconds; cut off in between, nobody would know
+		// whether the snapshot is there.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeLimit)
+		defer cancel()
+		if req.PowerOff {
+			if err := i.qmp.Execute(ctx, "stop", nil, nil); err != nil {
+				return err
+			}
+		}
+		return i.qmp.Execute(ctx, "blockdev-snapshot-internal-sync",
+			map[string]string{"device": stateNode, "name": req.Name}, nil)
+	}
+	frozen, err = i.frozen(ctx, take, req.PowerOff)
+	if !req.PowerOff {
+		return frozen, err
+	}
+	if err != nil {
+		// The VM goes on as if nothing had been asked.
+		resume, cancel := context.WithTimeout(context.WithoutCancel(ctx), agentReply)
+		defer cancel()
+		return frozen, errors.Join(err, i.qmp.Execute(resume, "cont", nil, nil), i.thawLeft(ctx))
+	}
+	return frozen, i.kill(ctx)
+}
+
+// frozen runs take while the guest's file systems are frozen, or not frozen if
+// its agent cannot. The guest is thawed in every case, unless keep is set and
+// take succeeded: then the caller ends the VM, and a thaw would let it write.
+func (i *instance) frozen(ctx context.Context, take func() error, keep bool) (froze bool, err error) {
+	taken := false
+	if i.status().State == backends.Running {
+		talk := i.withAgent(ctx, func(a *qmp.Agent) error {
+			froze, taken, err = i.frozenBy(ctx, a, take, keep)
+			return nil
+		})
+		if talk != nil {
+			i.log().Warn("the guest is not frozen for the snapshot", "error", talk)
+		}
+	}
+	if taken || err != nil || ctx.Err() != nil {
+		return froze, errors.Join(err, ctx.Err())
+	}
+	return false, take()
+}
+
+// frozenBy does the same with an agent that answers. taken is false when the
+// guest could not be frozen, and nothing is left to undo.
+func (i *instance) frozenBy(ctx context.Context, a *qmp.Agent, take func() error, keep bool) (froze, taken bool, err error) {
+	if err := i.noteFrozen(true); err != nil {
+		return false, false, err
+	}
+	limit, cancel := context.WithTimeout(ctx, agentFreeze)
+	defer cancel()
+	var count int
+	freeze := a.Execute(limit, "guest-fsfreeze-freeze", nil, &count)
+	if freeze == nil {
+		err = take()
+		froze, taken = true, true
+	}
+	if keep && freeze == nil && err == nil {
+		return froze, taken, nil
+	}
+	// Also after a failed freeze: the command may still be under way in the guest.
+	if thaw := i.thawBy(ctx, a); thaw != nil && freeze == nil {
+		i.log().Error("the guest was not thawed at the first attempt", "error", thaw)
+	}
+	if freeze != nil {
+		i.log().Warn("the guest cannot be frozen", "error", freeze)
+	}
+	return froze, taken, err
+}
+
+// thawBy thaws over a conversation that is open, and over a new one if that fails.
+func (i *instance) thawBy(ctx context.Context, a *qmp.Agent) error {
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), agentThaw)
+	defer cancel()
+	err := a.Execute(limit, "guest-fsfreeze-thaw", nil, nil)
+	var refused *qmp.Error
+	if err == nil || errors.As(err, &refused) {
+		return errors.Join(err, i.noteFrozen(false))
+	}
+	a.Close()
+	again, err := qmp.DialAgent(limit, i.v.files.socket(agentSocket))
+	if err != nil {
+		return err // Frozen stays on record: the next adoption tries again
+	}
+	defer again.Close()
+	if err := again.Execute(limit, "guest-fsfreeze-thaw", nil, nil); err != nil {
+		return err
+	}
+	return i.noteFrozen(false)
+}
+
+// thawLeft thaws a guest that is still on record as frozen.
+func (i *instance) thawLeft(ctx context.Context) error {
+	r, err := i.v.files.readRecord()
+	if err != nil || r.Run == nil || !r.Run.Frozen {
+		return err
+	}
+	return errors.Join(i.thaw(ctx), i.noteFrozen(false))
+}
+
+// noteFrozen keeps on record whether the guest may be frozen.
+func (i *instance) noteFrozen(frozen bool) error {
+	return i.b.update(i.v.name, func(r *record) {
+		if r.Run != nil {
+			r.Run.Frozen = frozen
+		}
+	})
+}

@@ -1,0 +1,121 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// spawn starts QEMU in a session of its own, so that neither a signal to our
+// process group nor our end reaches it. Its sockets listen before it runs.
+func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch) (*process, error) {
+	program, err := b.program(b.programs.qemu)
+	if err != nil {
+		return nil, err
+	}
+	inherited, err := b.descriptors(ctx, f, l)
+	defer closeAll(inherited)
+	if err != nil {
+		return nil, err
+	}
+	output, err := newLog(f)
+	if err != nil {
+		return nil, err
+	}
+	defer output.Close()
+	// A pid file of the last run would be taken for one of this run.
+	if err := os.Remove(f.path(pidFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	cmd := exec.Command(program, l.args()...)
+	cmd.Dir = "/"
+	cmd.Env = environment()
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.ExtraFiles = inherited
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, problem.New(problem.VMStartFailed, "%s cannot be started: %w", program, err)
+	}
+	pid := cmd.Process.Pid
+	// From here the process is held by a pidfd; process.watch reaps it.
+	p, err := openProcess(pid, 0)
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(f, err.Error()))
+	}
+	_ = cmd.Process.Release()
+	return p, nil
+}
+
+// environment is what QEMU gets of ours: nothing that could hold a secret.
+func environment() []string {
+	env := []string{"LC_ALL=C"}
+	for _, k := range []string{"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"} {
+		if v, ok := os.LookupEnv(k); ok {
+			env = append(env, k+"="+v)
+		}
+	}
+	return env
+}
+
+// descriptors opens what QEMU inherits, in the order of the fd constants.
+func (b *Backend) descriptors(ctx context.Context, f vmFiles, l launch) ([]*os.File, error) {
+	if err := f.checkSockets(); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(f.runtime); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(f.runtime, 0o700); err != nil {
+		return nil, fmt.Errorf("sockets: %w", err)
+	}
+	var all []*os.File
+	for _, s := range []string{qmpSocket, agentSocket, consoleSocket} {
+		file, err := listen(f.socket(s))
+		if err != nil {
+			return all, err
+		}
+		all = append(all, file)
+	}
+	if l.spec.Bridge != "" {
+		tap, err := b.openTap(ctx, l.spec.Bridge)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, tap)
+	}
+	return all, nil
+}
+
+// listen opens a listening socket that outlives us.
+func listen(path string) (*os.File, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	defer l.Close()
+	return l.File()
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// newLog begins qemu.log and keeps the one before.
+func newLog(f vmFiles) (*os.File, error) {
+	if err := os.Rename(f.path(logFile), f.path(oldLogFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(f.path(logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND|os.O_EXCL, 0o600)
+}

@@ -1,0 +1,220 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+const (
+	// greeting is how long QEMU may take until its monitor answers. Mapping the
+	// memory and opening the disks takes some 30 ms; a busy host takes longer.
+	greeting = 60 * time.Second
+	// portAttempts bounds the search when ports are taken under our hands.
+	portAttempts = 8
+)
+
+// Start prepares the disks for spec, starts QEMU paused, puts the process on
+// record and lets the virtual CPUs go.
+func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
+	if err := checkSpec(spec); err != nil {
+		return err
+	}
+	v, err := b.begin(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	defer v.finish()
+	if v.instance() != nil {
+		return nil
+	}
+	r, err := v.files.readRecord()
+	if err == nil {
+		err = v.files.complete(r)
+	}
+	if err != nil {
+		return problem.New(problem.VMStartFailed, "VM %s is broken: %w", spec.Name, err).
+			WithHint("destroy it and create it again, or restore a backup")
+	}
+	l, err := b.prepare(ctx, v.files, r, spec)
+	if err != nil {
+		return fmt.Errorf("start VM %s: %w", spec.Name, err)
+	}
+	if err := b.launch(ctx, v, r, l); err != nil {
+		return fmt.Errorf("start VM %s: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// prepare brings everything that QEMU opens into the state that spec asks for.
+func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backends.Spec) (launch, error) {
+	l := launch{spec: spec, files: f}
+	if r.Mutable != spec.Mutable {
+		return l, problem.New(problem.ModeUnsupported, "VM %s was created in another mode", spec.Name).
+			WithHint("recreate it to change the mode")
+	}
+	if err := checkImage(spec.Image); err != nil {
+		return l, err
+	}
+	if err := b.grow(ctx, f.state(r.Mutable), spec.DiskBytes); err != nil {
+		return l, err
+	}
+	if err := atomicfile.Write(f.path(identityFile), spec.Identity, 0o600); err != nil {
+		return l, diskProblem(err, err.Error())
+	}
+	if !r.Mutable {
+		if err := b.freshBoot(ctx, f, spec.Image); err != nil {
+			return l, err
+		}
+	}
+	if spec.Image.Kernel == "" {
+		if err := b.prepareFirmware(f, r.Mutable, &l); err != nil {
+			return l, err
+		}
+	}
+	var err error
+	l.accel, err = b.accel.choose(ctx, spec.Image)
+	return l, err
+}
+
+// grow makes the state disk larger if spec says so.
+func (b *Backend) grow(ctx context.Context, disk string, bytes int64) error {
+	info, err := b.info(ctx, disk, "qcow2")
+	switch {
+	case err != nil:
+		return problem.New(problem.VMStartFailed, "the state disk cannot be read: %w", err)
+	case bytes == info.VirtualSize:
+		return nil
+	case bytes < info.VirtualSize:
+		return problem.New(problem.SizeInvalid, "the disk has %d MiB and cannot shrink to %d MiB", info.VirtualSize>>20, bytes>>20).
+			WithHint("a disk can only grow")
+	}
+	return b.resize(ctx, disk, bytes)
+}
+
+// freshBoot replaces the boot overlay: what a guest wrote to its boot disk ends
+// with the run, and a new image takes effect.
+func (b *Backend) freshBoot(ctx context.Context, f vmFiles, image backends.Image) error {
+	next := f.path(bootFile + ".new")
+	if err := b.overlay(ctx, next, image.Disk, image.Format); err != nil {
+		return errors.Join(err, atomicfile.Remove(next))
+	}
+	return os.Rename(next, f.path(bootFile))
+}
+
+// prepareFirmware copies the template of the variables: at every start for an
+// immutable VM, once for a mutable one, which owns them.
+func (b *Backend) prepareFirmware(f vmFiles, mutable bool, l *launch) error {
+	fw, err := b.findFirmware()
+	if err != nil {
+		return err
+	}
+	l.firmware = Firmware{Code: fw.Code, Vars: f.path(varsFile)}
+	if _, err := os.Stat(l.firmware.Vars); err == nil && mutable {
+		return nil
+	}
+	template, err := os.ReadFile(fw.Vars)
+	if err != nil {
+		return fmt.Errorf("UEFI variables: %w", err)
+	}
+	if err := atomicfile.Write(l.firmware.Vars, template, 0o600); err != nil {
+		return diskProblem(err, err.Error())
+	}
+	return nil
+}
+
+// launch starts QEMU, on another port as long as the port is the problem.
+func (b *Backend) launch(ctx context.Context, v *vm, r *record, l launch) error {
+	refused := map[int]bool{}
+	for range portAttempts {
+		if err := b.pickPort(r, &l, refused); err != nil {
+			return err
+		}
+		err := b.launchOnce(ctx, v, l)
+		if err == nil || ctx.Err() != nil || l.spec.Bridge != "" || portFree(l.port) {
+			return err
+		}
+		b.log.Info("port is taken", "vm", v.name, "port", l.port)
+		refused[l.port] = true
+	}
+	return problem.New(problem.PortTaken, "every port that was tried is taken").Retry()
+}
+
+// pickPort sets l.port: the fixed one, else the one on record, else a new one.
+func (b *Backend) pickPort(r *record, l *launch, refused map[int]bool) error {
+	if l.spec.Bridge != "" {
+		return nil
+	}
+	if fixed := l.spec.SSHPort; fixed != 0 {
+		if refused[fixed] || !portFree(fixed) {
+			return problem.New(problem.PortTaken, "port %d on 127.0.0.1 is taken", fixed).
+				WithHint("end what uses it (ss -ltnp), or give the VM another port")
+		}
+		l.port = fixed
+		return nil
+	}
+	if l.port = r.Port; r.Port != 0 && !refused[r.Port] && portFree(r.Port) {
+		return nil
+	}
+	var err error
+	l.port, err = b.choosePort(l.spec.Name, refused)
+	return err
+}
+
+// launchOnce is one attempt. On error no process is left.
+func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
+	proc, err := b.spawn(ctx, v.files, l)
+	if err != nil {
+		return err
+	}
+	this := run{
+		PID: proc.pid, Start: proc.start, BootID: bootID(), Started: time.Now().UTC(),
+		Accel: l.accel, Bridge: l.spec.Bridge,
+	}
+	greet, cancel := context.WithTimeout(ctx, greeting)
+	defer cancel()
+	inst, err := b.connect(greet, v, proc, this)
+	if err != nil {
+		err = errors.Join(err, killAndWait(ctx, proc))
+		if ctx.Err() != nil {
+			return err
+		}
+		return problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, oneLine(err.Error()))).
+			WithHint("see %s", v.files.path(logFile))
+	}
+	if err := b.recordStart(v.name, this, l); err != nil {
+		return errors.Join(err, inst.kill(ctx))
+	}
+	return b.letRun(ctx, inst)
+}
+
+// recordStart puts a process on record before it does anything.
+func (b *Backend) recordStart(name string, this run, l launch) error {
+	return b.update(name, func(r *record) {
+		r.Run, r.End = &this, nil
+		r.UUID, r.MAC, r.Image, r.Backing = l.spec.UUID, l.spec.MAC, l.spec.Image.ID, l.spec.Image.Disk
+		if l.port != 0 {
+			r.Port = l.port
+		}
+	})
+}
+
+// letRun lets the virtual CPUs go.
+func (b *Backend) letRun(ctx context.Context, inst *instance) error {
+	inst.goLive()
+	err := inst.qmp.Execute(ctx, "cont", nil, nil)
+	if err == nil {
+		err = inst.until(ctx, func() bool { return inst.state == backends.Running })
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("start the virtual CPUs: %w", err), inst.kill(ctx))
+	}
+	inst.log().Info("VM started", "accel", inst.run.Accel)
+	return nil
+}

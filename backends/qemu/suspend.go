@@ -1,0 +1,44 @@
+package qemu
+
+import (
+	"context"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// Suspend pauses the virtual CPUs; the process and its memory stay.
+func (b *Backend) Suspend(ctx context.Context, name string) error {
+	return b.pause(ctx, name, "stop", backends.Suspended)
+}
+
+// Resume continues, and steps the guest's clock if its agent runs.
+func (b *Backend) Resume(ctx context.Context, name string) error {
+	return b.pause(ctx, name, "cont", backends.Running)
+}
+
+func (b *Backend) pause(ctx context.Context, name, command string, want backends.State) error {
+	v, err := b.begin(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer v.finish()
+	inst := v.instance()
+	if inst == nil {
+		return notRunning(name)
+	}
+	if inst.status().State == want {
+		return nil
+	}
+	if err := inst.qmp.Execute(ctx, command, nil, nil); err != nil {
+		return err
+	}
+	if err := inst.until(ctx, func() bool { return inst.state == want }); err != nil {
+		return err
+	}
+	if want == backends.Running {
+		if err := inst.setTime(ctx); err != nil {
+			inst.log().Warn("the guest's clock was not stepped", "error", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package qemu
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"sync"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// vm is what this Backend holds of one VM: nothing, the lock during an
+// operation, or the lock and a running instance.
+type vm struct {
+	name  string
+	files vmFiles
+	op    chan struct{} // holds a token while a mutating operation runs
+
+	recording sync.Mutex // held while vm.json is read and written
+
+	mu   sync.Mutex // guards the rest
+	busy bool       // an operation runs: it gives the lock back
+	lock *os.File
+	inst *instance
+}
+
+// vm returns the entry of a VM. It does not have to exist on disk.
+func (b *Backend) vm(name string) *vm {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.vms[name]
+	if v == nil {
+		v = &vm{name: name, files: filesOf(b.layout, name), op: make(chan struct{}, 1)}
+		b.vms[name] = v
+	}
+	return v
+}
+
+// instance returns the running instance, or nil.
+func (v *vm) instance() *instance {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.inst
+}
+
+var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// checkName is the last fence before a name becomes a path.
+func checkName(name string) error {
+	if !validName.MatchString(name) {
+		return problem.New(problem.MachineNameInvalid, "%q is not a machine name", name).
+			WithHint("use lower-case letters, digits and inner hyphens, at most 63 characters")
+	}
+	return nil
+}
+
+// begin starts a mutating operation on an existing VM: alone in this process,
+// the only owner on this host, and with the running process adopted. The
+// caller must call v.finish.
+func (b *Backend) begin(ctx context.Context, name string) (*vm, error) {
+	v, err := b.reserve(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !v.files.exists() {
+		v.finish()
+		return nil, notFound(name)
+	}
+	if err := v.own(); err != nil {
+		v.finish()
+		return nil, err
+	}
+	if v.instance() == nil {
+		if err := b.adopt(ctx, v); err != nil {
+			v.finish()
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// reserve waits until no other operation of this process runs on the VM.
+func (b *Backend) reserve(ctx context.Context, name string) (*vm, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	v := b.vm(name)
+	select {
+	case v.op <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	v.mu.Lock()
+	v.busy = true
+	v.mu.Unlock()
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		v.finish()
+		return nil, errClosed
+	}
+	return v, nil
+}
+
+// own takes the lock of the VM's directory unless this Backend has it.
+func (v *vm) own() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.lock != nil {
+		return nil
+	}
+	f, err := takeLock(v.files.path(lockFile), v.name)
+	if err != nil {
+		return err
+	}
+	v.lock = f
+	return nil
+}
+
+// finish ends the operation. The lock stays with a running instance.
+func (v *vm) finish() {
+	v.mu.Lock()
+	v.busy = false
+	v.disown()
+	v.mu.Unlock()
+	<-v.op
+}
+
+// disown gives the lock back when nothing needs it. v.mu is held.
+func (v *vm) disown() {
+	if v.lock != nil && v.inst == nil && !v.busy {
+		v.lock.Close()
+		v.lock = nil
+	}
+}
+
+// letGo is finish and more: the Backend closes, the VM runs on.
+func (v *vm) letGo() {
+	if inst := v.instance(); inst != nil {
+		inst.letGo()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.inst = nil
+	v.disown()
+}
+
+func notFound(name string) error {
+	return problem.New(problem.VMNotFound, "there is no VM %s on this backend", name)
+}
+
+func notRunning(name string) error {
+	return problem.New(problem.VMNotRunning, "VM %s is not running", name).WithHint("start it first")
+}
