@@ -68,7 +68,11 @@ func (d Draft) machine() Machine {
 // content gives the files, identity excepted, after reading them back: what the
 // directory's parsers refuse, a draft cannot hold.
 func (d Draft) content() (content, error) {
-	c := d.machine().print()
+	m := d.machine()
+	if err := m.printable(); err != nil {
+		return nil, err
+	}
+	c := m.print()
 	c[RootPasswordFile] = []byte(oneLine(d.RootPasswordHash))
 	back, err := c.parse(d.Name, func(file string) string { return file })
 	if err != nil {

@@ -70,7 +70,7 @@ func identityFiles(m Machine) ([]isofs.File, error) {
 	}
 	key, hash, err := readSecrets(m)
 	if err != nil {
-		return nil, asProblem(err, (*Fault).broken)
+		return nil, fmt.Errorf("read the identity of %s: %w", m.Name, asProblem(err, (*Fault).broken))
 	}
 	return []isofs.File{
 		{Name: AdminKeysFile, Data: plain(m.AdminKeys), Mode: 0o644},

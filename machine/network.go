@@ -13,12 +13,11 @@ var interfaceRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
 
 // ParseNetwork reads "nat" or "bridge:<interface>"; empty means nat.
 func ParseNetwork(s string) (Network, error) {
-	var m Machine
-	err := parseNetwork(&m, text{NetworkFile, []byte(s)})
-	if m.Network.Kind == "" {
-		m.Network.Kind = "nat"
+	m := Machine{Network: Network{Kind: "nat"}}
+	if err := parseNetwork(&m, text{NetworkFile, []byte(s)}); err != nil {
+		return Network{}, asProblem(err, (*Fault).invalid)
 	}
-	return m.Network, asProblem(err, (*Fault).invalid)
+	return m.Network, nil
 }
 
 // String is the content of the network file, without newline.

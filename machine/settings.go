@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -102,6 +103,25 @@ func (c content) parse(name string, place func(file string) string) (Machine, er
 		m.DiskBytes = DefaultDiskBytes
 	}
 	return m, nil
+}
+
+// printable refuses the few values that reading back would not catch, because
+// on paper they are a comment or two lines.
+func (m Machine) printable() error {
+	if !slices.Contains([]Mode{Immutable, SemiMutable, Mutable, ""}, m.Mode) {
+		return &Fault{File: "mode", Reason: quote(string(m.Mode)) + " is not a mode", Hint: "choose immutable, semi-mutable or mutable"}
+	}
+	for _, p := range m.Profiles {
+		if !profileRE.MatchString(p) {
+			return &Fault{File: ProfileFile, Reason: quote(p) + " is not a profile name", Hint: "use names as in claude, dev or open-code"}
+		}
+	}
+	for file, value := range map[string]string{ImageFile: m.Image, BackendFile: m.Backend, NetworkFile: m.Network.String()} {
+		if strings.ContainsAny(value, "\r\n") || strings.HasPrefix(value, "#") {
+			return &Fault{File: file, Reason: quote(value) + " is not a value", Hint: "use one line of text that does not begin with #"}
+		}
+	}
+	return nil
 }
 
 // print gives the files of a Machine that come from its fields.

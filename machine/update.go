@@ -61,7 +61,11 @@ func (s *Store) Update(name string, ch Changes) (Machine, error) {
 			name, FormatSize(old.DiskBytes), FormatSize(*ch.DiskBytes)).
 			WithHint("choose a larger size, or create another machine and copy what you need")
 	}
-	changed := ch.files(old)
+	m := ch.apply(old)
+	if err := m.printable(); err != nil {
+		return Machine{}, asProblem(err, (*Fault).invalid)
+	}
+	changed := ch.files(old, m)
 	want := maps.Clone(have)
 	for file, data := range changed {
 		if want[file] = data; len(data) == 0 {
@@ -79,8 +83,7 @@ func (s *Store) Update(name string, ch Changes) (Machine, error) {
 
 // files gives the new content of every file whose setting differs; empty
 // content means that the file goes.
-func (ch Changes) files(old Machine) content {
-	m := ch.apply(old)
+func (ch Changes) files(old, m Machine) content {
 	before, after := old.print(), m.print()
 	changed := content{}
 	for _, s := range settings {
