@@ -6,7 +6,7 @@
 //
 //	config   config.toml
 //	data     machines/<name>/ images/<id>/ backups/ flake/
-//	state    vms/<name>/ journal/ log/ ssh/
+//	state    vms/<name>/ records/ journal/ log/ ssh/
 //	runtime  nixvmd.sock cm/<hash> vm/<hash>/
 package paths
 
@@ -105,7 +105,7 @@ func isDir(p string) bool {
 // somebody else, is a symlink, or is open to others is refused.
 func (l Layout) Ensure() error {
 	for _, d := range []string{
-		l.Config, l.Data, l.Machines(), l.Images(), l.State, l.VMs(), l.Journal(), l.Logs(), l.SSH(),
+		l.Config, l.Data, l.Machines(), l.Images(), l.State, l.VMs(), l.Records(), l.Journal(), l.Logs(), l.SSH(),
 		l.Runtime, l.ControlDir(), filepath.Join(l.Runtime, "vm"),
 	} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -144,7 +144,13 @@ func (l Layout) VMs() string { return filepath.Join(l.State, "vms") }
 // VM is the state directory of one VM.
 func (l Layout) VM(name string) string { return filepath.Join(l.VMs(), name) }
 
-// Journal holds one append-only file per operation.
+// Records holds one small file per realised VM: which backend and image it has.
+func (l Layout) Records() string { return filepath.Join(l.State, "records") }
+
+// Record is the record of one VM.
+func (l Layout) Record(name string) string { return filepath.Join(l.Records(), name+".json") }
+
+// Journal holds one append-only file per unfinished operation.
 func (l Layout) Journal() string { return filepath.Join(l.State, "journal") }
 
 // Logs holds the daemon's log.

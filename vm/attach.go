@@ -1,0 +1,142 @@
+package vm
+
+import (
+	"context"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Attach returns what an editor needs to open a VM, in its own words. With
+// Start it boots a VM that is off and waits for its sshd; without, it answers
+// at once and says in Ready whether sshd answers.
+func (s *Service) Attach(ctx context.Context, req AttachRequest) (Attachment, error) {
+	if _, _, err := s.realised(req.Name); err != nil {
+		return Attachment{}, err
+	}
+	account, aliases := "user", s.ssh.Aliases(req.Name)
+	host := aliases.User
+	if req.Admin {
+		account, host = "admin", aliases.Admin
+	}
+	directory := req.Directory
+	setDefault(&directory, "/home/"+account)
+	if !path.IsAbs(directory) || strings.ContainsFunc(directory, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return Attachment{}, problem.New(problem.BadParams, "directory: %q is not an absolute path", directory).WithHint("give a path in the guest, e.g. /home/user/project")
+	}
+	directory = path.Clean(directory)
+	if req.Start {
+		if err := s.ensureRunning(ctx, req.Name, "attach"); err != nil {
+			return Attachment{}, err
+		}
+	}
+	v, err := s.Get(req.Name)
+	return Attachment{
+		Name: req.Name, SSHHost: host, User: account, Directory: directory, Ready: v.Ready,
+		TRAMP:      "/nixvm:" + host + ":" + directory,
+		TRAMPPlain: "/ssh:" + host + ":" + directory,
+		VSCodeURI:  "vscode-remote://ssh-remote+" + host + uriPath(directory),
+		Command:    []string{"ssh", host},
+	}, err
+}
+
+// uriPath escapes a path for a URI.
+func uriPath(p string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(p) {
+		c := p[i]
+		if c == '/' || c == '-' || c == '_' || c == '.' || c == '~' ||
+			('0' <= c && c <= '9') || ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte(hex[c>>4])
+		b.WriteByte(hex[c&15])
+	}
+	return b.String()
+}
+
+// ensureRunning starts or resumes a VM unless it runs, and waits for its sshd.
+// Several callers at once share one start.
+func (s *Service) ensureRunning(ctx context.Context, name, client string) error {
+	state, err := s.stateNow(ctx, name)
+	if err != nil {
+		return err
+	}
+	for state != backends.Running {
+		op, err := s.Start(ctx, name, client)
+		if state == backends.Suspended {
+			op, err = s.Resume(ctx, name, client)
+		}
+		if problem.HasCode(err, problem.VMBusy) {
+			// Whatever runs on it may be what we want: look again when it is over.
+			if op, err = s.runningOn(name); err != nil {
+				break
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if op, err = s.Wait(ctx, op.ID); err != nil {
+			return err
+		}
+		if op.State != OpSucceeded && (op.Kind == KindStart || op.Kind == KindResume || op.Kind == KindCreate) {
+			return op.Problem
+		}
+		if state, err = s.stateNow(ctx, name); err != nil {
+			return err
+		}
+	}
+	return s.waitReady(ctx, name)
+}
+
+// runningOn returns the operation that keeps a machine busy.
+func (s *Service) runningOn(name string) (Operation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if op := s.running[name]; op != nil {
+		return op.value, nil
+	}
+	return Operation{}, problem.New(problem.OperationNotFound, "%s is not busy any more", name).Retry()
+}
+
+// Endpoint says where the sshd behind an SSH name is, for nixvmd proxy.
+func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, error) {
+	name, _, ok := s.ssh.Resolve(req.Host, func(machine string) bool { return s.recordOf(machine) != nil })
+	if !ok {
+		name = req.Host
+	}
+	_, b, err := s.realised(name)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	switch {
+	case req.Start:
+		ctx, cancel := context.WithTimeout(ctx, readyLimit)
+		defer cancel()
+		err = s.ensureRunning(ctx, name, "ssh")
+	case req.Wait:
+		ctx, cancel := context.WithTimeout(ctx, readyLimit)
+		defer cancel()
+		err = s.waitReady(ctx, name)
+	}
+	if err != nil {
+		return Endpoint{}, err
+	}
+	ep, err := b.Endpoint(ctx, name)
+	return Endpoint{Machine: name, Network: ep.Network, Address: ep.Address}, err
+}
+
+// Console opens the serial console of a running VM.
+func (s *Service) Console(ctx context.Context, name string) (io.ReadWriteCloser, error) {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return nil, err
+	}
+	return b.Console(ctx, name)
+}

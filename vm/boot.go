@@ -1,0 +1,167 @@
+package vm
+
+import (
+	"context"
+	"net"
+	"sync"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// boot is one run of a guest, from the start of its CPUs to their end or the
+// next reboot. It knows whether sshd has answered with the pinned host key.
+type boot struct {
+	cancel context.CancelFunc
+	kick   chan struct{} // the guest agent came up: try at once
+	done   chan struct{} // closed when ready or given up
+
+	once sync.Once
+	err  error // after done: nil = ready
+}
+
+func (b *boot) settle(err error) {
+	b.once.Do(func() {
+		b.err = err
+		close(b.done)
+	})
+}
+
+func (b *boot) isReady() bool {
+	select {
+	case <-b.done:
+		return b.err == nil
+	default:
+		return false
+	}
+}
+
+// newBoot begins to wait for the guest's sshd.
+func (s *Service) newBoot(name string) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	b := &boot{cancel: cancel, kick: make(chan struct{}, 1), done: make(chan struct{})}
+	s.mu.Lock()
+	e := s.entryFor(name)
+	old := e.boot
+	e.boot, e.address = b, ""
+	closing := s.closing
+	if !closing {
+		s.wg.Add(1)
+	}
+	s.mu.Unlock()
+	if old != nil {
+		old.end()
+	}
+	if closing {
+		b.end()
+		return
+	}
+	go func() {
+		defer s.wg.Done()
+		s.awaitSSH(ctx, name, b)
+	}()
+}
+
+// end gives up a boot: the guest is gone or boots again.
+func (b *boot) end() {
+	b.cancel()
+	b.settle(problem.New(problem.VMNotRunning, "the VM stopped").Retry())
+}
+
+// endBoot ends the current boot of a VM that does not run any more.
+func (s *Service) endBoot(name string) {
+	s.mu.Lock()
+	e := s.entries[name]
+	if e == nil || e.boot == nil {
+		s.mu.Unlock()
+		return
+	}
+	b := e.boot
+	e.boot, e.address = nil, ""
+	s.mu.Unlock()
+	b.end()
+	s.dropForwards(name)
+}
+
+// kick passes on that the guest agent has come up.
+func (s *Service) kick(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[name]; e != nil && e.boot != nil {
+		select {
+		case e.boot.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// awaitSSH settles the boot when sshd answers.
+func (s *Service) awaitSSH(ctx context.Context, name string, b *boot) {
+	m, backend, err := s.realised(name)
+	if err == nil {
+		err = sshconfig.WaitReady(ctx, sshconfig.WaitOptions{
+			Dial:    func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, backend, name) },
+			HostKey: m.HostKeyPublic,
+			Kick:    b.kick,
+		})
+	}
+	b.settle(err)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.log.Warn("sshd does not answer as it should", "machine", name, "error", err)
+		}
+		return
+	}
+	s.log.Info("ready", "machine", name)
+	s.holdForwards(name)
+	s.publishVM(name)
+}
+
+// dialGuest connects to the guest's sshd wherever it is now.
+func (s *Service) dialGuest(ctx context.Context, b backends.Backend, name string) (net.Conn, error) {
+	ep, err := b.Endpoint(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	s.setAddress(name, ep.Address)
+	var d net.Dialer
+	return d.DialContext(ctx, ep.Network, ep.Address)
+}
+
+func (s *Service) setAddress(name, address string) {
+	s.mu.Lock()
+	e := s.entries[name]
+	changed := e != nil && e.address != address
+	if changed {
+		e.address = address
+	}
+	s.mu.Unlock()
+	if changed {
+		s.publishVM(name)
+	}
+}
+
+// waitReady returns when sshd of a running VM answers. A boot that is replaced
+// (reboot) or not there yet is waited for by its successor's event.
+func (s *Service) waitReady(ctx context.Context, name string) error {
+	s.mu.Lock()
+	var b *boot
+	if e := s.entries[name]; e != nil {
+		b = e.boot
+	}
+	s.mu.Unlock()
+	if b == nil {
+		return problem.New(problem.VMNotRunning, "%s does not run", name).WithHint("nixvmd start %s", name)
+	}
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		if context.Cause(ctx) == context.DeadlineExceeded || ctx.Err() == context.DeadlineExceeded {
+			return problem.New(problem.VMNotReady, "the SSH server of %s has not answered", name).
+				WithHint("see what it does: nixvmd console %s", name).Retry()
+		}
+		return ctx.Err()
+	}
+}

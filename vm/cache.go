@@ -1,0 +1,290 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// askLimit bounds one question to a backend whose answer is shown in lists.
+const askLimit = 10 * time.Second
+
+// entry is all that is known of one machine name. Every answer to a read comes
+// from here.
+type entry struct {
+	machine  *machine.Machine // nil: no directory, or it is broken
+	broken   *problem.Error   // why the directory or the record cannot be read
+	record   *record          // nil: no VM
+	status   backends.Status
+	address  string // of sshd, while it runs
+	boot     *boot  // the current boot; nil unless it runs
+	holder   *sshconfig.Holder
+	sshIssue *problem.Error // why its SSH names could not be written
+}
+
+// load fills the cache from the disk and the backends.
+func (s *Service) load(ctx context.Context) error {
+	list, broken := s.machines.List()
+	for i := range list {
+		s.entryFor(list[i].Name).machine = &list[i]
+	}
+	for _, b := range broken {
+		if b.Stray || b.Name == "" {
+			s.log.Warn("not a machine", "path", b.Dir, "problem", b.Problem)
+			continue
+		}
+		s.entryFor(b.Name).broken = b.Problem
+	}
+	names, err := s.recordNames()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		s.setRecord(name)
+	}
+	var wg sync.WaitGroup
+	for _, b := range s.backends {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			s.ask(ctx, b)
+		}()
+	}
+	wg.Wait()
+	return nil
+}
+
+// entryFor returns the entry of a name, made if need be. Only for load and with
+// mu held.
+func (s *Service) entryFor(name string) *entry {
+	e := s.entries[name]
+	if e == nil {
+		e = &entry{status: backends.Status{Name: name, State: backends.Absent}}
+		s.entries[name] = e
+	}
+	return e
+}
+
+func (s *Service) setRecord(name string) {
+	r, err := s.readRecord(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entryFor(name)
+	e.record = r
+	if err != nil {
+		e.broken = problem.From(err)
+	}
+}
+
+// ask takes over what a backend knows of all its VMs.
+func (s *Service) ask(ctx context.Context, b backends.Backend) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	list, err := b.List(ctx)
+	if err != nil {
+		s.log.Warn("backend cannot be asked", "backend", b.Name(), "error", err)
+	}
+	seen := map[string]backends.Status{}
+	for _, st := range list {
+		seen[st.Name] = st
+	}
+	for _, name := range s.namesOn(b, seen) {
+		st, ok := seen[name]
+		switch {
+		case err != nil:
+			st = backends.Status{Name: name, State: backends.Unknown, Reason: err.Error()}
+		case !ok:
+			st = backends.Status{Name: name, State: backends.Broken, Reason: "its disks are gone"}
+		}
+		s.handleEvent(b, backends.Event{Kind: backends.StateChanged, Status: st})
+	}
+}
+
+// namesOn lists the machines whose record names the backend, and those that the
+// backend knows although no record is left of them.
+func (s *Service) namesOn(b backends.Backend, seen map[string]backends.Status) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for name, e := range s.entries {
+		if e.record != nil && e.record.Backend == b.Name() {
+			names = append(names, name)
+		}
+	}
+	for name := range seen {
+		if e := s.entries[name]; e == nil || e.record == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// handleEvent applies what a backend says of one VM.
+func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
+	name := ev.Status.Name
+	switch ev.Kind {
+	case backends.GuestAgentUp:
+		s.kick(name)
+		return
+	case backends.Rebooted:
+		s.newBoot(name)
+		s.publishVM(name)
+		return
+	case backends.StateChanged:
+	}
+	s.mu.Lock()
+	e := s.entryFor(name)
+	before := e.status.State
+	e.status = ev.Status
+	s.mu.Unlock()
+	if ev.Status.State == backends.Running && (before != backends.Running && before != backends.Suspended) {
+		s.newBoot(name)
+	}
+	if ev.Status.State != backends.Running && ev.Status.State != backends.Suspended {
+		s.endBoot(name)
+	}
+	if before != ev.Status.State {
+		s.log.Info("state changed", "machine", name, "backend", b.Name(), "from", before, "to", ev.Status.State, "reason", ev.Status.Reason)
+	}
+	s.publishVM(name)
+}
+
+// refresh asks the backend about one VM now; operations call it so that what
+// they did is visible when they end, whether or not the event has come.
+func (s *Service) refresh(ctx context.Context, b backends.Backend, name string) error {
+	st, err := b.Status(ctx, name)
+	if err != nil {
+		return fmt.Errorf("ask backend %s: %w", b.Name(), err)
+	}
+	s.handleEvent(b, backends.Event{Kind: backends.StateChanged, Status: st})
+	return nil
+}
+
+// reload reads the machine directory and the record again.
+func (s *Service) reload(name string) {
+	m, err := s.machines.Read(name)
+	p := problem.From(err)
+	s.mu.Lock()
+	e := s.entryFor(name)
+	e.machine, e.broken = nil, nil
+	switch {
+	case err == nil:
+		e.machine = &m
+	case p.Code != problem.MachineNotFound:
+		e.broken = p
+	}
+	s.mu.Unlock()
+	s.setRecord(name)
+	s.mu.Lock()
+	if e.machine == nil && e.broken == nil && e.record == nil && s.running[name] == nil {
+		delete(s.entries, name)
+	}
+	s.mu.Unlock()
+	s.publishVM(name)
+}
+
+// publishVM tells the watchers how a VM is now, or that it is gone.
+func (s *Service) publishVM(name string) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	s.mu.Lock()
+	v := s.viewLocked(name)
+	s.mu.Unlock()
+	if v == nil {
+		s.tell(Change{Removed: name})
+		return
+	}
+	s.tell(Change{VM: v})
+}
+
+// viewLocked makes the value that clients see; nil for a name that is nothing
+// (any more). mu is held.
+func (s *Service) viewLocked(name string) *VM {
+	e := s.entries[name]
+	op := s.running[name]
+	if e == nil || (e.machine == nil && e.broken == nil && e.record == nil && op == nil && e.status.State == backends.Absent) {
+		return nil
+	}
+	v := &VM{
+		Name: name, State: e.status.State, Reason: e.status.Reason, Accel: e.status.Accel, Started: e.status.Started,
+		Problem: e.broken, Address: e.address, Ready: e.boot != nil && e.boot.isReady(),
+	}
+	if v.Problem == nil {
+		v.Problem = e.sshIssue
+	}
+	if m := e.machine; m != nil {
+		v.Mode, v.Profiles, v.Backend = string(m.Mode), slices.Clone(m.Profiles), m.Backend
+		v.Image.Kind = m.Image
+		v.MemoryMiB, v.VCPUs, v.DiskBytes, v.Network = m.MemoryMiB, m.VCPUs, m.DiskBytes, m.Network.String()
+	}
+	if v.Backend == "" {
+		v.Backend = s.config.DefaultBackend
+	}
+	s.describeRealised(v, e)
+	if op != nil {
+		o := op.value
+		v.Operation = &o
+	}
+	return v
+}
+
+// describeRealised adds what only a VM has: its image and SSH names.
+func (s *Service) describeRealised(v *VM, e *entry) {
+	r := e.record
+	if r == nil {
+		if e.broken != nil || e.machine == nil {
+			v.State = backends.Broken
+		}
+		return
+	}
+	v.Backend = r.Backend
+	v.Image = ImageRef{Kind: r.ImageKind, ID: r.ImageID}
+	if img, err := s.images.Get(r.ImageID); err == nil {
+		v.Image.Distro, v.Image.Version = img.Distro, img.Version
+	}
+	aliases := s.ssh.Aliases(v.Name)
+	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin
+	if e.broken != nil {
+		v.State = backends.Broken
+	}
+}
+
+// List returns all machines, sorted by name.
+func (s *Service) List() []VM {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]VM, 0, len(s.entries))
+	for name := range s.entries {
+		if v := s.viewLocked(name); v != nil {
+			list = append(list, *v)
+		}
+	}
+	slices.SortFunc(list, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Get returns one machine.
+func (s *Service) Get(name string) (VM, error) {
+	if err := machine.ValidName(name); err != nil {
+		return VM{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.viewLocked(name); v != nil {
+		return *v, nil
+	}
+	return VM{}, notFound(name)
+}
+
+func notFound(name string) *problem.Error {
+	return problem.New(problem.MachineNotFound, "there is no machine %q", name).
+		WithHint("nixvmd list shows the machines; nixvmd create %s makes it", name)
+}

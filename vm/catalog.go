@@ -1,0 +1,97 @@
+package vm
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+// Profiles lists the profiles that can be asked for, with the images that have them.
+func (s *Service) Profiles() []nixbuild.Profile { return s.images.Profiles() }
+
+// Images lists the images in the store.
+func (s *Service) Images() ([]nixbuild.Image, error) {
+	list, broken := s.images.List()
+	for _, err := range broken {
+		s.log.Warn("image cannot be read", "error", err)
+	}
+	return list, nil
+}
+
+// Backends lists the configured backends, the default first.
+func (s *Service) Backends() []BackendState {
+	list := make([]BackendState, 0, len(s.backends))
+	for name, b := range s.backends {
+		list = append(list, BackendState{Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: b.Capabilities()})
+	}
+	slices.SortFunc(list, func(a, b BackendState) int {
+		if a.Default != b.Default {
+			if a.Default {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return list
+}
+
+// CheckBackend asks a backend what is missing for it to work.
+func (s *Service) CheckBackend(ctx context.Context, name string) ([]backends.Finding, error) {
+	b, err := s.backend(name)
+	if err != nil {
+		return nil, err
+	}
+	return b.Check(ctx), nil
+}
+
+// Doctor checks everything that a VM needs on this host, the worst first.
+func (s *Service) Doctor(ctx context.Context) []Finding {
+	var list []Finding
+	for _, b := range s.Backends() {
+		for _, f := range s.backends[b.Name].Check(ctx) {
+			list = append(list, Finding{Area: "backend " + b.Name, Code: f.Code, Severity: f.Severity, Message: f.Message, Fix: f.Fix})
+		}
+	}
+	for _, p := range s.images.Missing() {
+		list = append(list, Finding{Area: "images", Code: string(p.Code), Severity: backends.Warning, Message: p.Message, Fix: p.Hint})
+	}
+	list = append(list, s.doctorSSH()...)
+	list = append(list, s.doctorMachines()...)
+	rank := map[backends.Severity]int{backends.Fatal: 0, backends.Warning: 1, backends.Info: 2}
+	slices.SortStableFunc(list, func(a, b Finding) int { return rank[a.Severity] - rank[b.Severity] })
+	return list
+}
+
+// doctorSSH says whether the user's SSH configuration leads to ours.
+func (s *Service) doctorSSH() []Finding {
+	s.sshMu.Lock()
+	defer s.sshMu.Unlock()
+	_, err := s.ssh.Preview(s.hosts(""))
+	if err == nil {
+		return []Finding{{Area: "ssh", Code: "ssh.ok", Severity: backends.Info, Message: "the SSH configuration " + s.ssh.UserConfig() + " can be used"}}
+	}
+	p := problem.From(err)
+	severity := backends.Fatal
+	if p.Code == problem.SSHConfigReadOnly {
+		severity = backends.Warning
+	}
+	return []Finding{{Area: "ssh", Code: string(p.Code), Severity: severity, Message: p.Message, Fix: p.Hint}}
+}
+
+func (s *Service) doctorMachines() []Finding {
+	var list []Finding
+	for _, v := range s.List() {
+		switch {
+		case v.Problem != nil:
+			list = append(list, Finding{Area: "machine " + v.Name, Code: string(v.Problem.Code), Severity: backends.Warning, Message: v.Problem.Message, Fix: v.Problem.Hint})
+		case v.State == backends.Broken || v.State == backends.Crashed:
+			list = append(list, Finding{Area: "machine " + v.Name, Code: "vm." + string(v.State), Severity: backends.Warning, Message: v.Name + " is " + string(v.State) + ": " + v.Reason, Fix: "nixvmd console " + v.Name + ", or nixvmd start " + v.Name})
+		}
+	}
+	return list
+}

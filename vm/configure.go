@@ -1,0 +1,94 @@
+package vm
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+)
+
+// Configure changes a declared machine. What the VM reads at boot (memory,
+// CPUs, disk size, identity) takes effect at its next start.
+func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, error) {
+	before, err := s.Get(req.Name)
+	if err != nil {
+		return VM{}, err
+	}
+	if before.Operation != nil {
+		return VM{}, problem.New(problem.VMBusy, "%s is busy: %s", req.Name, before.Operation.Kind).WithHint("wait for it").Retry()
+	}
+	changes, err := s.changes(req)
+	if err != nil {
+		return VM{}, err
+	}
+	if _, err := s.machines.Update(req.Name, changes); err != nil {
+		return VM{}, diskProblem(err)
+	}
+	s.reload(req.Name)
+	if req.RemoteForwards != nil && s.recordOf(req.Name) != nil {
+		if _, err := s.applySSH(ctx, req.Name, ""); err != nil {
+			return VM{}, err
+		}
+	}
+	return s.Get(req.Name)
+}
+
+func (s *Service) changes(req ConfigureRequest) (machine.Changes, error) {
+	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes}
+	if req.Profiles != nil {
+		c.Profiles = &req.Profiles
+	}
+	if req.TCPPorts != nil {
+		c.TCPPorts = &req.TCPPorts
+	}
+	if req.UDPPorts != nil {
+		c.UDPPorts = &req.UDPPorts
+	}
+	if req.Network != nil {
+		n, err := machine.ParseNetwork(*req.Network)
+		if err != nil {
+			return c, err
+		}
+		c.Network = &n
+	}
+	if req.AllowedCIDRs != nil {
+		list, err := parsePrefixes(req.AllowedCIDRs)
+		if err != nil {
+			return c, err
+		}
+		c.AllowedCIDRs = &list
+	}
+	if req.RemoteForwards != nil {
+		list, err := parseForwards(req.RemoteForwards)
+		if err != nil {
+			return c, err
+		}
+		c.RemoteForwards = &list
+	}
+	return c, nil
+}
+
+func parsePrefixes(words []string) ([]netip.Prefix, error) {
+	list := make([]netip.Prefix, 0, len(words))
+	for _, word := range words {
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return nil, problem.New(problem.BadParams, "allowedCidrs: %q is not a network", word).WithHint("write it as 192.168.1.0/24")
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}
+
+func parseForwards(lines []string) ([]machine.RemoteForward, error) {
+	list := make([]machine.RemoteForward, 0, len(lines))
+	for _, line := range lines {
+		f, err := machine.ParseForward(line)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}

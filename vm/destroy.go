@@ -1,0 +1,140 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+)
+
+type destroyArgs struct {
+	Backends []string `json:"backends"` // where the VM may be
+	Machine  bool     `json:"machine"`  // remove the declaration too
+	Backups  bool     `json:"backups"`
+}
+
+// Destroy undoes create: the VM, its disks and snapshots, its SSH names and,
+// when create made it, the machine directory. A directory that was there before
+// is kept (docs/decisions/0001).
+func (s *Service) Destroy(ctx context.Context, name, confirm, client string) (Operation, error) {
+	return s.beginDestroy(ctx, KindDestroy, name, confirm, client)
+}
+
+// Purge removes everything that there is of a machine: what Destroy removes,
+// the machine directory whoever made it, and its backups.
+func (s *Service) Purge(ctx context.Context, name, confirm, client string) (Operation, error) {
+	return s.beginDestroy(ctx, KindPurge, name, confirm, client)
+}
+
+func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, client string) (Operation, error) {
+	if _, err := s.Get(name); err != nil {
+		return Operation{}, err
+	}
+	if err := confirmed(name, confirm, string(kind)); err != nil {
+		return Operation{}, err
+	}
+	return begin(ctx, s, kind, name, client, func(context.Context) (destroyArgs, error) {
+		args := destroyArgs{Machine: kind == KindPurge, Backups: kind == KindPurge}
+		if r := s.recordOf(name); r != nil {
+			args.Backends = []string{r.Backend}
+			args.Machine = args.Machine || r.Declared
+			return args, nil
+		}
+		// No record: half made, or only declared. Whatever any backend has goes.
+		for b := range s.backends {
+			args.Backends = append(args.Backends, b)
+		}
+		v, err := s.Get(name)
+		if err == nil && kind == KindDestroy && v.State == backends.Absent {
+			err = problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
+				WithHint("to remove its declaration too: nixvmd purge %s --confirm %s", name, name)
+		}
+		return args, err
+	}, nil)
+}
+
+// confirmed checks that a destructive request repeats the machine's name.
+func confirmed(name, confirm, what string) error {
+	if confirm == name {
+		return nil
+	}
+	return problem.New(problem.ConfirmRequired, "%s of %s needs a confirmation", what, name).
+		WithHint("repeat the machine's name: --confirm %s (confirm in the request)", name)
+}
+
+func (s *Service) planDestroy(name string, args destroyArgs) plan {
+	steps := []step{
+		s.disconnectStep(name),
+		{name: "ssh", title: "removing the SSH names", do: func(ctx context.Context, r *run) error {
+			warnings, err := s.applySSH(ctx, "", name)
+			for _, w := range warnings {
+				r.warn(w)
+			}
+			return err
+		}},
+		{name: "disks", title: "removing the VM and its disks", weight: 3, do: func(ctx context.Context, _ *run) error {
+			return s.removeVM(ctx, name, args.Backends)
+		}},
+	}
+	if args.Machine {
+		steps = append(steps, step{name: "machine", title: "removing the machine directory", do: func(context.Context, *run) error {
+			if err := s.machines.Delete(name); err != nil && !problem.HasCode(err, problem.MachineNotFound) {
+				return err
+			}
+			return nil
+		}})
+	}
+	if args.Backups {
+		steps = append(steps, step{name: "backups", title: "removing the backups", do: func(context.Context, *run) error {
+			return os.RemoveAll(filepath.Join(s.layout.Backups(), name))
+		}})
+	}
+	return plan{steps: steps}
+}
+
+func (s *Service) removeVM(ctx context.Context, name string, names []string) error {
+	var all []error
+	for _, backend := range names {
+		b, err := s.backend(backend)
+		if err == nil {
+			err = b.Destroy(ctx, name)
+		}
+		if err == nil {
+			err = s.refresh(ctx, b, name)
+		}
+		if err != nil {
+			all = append(all, fmt.Errorf("remove the VM from %s: %w", backend, err))
+		}
+	}
+	if len(all) > 0 {
+		return errors.Join(all...)
+	}
+	if err := s.removeRecord(name); err != nil {
+		return err
+	}
+	s.setRecord(name)
+	return nil
+}
+
+// DeleteMachine removes the declaration of a machine that has no VM.
+func (s *Service) DeleteMachine(_ context.Context, name, confirm string) error {
+	if err := machine.ValidName(name); err != nil {
+		return err
+	}
+	if s.recordOf(name) != nil {
+		return problem.New(problem.VMExists, "machine %s has a VM", name).WithHint("nixvmd purge %s --confirm %s removes both", name, name)
+	}
+	if err := confirmed(name, confirm, "deleting the declaration"); err != nil {
+		return err
+	}
+	if err := s.machines.Delete(name); err != nil {
+		return err
+	}
+	s.reload(name)
+	return nil
+}

@@ -1,0 +1,90 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/nixvm/nixvm/machine"
+)
+
+// watchMachines makes edits by hand of machine directories visible without a
+// restart: the files are meant to be edited with any editor.
+func (s *Service) watchMachines() error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	root := s.layout.Machines()
+	if err := w.Add(root); err != nil {
+		_ = w.Close()
+		return err
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		_ = w.Close()
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			s.watchDir(w, filepath.Join(root, e.Name()))
+		}
+	}
+	s.machineDirs = w
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		s.followEdits(w, root)
+	}()
+	return nil
+}
+
+func (s *Service) watchDir(w *fsnotify.Watcher, dir string) {
+	if err := w.Add(dir); err != nil && !os.IsNotExist(err) {
+		s.log.Warn("a machine directory is not watched", "path", dir, "error", err)
+	}
+}
+
+func (s *Service) followEdits(w *fsnotify.Watcher, root string) {
+	for {
+		select {
+		case ev, ok := <-w.Events:
+			if !ok {
+				return
+			}
+			s.edited(w, root, ev)
+		case err, ok := <-w.Errors:
+			if !ok {
+				return
+			}
+			s.log.Warn("watching machine directories", "error", err)
+		}
+	}
+}
+
+// edited reads a machine again after a change below its directory. Machines
+// that an operation works on are read again when it ends.
+func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) {
+	rel, err := filepath.Rel(root, ev.Name)
+	if err != nil {
+		return
+	}
+	name, file, inside := strings.Cut(rel, string(filepath.Separator))
+	if machine.ValidName(name) != nil {
+		return
+	}
+	if !inside && ev.Has(fsnotify.Create) {
+		s.watchDir(w, ev.Name)
+	}
+	if inside && strings.HasPrefix(file, ".") { // our own and editors' temporary files
+		return
+	}
+	s.mu.Lock()
+	busy := s.running[name] != nil
+	s.mu.Unlock()
+	if !busy {
+		s.reload(name)
+	}
+}

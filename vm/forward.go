@@ -1,0 +1,208 @@
+package vm
+
+import (
+	"context"
+	"net"
+	"slices"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// The states of a forward besides those of sshconfig.HoldState.
+const (
+	forwardInConfig = "config" // in the Host block: every ssh connection of the user asks for it
+	forwardOff      = "off"    // held by the daemon, while the VM does not run
+)
+
+// Forwards lists the remote forwards of a machine and how they are.
+func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
+	m, _, err := s.realised(name)
+	if err != nil {
+		return nil, err
+	}
+	held := map[string]sshconfig.ForwardState{}
+	if h := s.holderOf(name); h != nil {
+		for _, st := range h.States() {
+			held[st.Forward.String()] = st
+		}
+	}
+	list := make([]Forward, 0, len(m.RemoteForwards))
+	for _, rf := range m.RemoteForwards {
+		f := sshForward(rf)
+		out := Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Held(), State: forwardInConfig}
+		if f.Held() {
+			out.State = forwardOff
+			if st, ok := held[f.String()]; ok {
+				out.State = string(st.State)
+				if st.Err != nil {
+					out.Detail = st.Err.Error()
+				}
+			}
+		}
+		list = append(list, out)
+	}
+	return list, nil
+}
+
+func sshForward(f machine.RemoteForward) sshconfig.Forward {
+	return sshconfig.Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Daemon}
+}
+
+// AddForward declares a remote forward, given as after RemoteForward in
+// ssh_config(5), and applies it to connections that are open already.
+func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward, error) {
+	f, err := machine.ParseForward(line)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeForwards(ctx, name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
+		for _, have := range list {
+			if have.Listen == f.Listen {
+				return nil, problem.New(problem.ForwardConflict, "%s forwards %s already, to %s", name, have.Listen, have.Target).
+					WithHint("remove it first, or listen elsewhere in the guest")
+			}
+		}
+		return append(list, f), nil
+	}, func() error {
+		if sshForward(f).Held() {
+			return nil
+		}
+		_, err := s.ssh.ForwardAdd(ctx, name, sshForward(f))
+		return err
+	})
+}
+
+// RemoveForward takes a remote forward back, from the machine and from
+// connections that are open. line is as in AddForward; the target may be left out.
+func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]Forward, error) {
+	var gone machine.RemoteForward
+	return s.changeForwards(ctx, name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
+		i := slices.IndexFunc(list, func(f machine.RemoteForward) bool { return f.Listen == line || f.String() == line })
+		if i < 0 {
+			return nil, problem.New(problem.ForwardNotFound, "%s has no forward %q", name, line).WithHint("nixvm/forward/list shows them")
+		}
+		gone = list[i]
+		return slices.Delete(list, i, i+1), nil
+	}, func() error {
+		if sshForward(gone).Held() {
+			return nil
+		}
+		_, err := s.ssh.ForwardRemove(ctx, name, sshForward(gone))
+		return err
+	})
+}
+
+func (s *Service) changeForwards(ctx context.Context, name string,
+	edit func([]machine.RemoteForward) ([]machine.RemoteForward, error), live func() error,
+) ([]Forward, error) {
+	m, _, err := s.realised(name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := edit(slices.Clone(m.RemoteForwards))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.machines.Update(name, machine.Changes{RemoteForwards: &list}); err != nil {
+		return nil, diskProblem(err)
+	}
+	s.reload(name)
+	if _, err := s.applySSH(ctx, name, ""); err != nil {
+		return nil, err
+	}
+	if err := live(); err != nil {
+		return nil, err
+	}
+	s.holdForwards(name)
+	return s.Forwards(ctx, name)
+}
+
+func (s *Service) holderOf(name string) *sshconfig.Holder {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[name]; e != nil {
+		return e.holder
+	}
+	return nil
+}
+
+// holdForwards makes the daemon hold what it must hold of a VM whose sshd answers.
+func (s *Service) holdForwards(name string) {
+	m, b, err := s.realised(name)
+	if err != nil {
+		return
+	}
+	var held []sshconfig.Forward
+	for _, f := range m.RemoteForwards {
+		if sf := sshForward(f); sf.Held() {
+			held = append(held, sf)
+		}
+	}
+	s.mu.Lock()
+	e := s.entries[name]
+	ready := e != nil && e.boot != nil && e.boot.isReady() && !s.closing
+	var h *sshconfig.Holder
+	if ready {
+		h = e.holder
+	}
+	s.mu.Unlock()
+	if !ready || (h == nil && len(held) == 0) {
+		return
+	}
+	if h == nil {
+		if h = s.newHolder(m, func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) }); h == nil {
+			return
+		}
+	}
+	if err := h.Set(held); err != nil {
+		s.log.Warn("forwards are not held", "machine", name, "error", err)
+	}
+}
+
+func (s *Service) newHolder(m machine.Machine, dial sshconfig.DialFunc) *sshconfig.Holder {
+	signer, err := s.ssh.Signer()
+	if err != nil {
+		s.log.Warn("forwards are not held", "machine", m.Name, "error", err)
+		return nil
+	}
+	h := sshconfig.NewHolder(sshconfig.HolderOptions{
+		Dial: dial, User: "user", HostKey: m.HostKeyPublic, Signer: signer,
+		OnChange: func([]sshconfig.ForwardState) { s.publishVM(m.Name) },
+	})
+	s.mu.Lock()
+	e := s.entryFor(m.Name)
+	old := e.holder
+	e.holder = h
+	s.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+	return h
+}
+
+// dropForwards ends what the daemon holds of a VM.
+func (s *Service) dropForwards(name string) {
+	s.mu.Lock()
+	var h *sshconfig.Holder
+	if e := s.entries[name]; e != nil {
+		h, e.holder = e.holder, nil
+	}
+	s.mu.Unlock()
+	if h != nil {
+		h.Close()
+	}
+}
+
+func (s *Service) closeForwards() {
+	s.mu.Lock()
+	names := make([]string, 0, len(s.entries))
+	for name := range s.entries {
+		names = append(names, name)
+	}
+	s.mu.Unlock()
+	for _, name := range names {
+		s.dropForwards(name)
+	}
+}

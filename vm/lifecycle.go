@@ -1,0 +1,214 @@
+package vm
+
+import (
+	"context"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+const (
+	// readyLimit is how long a guest may take from power-on to sshd: an emulated
+	// one on a loaded machine needs almost a minute, a first boot formats disks.
+	readyLimit = 10 * time.Minute
+	// stopLimit is how long a guest may take to shut down when nobody says otherwise.
+	stopLimit = 3 * time.Minute
+)
+
+// noArgs is for operations that need to remember nothing.
+type noArgs struct{}
+
+type startArgs struct {
+	WasOff bool `json:"wasOff"` // cancelling takes the start back
+}
+
+type stopArgs struct {
+	Timeout time.Duration `json:"timeout"`
+}
+
+// Start boots a VM and waits for its sshd. A VM that runs already is only
+// waited for.
+func (s *Service) Start(ctx context.Context, name, client string) (Operation, error) {
+	return begin(ctx, s, KindStart, name, client, func(ctx context.Context) (startArgs, error) {
+		state, err := s.stateNow(ctx, name)
+		if err == nil && state == backends.Suspended {
+			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
+		}
+		return startArgs{WasOff: state != backends.Running}, err
+	}, nil)
+}
+
+func (s *Service) planStart(name string, args startArgs) plan {
+	start := step{name: "start", title: "starting the VM", weight: 1, do: func(ctx context.Context, _ *run) error { return s.startVM(ctx, name) }}
+	if args.WasOff {
+		start.undo = func(ctx context.Context) error { return s.killVM(ctx, name) }
+	}
+	return plan{commit: 1, cancelUndoes: true, steps: []step{start, s.readyStep(name)}}
+}
+
+// readyStep waits for sshd; nothing to undo.
+func (s *Service) readyStep(name string) step {
+	return step{name: "ready", title: "waiting for the guest's SSH server", weight: 20, do: func(ctx context.Context, _ *run) error {
+		ctx, cancel := context.WithTimeout(ctx, readyLimit)
+		defer cancel()
+		return s.waitReady(ctx, name)
+	}}
+}
+
+// Stop asks the guest to shut down and waits until it has. timeout 0 takes the
+// default; after it the VM runs on and the operation fails with vm.stop_timeout.
+func (s *Service) Stop(ctx context.Context, name string, timeout time.Duration, client string) (Operation, error) {
+	if timeout <= 0 {
+		timeout = stopLimit
+	}
+	return begin(ctx, s, KindStop, name, client, func(ctx context.Context) (stopArgs, error) {
+		state, err := s.stateNow(ctx, name)
+		if err == nil && state == backends.Suspended {
+			err = problem.New(problem.VMNotRunning, "%s is suspended and cannot shut down", name).
+				WithHint("nixvmd resume %s first, or nixvmd kill %s", name, name)
+		}
+		return stopArgs{Timeout: timeout}, err
+	}, nil)
+}
+
+func (s *Service) planStop(name string, args stopArgs) plan {
+	return plan{steps: []step{s.disconnectStep(name), {
+		name: "shutdown", title: "waiting for the guest to shut down", weight: 10, do: func(ctx context.Context, _ *run) error {
+			_, b, err := s.realised(name)
+			if err != nil {
+				return err
+			}
+			limited, cancel := context.WithTimeout(ctx, args.Timeout)
+			defer cancel()
+			if err := b.Shutdown(limited, name); err != nil {
+				return err
+			}
+			return s.refresh(ctx, b, name)
+		},
+	}}}
+}
+
+// disconnectStep closes the SSH masters before the guest goes away: a client on
+// a master whose guest is gone hangs until its keepalive gives up.
+func (s *Service) disconnectStep(name string) step {
+	return step{name: "disconnect", title: "closing SSH connections", do: func(ctx context.Context, _ *run) error {
+		s.disconnect(ctx, name)
+		return nil
+	}}
+}
+
+// Kill ends a VM at once.
+func (s *Service) Kill(ctx context.Context, name, client string) (Operation, error) {
+	return s.beginOn(ctx, KindKill, name, client)
+}
+
+func (s *Service) planKill(name string, _ noArgs) plan {
+	return plan{steps: []step{s.disconnectStep(name), {
+		name: "kill", title: "ending the VM", do: func(ctx context.Context, _ *run) error { return s.killVM(ctx, name) },
+	}}}
+}
+
+func (s *Service) killVM(ctx context.Context, name string) error {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return err
+	}
+	if err := b.Kill(ctx, name); err != nil {
+		return err
+	}
+	return s.refresh(ctx, b, name)
+}
+
+// Reboot asks the guest to reboot and waits for its sshd.
+func (s *Service) Reboot(ctx context.Context, name, client string) (Operation, error) {
+	return s.beginRunning(ctx, KindReboot, name, client)
+}
+
+func (s *Service) planReboot(name string, _ noArgs) plan {
+	return plan{steps: []step{s.disconnectStep(name), {
+		name: "reboot", title: "rebooting the guest", weight: 5, once: true, do: func(ctx context.Context, _ *run) error {
+			_, b, err := s.realised(name)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(ctx, stopLimit)
+			defer cancel()
+			if err := b.Reboot(ctx, name); err != nil {
+				return err
+			}
+			// The backend's event says the same, perhaps later: without this the
+			// next step would find the boot that has just ended.
+			s.newBoot(name)
+			return s.refresh(ctx, b, name)
+		},
+	}, s.readyStep(name)}}
+}
+
+// Suspend pauses a VM; its memory stays.
+func (s *Service) Suspend(ctx context.Context, name, client string) (Operation, error) {
+	return s.beginRunning(ctx, KindSuspend, name, client)
+}
+
+func (s *Service) planSuspend(name string, _ noArgs) plan {
+	return plan{steps: []step{s.disconnectStep(name), {
+		name: "suspend", title: "suspending the VM", do: func(ctx context.Context, _ *run) error {
+			return s.onBackend(ctx, name, backends.Backend.Suspend)
+		},
+	}}}
+}
+
+// Resume continues a suspended VM.
+func (s *Service) Resume(ctx context.Context, name, client string) (Operation, error) {
+	return s.beginRunning(ctx, KindResume, name, client)
+}
+
+func (s *Service) planResume(name string, _ noArgs) plan {
+	return plan{steps: []step{{
+		name: "resume", title: "resuming the VM", do: func(ctx context.Context, _ *run) error {
+			return s.onBackend(ctx, name, backends.Backend.Resume)
+		},
+	}, s.readyStep(name)}}
+}
+
+// onBackend calls one method of the VM's backend and takes over the new state.
+func (s *Service) onBackend(ctx context.Context, name string, method func(backends.Backend, context.Context, string) error) error {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return err
+	}
+	if err := method(b, ctx, name); err != nil {
+		return err
+	}
+	return s.refresh(ctx, b, name)
+}
+
+// stateNow asks the backend, so that a refusal rests on what is, not on an
+// event that may still be on its way.
+func (s *Service) stateNow(ctx context.Context, name string) (backends.State, error) {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return "", err
+	}
+	st, err := b.Status(ctx, name)
+	return st.State, err
+}
+
+// beginOn begins an operation without arguments on a VM that exists.
+func (s *Service) beginOn(ctx context.Context, kind Kind, name, client string) (Operation, error) {
+	return begin(ctx, s, kind, name, client, func(context.Context) (noArgs, error) {
+		_, _, err := s.realised(name)
+		return noArgs{}, err
+	}, nil)
+}
+
+// beginRunning is beginOn for a VM that must run or be suspended.
+func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client string) (Operation, error) {
+	return begin(ctx, s, kind, name, client, func(ctx context.Context) (noArgs, error) {
+		state, err := s.stateNow(ctx, name)
+		if err == nil && state != backends.Running && state != backends.Suspended {
+			err = problem.New(problem.VMNotRunning, "%s does not run: it is %s", name, state).WithHint("nixvmd start %s", name)
+		}
+		return noArgs{}, err
+	}, nil)
+}

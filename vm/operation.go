@@ -1,0 +1,321 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// undoLimit bounds taking an operation back; a hung backend must not keep a
+// machine busy for ever.
+const undoLimit = 2 * time.Minute
+
+// keptOperations is how many ended operations are remembered for operation/list.
+const keptOperations = 200
+
+// errShutdown is the cause with which Close cancels running operations: they
+// are not over, the next daemon goes on with them.
+var errShutdown = errors.New("the daemon is shutting down")
+
+// operation is the live side of an Operation.
+type operation struct {
+	id      string
+	kind    Kind
+	machine string
+	plan    plan
+	ctx     context.Context // of the operation's whole life, not of the request that began it
+	cancel  context.CancelCauseFunc
+	ended   chan struct{}
+	value   Operation // guarded by Service.mu
+}
+
+// begin journals and starts an operation, unless one runs on that machine.
+// facts is called with the machine reserved: it finds out what the plan must
+// remember (was the VM running?) before anything acts. Its problems refuse the
+// request without a trace.
+func begin[A any](ctx context.Context, s *Service, kind Kind, machine, client string, facts func(context.Context) (A, error), set func(*Operation)) (Operation, error) {
+	op := s.newOperation(Operation{ID: ulid.Make().String(), Kind: kind, Machine: machine, Started: time.Now(), Client: client})
+	if set != nil {
+		set(&op.value)
+	}
+	if err := s.reserve(op); err != nil {
+		return Operation{}, err
+	}
+	j, err := prepare(ctx, s, op, facts)
+	if err != nil {
+		s.release(op)
+		return Operation{}, err
+	}
+	s.launch(op, j, nil)
+	return s.snapshotOf(op), nil
+}
+
+func (s *Service) newOperation(v Operation) *operation {
+	v.State, v.Percent = OpRunning, -1
+	op := &operation{id: v.ID, kind: v.Kind, machine: v.Machine, ended: make(chan struct{}), value: v}
+	op.ctx, op.cancel = context.WithCancelCause(s.ctx)
+	return op
+}
+
+func prepare[A any](ctx context.Context, s *Service, op *operation, facts func(context.Context) (A, error)) (*journal, error) {
+	args, err := facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(args)
+	if err != nil {
+		return nil, fmt.Errorf("encode the arguments of %s: %w", op.kind, err)
+	}
+	if op.plan, err = planners[op.kind](s, op.machine, raw); err != nil {
+		return nil, err
+	}
+	j, err := createJournal(s.layout.Journal(), journalHeader{
+		ID: op.id, Kind: op.kind, Machine: op.machine, Client: op.value.Client, Started: op.value.Started, Args: raw,
+	})
+	if err != nil {
+		return nil, diskProblem(err)
+	}
+	j.hook = s.journalHook
+	return j, nil
+}
+
+// reserve makes op the one operation of its machine.
+func (s *Service) reserve(op *operation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return problem.New(problem.DaemonUnreachable, "%w", errShutdown).Retry()
+	}
+	if other := s.running[op.machine]; other != nil {
+		return problem.New(problem.VMBusy, "%s is busy: %s has been running for %s (operation %s)",
+			op.machine, other.kind, time.Since(other.value.Started).Round(time.Second), other.id).
+			WithHint("wait for it, or cancel it: nixvmd cancel %s", other.id).Retry()
+	}
+	s.running[op.machine] = op
+	s.operations = append(s.operations, op)
+	return nil
+}
+
+func (s *Service) release(op *operation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, op.machine)
+	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool { return o == op })
+	close(op.ended)
+}
+
+// launch runs the plan in its own goroutine, which Close waits for.
+func (s *Service) launch(op *operation, j *journal, done map[string]bool) {
+	s.updateOperation(op, func(o *Operation) { o.Steps = len(op.plan.steps) })
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		defer op.cancel(nil)
+		err := s.execute(op.ctx, op.plan, j, op, done)
+		if errors.Is(err, errShutdown) {
+			j.close()
+		} else if rerr := j.remove(); rerr != nil {
+			s.log.Error("journal not removed", "operation", op.id, "error", rerr)
+		}
+		s.end(op, err)
+	}()
+}
+
+// end settles the result and frees the machine.
+func (s *Service) end(op *operation, err error) {
+	s.reload(op.machine)
+	s.finish(op, func(o *Operation) {
+		p := problem.From(err)
+		switch {
+		case err == nil:
+			o.State, o.Percent, o.Message = OpSucceeded, 100, ""
+		case p.Code == problem.Cancelled:
+			o.State, o.Problem, o.Message = OpCancelled, p, p.Message
+		default:
+			o.State, o.Problem, o.Message = OpFailed, p, p.Message
+		}
+	})
+}
+
+// finish gives the operation its last value and frees the machine in one step,
+// tells first how the machine is now and then that the operation is over, and
+// wakes those who wait.
+func (s *Service) finish(op *operation, last func(*Operation)) {
+	s.publishing.Lock()
+	s.mu.Lock()
+	last(&op.value)
+	op.value.Ended = time.Now()
+	delete(s.running, op.machine)
+	extra := len(s.operations) - keptOperations
+	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool {
+		if extra <= 0 || o.value.State == OpRunning {
+			return false
+		}
+		extra--
+		return true
+	})
+	v := op.value
+	machine := s.viewLocked(op.machine)
+	if machine == nil {
+		delete(s.entries, op.machine)
+	}
+	s.mu.Unlock()
+	if machine != nil {
+		s.tell(Change{VM: machine})
+	} else {
+		s.tell(Change{Removed: op.machine})
+	}
+	s.tell(Change{Operation: &v})
+	s.publishing.Unlock()
+	close(op.ended)
+	s.log.Info("operation ended", "operation", v.ID, "kind", v.Kind, "machine", v.Machine, "client", v.Client,
+		"state", v.State, "took", v.Ended.Sub(v.Started).Round(time.Millisecond), "problem", problemCode(v.Problem))
+}
+
+func problemCode(p *problem.Error) string {
+	if p == nil {
+		return ""
+	}
+	return string(p.Code) + ": " + p.Message
+}
+
+// updateOperation changes the value and publishes it, also within its VM.
+func (s *Service) updateOperation(op *operation, change func(*Operation)) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	s.mu.Lock()
+	before := op.value
+	change(&op.value)
+	if op.value.Percent < before.Percent {
+		op.value.Percent = before.Percent
+	}
+	v := op.value
+	machine := s.viewLocked(op.machine)
+	s.mu.Unlock()
+	s.tell(Change{Operation: &v})
+	if machine != nil {
+		s.tell(Change{VM: machine})
+	}
+}
+
+// enterStep says which step comes next and how far the whole is.
+func (s *Service) enterStep(op *operation, p plan, completed int) {
+	s.updateOperation(op, func(o *Operation) {
+		o.Done, o.Percent = completed, percentAt(p, completed, 0)
+		if completed < len(p.steps) {
+			o.Step, o.Message = p.steps[completed].name, p.steps[completed].title
+		}
+	})
+}
+
+// stepProgress takes an update of the running step. Log lines go only to those
+// who follow this operation.
+func (s *Service) stepProgress(op *operation, u progress.Update) {
+	if u.Log != "" {
+		s.publishing.Lock()
+		s.tell(Change{Log: &LogLine{Operation: op.id, Vertex: u.Vertex, Line: u.Log}})
+		s.publishing.Unlock()
+	}
+	if u.Message == "" && u.Total == 0 {
+		return
+	}
+	s.updateOperation(op, func(o *Operation) {
+		if u.Message != "" {
+			o.Message = u.Message
+		}
+		if u.Total > 0 {
+			o.Percent = percentAt(op.plan, o.Done, float64(min(u.Current, u.Total))/float64(u.Total))
+		}
+	})
+}
+
+// percentAt maps a place in the plan to 0..99 by the steps' weights; 100 is for the end.
+func percentAt(p plan, completed int, within float64) int {
+	total, before, current := 0, 0, 0
+	for i, st := range p.steps {
+		w := max(st.weight, 1)
+		total += w
+		if i < completed {
+			before += w
+		}
+		if i == completed {
+			current = w
+		}
+	}
+	if total == 0 {
+		return 0
+	}
+	return min(99, int(100*(float64(before)+within*float64(current))/float64(total)))
+}
+
+func (s *Service) snapshotOf(op *operation) Operation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return op.value
+}
+
+// Operations lists running and recent operations, oldest first.
+func (s *Service) Operations() []Operation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Operation, 0, len(s.operations))
+	for _, op := range s.operations {
+		list = append(list, op.value)
+	}
+	return list
+}
+
+func (s *Service) find(id string) (*operation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, op := range s.operations {
+		if op.id == id {
+			return op, nil
+		}
+	}
+	return nil, problem.New(problem.OperationNotFound, "there is no operation %q", id).
+		WithHint("nixvm/operation/list names the running and the recent ones")
+}
+
+// Operation returns one operation.
+func (s *Service) Operation(id string) (Operation, error) {
+	op, err := s.find(id)
+	if err != nil {
+		return Operation{}, err
+	}
+	return s.snapshotOf(op), nil
+}
+
+// Cancel asks an operation to stop; what it has begun is undone where its plan
+// says so. It returns at once; an operation that has ended is not an error.
+func (s *Service) Cancel(id string) error {
+	op, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	op.cancel(problem.New(problem.Cancelled, "%s of %s was cancelled", op.kind, op.machine))
+	return nil
+}
+
+// Wait returns the operation when it has ended. Giving up waiting does not
+// cancel it.
+func (s *Service) Wait(ctx context.Context, id string) (Operation, error) {
+	op, err := s.find(id)
+	if err != nil {
+		return Operation{}, err
+	}
+	select {
+	case <-op.ended:
+		return s.snapshotOf(op), nil
+	case <-ctx.Done():
+		return s.snapshotOf(op), ctx.Err()
+	}
+}

@@ -1,0 +1,178 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// Options are the parts that a Service stands on.
+type Options struct {
+	Layout   paths.Layout
+	Config   Config
+	Machines *machine.Store
+	Images   Images
+	Backends []backends.Backend
+	SSH      *sshconfig.Config
+	Log      *slog.Logger
+}
+
+// Images is what the service needs of the image store; *nixbuild.Store is one.
+type Images interface {
+	Get(id string) (nixbuild.Image, error)
+	List() ([]nixbuild.Image, []error)
+	// Ensure returns the image that is asked for, building it if need be.
+	Ensure(ctx context.Context, req nixbuild.Request, report progress.Reporter) (nixbuild.Image, error)
+	// Import takes an image file into the store.
+	Import(ctx context.Context, path, mode string, report progress.Reporter) (nixbuild.Image, error)
+	Profiles() []nixbuild.Profile
+	// CheckRequest refuses what Ensure could not build: unknown profiles, a
+	// kind without builder, missing programs.
+	CheckRequest(req nixbuild.Request) error
+	// CanBuild reports whether images of a kind can be built on this host.
+	CanBuild(kind string) bool
+	// Missing says what keeps images from being built on this host.
+	Missing() []*problem.Error
+}
+
+// Service holds the state of all machines and runs their operations. Its
+// methods may be called from any goroutine; reads answer from memory.
+//
+// Lock order: publishing, then mu. publishing is held while a change is made
+// and told, so that every watcher sees changes in the order in which they
+// happened; mu guards the fields and is never held while anything outside is
+// called.
+type Service struct {
+	layout   paths.Layout
+	config   Config
+	machines *machine.Store
+	images   Images
+	backends map[string]backends.Backend
+	ssh      *sshconfig.Config
+	log      *slog.Logger
+
+	ctx    context.Context // of the service's life
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
+
+	publishing sync.Mutex
+	watchers   map[int]func(Change) // guarded by publishing
+	nextWatch  int
+
+	mu         sync.Mutex
+	entries    map[string]*entry
+	running    map[string]*operation // by machine
+	operations []*operation          // oldest first
+	closing    bool
+
+	sshMu       sync.Mutex         // one ssh config change at a time
+	journalHook func(journalEntry) // tests: crash at a chosen entry
+	machineDirs io.Closer          // the watch on the machines directory
+}
+
+// Open reads everything, asks the backends, finishes or undoes what an earlier
+// daemon left, and returns a Service that follows the backends' events. The
+// recovery of operations goes on in the background, each keeping its machine
+// busy as it did before.
+func Open(ctx context.Context, o Options) (*Service, error) {
+	s := &Service{
+		layout: o.Layout, config: o.Config, machines: o.Machines, images: o.Images, ssh: o.SSH, log: o.Log,
+		backends: map[string]backends.Backend{},
+		watchers: map[int]func(Change){},
+		entries:  map[string]*entry{},
+		running:  map[string]*operation{},
+	}
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	for _, b := range o.Backends {
+		if s.backends[b.Name()] != nil {
+			return nil, problem.New(problem.ConfigInvalid, "two backends are named %q", b.Name())
+		}
+		s.backends[b.Name()] = b
+	}
+	if err := s.load(ctx); err != nil {
+		return nil, err
+	}
+	for _, b := range o.Backends {
+		s.wg.Add(1)
+		go s.follow(b)
+	}
+	if err := s.watchMachines(); err != nil {
+		s.log.Warn("machine directories are not watched: edits by hand show after a restart", "error", err)
+	}
+	if err := s.recoverOperations(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close stops following, lets running operations go (the next daemon finishes
+// or undoes them) and closes the backends. VMs run on.
+func (s *Service) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.cancel(errShutdown)
+	var all []error
+	if s.machineDirs != nil {
+		all = append(all, s.machineDirs.Close())
+	}
+	s.closeForwards()
+	for name, b := range s.backends {
+		if err := b.Close(); err != nil {
+			all = append(all, fmt.Errorf("close backend %s: %w", name, err))
+		}
+	}
+	s.wg.Wait()
+	return errors.Join(all...)
+}
+
+// Busy reports whether an operation runs.
+func (s *Service) Busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.running) > 0
+}
+
+// Watch calls fn for every change from now on, in order, until cancel. fn must
+// not block and must not call Watch. A List taken after Watch has returned
+// misses nothing.
+func (s *Service) Watch(fn func(Change)) (cancel func()) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	id := s.nextWatch
+	s.nextWatch++
+	s.watchers[id] = fn
+	return func() {
+		s.publishing.Lock()
+		defer s.publishing.Unlock()
+		delete(s.watchers, id)
+	}
+}
+
+// tell passes a change to all watchers; publishing is held.
+func (s *Service) tell(c Change) {
+	for _, fn := range s.watchers {
+		fn(c)
+	}
+}
+
+// follow applies a backend's events until its channel is closed.
+func (s *Service) follow(b backends.Backend) {
+	defer s.wg.Done()
+	for e := range b.Events() {
+		s.handleEvent(b, e)
+	}
+}
+
+func joinErrors(all []error) error { return errors.Join(all...) }

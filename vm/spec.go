@@ -1,0 +1,136 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+// backend returns a configured backend.
+func (s *Service) backend(name string) (backends.Backend, error) {
+	if name == "" {
+		name = s.config.DefaultBackend
+	}
+	if b := s.backends[name]; b != nil {
+		return b, nil
+	}
+	return nil, problem.New(problem.BackendUnknown, "there is no backend %q", name).
+		WithHint("nixvm/backend/list names the configured backends; add one in %s", s.layout.ConfigFile())
+}
+
+// realised returns the machine and the backend of a VM that exists. A machine
+// that is only declared is vm.not_found; a broken one carries its own problem.
+func (s *Service) realised(name string) (machine.Machine, backends.Backend, error) {
+	if err := machine.ValidName(name); err != nil {
+		return machine.Machine{}, nil, err
+	}
+	s.mu.Lock()
+	e := s.entries[name]
+	var m machine.Machine
+	var r *record
+	var broken *problem.Error
+	if e != nil {
+		r, broken = e.record, e.broken
+		if e.machine != nil {
+			m = *e.machine
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case e == nil:
+		return m, nil, notFound(name)
+	case r == nil && broken == nil:
+		return m, nil, problem.New(problem.VMNotFound, "machine %s is declared, but its VM has not been created", name).
+			WithHint("nixvmd create %s", name)
+	case broken != nil:
+		return m, nil, broken
+	case m.Name == "":
+		return m, nil, problem.New(problem.MachineBroken, "the directory of machine %s is gone, its VM still exists", name).
+			WithHint("bring back %s, or remove the VM: nixvmd purge %s --confirm %s", filepath.Join(s.layout.Machines(), name), name, name)
+	}
+	b, err := s.backend(r.Backend)
+	return m, b, err
+}
+
+// recordOf returns a copy of the record; nil for a machine without VM.
+func (s *Service) recordOf(name string) *record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[name]; e != nil && e.record != nil {
+		r := *e.record
+		return &r
+	}
+	return nil
+}
+
+// specFor builds what the backend needs. The identity medium gets a new
+// generation when the identity files have changed since r was written; r is
+// updated and must then be stored by the caller.
+func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (backends.Spec, error) {
+	digest, err := machine.Digest(m)
+	if err != nil {
+		return backends.Spec{}, fmt.Errorf("read the identity of %s: %w", m.Name, err)
+	}
+	if digest != r.Digest {
+		r.Digest = digest
+		r.Generation++
+	}
+	medium, err := machine.Medium(m, r.Generation)
+	if err != nil {
+		return backends.Spec{}, fmt.Errorf("make the identity medium of %s: %w", m.Name, err)
+	}
+	return backends.Spec{
+		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,
+		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: m.Network.Bridge,
+		Image: imageSpec(img, m.Mode), Identity: medium,
+	}, nil
+}
+
+// imageSpec picks the way to boot: the kernel directly for images whose root
+// the host owns, by UEFI for a mutable one, whose guest installs its own kernels.
+func imageSpec(img nixbuild.Image, mode machine.Mode) backends.Image {
+	in := func(file string) string {
+		if file == "" {
+			return ""
+		}
+		return filepath.Join(img.Dir, file)
+	}
+	b := backends.Image{ID: img.ID, Disk: in(img.Disk.File), Format: img.Disk.Format}
+	if mode != machine.Mutable {
+		b.Kernel, b.Initrd, b.Cmdline = in(img.Kernel), in(img.Initrd), img.Cmdline
+	}
+	return b
+}
+
+// startVM boots a VM with its machine directory as it is now.
+func (s *Service) startVM(ctx context.Context, name string) error {
+	m, b, err := s.realised(name)
+	if err != nil {
+		return err
+	}
+	r := s.recordOf(name)
+	img, err := s.images.Get(r.ImageID)
+	if err != nil {
+		return fmt.Errorf("image of %s: %w", name, err)
+	}
+	before := r.Generation
+	spec, err := s.specFor(m, r, img)
+	if err != nil {
+		return err
+	}
+	if r.Generation != before {
+		if err := s.writeRecord(*r); err != nil {
+			return err
+		}
+		s.setRecord(name)
+	}
+	if err := b.Start(ctx, spec); err != nil {
+		return err
+	}
+	return s.refresh(ctx, b, name)
+}

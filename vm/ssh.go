@@ -1,0 +1,129 @@
+package vm
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// masterLimit bounds closing the SSH masters of one machine: a stuck one must
+// not keep its VM from stopping.
+const masterLimit = 5 * time.Second
+
+// hosts are the SSH entries of all realised machines but one.
+func (s *Service) hosts(except string) []sshconfig.Host {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []sshconfig.Host
+	for name, e := range s.entries {
+		if e.record == nil || e.machine == nil || name == except {
+			continue
+		}
+		list = append(list, hostOf(*e.machine, e.address))
+	}
+	slices.SortFunc(list, func(a, b sshconfig.Host) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func hostOf(m machine.Machine, address string) sshconfig.Host {
+	h := sshconfig.Host{Name: m.Name, UUID: m.UUID, HostKey: m.HostKeyPublic, Endpoint: address}
+	for _, f := range m.RemoteForwards {
+		h.Forwards = append(h.Forwards, sshconfig.Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Daemon})
+	}
+	return h
+}
+
+// applySSH writes the SSH configuration for all realised machines but one. The
+// error is that of the subject, or one that kept all of it from being written;
+// another machine whose names cannot be had shows it as its own problem. A
+// config that nixvm must not write (read-only, managed by home-manager) is not
+// an error: the warning has the line to add.
+func (s *Service) applySSH(ctx context.Context, subject, except string) (warnings []string, err error) {
+	s.sshMu.Lock()
+	defer s.sshMu.Unlock()
+	res, err := s.ssh.Apply(ctx, s.hosts(except))
+	refused := map[string]*problem.Error{}
+	for _, r := range res.Refused {
+		refused[r.Machine] = problem.From(r.Err)
+	}
+	s.noteSSHIssues(refused)
+	p := problem.From(err)
+	switch {
+	case err == nil:
+		return nil, nil
+	case p.Code == problem.SSHConfigReadOnly:
+		return []string{p.Message + ": " + p.Hint}, nil
+	case refused[subject] != nil:
+		return nil, refused[subject]
+	case len(refused) > 0:
+		return nil, nil
+	}
+	return nil, err
+}
+
+// noteSSHIssues keeps with each machine why its names could not be written.
+func (s *Service) noteSSHIssues(refused map[string]*problem.Error) {
+	s.mu.Lock()
+	var changed []string
+	for name, e := range s.entries {
+		if (e.sshIssue == nil) != (refused[name] == nil) {
+			changed = append(changed, name)
+		}
+		e.sshIssue = refused[name]
+	}
+	s.mu.Unlock()
+	for _, name := range changed {
+		s.publishVM(name)
+	}
+}
+
+// checkSSHName refuses a machine whose SSH names could not be written, before
+// anything of it is made.
+func (s *Service) checkSSHName(name string) error {
+	s.sshMu.Lock()
+	defer s.sshMu.Unlock()
+	if err := s.ssh.CheckName(name, s.hosts(name)); err != nil {
+		return err
+	}
+	_, err := s.ssh.Preview(s.hosts(""))
+	if problem.HasCode(err, problem.SSHConfigMalformed) {
+		return err
+	}
+	return nil // what else there may be, applySSH says
+}
+
+// SSHPreview shows, as a unified diff, what SSHApply would change.
+func (s *Service) SSHPreview(context.Context) (string, error) {
+	s.sshMu.Lock()
+	defer s.sshMu.Unlock()
+	d, err := s.ssh.Preview(s.hosts(""))
+	return d.String(), err
+}
+
+// SSHApply writes the SSH configuration again.
+func (s *Service) SSHApply(ctx context.Context) (warnings []string, err error) {
+	return s.applySSH(ctx, "", "")
+}
+
+// SSHRemove takes everything of ours out of the user's SSH configuration. The
+// VMs stay reachable by nixvmd ssh; the next change of a VM writes it again.
+func (s *Service) SSHRemove(ctx context.Context) error {
+	s.sshMu.Lock()
+	defer s.sshMu.Unlock()
+	return s.ssh.Remove(ctx)
+}
+
+// disconnect closes what holds SSH connections to a VM that is about to go.
+func (s *Service) disconnect(ctx context.Context, name string) {
+	s.dropForwards(name)
+	ctx, cancel := context.WithTimeout(ctx, masterLimit)
+	defer cancel()
+	if err := s.ssh.CloseMasters(ctx, name); err != nil {
+		s.log.Warn("SSH masters not closed", "machine", name, "error", err)
+	}
+}
