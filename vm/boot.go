@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 
@@ -142,26 +143,34 @@ func (s *Service) setAddress(name, address string) {
 	}
 }
 
-// waitReady returns when sshd of a running VM answers. A boot that is replaced
-// (reboot) or not there yet is waited for by its successor's event.
+// waitReady returns when sshd of a running VM answers. When the guest reboots
+// meanwhile, the next boot is waited for.
 func (s *Service) waitReady(ctx context.Context, name string) error {
-	s.mu.Lock()
-	var b *boot
-	if e := s.entries[name]; e != nil {
-		b = e.boot
-	}
-	s.mu.Unlock()
-	if b == nil {
-		return problem.New(problem.VMNotRunning, "%s does not run", name).WithHint("nixvmd start %s", name)
-	}
-	select {
-	case <-b.done:
-		return b.err
-	case <-ctx.Done():
-		if context.Cause(ctx) == context.DeadlineExceeded || ctx.Err() == context.DeadlineExceeded {
-			return problem.New(problem.VMNotReady, "the SSH server of %s has not answered", name).
-				WithHint("see what it does: nixvmd console %s", name).Retry()
+	for {
+		b := s.bootOf(name)
+		if b == nil {
+			return problem.New(problem.VMNotRunning, "%s does not run", name).WithHint("nixvmd start %s", name)
 		}
-		return ctx.Err()
+		select {
+		case <-b.done:
+			if b.err == nil || s.bootOf(name) == b {
+				return b.err
+			}
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return problem.New(problem.VMNotReady, "the SSH server of %s has not answered", name).
+					WithHint("see what it does: nixvmd console %s", name).Retry()
+			}
+			return ctx.Err()
+		}
 	}
+}
+
+func (s *Service) bootOf(name string) *boot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[name]; e != nil {
+		return e.boot
+	}
+	return nil
 }

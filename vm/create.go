@@ -292,6 +292,9 @@ func (c *creation) undeclare(context.Context) error {
 	}
 	err := c.service.machines.Delete(c.name)
 	c.service.reload(c.name)
+	if problem.HasCode(err, problem.MachineNotFound) {
+		return nil // the daemon died before it was made
+	}
 	return err
 }
 

@@ -26,6 +26,8 @@ type Options struct {
 	Backends []backends.Backend
 	SSH      *sshconfig.Config
 	Log      *slog.Logger
+
+	journalHook func(journalEntry) // tests: called after an entry of a journal is durable
 }
 
 // Images is what the service needs of the image store; *nixbuild.Store is one.
@@ -88,6 +90,7 @@ type Service struct {
 func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		layout: o.Layout, config: o.Config, machines: o.Machines, images: o.Images, ssh: o.SSH, log: o.Log,
+		journalHook: o.journalHook,
 		backends: map[string]backends.Backend{},
 		watchers: map[int]func(Change){},
 		entries:  map[string]*entry{},

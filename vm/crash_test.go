@@ -1,0 +1,201 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// The child of a crash test: it opens the house that NIXVM_TEST_CRASH_HOME
+// names, begins one operation and kills itself, as kill -9 would, right after
+// the journal entry with the number NIXVM_TEST_CRASH_AT.
+func TestMain(m *testing.M) {
+	if home := os.Getenv("NIXVM_TEST_CRASH_HOME"); home != "" {
+		os.Exit(crashChild(home, os.Getenv("NIXVM_TEST_CRASH_KIND"), os.Getenv("NIXVM_TEST_CRASH_AT")))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// beginKind is every operation that a crash test interrupts.
+var beginKind = map[string]func(h house) (Operation, error){
+	"create": func(h house) (Operation, error) { return h.Create(background, CreateRequest{Name: "demo"}) },
+	"snapshot": func(h house) (Operation, error) {
+		return h.CreateSnapshot(background, "demo", "s2", "", "t")
+	},
+	"restore": func(h house) (Operation, error) {
+		return h.RestoreSnapshot(background, "demo", "s1", "demo", "t")
+	},
+	"delete-snapshot": func(h house) (Operation, error) { return h.DeleteSnapshot(background, "demo", "s1", "t") },
+	"destroy":         func(h house) (Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
+	"stop":            func(h house) (Operation, error) { return h.Stop(background, "demo", 0, "t") },
+	"reboot":          func(h house) (Operation, error) { return h.Reboot(background, "demo", "t") },
+}
+
+func crashChild(home, kind, at string) int {
+	n, _ := strconv.Atoi(at)
+	seen := 0
+	h, err := openHouse(home, images{}, nil, func(journalEntry) {
+		if seen++; seen == n {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "open:", err)
+		return 1
+	}
+	op, err := beginKind[kind](h)
+	if err == nil {
+		op, err = h.Wait(context.Background(), op.ID)
+	}
+	if err != nil || op.State != OpSucceeded {
+		fmt.Fprintln(os.Stderr, kind, op.State, op.Problem, err)
+		return 1
+	}
+	if err := h.Close(); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// crash runs the child; it reports whether it was killed.
+func crash(t *testing.T, home, kind string, at int) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), "NIXVM_TEST_CRASH_HOME="+home, "NIXVM_TEST_CRASH_KIND="+kind, "NIXVM_TEST_CRASH_AT="+strconv.Itoa(at))
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return false
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL && ctx.Err() == nil {
+		return true
+	}
+	t.Fatalf("the child: %v\n%s", err, out)
+	return false
+}
+
+// whole is a house with a VM "demo" that runs, has the snapshot s1 ("precious")
+// and content "today".
+func whole(t *testing.T, home string) {
+	t.Helper()
+	h, err := openHouse(home, images{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.create(t, "demo")
+	if err := h.fake.Write("demo", "precious"); err != nil {
+		t.Fatal(err)
+	}
+	op, err := h.CreateSnapshot(background, "demo", "s1", "", "t")
+	h.succeed(t, op, err)
+	if err := h.fake.Write("demo", "today"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// After kill -9 at any journal entry of any operation the next daemon ends in
+// one of two states: as before the operation, or as after it.
+func TestKillAtEveryStep(t *testing.T) {
+	for kind := range beginKind {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			for at := 1; ; at++ {
+				home := t.TempDir()
+				if kind != "create" {
+					whole(t, home)
+				}
+				if !crash(t, home, kind, at) {
+					if at == 1 {
+						t.Error("nothing is journalled")
+					}
+					return
+				}
+				t.Run(strconv.Itoa(at), func(t *testing.T) { checkRecovered(t, home, kind) })
+			}
+		})
+	}
+}
+
+func checkRecovered(t *testing.T, home, kind string) {
+	h := open(t, home, images{}, nil, nil)
+	for _, op := range h.Operations() {
+		op = h.do(t, op, nil)
+		if op.State == OpFailed {
+			t.Errorf("recovery of %s failed: %v", op.Kind, op.Problem)
+		}
+		if op.State == OpInterrupted && (op.Message == "" || op.Problem.Hint == "") {
+			t.Errorf("an interrupted operation says nothing: %+v", op)
+		}
+	}
+	if left, bad, _ := readJournals(h.layout.Journal()); len(left)+len(bad) > 0 {
+		t.Errorf("journals left: %v %v", left, bad)
+	}
+	v, err := h.Get("demo")
+	gone := err != nil
+	if gone && len(h.List()) != 0 {
+		t.Errorf("listed: %+v", h.List())
+	}
+	st, _ := h.fake.Status(background, "demo")
+	if gone && st.State != backends.Absent {
+		t.Errorf("an orphan is left on the backend: %+v", st)
+	}
+	content, _ := h.fake.Content("demo")
+	var names []string
+	if !gone {
+		list, err := h.Snapshots(background, "demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = snapshotNames(list)
+	}
+	checkOutcome(t, kind, gone, v, content, names)
+}
+
+// checkOutcome knows, for each operation, what "before" and "after" look like.
+func checkOutcome(t *testing.T, kind string, gone bool, v VM, content string, snapshots []string) {
+	t.Helper()
+	if gone && kind != "create" && kind != "destroy" {
+		t.Fatal("the machine is lost")
+	}
+	if gone {
+		return
+	}
+	if kind == "stop" {
+		if v.State != backends.Stopped {
+			t.Errorf("an interrupted stop was not finished: %s", v.State)
+		}
+		return
+	}
+	if v.State != backends.Running {
+		t.Errorf("the VM is %s", v.State)
+	}
+	switch kind {
+	case "destroy":
+		t.Errorf("an interrupted destroy was not finished: %+v", v)
+	case "restore":
+		back := content == "today" && len(snapshots) == 1
+		done := content == "precious" && len(snapshots) == 2
+		if !back && !done {
+			t.Errorf("neither before nor after: content %q, snapshots %v", content, snapshots)
+		}
+	case "snapshot", "reboot", "delete-snapshot":
+		if content != "today" || len(snapshots) > 2 {
+			t.Errorf("content %q, snapshots %v", content, snapshots)
+		}
+	}
+}

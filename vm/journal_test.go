@@ -1,0 +1,67 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func testHeader() journalHeader {
+	return journalHeader{ID: "01J", Kind: KindStop, Machine: "demo", Started: time.Now(), Args: []byte(`{}`)}
+}
+
+func TestATornLastLineOfAJournalIsIgnored(t *testing.T) {
+	dir := t.TempDir()
+	j, err := createJournal(dir, testHeader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range [][2]string{{"begin", "a"}, {"done", "a"}, {"begin", "b"}} {
+		if err := j.append(e[0], e[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.close()
+	whole, err := os.ReadFile(j.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(j.path, whole[:len(whole)-5], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := readJournal(j.path)
+	if err != nil || !r.done["a"] || r.begun["b"] {
+		t.Errorf("read %+v, %v", r, err)
+	}
+}
+
+func TestAJournalThatCannotBeReadIsKeptAndNamed(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "01X.jsonl")
+	if err := os.WriteFile(path, []byte("garbage\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	records, bad, err := readJournals(dir)
+	if err != nil || len(records) != 0 || len(bad) != 1 || bad[0] != path {
+		t.Errorf("got %v, %v, %v", records, bad, err)
+	}
+}
+
+func FuzzReadJournal(f *testing.F) {
+	f.Add([]byte(`{"version":1,"id":"x","kind":"stop","machine":"demo","args":{}}` + "\n" + `{"event":"begin","step":"a"}` + "\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(t.TempDir(), "x.jsonl")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := readJournal(path)
+		if err != nil {
+			return
+		}
+		p := plan{steps: []step{{name: "a"}, {name: "b", once: true}}}
+		if done, begun := progressOf(p, r); len(done) > 2 || begun > 2 {
+			t.Errorf("more steps than there are: %v, %d", done, begun)
+		}
+	})
+}

@@ -1,0 +1,341 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+var background = context.Background()
+
+func TestTheStory(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, images{}, nil, nil)
+	before := tree(t, home)
+	h.create(t, "demo")
+	v, err := h.Get("demo")
+	if err != nil || v.State != backends.Running || !v.Ready || v.SSHHost != "demo" || v.Operation != nil {
+		t.Fatalf("after create: %+v, %v", v, err)
+	}
+	if err := h.fake.Write("demo", "precious"); err != nil {
+		t.Fatal(err)
+	}
+	op, err := h.CreateSnapshot(background, "demo", "before", "a description", "test")
+	h.succeed(t, op, err)
+	if err := h.fake.Write("demo", "broken"); err != nil {
+		t.Fatal(err)
+	}
+	op, err = h.RestoreSnapshot(background, "demo", "before", "demo", "test")
+	op = h.succeed(t, op, err)
+	if got, _ := h.fake.Content("demo"); got != "precious" {
+		t.Errorf("after restore the disk has %q", got)
+	}
+	if v, _ = h.Get("demo"); v.State != backends.Running || !v.Ready {
+		t.Errorf("a VM that ran before a restore is %s, ready %v", v.State, v.Ready)
+	}
+	op2, err := h.RestoreSnapshot(background, "demo", op.Safety, "demo", "test")
+	h.succeed(t, op2, err)
+	if got, _ := h.fake.Content("demo"); got != "broken" {
+		t.Errorf("the safety snapshot %s brings back %q", op.Safety, got)
+	}
+	op, err = h.Destroy(background, "demo", "demo", "test")
+	h.succeed(t, op, err)
+	if after := tree(t, home); after != before {
+		t.Errorf("destroy leaves something:\n%s\nbefore:\n%s", after, before)
+	}
+	if len(h.List()) != 0 {
+		t.Errorf("listed after destroy: %+v", h.List())
+	}
+}
+
+func TestDestroyKeepsADirectoryThatWasThereBefore(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, images{}, nil, nil)
+	dir := filepath.Join(h.layout.Machines(), "old")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for file, content := range map[string]string{"profile": "dev\n", "memory": "1024\n", "notes": "mine"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.create(t, "old")
+	if v, _ := h.Get("old"); v.MemoryMiB != 1024 || strings.Join(v.Profiles, ",") != "dev" {
+		t.Errorf("the files were not taken: %+v", v)
+	}
+	op, err := h.Destroy(background, "old", "old", "test")
+	h.succeed(t, op, err)
+	if got, err := os.ReadFile(filepath.Join(dir, "notes")); err != nil || string(got) != "mine" {
+		t.Errorf("the user's own file: %q, %v", got, err)
+	}
+	if v, err := h.Get("old"); err != nil || v.State != backends.Absent {
+		t.Errorf("the declared machine is listed as %+v, %v", v, err)
+	}
+	_, err = h.Destroy(background, "old", "old", "test")
+	wantProblem(t, err, problem.VMNotFound)
+	op, err = h.Purge(background, "old", "old", "test")
+	h.succeed(t, op, err)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("purge left the directory: %v", err)
+	}
+}
+
+func TestRefusalsLeaveNothing(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, images{}, nil, nil)
+	h.create(t, "there")
+	before := tree(t, home)
+	cases := []struct {
+		name string
+		code problem.Code
+		do   func() error
+	}{
+		{"a name with a path", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: "../x"}) }},
+		{"a name with a newline", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: "a\nb"}) }},
+		{"a name like an option", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: "-rf"}) }},
+		{"a name of 64 characters", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: strings.Repeat("a", 64)}) }},
+		{"a name that exists", problem.MachineExists, func() error { return createErr(h, CreateRequest{Name: "there"}) }},
+		{"an SSH name that exists", problem.SSHNameTaken, func() error { return createErr(h, CreateRequest{Name: "there-admin"}) }},
+		{"an unknown profile", problem.ProfileUnknown, func() error { return createErr(h, CreateRequest{Name: "new", Profiles: []string{"unknown"}}) }},
+		{"an unknown backend", problem.BackendUnknown, func() error { return createErr(h, CreateRequest{Name: "new", Backend: "moon"}) }},
+		{"an unknown mode", problem.ModeUnsupported, func() error { return createErr(h, CreateRequest{Name: "new", Mode: "liquid"}) }},
+		{"an image file that is not there", problem.ImageNotFound, func() error { return createErr(h, CreateRequest{Name: "new", Image: "/no/such/file"}) }},
+		{"a bad forward", "", func() error { return createErr(h, CreateRequest{Name: "new", RemoteForwards: []string{"x\ny"}}) }},
+		{"a bad network", problem.BadParams, func() error { return createErr(h, CreateRequest{Name: "new", AllowedCIDRs: []string{"home"}}) }},
+		{"a bridge on a backend without", problem.Unsupported, func() error { return createErr(h, CreateRequest{Name: "new", Network: "bridge:br0"}) }},
+		{"no confirmation", problem.ConfirmRequired, func() error { _, err := h.Destroy(background, "there", "", "t"); return err }},
+		{"a wrong confirmation", problem.ConfirmRequired, func() error { _, err := h.Purge(background, "there", "demo", "t"); return err }},
+		{"a machine that is not there", problem.MachineNotFound, func() error { _, err := h.Start(background, "nobody", "t"); return err }},
+		{"a snapshot that is not there", problem.SnapshotNotFound, func() error { _, err := h.RestoreSnapshot(background, "there", "x", "there", "t"); return err }},
+		{"a bad snapshot name", problem.SnapshotNameInvalid, func() error { _, err := h.CreateSnapshot(background, "there", "-x", "", "t"); return err }},
+		{"a shrinking disk", problem.SizeInvalid, func() error {
+			small := int64(1 << 30)
+			_, err := h.Configure(background, ConfigureRequest{Name: "there", DiskBytes: &small})
+			return err
+		}},
+		{"an operation that is not there", problem.OperationNotFound, func() error { return h.Cancel("x") }},
+		{"a directory that is no path", problem.BadParams, func() error {
+			_, err := h.Attach(background, AttachRequest{Name: "there", Directory: "x"})
+			return err
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.do()
+			if c.code == "" {
+				if err == nil {
+					t.Fatal("accepted")
+				}
+			} else {
+				wantProblem(t, err, c.code)
+			}
+			if after := tree(t, home); after != before {
+				t.Errorf("something was left:\n%s\nbefore:\n%s", after, before)
+			}
+		})
+	}
+}
+
+func createErr(h house, req CreateRequest) error {
+	_, err := h.Create(background, req)
+	return err
+}
+
+func TestAFailureInAnyStepOfCreateLeavesNothing(t *testing.T) {
+	for _, method := range []string{"create", "start"} {
+		t.Run(method, func(t *testing.T) {
+			home := t.TempDir()
+			h := open(t, home, images{}, func(m, _ string) error {
+				if m == method {
+					return problem.New(problem.DiskFull, "no space left").WithHint("free some")
+				}
+				return nil
+			}, nil)
+			before := tree(t, home)
+			op, err := h.Create(background, CreateRequest{Name: "demo"})
+			op = h.do(t, op, err)
+			if op.State != OpFailed || op.Problem.Code != problem.DiskFull {
+				t.Fatalf("got %+v", op)
+			}
+			if after := tree(t, home); after != before {
+				t.Errorf("something was left:\n%s\nbefore:\n%s", after, before)
+			}
+		})
+	}
+}
+
+func TestCancellingCreateUndoesIt(t *testing.T) {
+	home := t.TempDir()
+	entered := make(chan struct{})
+	h := open(t, home, images{ensure: func(ctx context.Context, report progress.Reporter) error {
+		report.Report(progress.Update{Vertex: "image", Message: "building", Current: 1, Total: 2})
+		close(entered)
+		<-ctx.Done()
+		return ctx.Err()
+	}}, nil, nil)
+	before := tree(t, home)
+	op, err := h.Create(background, CreateRequest{Name: "demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	_, err = h.Create(background, CreateRequest{Name: "demo"})
+	wantProblem(t, err, problem.VMBusy)
+	if !strings.Contains(err.Error(), op.ID) {
+		t.Errorf("the refusal does not name the running operation: %v", err)
+	}
+	if v, err := h.Get("demo"); err != nil || v.Operation == nil || v.Operation.Percent < 1 {
+		t.Errorf("while it is being made: %+v, %v", v, err)
+	}
+	if err := h.Cancel(op.ID); err != nil {
+		t.Fatal(err)
+	}
+	if op = h.do(t, op, nil); op.State != OpCancelled || op.Problem.Code != problem.Cancelled {
+		t.Errorf("got %+v", op)
+	}
+	if after := tree(t, home); after != before {
+		t.Errorf("something was left:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// A failing restore must bring the VM back as it was.
+func TestAFailedRestoreGoesBack(t *testing.T) {
+	home := t.TempDir()
+	failed := false
+	h := open(t, home, images{}, func(method, _ string) error {
+		if method == "restore" && !failed {
+			failed = true
+			return errors.New("the disk is on fire")
+		}
+		return nil
+	}, nil)
+	h.create(t, "demo")
+	op, err := h.CreateSnapshot(background, "demo", "s1", "", "t")
+	h.succeed(t, op, err)
+	if err := h.fake.Write("demo", "today"); err != nil {
+		t.Fatal(err)
+	}
+	op, err = h.RestoreSnapshot(background, "demo", "s1", "demo", "t")
+	if op = h.do(t, op, err); op.State != OpFailed || !strings.Contains(op.Problem.Message, "on fire") {
+		t.Fatalf("got %+v", op)
+	}
+	content, _ := h.fake.Content("demo")
+	v, _ := h.Get("demo")
+	list, _ := h.Snapshots(background, "demo")
+	if content != "today" || v.State != backends.Running || len(list) != 1 {
+		t.Errorf("after a failed restore: content %q, state %s, snapshots %v", content, v.State, list)
+	}
+}
+
+func TestWatchersSeeEverythingInOrder(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	var mu sync.Mutex
+	var percents []int
+	ended := make(chan Operation, 1)
+	freed := false
+	stop := h.Watch(func(c Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.VM != nil {
+			freed = c.VM.Operation == nil
+		}
+		if c.Operation == nil {
+			return
+		}
+		percents = append(percents, c.Operation.Percent)
+		if c.Operation.State != OpRunning {
+			if !freed {
+				t.Error("the end came before the VM was free")
+			}
+			ended <- *c.Operation
+		}
+	})
+	defer stop()
+	h.create(t, "demo")
+	op := <-ended
+	mu.Lock()
+	defer mu.Unlock()
+	for i := 1; i < len(percents); i++ {
+		if percents[i] < percents[i-1] {
+			t.Fatalf("progress went back: %v", percents)
+		}
+	}
+	if op.State != OpSucceeded || op.Percent != 100 {
+		t.Errorf("the last value is %+v", op)
+	}
+}
+
+func TestConnectingStartsTheVMOnce(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	op, err := h.Stop(background, "demo", 0, "t")
+	h.succeed(t, op, err)
+	if _, err := h.Endpoint(background, EndpointRequest{Host: "demo"}); !problem.HasCode(err, problem.VMNotRunning) {
+		t.Errorf("a VM that is off has an endpoint: %v", err)
+	}
+	var wg sync.WaitGroup
+	for _, host := range []string{"demo", "demo-admin", "demo", "demo"} {
+		wg.Go(func() {
+			ep, err := h.Endpoint(background, EndpointRequest{Host: host, Start: true})
+			if err != nil || ep.Machine != "demo" || ep.Address == "" {
+				t.Errorf("endpoint of %s: %+v, %v", host, ep, err)
+			}
+		})
+	}
+	wg.Wait()
+	starts := 0
+	for _, o := range h.Operations() {
+		if o.Kind == KindStart {
+			starts++
+		}
+	}
+	if starts != 1 {
+		t.Errorf("%d starts for 4 connections", starts)
+	}
+}
+
+func TestEditsByHandAndBrokenFilesShow(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	h.create(t, "other")
+	changed := make(chan VM, 100)
+	stop := h.Watch(func(c Change) {
+		if c.VM != nil && c.VM.Name == "demo" {
+			changed <- *c.VM
+		}
+	})
+	defer stop()
+	file := filepath.Join(h.layout.Machines(), "demo", "memory")
+	if err := os.WriteFile(file, []byte("lots\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for v := range changed {
+		if v.Problem == nil {
+			continue
+		}
+		if v.State != backends.Broken || v.Problem.Code != problem.MachineBroken || !strings.Contains(v.Problem.Message, "memory") || v.Problem.Hint == "" {
+			t.Errorf("a broken machine shows as %+v, %v", v, v.Problem)
+		}
+		break
+	}
+	if v, _ := h.Get("other"); v.State != backends.Running {
+		t.Errorf("the other machine is %s", v.State)
+	}
+	if err := os.WriteFile(file, []byte("4096\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for v := range changed {
+		if v.Problem == nil && v.MemoryMiB == 4096 {
+			break
+		}
+	}
+}

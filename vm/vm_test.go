@@ -1,0 +1,198 @@
+package vm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/fake"
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// images is a store with one image, that takes as long as the test says.
+type images struct {
+	ensure func(ctx context.Context, report progress.Reporter) error
+}
+
+func testImage() nixbuild.Image {
+	return nixbuild.Image{Contract: 1, ID: "img1", Distro: "debian", Mode: "immutable", Version: "1", Dir: "/nowhere",
+		Disk: nixbuild.Disk{File: "disk.qcow2", Format: "qcow2"}}
+}
+
+func (i images) Get(id string) (nixbuild.Image, error) {
+	if id != "img1" {
+		return nixbuild.Image{}, problem.New(problem.ImageNotFound, "no image %s", id)
+	}
+	return testImage(), nil
+}
+func (i images) List() ([]nixbuild.Image, []error) { return []nixbuild.Image{testImage()}, nil }
+func (i images) Ensure(ctx context.Context, _ nixbuild.Request, report progress.Reporter) (nixbuild.Image, error) {
+	if i.ensure != nil {
+		if err := i.ensure(ctx, report); err != nil {
+			return nixbuild.Image{}, err
+		}
+	}
+	return testImage(), nil
+}
+
+func (i images) Import(context.Context, string, string, progress.Reporter) (nixbuild.Image, error) {
+	return testImage(), nil
+}
+func (i images) Profiles() []nixbuild.Profile { return nil }
+func (i images) CheckRequest(r nixbuild.Request) error {
+	for _, p := range r.Profiles {
+		if p == "unknown" {
+			return problem.New(problem.ProfileUnknown, "there is no profile %q", p).WithHint("there are: dev")
+		}
+	}
+	return nil
+}
+func (i images) CanBuild(kind string) bool { return kind == "trial" }
+func (i images) Missing() []*problem.Error { return nil }
+
+// house is a service over a fake backend, below one directory.
+type house struct {
+	*Service
+	fake   *fake.Backend
+	layout paths.Layout
+}
+
+// open opens the service of a directory; fault and hook may be nil.
+func open(t testing.TB, home string, imgs images, fault func(method, name string) error, hook func(journalEntry)) house {
+	t.Helper()
+	h, err := openHouse(home, imgs, fault, hook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return h
+}
+
+func openHouse(home string, imgs images, fault func(method, name string) error, hook func(journalEntry)) (house, error) {
+	layout := paths.Under(home)
+	if err := layout.Ensure(); err != nil {
+		return house{}, err
+	}
+	store, err := machine.OpenStore(layout.Machines())
+	if err != nil {
+		return house{}, err
+	}
+	conf, err := sshconfig.Open(sshconfig.Options{Layout: layout, UserConfig: filepath.Join(home, "user_config"), Executable: "/usr/bin/nixvmd"})
+	if err != nil {
+		return house{}, err
+	}
+	dir := filepath.Join(home, "fake")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return house{}, err
+	}
+	b := fake.New(fake.Config{Name: "test", Dir: dir, Fault: fault, HostKey: func(name string) (ssh.Signer, error) {
+		pem, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key"))
+		if err != nil {
+			return nil, err
+		}
+		return ssh.ParsePrivateKey(pem)
+	}})
+	config := Config{Backends: map[string]BackendConfig{"test": {Type: "qemu"}}}
+	if err := config.complete("config.toml"); err != nil {
+		return house{}, err
+	}
+	s, err := Open(context.Background(), Options{
+		Layout: layout, Config: config, Machines: store, Images: imgs, Backends: []backends.Backend{b}, SSH: conf,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), journalHook: hook,
+	})
+	return house{Service: s, fake: b, layout: layout}, err
+}
+
+// do waits for an operation and returns its value.
+func (h house) do(t testing.TB, op Operation, err error) Operation {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("refused: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	op, err = h.Wait(ctx, op.ID)
+	if err != nil {
+		t.Fatalf("wait for %s: %v", op.Kind, err)
+	}
+	return op
+}
+
+// succeed is do for an operation that must succeed.
+func (h house) succeed(t testing.TB, op Operation, err error) Operation {
+	t.Helper()
+	op = h.do(t, op, err)
+	if op.State != OpSucceeded {
+		t.Fatalf("%s of %s is %s: %v", op.Kind, op.Machine, op.State, op.Problem)
+	}
+	return op
+}
+
+func (h house) create(t testing.TB, name string) {
+	t.Helper()
+	op, err := h.Create(context.Background(), CreateRequest{Name: name, Image: "trial"})
+	h.succeed(t, op, err)
+}
+
+// tree lists what lies below a directory, with the digest of each file, without
+// what may differ between two equal houses: sockets, locks and the client key.
+func tree(t testing.TB, root string) string {
+	t.Helper()
+	var lines []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		if strings.HasSuffix(rel, "lock") || strings.Contains(rel, "id_ed25519") {
+			return nil
+		}
+		if d.IsDir() {
+			lines = append(lines, rel+"/")
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		lines = append(lines, rel+" "+hex.EncodeToString(sum[:4]))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "\n")
+}
+
+func wantProblem(t testing.TB, err error, code problem.Code) {
+	t.Helper()
+	if !problem.HasCode(err, code) {
+		t.Fatalf("got %v, want a problem with code %s", err, code)
+	}
+	if p := problem.From(err); p.Hint == "" {
+		t.Errorf("%s has no hint: %q", code, p.Message)
+	}
+}
