@@ -86,10 +86,11 @@ func (c *Config) closeMaster(ctx context.Context, alias string) error {
 	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
 	if _, err := c.control(ctx, alias, "-O", "exit"); err != nil {
-		if again, _ := c.dialMaster(ctx, alias); again == nil {
-			return nil // it ended by itself meanwhile
-		} else {
-			_ = again.Close()
+		// It may have ended by itself meanwhile; ctx may have, too.
+		if again, gone := c.dialMaster(context.WithoutCancel(ctx), alias); again != nil {
+			return errors.Join(err, again.Close())
+		} else if gone == nil {
+			return nil
 		}
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"os"
+
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // Remove takes everything out again: the Include line, our configuration and
@@ -58,7 +60,8 @@ func (c *Config) excludeUser(user userFile, mem memory) error {
 				return nil
 			}
 			s, _ := c.ours(c.opts.UserConfig, user.data)
-			return c.readOnlyProblem(user).WithHint("delete lines %d and %d of %s", s.line, s.line+1, c.opts.UserConfig)
+			return problem.New(problem.SSHConfigReadOnly, "cannot take the Include line out of %s: %s", c.opts.UserConfig, user.readOnly).
+				WithHint("delete lines %d and %d of it; they have no effect any more", s.line, s.line+1)
 		}
 		if err := c.putBack(user, data, mem); !errors.Is(err, errChanged) {
 			return err

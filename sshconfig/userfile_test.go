@@ -81,6 +81,22 @@ func TestReadOnlyUserConfig(t *testing.T) {
 	}
 }
 
+func TestRemoveFromAFileThatBecameReadOnly(t *testing.T) {
+	c := newConfig(t)
+	writeUserConfig(t, c, readOnlyContent)
+	mustApply(t, c, host("demo"))
+	if err := os.Chmod(c.UserConfig(), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, c.Remove(t.Context()), problem.SSHConfigReadOnly, "lines 1 and 2")
+	if exists(c.ConfigFile()) {
+		t.Error("our file is left, so the line still has an effect")
+	}
+	if got := resolve(t, c.UserConfig(), "x")["user"]; got != "me" {
+		t.Errorf("the user's configuration is broken: user %q", got)
+	}
+}
+
 func TestReadOnlyWithTheLineByHand(t *testing.T) {
 	for name, lines := range map[string]string{
 		"as we print it":                "%s\nHost *\n  User me\n",

@@ -1,0 +1,265 @@
+package sshconfig
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// live is an applied machine demo whose guest is a real sshd, reached through
+// the ProxyCommand, which the test binary plays from an awkward path.
+func live(t *testing.T, h Host) (*Config, *guest) {
+	t.Helper()
+	sshdPath(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(shortDir(t), "it's 100% odd", "nixvmd")
+	if err := os.Mkdir(filepath.Dir(exe), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, exe); err != nil {
+		t.Fatal(err)
+	}
+	c := newConfig(t, func(o *Options) { o.Executable, o.ProxyArgs = exe, []string{"--home", "a \"b\" 'c' %d $e"} })
+	writeUserConfig(t, c, "Host *\n  ForwardAgent yes\n  UserKnownHostsFile /dev/null\n  ControlMaster no\n")
+	g := newGuest(t, c)
+	g.start(t)
+	t.Setenv(proxyEnv, g.address)
+	h.HostKey = g.hostKey
+	mustApply(t, c, h)
+	g.await(t)
+	t.Cleanup(func() {
+		if err := c.CloseMasters(context.Background(), "demo"); err != nil {
+			t.Error(err)
+		}
+	})
+	return c, g
+}
+
+// sshTo runs a command in the guest as a user would.
+func sshTo(t *testing.T, c *Config, g *guest, alias string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ssh", append([]string{"-F", c.UserConfig(), "-l", g.user, alias}, args...)...)
+	// The master stays and keeps what it inherits: no pipe, or this would wait for it.
+	out, err := os.CreateTemp(t.TempDir(), "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	err = cmd.Run()
+	return read(t, out.Name()), err
+}
+
+func TestMastersOfARealGuest(t *testing.T) {
+	c, g := live(t, host("demo"))
+	for _, alias := range []string{"demo", "demo-admin"} {
+		if out, err := sshTo(t, c, g, alias, "echo", "hello"); err != nil || out != "hello\n" {
+			t.Fatalf("ssh %s: %v %s", alias, err, out)
+		}
+		if alive, err := c.MasterAlive(t.Context(), alias); err != nil || !alive {
+			t.Fatalf("no master for %s: %v", alias, err)
+		}
+	}
+	if err := c.CloseMasters(t.Context(), "demo", "never-seen"); err != nil {
+		t.Fatal(err)
+	}
+	for _, alias := range []string{"demo", "demo-admin"} {
+		if alive, err := c.MasterAlive(t.Context(), alias); err != nil || alive {
+			t.Errorf("%s still has a master: %v", alias, err)
+		}
+	}
+}
+
+func TestPinnedKeyIsEnforcedBySSH(t *testing.T) {
+	c, g := live(t, host("demo"))
+	h := host("demo")
+	h.HostKey = otherKey
+	mustApply(t, c, h)
+	out, err := sshTo(t, c, g, "demo", "true")
+	if err == nil || !strings.Contains(out, "Host key verification failed") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestForwardsOfALiveMaster(t *testing.T) {
+	c, g := live(t, host("demo"))
+	target := echoServer(t, "tcp", freeAddress(t))
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	f, err := ParseForward("127.0.0.1:" + port + " " + target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if applied, err := c.ForwardAdd(t.Context(), "demo", f); err != nil || applied {
+		t.Errorf("without a master: %v %v", applied, err)
+	}
+	if out, err := sshTo(t, c, g, "demo", "true"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if applied, err := c.ForwardAdd(t.Context(), "demo", f); err != nil || !applied {
+		t.Fatalf("add: %v %v", applied, err)
+	}
+	if got := echo(t, "tcp", f.Listen); got != "ping" {
+		t.Errorf("through the forward: %q", got)
+	}
+	if applied, err := c.ForwardRemove(t.Context(), "demo", f); err != nil || !applied {
+		t.Fatalf("remove: %v %v", applied, err)
+	}
+	if conn, err := net.Dial("tcp", f.Listen); err == nil {
+		_ = conn.Close()
+		t.Error("the guest still listens")
+	}
+	if _, err := c.ForwardRemove(t.Context(), "demo", f); err != nil {
+		t.Errorf("removing twice: %v", err)
+	}
+	busy, err := net.Listen("tcp", f.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	_, err = c.ForwardAdd(t.Context(), "demo", f)
+	wantCode(t, err, problem.ForwardConflict, f.Listen)
+	_, err = c.ForwardAdd(t.Context(), "demo", Forward{Listen: "/run/x", Target: "/run/y"})
+	wantCode(t, err, problem.BadParams)
+}
+
+func TestForwardInTheHostBlockWorks(t *testing.T) {
+	target := echoServer(t, "tcp", freeAddress(t))
+	listen := freeAddress(t)
+	h := host("demo")
+	h.Forwards = []Forward{{Listen: listen, Target: target}}
+	c, g := live(t, h)
+	if out, err := sshTo(t, c, g, "demo", "true"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if got := echo(t, "tcp", listen); got != "ping" {
+		t.Errorf("through the forward: %q", got)
+	}
+	// What TRAMP does: a second connection of its own. It must work, silently.
+	if out, err := sshTo(t, c, g, "demo", "-o", "ControlPath=none", "-o", "ControlMaster=no", "echo", "second"); err != nil || out != "second\n" {
+		t.Errorf("second connection: %v %q", err, out)
+	}
+}
+
+func TestStaleSocketsAreSwept(t *testing.T) {
+	c := newConfig(t)
+	socket := c.opts.Layout.ControlSocket("demo")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	if !exists(socket) {
+		t.Fatal("no stale socket to sweep")
+	}
+	if err := c.CloseMasters(t.Context(), "demo"); err != nil {
+		t.Fatal(err)
+	}
+	if exists(socket) {
+		t.Error("the stale socket is left")
+	}
+}
+
+// A master that listens and never answers must not hang us, and its socket is
+// not ours to delete.
+func TestStuckMasterIsReported(t *testing.T) {
+	c := newConfig(t)
+	socket := c.opts.Layout.ControlSocket("demo")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	err = c.CloseMasters(ctx, "demo")
+	wantCode(t, err, problem.SSHUnreachable, "demo")
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if !exists(socket) {
+		t.Error("the socket of a living process was deleted")
+	}
+}
+
+// A stopped guest (suspended VM, host asleep) swallows everything: ending its
+// masters must work all the same.
+func TestCloseMastersOfAStoppedGuest(t *testing.T) {
+	c, g := live(t, host("demo"))
+	if out, err := sshTo(t, c, g, "demo", "true"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if err := g.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.cmd.Process.Signal(syscall.SIGCONT) }()
+	if err := c.CloseMasters(t.Context(), "demo"); err != nil {
+		t.Error(err)
+	}
+}
+
+// echoServer answers every connection with what it reads, and returns its address.
+func echoServer(t testing.TB, network, address string) string {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.Copy(conn, conn)
+				_ = conn.Close()
+			}()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+// echo sends ping and returns what comes back before the end.
+func echo(t testing.TB, network, address string) string {
+	t.Helper()
+	conn, err := net.Dial(network, address)
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := conn.Write([]byte("ping")); err != nil {
+		return fmt.Sprint(err)
+	}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	data, err := io.ReadAll(conn)
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	return string(data)
+}
