@@ -69,10 +69,11 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		return err
 	}
 	for state != backends.Running {
-		op, err := s.Start(ctx, name, client)
+		begin := s.Start
 		if state == backends.Suspended {
-			op, err = s.Resume(ctx, name, client)
+			begin = s.Resume
 		}
+		op, err := begin(ctx, name, client)
 		if problem.HasCode(err, problem.VMBusy) {
 			// Whatever runs on it may be what we want: look again when it is over.
 			if op, err = s.runningOn(name); err != nil {

@@ -115,6 +115,9 @@ func (s *Service) awaitSSH(ctx context.Context, name string, b *boot) {
 		return
 	}
 	s.log.Info("ready", "machine", name)
+	if s.config.SSH.Style == string(sshconfig.Direct) {
+		s.repairSSH() // the port may be another one
+	}
 	s.holdForwards(name)
 	s.publishVM(name)
 }

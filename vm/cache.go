@@ -215,7 +215,7 @@ func (s *Service) viewLocked(name string) *VM {
 	}
 	v := &VM{
 		Name: name, State: e.status.State, Reason: e.status.Reason, Accel: e.status.Accel, Started: e.status.Started,
-		Problem: e.broken, Address: e.address, Ready: e.boot != nil && e.boot.isReady(),
+		Problem: e.broken, Address: e.address, Ready: e.status.State == backends.Running && e.boot != nil && e.boot.isReady(),
 	}
 	if v.Problem == nil {
 		v.Problem = e.sshIssue

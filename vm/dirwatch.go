@@ -84,7 +84,11 @@ func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) {
 	s.mu.Lock()
 	busy := s.running[name] != nil
 	s.mu.Unlock()
-	if !busy {
-		s.reload(name)
+	if busy {
+		return
+	}
+	s.reload(name)
+	if s.recordOf(name) != nil {
+		s.repairSSH()
 	}
 }

@@ -25,6 +25,10 @@ const keptOperations = 200
 // are not over, the next daemon goes on with them.
 var errShutdown = errors.New("the daemon is shutting down")
 
+// errNotUndone is part of the error of an operation that could not be taken
+// back whole: its journal stays, and the next daemon tries again.
+var errNotUndone = errors.New("what it had done could not be taken back")
+
 // operation is the live side of an Operation.
 type operation struct {
 	id      string
@@ -115,13 +119,13 @@ func (s *Service) release(op *operation) {
 // launch runs the plan in its own goroutine, which Close waits for.
 func (s *Service) launch(op *operation, j *journal, done map[string]bool) {
 	s.updateOperation(op, func(o *Operation) { o.Steps = len(op.plan.steps) })
-	s.wg.Add(1)
+	s.works.Add(1)
 	go func() {
-		defer s.wg.Done()
+		defer s.works.Done()
 		defer op.cancel(nil)
 		err := s.execute(op.ctx, op.plan, j, op, done)
-		if errors.Is(err, errShutdown) {
-			j.close()
+		if errors.Is(err, errShutdown) || errors.Is(err, errNotUndone) {
+			j.close() // the next daemon goes on
 		} else if rerr := j.remove(); rerr != nil {
 			s.log.Error("journal not removed", "operation", op.id, "error", rerr)
 		}

@@ -140,7 +140,7 @@ func (s *Service) abandon(ctx context.Context, p plan, j *journal, op *operation
 		cause = problem.New(problem.Cancelled, "%s of %s was cancelled", op.kind, op.machine)
 	}
 	if err := s.undo(p.steps[:begun], j, op, nil); err != nil {
-		return fmt.Errorf("%w (and undoing it failed: %w)", cause, err)
+		return fmt.Errorf("%w; %w: %w", cause, errNotUndone, err)
 	}
 	return cause
 }

@@ -52,9 +52,9 @@ func (s *Service) recoverOperation(r journalRecord) error {
 		s.launch(op, j, done)
 		return nil
 	}
-	s.wg.Add(1)
+	s.works.Add(1)
 	go func() {
-		defer s.wg.Done()
+		defer s.works.Done()
 		s.undoInterrupted(op, p.steps[:begun], j, r)
 	}()
 	return nil

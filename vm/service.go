@@ -66,7 +66,8 @@ type Service struct {
 
 	ctx    context.Context // of the service's life
 	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup
+	wg     sync.WaitGroup // everything that follows and waits
+	works  sync.WaitGroup // running operations
 
 	publishing sync.Mutex
 	watchers   map[int]func(Change) // guarded by publishing
@@ -91,10 +92,10 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		layout: o.Layout, config: o.Config, machines: o.Machines, images: o.Images, ssh: o.SSH, log: o.Log,
 		journalHook: o.journalHook,
-		backends: map[string]backends.Backend{},
-		watchers: map[int]func(Change){},
-		entries:  map[string]*entry{},
-		running:  map[string]*operation{},
+		backends:    map[string]backends.Backend{},
+		watchers:    map[int]func(Change){},
+		entries:     map[string]*entry{},
+		running:     map[string]*operation{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, b := range o.Backends {
@@ -116,6 +117,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := s.recoverOperations(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.repairSSH()
 	return s, nil
 }
 
@@ -126,6 +128,7 @@ func (s *Service) Close() error {
 	s.closing = true
 	s.mu.Unlock()
 	s.cancel(errShutdown)
+	s.works.Wait() // what is taken back needs the backends
 	var all []error
 	if s.machineDirs != nil {
 		all = append(all, s.machineDirs.Close())

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -80,6 +81,22 @@ func (s *Service) noteSSHIssues(refused map[string]*problem.Error) {
 	for _, name := range changed {
 		s.publishVM(name)
 	}
+}
+
+// repairSSH brings an SSH configuration that is there up to date with what this
+// daemon would write: its program may have moved, a machine edited meanwhile.
+// One that the user has removed stays removed.
+func (s *Service) repairSSH() {
+	if _, err := os.Stat(s.ssh.ConfigFile()); err != nil {
+		return
+	}
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		if _, err := s.applySSH(s.ctx, "", ""); err != nil {
+			s.log.Warn("the SSH configuration is not up to date", "error", err)
+		}
+	}()
 }
 
 // checkSSHName refuses a machine whose SSH names could not be written, before

@@ -339,3 +339,63 @@ func TestEditsByHandAndBrokenFilesShow(t *testing.T) {
 		}
 	}
 }
+
+// What could not be taken back is tried again by the next daemon.
+func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
+	home := t.TempDir()
+	h, err := openHouse(home, images{}, func(method, _ string) error {
+		if method == "start" || method == "destroy" {
+			return errors.New("the backend is away")
+		}
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	op, err := h.Create(background, CreateRequest{Name: "demo"})
+	if op = h.do(t, op, err); op.State != OpFailed || !strings.Contains(op.Problem.Message, errNotUndone.Error()) {
+		t.Fatalf("got %+v", op)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, home, images{}, nil, nil)
+	for _, op := range again.Operations() {
+		if op = again.do(t, op, nil); op.State != OpInterrupted {
+			t.Errorf("got %+v", op)
+		}
+	}
+	if list := again.List(); len(list) != 0 {
+		t.Errorf("left: %+v", list)
+	}
+}
+
+// A daemon that is asked to end takes back what has not come far, and leaves
+// the rest to the next one.
+func TestClosingInTheMiddle(t *testing.T) {
+	home := t.TempDir()
+	entered := make(chan struct{})
+	h, err := openHouse(home, images{ensure: func(ctx context.Context, _ progress.Reporter) error {
+		close(entered)
+		<-ctx.Done()
+		return ctx.Err()
+	}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, home)
+	if _, err := h.Create(background, CreateRequest{Name: "demo"}); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := tree(t, home); after != before {
+		t.Errorf("something was left:\n%s\nbefore:\n%s", after, before)
+	}
+	_, err = h.Start(background, "demo", "t")
+	if err == nil {
+		t.Error("a closed service accepts work")
+	}
+}
