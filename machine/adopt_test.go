@@ -10,11 +10,11 @@ import (
 )
 
 // adopted copies a directory as nixos-vm-template makes it into a store.
-func adopted(t testing.TB, name string) *Store {
-	t.Helper()
-	s := newStore(t)
+func adopted(tb testing.TB, name string) *Store {
+	tb.Helper()
+	s := newStore(tb)
 	if err := os.CopyFS(s.Dir(name), os.DirFS(filepath.Join("testdata", "adopted", name))); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -70,15 +70,15 @@ func TestAdoptionAddsWhatIsMissingAndChangesNothing(t *testing.T) {
 	}
 }
 
-func files(t testing.TB, s *Store, name string) map[string]string {
-	t.Helper()
+func files(tb testing.TB, s *Store, name string) map[string]string {
+	tb.Helper()
 	entries, err := os.ReadDir(s.Dir(name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	all := map[string]string{}
 	for _, e := range entries {
-		all[e.Name()] = read(t, s, name, e.Name())
+		all[e.Name()] = read(tb, s, name, e.Name())
 	}
 	return all
 }

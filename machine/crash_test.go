@@ -104,6 +104,7 @@ func eachStep(t *testing.T, verb string, prepare func(*Store), check func(t *tes
 func TestAKilledCreateLeavesNothingOrAWholeMachine(t *testing.T) {
 	whole := 0
 	eachStep(t, "create", func(*Store) {}, func(t *testing.T, s *Store) {
+		t.Helper()
 		if s.Exists("demo") {
 			whole++
 			if m, err := s.Read("demo"); err != nil || !m.IdentityComplete() {
@@ -125,6 +126,7 @@ func TestAKilledDeleteLeavesNothingOrAWholeMachine(t *testing.T) {
 		create(t, s, Draft{Name: "demo"})
 		before = files(t, s, "demo")
 	}, func(t *testing.T, s *Store) {
+		t.Helper()
 		if !s.Exists("demo") {
 			gone++
 		} else if len(files(t, s, "demo")) != len(before) {
@@ -138,6 +140,7 @@ func TestAKilledDeleteLeavesNothingOrAWholeMachine(t *testing.T) {
 
 func TestAKilledAdoptionIsCompletedByTheNext(t *testing.T) {
 	eachStep(t, "ensure", func(s *Store) { write(t, s, "demo", ProfileFile, "core\n") }, func(t *testing.T, s *Store) {
+		t.Helper()
 		before := files(t, s, "demo")
 		if m, err := s.EnsureIdentity("demo"); err != nil || !m.IdentityComplete() {
 			t.Errorf("%+v, %v", m, err)
@@ -152,6 +155,7 @@ func TestAKilledAdoptionIsCompletedByTheNext(t *testing.T) {
 
 func TestAKilledUpdateLeavesEveryFileOldOrNew(t *testing.T) {
 	eachStep(t, "update", func(s *Store) { create(t, s, Draft{Name: "demo"}) }, func(t *testing.T, s *Store) {
+		t.Helper()
 		m, err := s.Read("demo")
 		if err != nil {
 			t.Fatal(err)

@@ -82,8 +82,10 @@ func (d Draft) content() (content, error) {
 		return c, nil // asked for by a word in the profile list
 	}
 	if want := orDefault(d.Mode, Immutable); back.Mode != want {
-		return nil, &Fault{File: ProfileFile, Reason: "the profile list asks for " + string(back.Mode) + ", the mode for " + string(want),
-			Hint: "leave the word out of the profile list"}
+		return nil, &Fault{
+			File: ProfileFile, Reason: "the profile list asks for " + string(back.Mode) + ", the mode for " + string(want),
+			Hint: "leave the word out of the profile list",
+		}
 	}
 	return c, nil
 }

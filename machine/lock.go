@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,7 +32,7 @@ func (s *Store) flock(how int) (*os.File, error) {
 	}
 	for {
 		err = unix.Flock(int(d.Fd()), how)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
@@ -47,7 +48,7 @@ func (s *Store) flock(how int) (*os.File, error) {
 // left to the next one.
 func (s *Store) sweep() error {
 	d, err := s.flock(unix.LOCK_EX | unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK {
+	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil
 	}
 	if err != nil {

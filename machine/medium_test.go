@@ -22,11 +22,11 @@ func full() Draft {
 	}
 }
 
-func medium(t testing.TB, m Machine, generation uint64) []byte {
-	t.Helper()
+func medium(tb testing.TB, m Machine, generation uint64) []byte {
+	tb.Helper()
 	image, err := Medium(m, generation)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return image
 }
@@ -110,8 +110,14 @@ func TestTheDigestChangesWithTheIdentityOnly(t *testing.T) {
 		t.Error("memory is not part of the identity")
 	}
 	for _, ch := range []Changes{
-		{RootPassword: new("$y$j9T$abc$xyz")}, {UserKeys: &[]string{}}, {AdminKeys: &[]string{}}, {DHCP: true},
-		{TCPPorts: &[]uint16{22, 80, 8080}}, {UDPPorts: &[]uint16{}}, {Hosts: new("")}, {ResolvConf: new("")},
+		{RootPassword: new("$y$j9T$abc$xyz")},
+		{UserKeys: &[]string{}},
+		{AdminKeys: &[]string{}},
+		{DHCP: true},
+		{TCPPorts: &[]uint16{22, 80, 8080}},
+		{UDPPorts: &[]uint16{}},
+		{Hosts: new("")},
+		{ResolvConf: new("")},
 	} {
 		before := len(seen)
 		if _, err := s.Update("demo", ch); err != nil {

@@ -38,8 +38,10 @@ func readDir(dir string) (content, error) {
 		c[e.Name()] = data
 	}
 	if len(c) == 0 {
-		return nil, &Fault{File: dir, Reason: "the directory holds no file of a machine",
-			Hint: "remove the directory, or add a file profile, e.g. with the line: core"}
+		return nil, &Fault{
+			File: dir, Reason: "the directory holds no file of a machine",
+			Hint: "remove the directory, or add a file profile, e.g. with the line: core",
+		}
 	}
 	return c, nil
 }
@@ -81,8 +83,10 @@ func readFile(root *os.Root, file string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if len(data) > maxFileBytes {
-		return nil, &Fault{File: path, Reason: fmt.Sprintf("the file is larger than %d KiB", maxFileBytes>>10),
-			Hint: "check that the right file lies there"}
+		return nil, &Fault{
+			File: path, Reason: fmt.Sprintf("the file is larger than %d KiB", maxFileBytes>>10),
+			Hint: "check that the right file lies there",
+		}
 	}
 	return data, nil
 }
@@ -97,8 +101,10 @@ func openFault(root *os.Root, file string, err error) error {
 	case link && errors.Is(err, fs.ErrNotExist):
 		return &Fault{File: path, Reason: "the link leads nowhere", Hint: "restore its target, or replace the link by a file"}
 	case link:
-		return &Fault{File: path, Reason: "this secret is a link that leaves the machine's directory",
-			Hint: "replace the link by a copy: what it holds is given to the guest"}
+		return &Fault{
+			File: path, Reason: "this secret is a link that leaves the machine's directory",
+			Hint: "replace the link by a copy: what it holds is given to the guest",
+		}
 	}
 	return err
 }

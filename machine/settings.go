@@ -88,8 +88,10 @@ type content map[string][]byte
 // parse makes a Machine of the files; place turns a file's name into the one
 // that errors show. The error is a *Fault.
 func (c content) parse(name string, place func(file string) string) (Machine, error) {
-	m := Machine{Name: name, Mode: Immutable, Image: ImageNixOS, Network: Network{Kind: "nat"},
-		MemoryMiB: DefaultMemoryMiB, VCPUs: DefaultVCPUs}
+	m := Machine{
+		Name: name, Mode: Immutable, Image: ImageNixOS, Network: Network{Kind: "nat"},
+		MemoryMiB: DefaultMemoryMiB, VCPUs: DefaultVCPUs,
+	}
 	for _, s := range settings {
 		data, there := c[s.file]
 		if !there {

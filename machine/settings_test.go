@@ -161,20 +161,20 @@ func TestFilesThatCannotBeReadSafely(t *testing.T) {
 	if err := os.WriteFile(outside, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for what, make := range map[string]func(dir string) error{
+	for what, place := range map[string]func(dir string) error{
 		"a directory":                 func(d string) error { return os.Mkdir(filepath.Join(d, MemoryFile), 0o700) },
 		"a FIFO":                      func(d string) error { return mkfifo(filepath.Join(d, MemoryFile)) },
 		"a device":                    func(d string) error { return os.Symlink("/dev/zero", filepath.Join(d, MemoryFile)) },
 		"a link to nowhere":           func(d string) error { return os.Symlink("nowhere", filepath.Join(d, MemoryFile)) },
 		"a link to itself":            func(d string) error { return os.Symlink(MemoryFile, filepath.Join(d, MemoryFile)) },
-		"a huge file":                 func(d string) error { return os.WriteFile(filepath.Join(d, HostsFile), make64K(), 0o600) },
+		"a huge file":                 func(d string) error { return os.WriteFile(filepath.Join(d, HostsFile), tooLarge(), 0o600) },
 		"a host key that leads out":   func(d string) error { return os.Symlink(outside, filepath.Join(d, HostKeyFile)) },
 		"a root password leading out": func(d string) error { return os.Symlink(outside, filepath.Join(d, RootPasswordFile)) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			s := newStore(t)
 			write(t, s, "demo", ProfileFile, "core\n")
-			if err := make(s.Dir("demo")); err != nil {
+			if err := place(s.Dir("demo")); err != nil {
 				t.Fatal(err)
 			}
 			_, err := s.Read("demo")
@@ -183,7 +183,7 @@ func TestFilesThatCannotBeReadSafely(t *testing.T) {
 	}
 }
 
-func make64K() []byte { return []byte(strings.Repeat("#\n", maxFileBytes/2+1)) }
+func tooLarge() []byte { return []byte(strings.Repeat("#\n", maxFileBytes/2+1)) }
 
 func TestASharedKeyFileMayBeALink(t *testing.T) {
 	s := newStore(t)

@@ -12,52 +12,52 @@ import (
 
 const userKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl you@laptop"
 
-func newStore(t testing.TB) *Store {
-	t.Helper()
-	s, err := OpenStore(filepath.Join(t.TempDir(), "machines"))
+func newStore(tb testing.TB) *Store {
+	tb.Helper()
+	s, err := OpenStore(filepath.Join(tb.TempDir(), "machines"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func create(t testing.TB, s *Store, d Draft) Machine {
-	t.Helper()
+func create(tb testing.TB, s *Store, d Draft) Machine {
+	tb.Helper()
 	m, err := s.Create(context.Background(), d)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
 
 // write puts one file into a machine's directory, as a person would.
-func write(t testing.TB, s *Store, name, file, data string) {
-	t.Helper()
+func write(tb testing.TB, s *Store, name, file, data string) {
+	tb.Helper()
 	if err := os.MkdirAll(s.Dir(name), 0o700); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(s.Dir(name), file), []byte(data), 0o644); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func read(t testing.TB, s *Store, name, file string) string {
-	t.Helper()
+func read(tb testing.TB, s *Store, name, file string) string {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join(s.Dir(name), file))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(data)
 }
 
 // wantProblem fails unless err is a problem of that code with a hint.
-func wantProblem(t testing.TB, err error, code problem.Code) {
-	t.Helper()
+func wantProblem(tb testing.TB, err error, code problem.Code) {
+	tb.Helper()
 	if !problem.HasCode(err, code) {
-		t.Fatalf("got error %v, want %s", err, code)
+		tb.Fatalf("got error %v, want %s", err, code)
 	}
 	if problem.From(err).Hint == "" {
-		t.Errorf("%v has no hint", err)
+		tb.Errorf("%v has no hint", err)
 	}
 }
 
@@ -181,11 +181,11 @@ func TestInvalidNamesNeverReachAPath(t *testing.T) {
 }
 
 // entries lists the machines directory, hidden names too.
-func (s *Store) entries(t testing.TB) []string {
-	t.Helper()
+func (s *Store) entries(tb testing.TB) []string {
+	tb.Helper()
 	all, err := os.ReadDir(s.dir)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var names []string
 	for _, e := range all {

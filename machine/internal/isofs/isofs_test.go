@@ -18,11 +18,11 @@ import (
 	"github.com/nixvm/nixvm/machine/internal/isofs/isotest"
 )
 
-func build(t testing.TB, files ...isofs.File) []byte {
-	t.Helper()
+func build(tb testing.TB, files ...isofs.File) []byte {
+	tb.Helper()
 	image, err := isofs.Build("NIXVMID", files)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return image
 }

@@ -13,31 +13,31 @@ import (
 )
 
 // Open returns the volume as a file system.
-func Open(t testing.TB, image []byte) *iso9660.FileSystem {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "volume.iso")
+func Open(tb testing.TB, image []byte) *iso9660.FileSystem {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "volume.iso")
 	if err := os.WriteFile(path, image, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
+	tb.Cleanup(func() { f.Close() })
 	vol, err := iso9660.Read(file.New(f, true), int64(len(image)), 0, 2048)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return vol
 }
 
 // Files returns the content of all files in the volume's root, by name.
-func Files(t testing.TB, image []byte) map[string]string {
-	t.Helper()
-	vol := Open(t, image)
+func Files(tb testing.TB, image []byte) map[string]string {
+	tb.Helper()
+	vol := Open(tb, image)
 	entries, err := vol.ReadDir(".")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	all := map[string]string{}
 	for _, e := range entries {
@@ -46,7 +46,7 @@ func Files(t testing.TB, image []byte) map[string]string {
 		}
 		data, err := fs.ReadFile(vol, e.Name())
 		if err != nil {
-			t.Fatalf("%s: %v", e.Name(), err)
+			tb.Fatalf("%s: %v", e.Name(), err)
 		}
 		all[e.Name()] = string(data)
 	}

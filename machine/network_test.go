@@ -1,0 +1,26 @@
+package machine
+
+import (
+	"testing"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+func TestParseNetwork(t *testing.T) {
+	for in, want := range map[string]Network{
+		"": {Kind: "nat"}, "nat": {Kind: "nat"}, "bridge:br0": {Kind: "bridge", Bridge: "br0"},
+		"bridge:br-lan_1.100": {Kind: "bridge", Bridge: "br-lan_1.100"},
+	} {
+		got, err := ParseNetwork(in)
+		if err != nil || got != want {
+			t.Errorf("%q: %+v, %v", in, got, err)
+		}
+		if back, err := ParseNetwork(got.String()); err != nil || back != got {
+			t.Errorf("%q printed as %q: %+v, %v", in, got, back, err)
+		}
+	}
+	for _, in := range []string{"NAT", "user", "bridge", "bridge:", "bridge:-x", "bridge:a b", "nat\nnat", "bridge:br0,x=1"} {
+		_, err := ParseNetwork(in)
+		wantProblem(t, err, problem.MachineInvalid)
+	}
+}
