@@ -17,8 +17,12 @@ import (
 // directory: whole, or not at all, also when the process or the power ends
 // half-way. The problems are those of Draft.Check, machine.exists and disk.full.
 func (s *Store) Create(ctx context.Context, d Draft) (Machine, error) {
-	if err := d.Check(); err != nil {
+	if err := ValidName(d.Name); err != nil {
 		return Machine{}, err
+	}
+	c, err := d.content()
+	if err != nil {
+		return Machine{}, asProblem(err, (*Fault).invalid)
 	}
 	unlock, err := s.lock()
 	if err != nil {
@@ -27,10 +31,6 @@ func (s *Store) Create(ctx context.Context, d Draft) (Machine, error) {
 	defer unlock()
 	if s.Exists(d.Name) {
 		return Machine{}, exists(d.Name)
-	}
-	c, err := d.content()
-	if err != nil {
-		return Machine{}, asProblem(err, (*Fault).invalid)
 	}
 	made, err := identity(d.Name, c, s.macTaken())
 	if err != nil {

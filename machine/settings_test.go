@@ -59,7 +59,7 @@ var faulty = []struct {
 	{NetworkFile, "bridge:abcdefghijklmnop", 1, "interface"}, // 16 bytes
 	{NetworkFile, "bridge:..", 1, "interface"},
 	{StaticIPFile, "address=10.0.0.5", 1, `"10.0.0.5"`},
-	{StaticIPFile, "adress=10.0.0.5/24", 1, "neither"},
+	{StaticIPFile, "addr=10.0.0.5/24", 1, "neither"},
 	{StaticIPFile, "address=10.0.0.5/24\naddress=10.0.0.6/24", 2, "twice"},
 	{StaticIPFile, "gateway=10.0.0.1", 0, "without an address"},
 	{StaticIPFile, "address=10.0.0.5/24\ngateway=fd00::1", 0, "family"},
