@@ -246,10 +246,7 @@ func (s *Service) describeRealised(v *VM, e *entry) {
 		return
 	}
 	v.Backend = r.Backend
-	v.Image = ImageRef{Kind: r.ImageKind, ID: r.ImageID}
-	if img, err := s.images.Get(r.ImageID); err == nil {
-		v.Image.Distro, v.Image.Version = img.Distro, img.Version
-	}
+	v.Image = ImageRef(r.Image)
 	aliases := s.ssh.Aliases(v.Name)
 	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin
 	if e.broken != nil {

@@ -321,7 +321,8 @@ func (c *creation) disks(ctx context.Context, r *run) error {
 		return err
 	}
 	rec := record{
-		Machine: c.name, Backend: b.Name(), ImageID: c.img.ID, ImageKind: c.args.Image,
+		Machine: c.name, Backend: b.Name(),
+		Image:    recordImage{Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version},
 		Declared: c.args.Declare, Created: time.Now().UTC(),
 	}
 	spec, err := s.specFor(m, &rec, c.img)

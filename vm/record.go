@@ -17,10 +17,9 @@ import (
 // record is what we must remember of a realised VM besides the machine
 // directory: it exists exactly while a VM exists.
 type record struct {
-	Machine   string `json:"machine"`
-	Backend   string `json:"backend"`
-	ImageID   string `json:"imageId"`
-	ImageKind string `json:"imageKind"` // "nixos", "trial" or a file, as asked for
+	Machine string      `json:"machine"`
+	Backend string      `json:"backend"`
+	Image   recordImage `json:"image"`
 
 	// Generation and Digest of the identity medium: a new generation is made
 	// when the identity files have changed since.
@@ -30,6 +29,14 @@ type record struct {
 	// Declared: create made the machine directory, so destroy removes it.
 	Declared bool      `json:"declared"`
 	Created  time.Time `json:"created"`
+}
+
+// recordImage names the image that the VM's disks were made from.
+type recordImage struct {
+	Kind    string `json:"kind"` // "nixos", "trial" or a file, as asked for
+	ID      string `json:"id"`
+	Distro  string `json:"distro"`
+	Version string `json:"version"`
 }
 
 func (s *Service) writeRecord(r record) error {

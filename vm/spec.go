@@ -114,7 +114,7 @@ func (s *Service) startVM(ctx context.Context, name string) error {
 		return err
 	}
 	r := s.recordOf(name)
-	img, err := s.images.Get(r.ImageID)
+	img, err := s.images.Get(r.Image.ID)
 	if err != nil {
 		return fmt.Errorf("image of %s: %w", name, err)
 	}

@@ -1,0 +1,59 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+func loadText(t testing.TB, text string) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return LoadConfig(path)
+}
+
+func TestNoConfigIsTheDefaultConfig(t *testing.T) {
+	c, err := LoadConfig(filepath.Join(t.TempDir(), "config.toml"))
+	if err != nil || c.DefaultBackend != "qemu" || c.Backends["qemu"].Type != "qemu" || c.Defaults.Memory != 2048 {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+func TestConfigIsRefusedWithItsPlace(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"an unknown setting":       {"[defaults]\nmemry = 1\n", "config.toml:2"},
+		"a syntax error":           {"[defaults\n", "config.toml:1"},
+		"a wrong type":             {"[defaults]\n\nmemory = \"much\"\n", "config.toml:3"},
+		"an unknown backend type":  {"[backends.a]\ntype = \"xen\"\n", `type "xen"`},
+		"an unknown accelerator":   {"[backends.a]\ntype = \"qemu\"\naccel = \"warp\"\n", `accel "warp"`},
+		"a default that is not":    {"default_backend = \"b\"\n[backends.a]\ntype = \"qemu\"\n", `"b"`},
+		"two and no default":       {"[backends.a]\ntype = \"qemu\"\n[backends.b]\ntype = \"qemu\"\n", "default_backend"},
+		"a backend name as a path": {"[backends.\"../a\"]\ntype = \"qemu\"\n", "../a"},
+		"a bad size":               {"[defaults]\ndisk = \"1.5Q\"\n", "defaults.disk"},
+		"a bad mode":               {"[defaults]\nmode = \"liquid\"\n", "defaults.mode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := loadText(t, c.text)
+			wantProblem(t, err, problem.ConfigInvalid)
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q does not say %q", err, c.want)
+			}
+		})
+	}
+}
+
+func FuzzLoadConfig(f *testing.F) {
+	f.Add("default_backend = \"a\"\n[backends.a]\ntype = \"qemu\"\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := loadText(t, text)
+		if err == nil && c.Backends[c.DefaultBackend].Type == "" {
+			t.Errorf("accepted without a default backend: %+v", c)
+		}
+	})
+}
