@@ -38,8 +38,9 @@ type Draft struct {
 
 // Check returns nil when Create would accept the draft, without touching the
 // disk, so it does not know which names, profiles and backends exist. The
-// problems are machine.name_invalid, size.invalid, forward.conflict and otherwise machine.invalid; the
-// message begins with the file that the value would stand in.
+// problems are machine.name_invalid, size.invalid, forward.conflict and, for all
+// else, machine.invalid; the message begins with the file that the value would
+// stand in.
 func (d Draft) Check() error {
 	if err := ValidName(d.Name); err != nil {
 		return err

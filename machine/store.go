@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -63,26 +66,51 @@ func (s *Store) List() ([]Machine, []Broken) {
 	if err != nil {
 		return nil, []Broken{s.broken("", err)}
 	}
-	var machines []Machine
-	var broken []Broken
-	for _, e := range entries {
+	found := make([]entry, len(entries))
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0)) // reading is system calls, so each processor helps
+	for i, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		if stray := s.stray(e); stray != nil {
-			broken = append(broken, *stray)
-			continue
-		}
-		m, err := s.Read(e.Name())
+		all.Go(func() error {
+			found[i] = s.entry(e)
+			return nil
+		})
+	}
+	_ = all.Wait() // none returns an error
+	var machines []Machine
+	var broken []Broken
+	for _, f := range found {
 		switch {
-		case problem.HasCode(err, problem.MachineNotFound): // deleted since
-		case err != nil:
-			broken = append(broken, s.broken(e.Name(), err))
-		default:
-			machines = append(machines, m)
+		case f.broken != nil:
+			broken = append(broken, *f.broken)
+		case f.machine != nil:
+			machines = append(machines, *f.machine)
 		}
 	}
 	return machines, broken
+}
+
+// entry is what one entry of the machines directory is; neither = gone.
+type entry struct {
+	machine *Machine
+	broken  *Broken
+}
+
+func (s *Store) entry(e fs.DirEntry) entry {
+	if stray := s.stray(e); stray != nil {
+		return entry{broken: stray}
+	}
+	m, err := s.Read(e.Name())
+	switch {
+	case problem.HasCode(err, problem.MachineNotFound): // deleted since
+		return entry{}
+	case err != nil:
+		b := s.broken(e.Name(), err)
+		return entry{broken: &b}
+	}
+	return entry{machine: &m}
 }
 
 // stray describes an entry that cannot be a machine; nil = it may be one.
