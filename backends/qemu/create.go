@@ -50,6 +50,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if err := b.fill(ctx, making, spec, report); err != nil {
 		return fmt.Errorf("create VM %s: %w", spec.Name, err)
 	}
+	b.reached(createFilled)
 	if err := os.Rename(making.dir, v.files.dir); err != nil {
 		return fmt.Errorf("create VM %s: %w", spec.Name, err)
 	}

@@ -35,6 +35,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 	if err := atomicfile.SyncDir(b.layout.VMs()); err != nil {
 		return err
 	}
+	b.reached(destroyRenamed)
 	if err := b.removeRest(v); err != nil {
 		return err
 	}

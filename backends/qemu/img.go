@@ -42,16 +42,28 @@ func (b *Backend) img(ctx context.Context, verb string, args ...string) ([]byte,
 	return out.Bytes(), err
 }
 
-// imgTo runs qemu-img with its output going to out. The process ends with ctx,
-// and with us: half a copy has no use.
+// inPlace are the verbs that change a disk which holds a guest's data. Cut off in
+// the middle they could leave it inconsistent: they take some 20 ms and are
+// always left to end, whatever becomes of the request or of us.
+var inPlace = map[string]bool{"snapshot": true, "resize": true}
+
+// imgTo runs qemu-img with its output going to out. Unless the verb works in
+// place, the process ends with ctx, and with us: half a copy has no use.
 func (b *Backend) imgTo(ctx context.Context, out io.Writer, verb string, args ...string) error {
 	program, err := b.program(b.programs.img)
 	if err != nil {
 		return err
 	}
+	attributes := &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if inPlace[verb] {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("qemu-img %s: %w", verb, context.Cause(ctx))
+		}
+		ctx, attributes = context.WithoutCancel(ctx), &unix.SysProcAttr{Setsid: true}
+	}
 	cmd := exec.CommandContext(ctx, program, append([]string{verb}, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	cmd.SysProcAttr = attributes
 	cmd.WaitDelay = 5 * time.Second
 	var stderr limited
 	cmd.Stdout, cmd.Stderr = out, &stderr

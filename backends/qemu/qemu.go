@@ -71,6 +71,9 @@ type Backend struct {
 	accel    accelerator
 	log      *slog.Logger
 	events   *queue
+	// at is called at the points where a crash would leave something half done.
+	// Tests die there; in a daemon it is nil.
+	at func(point string)
 
 	mu     sync.Mutex // guards vms, closed
 	vms    map[string]*vm
@@ -166,6 +169,23 @@ func (b *Backend) program(name string) (string, error) {
 
 const installHint = "Debian, Ubuntu: sudo apt install qemu-system-x86 qemu-utils ovmf; " +
 	"Fedora: sudo dnf install qemu-system-x86 qemu-img edk2-ovmf; Nix: nix profile install nixpkgs#qemu"
+
+// reached marks a point where a crash matters; see Backend.at.
+func (b *Backend) reached(point string) {
+	if b.at != nil {
+		b.at(point)
+	}
+}
+
+// Points of reached.
+const (
+	createFilled   = "create: all files are made"
+	startSpawned   = "start: QEMU runs and is not on record"
+	startRecorded  = "start: the virtual CPUs still wait"
+	snapshotFrozen = "snapshot: the guest is frozen"
+	destroyRenamed = "destroy: the directory has its last name"
+	rebootHeld     = "reboot: QEMU would hold a guest that powers off"
+)
 
 // errClosed is returned by operations on a closed Backend.
 var errClosed = errors.New("the qemu backend is closed")

@@ -30,6 +30,7 @@ func (b *Backend) Reboot(ctx context.Context, name string) error {
 	if err := inst.onPowerOff(ctx, "pause"); err != nil {
 		return err
 	}
+	b.reached(rebootHeld)
 	err = inst.reboot(ctx)
 	err = errors.Join(err, inst.afterReboot(ctx))
 	switch {

@@ -243,6 +243,7 @@ func (i *instance) frozenBy(ctx context.Context, a *qmp.Agent, take func() error
 	var count int
 	freeze := a.Execute(limit, "guest-fsfreeze-freeze", nil, &count)
 	if freeze == nil {
+		i.b.reached(snapshotFrozen)
 		err = take()
 		froze, taken = true, true
 	}

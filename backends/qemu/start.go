@@ -188,9 +188,11 @@ func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
 		return problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, oneLine(err.Error()))).
 			WithHint("see %s", v.files.path(logFile))
 	}
+	b.reached(startSpawned)
 	if err := b.recordStart(v.name, this, l); err != nil {
 		return errors.Join(err, inst.kill(ctx))
 	}
+	b.reached(startRecorded)
 	return b.letRun(ctx, inst)
 }
 
