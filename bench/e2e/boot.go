@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// pairs is how often both are booted, in turns.
+const pairs = 5
+
+// bootLimit is more than a boot takes under emulation on a loaded machine.
+const bootLimit = 5 * time.Minute
+
+var createArgs = []string{"--image", "trial", "--profiles", "claude,dev", "--memory", "1024", "--vcpus", "2", "--disk", "8G", "--yes", "--quiet"}
+
+func measureBoot(ctx context.Context, h *home) error {
+	note("preparing the image and a first VM")
+	if _, err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
+		return err
+	}
+	bare, err := copyVM(ctx, h, "bench")
+	if err != nil {
+		return err
+	}
+	if err := measureAttached(ctx, h, "bench"); err != nil {
+		return err
+	}
+	if _, err := h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet"); err != nil {
+		return err
+	}
+
+	var ours, theirs, differences samples
+	for i := range pairs {
+		var a, b time.Duration
+		steps := []func() error{
+			func() (err error) { a, err = timeCreate(ctx, h); return err },
+			func() (err error) { b, err = bare.boot(ctx); return err },
+		}
+		if i%2 == 1 {
+			steps[0], steps[1] = steps[1], steps[0]
+		}
+		for _, step := range steps {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		note("pair %d of %d: create %s, bare QEMU %s", i+1, pairs, short(a), short(b))
+		ours, theirs, differences = append(ours, a), append(theirs, b), append(differences, a-b)
+	}
+	head("create to an answering sshd, image cached", "median", "fastest", "slowest")
+	row("nixvmd create", short(ours.median()), short(ours.at(0)), short(ours.at(1)))
+	row("bare QEMU, same image and command line", short(theirs.median()), short(theirs.at(0)), short(theirs.at(1)))
+	row("difference of the pairs", fmt.Sprintf("%+.1f %%", 100*float64(differences.median())/float64(theirs.median())),
+		fmt.Sprintf("%+.2f s", differences.at(0).Seconds()), fmt.Sprintf("%+.2f s", differences.at(1).Seconds()))
+	return nil
+}
+
+// timeCreate: from exec of the verb to its end, which waits for sshd.
+func timeCreate(ctx context.Context, h *home) (time.Duration, error) {
+	start := time.Now()
+	if _, err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	_, err := h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet")
+	return took, err
+}
+
+// bareVM is a QEMU that nixvm started, copied so that it runs without nixvm.
+type bareVM struct {
+	dir, backing, format string
+	diskSize             string
+	args                 []string
+	address              string
+}
+
+var (
+	hostForward = regexp.MustCompile(`hostfwd=tcp:(127\.0\.0\.1:\d+)-:22`)
+	inherited   = regexp.MustCompile(`^socket,id=(\w+),.*fd=.*`)
+)
+
+// copyVM takes the command line of a running VM. What differs: the sockets that
+// nixvm inherits to QEMU go nowhere, and the CPUs start at once.
+func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
+	dir := filepath.Join(h.dir, "state", "vms", name)
+	pid, err := os.ReadFile(filepath.Join(dir, "qemu.pid"))
+	if err != nil {
+		return nil, err
+	}
+	cmdline, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "cmdline"))
+	if err != nil {
+		return nil, err
+	}
+	vm := &bareVM{dir: filepath.Join(h.dir, "bare"), diskSize: "8G"}
+	if err := os.MkdirAll(vm.dir, 0o700); err != nil {
+		return nil, err
+	}
+	for arg := range strings.SplitSeq(strings.TrimSuffix(string(cmdline), "\x00"), "\x00") {
+		if m := hostForward.FindStringSubmatch(arg); m != nil {
+			vm.address = m[1]
+		}
+		if m := inherited.FindStringSubmatch(arg); m != nil {
+			arg = "null,id=" + m[1]
+		}
+		if arg != "-S" {
+			vm.args = append(vm.args, strings.ReplaceAll(arg, dir+"/", vm.dir+"/"))
+		}
+	}
+	identity, err := os.ReadFile(filepath.Join(dir, "identity.iso"))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(vm.dir, "identity.iso"), identity, 0o600); err != nil {
+		return nil, err
+	}
+	info, err := exec.CommandContext(ctx, "qemu-img", "info", "-U", "--output=json", filepath.Join(dir, "boot.qcow2")).Output()
+	if err != nil {
+		return nil, err
+	}
+	var image struct {
+		Backing string `json:"full-backing-filename"`
+		Format  string `json:"backing-filename-format"`
+	}
+	if err := json.Unmarshal(info, &image); err != nil {
+		return nil, err
+	}
+	vm.backing, vm.format = image.Backing, image.Format
+	return vm, nil
+}
+
+// boot makes the disks anew and times QEMU from exec to the answer of sshd.
+func (vm *bareVM) boot(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	for _, args := range [][]string{
+		{"create", "-q", "-f", "qcow2", "-b", vm.backing, "-F", vm.format, filepath.Join(vm.dir, "boot.qcow2")},
+		{"create", "-q", "-f", "qcow2", filepath.Join(vm.dir, "var.qcow2"), vm.diskSize},
+	} {
+		if out, err := exec.CommandContext(ctx, "qemu-img", args...).CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("qemu-img: %w: %s", err, out)
+		}
+	}
+	start := time.Now()
+	qemu := exec.CommandContext(ctx, vm.args[0], vm.args[1:]...)
+	qemu.Stderr = os.Stderr
+	if err := qemu.Start(); err != nil {
+		return 0, err
+	}
+	err := answers(ctx, vm.address)
+	took := time.Since(start)
+	_ = qemu.Process.Signal(syscall.SIGKILL)
+	_ = qemu.Wait() // killed
+	return took, err
+}
+
+// errAnswered ends the handshake where nixvm's own check ends: at the host key.
+var errAnswered = errors.New("sshd answered")
+
+func answers(ctx context.Context, address string) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := handshake(ctx, address)
+		if errors.Is(err, errAnswered) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for sshd at %s: %w", address, err)
+		case <-ticker.C:
+		}
+	}
+}
+
+func handshake(ctx context.Context, address string) error {
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	// QEMU accepts before the guest does: silence is not an answer, and a
+	// connection that the guest was too young for is never answered.
+	if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	banner := bufio.NewReader(c)
+	if _, err := banner.Peek(4); err != nil {
+		return err
+	}
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	answered := false
+	_, _, _, err = ssh.NewClientConn(peeked{c, banner}, address, &ssh.ClientConfig{
+		User: "user",
+		HostKeyCallback: func(string, net.Addr, ssh.PublicKey) error {
+			answered = true
+			return errAnswered
+		},
+		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
+	})
+	if answered {
+		return errAnswered
+	}
+	return err
+}
+
+// peeked is a connection whose first bytes have been looked at.
+type peeked struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (p peeked) Read(b []byte) (int, error) { return p.r.Read(b) }

@@ -1,0 +1,90 @@
+// Command e2e measures nixvm from outside: the built program, a real daemon, real
+// guests.
+//
+//	go run ./bench/e2e daemon    cold start, memory, CPU when idle, read requests
+//	go run ./bench/e2e boot      create to an answering sshd, against a bare QEMU
+//
+// It prints Markdown tables. Everything happens below a temporary NIXVM_HOME, with
+// an ssh config of its own.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	measure := map[string]func(context.Context, *home) error{"daemon": measureDaemon, "boot": measureBoot}
+	if len(args) != 1 || measure[args[0]] == nil {
+		return fmt.Errorf("usage: e2e daemon|boot")
+	}
+	h, err := newHome()
+	if err != nil {
+		return err
+	}
+	defer h.remove()
+	return measure[args[0]](ctx, h)
+}
+
+// home is a nixvm of our own: a built program and an empty NIXVM_HOME.
+type home struct{ dir, program string }
+
+func newHome() (*home, error) {
+	program, err := filepath.Abs("bin/nixvmd")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("%w (make build, and run this from the top of the repository)", err)
+	}
+	// Short: the paths of sockets are limited.
+	dir, err := os.MkdirTemp("", "nixvm-bench")
+	if err != nil {
+		return nil, err
+	}
+	return &home{dir: dir, program: program}, os.WriteFile(filepath.Join(dir, "ssh_config"), nil, 0o600)
+}
+
+func (h *home) socket() string { return filepath.Join(h.dir, "runtime", "nixvmd.sock") }
+
+// command is the program in this home.
+func (h *home) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, h.program, args...)
+	cmd.Env = append(os.Environ(), "NIXVM_HOME="+h.dir, "NIXVM_SSH_CONFIG="+filepath.Join(h.dir, "ssh_config"))
+	return cmd
+}
+
+// nixvmd runs a verb to its end; an error holds what it printed.
+func (h *home) nixvmd(ctx context.Context, args ...string) (string, error) {
+	cmd := h.command(ctx, args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("nixvmd %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), nil
+}
+
+// remove ends the daemon, if one runs, and deletes the home.
+func (h *home) remove() {
+	if _, err := os.Stat(h.socket()); err == nil {
+		_, _ = h.nixvmd(context.Background(), "shutdown")
+	}
+	os.RemoveAll(h.dir)
+}
