@@ -27,12 +27,12 @@ func measureAttached(ctx context.Context, h *home, name string) error {
 		return err
 	}
 	row("the same, over the connection that is there", short(again.median()), short(again.at(1)), "0.3 s")
-	attach, err := repeat(20, func() error { _, err := h.nixvmd(ctx, "attach", name, "--print"); return err })
+	attach, err := repeat(20, func() error { return h.nixvmd(ctx, "attach", name, "--print") })
 	if err != nil {
 		return err
 	}
 	row("nixvmd attach --print", short(attach.median()), short(attach.at(1)), "")
-	apply, err := repeat(20, func() error { _, err := h.nixvmd(ctx, "ssh-config", "apply"); return err })
+	apply, err := repeat(20, func() error { return h.nixvmd(ctx, "ssh-config", "apply") })
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func measurePause(ctx context.Context, h *home, name string) error {
 	var pauses, verbs samples
 	for i := range 5 {
 		from := time.Now()
-		if _, err := h.nixvmd(ctx, "snapshot", name, fmt.Sprintf("s%d", i), "--quiet"); err != nil {
+		if err := h.nixvmd(ctx, "snapshot", name, fmt.Sprintf("s%d", i), "--quiet"); err != nil {
 			return err
 		}
 		verbs = append(verbs, time.Since(from))

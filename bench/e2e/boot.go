@@ -28,7 +28,7 @@ var createArgs = []string{"--image", "trial", "--profiles", "claude,dev", "--mem
 
 func measureBoot(ctx context.Context, h *home) error {
 	note("preparing the image and a first VM")
-	if _, err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
+	if err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
 		return err
 	}
 	bare, err := copyVM(ctx, h, "bench")
@@ -38,7 +38,7 @@ func measureBoot(ctx context.Context, h *home) error {
 	if err := measureAttached(ctx, h, "bench"); err != nil {
 		return err
 	}
-	if _, err := h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet"); err != nil {
+	if err := h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet"); err != nil {
 		return err
 	}
 
@@ -71,12 +71,11 @@ func measureBoot(ctx context.Context, h *home) error {
 // timeCreate: from exec of the verb to its end, which waits for sshd.
 func timeCreate(ctx context.Context, h *home) (time.Duration, error) {
 	start := time.Now()
-	if _, err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
+	if err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
 		return 0, err
 	}
 	took := time.Since(start)
-	_, err := h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet")
-	return took, err
+	return took, h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet")
 }
 
 // bareVM is a QEMU that nixvm started, copied so that it runs without nixvm.

@@ -70,21 +70,17 @@ func (h *home) command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // nixvmd runs a verb to its end; an error holds what it printed.
-func (h *home) nixvmd(ctx context.Context, args ...string) (string, error) {
-	cmd := h.command(ctx, args...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("nixvmd %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+func (h *home) nixvmd(ctx context.Context, args ...string) error {
+	if out, err := h.command(ctx, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("nixvmd %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	return string(out), nil
+	return nil
 }
 
 // remove ends the daemon, if one runs, and deletes the home.
 func (h *home) remove() {
 	if _, err := os.Stat(h.socket()); err == nil {
-		_, _ = h.nixvmd(context.Background(), "shutdown")
+		_ = h.nixvmd(context.Background(), "shutdown") // it may have ended meanwhile
 	}
 	os.RemoveAll(h.dir)
 }
