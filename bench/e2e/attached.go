@@ -27,11 +27,11 @@ func measureAttached(ctx context.Context, h *home, name string) error {
 		return err
 	}
 	row("the same, over the connection that is there", short(again.median()), short(again.at(1)), "0.3 s")
-	attach, err := repeat(20, func() error { return h.nixvmd(ctx, "attach", name, "--print") })
+	attach, err := repeat(20, func() error { return h.nixvmd(ctx, "attach", name) })
 	if err != nil {
 		return err
 	}
-	row("nixvmd attach --print", short(attach.median()), short(attach.at(1)), "")
+	row("nixvmd attach", short(attach.median()), short(attach.at(1)), "")
 	apply, err := repeat(20, func() error { return h.nixvmd(ctx, "ssh-config", "apply") })
 	if err != nil {
 		return err
