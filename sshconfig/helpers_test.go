@@ -1,7 +1,6 @@
 package sshconfig
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -13,6 +12,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -257,15 +257,20 @@ func (g *guest) start(t testing.TB) {
 		}
 	}
 	g.cmd = exec.Command(path, "-D", "-e", "-f", g.conf)
-	var log bytes.Buffer
-	g.cmd.Stderr = &log
+	// A file, not a pipe: sshd's sessions keep it open longer than sshd lives.
+	log, err := os.Create(filepath.Join(g.dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	g.cmd.Stderr = log
 	if err := g.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		g.stop()
 		if t.Failed() {
-			t.Logf("sshd:\n%s", log.String())
+			t.Logf("sshd:\n%s", read(t, log.Name()))
 		}
 	})
 }
@@ -320,4 +325,17 @@ func eventually(t testing.TB, what string, f func() bool) {
 func runCommand(name string, args ...string) (string, error) {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	return string(out), err
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// fields are the numbers in a line.
+func fields(s string) []int {
+	var all []int
+	for _, w := range strings.Fields(s) {
+		if n, err := strconv.Atoi(w); err == nil {
+			all = append(all, n)
+		}
+	}
+	return all
 }
