@@ -1,4 +1,13 @@
-// Package nixbuild makes and keeps images.
+// Package nixbuild makes and keeps images: the boot disks that machines share.
+//
+// An image is a directory named by its id, a digest of everything that it was
+// built from, holding image.json (type Image), the disk and, for direct boot, a
+// kernel and an initrd. The Store lists, builds (through a Builder for each
+// kind), imports, verifies and removes them. A directory appears in the store by
+// one rename, complete and synced, so whatever List shows can be booted.
+//
+// Package trial builds the Debian guest; package contract checks a running VM
+// against the guest contract, whichever image it runs.
 package nixbuild
 
 import "time"

@@ -1,0 +1,143 @@
+# The state disk (/var) and, in mutable mode, the root disk. Sourced by preinit.
+
+# Bytes at 32 KiB of a disk that we are formatting: between the partition table
+# and the first partition. While they are there, nothing was ever mounted from
+# it, so a format that a power cut ended can start over.
+FORMATTING="nixvm: being formatted"
+
+# part DISK N: the device of its Nth partition.
+part() {
+	case $1 in
+	*[0-9]) echo "$1p$2" ;;
+	*) echo "$1$2" ;;
+	esac
+}
+
+# root_disk: the disk that holds the root file system.
+root_disk() {
+	while read -r dev dir _; do
+		[ "$dir" = / ] && root=$dev
+	done < /proc/mounts
+	case $root in
+	*[0-9]p[0-9]*) echo "${root%p*}" ;;
+	*) echo "${root%[0-9]*}" ;;
+	esac
+}
+
+# find_state_disk: the first writable disk that is neither the boot disk nor the
+# medium. Only that one is ever looked at, and never a later one instead.
+find_state_disk() {
+	boot=$(root_disk)
+	for sys in /sys/block/[sv]d* /sys/block/nvme*; do
+		[ -e "$sys" ] || continue
+		d=/dev/${sys##*/}
+		read -r ro < "$sys/ro"
+		[ "$d" != "$boot" ] && [ "$d" != "$MEDIUM" ] && [ "$ro" = 0 ] && echo "$d" && return
+	done
+}
+
+# is_var DEVICE: does it hold an ext4 labelled var?
+is_var() {
+	[ "$(/usr/sbin/blkid -p -s TYPE -s LABEL -o export "$1" 2>/dev/null | grep -cE '^(TYPE=ext4|LABEL=var)$')" = 2 ]
+}
+
+# is_blank DISK: nothing but zeros in its first 16 MiB, its last MiB, and 64
+# places between. Every format that we could destroy has something in these.
+is_blank() {
+	mib=$(($(blockdev --getsize64 "$1") / 1048576))
+	[ $mib -ge 64 ] || return 1
+	/usr/bin/cmp -s -n 16777216 "$1" /dev/zero || return 1
+	/usr/bin/cmp -s -i $(((mib - 1) * 1048576)):0 -n 1048576 "$1" /dev/zero || return 1
+	i=1
+	while [ $i -lt 64 ]; do
+		at=$((mib / 64 * i * 1048576))
+		/usr/bin/cmp -s -i $at:0 -n 16384 "$1" /dev/zero || return 1
+		i=$((i + 1))
+	done
+}
+
+is_half_formatted() {
+	[ "$(dd if="$1" bs=1024 skip=32 count=1 2>/dev/null | head -c ${#FORMATTING})" = "$FORMATTING" ]
+}
+
+format_state_disk() {
+	say "formatting $1"
+	printf %s "$FORMATTING" | dd of="$1" bs=1024 seek=32 conv=fsync,notrunc 2>/dev/null || stop "cannot write to $1"
+	printf 'label: gpt\nstart=2048, type=L, name=var\n' | /usr/sbin/sfdisk -q --wipe never "$1" || stop "cannot partition $1"
+	/usr/sbin/mke2fs -q -F -t ext4 -L var -m 1 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard "$(part "$1" 1)" ||
+		stop "cannot format $1"
+	sync
+	dd if=/dev/zero of="$1" bs=1024 seek=32 count=1 conv=fsync,notrunc 2>/dev/null
+}
+
+# free_behind DISK PARTITION: MiB between the end of the partition and of the disk.
+free_behind() {
+	sys=/sys/class/block
+	read -r size < "$sys/${1##*/}/size"
+	read -r start < "$sys/${2##*/}/start"
+	read -r len < "$sys/${2##*/}/size"
+	echo $(((size - start - len) / 2048))
+}
+
+# grow_partition DISK N: give it what lies behind it. True if something changed.
+grow_partition() {
+	[ "$(free_behind "$1" "$(part "$1" "$2")")" -ge 4 ] || return 1
+	say "growing $(part "$1" "$2")"
+	echo ', +' | /usr/sbin/sfdisk -q --no-reread --force -N "$2" "$1" || return 1
+	/usr/bin/partx -u --nr "$2" "$1"
+}
+
+check_fs() {
+	/usr/sbin/e2fsck -p "$1" > /run/nixvm/fsck.log 2>&1
+	[ $? -lt 4 ] || say "$1 has errors: $(tail -n 3 /run/nixvm/fsck.log)"
+}
+
+mount_state_disk() {
+	disk=$(find_state_disk)
+	[ -n "$disk" ] || stop "no state disk: this image needs a second disk for /var"
+	var=$(part "$disk" 1)
+	if [ -b "$var" ] && is_var "$var"; then
+		is_half_formatted "$disk" && format_state_disk "$disk"
+		grow_partition "$disk" 1 && grown=1
+	elif is_var "$disk"; then
+		var=$disk
+	elif is_half_formatted "$disk" || is_blank "$disk"; then
+		format_state_disk "$disk"
+	else
+		stop "$disk is not blank and holds no file system labelled var: not touching it"
+	fi
+	check_fs "$var"
+	mount -t ext4 -o discard "$var" /var || stop "cannot mount $var on /var"
+	[ -z "$grown" ] || /usr/sbin/resize2fs "$var" > /run/nixvm/resize.log 2>&1 || say "cannot grow $var: $(tail -n 1 /run/nixvm/resize.log)"
+}
+
+lay_out_state() {
+	for d in cache home lib log nix spool; do [ -d /var/$d ] || mkdir /var/$d; done
+	[ -d /var/tmp ] || mkdir -m 1777 /var/tmp
+	[ -d /var/root ] || mkdir -m 700 /var/root
+	[ -e /var/run ] || ln -s /run /var/run
+	[ -e /var/lock ] || ln -s /run/lock /var/lock
+	# What is installed is a fact of the image, not of the state.
+	[ -e /var/lib/dpkg ] || ln -s $NIXVM/dpkg /var/lib/dpkg
+	mount --bind /var/home /home
+	mount --bind /var/root /root
+}
+
+# overlay_nix makes /nix writable; what is written lies on the state disk.
+overlay_nix() {
+	mkdir -p /var/nix/upper /var/nix/work
+	/usr/sbin/modprobe overlay
+	mount -t overlay -o lowerdir=/nix,upperdir=/var/nix/upper,workdir=/var/nix/work overlay /nix || say "cannot make /nix writable"
+}
+
+# mount_root_writable: mutable mode. The root grows to its disk here, as nothing
+# else uses it yet.
+mount_root_writable() {
+	boot=$(root_disk)
+	root=$(part "$boot" 2)
+	check_fs "$root"
+	mount -o remount,rw / || stop "cannot make the root writable"
+	if grow_partition "$boot" 2; then
+		/usr/sbin/resize2fs "$root" > /run/nixvm/resize.log 2>&1 || say "cannot grow $root: $(tail -n 1 /run/nixvm/resize.log)"
+	fi
+}

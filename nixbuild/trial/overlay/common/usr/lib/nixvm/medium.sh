@@ -1,0 +1,106 @@
+# The identity medium: an ISO 9660 volume labelled NIXVMID. Sourced by preinit.
+# What it holds is data: it is copied and checked, never executed or sourced.
+
+IDENTITY_FILES="hostname machine-id ssh_host_ed25519_key admin_authorized_keys user_authorized_keys
+tcp_ports udp_ports allowed_cidrs static_ip resolv.conf hosts root_password_hash"
+SECRET_FILES="ssh_host_ed25519_key root_password_hash"
+MEDIUM_DIR=/run/nixvm/medium
+MEDIUM=
+
+# scan_medium sets MEDIUM to the drive whose volume descriptor (ECMA-119, sector
+# 16: label at byte 40) names our volume.
+scan_medium() {
+	for sys in /sys/block/[sv]d* /sys/block/sr* /sys/block/nvme*; do
+		[ -e "$sys" ] || continue
+		d=/dev/${sys##*/}
+		[ "$(dd if="$d" bs=8 skip=4101 count=1 2>/dev/null)" = "NIXVMID " ] && MEDIUM=$d && return
+	done
+	false
+}
+
+find_medium() {
+	if ! scan_medium; then
+		# A CD drive needs more drivers than a virtio disk. They are loaded only
+		# when needed: they cost time.
+		/usr/sbin/modprobe -aq virtio_scsi ata_piix ahci sr_mod cdrom 2>/dev/null
+		tries=20
+		until scan_medium || [ $tries = 0 ]; do usleep 100000; tries=$((tries - 1)); done
+	fi
+	[ -n "$MEDIUM" ] || { say "no identity medium"; return; }
+	/usr/sbin/modprobe -q isofs
+	mkdir -p -m 700 $MEDIUM_DIR
+	mount -t iso9660 -o ro,nosuid,nodev,noexec "$MEDIUM" $MEDIUM_DIR || { say "cannot mount the identity medium"; MEDIUM=; }
+}
+
+release_medium() { [ -z "$MEDIUM" ] || { umount $MEDIUM_DIR && rmdir $MEDIUM_DIR; }; }
+
+# generation FILE: the number in it, or nothing.
+generation() {
+	[ -f "$1" ] && read -r g < "$1"
+	case $g in '' | *[!0-9]*) ;; *) echo "$g" ;; esac
+	g=
+}
+
+# take NAME TARGET: copies one file of the medium, if it is there and sane.
+take() {
+	[ -f "$MEDIUM_DIR/$1" ] && [ ! -L "$MEDIUM_DIR/$1" ] || return 1
+	[ "$(stat -c %s "$MEDIUM_DIR/$1")" -le 65536 ] || { say "identity file $1 is larger than 64 KiB: ignored"; return 1; }
+	mode=644
+	case " $SECRET_FILES " in *" $1 "*) mode=600 ;; esac
+	(umask 077 && cat "$MEDIUM_DIR/$1" > "$2") && chmod $mode "$2"
+}
+
+# refresh_identity replaces /var/identity as a whole when the medium has another
+# generation. A power cut leaves the old set or the new one: the new directory is
+# complete on disk (generation last) before anything is renamed, and a boot that
+# finds no /var/identity takes the complete new one.
+refresh_identity() {
+	if [ ! -d $P_DIR ] && [ -n "$(generation $P_DIR.new/generation)" ]; then mv $P_DIR.new $P_DIR; fi
+	new=$(generation $MEDIUM_DIR/generation)
+	[ -n "$new" ] || { say "the identity medium has no generation: ignored"; return; }
+	[ "$new" != "$(generation $P_DIR/generation)" ] || return
+	rm -rf $P_DIR.new
+	mkdir $P_DIR.new
+	for n in $IDENTITY_FILES; do take "$n" $P_DIR.new/"$n"; done
+	sync
+	echo "$new" > $P_DIR.new/generation
+	sync
+	rm -rf $P_DIR.old
+	[ ! -e $P_DIR ] || mv $P_DIR $P_DIR.old
+	mv $P_DIR.new $P_DIR
+	sync
+	rm -rf $P_DIR.old
+	say "identity generation $new"
+}
+
+# place NAME TARGET: one file of the medium into /etc, whole or not at all.
+place() {
+	rm -f "$2.nixvm-new"
+	mkdir -p "${2%/*}"
+	if take "$1" "$2.nixvm-new"; then mv "$2.nixvm-new" "$2"; fi
+}
+
+# provision: mutable mode, once. The mark is written when all the rest is on
+# disk, so a power cut before that means that it is done again.
+provision() {
+	[ -n "$MEDIUM" ] || return
+	place hostname $P_HOSTNAME
+	place machine-id $P_MACHINE_ID
+	place ssh_host_ed25519_key $P_HOST_KEY
+	place admin_authorized_keys $P_ADMIN_KEYS
+	place user_authorized_keys $P_USER_KEYS
+	place tcp_ports $P_TCP_PORTS
+	place udp_ports $P_UDP_PORTS
+	place allowed_cidrs $P_ALLOWED_CIDRS
+	place static_ip $P_STATIC_IP
+	place resolv.conf $P_RESOLV_CONF
+	place hosts $P_HOSTS
+	place root_password_hash $P_ROOT_HASH
+	hash=$(root_hash)
+	[ -z "$hash" ] || printf 'root:%s\n' "$hash" | /usr/sbin/chpasswd -e
+	mkdir -p "${P_PROVISIONED%/*}"
+	sync
+	generation $MEDIUM_DIR/generation > $P_PROVISIONED
+	sync
+	say "identity generation $(cat $P_PROVISIONED), now owned by the guest"
+}

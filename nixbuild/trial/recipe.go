@@ -1,0 +1,150 @@
+package trial
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+// recipe holds every file that we add to the guest: overlay/common and the
+// directories of the mode and the variant, and the initrd's programs.
+//
+//go:embed all:overlay all:initrd
+var recipe embed.FS
+
+// recipeVersion is raised when code here changes what an image holds; the
+// files under overlay and initrd count by themselves.
+const recipeVersion = 1
+
+// corePackages are in every trial image, whatever its profiles. The tools of
+// dev and python are among them: one root tree then serves every combination of
+// profiles, and a second combination costs seconds, not a minute.
+var corePackages = []string{
+	// boot, accounts, contract
+	"systemd-sysv", "udev", "dbus", "libpam-systemd", "openssh-server", "openssh-sftp-server", "sudo",
+	"qemu-guest-agent", "nftables", "fdisk", "e2fsprogs", "iproute2", "linux-image-cloud-amd64", "kmod",
+	"netbase", "procps", "busybox-static", "systemd-boot-efi", "util-linux-extra", "iputils-ping",
+	// dev, python, and what agents and editors need to install themselves
+	"ca-certificates", "curl", "git", "tmux", "less", "vim-tiny", "ripgrep", "rsync", "xz-utils", "unzip",
+	"bash-completion", "patch", "python3", "python3-venv", "python3-pip",
+}
+
+// kinds of trial image.
+const (
+	kindTrial = "trial"
+	kindTiny  = "tiny"
+)
+
+// plan is a checked request.
+type plan struct {
+	kind     string
+	mode     string
+	profiles []string
+	suite    string
+}
+
+func newPlan(kind string, req nixbuild.Request, suite string) (plan, error) {
+	p := plan{kind: kind, mode: req.Mode, suite: suite}
+	if p.mode == "" {
+		p.mode = nixbuild.Immutable
+	}
+	if err := nixbuild.CheckMode(p.mode); err != nil {
+		return p, err
+	}
+	var err error
+	if p.profiles, err = nixbuild.NormaliseProfiles(req.Profiles); err != nil {
+		return p, err
+	}
+	for _, name := range p.profiles {
+		prof, _ := nixbuild.LookupProfile(name)
+		if !slices.Contains(prof.Images, kindTrial) {
+			return p, problem.New(problem.ProfileUnknown, "the trial image has no profile %q", name).
+				WithHint("profiles of the trial image: %s; %q needs --image nixos", strings.Join(profileNames(), ", "), name)
+		}
+	}
+	return p, nil
+}
+
+// Profiles lists what a trial image can have.
+func trialProfiles() []nixbuild.Profile {
+	return slices.DeleteFunc(nixbuild.Profiles(), func(p nixbuild.Profile) bool { return !slices.Contains(p.Images, kindTrial) })
+}
+
+func profileNames() []string {
+	var out []string
+	for _, p := range trialProfiles() {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+// rootDigest names the root tree: what mmdebstrap makes.
+func (p plan) rootDigest() string {
+	return digest("root", recipeVersion, p.suite, corePackages, rootHooks)
+}
+
+// id names the image.
+func (p plan) id() (string, error) {
+	files, err := recipeDigest()
+	if err != nil {
+		return "", err
+	}
+	sum := digest(nixbuild.ContractVersion, p.rootDigest(), files, p.kind, p.mode, p.profiles, p.cmdline())
+	return fmt.Sprintf("%s-%s-%s", p.kind, p.mode, sum), nil
+}
+
+// layers are the overlay directories that make up the guest, later ones over
+// earlier ones.
+func (p plan) layers() []string {
+	out := []string{"common"}
+	if p.mode == nixbuild.Mutable {
+		out = append(out, "mutable")
+	} else {
+		out = append(out, "state")
+	}
+	if p.kind == kindTiny {
+		out = append(out, "tiny")
+	} else {
+		out = append(out, "systemd")
+	}
+	for _, name := range p.profiles {
+		if _, err := fs.Stat(recipe, "overlay/profile-"+name); err == nil {
+			out = append(out, "profile-"+name)
+		}
+	}
+	return out
+}
+
+// cmdline is the kernel command line, the same for direct boot and UEFI.
+func (p plan) cmdline() string {
+	return "ro console=ttyS0 quiet loglevel=4 systemd.show_status=0 panic=10"
+}
+
+func recipeDigest() (string, error) {
+	h := sha256.New()
+	err := fs.WalkDir(recipe, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := recipe.ReadFile(name)
+		fmt.Fprintf(h, "%q %d\n", name, len(data))
+		h.Write(data)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+func digest(parts ...any) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%q\n", fmt.Sprint(p))
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
