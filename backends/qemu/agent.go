@@ -13,15 +13,6 @@ import (
 // errNoAgent means that no agent has opened its port in the guest.
 var errNoAgent = errors.New("the guest agent is not running")
 
-// Limits for the guest agent. The guest may be hostile or merely dead: it never
-// gets more time than this, whatever the caller's own limit.
-const (
-	agentSync   = 5 * time.Second  // until it answers at all
-	agentFreeze = 20 * time.Second // freezing waits for the guest's pending writes
-	agentThaw   = 10 * time.Second
-	agentReply  = 5 * time.Second // anything else
-)
-
 // withAgent runs f with a synchronised agent, or fails at once if none is there.
 func (i *instance) withAgent(ctx context.Context, f func(*qmp.Agent) error) error {
 	if !i.agentUp() {
@@ -41,7 +32,7 @@ func (i *instance) withAnyAgent(ctx context.Context, f func(*qmp.Agent) error) e
 		return errGone
 	}
 	defer func() { <-i.talking }()
-	sync, cancel := context.WithTimeout(ctx, agentSync)
+	sync, cancel := context.WithTimeout(ctx, i.b.limits.sync)
 	defer cancel()
 	a, err := qmp.DialAgent(sync, i.v.files.socket(agentSocket))
 	if err != nil {
@@ -54,7 +45,7 @@ func (i *instance) withAnyAgent(ctx context.Context, f func(*qmp.Agent) error) e
 // ask runs one command with the usual limit.
 func (i *instance) ask(ctx context.Context, command string, arguments, out any) error {
 	return i.withAgent(ctx, func(a *qmp.Agent) error {
-		ctx, cancel := context.WithTimeout(ctx, agentReply)
+		ctx, cancel := context.WithTimeout(ctx, i.b.limits.reply)
 		defer cancel()
 		return a.Execute(ctx, command, arguments, out)
 	})
@@ -63,7 +54,7 @@ func (i *instance) ask(ctx context.Context, command string, arguments, out any) 
 // shutdownByAgent asks for mode "powerdown" or "reboot" and does not wait.
 func (i *instance) shutdownByAgent(ctx context.Context, mode string) error {
 	return i.withAgent(ctx, func(a *qmp.Agent) error {
-		ctx, cancel := context.WithTimeout(ctx, agentReply)
+		ctx, cancel := context.WithTimeout(ctx, i.b.limits.reply)
 		defer cancel()
 		return a.Send(ctx, "guest-shutdown", map[string]string{"mode": mode})
 	})
@@ -77,9 +68,7 @@ func (i *instance) setTime(ctx context.Context) error {
 // thaw lets the guest write again. It has its own time: it must happen even
 // when the caller is cancelled.
 func (i *instance) thaw(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), agentThaw)
-	defer cancel()
-	return i.withAnyAgent(ctx, func(a *qmp.Agent) error { return a.Execute(ctx, "guest-fsfreeze-thaw", nil, nil) })
+	return i.withAnyAgent(context.WithoutCancel(ctx), func(a *qmp.Agent) error { return i.thawOnce(ctx, a) })
 }
 
 // guestInterface is an element of guest-network-get-interfaces.

@@ -64,30 +64,75 @@ func (b *Backend) connect(ctx context.Context, v *vm, proc *process, this run) (
 func (i *instance) watch() {
 	defer close(i.done)
 	defer i.console.close()
-	select {
-	case <-i.proc.gone:
-	case <-i.leave:
-		i.qmp.Close()
-		i.proc.release()
-		return
-	}
-	// Every event that QEMU sent has been read when the connection is at its end.
-	select {
-	case <-i.qmp.Done():
-	case <-time.After(5 * time.Second): // a child of QEMU could hold the socket
+	defer i.proc.release()
+	switch i.whatEnds() {
+	case processGone:
+		i.recordEnd()
+	case connectionLost:
+		i.abandon()
+	case released:
 	}
 	i.qmp.Close()
-	i.proc.release()
+}
+
+// What can end a watch.
+type endKind int
+
+const (
+	processGone endKind = iota
+	connectionLost
+	released
+)
+
+func (i *instance) whatEnds() endKind {
+	var lost <-chan time.Time
+	monitor := i.qmp.Done()
+	for {
+		select {
+		case <-i.proc.gone:
+			// Every event that QEMU sent has been read when the connection is at its end.
+			select {
+			case <-i.qmp.Done():
+			case <-time.After(i.b.limits.lost):
+			}
+			return processGone
+		case <-i.leave:
+			return released
+		case <-monitor:
+			monitor, lost = nil, time.After(i.b.limits.lost)
+		case <-lost:
+			return connectionLost
+		}
+	}
+}
+
+func (i *instance) recordEnd() {
 	e := i.ending()
 	if err := i.b.settle(i.v, e); err != nil {
 		i.log().Error("cannot record the end of the VM", "error", err)
 	}
-	i.v.mu.Lock()
-	i.v.inst = nil
-	i.v.disown()
-	i.v.mu.Unlock()
+	i.detach()
 	i.log().Info("VM ended", "state", e.State, "reason", e.Reason)
 	i.b.events.push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason}})
+}
+
+// abandon gives up a process whose monitor is gone while it lives. The next
+// operation on the VM tries to adopt it again.
+func (i *instance) abandon() {
+	err := i.qmp.Err()
+	i.detach()
+	i.log().Error("lost the connection to QEMU", "error", err)
+	st := i.status()
+	st.State, st.Reason = backends.Unknown, "the connection to QEMU is lost"
+	i.b.events.push(backends.Event{Kind: backends.StateChanged, Status: st})
+}
+
+// detach makes v free of this instance.
+func (i *instance) detach() {
+	i.v.mu.Lock()
+	defer i.v.mu.Unlock()
+	i.v.inst = nil
+	i.v.disown()
 }
 
 // ending says how the process ended, from the last events.
@@ -136,8 +181,9 @@ func (i *instance) statusLocked() backends.Status {
 	}
 }
 
-// errGone is returned by waits on an instance whose process has ended.
-var errGone = errors.New("QEMU has ended")
+// errGone is returned by waits on an instance that is no more: its process has
+// ended, or we hold it no longer.
+var errGone = errors.New("QEMU has ended, or is out of reach")
 
 // until waits for a change after which cond, called with i.mu held, is true.
 func (i *instance) until(ctx context.Context, cond func() bool) error {
@@ -155,6 +201,17 @@ func (i *instance) until(ctx context.Context, cond func() bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// ended reports whether errGone means that the process has ended; otherwise we
+// have let go of it.
+func (i *instance) ended() bool {
+	select {
+	case <-i.proc.gone:
+		return true
+	default:
+		return false
 	}
 }
 

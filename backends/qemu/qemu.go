@@ -71,6 +71,7 @@ type Backend struct {
 	accel    accelerator
 	log      *slog.Logger
 	events   *queue
+	limits   limits
 	// at is called at the points where a crash would leave something half done.
 	// Tests die there; in a daemon it is nil.
 	at func(point string)
@@ -90,7 +91,9 @@ type programs struct {
 // New opens the backend, removes what a crash left half made, and adopts the
 // VMs that run. A VM that cannot be adopted is logged and shows in List; it
 // keeps nobody from the others. Missing programs show in Check.
-func New(c Config) (*Backend, error) {
+func New(c Config) (*Backend, error) { return open(c, usualLimits) }
+
+func open(c Config, l limits) (*Backend, error) {
 	b := &Backend{
 		name: c.Name, layout: c.Layout, firmware: c.Firmware, log: c.Log,
 		programs: programs{
@@ -98,7 +101,7 @@ func New(c Config) (*Backend, error) {
 			img:          orDefault(c.QemuImg, "qemu-img"),
 			bridgeHelper: c.BridgeHelper,
 		},
-		vms: map[string]*vm{},
+		vms: map[string]*vm{}, limits: l,
 	}
 	if b.name == "" {
 		b.name = "qemu"

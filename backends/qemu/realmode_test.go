@@ -76,9 +76,7 @@ func newStage(t testing.TB) stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := stage{layout: paths.Under(dir), image: backends.Image{
-		ID: "real-mode", Disk: filepath.Join(dir, "boot.qcow2"), Format: "qcow2", Kernel: filepath.Join(dir, "kernel"), Cmdline: "x",
-	}}
+	s := stageAt(dir)
 	if err := os.WriteFile(s.image.Kernel, realModeGuest(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +84,13 @@ func newStage(t testing.TB) stage {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return s
+}
+
+// stageAt names the stage that newStage has made in dir.
+func stageAt(dir string) stage {
+	return stage{layout: paths.Under(dir), image: backends.Image{
+		ID: "real-mode", Disk: filepath.Join(dir, "boot.qcow2"), Format: "qcow2", Kernel: filepath.Join(dir, "kernel"), Cmdline: "x",
+	}}
 }
 
 func (s stage) spec(name string) backends.Spec {

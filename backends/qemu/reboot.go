@@ -63,7 +63,7 @@ func (i *instance) reboot(ctx context.Context) error {
 // afterReboot makes power-off end the process again, also when the reboot was
 // given up; a guest that powered off in between is then ended by us.
 func (i *instance) afterReboot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), agentReply)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.b.limits.reply)
 	defer cancel()
 	if err := i.onPowerOff(ctx, "poweroff"); err != nil {
 		select {

@@ -36,7 +36,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	}
 	ended := func() bool { return false } // errGone is the end
 	err = inst.askUntil(ctx, "powerdown", ended)
-	if errors.Is(err, errGone) {
+	if errors.Is(err, errGone) && inst.ended() {
 		return nil
 	}
 	if ctx.Err() != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/qemu/qmp"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -205,96 +204,9 @@ func (i *instance) snapshot(ctx context.Context, req backends.SnapshotRequest) (
 	}
 	if err != nil {
 		// The VM goes on as if nothing had been asked.
-		resume, cancel := context.WithTimeout(context.WithoutCancel(ctx), agentReply)
+		resume, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.b.limits.reply)
 		defer cancel()
 		return frozen, errors.Join(err, i.qmp.Execute(resume, "cont", nil, nil), i.thawLeft(ctx))
 	}
 	return frozen, i.kill(ctx)
-}
-
-// frozen runs take while the guest's file systems are frozen, or not frozen if
-// its agent cannot. The guest is thawed in every case, unless keep is set and
-// take succeeded: then the caller ends the VM, and a thaw would let it write.
-func (i *instance) frozen(ctx context.Context, take func() error, keep bool) (froze bool, err error) {
-	taken := false
-	if i.status().State == backends.Running {
-		talk := i.withAgent(ctx, func(a *qmp.Agent) error {
-			froze, taken, err = i.frozenBy(ctx, a, take, keep)
-			return nil
-		})
-		if talk != nil {
-			i.log().Warn("the guest is not frozen for the snapshot", "error", talk)
-		}
-	}
-	if taken || err != nil || ctx.Err() != nil {
-		return froze, errors.Join(err, ctx.Err())
-	}
-	return false, take()
-}
-
-// frozenBy does the same with an agent that answers. taken is false when the
-// guest could not be frozen, and nothing is left to undo.
-func (i *instance) frozenBy(ctx context.Context, a *qmp.Agent, take func() error, keep bool) (froze, taken bool, err error) {
-	if err := i.noteFrozen(true); err != nil {
-		return false, false, err
-	}
-	limit, cancel := context.WithTimeout(ctx, agentFreeze)
-	defer cancel()
-	var count int
-	freeze := a.Execute(limit, "guest-fsfreeze-freeze", nil, &count)
-	if freeze == nil {
-		i.b.reached(snapshotFrozen)
-		err = take()
-		froze, taken = true, true
-	}
-	if keep && freeze == nil && err == nil {
-		return froze, taken, nil
-	}
-	// Also after a failed freeze: the command may still be under way in the guest.
-	if thaw := i.thawBy(ctx, a); thaw != nil && freeze == nil {
-		i.log().Error("the guest was not thawed at the first attempt", "error", thaw)
-	}
-	if freeze != nil {
-		i.log().Warn("the guest cannot be frozen", "error", freeze)
-	}
-	return froze, taken, err
-}
-
-// thawBy thaws over a conversation that is open, and over a new one if that fails.
-func (i *instance) thawBy(ctx context.Context, a *qmp.Agent) error {
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), agentThaw)
-	defer cancel()
-	err := a.Execute(limit, "guest-fsfreeze-thaw", nil, nil)
-	var refused *qmp.Error
-	if err == nil || errors.As(err, &refused) {
-		return errors.Join(err, i.noteFrozen(false))
-	}
-	a.Close()
-	again, err := qmp.DialAgent(limit, i.v.files.socket(agentSocket))
-	if err != nil {
-		return err // Frozen stays on record: the next adoption tries again
-	}
-	defer again.Close()
-	if err := again.Execute(limit, "guest-fsfreeze-thaw", nil, nil); err != nil {
-		return err
-	}
-	return i.noteFrozen(false)
-}
-
-// thawLeft thaws a guest that is still on record as frozen.
-func (i *instance) thawLeft(ctx context.Context) error {
-	r, err := i.v.files.readRecord()
-	if err != nil || r.Run == nil || !r.Run.Frozen {
-		return err
-	}
-	return errors.Join(i.thaw(ctx), i.noteFrozen(false))
-}
-
-// noteFrozen keeps on record whether the guest may be frozen.
-func (i *instance) noteFrozen(frozen bool) error {
-	return i.b.update(i.v.name, func(r *record) {
-		if r.Run != nil {
-			r.Run.Frozen = frozen
-		}
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -19,8 +20,9 @@ const delimiter = 0xFF
 // Agent is a synchronised connection to the guest agent. It is for one
 // goroutine; after any error but a refusal (*Error) it only can be closed.
 type Agent struct {
-	conn  net.Conn
-	lines *bufio.Reader
+	conn   net.Conn
+	lines  *bufio.Reader
+	broken error // the reply of an earlier command may still come: nothing after it can be told apart
 }
 
 // DialAgent connects to the agent's channel and synchronises, within ctx. A
@@ -118,6 +120,18 @@ func (a *Agent) send(command string, arguments any) error {
 
 // within runs f and cuts its reads and writes off when ctx ends.
 func (a *Agent) within(ctx context.Context, f func() error) error {
+	if a.broken != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, a.broken)
+	}
+	err := a.timed(ctx, f)
+	var refused *Error
+	if err != nil && !errors.As(err, &refused) {
+		a.broken = err
+	}
+	return err
+}
+
+func (a *Agent) timed(ctx context.Context, f func() error) error {
 	if err := a.conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}

@@ -1,0 +1,136 @@
+package qemu
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// newConsole returns a console whose serial port is the returned connection.
+func newConsole(t *testing.T) (*console, net.Conn, vmFiles) {
+	t.Helper()
+	dir := t.TempDir()
+	f := vmFiles{dir: dir, runtime: dir}
+	l, err := net.Listen("unix", f.socket(consoleSocket))
+	must(t, err)
+	defer l.Close()
+	c, err := openConsole(limit(t), f)
+	must(t, err)
+	guest, err := l.Accept()
+	must(t, err)
+	t.Cleanup(func() { guest.Close(); c.close() })
+	return c, guest, f
+}
+
+func read(t *testing.T, r io.Reader, want string) {
+	t.Helper()
+	buf := make([]byte, len(want))
+	if _, err := io.ReadFull(r, buf); err != nil || string(buf) != want {
+		t.Fatalf("read %q, %v; want %q", buf, err, want)
+	}
+}
+
+func say(t *testing.T, guest io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(guest, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConsoleReachesEveryClientAndTheLog(t *testing.T) {
+	c, guest, f := newConsole(t)
+	a, b := c.attach(), c.attach()
+	say(t, guest, "boot\n")
+	read(t, a, "boot\n")
+	read(t, b, "boot\n")
+	late := c.attach()
+	read(t, late, "boot\n")
+	must(t, a.Close())
+	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%v", err)
+	}
+	say(t, b, "typed")
+	read(t, guest, "typed")
+	say(t, guest, "more")
+	read(t, b, "more")
+	guest.Close()
+	if rest, err := io.ReadAll(late); err != nil || string(rest) != "more" {
+		t.Errorf("%q, %v", rest, err)
+	}
+	<-c.done
+	if log, err := os.ReadFile(f.path(serialFile)); err != nil || string(log) != "boot\nmore" {
+		t.Errorf("the log holds %q, %v", log, err)
+	}
+	if _, err := c.attach().Read(make([]byte, 1)); err != nil {
+		t.Errorf("after the end: %v", err) // the last screen can still be read
+	}
+}
+
+func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
+	c, guest, _ := newConsole(t)
+	lazy, good := c.attach(), c.attach()
+	total := 2 * clientBuffer
+	done := make(chan int64, 1)
+	go func() {
+		n, _ := io.CopyN(io.Discard, good, int64(total))
+		done <- n
+	}()
+	chunk := bytes.Repeat([]byte("x"), 4096)
+	for range total / len(chunk) {
+		say(t, guest, string(chunk))
+	}
+	select {
+	case n := <-done:
+		if n != int64(total) {
+			t.Errorf("the other client got %d bytes", n)
+		}
+	case <-time.After(testLimit):
+		t.Fatal("the other client waits")
+	}
+	n, err := io.Copy(io.Discard, lazy)
+	if err == nil || n > clientBuffer {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+func TestSerialLogIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	l := serialLog{path: filepath.Join(dir, "a"), old: filepath.Join(dir, "b")}
+	line := []byte(strings.Repeat("y", 1<<16))
+	for range 5 * serialLimit / len(line) {
+		l.write(line)
+	}
+	l.close()
+	var total int64
+	for _, p := range []string{l.path, l.old} {
+		if st, err := os.Stat(p); err == nil {
+			total += st.Size()
+		}
+	}
+	if total == 0 || total > 2*serialLimit+int64(len(line)) {
+		t.Errorf("%d bytes are kept", total)
+	}
+}
+
+func TestGuestThatDoesNotReadItsConsole(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: waits for the limit of a write")
+	}
+	c, _, _ := newConsole(t)
+	client := c.attach()
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
+	defer cancel()
+	for ctx.Err() == nil {
+		if _, err := client.Write(make([]byte, 1<<16)); err != nil {
+			return
+		}
+	}
+	t.Error("a write waits for a guest that does not read")
+}

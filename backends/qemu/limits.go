@@ -1,0 +1,17 @@
+package qemu
+
+import "time"
+
+// limits are what others get to answer, whatever the caller's own limit. The
+// guest may be hostile or merely dead: its agent never gets more.
+type limits struct {
+	sync   time.Duration // the agent, until it answers at all
+	freeze time.Duration // the agent: freezing waits for the guest's pending writes
+	thaw   time.Duration // the agent
+	reply  time.Duration // the agent and QEMU: anything else
+	lost   time.Duration // a QEMU that has closed its monitor, to end
+}
+
+var usualLimits = limits{
+	sync: 5 * time.Second, freeze: 20 * time.Second, thaw: 10 * time.Second, reply: 5 * time.Second, lost: 10 * time.Second,
+}

@@ -1,0 +1,68 @@
+package qemu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// helperEnv makes the test binary a daemon that dies: see dieAt.
+const helperEnv = "NIXVM_TEST_DIE_AT"
+
+func TestMain(m *testing.M) {
+	if point := os.Getenv(helperEnv); point != "" {
+		dieAt(point)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// dieAt is the helper process: it does what the point belongs to, says when the point is
+// reached and waits there to be killed.
+func dieAt(point string) {
+	s := stageAt(os.Getenv("NIXVM_TEST_DIR"))
+	b, err := New(Config{Name: "helper", Layout: s.layout, Accel: accelTCG, QemuImg: os.Getenv("NIXVM_TEST_QEMU_IMG")})
+	if err == nil {
+		b.at = func(reached string) {
+			if reached == point {
+				fmt.Println(reachedMark)
+				select {}
+			}
+		}
+		err = s.doing(point, b)
+	}
+	fmt.Println("the helper ends:", err)
+}
+
+// reachedMark is what the helper prints at the point.
+const reachedMark = "reached"
+
+// copying is a point of the helper only: qemu-img is at work, for good.
+const copying = "create: the copy is under way"
+
+func (s stage) doing(point string, b *Backend) error {
+	ctx := context.Background()
+	spec := s.spec("vm")
+	switch point {
+	case createFilled:
+		return b.Create(ctx, spec, nil)
+	case copying:
+		spec.Mutable, spec.Image.Format = true, "raw" // a qcow2 might be cloned by the file system
+		return b.Create(ctx, spec, nil)
+	case startSpawned, startRecorded:
+		return b.Start(ctx, spec)
+	case snapshotFrozen:
+		_, err := b.CreateSnapshot(ctx, "vm", backends.SnapshotRequest{Name: "cut"})
+		return err
+	case destroyRenamed:
+		return b.Destroy(ctx, "vm")
+	case rebootHeld:
+		return b.Reboot(ctx, "vm")
+	}
+	return fmt.Errorf("no such point: %s", point)
+}
