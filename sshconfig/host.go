@@ -118,9 +118,14 @@ type block struct {
 
 func newBlock(machine, alias string, options []option) block {
 	var s strings.Builder
-	fmt.Fprintf(&s, "Host %s\n", alias)
+	s.Grow(2048)
+	for _, word := range []string{"Host ", alias, "\n"} {
+		s.WriteString(word)
+	}
 	for _, o := range options {
-		fmt.Fprintf(&s, "    %s %s\n", o.keyword, o.value)
+		for _, word := range []string{"    ", o.keyword, " ", o.value, "\n"} {
+			s.WriteString(word)
+		}
 	}
 	return block{machine, alias, options, s.String()}
 }

@@ -29,14 +29,13 @@ func render(blocks []block) []byte {
 // file that somebody edited it returns whatever stands after each Host line.
 func split(data []byte) map[string]string {
 	blocks := map[string]string{}
-	alias := ""
-	for line := range strings.SplitAfterSeq(string(data), "\n") {
-		if rest, ok := strings.CutPrefix(line, "Host "); ok {
-			alias = strings.TrimSpace(rest)
-		}
-		if alias != "" && strings.TrimSpace(line) != "" {
-			blocks[alias] += line
-		}
+	rest := "\n" + string(data)
+	_, rest, more := strings.Cut(rest, "\nHost ")
+	for more {
+		var text string
+		text, rest, more = strings.Cut(rest, "\nHost ")
+		alias, _, _ := strings.Cut(text, "\n")
+		blocks[strings.TrimSpace(alias)] = "Host " + strings.TrimRight(text, "\n") + "\n"
 	}
 	return blocks
 }
