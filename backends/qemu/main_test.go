@@ -15,7 +15,13 @@ import (
 const helperEnv = "NIXVM_TEST_DIE_AT"
 
 func TestMain(m *testing.M) {
-	if point := os.Getenv(helperEnv); point != "" {
+	if point := os.Getenv(helperEnv); point == bridgeHelper {
+		if err := playBridgeHelper(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	} else if point != "" {
 		dieAt(point)
 		return
 	}
