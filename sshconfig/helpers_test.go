@@ -41,7 +41,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// refusePrefix makes the proxy refuse with the text after it.
+const refusePrefix = "refuse:"
+
 func proxy(address string) int {
+	if reason, ok := strings.CutPrefix(address, refusePrefix); ok {
+		if err := Refuse(os.Stdin, os.Stdout, reason); err != nil {
+			return 1
+		}
+		return 0
+	}
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -93,7 +93,7 @@ func firstLine(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
-	return s[:min(len(s), 300)]
+	return strings.ToValidUTF8(s[:min(len(s), 300)], "")
 }
 
 // compare returns the first value that is not what the block sets. ssh prints
