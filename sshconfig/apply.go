@@ -28,8 +28,9 @@ type Result struct {
 // understands its entries differently) is left out, or as it was, and does not
 // stop the others; it is in Result.Refused, and the error is the first of
 // those. With ssh.config_read_only our own files are in place and complete:
-// only the line in the hint is missing, so callers may treat it as a warning.
-// With any other error nothing has changed.
+// only the line in the hint is missing, so callers may treat it as a warning;
+// it may be joined to a refusal, so ask with problem.HasCode. With any other
+// error, a cancelled context among them, nothing has changed.
 //
 // Problems: those of Refusal, ssh.config_read_only, ssh.config_malformed (our
 // markers, or ssh does not accept the file), backend.missing_program.
@@ -87,7 +88,7 @@ func (c *Config) commit(ctx context.Context, ch *change, hosts []Host, mem memor
 	}
 	if ch.missing() && len(wrong) > 0 {
 		res.Written, res.Refused = machines(ch.changed), ch.refused
-		return res, errors.Join(c.readOnlyProblem(ch.user), c.setUnverified(&mem, nil))
+		return res, errors.Join(firstRefusal(ch.refused), c.readOnlyProblem(ch.user), c.setUnverified(&mem, nil))
 	}
 	for _, m := range wrong {
 		ch.refuse(m.block.machine, c.shadowed(ch.user, m))

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -44,7 +45,8 @@ type Config struct {
 	storeDir string // files below it are managed by Nix and never edited
 	sshDir   string // what ssh resolves relative Includes against
 
-	beforeRename func() // tests: called when the user's file is about to be replaced
+	verifyTimeout time.Duration
+	beforeRename  func() // tests: called when the user's file is about to be replaced
 }
 
 var prefixPattern = regexp.MustCompile(`^([a-z0-9][a-z0-9-]{0,31})?$`)
@@ -69,7 +71,7 @@ func Open(o Options) (*Config, error) {
 	if o.UserConfig == "" {
 		o.UserConfig = filepath.Join(home, ".ssh", "config")
 	}
-	c := &Config{opts: o, dir: o.Layout.SSH(), storeDir: "/nix/store", sshDir: filepath.Join(home, ".ssh")}
+	c := &Config{opts: o, dir: o.Layout.SSH(), storeDir: "/nix/store", sshDir: filepath.Join(home, ".ssh"), verifyTimeout: defaultVerifyTimeout}
 	if err := c.check(); err != nil {
 		return nil, err
 	}

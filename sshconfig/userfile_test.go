@@ -2,10 +2,13 @@ package sshconfig
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -254,6 +257,31 @@ func TestConfigThatSSHDoesNotAccept(t *testing.T) {
 		}
 		if got := read(t, c.UserConfig()); !strings.HasPrefix(got, markerLine) || !strings.HasSuffix(got, "Host a\nNonsense\n") {
 			t.Errorf("the user's is now %q", got)
+		}
+	})
+	t.Run("a Match exec hangs", func(t *testing.T) {
+		c := newConfig(t)
+		c.verifyTimeout = 200 * time.Millisecond
+		content := "Match exec \"sleep 3\"\n  User me\n"
+		writeUserConfig(t, c, content)
+		_, err := c.Apply(t.Context(), hosts("demo"))
+		wantCode(t, err, problem.SSHConfigMalformed, "Match exec")
+		if got := read(t, c.UserConfig()); got != content || exists(c.ConfigFile()) {
+			t.Errorf("not rolled back: %q", got)
+		}
+	})
+	t.Run("the caller gives up", func(t *testing.T) {
+		c := newConfig(t)
+		writeUserConfig(t, c, "Host a\n")
+		mustApply(t, c, host("demo"))
+		before := read(t, c.ConfigFile())
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.Apply(ctx, hosts("demo", "new")); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if got := read(t, c.ConfigFile()); got != before {
+			t.Errorf("not rolled back:\n%s", got)
 		}
 	})
 	t.Run("ssh itself is not there", func(t *testing.T) {

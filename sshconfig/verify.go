@@ -15,8 +15,8 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// verifyTimeout bounds one `ssh -G`: a `Match exec` of the user's may hang.
-const verifyTimeout = 10 * time.Second
+// defaultVerifyTimeout bounds one `ssh -G`: a `Match exec` of the user's may hang.
+const defaultVerifyTimeout = 10 * time.Second
 
 // verified keywords of `ssh -G`, as ssh prints them (lower case). Together they
 // decide which VM is reached, how, as whom, and whether it is the right one.
@@ -62,7 +62,8 @@ func (c *Config) verify(ctx context.Context, blocks []block) ([]mismatch, error)
 
 // sshG runs `ssh -G`, which resolves the configuration and connects nowhere.
 func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, c.verifyTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.opts.SSH, "-G", "-F", c.opts.UserConfig, alias)
 	cmd.WaitDelay = time.Second
@@ -75,8 +76,11 @@ func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
 		return out, nil
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, problem.New(problem.BackendMissing, "there is no ssh program: %w", err).WithHint("install the OpenSSH client (openssh-client)")
+	case caller.Err() != nil:
+		return nil, fmt.Errorf("ssh -G %s: %w", alias, caller.Err())
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("ssh -G %s: %w", alias, ctx.Err())
+		return nil, problem.New(problem.SSHConfigMalformed, "ssh -G did not finish reading %s in %s", c.opts.UserConfig, c.verifyTimeout).
+			WithHint("a Match exec line there may hang; the configuration was left as it was")
 	case errors.As(err, &exit):
 		return nil, problem.New(problem.SSHConfigMalformed, "ssh does not accept %s: %s", c.opts.UserConfig, firstLine(stderr.String())).
 			WithHint("correct that line; the configuration was left as it was")
