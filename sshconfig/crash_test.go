@@ -137,6 +137,36 @@ func TestProcessesAtOnce(t *testing.T) {
 	}
 }
 
+// Instances come and go at once in a home that has no ~/.ssh: no line is
+// left. (An empty file may be: who created it was not the last to go.)
+func TestInstancesComeAndGo(t *testing.T) {
+	home := shortDir(t)
+	config := filepath.Join(home, ".ssh", "config")
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			name := fmt.Sprintf("vm%d", i)
+			c, err := Open(Options{Layout: paths.Under(filepath.Join(home, name)), UserConfig: config, Executable: "/x"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 5 {
+				if _, err := c.Apply(t.Context(), hosts(name)); err != nil {
+					t.Error(err)
+				}
+				if err := c.Remove(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if exists(config) && read(t, config) != "" {
+		t.Errorf("left %q", read(t, config))
+	}
+}
+
 // The same instance from several goroutines: the last complete list wins, and
 // the file is whole whatever the order.
 func TestApplyAtOnceInOneProcess(t *testing.T) {

@@ -19,7 +19,7 @@ func (c *Config) lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := flock(ctx, existingParent(c.opts.UserConfig), os.O_RDONLY)
+	dir, err := c.lockUserDir(ctx)
 	if err != nil {
 		_ = own.Close()
 		return nil, err
@@ -28,6 +28,26 @@ func (c *Config) lock(ctx context.Context) (unlock func(), err error) {
 		_ = dir.Close()
 		_ = own.Close()
 	}, nil
+}
+
+// lockUserDir locks the directory that the user's file lies in now: the one that
+// was waited for may have been removed (or the missing one created) meanwhile.
+func (c *Config) lockUserDir(ctx context.Context) (*os.File, error) {
+	for {
+		dir, err := flock(ctx, existingParent(c.opts.UserConfig), os.O_RDONLY)
+		if err != nil {
+			if errors.Is(err, os.ErrNotExist) && ctx.Err() == nil {
+				continue
+			}
+			return nil, err
+		}
+		have, err1 := dir.Stat()
+		want, err2 := os.Stat(existingParent(c.opts.UserConfig))
+		if err1 == nil && err2 == nil && os.SameFile(have, want) {
+			return dir, nil
+		}
+		_ = dir.Close()
+	}
 }
 
 // existingParent is the nearest directory above path that exists, symlinks of

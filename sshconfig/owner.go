@@ -25,10 +25,8 @@ func chownLike(f *os.File, original os.FileInfo) error {
 	return f.Chown(int(want.Uid), int(want.Gid))
 }
 
-// hardLinks is the number of names of a file.
-func hardLinks(info os.FileInfo) uint64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Nlink)
-	}
-	return 1
+// hardLinked reports whether the file has other names.
+func hardLinked(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink > 1
 }

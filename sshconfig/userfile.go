@@ -77,7 +77,7 @@ func (c *Config) whyReadOnly(u userFile) string {
 	case unix.Access(filepath.Dir(u.path), unix.W_OK) != nil:
 		return "its directory is read-only"
 	}
-	if hardLinks(u.info) > 1 {
+	if hardLinked(u.info) {
 		return "it has several hard links, which replacing it would break"
 	}
 	return ""
