@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ const adoptLimit = 15 * time.Second
 func (b *Backend) adoptAll() {
 	var all sync.WaitGroup
 	for _, name := range b.names() {
+		if !filesOf(b.layout, name).mayRun() {
+			continue
+		}
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), adoptLimit)
 			defer cancel()
@@ -32,6 +36,15 @@ func (b *Backend) adoptAll() {
 		})
 	}
 	all.Wait()
+}
+
+// mayRun is a cheap look that is right about every VM that has a process.
+func (f vmFiles) mayRun() bool {
+	if r, err := f.readRecord(); err == nil && r.Run != nil {
+		return true
+	}
+	_, err := os.Lstat(f.path(pidFile))
+	return err == nil
 }
 
 // adopt brings v in line with what runs: an instance for a live process, a

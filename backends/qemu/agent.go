@@ -51,12 +51,25 @@ func (i *instance) ask(ctx context.Context, command string, arguments, out any) 
 	})
 }
 
-// shutdownByAgent asks for mode "powerdown" or "reboot" and does not wait.
+// shutdownByAgent asks for mode "powerdown" or "reboot" and waits until the
+// agent has taken the request, which it does not answer: QEMU drops what the
+// guest has not read when we hang up (chardev/char-socket.c), so we stay until
+// the agent answers the next request, or for a moment.
 func (i *instance) shutdownByAgent(ctx context.Context, mode string) error {
 	return i.withAgent(ctx, func(a *qmp.Agent) error {
 		ctx, cancel := context.WithTimeout(ctx, i.b.limits.reply)
 		defer cancel()
-		return a.Send(ctx, "guest-shutdown", map[string]string{"mode": mode})
+		if err := a.Send(ctx, "guest-shutdown", map[string]string{"mode": mode}); err != nil {
+			return err
+		}
+		ctx, stop := context.WithTimeout(ctx, i.b.limits.taken)
+		defer stop()
+		err := a.Execute(ctx, "guest-ping", nil, nil)
+		var refused *qmp.Error
+		if errors.As(err, &refused) {
+			return err // the refusal of guest-shutdown
+		}
+		return nil
 	})
 }
 

@@ -21,7 +21,7 @@ const (
 func (b *Backend) Kill(ctx context.Context, name string) error {
 	// Not an operation like the others: it must get through to a VM on which
 	// one is waiting, such as a Shutdown that the guest ignores.
-	if inst := b.vm(name).instance(); checkName(name) == nil && inst != nil {
+	if inst := b.held(name); inst != nil {
 		return inst.kill(ctx)
 	}
 	v, err := b.begin(ctx, name)

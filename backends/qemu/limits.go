@@ -8,10 +8,11 @@ type limits struct {
 	sync   time.Duration // the agent, until it answers at all
 	freeze time.Duration // the agent: freezing waits for the guest's pending writes
 	thaw   time.Duration // the agent
+	taken  time.Duration // the agent: to read a request that it does not answer
 	reply  time.Duration // the agent and QEMU: anything else
 	lost   time.Duration // a QEMU that has closed its monitor, to end
 }
 
 var usualLimits = limits{
-	sync: 5 * time.Second, freeze: 20 * time.Second, thaw: 10 * time.Second, reply: 5 * time.Second, lost: 10 * time.Second,
+	sync: 5 * time.Second, freeze: 20 * time.Second, thaw: 10 * time.Second, taken: time.Second, reply: 5 * time.Second, lost: 10 * time.Second,
 }

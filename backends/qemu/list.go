@@ -50,13 +50,8 @@ func (b *Backend) Status(ctx context.Context, name string) (backends.Status, err
 	if err := ctx.Err(); err != nil {
 		return backends.Status{}, err
 	}
-	b.mu.Lock()
-	v := b.vms[name]
-	b.mu.Unlock()
-	if v != nil {
-		if inst := v.instance(); inst != nil {
-			return inst.status(), nil
-		}
+	if inst := b.held(name); inst != nil {
+		return inst.status(), nil
 	}
 	return statusOnDisk(filesOf(b.layout, name), name), nil
 }
@@ -129,7 +124,7 @@ func (b *Backend) running(name string) (*instance, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if inst := b.vm(name).instance(); inst != nil {
+	if inst := b.held(name); inst != nil {
 		return inst, nil
 	}
 	f := filesOf(b.layout, name)

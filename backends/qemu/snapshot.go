@@ -68,7 +68,7 @@ const noteSlack = 2 * time.Minute
 // stored returns the snapshots in the state disk: from QEMU while it runs, else from
 // the file.
 func (b *Backend) stored(ctx context.Context, name string, mutable bool) ([]imageSnapshot, error) {
-	if inst := b.vm(name).instance(); inst != nil {
+	if inst := b.held(name); inst != nil {
 		return inst.stored(ctx)
 	}
 	info, err := b.infoShared(ctx, filesOf(b.layout, name).state(mutable))

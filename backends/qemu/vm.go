@@ -36,6 +36,17 @@ func (b *Backend) vm(name string) *vm {
 	return v
 }
 
+// held returns the running instance of a VM, or nil.
+func (b *Backend) held(name string) *instance {
+	b.mu.Lock()
+	v := b.vms[name]
+	b.mu.Unlock()
+	if v == nil {
+		return nil
+	}
+	return v.instance()
+}
+
 // instance returns the running instance, or nil.
 func (v *vm) instance() *instance {
 	v.mu.Lock()
