@@ -1,0 +1,108 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// Backend is one configured backend.
+type Backend struct {
+	// Name as configured, e.g. "laptop".
+	Name string `json:"name"`
+	// Type is "qemu", "libvirt" or "proxmox".
+	Type string `json:"type"`
+	// Default: used when a machine names none.
+	Default bool `json:"default"`
+	// Capabilities say what it can do; offer nothing else.
+	Capabilities BackendCapabilities `json:"capabilities"`
+	// Problem says why it cannot be used.
+	Problem *ErrorData `json:"problem,omitempty"`
+}
+
+// BackendCapabilities say what a backend can do.
+type BackendCapabilities struct {
+	// LiveSnapshot: snapshot while the VM runs.
+	LiveSnapshot bool `json:"liveSnapshot"`
+	// MemorySnapshot: snapshots may hold the memory.
+	MemorySnapshot bool `json:"memorySnapshot"`
+	// ThinClone: the boot disk is an overlay on the shared image.
+	ThinClone bool `json:"thinClone"`
+	// Bridge: network "bridge:<interface>" works.
+	Bridge bool `json:"bridge"`
+	// Console: nixvm/vm/console works.
+	Console bool `json:"console"`
+	// Suspend: suspend and resume work.
+	Suspend bool `json:"suspend"`
+	// Resize: the state disk can grow.
+	Resize bool `json:"resize"`
+	// Clone: a VM can be cloned.
+	Clone bool `json:"clone"`
+	// HostFirewall: isolation is enforced outside the guest.
+	HostFirewall bool `json:"hostFirewall"`
+	// Migrate: VMs can move between hosts.
+	Migrate bool `json:"migrate"`
+	// Autostart: VMs can start with the host.
+	Autostart bool `json:"autostart"`
+}
+
+// BackendListResult is the configured backends.
+type BackendListResult struct {
+	// Backends in the order of config.toml.
+	Backends []Backend `json:"backends"`
+}
+
+// BackendParams names a backend.
+type BackendParams struct {
+	Tokens
+	// Name as configured.
+	Name string `json:"name"`
+}
+
+// Validate implements params.
+func (p BackendParams) Validate() error {
+	return firstError(checkRequired("name", p.Name), checkLine("name", p.Name))
+}
+
+// BackendCheckResult is what is missing for a backend to work.
+type BackendCheckResult struct {
+	// Findings, worst first; none = all is well.
+	Findings []Finding `json:"findings"`
+}
+
+func backendMethods() []Method {
+	return []Method{
+		instant(MethodBackendList, "The configured backends and what each can do.",
+			func(s *session, _ NoParams) (any, error) {
+				return BackendListResult{Backends: backendsOf(s.srv.core.Backends())}, nil
+			}, result[BackendListResult]()),
+		slow(MethodBackendCheck, "What is missing for a backend to work, with the command that fixes it.",
+			func(ctx context.Context, s *session, p BackendParams) (any, error) {
+				list, err := s.srv.core.CheckBackend(ctx, p.Name)
+				out := BackendCheckResult{Findings: make([]Finding, 0, len(list))}
+				for _, f := range list {
+					out.Findings = append(out.Findings, Finding{
+						Area: p.Name, Code: f.Code, Severity: string(f.Severity), Message: f.Message, Fix: f.Fix,
+					})
+				}
+				return out, err
+			}, result[BackendCheckResult](problem.BackendUnknown)),
+	}
+}
+
+func backendsOf(list []vm.BackendState) []Backend {
+	out := make([]Backend, 0, len(list))
+	for _, b := range list {
+		out = append(out, Backend{
+			Name: b.Name, Type: b.Type, Default: b.Default,
+			Capabilities: capabilitiesOf(b.Capabilities), Problem: problemOf(b.Problem),
+		})
+	}
+	return out
+}
+
+// capabilitiesOf is a conversion, so that a capability that one side lacks does
+// not compile.
+func capabilitiesOf(c backends.Capabilities) BackendCapabilities { return BackendCapabilities(c) }

@@ -1,0 +1,199 @@
+// Package client is the other side of package rpc: what the command line, the
+// stdio bridge and tests use to talk to the daemon.
+//
+//	c, err := client.DialOrStart(ctx, layout, client.Program{Path: exe}, client.Options{Name: "nixvmd list"})
+//	err = c.Call(ctx, rpc.MethodMachineList, nil, &result)
+//
+// Errors are *problem.Error with the code, message and hint of the daemon. A
+// connection that breaks, or never comes about, is daemon.unreachable.
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sourcegraph/jsonrpc2"
+
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/rpc/frame"
+)
+
+// maxAnswer bounds a message of the daemon, in bytes: a thousand machines have
+// less than one MiB.
+const maxAnswer = 64 << 20
+
+// Options of a connection.
+type Options struct {
+	Name    string // who asks, e.g. "nixvmd create"; operations remember it
+	Version string // of the client
+	// OnNotification gets every notification, in order, on the reading
+	// goroutine: it must not block. nil asks for none.
+	OnNotification func(method string, params json.RawMessage)
+	OperationLog   bool // the output of the tools that operations run, too
+}
+
+// Client is one session. Its methods may be called at once.
+type Client struct {
+	conn   *jsonrpc2.Conn
+	server rpc.InitializeResult
+	nextID atomic.Uint64
+}
+
+// Dial connects to the daemon that runs.
+func Dial(ctx context.Context, layout paths.Layout, o Options) (*Client, error) {
+	conn, err := dial(ctx, layout)
+	if err != nil {
+		return nil, err
+	}
+	return New(ctx, conn, o)
+}
+
+func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", layout.Socket())
+	if err != nil {
+		return nil, problem.New(problem.DaemonUnreachable, "no nixvmd answers at %s: %w", layout.Socket(), errors.Unwrap(err)).
+			WithHint("start it: nixvmd serve, or systemctl --user start nixvmd").Retry()
+	}
+	return conn, nil
+}
+
+// New opens a session on a connection, which it closes with the session.
+func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, error) {
+	c := &Client{}
+	s := &stream{conn: conn, reader: bufio.NewReader(conn)}
+	c.conn = jsonrpc2.NewConn(context.WithoutCancel(ctx), s, handler(o.OnNotification), jsonrpc2.SetLogger(discard{}))
+	params := rpc.InitializeParams{
+		ClientInfo: rpc.ClientInfo{Name: o.Name, Version: o.Version},
+		InitializationOptions: rpc.InitializationOptions{
+			ProtocolVersions: []int{rpc.ProtocolVersion}, OperationLog: o.OperationLog,
+		},
+	}
+	if err := c.Call(ctx, rpc.MethodInitialize, params, &c.server); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if o.OnNotification != nil {
+		if err := c.Notify(ctx, rpc.MethodInitialized, struct{}{}); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	return c, nil
+}
+
+// Server is what the daemon said of itself.
+func (c *Client) Server() rpc.InitializeResult { return c.server }
+
+// Done is closed when the connection is gone.
+func (c *Client) Done() <-chan struct{} { return c.conn.DisconnectNotify() }
+
+// Close ends the session.
+func (c *Client) Close() error {
+	err := c.conn.Close()
+	if errors.Is(err, jsonrpc2.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Call sends a request and waits for the answer. When ctx ends first, the
+// request is cancelled ($/cancelRequest) and Call returns at once.
+func (c *Client) Call(ctx context.Context, method string, params, result any) error {
+	id := jsonrpc2.ID{Num: c.nextID.Add(1)}
+	if params == nil {
+		params = struct{}{}
+	}
+	call, err := c.conn.DispatchCall(ctx, method, params, jsonrpc2.PickID(id))
+	if err != nil {
+		return lost(err)
+	}
+	var raw json.RawMessage
+	if err := call.Wait(ctx, &raw); err != nil {
+		if ctx.Err() != nil {
+			_ = c.Notify(context.WithoutCancel(ctx), rpc.MethodCancelRequest, rpc.CancelParams{ID: json.RawMessage(id.String())})
+			return ctx.Err()
+		}
+		return lost(err)
+	}
+	if result == nil || len(raw) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(raw, result); err != nil {
+		return fmt.Errorf("answer to %s: %w", method, err)
+	}
+	return nil
+}
+
+// Notify sends a notification.
+func (c *Client) Notify(ctx context.Context, method string, params any) error {
+	if err := c.conn.Notify(ctx, method, params); err != nil {
+		return lost(err)
+	}
+	return nil
+}
+
+// lost turns the daemon's errors into problems, and those of the connection too.
+func lost(err error) error {
+	var answer *jsonrpc2.Error
+	if errors.As(err, &answer) {
+		return rpc.ProblemOf(answer)
+	}
+	return problem.New(problem.DaemonUnreachable, "the connection to nixvmd is gone: %w", err).
+		WithHint("operations go on in the daemon; try again").Retry()
+}
+
+// handler passes notifications on. The daemon asks nothing of this client.
+type handler func(method string, params json.RawMessage)
+
+func (h handler) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Request) {
+	switch {
+	case !r.Notif:
+		_ = conn.ReplyWithError(ctx, r.ID, &jsonrpc2.Error{Code: jsonrpc2.CodeMethodNotFound, Message: "this client answers no requests"})
+	case h != nil:
+		var params json.RawMessage
+		if r.Params != nil {
+			params = *r.Params
+		}
+		h(r.Method, params)
+	}
+}
+
+// stream frames messages on a connection.
+type stream struct {
+	conn   io.ReadWriteCloser
+	reader *bufio.Reader
+	write  sync.Mutex
+}
+
+func (s *stream) ReadObject(v any) error {
+	body, err := frame.Read(s.reader, maxAnswer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, v)
+}
+
+func (s *stream) WriteObject(v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	_, err = s.conn.Write(frame.Append(nil, body))
+	return err
+}
+
+func (s *stream) Close() error { return s.conn.Close() }
+
+type discard struct{}
+
+func (discard) Printf(string, ...any) {}

@@ -1,0 +1,152 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+// startLimit is how long a daemon may take to listen. It reads every machine
+// and asks every backend first.
+const startLimit = 60 * time.Second
+
+// readyFD is the descriptor that a started daemon reports on.
+const readyFD = 3
+
+// Program is how the daemon is started.
+type Program struct {
+	Path string   // absolute path of nixvmd
+	Args []string // before "serve", e.g. --home DIR
+}
+
+// DialOrStart connects to the daemon, starting one in the background when none
+// runs. Clients that do so at the same time all end up with the same daemon.
+func DialOrStart(ctx context.Context, layout paths.Layout, p Program, o Options) (*Client, error) {
+	conn, err := dialOrStart(ctx, layout, p)
+	if err != nil {
+		return nil, err
+	}
+	return New(ctx, conn, o)
+}
+
+func dialOrStart(ctx context.Context, layout paths.Layout, p Program) (net.Conn, error) {
+	conn, err := dial(ctx, layout)
+	if err == nil {
+		return conn, nil
+	}
+	// Another client may start one too: only one of them holds the lock, the
+	// other's client finds the socket of the first.
+	err = start(ctx, layout, p)
+	if problem.HasCode(err, problem.DaemonRunning) {
+		return dialSoon(ctx, layout)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dial(ctx, layout)
+}
+
+// dialSoon waits for a daemon that has its lock and is about to listen.
+func dialSoon(ctx context.Context, layout paths.Layout) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for delay := time.Millisecond; ; delay = min(2*delay, 100*time.Millisecond) {
+		conn, err := dial(ctx, layout)
+		if err == nil {
+			return conn, nil
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
+	}
+}
+
+// start runs the daemon in a session of its own and returns when it listens.
+func start(ctx context.Context, layout paths.Layout, p Program) error {
+	if err := layout.Ensure(); err != nil {
+		return err
+	}
+	logPath := filepath.Join(layout.Logs(), "nixvmd.log")
+	log, err := os.OpenFile(logPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the daemon's log: %w", err)
+	}
+	defer log.Close()
+	ready, theirs, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start nixvmd: %w", err)
+	}
+	defer ready.Close()
+	cmd := exec.Command(p.Path, append(p.Args, "serve", "--ready-fd", fmt.Sprint(readyFD))...)
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.Dir = log, log, []*os.File{theirs}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return problem.New(problem.DaemonUnreachable, "nixvmd cannot be started: %w", err).WithHint("start it by hand: nixvmd serve")
+	}
+	// Reaps the daemon should it end while this client lives.
+	go func() { _ = cmd.Wait() }()
+	return awaitReady(ctx, ready, logPath)
+}
+
+func awaitReady(ctx context.Context, ready *os.File, logPath string) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { ready.Close() })
+	defer stop()
+	line, err := bufio.NewReader(ready).ReadString('\n')
+	line = strings.TrimSpace(line)
+	var data rpc.ErrorData
+	switch {
+	case line == readyLine:
+		return nil
+	case json.Unmarshal([]byte(line), &data) == nil && data.Code != "":
+		return &problem.Error{Code: data.Code, Message: data.Message, Hint: data.Hint, Retryable: data.Retryable}
+	case ctx.Err() != nil:
+		return problem.New(problem.DaemonUnreachable, "nixvmd did not come up: %w", context.Cause(ctx)).WithHint("see %s", logPath).Retry()
+	case err != nil && !errors.Is(err, io.EOF):
+		return fmt.Errorf("wait for nixvmd: %w", err)
+	}
+	return problem.New(problem.DaemonUnreachable, "nixvmd ended before it listened").WithHint("see %s, or run nixvmd serve", logPath)
+}
+
+const readyLine = "ready"
+
+// SignalReady is the daemon's side of DialOrStart: it reports on the descriptor
+// of --ready-fd that the daemon listens, or why it does not, and closes it.
+func SignalReady(fd int, err error) error {
+	f := os.NewFile(uintptr(fd), "ready")
+	if f == nil {
+		return fmt.Errorf("--ready-fd %d is not an open file", fd)
+	}
+	defer f.Close()
+	line := readyLine
+	if p := problem.From(err); p != nil {
+		data, merr := json.Marshal(rpc.ErrorData{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Retryable})
+		if merr != nil {
+			return merr
+		}
+		line = string(data)
+	}
+	_, werr := fmt.Fprintln(f, line)
+	return werr
+}

@@ -1,0 +1,381 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+
+	"github.com/sourcegraph/jsonrpc2"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// maxRequests is how many requests of one client may be waiting for an answer.
+const maxRequests = 256
+
+// session is one client.
+type session struct {
+	srv    *Server
+	out    *outbox
+	conn   *jsonrpc2.Conn
+	ctx    context.Context // ends when the client is gone
+	cancel context.CancelFunc
+	log    *slog.Logger
+
+	// Set by initialize, on the reading goroutine; read afterwards.
+	client       string // "Emacs 30.1"
+	wantsLog     bool
+	makesTokens  bool // the client answers window/workDoneProgress/create
+	handshake    bool
+	notifying    bool // initialized has come
+	shuttingDown bool
+
+	mu       sync.Mutex
+	closed   bool
+	requests map[jsonrpc2.ID]*request
+	tokens   map[string]string // progress token -> operation
+	tokenSeq int
+	work     sync.WaitGroup // goroutines of requests
+	idle     *sync.Cond     // requests became empty, or closed
+}
+
+// ServeConn serves one client until it goes away, ctx ends, or the server is
+// closed. It closes conn.
+func (srv *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser) {
+	s := &session{
+		srv: srv, out: newOutbox(), log: srv.log, client: "a client without a name",
+		requests: map[jsonrpc2.ID]*request{}, tokens: map[string]string{},
+	}
+	s.idle = sync.NewCond(&s.mu)
+	if !srv.enter(s) {
+		conn.Close()
+		return
+	}
+	defer srv.exit(s)
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer s.cancel()
+
+	var writer sync.WaitGroup
+	messages := newStream(conn, s)
+	writer.Go(func() {
+		if err := s.out.run(conn, srv.options.WriteTimeout); err != nil {
+			s.log.Debug("client dropped", "client", s.client, "error", err)
+		}
+		conn.Close() // ends the reader as well
+	})
+	handling := make(chan struct{}) // s.conn is set; the reader starts before NewConn returns
+	s.conn = jsonrpc2.NewConn(s.ctx, messages, gate{handling, s}, jsonrpc2.SetLogger(discard{}))
+	close(handling)
+	select {
+	case <-s.conn.DisconnectNotify():
+	case <-ctx.Done():
+		s.stop()
+	case <-srv.stopping:
+		s.stop()
+	}
+	srv.hub.leave(s)
+	s.close()
+	s.work.Wait()
+	s.out.finish(srv.options.FlushTimeout)
+	s.conn.Close()
+	conn.Close()
+	writer.Wait()
+}
+
+// gate lets requests through once the session is complete.
+type gate struct {
+	open <-chan struct{}
+	s    *session
+}
+
+func (g gate) Handle(_ context.Context, _ *jsonrpc2.Conn, r *jsonrpc2.Request) {
+	<-g.open
+	g.s.handle(r)
+}
+
+type discard struct{}
+
+func (discard) Printf(string, ...any) {}
+
+// stop answers what waits and ends the session in an orderly way: the daemon goes.
+func (s *session) stop() {
+	s.mu.Lock()
+	waiting := make([]*request, 0, len(s.requests))
+	for _, r := range s.requests {
+		waiting = append(waiting, r)
+	}
+	s.mu.Unlock()
+	for _, r := range waiting {
+		r.fail(stoppingProblem())
+	}
+	if s.srv.hub.joined(s) {
+		s.out.put(notification(MethodServerStatus, ServerStatusParams{
+			Health: HealthWarning, Quiescent: true, Message: "the daemon stops",
+		}))
+	}
+}
+
+// close ends every goroutine of the session.
+func (s *session) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.idle.Broadcast()
+	s.mu.Unlock()
+	s.cancel()
+}
+
+// who says on whose behalf an operation runs.
+func (s *session) who() string { return s.client }
+
+func (s *session) nextToken() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokenSeq++
+	return strconv.Itoa(s.tokenSeq)
+}
+
+func (s *session) ownToken(t Token, op string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens[t.raw] = op
+}
+
+// disown forgets the tokens of an operation that this session follows no more.
+func (s *session) disown(op string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, id := range s.tokens {
+		if id == op {
+			delete(s.tokens, t)
+		}
+	}
+}
+
+// awaitIdle blocks until no request waits for an answer. At the end of the
+// client's input its requests are still answered: a script may send them and
+// close its end.
+func (s *session) awaitIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.requests) > 0 && !s.closed {
+		s.idle.Wait()
+	}
+}
+
+// request is one request that waits for its answer.
+type request struct {
+	session *session
+	id      jsonrpc2.ID
+	method  string
+	params  *json.RawMessage
+
+	mu           sync.Mutex
+	answered     bool
+	cancelled    bool
+	cancel       context.CancelFunc // of the handler's context; nil until it runs
+	op           string             // the operation that it began
+	subscription bool               // it only follows: cancelling ends no operation
+	left         <-chan struct{}    // of a subscription: closed when it is cancelled
+}
+
+// async runs fn in its own goroutine; $/cancelRequest cancels its context until
+// the request has begun an operation.
+func (r *request) async(parent context.Context, fn func(context.Context)) {
+	s := r.session
+	ctx, cancel := context.WithCancel(parent)
+	if err := s.register(r); err != nil {
+		cancel()
+		r.fail(err)
+		return
+	}
+	r.mu.Lock()
+	r.cancel = cancel
+	r.mu.Unlock()
+	go func() {
+		defer s.work.Done()
+		defer s.unregister(r)
+		defer cancel()
+		defer r.recovered()
+		fn(ctx)
+	}()
+}
+
+func (s *session) register(r *request) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return stoppingProblem()
+	case len(s.requests) >= maxRequests:
+		return problem.New(ProblemTooManyRequests, "%d requests of this client wait for an answer already", maxRequests).Retry()
+	case s.requests[r.id] != nil:
+		return problem.New(ProblemRequest, "a request with id %s waits for an answer already", r.id)
+	}
+	s.requests[r.id] = r
+	s.work.Add(1)
+	return nil
+}
+
+func (s *session) unregister(r *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.requests, r.id)
+	if len(s.requests) == 0 {
+		s.idle.Broadcast()
+	}
+}
+
+// recovered turns a panic of a handler into an answer: one bad request must not
+// take the daemon, and everybody's operations, with it.
+func (r *request) recovered() {
+	if v := recover(); v != nil {
+		r.session.log.Error("a handler panicked", "method", r.method, "panic", v)
+		r.fail(problem.New(problem.Internal, "%s: internal error", r.method).WithHint("the daemon's log has the details"))
+	}
+}
+
+// cancelNow is $/cancelRequest.
+func (r *request) cancelNow() {
+	r.mu.Lock()
+	r.cancelled = true
+	op, cancel := r.op, r.cancel
+	r.mu.Unlock()
+	if op != "" && !r.subscription {
+		r.session.cancelOperation(op)
+		return
+	}
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// cancelOperation asks the core; an operation that is not known any more has
+// ended, which is what was asked for.
+func (s *session) cancelOperation(id string) {
+	if err := s.srv.core.Cancel(id); err != nil {
+		s.log.Debug("cannot cancel", "operation", id, "error", err)
+	}
+}
+
+// answer sends the result, or the error. The first answer counts.
+func (r *request) answer(result any, err error) {
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	pieces, ok := result.(joined)
+	if !ok {
+		pieces = joined{marshal(result)}
+	}
+	r.send([]byte(`,"result":`), pieces)
+}
+
+func (r *request) fail(err error) {
+	if problem.HasCode(problem.From(err), problem.Cancelled) && r.session.srv.ctx.Err() != nil {
+		err = stoppingProblem()
+	}
+	r.send([]byte(`,"error":`), joined{marshal(wireError(err))})
+}
+
+func (r *request) send(field []byte, value joined) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answered {
+		return
+	}
+	r.answered = true
+	head := append([]byte(`{"jsonrpc":"2.0","id":`), marshal(r.id)...)
+	pieces := append(joined{append(head, field...)}, value...)
+	r.session.out.put(append(pieces, []byte("}"))...)
+}
+
+func stoppingProblem() error {
+	return problem.New(ProblemStopping, "the daemon stops").
+		WithHint("operations go on when it runs again; nixvm/operation/subscribe follows them").Retry()
+}
+
+// follow answers when the operation has ended.
+func (r *request) follow(op vm.Operation, w Work) {
+	s := r.session
+	if w.Detach {
+		r.answer(OperationResult{Operation: operationOf(op)}, nil)
+		return
+	}
+	r.mu.Lock()
+	r.op = op.ID
+	cancelled := r.cancelled && !r.subscription
+	r.mu.Unlock()
+	if cancelled {
+		s.cancelOperation(op.ID)
+	}
+
+	f := newFollower(s)
+	defer s.disown(op.ID)
+	defer s.srv.hub.unfollow(op.ID, f)
+	r.reportTo(f, op, w.WorkDoneToken)
+	if ended := s.srv.hub.follow(op, f); ended {
+		last, err := s.srv.core.Operation(op.ID)
+		if err != nil {
+			r.fail(err)
+			return
+		}
+		f.update(last)
+	}
+	r.await(f)
+}
+
+func (r *request) reportTo(f *follower, op vm.Operation, token Token) {
+	s := r.session
+	switch {
+	case !token.IsZero():
+		s.ownToken(token, op.ID)
+		f.useToken(token, op)
+	case s.makesTokens && op.State == vm.OpRunning:
+		s.work.Go(func() { s.askForToken(s.ctx, f, op) })
+	}
+}
+
+// await sends the answer that the end of the operation is.
+func (r *request) await(f *follower) {
+	s := r.session
+	var unsubscribed <-chan struct{}
+	if r.subscription {
+		unsubscribed = r.gone()
+	}
+	select {
+	case <-f.done:
+	case <-unsubscribed:
+		r.fail(problem.New(problem.Cancelled, "no longer subscribed; the operation goes on"))
+		return
+	case <-s.ctx.Done():
+		return // nobody to answer; the operation goes on
+	}
+	r.answer(s.outcome(f.latest()))
+}
+
+// outcome is the answer to a request whose operation has ended.
+func (s *session) outcome(op vm.Operation) (any, error) {
+	if op.State != vm.OpSucceeded {
+		p := op.Problem
+		switch {
+		case p != nil:
+		case op.State == vm.OpCancelled:
+			p = problem.New(problem.Cancelled, "%s was cancelled", title(op))
+		case op.State == vm.OpInterrupted:
+			p = problem.New(problem.OperationInterrupt, "%s was interrupted: %s", title(op), op.Message)
+		default:
+			p = problem.New(problem.Internal, "%s failed: %s", title(op), op.Message)
+		}
+		return nil, &operationError{problem: p, operation: op.ID}
+	}
+	out := OperationResult{Operation: operationOf(op)}
+	if v, err := s.srv.core.Get(op.Machine); err == nil {
+		m := machineOf(v)
+		out.VM = &m
+	}
+	return out, nil
+}

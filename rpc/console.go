@@ -1,0 +1,86 @@
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// consoleWait is how long the socket of a console waits for its client.
+const consoleWait = 30 * time.Second
+
+// openConsole makes a unix socket for one connection of this user and joins it
+// to the console. Raw bytes have no place in JSON-RPC.
+func (srv *Server) openConsole(ctx context.Context, name string) (string, error) {
+	if srv.options.RuntimeDir == "" {
+		return "", problem.New(problem.Unsupported, "this server makes no console sockets").WithHint("use nixvmd console")
+	}
+	// The console outlives the request: it ends with its client or the guest.
+	console, err := srv.core.Console(context.WithoutCancel(ctx), name)
+	if err != nil {
+		return "", err
+	}
+	l, err := listenConsole(srv.options.RuntimeDir)
+	if err != nil {
+		return "", fmt.Errorf("make the socket of the console: %w", firstError(err, console.Close()))
+	}
+	srv.work.Go(func() { srv.serveConsole(l, console) })
+	return l.Addr().String(), nil
+}
+
+func listenConsole(dir string) (*net.UnixListener, error) {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	path := filepath.Join(dir, "console-"+hex.EncodeToString(random[:])+".sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, firstError(err, l.Close())
+	}
+	return l, nil
+}
+
+func (srv *Server) serveConsole(l *net.UnixListener, console io.ReadWriteCloser) {
+	defer console.Close()
+	stopped := context.AfterFunc(srv.ctx, func() { l.Close() })
+	_ = l.SetDeadline(time.Now().Add(consoleWait))
+	conn, err := l.Accept()
+	stopped()
+	l.Close() // one connection; the path goes with the listener
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	if err := checkPeer(conn); err != nil {
+		srv.log.Warn("console refused", "error", err)
+		return
+	}
+	done := make(chan struct{}, 2)
+	pipe := func(to io.Writer, from io.Reader) {
+		_, _ = io.Copy(to, from)
+		done <- struct{}{}
+	}
+	go pipe(conn, console)
+	go pipe(console, conn)
+	ended := 0
+	select {
+	case <-done:
+		ended++
+	case <-srv.ctx.Done():
+	}
+	conn.Close()
+	console.Close()
+	for ; ended < 2; ended++ {
+		<-done
+	}
+}

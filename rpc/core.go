@@ -1,0 +1,78 @@
+package rpc
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// Core is what the server serves; *vm.Service implements it.
+//
+// Methods that return a vm.Operation validate, begin the operation and return
+// it at once; client says who asked. The context of such a call covers the
+// validation only: the operation outlives it. All methods may be called at once
+// from several goroutines.
+type Core interface {
+	// List returns every machine, Get one of them (machine.not_found). Both
+	// answer from memory.
+	List() []vm.VM
+	Get(name string) (vm.VM, error)
+	// Watch calls fn for every change, from one goroutine, in order; fn does
+	// not block. A List taken after Watch returned misses nothing. That an
+	// operation began or ended is told of its VM too, and its end is told last:
+	// whoever has seen the end has seen all that the operation did.
+	Watch(fn func(vm.Change)) (cancel func())
+
+	// Operations returns those that run and those that ended lately.
+	Operations() []vm.Operation
+	Operation(id string) (vm.Operation, error)
+	// Cancel asks a running operation to stop; it ends later, as cancelled or
+	// however else it came out.
+	Cancel(id string) error
+
+	Create(ctx context.Context, req vm.CreateRequest) (vm.Operation, error)
+	Start(ctx context.Context, name, client string) (vm.Operation, error)
+	Stop(ctx context.Context, name string, timeout time.Duration, client string) (vm.Operation, error)
+	Kill(ctx context.Context, name, client string) (vm.Operation, error)
+	Reboot(ctx context.Context, name, client string) (vm.Operation, error)
+	Suspend(ctx context.Context, name, client string) (vm.Operation, error)
+	Resume(ctx context.Context, name, client string) (vm.Operation, error)
+	Destroy(ctx context.Context, name, confirm, client string) (vm.Operation, error)
+	Purge(ctx context.Context, name, confirm, client string) (vm.Operation, error)
+
+	Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error)
+	CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (vm.Operation, error)
+	RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (vm.Operation, error)
+	DeleteSnapshot(ctx context.Context, name, snapshot, client string) (vm.Operation, error)
+
+	Attach(ctx context.Context, req vm.AttachRequest) (vm.Attachment, error)
+	Endpoint(ctx context.Context, req vm.EndpointRequest) (vm.Endpoint, error)
+	Configure(ctx context.Context, req vm.ConfigureRequest) (vm.VM, error)
+	// DeleteMachine removes the declaration of a machine that has no VM.
+	DeleteMachine(ctx context.Context, name, confirm string) error
+
+	Profiles() []nixbuild.Profile
+	Images() ([]nixbuild.Image, error)
+	Backends() []vm.BackendState
+	CheckBackend(ctx context.Context, name string) ([]backends.Finding, error)
+	Doctor(ctx context.Context) []vm.Finding
+
+	// SSHPreview returns a unified diff of what SSHApply would change.
+	SSHPreview(ctx context.Context) (string, error)
+	// SSHApply writes the SSH configuration and returns warnings.
+	SSHApply(ctx context.Context) ([]string, error)
+	SSHRemove(ctx context.Context) error
+
+	Forwards(ctx context.Context, name string) ([]vm.Forward, error)
+	AddForward(ctx context.Context, name, line string) ([]vm.Forward, error)
+	RemoveForward(ctx context.Context, name, line string) ([]vm.Forward, error)
+
+	// Console opens the serial console of a running VM; it lives until closed.
+	Console(ctx context.Context, name string) (io.ReadWriteCloser, error)
+}
+
+var _ Core = (*vm.Service)(nil)

@@ -1,0 +1,160 @@
+package rpc
+
+import (
+	"context"
+	"slices"
+
+	"github.com/sourcegraph/jsonrpc2"
+	"go.lsp.dev/protocol"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// handle runs on the reading goroutine and must not block.
+func (s *session) handle(r *jsonrpc2.Request) {
+	if r.Notif {
+		s.handleNotification(r)
+		return
+	}
+	q := &request{session: s, id: r.ID, method: r.Method, params: r.Params}
+	defer q.recovered()
+	switch {
+	case r.Method == MethodInitialize:
+		q.answer(s.initialize(q))
+		return
+	case r.Method != MethodVersion && !s.handshake:
+		q.fail(problem.New(ProblemNotInitialized, "%s before initialize", r.Method).WithHint("send initialize first"))
+		return
+	case s.shuttingDown:
+		q.fail(problem.New(ProblemShutDown, "%s after shutdown", r.Method).WithHint("send exit, or connect again"))
+		return
+	case r.Method == MethodShutdown:
+		s.shuttingDown = true
+		q.send([]byte(`,"result":`), joined{[]byte("null")})
+		return
+	}
+	m, ok := s.srv.methods[r.Method]
+	if !ok {
+		q.fail(problem.New(ProblemMethod, "there is no method %.80q", r.Method).
+			WithHint("the result of initialize lists the methods of this daemon; a newer one may have it"))
+		return
+	}
+	m.serve(q)
+}
+
+func (s *session) initialize(q *request) (any, error) {
+	if s.handshake {
+		return nil, problem.New(ProblemRequest, "initialize was sent already")
+	}
+	var p InitializeParams
+	if err := decodeLenient(q.params, &p); err != nil {
+		return nil, err
+	}
+	versions := p.InitializationOptions.ProtocolVersions
+	if len(versions) > 0 && !slices.Contains(versions, ProtocolVersion) {
+		return nil, problem.New(ProblemProtocol, "this daemon speaks protocol version %d, the client %v", ProtocolVersion, versions).
+			WithHint("update whichever is older")
+	}
+	if name := plainLine(p.ClientInfo.Name); name != "" {
+		s.client = name
+		if v := plainLine(p.ClientInfo.Version); v != "" {
+			s.client += " " + v
+		}
+	}
+	s.wantsLog = p.InitializationOptions.OperationLog
+	s.makesTokens = p.Capabilities.Window.WorkDoneProgress
+	s.handshake = true
+	s.log = s.log.With("client", s.client)
+	return InitializeResult{
+		Capabilities: ServerCapabilities{Experimental: ExperimentalCapabilities{Nixvm: s.srv.capabilities()}},
+		ServerInfo:   ServerInfo{Name: "nixvmd", Version: s.srv.options.Version},
+	}, nil
+}
+
+// handleNotification ignores what it does not know, as LSP asks.
+func (s *session) handleNotification(r *jsonrpc2.Request) {
+	switch r.Method {
+	case MethodInitialized:
+		s.initialized()
+	case MethodExit:
+		s.conn.Close()
+	case MethodCancelRequest:
+		var p CancelParams
+		var id jsonrpc2.ID
+		if decodeLenient(r.Params, &p) == nil && id.UnmarshalJSON(p.ID) == nil {
+			s.cancelRequest(id)
+		}
+	case MethodProgressCancel:
+		var p WorkDoneProgressCancelParams
+		if decodeLenient(r.Params, &p) == nil {
+			s.cancelToken(p.Token)
+		}
+	}
+}
+
+// initialized sends the full state, the status, and what was recovered.
+func (s *session) initialized() {
+	if !s.handshake || s.notifying {
+		return
+	}
+	s.notifying = true
+	s.srv.hub.join(s)
+	s.out.put(notification(MethodServerStatus, s.srv.status()))
+	for _, op := range s.srv.core.Operations() {
+		if op.State == vm.OpInterrupted {
+			s.tellRecovered(op)
+		}
+	}
+}
+
+// tellRecovered says once, to whoever is there first, what became of an
+// operation that the end of an earlier daemon interrupted.
+func (s *session) tellRecovered(op vm.Operation) {
+	if !s.srv.firstTold(op.ID) {
+		return
+	}
+	s.out.put(notification(MethodShowMessage, MessageParams{
+		Type: protocol.MessageTypeWarning, Message: plainLine(op.Message), Operation: op.ID,
+	}))
+}
+
+func (s *session) cancelRequest(id jsonrpc2.ID) {
+	s.mu.Lock()
+	r := s.requests[id]
+	s.mu.Unlock()
+	if r != nil {
+		r.cancelNow()
+	}
+}
+
+func (s *session) cancelToken(t Token) {
+	s.mu.Lock()
+	op, ok := s.tokens[t.raw]
+	s.mu.Unlock()
+	if ok {
+		s.cancelOperation(op)
+	}
+}
+
+// serveSubscribe follows an operation that somebody began.
+func serveSubscribe(r *request) {
+	p, err := decoded[OperationParams](r)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	op, err := r.session.srv.core.Operation(p.ID)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.subscription = true
+	r.async(r.session.ctx, func(ctx context.Context) {
+		r.left = ctx.Done()
+		r.follow(op, Work{Tokens: p.Tokens})
+	})
+}
+
+// gone is closed when a subscription is cancelled.
+func (r *request) gone() <-chan struct{} { return r.left }

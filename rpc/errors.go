@@ -1,0 +1,107 @@
+package rpc
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/sourcegraph/jsonrpc2"
+	"go.lsp.dev/protocol"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// The error numbers of JSON-RPC 2.0 and LSP 3.17 that the daemon sends.
+const (
+	CodeParseError       = jsonrpc2.CodeParseError
+	CodeInvalidRequest   = jsonrpc2.CodeInvalidRequest
+	CodeMethodNotFound   = jsonrpc2.CodeMethodNotFound
+	CodeInvalidParams    = jsonrpc2.CodeInvalidParams
+	CodeInternalError    = jsonrpc2.CodeInternalError
+	CodeNotInitialized   = -32002 // ServerNotInitialized
+	CodeRequestCancelled = int64(protocol.CodeRequestCancelled)
+	CodeServerCancelled  = -32802 // the daemon stops; not in LSP 3.15
+	CodeRequestFailed    = -32803 // not in LSP 3.15
+)
+
+// Codes of the session itself, besides those of internal/problem.
+const (
+	ProblemParse           problem.Code = "session.parse_error"
+	ProblemRequest         problem.Code = "session.invalid_request"
+	ProblemMethod          problem.Code = "session.method_unknown"
+	ProblemNotInitialized  problem.Code = "session.not_initialized"
+	ProblemShutDown        problem.Code = "session.shut_down"
+	ProblemProtocol        problem.Code = "session.protocol_unsupported"
+	ProblemTooManyRequests problem.Code = "session.too_many_requests"
+	ProblemStopping        problem.Code = "daemon.stopping"
+)
+
+// ErrorData is a problem, as the data of an error and within other values.
+type ErrorData struct {
+	// Code is a dotted word, stable across versions.
+	Code problem.Code `json:"code"`
+	// Message says what failed; absent in the data of an error, which has its own.
+	Message string `json:"message,omitempty"`
+	// Hint says what to do about it.
+	Hint string `json:"hint,omitempty"`
+	// Retryable: the same request may succeed later without a change.
+	Retryable bool `json:"retryable"`
+	// Operation that failed, if one did.
+	Operation string `json:"operation,omitempty"`
+}
+
+// rpcCode maps a problem to the number that generic LSP clients understand.
+func rpcCode(code problem.Code) int64 {
+	switch code {
+	case problem.Cancelled:
+		return CodeRequestCancelled
+	case problem.Internal:
+		return CodeInternalError
+	case problem.BadParams, problem.ConfirmRequired, problem.MachineNameInvalid, problem.SnapshotNameInvalid,
+		problem.SizeInvalid, problem.ProfileUnknown, problem.BackendUnknown, problem.ModeUnsupported, ProblemProtocol:
+		return CodeInvalidParams
+	case ProblemParse:
+		return CodeParseError
+	case ProblemRequest, ProblemShutDown:
+		return CodeInvalidRequest
+	case ProblemMethod:
+		return CodeMethodNotFound
+	case ProblemNotInitialized:
+		return CodeNotInitialized
+	case ProblemStopping:
+		return CodeServerCancelled
+	}
+	return CodeRequestFailed
+}
+
+// operationError is the end of an operation that did not succeed.
+type operationError struct {
+	problem   *problem.Error
+	operation string
+}
+
+func (e *operationError) Error() string { return e.problem.Error() }
+
+func (e *operationError) Unwrap() error { return e.problem }
+
+// wireError turns any error into what is sent.
+func wireError(err error) *jsonrpc2.Error {
+	p := problem.From(err)
+	data := ErrorData{Code: p.Code, Hint: p.Hint, Retryable: p.Retryable}
+	var oe *operationError
+	if errors.As(err, &oe) {
+		data.Operation = oe.operation
+	}
+	e := &jsonrpc2.Error{Code: rpcCode(p.Code), Message: p.Message}
+	e.SetError(data)
+	return e
+}
+
+// ProblemOf turns an error answer back into a problem. An error without our
+// data (another program answered) keeps its number in the message.
+func ProblemOf(e *jsonrpc2.Error) *problem.Error {
+	var data ErrorData
+	if e.Data != nil && json.Unmarshal(*e.Data, &data) == nil && data.Code != "" {
+		return &problem.Error{Code: data.Code, Message: e.Message, Hint: data.Hint, Retryable: data.Retryable, Err: e}
+	}
+	return problem.New(problem.Internal, "%w", e)
+}

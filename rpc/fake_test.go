@@ -1,0 +1,355 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// core is a Core in memory. Operations run until the test moves or ends them.
+type core struct {
+	mu       sync.Mutex
+	machines map[string]vm.VM
+	ops      []*op
+	watchers map[int]func(vm.Change)
+	seq      int
+}
+
+type op struct {
+	value vm.Operation
+	ended chan struct{}
+}
+
+var _ rpc.Core = (*core)(nil)
+
+func newCore(names ...string) *core {
+	c := &core{machines: map[string]vm.VM{}, watchers: map[int]func(vm.Change){}}
+	for _, n := range names {
+		c.machines[n] = machineNamed(n)
+	}
+	return c
+}
+
+func machineNamed(name string) vm.VM {
+	return vm.VM{
+		Name: name, State: backends.Running, Ready: true, Mode: "immutable", Profiles: []string{"claude", "dev"}, Backend: "qemu",
+		Image: vm.ImageRef{Kind: "trial", ID: "trial-immutable-ab418e0ff61f74a3", Distro: "debian", Version: "1"}, MemoryMiB: 2048, VCPUs: 2,
+		DiskBytes: 20 << 30, Network: "nat", Accel: "tcg", Address: "127.0.0.1:40022", SSHHost: name, AdminHost: name + "-admin",
+		Started: time.Unix(1_800_000_000, 0),
+	}
+}
+
+func (c *core) tell(changes ...vm.Change) {
+	for _, ch := range changes {
+		for _, fn := range c.watchers {
+			fn(ch)
+		}
+	}
+}
+
+func (c *core) List() []vm.VM {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]vm.VM, 0, len(c.machines))
+	for _, v := range c.machines {
+		list = append(list, v)
+	}
+	slices.SortFunc(list, func(a, b vm.VM) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+func (c *core) Get(name string) (vm.VM, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v, ok := c.machines[name]; ok {
+		return v, nil
+	}
+	return vm.VM{}, problem.New(problem.MachineNotFound, "there is no machine %q", name).WithHint("create it")
+}
+
+func (c *core) Watch(fn func(vm.Change)) func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seq++
+	id := c.seq
+	c.watchers[id] = fn
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.watchers, id)
+	}
+}
+
+func (c *core) Operations() []vm.Operation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []vm.Operation
+	for _, o := range c.ops {
+		list = append(list, o.value)
+	}
+	return list
+}
+
+func (c *core) find(id string) (*op, error) {
+	for _, o := range c.ops {
+		if o.value.ID == id {
+			return o, nil
+		}
+	}
+	return nil, problem.New(problem.OperationNotFound, "there is no operation %q", id).WithHint("list them")
+}
+
+func (c *core) Operation(id string) (vm.Operation, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, err := c.find(id)
+	if err != nil {
+		return vm.Operation{}, err
+	}
+	return o.value, nil
+}
+
+func (c *core) Cancel(id string) error {
+	c.mu.Lock()
+	_, err := c.find(id)
+	c.mu.Unlock()
+	if err == nil {
+		c.end(id, vm.OpCancelled, problem.New(problem.Cancelled, "it was cancelled"))
+	}
+	return err
+}
+
+func (c *core) Wait(ctx context.Context, id string) (vm.Operation, error) {
+	c.mu.Lock()
+	o, err := c.find(id)
+	c.mu.Unlock()
+	if err != nil {
+		return vm.Operation{}, err
+	}
+	select {
+	case <-o.ended:
+		return c.Operation(id)
+	case <-ctx.Done():
+		return vm.Operation{}, ctx.Err()
+	}
+}
+
+// begin starts an operation unless one runs on that machine.
+func (c *core) begin(kind vm.Kind, machine, client string) (vm.Operation, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.ops {
+		if o.value.Machine == machine && o.value.State == vm.OpRunning {
+			return vm.Operation{}, problem.New(problem.VMBusy, "%s is busy: %s", machine, o.value.ID).WithHint("wait").Retry()
+		}
+	}
+	o := &op{value: vm.Operation{
+		ID: fmt.Sprintf("op%d", len(c.ops)+1), Kind: kind, Machine: machine, State: vm.OpRunning, Percent: -1,
+		Started: time.Now(), Client: client, Steps: 3,
+	}, ended: make(chan struct{})}
+	c.ops = append(c.ops, o)
+	v := o.value
+	c.tell(vm.Change{Operation: &v})
+	return v, nil
+}
+
+// move changes a running operation.
+func (c *core) move(id string, change func(*vm.Operation)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, err := c.find(id)
+	if err != nil {
+		panic(err)
+	}
+	change(&o.value)
+	v := o.value
+	c.tell(vm.Change{Operation: &v})
+}
+
+// end ends an operation, as often as it is called.
+func (c *core) end(id string, state vm.OperationState, p *problem.Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, err := c.find(id)
+	if err != nil || o.value.State != vm.OpRunning {
+		return
+	}
+	o.value.State, o.value.Problem, o.value.Ended = state, p, time.Now()
+	if state == vm.OpSucceeded {
+		o.value.Percent = 100
+		if o.value.Kind == vm.KindCreate {
+			v := machineNamed(o.value.Machine)
+			c.machines[v.Name] = v
+			c.tell(vm.Change{VM: &v})
+		}
+	}
+	v := o.value
+	c.tell(vm.Change{Operation: &v})
+	close(o.ended)
+}
+
+// set changes one machine.
+func (c *core) set(v vm.VM) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.machines[v.Name] = v
+	c.tell(vm.Change{VM: &v})
+}
+
+func (c *core) log(id, line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tell(vm.Change{Log: &vm.LogLine{Operation: id, Vertex: "image", Line: line}})
+}
+
+func (c *core) on(kind vm.Kind, name, client string) (vm.Operation, error) {
+	if _, err := c.Get(name); err != nil {
+		return vm.Operation{}, err
+	}
+	return c.begin(kind, name, client)
+}
+
+func (c *core) Create(_ context.Context, r vm.CreateRequest) (vm.Operation, error) {
+	if _, err := c.Get(r.Name); err == nil {
+		return vm.Operation{}, problem.New(problem.MachineExists, "%s exists", r.Name).WithHint("choose another")
+	}
+	return c.begin(vm.KindCreate, r.Name, r.Client)
+}
+
+func (c *core) Start(_ context.Context, name, client string) (vm.Operation, error) {
+	return c.on(vm.KindStart, name, client)
+}
+
+func (c *core) Stop(_ context.Context, name string, _ time.Duration, client string) (vm.Operation, error) {
+	return c.on(vm.KindStop, name, client)
+}
+
+func (c *core) Kill(_ context.Context, name, client string) (vm.Operation, error) {
+	return c.on(vm.KindKill, name, client)
+}
+
+func (c *core) Reboot(_ context.Context, name, client string) (vm.Operation, error) {
+	return c.on(vm.KindReboot, name, client)
+}
+
+func (c *core) Suspend(_ context.Context, name, client string) (vm.Operation, error) {
+	return c.on(vm.KindSuspend, name, client)
+}
+
+func (c *core) Resume(_ context.Context, name, client string) (vm.Operation, error) {
+	return c.on(vm.KindResume, name, client)
+}
+
+func (c *core) Destroy(_ context.Context, name, _, client string) (vm.Operation, error) {
+	return c.on(vm.KindDestroy, name, client)
+}
+
+func (c *core) Purge(_ context.Context, name, _, client string) (vm.Operation, error) {
+	return c.on(vm.KindPurge, name, client)
+}
+
+func (c *core) Snapshots(_ context.Context, name string) ([]backends.Snapshot, error) {
+	_, err := c.Get(name)
+	return []backends.Snapshot{{Name: "s1", Description: "first", Created: time.Unix(1_800_000_000, 0), Frozen: true}}, err
+}
+
+func (c *core) CreateSnapshot(_ context.Context, name, _, _, client string) (vm.Operation, error) {
+	return c.on(vm.KindSnapshot, name, client)
+}
+
+func (c *core) RestoreSnapshot(_ context.Context, name, _, _, client string) (vm.Operation, error) {
+	return c.on(vm.KindRestoreSnapshot, name, client)
+}
+
+func (c *core) DeleteSnapshot(_ context.Context, name, _, client string) (vm.Operation, error) {
+	return c.on(vm.KindDeleteSnapshot, name, client)
+}
+
+func (c *core) Attach(_ context.Context, r vm.AttachRequest) (vm.Attachment, error) {
+	_, err := c.Get(r.Name)
+	return vm.Attachment{Name: r.Name, SSHHost: r.Name, User: "user", Directory: "/home/user", Command: []string{"ssh", r.Name}}, err
+}
+
+// Endpoint waits, when asked to, until the client gives up.
+func (c *core) Endpoint(ctx context.Context, r vm.EndpointRequest) (vm.Endpoint, error) {
+	if r.Wait {
+		<-ctx.Done()
+		return vm.Endpoint{}, ctx.Err()
+	}
+	_, err := c.Get(r.Host)
+	return vm.Endpoint{Machine: r.Host, Network: "tcp", Address: "127.0.0.1:1"}, err
+}
+
+func (c *core) Configure(_ context.Context, r vm.ConfigureRequest) (vm.VM, error) {
+	v, err := c.Get(r.Name)
+	if err == nil && r.MemoryMiB != nil {
+		v.MemoryMiB = *r.MemoryMiB
+		c.set(v)
+	}
+	return v, err
+}
+
+func (c *core) DeleteMachine(_ context.Context, name, _ string) error {
+	_, err := c.Get(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.machines, name)
+	c.tell(vm.Change{Removed: name})
+	return err
+}
+
+func (c *core) Profiles() []nixbuild.Profile { return nixbuild.Profiles() }
+
+func (c *core) Images() ([]nixbuild.Image, error) { return nil, nil }
+
+func (c *core) Backends() []vm.BackendState {
+	return []vm.BackendState{{Name: "qemu", Type: "qemu", Default: true, Capabilities: backends.Capabilities{LiveSnapshot: true}}}
+}
+
+func (c *core) CheckBackend(_ context.Context, name string) ([]backends.Finding, error) {
+	if name != "qemu" {
+		return nil, problem.New(problem.BackendUnknown, "no backend %q", name).WithHint("list them")
+	}
+	return nil, nil
+}
+func (c *core) Doctor(context.Context) []vm.Finding                        { return nil }
+func (c *core) SSHPreview(context.Context) (string, error)                 { return "+Include x\n", nil }
+func (c *core) SSHApply(context.Context) ([]string, error)                 { return nil, nil }
+func (c *core) SSHRemove(context.Context) error                            { return nil }
+func (c *core) Forwards(_ context.Context, _ string) ([]vm.Forward, error) { return nil, nil }
+func (c *core) AddForward(context.Context, string, string) ([]vm.Forward, error) {
+	return nil, errors.New("an error that is no problem")
+}
+
+func (c *core) RemoveForward(context.Context, string, string) ([]vm.Forward, error) {
+	panic("a handler that panics")
+}
+
+// Console echoes.
+func (c *core) Console(_ context.Context, name string) (io.ReadWriteCloser, error) {
+	if _, err := c.Get(name); err != nil {
+		return nil, err
+	}
+	near, far := net.Pipe()
+	go func() {
+		defer far.Close()
+		_, _ = io.Copy(far, far)
+	}()
+	return near, nil
+}

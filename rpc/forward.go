@@ -1,0 +1,67 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// Forward is a remote forward: a port or socket in the guest that leads to the host.
+type Forward struct {
+	// Listen in the guest: "[bind:]port" or the absolute path of a socket.
+	Listen string `json:"listen"`
+	// Target on the host: "host:port" or the absolute path of a socket.
+	Target string `json:"target"`
+	// Daemon: held by the daemon's own connection, not by the Host block.
+	Daemon bool `json:"daemon"`
+	// State is "config" (in the Host block), "active", "conflict", "lost" or "off".
+	State string `json:"state"`
+	// Detail of the state, for people.
+	Detail string `json:"detail,omitempty"`
+}
+
+// ForwardListResult is the forwards of one machine.
+type ForwardListResult struct {
+	// Forwards in the order of the file remote_forwards.
+	Forwards []Forward `json:"forwards"`
+}
+
+// ForwardParams names one forward of a machine.
+type ForwardParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+	// Forward as after RemoteForward in ssh_config(5), e.g. "8080 localhost:80"; a
+	// trailing "daemon" lets the daemon hold it.
+	Forward string `json:"forward"`
+}
+
+// Validate implements params.
+func (p ForwardParams) Validate() error {
+	return firstError(checkName("name", p.Name), checkRequired("forward", p.Forward), checkLine("forward", p.Forward))
+}
+
+func forwardMethods() []Method {
+	answer := func(list []vm.Forward, err error) (any, error) {
+		out := ForwardListResult{Forwards: make([]Forward, 0, len(list))}
+		for _, f := range list {
+			out.Forwards = append(out.Forwards, Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Daemon, State: f.State, Detail: f.Detail})
+		}
+		return out, err
+	}
+	return []Method{
+		slow(MethodForwardList, "The remote forwards of a machine and what became of each.",
+			func(ctx context.Context, s *session, p MachineParams) (any, error) {
+				return answer(s.srv.core.Forwards(ctx, p.Name))
+			}, result[ForwardListResult](problem.MachineNotFound)),
+		change(MethodForwardAdd, "Add a remote forward, and apply it to a live connection at once.",
+			func(ctx context.Context, s *session, p ForwardParams) (any, error) {
+				return answer(s.srv.core.AddForward(ctx, p.Name, p.Forward))
+			}, result[ForwardListResult](problem.MachineNotFound, problem.ForwardConflict, problem.MachineInvalid)),
+		change(MethodForwardRemove, "Remove a remote forward, and cancel it on a live connection.",
+			func(ctx context.Context, s *session, p ForwardParams) (any, error) {
+				return answer(s.srv.core.RemoveForward(ctx, p.Name, p.Forward))
+			}, result[ForwardListResult](problem.MachineNotFound, problem.ForwardNotFound)),
+	}
+}

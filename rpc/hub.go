@@ -1,0 +1,313 @@
+package rpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"sync"
+
+	"github.com/nixvm/nixvm/vm"
+)
+
+// hub keeps what every client reads, marshalled: one piece of JSON per machine
+// and per running operation, made once for each change, whoever asks and however
+// often. It hands each change to every session without waiting for any.
+//
+// Lock order: hub.mu, then follower.mu, then outbox.mu.
+type hub struct {
+	mu        sync.Mutex
+	loaded    bool
+	early     []vm.Change // what came before the first state was loaded
+	machines  map[string]json.RawMessage
+	names     []string // sorted
+	whole     []byte   // cached answer of machine/list; nil = stale
+	running   map[string]json.RawMessage
+	order     []string // ids of running, as they began
+	ended     map[string]struct{}
+	endedFIFO []string
+	followers map[string][]*follower // by operation
+	sessions  map[*session]struct{}  // those that want notifications
+	poke      func()                 // the daemon's status may have changed
+}
+
+// rememberEnded is how many ended operations are known by id. More than any
+// core remembers, so that one that the core knows as ended and the hub does not
+// know is one whose end is still on its way to the hub.
+const rememberEnded = 4096
+
+func newHub(poke func()) *hub {
+	return &hub{
+		machines: map[string]json.RawMessage{}, running: map[string]json.RawMessage{}, ended: map[string]struct{}{},
+		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
+	}
+}
+
+// load takes over the state from before the watch. Changes that came meanwhile
+// are applied afterwards, in order: the last one of each machine is its newest.
+func (h *hub) load(list []vm.VM, ops []vm.Operation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, v := range list {
+		h.setMachine(v.Name, marshal(machineOf(v)))
+	}
+	for _, op := range ops {
+		h.setOperation(op)
+	}
+	h.loaded = true
+	for _, c := range h.early {
+		h.apply(c)
+	}
+	h.early = nil
+}
+
+// change is the function that watches the core.
+func (h *hub) change(c vm.Change) {
+	h.mu.Lock()
+	if h.loaded {
+		h.apply(c)
+	} else {
+		h.early = append(h.early, c)
+	}
+	h.mu.Unlock()
+	if c.Log == nil {
+		h.poke()
+	}
+}
+
+func (h *hub) apply(c vm.Change) {
+	switch {
+	case c.VM != nil:
+		h.publishMachine(c.VM.Name, marshal(machineOf(*c.VM)))
+	case c.Removed != "":
+		h.publishMachine(c.Removed, nil)
+	case c.Operation != nil:
+		h.publishOperation(*c.Operation)
+	case c.Log != nil:
+		h.publishLog(*c.Log)
+	}
+}
+
+// put and drop apply what a request has just changed, so that the same client's
+// next read sees it even if the watch is behind.
+func (h *hub) put(v vm.VM) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.publishMachine(v.Name, marshal(machineOf(v)))
+}
+
+func (h *hub) drop(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.publishMachine(name, nil)
+}
+
+func (h *hub) publishMachine(name string, body json.RawMessage) {
+	if !h.setMachine(name, body) {
+		return // progress of an operation changes nothing of the machine
+	}
+	for s := range h.sessions {
+		s.out.putMachine(name, body)
+	}
+}
+
+// setMachine reports whether anything is new.
+func (h *hub) setMachine(name string, body json.RawMessage) bool {
+	old, known := h.machines[name]
+	if bytes.Equal(old, body) {
+		return false
+	}
+	h.whole = nil
+	at, _ := slices.BinarySearch(h.names, name)
+	switch {
+	case body == nil:
+		delete(h.machines, name)
+		h.names = slices.Delete(h.names, at, at+1)
+		return true
+	case !known:
+		h.names = slices.Insert(h.names, at, name)
+	}
+	h.machines[name] = body
+	return true
+}
+
+func (h *hub) publishOperation(op vm.Operation) {
+	body := h.setOperation(op)
+	for s := range h.sessions {
+		s.out.putOperation(op.ID, body)
+		if op.State == vm.OpInterrupted {
+			s.tellRecovered(op)
+		}
+	}
+	for _, f := range h.followers[op.ID] {
+		f.update(op)
+	}
+	if op.State != vm.OpRunning {
+		delete(h.followers, op.ID)
+	}
+}
+
+func (h *hub) setOperation(op vm.Operation) json.RawMessage {
+	body := marshal(operationOf(op))
+	h.whole = nil
+	_, known := h.running[op.ID]
+	switch {
+	case op.State == vm.OpRunning:
+		if !known {
+			h.order = append(h.order, op.ID)
+		}
+		h.running[op.ID] = body
+		return body
+	case known:
+		delete(h.running, op.ID)
+		h.order = slices.DeleteFunc(h.order, func(id string) bool { return id == op.ID })
+	}
+	if _, again := h.ended[op.ID]; !again {
+		h.ended[op.ID] = struct{}{}
+		h.endedFIFO = append(h.endedFIFO, op.ID)
+	}
+	if len(h.endedFIFO) > rememberEnded {
+		delete(h.ended, h.endedFIFO[0])
+		h.endedFIFO = h.endedFIFO[1:]
+	}
+	return body
+}
+
+func (h *hub) publishLog(l vm.LogLine) {
+	var body []byte
+	for s := range h.sessions {
+		if !s.wantsLog {
+			continue
+		}
+		if body == nil {
+			body = notification(MethodLogMessage, logMessage(l))
+		}
+		s.out.putLog(body, lostLines)
+	}
+}
+
+// list is the answer of machine/list.
+func (h *hub) list() joined {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.whole == nil {
+		h.whole = h.object("")
+	}
+	return joined{h.whole}
+}
+
+// object is {"machines":[...],"operations":[...]} with first within the braces
+// before it; the lock is held.
+func (h *hub) object(first string) []byte {
+	size := len(first) + 64
+	for _, name := range h.names {
+		size += len(h.machines[name]) + 1
+	}
+	b := append(make([]byte, 0, size), '{')
+	b = append(b, first...)
+	b = append(b, `"machines":[`...)
+	for i, name := range h.names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, h.machines[name]...)
+	}
+	b = append(b, `],"operations":[`...)
+	for i, id := range h.order {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, h.running[id]...)
+	}
+	return append(b, "]}"...)
+}
+
+func (h *hub) machine(name string) (json.RawMessage, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	body, ok := h.machines[name]
+	return body, ok
+}
+
+// quiet reports whether no operation runs.
+func (h *hub) quiet() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.running) == 0
+}
+
+// join sends the full state and from then on every change.
+func (h *hub) join(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.out.put([]byte(`{"jsonrpc":"2.0","method":"`+MethodDidChange+`","params":`), h.object(`"full":true,`), []byte(`}`))
+	h.sessions[s] = struct{}{}
+}
+
+func (h *hub) leave(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.sessions, s)
+}
+
+// joined reports whether a session gets notifications.
+func (h *hub) joined(s *session) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, ok := h.sessions[s]
+	return ok
+}
+
+// broadcast sends one notification to every session.
+func (h *hub) broadcast(body []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.sessions {
+		s.out.put(body)
+	}
+}
+
+// follow gives f the operation as it is and all that comes. It reports whether
+// the operation is over for the hub: then nothing will come.
+func (h *hub) follow(op vm.Operation, f *follower) (ended bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ended = h.ended[op.ID]; ended {
+		return true
+	}
+	if op.State == vm.OpRunning {
+		f.update(op)
+	}
+	h.followers[op.ID] = append(h.followers[op.ID], f)
+	return false
+}
+
+func (h *hub) unfollow(op string, f *follower) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := slices.DeleteFunc(h.followers[op], func(g *follower) bool { return g == f })
+	if len(list) == 0 {
+		delete(h.followers, op)
+		return
+	}
+	h.followers[op] = list
+}
+
+// marshal is for our own types, which always marshal.
+func marshal(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// joined is JSON in pieces that is sent as it is.
+type joined [][]byte
+
+// notification frames params into a message body.
+func notification(method string, params any) []byte {
+	b := append([]byte(`{"jsonrpc":"2.0","method":`), marshal(method)...)
+	b = append(b, `,"params":`...)
+	b = append(b, marshal(params)...)
+	return append(b, '}')
+}

@@ -1,0 +1,135 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Listener is the daemon's socket, and the lock that makes it the only daemon.
+type Listener struct {
+	net.Listener
+	lock *os.File
+}
+
+// Close stops listening; the socket's file goes, unless systemd owns it.
+func (l *Listener) Close() error { return errors.Join(l.Listener.Close(), l.lock.Close()) }
+
+// Listen opens the daemon's socket, or takes the one that systemd passes
+// (socket activation). A daemon that runs already is daemon.running; the socket
+// file of one that died is replaced.
+func Listen(layout paths.Layout) (*Listener, error) {
+	if err := layout.Ensure(); err != nil {
+		return nil, err
+	}
+	lock, err := lockDaemon(filepath.Join(layout.Runtime, "nixvmd.lock"))
+	if err != nil {
+		return nil, err
+	}
+	l, err := activated()
+	if l == nil && err == nil {
+		l, err = listenSocket(layout.Socket())
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &Listener{Listener: l, lock: lock}, nil
+}
+
+// lockDaemon decides between daemons that start at the same time: a check of
+// the socket alone would let two of them through.
+func lockDaemon(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the daemon's lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, alreadyRunning(path)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func alreadyRunning(path string) error {
+	return problem.New(problem.DaemonRunning, "a nixvmd runs already (%s)", path).
+		WithHint("use it: nixvmd list; or end it first: nixvmd shutdown (VMs run on)")
+}
+
+// activated returns systemd's socket; nil when there is none.
+func activated() (net.Listener, error) {
+	list, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("socket activation: %w", err)
+	}
+	var first net.Listener
+	for _, l := range list {
+		switch {
+		case l == nil:
+		case first == nil:
+			first = l
+		default:
+			l.Close()
+		}
+	}
+	return first, nil
+}
+
+func listenSocket(path string) (net.Listener, error) {
+	if len(path) > paths.MaxSocket {
+		return nil, problem.New(problem.PathTooLong, "the socket path %s has %d bytes, the limit is %d", path, len(path), paths.MaxSocket).
+			WithHint("set NIXVM_HOME or XDG_RUNTIME_DIR to a shorter directory")
+	}
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return nil, alreadyRunning(path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove the socket of a daemon that is gone: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// checkPeer refuses processes of other users. Other kinds of connection than
+// unix sockets come from tests and pipes, which nobody else can reach.
+func checkPeer(conn net.Conn) error {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("ask who the client is: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil || credErr != nil {
+		return fmt.Errorf("ask who the client is: %w", errors.Join(err, credErr))
+	}
+	if int(cred.Uid) != os.Getuid() {
+		return problem.New(problem.PeerRefused, "the client belongs to user %d, this daemon to %d", cred.Uid, os.Getuid()).
+			WithHint("each user runs a nixvmd of their own")
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// Machine is one machine and its VM.
+type Machine struct {
+	// Name of the machine, a DNS label.
+	Name string `json:"name"`
+	// State of the VM: "absent" (declared only), "stopped", "running",
+	// "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked).
+	State string `json:"state"`
+	// Ready: sshd has answered with the pinned host key since the last start.
+	Ready bool `json:"ready"`
+	// Reason why it is crashed or broken, one line.
+	Reason string `json:"reason,omitempty"`
+	// Mode is "immutable", "semi-mutable" or "mutable".
+	Mode string `json:"mode"`
+	// Profiles of the machine, sorted.
+	Profiles []string `json:"profiles"`
+	// Backend is the name of the configured backend.
+	Backend string `json:"backend"`
+	// Image that the machine runs.
+	Image ImageRef `json:"image"`
+	// MemoryMiB is the memory in MiB.
+	MemoryMiB int `json:"memoryMiB"`
+	// VCPUs is the number of virtual CPUs.
+	VCPUs int `json:"vcpus"`
+	// DiskBytes is the virtual size of the state disk in bytes.
+	DiskBytes int64 `json:"diskBytes"`
+	// Network is "nat" or "bridge:<interface>".
+	Network string `json:"network"`
+	// Accel is "kvm" or "tcg" while the VM runs.
+	Accel string `json:"accel,omitempty"`
+	// Address is host:port of sshd while the VM runs.
+	Address string `json:"address,omitempty"`
+	// SSHHost is the name for ssh, TRAMP and Remote-SSH, once created.
+	SSHHost string `json:"sshHost,omitempty"`
+	// AdminHost is the same for the admin account.
+	AdminHost string `json:"adminHost,omitempty"`
+	// Started is when the VM was started.
+	Started time.Time `json:"started,omitzero"`
+	// Operation is the id of the operation that runs on the machine now; its
+	// state is among the operations of the same message, or of nixvm/operation/get.
+	Operation string `json:"operation,omitempty"`
+	// Problem with the machine directory, or with its SSH name.
+	Problem *ErrorData `json:"problem,omitempty"`
+}
+
+// ImageRef names the image of a machine.
+type ImageRef struct {
+	// Kind is what was asked for: "nixos", "trial", or a file.
+	Kind string `json:"kind"`
+	// ID of the image; absent until one was chosen.
+	ID string `json:"id,omitempty"`
+	// Distro is "nixos" or "debian".
+	Distro string `json:"distro,omitempty"`
+	// Version of the image.
+	Version string `json:"version,omitempty"`
+}
+
+// NoParams is for methods that take nothing.
+type NoParams struct {
+	Tokens
+}
+
+// Validate implements params.
+func (p NoParams) Validate() error { return nil }
+
+// MachineParams names a machine.
+type MachineParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+}
+
+// Validate implements params.
+func (p MachineParams) Validate() error { return checkName("name", p.Name) }
+
+// MachineListResult is every machine.
+type MachineListResult struct {
+	// Machines ordered by name.
+	Machines []Machine `json:"machines"`
+	// Operations that run now.
+	Operations []Operation `json:"operations"`
+}
+
+// MachineResult is one machine.
+type MachineResult struct {
+	// Machine as it is now.
+	Machine Machine `json:"machine"`
+}
+
+// ConfigureParams changes a declared machine. Absent fields stay as they are; a
+// list replaces the list. What the VM has already takes effect at its next start.
+type ConfigureParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+	// Profiles of the machine.
+	Profiles []string `json:"profiles,omitempty"`
+	// MemoryMiB is the memory in MiB.
+	MemoryMiB *int `json:"memoryMiB,omitempty"`
+	// VCPUs is the number of virtual CPUs.
+	VCPUs *int `json:"vcpus,omitempty"`
+	// DiskBytes is the virtual size of the state disk in bytes; it may only grow once the VM exists.
+	DiskBytes *int64 `json:"diskBytes,omitempty"`
+	// Network is "nat" or "bridge:<interface>".
+	Network *string `json:"network,omitempty"`
+	// TCPPorts to open in the guest's firewall.
+	TCPPorts []uint16 `json:"tcpPorts,omitempty"`
+	// UDPPorts to open in the guest's firewall.
+	UDPPorts []uint16 `json:"udpPorts,omitempty"`
+	// AllowedCIDRs are exceptions to the private-network block.
+	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
+	// RemoteForwards, each as after RemoteForward in ssh_config(5).
+	RemoteForwards []string `json:"remoteForwards,omitempty"`
+}
+
+// Validate implements params.
+func (p ConfigureParams) Validate() error {
+	return firstError(
+		checkName("name", p.Name),
+		checkWords("profiles", p.Profiles),
+		checkPositive("memoryMiB", p.MemoryMiB),
+		checkPositive("vcpus", p.VCPUs),
+		checkPositive("diskBytes", p.DiskBytes),
+		checkOptionalLine("network", p.Network),
+		checkPorts("tcpPorts", p.TCPPorts),
+		checkPorts("udpPorts", p.UDPPorts),
+		checkCIDRs("allowedCidrs", p.AllowedCIDRs),
+		checkLines("remoteForwards", p.RemoteForwards),
+	)
+}
+
+// DeleteMachineParams removes the declaration of a machine.
+type DeleteMachineParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+	// Confirm repeats the name.
+	Confirm string `json:"confirm"`
+}
+
+// Validate implements params.
+func (p DeleteMachineParams) Validate() error {
+	return firstError(checkName("name", p.Name), checkConfirm(p.Name, p.Confirm))
+}
+
+// EmptyResult is an object without fields.
+type EmptyResult struct{}
+
+func machineMethods() []Method {
+	return []Method{
+		instant(MethodMachineList, "Every machine with the state of its VM, and the operations that run. Answered from memory.",
+			func(s *session, _ NoParams) (any, error) { return s.srv.hub.list(), nil },
+			result[MachineListResult]()),
+		instant(MethodMachineGet, "One machine. Answered from memory.",
+			func(s *session, p MachineParams) (any, error) {
+				if raw, ok := s.srv.hub.machine(p.Name); ok {
+					return joined{[]byte(`{"machine":`), raw, []byte(`}`)}, nil
+				}
+				v, err := s.srv.core.Get(p.Name)
+				if err != nil {
+					return nil, err
+				}
+				return MachineResult{Machine: machineOf(v)}, nil
+			},
+			result[MachineResult](problem.MachineNotFound)),
+		change(MethodMachineConfigure, "Change the files of a machine directory.",
+			func(ctx context.Context, s *session, p ConfigureParams) (any, error) {
+				v, err := s.srv.core.Configure(ctx, vm.ConfigureRequest{
+					Name: p.Name, Profiles: p.Profiles, MemoryMiB: p.MemoryMiB, VCPUs: p.VCPUs, DiskBytes: p.DiskBytes,
+					Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
+					AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards,
+				})
+				if err != nil {
+					return nil, err
+				}
+				s.srv.hub.put(v)
+				return MachineResult{Machine: machineOf(v)}, nil
+			},
+			result[MachineResult](problem.MachineNotFound, problem.MachineInvalid, problem.SizeInvalid, problem.ProfileUnknown, problem.VMBusy)),
+		change(MethodMachineDelete, "Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards.",
+			func(ctx context.Context, s *session, p DeleteMachineParams) (any, error) {
+				if err := s.srv.core.DeleteMachine(ctx, p.Name, p.Confirm); err != nil {
+					return nil, err
+				}
+				s.srv.hub.drop(p.Name)
+				return EmptyResult{}, nil
+			},
+			result[EmptyResult](problem.MachineNotFound, problem.ConfirmRequired, problem.VMExists, problem.VMBusy)),
+	}
+}

@@ -1,0 +1,198 @@
+package rpc
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"go.lsp.dev/protocol"
+
+	"github.com/nixvm/nixvm/vm"
+)
+
+// follower carries one operation to one request of one client: its progress, if
+// there is a token for it, and its end.
+type follower struct {
+	session *session
+	done    chan struct{} // closed when the operation has ended
+
+	mu      sync.Mutex
+	op      vm.Operation // latest
+	over    bool
+	token   Token
+	percent int    // last sent
+	message string // last sent
+}
+
+func newFollower(s *session) *follower {
+	return &follower{session: s, done: make(chan struct{}), percent: -1}
+}
+
+// update takes the next state. After the end it takes nothing.
+func (f *follower) update(op vm.Operation) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return
+	}
+	f.op = op
+	if op.State != vm.OpRunning {
+		f.over = true
+		f.send(WorkDoneProgress{Kind: protocol.WorkDoneProgressKindEnd, Message: endMessage(op)})
+		close(f.done)
+		return
+	}
+	f.report()
+}
+
+// useToken begins to report: begin, then the state as it is.
+func (f *follower) useToken(t Token, first vm.Operation) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over || !f.token.IsZero() {
+		return
+	}
+	if f.op.ID == "" {
+		f.op = first
+	}
+	f.token = t
+	begin := WorkDoneProgress{
+		Kind: protocol.WorkDoneProgressKindBegin, Title: title(f.op), Cancellable: true, Operation: f.op.ID,
+	}
+	if f.op.State == vm.OpRunning {
+		// Clients that see no percentage in begin show none later.
+		percent := max(f.op.Percent, 0)
+		begin.Percentage = &percent
+	}
+	f.send(begin)
+	if f.op.State == vm.OpRunning {
+		f.report()
+	}
+}
+
+// report sends what is new; the lock is held.
+func (f *follower) report() {
+	message, percent := progressLine(f.op), max(f.op.Percent, f.percent)
+	if f.token.IsZero() || (message == f.message && percent == f.percent) {
+		return
+	}
+	f.message, f.percent = message, percent
+	value := WorkDoneProgress{Kind: protocol.WorkDoneProgressKindReport, Cancellable: true, Message: message}
+	if percent >= 0 {
+		value.Percentage = &percent
+	}
+	f.session.out.putReport(f.token, notification(MethodProgress, ProgressParams{Token: f.token, Value: value}))
+}
+
+func (f *follower) send(value WorkDoneProgress) {
+	if f.token.IsZero() {
+		return
+	}
+	f.session.out.put(notification(MethodProgress, ProgressParams{Token: f.token, Value: value}))
+}
+
+// latest returns the newest state.
+func (f *follower) latest() vm.Operation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.op
+}
+
+// verbs are what people read.
+var verbs = map[vm.Kind]string{
+	vm.KindSnapshot:        "Snapshot of",
+	vm.KindRestoreSnapshot: "Restore a snapshot of",
+	vm.KindDeleteSnapshot:  "Delete a snapshot of",
+}
+
+// title says what an operation does, e.g. "Create demo".
+func title(op vm.Operation) string {
+	verb, ok := verbs[op.Kind]
+	if !ok && op.Kind != "" {
+		verb = strings.ToUpper(string(op.Kind[:1])) + string(op.Kind[1:])
+	}
+	return strings.TrimSpace(verb + " " + op.Machine)
+}
+
+func progressLine(op vm.Operation) string {
+	if op.Message != "" {
+		return plainLine(op.Message)
+	}
+	return op.Step
+}
+
+func endMessage(op vm.Operation) string {
+	switch {
+	case op.State == vm.OpSucceeded:
+		return ""
+	case op.Problem != nil:
+		return plainLine(op.Problem.Message)
+	case op.Message != "":
+		return plainLine(op.Message)
+	}
+	return string(op.State)
+}
+
+// askForToken asks the client for a token of its own, as LSP wants it from a
+// server that begins progress unasked. It must not run on the reading goroutine:
+// the answer comes through it.
+func (s *session) askForToken(ctx context.Context, f *follower, op vm.Operation) {
+	token := StringToken("nixvm/" + op.ID + "/" + s.nextToken())
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := s.conn.Call(ctx, MethodProgressCreate, WorkDoneProgressCreateParams{Token: token}, nil); err != nil {
+		return // the client does not want it
+	}
+	s.ownToken(token, op.ID)
+	f.useToken(token, op)
+}
+
+// logMessage makes one line of tool output presentable: it is whatever a build
+// or a guest printed.
+func logMessage(l vm.LogLine) MessageParams {
+	return MessageParams{Type: protocol.MessageTypeLog, Message: plainLine(l.Line), Operation: l.Operation, Vertex: l.Vertex}
+}
+
+// maxLogLine is the longest line of tool output that is passed on, in bytes.
+const maxLogLine = 4096
+
+// plainLine removes what would move a terminal's cursor or change its colours.
+func plainLine(s string) string {
+	if len(s) > maxLogLine {
+		s = strings.ToValidUTF8(s[:maxLogLine], "") + "…"
+	}
+	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' {
+			return -1
+		}
+		return r
+	}, stripEscapes(s))
+}
+
+// stripEscapes removes ANSI control sequences (ECMA-48: ESC [ parameters,
+// intermediates, one final byte) so that their parameters do not stay behind.
+func stripEscapes(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != 0x1b {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '[' {
+			for i += 2; i < len(s) && (s[i] < 0x40 || s[i] > 0x7e); i++ {
+			}
+		}
+	}
+	return b.String()
+}
+
+func lostLines(n int) []byte {
+	return notification(MethodLogMessage, MessageParams{
+		Type: protocol.MessageTypeLog, Message: plural(n, "line") + " of output left out: this client reads too slowly",
+	})
+}

@@ -1,0 +1,232 @@
+// Package rpc is the daemon's protocol: JSON-RPC 2.0 framed as in the Language
+// Server Protocol, over a unix socket.
+//
+// A client begins with initialize and initialized, as with a language server,
+// and then sends nixvm/ requests; docs/protocol.md, which is made from the types
+// in this package, describes each. Reads answer from memory. A request that
+// changes a VM begins an operation and is answered when that has ended; the
+// operation itself belongs to nobody, so a client that goes away loses nothing.
+//
+// Where things are: one file per family of methods (vm.go, snapshot.go, ...)
+// with its wire types and its rows of the method table; method.go turns a row
+// into a handler; conn.go is one client, outbox.go what is on its way to it;
+// hub.go hands changes to all clients; listen.go is the socket. Package client
+// is the other side, frame the framing.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// Options of a Server. The zero value works, without consoles.
+type Options struct {
+	Version    string       // of the daemon
+	RuntimeDir string       // where console sockets are made
+	SSHConfig  string       // path of our own SSH configuration, for clients that do not follow Include
+	Log        *slog.Logger // nil = discard
+	// WriteTimeout is how long a client may leave a message unread before it is
+	// dropped, FlushTimeout how long the last messages of a session may take.
+	WriteTimeout time.Duration // 0 = 30 s
+	FlushTimeout time.Duration // 0 = 2 s
+}
+
+// Server serves a Core to any number of clients.
+type Server struct {
+	core    Core
+	options Options
+	log     *slog.Logger
+	hub     *hub
+	methods map[string]Method
+	names   []string
+
+	ctx      context.Context // of short mutations, which outlive their client
+	cancel   context.CancelFunc
+	stopping chan struct{}
+	poked    chan struct{}
+	unwatch  func()
+	work     sync.WaitGroup // consoles and the status
+	sessions sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	told   map[string]bool // recovered operations that a client was told of
+}
+
+// NewServer starts to follow the core. Close it.
+func NewServer(core Core, o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.WriteTimeout <= 0 {
+		o.WriteTimeout = 30 * time.Second
+	}
+	if o.FlushTimeout <= 0 {
+		o.FlushTimeout = 2 * time.Second
+	}
+	srv := &Server{
+		core: core, options: o, log: o.Log, methods: map[string]Method{},
+		stopping: make(chan struct{}), poked: make(chan struct{}, 1), told: map[string]bool{},
+	}
+	srv.ctx, srv.cancel = context.WithCancel(context.Background())
+	for _, m := range Methods() {
+		srv.methods[m.Name] = m
+		srv.names = append(srv.names, m.Name)
+	}
+	srv.hub = newHub(srv.poke)
+	srv.unwatch = core.Watch(srv.hub.change)
+	srv.hub.load(core.List(), core.Operations())
+	srv.work.Go(srv.followStatus)
+	return srv
+}
+
+// Serve accepts clients until ctx ends or the listener fails, and then ends all
+// sessions in an orderly way.
+func (srv *Server) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer srv.Close()
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			srv.Close()
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept a client: %w", err)
+		}
+		if err := checkPeer(conn); err != nil {
+			srv.log.Warn("client refused", "error", err)
+			refuse(conn, err)
+			continue
+		}
+		clients.Go(func() { srv.ServeConn(ctx, conn) })
+	}
+}
+
+// Close ends all sessions and waits for them. Operations go on.
+func (srv *Server) Close() {
+	srv.mu.Lock()
+	first := !srv.closed
+	srv.closed = true
+	srv.mu.Unlock()
+	if first {
+		close(srv.stopping)
+	}
+	srv.sessions.Wait()
+	srv.cancel()
+	srv.work.Wait()
+	if first {
+		srv.unwatch()
+	}
+}
+
+// enter counts a session in, unless the server is closed.
+func (srv *Server) enter(*session) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !srv.closed {
+		srv.sessions.Add(1)
+	}
+	return !srv.closed
+}
+
+func (srv *Server) exit(*session) { srv.sessions.Done() }
+
+func (srv *Server) version() VersionResult {
+	return VersionResult{Version: srv.options.Version, ProtocolVersion: ProtocolVersion, PID: os.Getpid()}
+}
+
+func (srv *Server) capabilities() Capabilities {
+	return Capabilities{ProtocolVersion: ProtocolVersion, Methods: srv.names, Backends: backendsOf(srv.core.Backends()), SSHConfigFile: srv.options.SSHConfig}
+}
+
+// poke says that the status may be another one.
+func (srv *Server) poke() {
+	select {
+	case srv.poked <- struct{}{}:
+	default:
+	}
+}
+
+// followStatus tells the clients when the status changes.
+func (srv *Server) followStatus() {
+	last := srv.status()
+	for {
+		select {
+		case <-srv.poked:
+		case <-srv.ctx.Done():
+			return
+		}
+		if now := srv.status(); now != last {
+			last = now
+			srv.hub.broadcast(notification(MethodServerStatus, now))
+		}
+	}
+}
+
+// status is healthy when nothing needs a person.
+func (srv *Server) status() ServerStatusParams {
+	st := ServerStatusParams{Health: HealthOK, Quiescent: srv.hub.quiet()}
+	for _, b := range srv.core.Backends() {
+		if b.Problem != nil {
+			st.Health, st.Message = HealthWarning, fmt.Sprintf("backend %s: %s", b.Name, plainLine(b.Problem.Message))
+			return st
+		}
+	}
+	bad, first := 0, vm.VM{}
+	for _, v := range srv.core.List() {
+		if v.Problem != nil {
+			if bad++; bad == 1 {
+				first = v
+			}
+		}
+	}
+	if bad > 0 {
+		st.Health, st.Message = HealthWarning, fmt.Sprintf("%s: %s", first.Name, plainLine(first.Problem.Message))
+		if bad > 1 {
+			st.Message += fmt.Sprintf(" (and %s more)", plural(bad-1, "machine"))
+		}
+	}
+	return st
+}
+
+// firstTold reports whether nobody was told of this operation before.
+func (srv *Server) firstTold(id string) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	first := !srv.told[id]
+	srv.told[id] = true
+	return first
+}
+
+// refuse answers a client that is not let in, so that it can say why.
+func refuse(conn net.Conn, err error) {
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = conn.Write(framed(errorWithoutID(err)))
+	_ = conn.Close()
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+var errClosed = errors.New("the session is closed")
+
+func parseProblem(err error) error {
+	return problem.New(ProblemParse, "not a message: %w", err).WithHint("the protocol is JSON-RPC 2.0 with Content-Length headers")
+}

@@ -1,0 +1,283 @@
+package rpc_test
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/rpc/client"
+	"github.com/nixvm/nixvm/vm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// limit is for waits that end when the code is right.
+const limit = time.Minute
+
+// serve runs a server on a real socket.
+func serve(t testing.TB, c rpc.Core) paths.Layout {
+	t.Helper()
+	layout := paths.Under(t.TempDir())
+	layout.Runtime = shortDir(t)
+	l, err := rpc.Listen(layout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := rpc.NewServer(c, rpc.Options{Version: "test", RuntimeDir: layout.Runtime})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return layout
+}
+
+// note is a notification that arrived.
+type note struct {
+	method string
+	params json.RawMessage
+}
+
+// connect opens a session; its notifications go to the channel.
+func connect(t testing.TB, layout paths.Layout, name string) (*client.Client, chan note) {
+	t.Helper()
+	notes := make(chan note, 10000)
+	c, err := client.Dial(context.Background(), layout, client.Options{Name: name, OnNotification: func(method string, params json.RawMessage) {
+		notes <- note{method, params}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, notes
+}
+
+// await returns the first notification of that method.
+func await[P any](t testing.TB, notes chan note, method string, fits func(P) bool) P {
+	t.Helper()
+	timeout := time.After(limit)
+	for {
+		select {
+		case n := <-notes:
+			if n.method != method {
+				continue
+			}
+			var p P
+			if err := json.Unmarshal(n.params, &p); err != nil {
+				t.Fatalf("%s: %v in %s", method, err, n.params)
+			}
+			if fits(p) {
+				return p
+			}
+		case <-timeout:
+			t.Fatalf("no %s that fits", method)
+		}
+	}
+}
+
+func call[R any](t testing.TB, c *client.Client, method string, params any) R {
+	t.Helper()
+	var r R
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := c.Call(ctx, method, params, &r); err != nil {
+		t.Fatalf("%s: %v", method, err)
+	}
+	return r
+}
+
+func wantCode(t testing.TB, err error, code problem.Code) *problem.Error {
+	t.Helper()
+	p := problem.From(err)
+	if p == nil || p.Code != code {
+		t.Fatalf("got %v, want %s", err, code)
+	}
+	return p
+}
+
+func TestReadsAnswerFromTheCore(t *testing.T) {
+	c, _ := connect(t, serve(t, newCore("demo", "other")), "test")
+	list := call[rpc.MachineListResult](t, c, rpc.MethodMachineList, nil)
+	if len(list.Machines) != 2 || list.Machines[0].Name != "demo" || list.Machines[0].SSHHost != "demo" || list.Machines[0].DiskBytes != 20<<30 {
+		t.Errorf("list: %+v", list)
+	}
+	if m := call[rpc.MachineResult](t, c, rpc.MethodMachineGet, rpc.MachineParams{Name: "demo"}); m.Machine.State != "running" {
+		t.Errorf("get: %+v", m)
+	}
+	if s := call[rpc.SnapshotListResult](t, c, rpc.MethodSnapshotList, rpc.MachineParams{Name: "demo"}); len(s.Snapshots) != 1 {
+		t.Errorf("snapshots: %+v", s)
+	}
+	caps := c.Server().Capabilities.Experimental.Nixvm
+	if caps.ProtocolVersion != rpc.ProtocolVersion || len(caps.Methods) != len(rpc.Methods()) || !caps.Backends[0].Capabilities.LiveSnapshot {
+		t.Errorf("capabilities: %+v", caps)
+	}
+}
+
+func TestErrorsCarryCodeMessageAndHint(t *testing.T) {
+	c, _ := connect(t, serve(t, newCore("demo")), "test")
+	for _, tc := range []struct {
+		method string
+		params any
+		code   problem.Code
+		says   string
+	}{
+		{rpc.MethodMachineGet, map[string]any{"name": "nobody"}, problem.MachineNotFound, "nobody"},
+		{rpc.MethodMachineGet, map[string]any{"name": "../x"}, problem.MachineNameInvalid, "name"},
+		{rpc.MethodMachineGet, map[string]any{"name": 7}, problem.BadParams, "name: must be a string"},
+		{rpc.MethodMachineGet, map[string]any{"nam": "demo"}, problem.BadParams, `"nam"`},
+		{rpc.MethodMachineGet, []int{1}, problem.BadParams, "object"},
+		{rpc.MethodMachineGet, nil, problem.BadParams, "name: is required"},
+		{rpc.MethodVMCreate, map[string]any{"name": "x", "memoryMiB": -1}, problem.BadParams, "memoryMiB"},
+		{rpc.MethodVMCreate, map[string]any{"name": "x", "profiles": []string{"a,b"}}, problem.BadParams, "profiles[0]"},
+		{rpc.MethodVMCreate, map[string]any{"name": "demo"}, problem.MachineExists, "demo"},
+		{rpc.MethodVMDestroy, map[string]any{"name": "demo"}, problem.ConfirmRequired, "confirm"},
+		{rpc.MethodVMDestroy, map[string]any{"name": "demo", "confirm": "other"}, problem.ConfirmRequired, "confirm"},
+		{rpc.MethodSnapshotCreate, map[string]any{"name": "demo", "snapshot": "a\nb"}, problem.BadParams, "snapshot"},
+		{rpc.MethodAttach, map[string]any{"name": "demo", "directory": "/x\n"}, problem.BadParams, "directory"},
+		{rpc.MethodOperationGet, map[string]any{"id": "x"}, problem.OperationNotFound, "x"},
+		{rpc.MethodBackendCheck, map[string]any{"name": "moon"}, problem.BackendUnknown, "moon"},
+		{rpc.MethodForwardAdd, map[string]any{"name": "demo", "forward": "1 a:2"}, problem.Internal, "no problem"},
+		{rpc.MethodForwardRemove, map[string]any{"name": "demo", "forward": "1 a:2"}, problem.Internal, "internal error"},
+		{"nixvm/vm/levitate", nil, rpc.ProblemMethod, "levitate"},
+		{rpc.MethodInitialize, nil, rpc.ProblemRequest, "already"},
+	} {
+		err := c.Call(context.Background(), tc.method, tc.params, nil)
+		if p := wantCode(t, err, tc.code); !strings.Contains(p.Message, tc.says) {
+			t.Errorf("%s %v: %q does not say %q", tc.method, tc.params, p.Message, tc.says)
+		}
+	}
+}
+
+func TestTwoClientsSeeTheSameCreate(t *testing.T) {
+	fake := newCore()
+	layout := serve(t, fake)
+	first, firstNotes := connect(t, layout, "first")
+	_, secondNotes := connect(t, layout, "second")
+	await(t, secondNotes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return p.Full })
+
+	answer := make(chan error, 1)
+	go func() {
+		answer <- first.Call(context.Background(), rpc.MethodVMCreate,
+			map[string]any{"name": "demo", "workDoneToken": "t1"}, nil)
+	}()
+	begin := await(t, firstNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	if begin.Value.Title != "Create demo" || *begin.Value.Percentage != 0 || begin.Token.String() != `"t1"` {
+		t.Errorf("begin: %+v", begin)
+	}
+	id := begin.Value.Operation
+	fake.move(id, func(o *vm.Operation) { o.Percent, o.Message = 40, "half way" })
+	await(t, firstNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool {
+		return p.Value.Message == "half way" && *p.Value.Percentage == 40
+	})
+	await(t, secondNotes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return len(p.Operations) == 1 && p.Operations[0].Message == "half way" && p.Operations[0].Client == "first"
+	})
+	// The first goes away; the operation goes on and the second sees its end.
+	first.Close()
+	if p := problem.From(<-answer); p == nil || p.Code != problem.DaemonUnreachable {
+		t.Errorf("the lost request ended with %v", p)
+	}
+	again, againNotes := connect(t, layout, "first again")
+	result := make(chan rpc.OperationResult, 1)
+	go func() {
+		result <- call[rpc.OperationResult](t, again, rpc.MethodOperationSubscribe, map[string]any{"id": id, "workDoneToken": 7})
+	}()
+	await(t, againNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Message == "half way" })
+	fake.end(id, vm.OpSucceeded, nil)
+	if r := <-result; r.Operation.State != "succeeded" || r.VM == nil || r.VM.Name != "demo" {
+		t.Errorf("the subscription was answered with %+v", r)
+	}
+	await(t, againNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "end" })
+	await(t, secondNotes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return len(p.Operations) == 1 && p.Operations[0].State == "succeeded"
+	})
+}
+
+func TestCancellingARequestCancelsItsOperation(t *testing.T) {
+	fake := newCore("demo")
+	layout := serve(t, fake)
+	c, notes := connect(t, layout, "test")
+	ctx, cancel := context.WithCancel(context.Background())
+	answer := make(chan error, 1)
+	go func() {
+		answer <- c.Call(ctx, rpc.MethodVMStart, map[string]any{"name": "demo", "workDoneToken": 1}, nil)
+	}()
+	await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	wantCode(t, c.Call(context.Background(), rpc.MethodVMStop, rpc.VMParams{Name: "demo"}, nil), problem.VMBusy)
+	cancel()
+	if err := <-answer; err != context.Canceled {
+		t.Errorf("the call ended with %v", err)
+	}
+	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return len(p.Operations) == 1 && p.Operations[0].State == "cancelled"
+	})
+	// By its token, too.
+	go func() {
+		answer <- c.Call(context.Background(), rpc.MethodVMStart, map[string]any{"name": "demo", "workDoneToken": 2}, nil)
+	}()
+	await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	if err := c.Notify(context.Background(), rpc.MethodProgressCancel, map[string]any{"token": 2}); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, <-answer, problem.Cancelled)
+}
+
+func TestDetachAnswersAtOnce(t *testing.T) {
+	fake := newCore("demo")
+	c, _ := connect(t, serve(t, fake), "test")
+	r := call[rpc.OperationResult](t, c, rpc.MethodVMStop, map[string]any{"name": "demo", "detach": true})
+	if r.Operation.State != "running" || r.VM != nil {
+		t.Errorf("got %+v", r)
+	}
+	fake.end(r.Operation.ID, vm.OpFailed, problem.New(problem.VMStopTimeout, "too slow").WithHint("kill it"))
+	p := wantCode(t, c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: r.Operation.ID}, nil), problem.VMStopTimeout)
+	if p.Hint != "kill it" {
+		t.Errorf("hint %q", p.Hint)
+	}
+}
+
+func TestASlowReadIsCancelledAlone(t *testing.T) {
+	c, _ := connect(t, serve(t, newCore("demo")), "test")
+	ctx, cancel := context.WithCancel(context.Background())
+	answer := make(chan error, 1)
+	go func() {
+		answer <- c.Call(ctx, rpc.MethodSSHEndpoint, rpc.EndpointParams{Host: "demo", Wait: true}, nil)
+	}()
+	call[rpc.VersionResult](t, c, rpc.MethodVersion, nil) // it is not blocked
+	cancel()
+	<-answer
+	call[rpc.VersionResult](t, c, rpc.MethodVersion, nil)
+}
+
+func TestConsoleIsASocketForOneConnection(t *testing.T) {
+	c, _ := connect(t, serve(t, newCore("demo")), "test")
+	r := call[rpc.ConsoleResult](t, c, rpc.MethodVMConsole, rpc.MachineParams{Name: "demo"})
+	conn, err := net.Dial("unix", r.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := conn.Read(got); err != nil || string(got) != "hello" {
+		t.Errorf("console: %q, %v", got, err)
+	}
+	if second, err := net.Dial("unix", r.Socket); err == nil {
+		second.Close()
+		t.Error("a second connection is let in")
+	}
+}

@@ -1,0 +1,169 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// CreateParams asks for a machine and its VM. Absent fields take the defaults of
+// config.toml, or, for a machine that is declared already, its files.
+type CreateParams struct {
+	Work
+	// Name of the new machine, a DNS label of at most 63 characters.
+	Name string `json:"name"`
+	// Profiles of the image.
+	Profiles []string `json:"profiles,omitempty"`
+	// Image is "nixos", "trial", or the absolute path of an image file.
+	Image string `json:"image,omitempty"`
+	// Mode is "immutable", "semi-mutable" or "mutable".
+	Mode string `json:"mode,omitempty"`
+	// MemoryMiB is the memory in MiB.
+	MemoryMiB *int `json:"memoryMiB,omitempty"`
+	// VCPUs is the number of virtual CPUs.
+	VCPUs *int `json:"vcpus,omitempty"`
+	// DiskBytes is the virtual size of the state disk in bytes.
+	DiskBytes *int64 `json:"diskBytes,omitempty"`
+	// Network is "nat" or "bridge:<interface>".
+	Network string `json:"network,omitempty"`
+	// Backend is the name of a configured backend.
+	Backend string `json:"backend,omitempty"`
+	// AuthorizedKeys are SSH public keys for both accounts, besides nixvm's own.
+	AuthorizedKeys []string `json:"authorizedKeys,omitempty"`
+	// AllowedCIDRs are exceptions to the private-network block.
+	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
+	// TCPPorts to open in the guest's firewall.
+	TCPPorts []uint16 `json:"tcpPorts,omitempty"`
+	// RemoteForwards, each as after RemoteForward in ssh_config(5).
+	RemoteForwards []string `json:"remoteForwards,omitempty"`
+	// NoStart makes the VM without booting it.
+	NoStart bool `json:"noStart,omitempty"`
+}
+
+// Validate implements params.
+func (p CreateParams) Validate() error {
+	return firstError(
+		checkName("name", p.Name),
+		checkWords("profiles", p.Profiles),
+		checkLine("image", p.Image),
+		checkLine("mode", p.Mode),
+		checkPositive("memoryMiB", p.MemoryMiB),
+		checkPositive("vcpus", p.VCPUs),
+		checkPositive("diskBytes", p.DiskBytes),
+		checkLine("network", p.Network),
+		checkLine("backend", p.Backend),
+		checkLines("authorizedKeys", p.AuthorizedKeys),
+		checkCIDRs("allowedCidrs", p.AllowedCIDRs),
+		checkPorts("tcpPorts", p.TCPPorts),
+		checkLines("remoteForwards", p.RemoteForwards),
+		p.Work.Validate(),
+	)
+}
+
+// VMParams names the machine whose VM is meant.
+type VMParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+}
+
+// Validate implements params.
+func (p VMParams) Validate() error { return firstError(checkName("name", p.Name), p.Work.Validate()) }
+
+// StopParams asks the guest to power off.
+type StopParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+	// TimeoutSeconds to wait for the guest; absent = the daemon's default.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
+// Validate implements params.
+func (p StopParams) Validate() error {
+	return firstError(checkName("name", p.Name), checkPositive("timeoutSeconds", p.TimeoutSeconds),
+		checkAtMost("timeoutSeconds", p.TimeoutSeconds, 24*3600), p.Work.Validate())
+}
+
+// ConfirmParams names a machine twice, because what it asks for cannot be undone.
+type ConfirmParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+	// Confirm repeats the name.
+	Confirm string `json:"confirm"`
+}
+
+// Validate implements params.
+func (p ConfirmParams) Validate() error {
+	return firstError(checkName("name", p.Name), checkConfirm(p.Name, p.Confirm), p.Work.Validate())
+}
+
+// ConsoleResult says where the console is.
+type ConsoleResult struct {
+	// Socket is the path of a unix socket that accepts one connection of this
+	// user, within 30 seconds, and carries the raw bytes of the serial console.
+	Socket string `json:"socket"`
+}
+
+func vmMethods() []Method {
+	type named = func(ctx context.Context, name, client string) (vm.Operation, error)
+	verb := func(name, doc string, call func(Core) named, errors ...problem.Code) Method {
+		return operation(name, doc,
+			func(ctx context.Context, s *session, p VMParams) (vm.Operation, error) {
+				return call(s.srv.core)(ctx, p.Name, s.who())
+			}, append(errors, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable)...)
+	}
+	return []Method{
+		operation(MethodVMCreate, "Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers. Cancelling leaves nothing behind.",
+			createVM, problem.MachineNameInvalid, problem.MachineExists, problem.VMExists, problem.ProfileUnknown, problem.BackendUnknown,
+			problem.ModeUnsupported, problem.SizeInvalid, problem.ImageNotFound, problem.ImageBuildFailed, problem.DiskFull, problem.SSHNameTaken, problem.VMBusy),
+		verb(MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone.",
+			func(c Core) named { return c.Start }, problem.VMStartFailed),
+		operation(MethodVMStop, "Ask the guest to power off and wait until it has. If it does not in time, it goes on running.",
+			func(ctx context.Context, s *session, p StopParams) (vm.Operation, error) {
+				var timeout time.Duration
+				if p.TimeoutSeconds != nil {
+					timeout = time.Duration(*p.TimeoutSeconds) * time.Second
+				}
+				return s.srv.core.Stop(ctx, p.Name, timeout, s.who())
+			}, problem.VMStopTimeout, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
+		verb(MethodVMKill, "End the VM at once, as pulling the plug would.", func(c Core) named { return c.Kill }),
+		verb(MethodVMReboot, "Ask the guest to reboot and wait until sshd answers again.",
+			func(c Core) named { return c.Reboot }, problem.VMNotRunning),
+		verb(MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
+		verb(MethodVMResume, "Let a suspended VM go on, with its clock put right.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
+		operation(MethodVMDestroy, "End the VM and delete its disks and snapshots. The machine stays declared and keeps its identity.",
+			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
+				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())
+			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
+		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, its identity and its SSH name as well.",
+			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
+				return s.srv.core.Purge(ctx, p.Name, p.Confirm, s.who())
+			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
+		slow(MethodVMConsole, "Open the serial console. The bytes are untrusted output of the guest.",
+			func(ctx context.Context, s *session, p MachineParams) (any, error) {
+				path, err := s.srv.openConsole(ctx, p.Name)
+				return ConsoleResult{Socket: path}, err
+			}, result[ConsoleResult](problem.VMNotRunning, problem.VMNotFound, problem.Unsupported)),
+	}
+}
+
+func createVM(ctx context.Context, s *session, p CreateParams) (vm.Operation, error) {
+	return s.srv.core.Create(ctx, vm.CreateRequest{
+		Name: p.Name, Profiles: p.Profiles, Image: p.Image, Mode: p.Mode,
+		MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs), DiskBytes: valueOf(p.DiskBytes),
+		Network: p.Network, Backend: p.Backend, AuthorizedKeys: p.AuthorizedKeys, AllowedCIDRs: p.AllowedCIDRs,
+		TCPPorts: p.TCPPorts, RemoteForwards: p.RemoteForwards, NoStart: p.NoStart, Client: s.who(),
+	})
+}
+
+func valueOf[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
