@@ -1,0 +1,86 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/qemu"
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/nixbuild/trial"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// OpenDefault opens the service of a layout with everything that config.toml
+// says. executable is the absolute path of nixvmd, for ProxyCommand.
+func OpenDefault(ctx context.Context, layout paths.Layout, executable string, log *slog.Logger) (*Service, error) {
+	if err := layout.Ensure(); err != nil {
+		return nil, diskProblem(err)
+	}
+	config, err := LoadConfig(layout.ConfigFile())
+	if err != nil {
+		return nil, err
+	}
+	machines, err := machine.OpenStore(layout.Machines())
+	if err != nil {
+		return nil, err
+	}
+	ssh, err := sshconfig.Open(sshconfig.Options{
+		Layout: layout, Executable: executable, ProxyArgs: proxyArgs(),
+		Prefix: config.SSH.Prefix, Style: sshconfig.Style(config.SSH.Style),
+	})
+	if err != nil {
+		return nil, err
+	}
+	list, err := openBackends(config, layout, log)
+	if err != nil {
+		return nil, err
+	}
+	cache := nixbuild.CacheDir(layout.Images())
+	s, err := Open(ctx, Options{
+		Layout: layout, Config: config, Machines: machines, SSH: ssh, Backends: list, Log: log,
+		Images: nixbuild.OpenStore(layout.Images(), trial.New(cache), trial.NewTiny(cache)),
+	})
+	if err != nil {
+		return nil, errors.Join(err, closeAll(list))
+	}
+	return s, nil
+}
+
+// proxyArgs makes ssh's ProxyCommand find this daemon: ssh does not pass our
+// environment on.
+func proxyArgs() []string {
+	home := os.Getenv("NIXVM_HOME")
+	if home == "" {
+		return nil
+	}
+	if abs, err := filepath.Abs(home); err == nil {
+		home = abs
+	}
+	return []string{"--home", home}
+}
+
+func openBackends(config Config, layout paths.Layout, log *slog.Logger) ([]backends.Backend, error) {
+	var list []backends.Backend
+	for name, c := range config.Backends {
+		b, err := qemu.New(qemu.Config{Name: name, Layout: layout, Accel: c.Accel, Log: log})
+		if err != nil {
+			return nil, errors.Join(err, closeAll(list))
+		}
+		list = append(list, b)
+	}
+	return list, nil
+}
+
+func closeAll(list []backends.Backend) error {
+	var all []error
+	for _, b := range list {
+		all = append(all, b.Close())
+	}
+	return errors.Join(all...)
+}
