@@ -124,12 +124,12 @@ func (c *call) report(u progress.Update) {
 	}
 }
 
-// build makes one image under the lock of its id, which other processes honour.
+// build makes one image under the lock of its id.
 func (s *Store) build(ctx context.Context, id string, b Builder, req Request, report progress.Reporter) (Image, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return Image{}, err
 	}
-	unlock, err := Lock(ctx, filepath.Join(s.dir, "."+id+lockName))
+	unlock, err := s.lockID(ctx, id)
 	if err != nil {
 		return Image{}, err
 	}
@@ -141,7 +141,9 @@ func (s *Store) build(ctx context.Context, id string, b Builder, req Request, re
 }
 
 // install makes an image in a directory beside and moves it into place when it
-// is complete and on disk. make fills the directory; on any error nothing is left.
+// is complete and on disk. make fills the directory; on any error nothing is
+// left. id is the image that must come out, whose lock the caller holds; "" =
+// any.
 func (s *Store) install(ctx context.Context, id string, make func(dir string) (Image, error)) (Image, error) {
 	dir, unlock, err := s.workDir(ctx)
 	if err != nil {
@@ -162,14 +164,27 @@ func (s *Store) install(ctx context.Context, id string, make func(dir string) (I
 	if err := syncTree(dir); err != nil {
 		return Image{}, asDiskFull(err)
 	}
+	if id == "" {
+		unlockID, err := s.lockID(ctx, img.ID)
+		if err != nil {
+			return Image{}, err
+		}
+		defer unlockID()
+	}
 	if err := ctx.Err(); err != nil {
 		return Image{}, err
 	}
 	return s.moveIn(dir, img)
 }
 
+// lockID takes the lock under which an image of that id is made, which other
+// processes honour.
+func (s *Store) lockID(ctx context.Context, id string) (unlock func(), err error) {
+	return Lock(ctx, filepath.Join(s.dir, "."+id+lockName))
+}
+
 // moveIn gives the directory its final name. A broken image of that name, which
-// is why this one was made, goes; a good one (two imports at once) stays.
+// is why this one was made, goes; a good one (imported before) stays.
 func (s *Store) moveIn(dir string, img Image) (Image, error) {
 	target := filepath.Join(s.dir, img.ID)
 	if old, err := s.Get(img.ID); err == nil {

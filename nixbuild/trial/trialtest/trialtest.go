@@ -3,12 +3,20 @@
 // Images are built once for each set of inputs and kept in ~/.cache/nixvm-test
 // (or $NIXVM_TEST_CACHE), so that the first test pays two minutes and all later
 // ones nothing. Several test processes may ask at once: one builds, the others
-// wait. Nothing in the cache may be written to: put an overlay on the disk.
+// wait. Nothing in the cache may be written to: put an overlay on the disk. What
+// no test has asked for in two weeks is removed.
+//
+// A test of the whole daemon has a store of its own; Seed shows it the cached
+// images, so that creating a machine there builds nothing:
+//
+//	trialtest.Seed(t, layout.Images(), trialtest.Image(t, nixbuild.Immutable, "claude"))
 package trialtest
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -64,7 +72,11 @@ func ensure(t testing.TB, req nixbuild.Request) nixbuild.Image {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildLimit)
 	defer cancel()
-	img, err := Store(t).Ensure(ctx, req, logSteps(t))
+	store := Store(t)
+	img, err := store.Ensure(ctx, req, logSteps(t))
+	if err == nil {
+		prune(store, img)
+	}
 	if err != nil {
 		var p *problem.Error
 		if errors.As(err, &p) && p.Hint != "" {
@@ -73,6 +85,88 @@ func ensure(t testing.TB, req nixbuild.Request) nixbuild.Image {
 		t.Fatalf("no image for this test: %v", err)
 	}
 	return img
+}
+
+// Seed puts images of the cache, and the root tree that they were built from,
+// into the store directory imagesDir of a test: as hard links where that is
+// possible, else as copies. They are the cache's own files: a test that damages
+// an image must do so to a copy.
+func Seed(t testing.TB, imagesDir string, images ...nixbuild.Image) {
+	t.Helper()
+	cache, err := Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := linkTree(nixbuild.CacheDir(imagesDir), nixbuild.CacheDir(cache), ".tar"); err != nil {
+		t.Fatalf("seed the root tree: %v", err)
+	}
+	for _, img := range images {
+		if err := linkTree(filepath.Join(imagesDir, img.ID), img.Dir, ""); err != nil {
+			t.Fatalf("seed image %s: %v", img.ID, err)
+		}
+	}
+}
+
+// linkTree links the files of a directory, those with that suffix, into another.
+func linkTree(to, from, suffix string) error {
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || filepath.Ext(e.Name()) != suffix && suffix != "" {
+			continue
+		}
+		source, target := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
+		err := os.Link(source, target)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil { // another file system, or hard links forbidden
+			err = copyFile(target, source)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFile(to, from string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	if _, err := io.Copy(dst, src); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return dst.Close()
+}
+
+// unused is how long an image that no test asks for is kept.
+const unused = 14 * 24 * time.Hour
+
+// prune notes that the image is in use, and removes those that are not: every
+// change of the recipe leaves 400 MB behind.
+func prune(store *nixbuild.Store, img nixbuild.Image) {
+	now := time.Now()
+	os.Chtimes(filepath.Join(img.Dir, nixbuild.ImageFile), now, now)
+	images, _ := store.List()
+	for _, old := range images {
+		fi, err := os.Stat(filepath.Join(old.Dir, nixbuild.ImageFile))
+		if err == nil && now.Sub(fi.ModTime()) > unused {
+			store.Remove(old.ID)
+		}
+	}
 }
 
 // logSteps prints what is being waited for. Not by t.Log: a build may end after
