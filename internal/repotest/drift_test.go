@@ -20,7 +20,7 @@ func TestDocumentsNameWhatTheSourceDeclares(t *testing.T) {
 		source, page, quote string
 		names               *regexp.Regexp
 	}{
-		{"machine/files.go", "docs/layout.md", "`", fileConstant},
+		{"machine/files.go", "docs/machine-directory.md", "`", fileConstant},
 		{"backends/qemu/files.go", "docs/layout.md", "", fileConstant},
 		{"vm/config.go", "docs/configuration.md", "", tomlKey},
 	} {
