@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newAttach(a *app) *cobra.Command {
+	params := rpc.AttachParams{Start: true}
+	editor, noStart := "", false
+	cmd := &cobra.Command{
+		Use: "attach NAME", Short: "Start a VM if need be and say, or do, how to open it",
+		Long: `Start a VM if need be, wait until it answers, and print how to open it: with ssh,
+in Emacs (TRAMP) and in VS Code (Remote-SSH). --editor opens it.`,
+		Example: `  nixvmd attach demo
+  nixvmd attach demo --editor code --directory /home/user/project`,
+		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params.Name, params.Start = args[0], !noStart
+			if err := machine.ValidName(params.Name); err != nil {
+				return err
+			}
+			if err := checkEditor(editor); err != nil {
+				return err
+			}
+			r, err := a.attach(cmd.Context(), params)
+			if err != nil {
+				return err
+			}
+			if editor == "" {
+				return a.print(r, func(w io.Writer) { attachText(w, r) })
+			}
+			return a.openEditor(cmd.Context(), editor, params, r)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&params.Admin, "admin", false, "as the account admin")
+	flags.StringVarP(&params.Directory, "directory", "d", "", "`DIR` in the VM; the home directory if not given")
+	flags.StringVarP(&editor, "editor", "e", "", "open it in `emacs|code|ssh`")
+	flags.BoolVar(&noStart, "no-start", false, "do not start a VM that is off")
+	_ = cmd.RegisterFlagCompletionFunc("editor", fixedWords(editors()...)) // fails for a flag that is not there
+	return cmd
+}
+
+func editors() []string { return []string{"emacs", "code", "ssh"} }
+
+func checkEditor(editor string) error {
+	for _, e := range append(editors(), "") {
+		if e == editor {
+			return nil
+		}
+	}
+	return problem.New(problem.BadParams, "--editor: %q is not one of %s", editor, strings.Join(editors(), ", ")).
+		WithHint("without --editor the names to open are printed")
+}
+
+// attach asks for the attachment and shows meanwhile what the VM is doing.
+func (a *app) attach(ctx context.Context, params rpc.AttachParams) (rpc.AttachResult, error) {
+	feed := make(chan event, 64)
+	d, err := a.connect(ctx, "attach", feed)
+	if err != nil {
+		return rpc.AttachResult{}, err
+	}
+	defer d.Close()
+	type answer struct {
+		result rpc.AttachResult
+		err    error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		r, err := attachTo(ctx, d, params)
+		done <- answer{r, err}
+	}()
+	var shown view = quietView{}
+	var op rpc.Operation
+	for {
+		select {
+		case r := <-done:
+			shown.end(op, r.err)
+			return r.result, r.err
+		case e := <-feed:
+			for _, o := range e.operations {
+				if o.Machine != params.Name || o.State != "running" {
+					continue
+				}
+				if op.ID != o.ID {
+					shown.end(op, nil)
+					shown = a.newView(o)
+				}
+				op = o
+				shown.update(o)
+			}
+		}
+	}
+}
+
+func attachText(w io.Writer, r rpc.AttachResult) {
+	state := "ready"
+	if !r.Ready {
+		state = "not ready yet"
+	}
+	fields(w,
+		[2]string{"State", state},
+		[2]string{"Shell", strings.Join(r.Command, " ")},
+		[2]string{"Emacs", "C-x C-f " + r.TrampPlain},
+		[2]string{"Emacs with nixvm.el", "C-x C-f " + r.Tramp},
+		[2]string{"VS Code", "code --folder-uri=" + r.VSCodeURI},
+	)
+}
+
+// openEditor runs an editor on the directory in the VM.
+func (a *app) openEditor(ctx context.Context, editor string, params rpc.AttachParams, r rpc.AttachResult) error {
+	switch editor {
+	case "ssh":
+		argv, err := a.sshCommand(ctx, params.Name, params.Admin, false, nil)
+		if err != nil {
+			return err
+		}
+		return execute(argv)
+	case "code":
+		return execute([]string{"code", "--folder-uri=" + r.VSCodeURI})
+	}
+	// A running Emacs is asked first; without one, Emacs is started.
+	if client, err := exec.LookPath("emacsclient"); err == nil {
+		ask := exec.CommandContext(ctx, client, "--no-wait", "--eval", "t")
+		if ask.Run() == nil {
+			return execute([]string{"emacsclient", "--no-wait", r.TrampPlain})
+		}
+	}
+	if err := execute([]string{"emacs", r.TrampPlain}); err != nil {
+		return fmt.Errorf("open %s in Emacs: %w", r.TrampPlain, err)
+	}
+	return nil
+}

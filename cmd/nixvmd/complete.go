@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+// completionLimit bounds what a TAB may cost.
+const completionLimit = 200 * time.Millisecond
+
+type completer = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
+
+// lookup asks a daemon that runs; without one there is nothing to offer.
+func (a *app) lookup(cmd *cobra.Command, method string, params, result any) bool {
+	home, err := cmd.Flags().GetString("home")
+	if err != nil || a.prepare(home) != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completionLimit)
+	defer cancel()
+	d, err := a.connectRunning(ctx, "completion")
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return d.Call(ctx, method, params, result) == nil
+}
+
+// completeNames offers machines for the first argument.
+func (a *app) completeNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var r rpc.MachineListResult
+	if len(args) > 0 || !a.lookup(cmd, rpc.MethodMachineList, rpc.NoParams{}, &r) {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var words []string
+	for _, m := range r.Machines {
+		words = append(words, cobra.CompletionWithDesc(m.Name, m.State))
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeSnapshots offers machines, then the snapshots of the one named.
+func (a *app) completeSnapshots(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return a.completeNames(cmd, args, toComplete)
+	}
+	var r rpc.SnapshotListResult
+	if len(args) > 1 || !a.lookup(cmd, rpc.MethodSnapshotList, rpc.MachineParams{Name: args[0]}, &r) {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var words []string
+	for _, s := range r.Snapshots {
+		words = append(words, cobra.CompletionWithDesc(clean(s.Name), clean(s.Description)))
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeOperations offers the operations that run.
+func (a *app) completeOperations(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var r rpc.OperationListResult
+	if len(args) > 0 || !a.lookup(cmd, rpc.MethodOperationList, rpc.NoParams{}, &r) {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var words []string
+	for _, op := range r.Operations {
+		if op.State == "running" {
+			words = append(words, cobra.CompletionWithDesc(op.ID, op.Kind+" "+op.Machine))
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeFirst completes the first argument and offers nothing, not even
+// files, for the others.
+func (a *app) completeFirst(first completer) completer {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return first(cmd, args, toComplete)
+	}
+}
+
+func fixedWords(words ...string) completer {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeFlags completes the values of those flags of create and configure
+// that the command has.
+func completeFlags(a *app, cmd *cobra.Command) {
+	for flag, complete := range map[string]completer{
+		"profiles": completeProfiles,
+		"mode":     fixedWords(nixbuild.Modes()...),
+		"network":  fixedWords("nat", "bridge:"),
+		"image": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"trial", "nixos"}, cobra.ShellCompDirectiveDefault // or a file
+		},
+		"backend": a.completeBackends,
+	} {
+		if cmd.Flags().Lookup(flag) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(flag, complete) // fails for a flag that is not there
+		}
+	}
+}
+
+// completeProfiles completes the last word of a comma-separated list.
+func completeProfiles(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	before := toComplete[:strings.LastIndexByte(toComplete, ',')+1]
+	given := strings.Split(before, ",")
+	var words []string
+	for _, p := range nixbuild.Profiles() {
+		if p.Name != nixbuild.Core && !slices.Contains(given, p.Name) {
+			words = append(words, cobra.CompletionWithDesc(before+p.Name, p.Description))
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+func (a *app) completeBackends(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var r rpc.BackendListResult
+	if !a.lookup(cmd, rpc.MethodBackendList, rpc.NoParams{}, &r) {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var words []string
+	for _, b := range r.Backends {
+		words = append(words, cobra.CompletionWithDesc(b.Name, b.Type))
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+// configureFlags are the flags of configure, as typed.
+type configureFlags struct {
+	profiles            []string
+	memory, vcpus, disk string
+	network             string
+	tcp, udp, cidrs     []string
+}
+
+func newConfigure(a *app) *cobra.Command {
+	var f configureFlags
+	cmd := &cobra.Command{
+		Use: "configure NAME", Short: "Change the settings of a machine",
+		Long: `Change the settings of a machine. What is not named stays as it is; a list
+replaces the list. A VM that runs takes them over at its next start.`,
+		Example: "  nixvmd configure demo --memory 8192 --vcpus 4",
+		Args:    takes("NAME"), ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params, err := f.params(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			var r rpc.MachineResult
+			if err := a.ask(cmd.Context(), "configure", rpc.MethodMachineConfigure, params, &r); err != nil {
+				return err
+			}
+			if r.Machine.State == "running" {
+				a.note("%s takes this over at its next start", args[0])
+			}
+			return a.print(r, func(w io.Writer) { fmt.Fprintf(w, "%s is configured\n", args[0]) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles `A,B`")
+	flags.StringVar(&f.memory, "memory", "", "memory in `MiB`, or with a unit: 8G")
+	flags.StringVar(&f.vcpus, "vcpus", "", "`N` virtual CPUs")
+	flags.StringVar(&f.disk, "disk", "", "`SIZE` of the state disk; it can only grow")
+	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
+	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "TCP `PORT` that the guest's firewall opens; may be repeated")
+	flags.StringArrayVar(&f.udp, "udp-port", nil, "UDP `PORT` that the guest's firewall opens; may be repeated")
+	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "exception to the block of private networks; may be repeated")
+	completeFlags(a, cmd)
+	return cmd
+}
+
+func (f configureFlags) params(cmd *cobra.Command, name string) (rpc.ConfigureParams, error) {
+	p := rpc.ConfigureParams{Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: f.cidrs}
+	if err := machine.ValidName(name); err != nil {
+		return p, err
+	}
+	if cmd.LocalNonPersistentFlags().NFlag() == 0 {
+		return p, problem.New(problem.BadParams, "nothing to change").WithHint("nixvmd configure --help lists what can be changed")
+	}
+	var err error
+	if p.MemoryMiB, err = optional(f.memory, parseMemory); err != nil {
+		return p, fmt.Errorf("--memory: %w", err)
+	}
+	if p.VCPUs, err = optional(f.vcpus, parseCount); err != nil {
+		return p, fmt.Errorf("--vcpus: %w", err)
+	}
+	if p.DiskBytes, err = optional(f.disk, machine.ParseSize); err != nil {
+		return p, fmt.Errorf("--disk: %w", err)
+	}
+	if f.network != "" {
+		p.Network = &f.network
+	}
+	if p.TCPPorts, err = parsePorts("--tcp-port", f.tcp); err != nil {
+		return p, err
+	}
+	p.UDPPorts, err = parsePorts("--udp-port", f.udp)
+	return p, err
+}

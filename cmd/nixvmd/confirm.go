@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// confirmFlag adds --confirm to a verb that destroys something.
+func confirmFlag(cmd *cobra.Command, confirm *string) {
+	cmd.Flags().StringVar(confirm, "confirm", "", "repeat the machine's `NAME`: needed where nobody can be asked")
+}
+
+// confirmed makes sure that the user means it: --confirm repeats the machine's
+// name; without it, on a terminal, loss is shown and the name is asked for.
+// again is the command line that would have been enough.
+func (a *app) confirmed(name, given, again string, loss func(w io.Writer) error) error {
+	needed := func(format string, args ...any) error {
+		return problem.New(problem.ConfirmRequired, format, args...).WithHint("%s --confirm %s", again, name)
+	}
+	switch {
+	case given == name:
+		return nil
+	case given != "":
+		return needed("--confirm %q does not repeat the name %s", given, name)
+	case !a.interactive():
+		return needed("this cannot be undone, and there is no terminal to ask on")
+	}
+	if err := loss(a.err); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "Type %s to go on: ", a.paint(red, name))
+	answer, err := bufio.NewReader(a.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != name {
+		return needed("that is not the name: nothing was changed")
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"github.com/nixvm/nixvm/internal/version"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/rpc/client"
+)
+
+// daemon is a connection to the daemon; *client.Client is one.
+type daemon interface {
+	// Call asks and waits for the answer; the error is a *problem.Error.
+	Call(ctx context.Context, method string, params, result any) error
+	Close() error
+}
+
+// connect returns a connection to the daemon, which is started if none runs.
+// feed gets what happens there, if it is not nil.
+func (a *app) connect(ctx context.Context, verb string, feed chan event) (daemon, error) {
+	c, err := client.DialOrStart(ctx, a.layout, a.program(), a.clientOptions(verb, feed))
+	if err != nil {
+		return nil, err
+	}
+	// ssh shows what the proxy says, and it is not the place for advice.
+	if running := c.Server().ServerInfo.Version; running != version.String() && verb != "proxy" {
+		a.warn("the daemon that runs is version " + running + ", this is " + version.String() +
+			": nixvmd shutdown ends it, and the next verb starts the new one (VMs run on)")
+	}
+	return c, nil
+}
+
+// connectRunning is connect for those who must not start a daemon.
+func (a *app) connectRunning(ctx context.Context, verb string) (daemon, error) {
+	c, err := client.Dial(ctx, a.layout, a.clientOptions(verb, nil))
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ask connects, asks one thing and hangs up.
+func (a *app) ask(ctx context.Context, verb, method string, params, result any) error {
+	d, err := a.connect(ctx, verb, nil)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Call(ctx, method, params, result)
+}
+
+// program is how a daemon is started: this same file, looking in the same place.
+func (a *app) program() client.Program {
+	p := client.Program{Path: a.exe}
+	if home := os.Getenv("NIXVM_HOME"); home != "" {
+		p.Args = []string{"--home", home}
+	}
+	return p
+}
+
+func (a *app) clientOptions(verb string, feed chan event) client.Options {
+	o := client.Options{Name: "nixvmd " + verb, Version: version.String()}
+	if feed != nil {
+		o.OperationLog = a.verbose || a.json
+		o.OnNotification = func(method string, params json.RawMessage) { offer(feed, method, params) }
+	}
+	return o
+}
+
+// offer passes a notification on without blocking. When nobody keeps up, the
+// oldest goes: the next one says more.
+func offer(feed chan event, method string, params json.RawMessage) {
+	e, ok := eventOf(method, params)
+	for ok {
+		select {
+		case feed <- e:
+			return
+		default:
+		}
+		select {
+		case <-feed:
+		default:
+		}
+	}
+}
+
+func eventOf(method string, params json.RawMessage) (event, bool) {
+	switch method {
+	case rpc.MethodDidChange:
+		var p rpc.DidChangeParams
+		if json.Unmarshal(params, &p) == nil && len(p.Operations) > 0 {
+			return event{operations: p.Operations}, true
+		}
+	case rpc.MethodLogMessage:
+		var p rpc.MessageParams
+		if json.Unmarshal(params, &p) == nil && p.Operation != "" {
+			return event{log: &p}, true
+		}
+	}
+	return event{}, false
+}

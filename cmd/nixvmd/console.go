@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+// escapeKey is C-], as in telnet and `virsh console`.
+const escapeKey = 0x1d
+
+func newConsole(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "console NAME", Short: "Open the serial console of a VM; C-] leaves it",
+		Long: `Open the serial console of a running VM: what its boot says, and a login there.
+C-] leaves it. When the input is not a terminal, its end leaves it.`,
+		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var r rpc.ConsoleResult
+			if err := a.ask(cmd.Context(), "console", rpc.MethodVMConsole, rpc.MachineParams{Name: args[0]}, &r); err != nil {
+				return err
+			}
+			conn, err := (&net.Dialer{}).DialContext(cmd.Context(), "unix", r.Socket)
+			if err != nil {
+				return problem.New(problem.DaemonUnreachable, "open the console of %s: %w", args[0], err).WithHint("try again")
+			}
+			defer conn.Close()
+			return a.console(cmd.Context(), args[0], conn)
+		},
+	}
+}
+
+// console connects this terminal with the guest's. The bytes go through as they
+// are: what ssh does with a guest's output, a console does too.
+func (a *app) console(ctx context.Context, name string, conn net.Conn) error {
+	if a.inTTY {
+		a.note("console of %s; C-] leaves it, RET wakes it up", name)
+		restore, err := rawTerminal(a.in)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			restore()
+			a.note("\nleft the console of %s; the VM runs on", name)
+		}()
+	}
+	// The terminal must be put back whatever ends this program.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP, os.Interrupt)
+	defer stop()
+	ended := make(chan error, 2)
+	go func() { ended <- copyOutput(a.out, conn) }()
+	go func() { ended <- a.copyInput(conn) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// rawTerminal lets every key through; restore undoes it.
+func rawTerminal(f *os.File) (restore func(), err error) {
+	fd := int(f.Fd())
+	state, err := term.MakeRaw(fd)
+	if err != nil {
+		return nil, fmt.Errorf("set up the terminal: %w", err)
+	}
+	return func() {
+		// There is nothing better to do with a terminal that is gone.
+		_ = term.Restore(fd, state)
+	}, nil
+}
+
+// copyOutput returns when the guest's side ends: the VM is off.
+func copyOutput(w io.Writer, conn net.Conn) error {
+	if _, err := io.Copy(w, conn); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("console: %w", err)
+	}
+	return nil
+}
+
+// copyInput returns at the escape key, or at the end of the input.
+func (a *app) copyInput(conn net.Conn) error {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := a.in.Read(buffer)
+		keys := buffer[:n]
+		leave := false
+		if i := bytes.IndexByte(keys, escapeKey); i >= 0 && a.inTTY {
+			keys, leave = keys[:i], true
+		}
+		if _, werr := conn.Write(keys); werr != nil {
+			return nil //nolint:nilerr // the VM is off, and copyOutput says so
+		}
+		if leave || err != nil {
+			return nil //nolint:nilerr // the end of the input is how a script leaves
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+// createFlags are the flags of create, as typed.
+type createFlags struct {
+	profiles                      []string
+	image, mode, network, backend string
+	memory, vcpus, disk           string
+	keyFiles, cidrs, forwards     []string
+	ports                         []string
+	noStart, yes, detach          bool
+}
+
+func newCreate(a *app) *cobra.Command {
+	var f createFlags
+	cmd := &cobra.Command{
+		Use:   "create [NAME]",
+		Short: "Make a VM, boot it and give it an SSH name",
+		Long: `Make a VM, boot it, give it an SSH name, and wait until it answers.
+
+On a terminal create asks for what it needs to know; --yes asks nothing, and
+neither does a pipe. What is not given takes the defaults of config.toml, or,
+for a machine that is declared already, its files.`,
+		Example: `  nixvmd create
+  nixvmd create demo --profiles claude,dev --memory 8192 --yes`,
+		Args: takes("[NAME]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params, err := f.params(args)
+			if err != nil {
+				return err
+			}
+			if a.interactive() && !f.yes {
+				if params, err = a.askCreate(cmd.Context(), params); err != nil {
+					return err
+				}
+			}
+			if params.Name == "" {
+				return problem.New(problem.BadParams, "NAME is missing").WithHint("nixvmd create NAME --profiles claude,dev")
+			}
+			return a.create(cmd.Context(), params, f.detach)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles of the image, `A,B`: nixvmd profiles lists them")
+	flags.StringVar(&f.image, "image", "", "trial, nixos, or the path of an image `FILE`")
+	flags.StringVar(&f.mode, "mode", "", "immutable, semi-mutable or mutable `MODE`")
+	flags.StringVar(&f.memory, "memory", "", "memory in `MiB`, or with a unit: 8G")
+	flags.StringVar(&f.vcpus, "vcpus", "", "`N` virtual CPUs")
+	flags.StringVar(&f.disk, "disk", "", "`SIZE` of the state disk, e.g. 30G")
+	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
+	flags.StringVar(&f.backend, "backend", "", "`NAME` of a configured backend")
+	flags.StringArrayVar(&f.keyFiles, "authorized-key", nil, "`FILE` with SSH public keys that may log in, besides nixvm's own; may be repeated")
+	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "exception to the block of private networks, e.g. `192.168.1.0/24`; may be repeated")
+	flags.StringArrayVar(&f.ports, "tcp-port", nil, "`PORT` that the guest's firewall opens; may be repeated")
+	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "`\"PORT HOST:PORT\"`: a port in the guest that leads to the host; may be repeated")
+	flags.BoolVar(&f.noStart, "no-start", false, "make it, do not boot it")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "ask nothing")
+	detachFlag(cmd, &f.detach)
+	completeFlags(a, cmd)
+	return cmd
+}
+
+// detachFlag adds --detach to a verb that begins an operation.
+func detachFlag(cmd *cobra.Command, detach *bool) {
+	cmd.Flags().BoolVar(detach, "detach", false, "return as soon as the operation runs, and print its id")
+}
+
+// params checks the flags as far as that needs no daemon.
+func (f createFlags) params(args []string) (rpc.CreateParams, error) {
+	p := rpc.CreateParams{
+		Work: rpc.Work{Detach: true}, Profiles: trimmed(f.profiles), Mode: f.mode, Network: f.network, Backend: f.backend,
+		AllowedCIDRs: f.cidrs, RemoteForwards: f.forwards, NoStart: f.noStart,
+	}
+	if len(args) > 0 {
+		p.Name = args[0]
+		if err := machine.ValidName(p.Name); err != nil {
+			return p, err
+		}
+	}
+	var err error
+	if p.Image, err = imagePath(f.image); err != nil {
+		return p, err
+	}
+	if p.MemoryMiB, err = optional(f.memory, parseMemory); err != nil {
+		return p, fmt.Errorf("--memory: %w", err)
+	}
+	if p.VCPUs, err = optional(f.vcpus, parseCount); err != nil {
+		return p, fmt.Errorf("--vcpus: %w", err)
+	}
+	if p.DiskBytes, err = optional(f.disk, machine.ParseSize); err != nil {
+		return p, fmt.Errorf("--disk: %w", err)
+	}
+	if p.TCPPorts, err = parsePorts("--tcp-port", f.ports); err != nil {
+		return p, err
+	}
+	p.AuthorizedKeys, err = readKeys(f.keyFiles)
+	return p, err
+}
+
+// trimmed takes "a, b" for what was meant.
+func trimmed(words []string) []string {
+	for i := range words {
+		words[i] = strings.TrimSpace(words[i])
+	}
+	return words
+}
+
+// imagePath makes a file absolute: the daemon works somewhere else. What has no
+// slash is the name of a kind of image, unless a file is called so.
+func imagePath(image string) (string, error) {
+	if image == "" || filepath.IsAbs(image) {
+		return image, nil
+	}
+	if !strings.ContainsRune(image, filepath.Separator) {
+		if _, err := os.Stat(image); err != nil || image == "trial" || image == "nixos" {
+			return image, nil
+		}
+	}
+	abs, err := filepath.Abs(image)
+	if err != nil {
+		return "", fmt.Errorf("--image %s: %w", image, err)
+	}
+	return abs, nil
+}
+
+// optional parses a flag that may be absent.
+func optional[T any](s string, parse func(string) (T, error)) (*T, error) {
+	if s == "" {
+		return nil, nil //nolint:nilnil // absent is an answer here
+	}
+	v, err := parse(s)
+	if err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+// parseMemory reads MiB, or a size with a unit.
+func parseMemory(s string) (int, error) {
+	bad := problem.New(problem.SizeInvalid, "%q is not an amount of memory", s).WithHint("write MiB, or a size with a unit: 8192 or 8G")
+	if n, err := strconv.Atoi(s); err == nil {
+		if n <= 0 || n > 1<<30 {
+			return 0, bad
+		}
+		return n, nil
+	}
+	n, err := machine.ParseSize(s)
+	if err != nil || n < 1<<20 || n > 1<<50 {
+		return 0, bad
+	}
+	return int(n >> 20), nil
+}
+
+func parseCount(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, problem.New(problem.BadParams, "%q is not a number of CPUs", s).WithHint("write a whole number from 1")
+	}
+	return n, nil
+}
+
+func parsePorts(flag string, words []string) ([]uint16, error) {
+	var ports []uint16
+	for _, w := range words {
+		n, err := strconv.ParseUint(strings.TrimSpace(w), 10, 16)
+		if err != nil || n == 0 {
+			return nil, problem.New(problem.BadParams, "%s: %q is not a port", flag, w).WithHint("write a number from 1 to 65535")
+		}
+		ports = append(ports, uint16(n))
+	}
+	return ports, nil
+}
+
+// readKeys reads the public keys of authorized_keys or .pub files.
+func readKeys(files []string) ([]string, error) {
+	var keys []string
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, problem.New(problem.BadParams, "--authorized-key: %w", err).WithHint("give a file with public keys, e.g. ~/.ssh/id_ed25519.pub")
+		}
+		if strings.Contains(string(content), "PRIVATE KEY-----") {
+			return nil, problem.New(problem.BadParams, "--authorized-key: %s is a private key", file).WithHint("give the public one: %s.pub", file)
+		}
+		for line := range strings.Lines(string(content)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				keys = append(keys, line)
+			}
+		}
+	}
+	return keys, nil
+}
+
+func (a *app) create(ctx context.Context, params rpc.CreateParams, detach bool) error {
+	result, err := a.operate(ctx, "create", rpc.MethodVMCreate, params, detach)
+	if err != nil {
+		return err
+	}
+	return a.printOperation(result, detach, func(w io.Writer) {
+		switch m := result.VM; {
+		case m == nil:
+			fmt.Fprintf(w, "%s is made\n", params.Name)
+		case m.SSHHost == "":
+			fmt.Fprintf(w, "%s is made, but has no SSH name: nixvmd status %s says why\n", m.Name, m.Name)
+		case m.State != "running":
+			fmt.Fprintf(w, "%s is made; it starts when you connect: ssh %s\n", m.Name, m.SSHHost)
+		default:
+			fmt.Fprintf(w, "%s is ready: ssh %s\n", m.Name, m.SSHHost)
+		}
+	})
+}
+
+// printOperation prints what came of an operation, or, detached, its id.
+func (a *app) printOperation(result rpc.OperationResult, detach bool, text func(io.Writer)) error {
+	return a.print(result, func(w io.Writer) {
+		if detach {
+			fmt.Fprintln(w, result.Operation.ID)
+			return
+		}
+		text(w)
+	})
+}

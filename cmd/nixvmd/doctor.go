@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Name what is missing and the command that fixes it",
+		Long: `Check everything that nixvm needs on this host: QEMU and KVM, what images are
+built with, the SSH configuration, the machines. The exit code is 1 when
+something keeps VMs from working.`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r rpc.DoctorResult
+			if err := a.ask(cmd.Context(), "doctor", rpc.MethodDoctor, rpc.NoParams{}, &r); err != nil {
+				// Why no daemon answers is the first thing to know.
+				r.Findings = []rpc.Finding{findingOf(err)}
+			}
+			if err := a.print(r, func(w io.Writer) { doctorText(w, a, r.Findings) }); err != nil {
+				return err
+			}
+			for _, f := range r.Findings {
+				if f.Severity == "error" {
+					return exitError{exitFailed}
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func findingOf(err error) rpc.Finding {
+	p := problem.From(err)
+	var cause *problem.Error
+	if errors.As(err, &cause) && p.Hint == "" {
+		p.Hint = cause.Hint
+	}
+	return rpc.Finding{Area: "daemon", Code: string(p.Code), Severity: "error", Message: p.Message, Fix: p.Hint}
+}
+
+func doctorText(w io.Writer, a *app, findings []rpc.Finding) {
+	wrong := 0
+	for _, f := range findings {
+		if f.Severity != "info" {
+			wrong++
+		}
+		fmt.Fprintf(w, "%-8s %s: %s\n", f.Severity, clean(f.Area), clean(f.Message))
+		if f.Fix != "" {
+			fmt.Fprintf(w, "         fix: %s\n", clean(f.Fix))
+		}
+	}
+	if wrong == 0 {
+		fmt.Fprintln(w, "nothing is missing")
+	}
+}

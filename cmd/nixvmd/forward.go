@@ -1,0 +1,72 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newForward(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "forward", Short: "Make services of the host reachable in a VM",
+		Long: `Remote forwards: a port or socket in the guest that leads to a service of the
+host, as ssh -R makes them, but kept with the machine.`,
+		Example: `  nixvmd forward add demo "8080 localhost:8080"    the guest's port 8080 is the host's
+  nixvmd forward list demo`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	daemonHeld := false
+	list := &cobra.Command{
+		Use: "list NAME", Short: "List the forwards of a machine and what became of each",
+		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.forward(cmd, rpc.MethodForwardList, rpc.MachineParams{Name: args[0]})
+		},
+	}
+	add := &cobra.Command{
+		Use: "add NAME FORWARD", Short: "Add a forward, also to a connection that is open",
+		Long: `Add a forward, written as after RemoteForward in ssh_config(5): where it listens
+in the guest, a space, and where it leads to on the host.`,
+		Args: takes("NAME", "FORWARD"), ValidArgsFunction: a.completeFirst(a.completeNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			line := args[1]
+			if daemonHeld {
+				line += " daemon"
+			}
+			return a.forward(cmd, rpc.MethodForwardAdd, rpc.ForwardParams{Name: args[0], Forward: line})
+		},
+	}
+	add.Flags().BoolVar(&daemonHeld, "daemon", false, "the daemon's own connection holds it, whether or not somebody is logged in")
+	remove := &cobra.Command{
+		Use: "remove NAME FORWARD", Short: "Remove a forward, also from a connection that is open",
+		Args: takes("NAME", "FORWARD"), ValidArgsFunction: a.completeFirst(a.completeNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.forward(cmd, rpc.MethodForwardRemove, rpc.ForwardParams{Name: args[0], Forward: args[1]})
+		},
+	}
+	cmd.AddCommand(list, add, remove)
+	return cmd
+}
+
+// forward calls one of the three methods, which all answer with the list.
+func (a *app) forward(cmd *cobra.Command, method string, params any) error {
+	var r rpc.ForwardListResult
+	if err := a.ask(cmd.Context(), "forward "+cmd.Name(), method, params, &r); err != nil {
+		return err
+	}
+	if len(r.Forwards) == 0 {
+		a.note("no forward")
+	}
+	return a.print(r, func(w io.Writer) {
+		rows := make([][]string, 0, len(r.Forwards))
+		for _, f := range r.Forwards {
+			rows = append(rows, []string{f.Listen, f.Target, f.State, f.Detail})
+		}
+		if len(rows) > 0 {
+			table(w, []string{"IN THE GUEST", "ON THE HOST", "STATE", "DETAIL"}, rows)
+		}
+	})
+}

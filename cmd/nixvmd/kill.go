@@ -1,0 +1,15 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newKill(a *app) *cobra.Command {
+	return powerVerb{
+		name: "kill", short: "End a VM at once, as pulling the plug would",
+		long:   "End a VM at once, as pulling the plug would. What the guest has not written to its disk is lost.",
+		method: rpc.MethodVMKill, done: "%s is off",
+	}.command(a)
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the machines", Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r rpc.MachineListResult
+			if err := a.ask(cmd.Context(), "list", rpc.MethodMachineList, rpc.NoParams{}, &r); err != nil {
+				return err
+			}
+			if err := a.print(r, func(w io.Writer) { listText(w, r, time.Now()) }); err != nil {
+				return err
+			}
+			if len(r.Machines) == 0 {
+				a.note("no machine yet: nixvmd create")
+			}
+			a.listProblems(r.Machines)
+			return nil
+		},
+	}
+}
+
+func listText(w io.Writer, r rpc.MachineListResult, now time.Time) {
+	if len(r.Machines) == 0 {
+		return
+	}
+	rows := make([][]string, 0, len(r.Machines))
+	for _, m := range r.Machines {
+		rows = append(rows, []string{
+			m.Name, stateWord(m, operationOf(m, r.Operations)), m.Mode, strings.Join(m.Profiles, ","), m.Image.Kind,
+			m.Backend, m.SSHHost, uptime(m, now),
+		})
+	}
+	table(w, []string{"NAME", "STATE", "MODE", "PROFILES", "IMAGE", "BACKEND", "SSH", "UPTIME"}, rows)
+}
+
+// listProblems says beneath the table what is wrong with a machine.
+func (a *app) listProblems(machines []rpc.Machine) {
+	if a.quiet || a.json {
+		return
+	}
+	for _, m := range machines {
+		switch {
+		case m.Problem != nil:
+			fmt.Fprintf(a.err, "%s: %s\n", m.Name, clean(m.Problem.Message))
+			a.showHint(m.Problem.Hint)
+		case m.Reason != "" && m.State != "running":
+			fmt.Fprintf(a.err, "%s is %s: %s\n", m.Name, m.State, clean(m.Reason))
+		}
+	}
+}
+
+func operationOf(m rpc.Machine, running []rpc.Operation) *rpc.Operation {
+	for _, op := range running {
+		if op.ID == m.Operation {
+			return &op
+		}
+	}
+	return nil
+}
+
+// stateWord is one word for the table: the operation that runs, if one does,
+// says more than the state.
+func stateWord(m rpc.Machine, op *rpc.Operation) string {
+	switch {
+	case op != nil && op.Percent != nil:
+		return fmt.Sprintf("%s:%d%%", op.Kind, *op.Percent)
+	case op != nil:
+		return op.Kind
+	case m.State == "running" && !m.Ready:
+		return "booting"
+	}
+	return m.State
+}
+
+func uptime(m rpc.Machine, now time.Time) string {
+	if m.Started.IsZero() || (m.State != "running" && m.State != "suspended") {
+		return ""
+	}
+	return shortDuration(now.Sub(m.Started).Truncate(time.Second))
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newOperations(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "operations", Aliases: []string{"ops"}, Short: "List what the daemon does and did lately", Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r rpc.OperationListResult
+			if err := a.ask(cmd.Context(), "operations", rpc.MethodOperationList, rpc.NoParams{}, &r); err != nil {
+				return err
+			}
+			if len(r.Operations) == 0 {
+				a.note("no operation since the daemon was started")
+			}
+			return a.print(r, func(w io.Writer) {
+				if len(r.Operations) > 0 {
+					operationTable(w, r.Operations, time.Now())
+				}
+			})
+		},
+	}
+}
+
+func operationTable(w io.Writer, list []rpc.Operation, now time.Time) {
+	rows := make([][]string, 0, len(list))
+	for _, op := range list {
+		state, ended, message := op.State, op.Ended, op.Message
+		if state == "running" && op.Percent != nil {
+			state = fmt.Sprintf("running %d%%", *op.Percent)
+		}
+		if ended.IsZero() {
+			ended = now
+		}
+		if op.Problem != nil {
+			message = op.Problem.Message
+		}
+		rows = append(rows, []string{
+			op.ID, op.Kind, op.Machine, state, op.Started.Local().Format("15:04:05"), shortDuration(ended.Sub(op.Started)), op.Client, message,
+		})
+	}
+	table(w, []string{"ID", "KIND", "MACHINE", "STATE", "STARTED", "TOOK", "CLIENT", "MESSAGE"}, rows)
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newProfiles(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "profiles", Short: "List the profiles that an image can have", Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r rpc.ProfileListResult
+			if err := a.ask(cmd.Context(), "profiles", rpc.MethodProfileList, rpc.NoParams{}, &r); err != nil {
+				return err
+			}
+			return a.print(r, func(w io.Writer) {
+				rows := make([][]string, 0, len(r.Profiles))
+				for _, p := range r.Profiles {
+					rows = append(rows, []string{p.Name, strings.Join(p.Images, ","), strings.Join(p.Requires, ","), p.Description})
+				}
+				table(w, []string{"PROFILE", "IMAGES", "REQUIRES", "DESCRIPTION"}, rows)
+			})
+		},
+	}
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func percent(n int) *int { return &n }
+
+func TestListShowsWhatEachMachineIsDoing(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	machines := []rpc.Machine{
+		{Name: "booting", State: "running", Mode: "immutable", Profiles: []string{"claude", "dev"}, Image: rpc.ImageRef{Kind: "trial"}, Backend: "qemu", SSHHost: "booting", Started: now.Add(-3 * time.Second)},
+		{Name: "busy", State: "running", Ready: true, Mode: "mutable", Backend: "qemu", Operation: "op1"},
+		{Name: "ready", State: "running", Ready: true, Mode: "immutable", Backend: "qemu", SSHHost: "ready", Started: now.Add(-50 * time.Hour)},
+		{Name: "torn", State: "broken"},
+	}
+	var out bytes.Buffer
+	listText(&out, rpc.MachineListResult{Machines: machines, Operations: []rpc.Operation{{ID: "op1", Kind: "snapshot", Percent: percent(40)}}}, now)
+	want := strings.TrimLeft(`
+NAME     STATE         MODE       PROFILES    IMAGE  BACKEND  SSH      UPTIME
+booting  booting       immutable  claude,dev  trial  qemu     booting  3.0s
+busy     snapshot:40%  mutable    -           -      qemu     -        -
+ready    running       immutable  -           -      qemu     ready    2d2h
+torn     broken        -          -           -      -        -        -
+`, "\n")
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{}
+	a.statusText(&out, statusAnswer{Machine: rpc.Machine{
+		Name: "torn", State: "broken",
+		Problem: &rpc.ErrorData{Code: "machine.invalid", Message: "memory:1: \"lots\" is not a number", Hint: "write MiB"},
+	}}, time.Now())
+	for _, want := range []string{"torn", "broken", "memory:1:", "hint: write MiB"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestGuestTextCannotMoveTheCursor(t *testing.T) {
+	var out bytes.Buffer
+	snapshotTable(&out, []rpc.Snapshot{{Name: "a\x1b[2Jb", Description: "one\ntwo\r\u202ethree"}})
+	if strings.ContainsAny(out.String(), "\x1b\r\u202e") || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("a name or a description got through as it was: %q", out.String())
+	}
+}
+
+func TestPipeGetsALineForEachStepAndNotForEachFigure(t *testing.T) {
+	var out bytes.Buffer
+	v := &lineView{w: &out, machine: "demo"}
+	for _, message := range []string{"declaring the machine", "unpacking 1 / 40", "unpacking 2 / 40", "unpacking 40 / 40", "", "starting the VM"} {
+		v.update(rpc.Operation{Message: message})
+	}
+	v.log("not asked for")
+	want := "demo: declaring the machine\ndemo: unpacking\ndemo: starting the VM\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestStepsAreTickedOffWithTheirTime(t *testing.T) {
+	start := time.Now()
+	var s steps
+	if _, _, ended := s.next(rpc.Operation{Step: "image", Message: "preparing the image"}, start); ended {
+		t.Error("the first step ended before it began")
+	}
+	if _, _, ended := s.next(rpc.Operation{Step: "image", Message: "unpacking"}, start); ended {
+		t.Error("a message ended its step")
+	}
+	title, took, ended := s.next(rpc.Operation{Step: "start", Message: "starting"}, start.Add(3*time.Second))
+	if !ended || title != "preparing the image" || took != 3*time.Second {
+		t.Errorf("got %q %v %v", title, took, ended)
+	}
+}
+
+func TestDurationsAreShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 300 * time.Millisecond: "0.3s", 12 * time.Second: "12s", 185 * time.Second: "3m05s",
+		2*time.Hour + 10*time.Minute: "2h10m", 99 * time.Hour: "4d3h",
+	} {
+		if got := shortDuration(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

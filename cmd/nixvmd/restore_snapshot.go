@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newRestoreSnapshot(a *app) *cobra.Command {
+	confirm, detach := "", false
+	cmd := &cobra.Command{
+		Use: "restore-snapshot NAME SNAPSHOT", Short: "Put the state disk back to a snapshot",
+		Long: `Put the state disk of a VM back to a snapshot. What is on it now is kept in a
+safety snapshot first, whose name is printed. A VM that runs is stopped for it
+and started again.`,
+		Args: takes("NAME", "SNAPSHOT"), ValidArgsFunction: a.completeSnapshots,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, name, snapshot := cmd.Context(), args[0], args[1]
+			s, err := a.findSnapshot(cmd, name, snapshot)
+			if err != nil {
+				return err
+			}
+			again := "nixvmd restore-snapshot " + name + " " + snapshot
+			err = a.confirmed(name, confirm, again, func(w io.Writer) error {
+				fmt.Fprintf(w, "The state disk of %s goes back to %s, taken %s.\n", name, clean(s.Name), s.Created.Local().Format("2006-01-02 15:04:05"))
+				fmt.Fprintln(w, "What was written since is gone from the disk; a safety snapshot keeps it.")
+				fmt.Fprintln(w, "If the VM runs, it is stopped now and started again afterwards.")
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			params := rpc.SnapshotRestoreParams{Work: rpc.Work{Detach: true}, Name: name, Snapshot: snapshot, Confirm: name}
+			result, err := a.operate(ctx, "restore-snapshot", rpc.MethodSnapshotRestore, params, detach)
+			if err != nil {
+				return err
+			}
+			return a.printOperation(result, detach, func(w io.Writer) {
+				fmt.Fprintf(w, "%s is back at %s\n", name, clean(snapshot))
+				if safety := result.Operation.Safety; safety != "" {
+					fmt.Fprintf(w, "what was there before is in the snapshot %s\n", clean(safety))
+				}
+			})
+		},
+	}
+	confirmFlag(cmd, &confirm)
+	detachFlag(cmd, &detach)
+	return cmd
+}
+
+// findSnapshot refuses a snapshot that is not there before anybody is asked to
+// confirm anything.
+func (a *app) findSnapshot(cmd *cobra.Command, name, snapshot string) (rpc.Snapshot, error) {
+	var list rpc.SnapshotListResult
+	if err := machine.ValidName(name); err != nil {
+		return rpc.Snapshot{}, err
+	}
+	if err := a.ask(cmd.Context(), cmd.Name(), rpc.MethodSnapshotList, rpc.MachineParams{Name: name}, &list); err != nil {
+		return rpc.Snapshot{}, err
+	}
+	for _, s := range list.Snapshots {
+		if s.Name == snapshot {
+			return s, nil
+		}
+	}
+	return rpc.Snapshot{}, problem.New(problem.SnapshotNotFound, "%s has no snapshot %q", name, snapshot).
+		WithHint("nixvmd snapshots %s lists them", name)
+}

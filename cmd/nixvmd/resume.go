@@ -1,0 +1,15 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newResume(a *app) *cobra.Command {
+	return powerVerb{
+		name: "resume", short: "Let a suspended VM go on",
+		long:   "Let a suspended VM go on, with its clock put right.",
+		method: rpc.MethodVMResume, done: "%s runs",
+	}.command(a)
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/version"
+)
+
+// The groups of verbs in the overview.
+const (
+	groupVM       = "vm"
+	groupUse      = "use"
+	groupSnapshot = "snapshot"
+	groupSetup    = "setup"
+	groupDaemon   = "daemon"
+)
+
+// run is main without the process: it returns the exit code.
+func run(ctx context.Context, args []string) int {
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return a.fail(err)
+}
+
+// newRoot is the tree of all verbs.
+func newRoot(a *app) *cobra.Command {
+	home := ""
+	root := &cobra.Command{
+		Use:   "nixvmd",
+		Short: "VMs for code agents: create, attach, snapshot, restore, destroy",
+		Long: `nixvmd creates and keeps VMs for code agents.
+
+  nixvmd create                            asks what it needs to know
+  ssh NAME                                 connecting starts the VM
+  nixvmd snapshot NAME before-refactor     and restore-snapshot brings it back`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Version:           version.String(),
+		Args:              cobra.ArbitraryArgs,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.prepare(home) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownVerb(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetVersionTemplate("nixvmd {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return problem.New(problem.BadParams, "%w", err).WithHint("%s --help lists the flags", cmd.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&home, "home", "", "keep everything below `DIR` instead of the XDG places (NIXVM_HOME)")
+	flags.BoolVar(&a.json, "json", false, "print one JSON value; progress as JSON lines on the standard error")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no warnings")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of the tools that operations run")
+	root.AddGroup(
+		&cobra.Group{ID: groupVM, Title: "VMs:"},
+		&cobra.Group{ID: groupUse, Title: "Work in a VM:"},
+		&cobra.Group{ID: groupSnapshot, Title: "Snapshots:"},
+		&cobra.Group{ID: groupSetup, Title: "Settings and checks:"},
+		&cobra.Group{ID: groupDaemon, Title: "Daemon:"},
+	)
+	cobra.EnableCommandSorting = false // the order of addVerbs is the order in which people meet them
+	addVerbs(a, root)
+	root.SetHelpCommandGroupID(groupSetup)
+	return root
+}
+
+// addVerbs adds one command per file, in the order in which people meet them.
+func addVerbs(a *app, root *cobra.Command) {
+	for _, g := range []struct {
+		id    string
+		verbs []*cobra.Command
+	}{
+		{groupVM, []*cobra.Command{
+			newCreate(a), newList(a), newStatus(a), newStart(a), newStop(a), newReboot(a), newSuspend(a), newResume(a),
+			newKill(a), newConfigure(a), newDestroy(a), newPurge(a), newOperations(a), newCancel(a),
+		}},
+		{groupUse, []*cobra.Command{newSSH(a), newAttach(a), newConsole(a), newForward(a)}},
+		{groupSnapshot, []*cobra.Command{newSnapshot(a), newSnapshots(a), newRestoreSnapshot(a), newDeleteSnapshot(a)}},
+		{groupSetup, []*cobra.Command{newDoctor(a), newProfiles(a), newImages(a), newSSHConfig(a), newCompletion(a), newVersion(a)}},
+		{groupDaemon, []*cobra.Command{newServe(a), newShutdown(a), newStdio(a), newProxy(a)}},
+	} {
+		for _, c := range g.verbs {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newExitCodes())
+}
+
+func unknownVerb(root *cobra.Command, verb string) error {
+	p := problem.New(problem.BadParams, "there is no verb %q", verb)
+	if near := root.SuggestionsFor(verb); len(near) > 0 {
+		return p.WithHint("did you mean %s?", strings.Join(near, ", "))
+	}
+	return p.WithHint("nixvmd --help lists the verbs")
+}
+
+// takes makes an argument check whose message names what is missing. An
+// argument in brackets may be left out.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		hint := strings.TrimSpace(cmd.CommandPath() + " " + strings.Join(names, " "))
+		for i, name := range names {
+			if i >= len(args) && !strings.HasPrefix(name, "[") {
+				return problem.New(problem.BadParams, "%s is missing", name).WithHint("%s", hint)
+			}
+		}
+		if len(args) > len(names) {
+			return problem.New(problem.BadParams, "unexpected argument %q", args[len(names)]).WithHint("%s", hint)
+		}
+		return nil
+	}
+}
+
+// prepare settles where everything is, before any verb runs.
+func (a *app) prepare(home string) error {
+	if home != "" {
+		// Children (the daemon, ssh and its proxy) must look in the same place.
+		if err := os.Setenv("NIXVM_HOME", home); err != nil {
+			return fmt.Errorf("--home: %w", err)
+		}
+	}
+	layout, err := paths.FromEnv()
+	if err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return errors.Join(problem.New(problem.Internal, "cannot tell where this program is"), err)
+	}
+	a.layout, a.exe = layout, exe
+	return nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/version"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/rpc/client"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// maxLog is the size of log/nixvmd.log in bytes at which a new one is begun; one
+// old one is kept.
+const maxLog = 4 << 20
+
+func newServe(a *app) *cobra.Command {
+	readyFD := 0
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the daemon in the foreground",
+		Long: `Run the daemon in the foreground, logging to the standard error. Other verbs
+start one by themselves when none runs; systemd can do it by socket activation.
+
+SIGTERM and SIGINT end it; VMs run on, and the next daemon finds them. It takes
+no notice of SIGHUP.`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if readyFD == 0 {
+				return a.serve(cmd.Context(), func(error) error { return nil })
+			}
+			if err := rotateLog(filepath.Join(a.layout.Logs(), "nixvmd.log")); err != nil {
+				return err
+			}
+			return a.serve(cmd.Context(), func(err error) error { return client.SignalReady(readyFD, err) })
+		},
+	}
+	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "for those who start it in the background: report on the file descriptor `N` that it answers")
+	return cmd
+}
+
+// serve runs the daemon until it is asked to end. ready is told once: that
+// clients are served, or why they will not be.
+func (a *app) serve(ctx context.Context, ready func(error) error) error {
+	// A daemon that was started from a terminal stays when that goes.
+	signal.Ignore(syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	level := slog.LevelInfo
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+
+	// The socket first: it is also the lock that keeps a second daemon away from
+	// the machines, and clients that come early wait in its queue.
+	listener, err := rpc.Listen(a.layout)
+	if err != nil {
+		return errors.Join(err, ready(err))
+	}
+	defer listener.Close()
+	service, err := vm.OpenDefault(ctx, a.layout, a.exe, log)
+	if err != nil {
+		return errors.Join(err, ready(err))
+	}
+	server := rpc.NewServer(service, rpc.Options{
+		Version: version.String(), RuntimeDir: a.layout.Runtime, Log: log,
+	})
+	log.Info("started", "version", version.String(), "pid", os.Getpid(), "socket", a.layout.Socket())
+	if err := ready(nil); err != nil {
+		log.Warn("whoever started this daemon cannot be told that it is ready", "error", err)
+	}
+	err = server.Serve(ctx, listener)
+	// From here on a second signal ends the process at once.
+	stop()
+	err = errors.Join(err, service.Close())
+	log.Info("stopped", "error", err)
+	return err
+}
+
+// rotateLog puts a log that has grown large aside. The standard error, which
+// whoever started this daemon has opened, goes to the new one from then on.
+func rotateLog(path string) error {
+	fi, err := os.Stat(path)
+	if err != nil || fi.Size() <= maxLog {
+		return nil //nolint:nilerr // there is nothing to put aside
+	}
+	if err := os.Rename(path, path+".old"); err != nil {
+		return fmt.Errorf("put the old log aside: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	defer f.Close()
+	return unix.Dup2(int(f.Fd()), int(os.Stderr.Fd()))
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newSnapshot(a *app) *cobra.Command {
+	description, detach := "", false
+	cmd := &cobra.Command{
+		Use: "snapshot NAME SNAPSHOT", Short: "Take a snapshot of a VM's state disk",
+		Long: `Take a snapshot of a VM's state disk: everything in /var and the homes. A running
+VM is frozen for a moment, so that the snapshot is consistent.`,
+		Example: "  nixvmd snapshot demo before-refactor",
+		Args:    takes("NAME", "SNAPSHOT"), ValidArgsFunction: a.completeFirst(a.completeNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params := rpc.SnapshotCreateParams{
+				Work: rpc.Work{Detach: true}, Name: args[0], Snapshot: args[1], Description: description,
+			}
+			result, err := a.operate(cmd.Context(), "snapshot", rpc.MethodSnapshotCreate, params, detach)
+			if err != nil {
+				return err
+			}
+			return a.printOperation(result, detach, func(w io.Writer) {
+				fmt.Fprintf(w, "snapshot %s of %s is taken; to go back: nixvmd restore-snapshot %s %s\n", clean(args[1]), args[0], args[0], clean(args[1]))
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&description, "description", "m", "", "`TEXT` that says what it is for")
+	detachFlag(cmd, &detach)
+	return cmd
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newSSH(a *app) *cobra.Command {
+	admin, tty := false, false
+	cmd := &cobra.Command{
+		Use: "ssh NAME [-- COMMAND...]", Short: "Open a shell in a VM, or run a command there",
+		Long: `Open a shell in a VM, or run a command there. The VM is started if it is off.
+
+This is ssh with nixvm's own configuration: it works even where your ~/.ssh/config
+cannot be changed. The words of COMMAND are joined and read by the shell in the
+VM, as ssh does it; the exit code is the command's.`,
+		Example: `  nixvmd ssh demo
+  nixvmd ssh demo -- 'cd project && git status'
+  nixvmd ssh demo --admin -- sudo journalctl -b`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return problem.New(problem.BadParams, "NAME is missing").WithHint("nixvmd ssh NAME")
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeFirst(a.completeNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			if rest, ok := strings.CutPrefix(name, "admin@"); ok {
+				name, admin = rest, true
+			}
+			name = strings.TrimPrefix(name, "user@")
+			argv, err := a.sshCommand(cmd.Context(), name, admin, tty, args[1:])
+			if err != nil {
+				return err
+			}
+			return execute(argv)
+		},
+	}
+	cmd.Flags().BoolVar(&admin, "admin", false, "as the account admin, which may use sudo; admin@NAME means the same")
+	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "a terminal for COMMAND, as ssh -t")
+	return cmd
+}
+
+// sshCommand is the argument vector of ssh for a machine. It names our own
+// configuration file, so it does not depend on what the user's includes.
+func (a *app) sshCommand(ctx context.Context, name string, admin, tty bool, command []string) ([]string, error) {
+	if err := machine.ValidName(name); err != nil {
+		return nil, err
+	}
+	m, err := a.machine(ctx, "ssh", name)
+	if err != nil {
+		return nil, err
+	}
+	host := m.SSHHost
+	if admin {
+		host = m.AdminHost
+	}
+	switch {
+	case host != "":
+	case m.Problem != nil:
+		return nil, &problem.Error{Code: m.Problem.Code, Message: m.Problem.Message, Hint: m.Problem.Hint, Retryable: m.Problem.Retryable}
+	case m.State == "absent":
+		return nil, problem.New(problem.VMNotFound, "%s is declared, but has no VM", name).WithHint("nixvmd create %s", name)
+	default:
+		return nil, problem.New(problem.VMNotFound, "%s has no SSH name: it is %s", name, m.State).WithHint("nixvmd status %s says more", name)
+	}
+	argv := []string{"ssh", "-F", filepath.Join(a.layout.SSH(), "config")}
+	if tty {
+		argv = append(argv, "-t")
+	}
+	argv = append(argv, "--", host)
+	return append(argv, command...), nil
+}
+
+// execute replaces this process, so that signals, the terminal and the exit
+// code are the program's own. It returns only when that is not possible.
+func execute(argv []string) error {
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return problem.New(problem.BackendMissing, "there is no program %s", argv[0]).
+			WithHint("install it (Debian: openssh-client, Fedora: openssh-clients), or see nixvmd doctor")
+	}
+	if err := syscall.Exec(path, argv, os.Environ()); err != nil {
+		return problem.New(problem.Internal, "cannot run %s: %w", path, err)
+	}
+	return nil
+}
+
+// attachTo asks for everything that an editor needs; with start it waits until
+// the VM answers.
+func attachTo(ctx context.Context, d daemon, params rpc.AttachParams) (rpc.AttachResult, error) {
+	var r rpc.AttachResult
+	err := d.Call(ctx, rpc.MethodAttach, params, &r)
+	return r, err
+}

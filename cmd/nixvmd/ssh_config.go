@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newSSHConfig(a *app) *cobra.Command {
+	var show, apply, remove, preview bool
+	cmd := &cobra.Command{
+		Use: "ssh-config", Short: "Show, apply or remove the SSH configuration of the VMs",
+		Long: `create and destroy keep the SSH configuration up to date by themselves: one Include
+line at the top of your own file, everything else in a file of nixvm's. This verb
+is for looking at it, and for taking it out again.`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.LocalNonPersistentFlags().NFlag() > 1 {
+				return problem.New(problem.BadParams, "more than one thing to do").WithHint("give one of --preview, --print, --apply and --remove")
+			}
+			switch {
+			case show:
+				return a.printSSHConfig()
+			case apply:
+				return a.applySSHConfig(cmd)
+			case remove:
+				var r rpc.EmptyResult
+				if err := a.ask(cmd.Context(), "ssh-config", rpc.MethodSSHRemove, rpc.NoParams{}, &r); err != nil {
+					return err
+				}
+				return a.print(r, func(w io.Writer) {
+					fmt.Fprintln(w, "the Include line is removed; the next change of a VM adds it again")
+				})
+			}
+			return a.previewSSHConfig(cmd)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&preview, "preview", false, "show as a diff what --apply would change (the default)")
+	flags.BoolVar(&show, "print", false, "print the entries of the VMs, and the Include line")
+	flags.BoolVar(&apply, "apply", false, "write the Include line and the entries, and verify them with ssh -G")
+	flags.BoolVar(&remove, "remove", false, "take the Include line out again")
+	return cmd
+}
+
+// sshConfigAnswer is what ssh-config --print --json prints.
+type sshConfigAnswer struct {
+	File    string `json:"file"`
+	Include string `json:"include"` // the line for the user's own configuration
+	Content string `json:"content"`
+}
+
+// printSSHConfig needs no daemon: it shows what is written.
+func (a *app) printSSHConfig() error {
+	file := filepath.Join(a.layout.SSH(), "config")
+	content, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read nixvm's SSH configuration: %w", err)
+	}
+	answer := sshConfigAnswer{File: file, Include: "Include " + quoteSSH(file), Content: string(content)}
+	return a.print(answer, func(w io.Writer) { fmt.Fprintf(w, "# %s\n%s", answer.Include, answer.Content) })
+}
+
+// quoteSSH quotes a path for ssh_config(5) if it needs that.
+func quoteSSH(path string) string {
+	for _, r := range path {
+		if r == ' ' || r == '\t' {
+			return `"` + path + `"`
+		}
+	}
+	return path
+}
+
+func (a *app) applySSHConfig(cmd *cobra.Command) error {
+	var r rpc.SSHApplyResult
+	if err := a.ask(cmd.Context(), "ssh-config", rpc.MethodSSHApply, rpc.NoParams{}, &r); err != nil {
+		return err
+	}
+	for _, w := range r.Warnings {
+		a.warn(w)
+	}
+	return a.print(r, func(w io.Writer) { fmt.Fprintln(w, "the SSH configuration is written and verified") })
+}
+
+func (a *app) previewSSHConfig(cmd *cobra.Command) error {
+	var r rpc.SSHPreviewResult
+	if err := a.ask(cmd.Context(), "ssh-config", rpc.MethodSSHPreview, rpc.NoParams{}, &r); err != nil {
+		return err
+	}
+	if r.Diff == "" {
+		a.note("nothing to change")
+	}
+	return a.print(r, func(w io.Writer) { fmt.Fprint(w, r.Diff) })
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+// statusAnswer is what status --json prints.
+type statusAnswer struct {
+	Machine   rpc.Machine    `json:"machine"`
+	Operation *rpc.Operation `json:"operation,omitempty"` // the one that runs
+	Snapshots []rpc.Snapshot `json:"snapshots"`
+	Forwards  []rpc.Forward  `json:"forwards"`
+}
+
+func newStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "status NAME", Short: "Show one machine: state, SSH, snapshots, problems",
+		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			d, err := a.connect(ctx, "status", nil)
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			params := rpc.MachineParams{Name: args[0]}
+			var m rpc.MachineResult
+			if err := d.Call(ctx, rpc.MethodMachineGet, params, &m); err != nil {
+				return err
+			}
+			s := statusAnswer{Machine: m.Machine, Snapshots: []rpc.Snapshot{}, Forwards: []rpc.Forward{}}
+			if id := m.Machine.Operation; id != "" {
+				var op rpc.OperationGetResult
+				if err := d.Call(ctx, rpc.MethodOperationGet, rpc.OperationParams{ID: id}, &op); err == nil {
+					s.Operation = &op.Operation
+				}
+			}
+			// A machine without a VM, or a broken one, has neither; the rest is
+			// worth showing all the same.
+			var snapshots rpc.SnapshotListResult
+			if err := d.Call(ctx, rpc.MethodSnapshotList, params, &snapshots); err == nil {
+				s.Snapshots = snapshots.Snapshots
+			}
+			var forwards rpc.ForwardListResult
+			if err := d.Call(ctx, rpc.MethodForwardList, params, &forwards); err == nil {
+				s.Forwards = forwards.Forwards
+			}
+			return a.print(s, func(w io.Writer) { a.statusText(w, s, time.Now()) })
+		},
+	}
+}
+
+func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
+	m := s.Machine
+	ssh := ""
+	if m.SSHHost != "" {
+		ssh = "ssh " + m.SSHHost + "   (admin: ssh " + m.AdminHost + ")"
+	}
+	state := m.State
+	if m.State == "running" {
+		state += ", ready"
+		if !m.Ready {
+			state = "running, still booting"
+		}
+		if up := uptime(m, now); up != "" {
+			state += " for " + up
+		}
+	}
+	image := strings.TrimSpace(m.Image.Kind + " " + m.Image.Version)
+	if m.Image.ID != "" {
+		image += " (" + m.Image.ID + ")"
+	}
+	resources := ""
+	if m.MemoryMiB > 0 {
+		resources = fmt.Sprintf("%d MiB, %d CPUs, disk %s", m.MemoryMiB, m.VCPUs, machine.FormatSize(m.DiskBytes))
+	}
+	fields(w,
+		[2]string{"Name", m.Name}, [2]string{"State", state}, [2]string{"Reason", m.Reason}, [2]string{"SSH", ssh},
+		[2]string{"Address", m.Address}, [2]string{"Profiles", strings.Join(m.Profiles, ", ")}, [2]string{"Mode", m.Mode},
+		[2]string{"Image", image}, [2]string{"Resources", resources}, [2]string{"Network", m.Network},
+		[2]string{"Backend", m.Backend}, [2]string{"Acceleration", m.Accel}, [2]string{"Operation", operationText(s.Operation, now)},
+	)
+	for _, f := range s.Forwards {
+		fmt.Fprintf(w, "Forward:  %s -> %s  %s %s\n", clean(f.Listen), clean(f.Target), f.State, clean(f.Detail))
+	}
+	if len(s.Snapshots) > 0 {
+		fmt.Fprintln(w, "\nSnapshots:")
+		snapshotTable(w, s.Snapshots)
+	}
+	if m.Problem != nil {
+		fmt.Fprintf(w, "\nProblem: %s\n", clean(m.Problem.Message))
+		if m.Problem.Hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", clean(m.Problem.Hint))
+		}
+	}
+}
+
+// operationText is one line about an operation that runs.
+func operationText(op *rpc.Operation, now time.Time) string {
+	if op == nil {
+		return ""
+	}
+	text := op.Kind + ": " + op.Message
+	if op.Percent != nil {
+		text += fmt.Sprintf(", %d%%", *op.Percent)
+	}
+	text += ", since " + shortDuration(now.Sub(op.Started))
+	if op.Client != "" {
+		text += ", for " + op.Client
+	}
+	return text
+}

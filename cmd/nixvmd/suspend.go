@@ -1,0 +1,14 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newSuspend(a *app) *cobra.Command {
+	return powerVerb{
+		name: "suspend", short: "Pause a VM; its memory is kept",
+		method: rpc.MethodVMSuspend, done: "%s is suspended",
+	}.command(a)
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// table prints rows in columns. Cells are cleaned; an empty one becomes "-" so
+// that every row has the same number of words.
+func table(w io.Writer, header []string, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{header}, rows...) {
+		cells := make([]string, len(row))
+		for i, c := range row {
+			if cells[i] = clean(c); cells[i] == "" {
+				cells[i] = "-"
+			}
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	// Writing to a terminal: nobody could be told.
+	_ = t.Flush()
+}
+
+// fields prints names and values, one a line; what is empty is left out.
+func fields(w io.Writer, pairs ...[2]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, p := range pairs {
+		if p[1] != "" {
+			fmt.Fprintf(t, "%s\t%s\n", p[0]+":", clean(p[1]))
+		}
+	}
+	_ = t.Flush()
+}

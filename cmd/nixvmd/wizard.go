@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/huh"
+	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// wizard asks for what create needs to know. Its fields are what was typed.
+type wizard struct {
+	app      *app
+	machines []rpc.Machine
+	profiles []rpc.Profile
+	backends []rpc.Backend
+
+	name, image, mode, backend, network string
+	memory, vcpus, disk                 string
+	chosen                              []string // profiles
+}
+
+// askCreate completes the parameters of a create by questions. With a name it
+// shows what would be made and asks only whether that is right.
+func (a *app) askCreate(ctx context.Context, p rpc.CreateParams) (rpc.CreateParams, error) {
+	w, err := a.newWizard(ctx, p)
+	if err != nil {
+		return p, err
+	}
+	// The library could not ask at its start: see package calm.
+	lipgloss.SetHasDarkBackground(termenv.NewOutput(os.Stderr).HasDarkBackground())
+	config, err := vm.LoadConfig(a.layout.ConfigFile())
+	if err != nil {
+		return p, err
+	}
+	ask := w.name == ""
+	if ask {
+		if err := w.askName(ctx); err != nil {
+			return p, err
+		}
+	}
+	w.fill(config.Defaults)
+	for {
+		if ask {
+			if err := w.askRest(ctx); err != nil {
+				return p, err
+			}
+		}
+		next, err := w.summary(ctx)
+		switch {
+		case err != nil:
+			return p, err
+		case next == "create":
+			return w.apply(p)
+		case next == "cancel":
+			return p, nothingMade()
+		}
+		ask = true
+	}
+}
+
+func nothingMade() error { return problem.New(problem.Cancelled, "nothing was made") }
+
+func (a *app) newWizard(ctx context.Context, p rpc.CreateParams) (*wizard, error) {
+	d, err := a.connect(ctx, "create", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	var machines rpc.MachineListResult
+	var profiles rpc.ProfileListResult
+	var backends rpc.BackendListResult
+	if err := errors.Join(
+		d.Call(ctx, rpc.MethodMachineList, rpc.NoParams{}, &machines),
+		d.Call(ctx, rpc.MethodProfileList, rpc.NoParams{}, &profiles),
+		d.Call(ctx, rpc.MethodBackendList, rpc.NoParams{}, &backends),
+	); err != nil {
+		return nil, err
+	}
+	w := &wizard{
+		app: a, machines: machines.Machines, profiles: profiles.Profiles, backends: backends.Backends,
+		name: p.Name, image: p.Image, mode: p.Mode, backend: p.Backend, network: p.Network, chosen: p.Profiles,
+	}
+	if p.MemoryMiB != nil {
+		w.memory = strconv.Itoa(*p.MemoryMiB)
+	}
+	if p.VCPUs != nil {
+		w.vcpus = strconv.Itoa(*p.VCPUs)
+	}
+	if p.DiskBytes != nil {
+		w.disk = machine.FormatSize(*p.DiskBytes)
+	}
+	if w.name != "" {
+		return w, w.checkName(w.name)
+	}
+	return w, nil
+}
+
+// checkName accepts a name that can become a VM: new, or declared without one.
+func (w *wizard) checkName(name string) error {
+	if err := machine.ValidName(name); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(w.machines, func(m rpc.Machine) bool { return m.Name == name }); i >= 0 && w.machines[i].State != "absent" {
+		return problem.New(problem.MachineExists, "there is a VM named %s already", name).WithHint("choose another name, or remove it: nixvmd destroy %s", name)
+	}
+	return nil
+}
+
+// fill gives every field that was not asked for what the machine's own files
+// say, else the default.
+func (w *wizard) fill(d vm.Defaults) {
+	if i := slices.IndexFunc(w.machines, func(m rpc.Machine) bool { return m.Name == w.name }); i >= 0 {
+		m := w.machines[i]
+		d = vm.Defaults{
+			Image: m.Image.Kind, Profiles: m.Profiles, Mode: m.Mode, Memory: m.MemoryMiB, VCPUs: m.VCPUs,
+			Disk: machine.FormatSize(m.DiskBytes), Network: m.Network,
+		}
+		setDefault(&w.backend, m.Backend)
+	}
+	setDefault(&w.image, d.Image)
+	setDefault(&w.mode, d.Mode)
+	setDefault(&w.memory, strconv.Itoa(d.Memory))
+	setDefault(&w.vcpus, strconv.Itoa(d.VCPUs))
+	setDefault(&w.disk, d.Disk)
+	setDefault(&w.network, d.Network)
+	if len(w.chosen) == 0 {
+		w.chosen = slices.Clone(d.Profiles)
+	}
+	for _, b := range w.backends {
+		if b.Default {
+			setDefault(&w.backend, b.Name)
+		}
+	}
+}
+
+func setDefault(field *string, value string) {
+	if *field == "" {
+		*field = value
+	}
+}
+
+// inline makes an error message of a validator fit beneath a field.
+func inline[T any](check func(string) (T, error)) func(string) error {
+	return func(s string) error {
+		_, err := check(strings.TrimSpace(s))
+		if err == nil {
+			return nil
+		}
+		p := problem.From(err)
+		if p.Hint == "" {
+			return errors.New(p.Message)
+		}
+		return errors.New(p.Message + ": " + p.Hint)
+	}
+}
+
+func (w *wizard) askName(ctx context.Context) error {
+	return w.run(ctx, huh.NewGroup(
+		huh.NewInput().Title("Name").Description("Also its name for ssh and the editors").Placeholder("claude-dev").Value(&w.name).
+			Validate(inline(func(s string) (bool, error) { return true, w.checkName(s) })),
+	))
+}
+
+// askRest asks in two forms, because the profiles on offer depend on the image.
+func (w *wizard) askRest(ctx context.Context) error {
+	about := []huh.Field{
+		huh.NewSelect[string]().Title("Image").Options(w.imageOptions()...).Value(&w.image),
+		huh.NewSelect[string]().Title("Mode").Options(modeOptions()...).Value(&w.mode),
+	}
+	if len(w.backends) > 1 {
+		about = append(about, huh.NewSelect[string]().Title("Backend").Options(w.backendOptions()...).Value(&w.backend))
+	}
+	if err := w.run(ctx, huh.NewGroup(about...)); err != nil {
+		return err
+	}
+	return w.run(ctx,
+		huh.NewGroup(huh.NewMultiSelect[string]().Title("Profiles").Description("Space selects, Enter goes on").
+			Options(w.profileOptions()...).Value(&w.chosen)),
+		huh.NewGroup(
+			huh.NewInput().Title("Memory").Description("MiB, or with a unit: 8G").Value(&w.memory).Validate(inline(parseMemory)),
+			huh.NewInput().Title("CPUs").Value(&w.vcpus).Validate(inline(parseCount)),
+			huh.NewInput().Title("Disk").Description("Size of the state disk; it takes only what is used").Value(&w.disk).Validate(inline(machine.ParseSize)),
+			huh.NewInput().Title("Network").Description("nat, or bridge:<interface>").Value(&w.network).Validate(inline(machine.ParseNetwork)),
+		))
+}
+
+func (w *wizard) imageOptions() []huh.Option[string] {
+	options := []huh.Option[string]{
+		huh.NewOption("NixOS where it can be built, else the trial guest", ""),
+		huh.NewOption("nixos: NixOS, built with nix", "nixos"),
+		huh.NewOption("trial: a small Debian, for trying nixvm out", "trial"),
+	}
+	if w.image != "" && w.image != "nixos" && w.image != "trial" {
+		options = append(options, huh.NewOption(w.image, w.image))
+	}
+	return options
+}
+
+func modeOptions() []huh.Option[string] {
+	return []huh.Option[string]{
+		huh.NewOption("immutable: read-only system, all state on its own disk", nixbuild.Immutable),
+		huh.NewOption("semi-mutable: the same, with a writable /nix", nixbuild.SemiMutable),
+		huh.NewOption("mutable: one disk, changed from the inside", nixbuild.Mutable),
+	}
+}
+
+func (w *wizard) backendOptions() []huh.Option[string] {
+	options := make([]huh.Option[string], 0, len(w.backends))
+	for _, b := range w.backends {
+		options = append(options, huh.NewOption(b.Name+" ("+b.Type+")", b.Name))
+	}
+	return options
+}
+
+func (w *wizard) profileOptions() []huh.Option[string] {
+	var options []huh.Option[string]
+	for _, p := range w.profiles {
+		has := slices.Contains(p.Images, w.image) || (w.image != "nixos" && w.image != "trial")
+		if has && p.Name != nixbuild.Core {
+			options = append(options, huh.NewOption(p.Name+": "+p.Description, p.Name))
+		}
+	}
+	return options
+}
+
+// summary shows what would be made and asks what to do.
+func (w *wizard) summary(ctx context.Context) (next string, err error) {
+	image := w.image
+	if image == "" {
+		image = "nixos, or trial where it cannot be built"
+	}
+	e := w.app.err
+	fmt.Fprintln(e)
+	fields(e,
+		[2]string{"Name", w.name}, [2]string{"Image", image + ", " + w.mode}, [2]string{"Profiles", orNone(strings.Join(w.chosen, ", "))},
+		[2]string{"Memory", memoryText(w.memory)}, [2]string{"CPUs", w.vcpus}, [2]string{"Disk", w.disk}, [2]string{"Network", w.network},
+		[2]string{"Backend", w.backend},
+	)
+	fmt.Fprintln(e)
+	err = w.run(ctx, huh.NewGroup(huh.NewSelect[string]().Title("Create "+w.name+"?").Value(&next).Options(
+		huh.NewOption("Create it", "create"), huh.NewOption("Change something", "change"), huh.NewOption("Cancel", "cancel"),
+	)))
+	return next, err
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func memoryText(s string) string {
+	if n, err := parseMemory(s); err == nil {
+		return strconv.Itoa(n) + " MiB"
+	}
+	return s
+}
+
+func (w *wizard) run(ctx context.Context, groups ...*huh.Group) error {
+	err := huh.NewForm(groups...).WithAccessible(accessible()).WithInput(w.app.in).WithOutput(w.app.err).RunWithContext(ctx)
+	if errors.Is(err, huh.ErrUserAborted) {
+		return nothingMade()
+	}
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	return nil
+}
+
+// accessible reports whether questions must come line by line, for a screen
+// reader or a terminal that cannot move its cursor.
+func accessible() bool { return os.Getenv("ACCESSIBLE") != "" || os.Getenv("TERM") == "dumb" }
+
+// apply puts the answers into the request.
+func (w *wizard) apply(p rpc.CreateParams) (rpc.CreateParams, error) {
+	p.Name, p.Image, p.Mode, p.Backend, p.Network, p.Profiles = w.name, w.image, w.mode, w.backend, strings.TrimSpace(w.network), w.chosen
+	var err error
+	if p.MemoryMiB, err = optional(strings.TrimSpace(w.memory), parseMemory); err != nil {
+		return p, fmt.Errorf("memory: %w", err)
+	}
+	if p.VCPUs, err = optional(strings.TrimSpace(w.vcpus), parseCount); err != nil {
+		return p, fmt.Errorf("CPUs: %w", err)
+	}
+	if p.DiskBytes, err = optional(strings.TrimSpace(w.disk), machine.ParseSize); err != nil {
+		return p, fmt.Errorf("disk: %w", err)
+	}
+	return p, nil
+}
