@@ -65,8 +65,8 @@ func (c *Config) Apply(ctx context.Context, hosts []Host) (Result, error) {
 
 // commit writes, verifies, and takes back what does not hold.
 func (c *Config) commit(ctx context.Context, ch *change, hosts []Host, mem memory) (Result, error) {
-	check := ch.toVerify(mem)
-	if err := c.setUnverified(&mem, check); err != nil {
+	check := ch.toVerify(c.unverified())
+	if err := c.markUnverified(check); err != nil {
 		return Result{}, err
 	}
 	res := Result{}
@@ -88,7 +88,7 @@ func (c *Config) commit(ctx context.Context, ch *change, hosts []Host, mem memor
 	}
 	if ch.missing() && len(wrong) > 0 {
 		res.Written, res.Refused = machines(ch.changed), ch.refused
-		return res, errors.Join(firstRefusal(ch.refused), c.readOnlyProblem(ch.user), c.setUnverified(&mem, nil))
+		return res, errors.Join(firstRefusal(ch.refused), c.readOnlyProblem(ch.user), c.clearUnverified())
 	}
 	for _, m := range wrong {
 		ch.refuse(m.block.machine, c.shadowed(ch.user, m))
@@ -102,7 +102,7 @@ func (c *Config) commit(ctx context.Context, ch *change, hosts []Host, mem memor
 		}
 	}
 	res.Included, res.Written, res.Refused = true, machines(ch.changed), ch.refused
-	return res, errors.Join(firstRefusal(ch.refused), c.setUnverified(&mem, nil))
+	return res, errors.Join(firstRefusal(ch.refused), c.clearUnverified())
 }
 
 // missing reports whether the Include line is not there and cannot be added.
@@ -122,15 +122,11 @@ func (ch *change) refuse(machine string, err error) {
 }
 
 // toVerify lists what is new, and what a killed process left unverified.
-func (ch *change) toVerify(mem memory) []block {
+func (ch *change) toVerify(left map[string]bool) []block {
 	check := ch.changed[:len(ch.changed):len(ch.changed)]
 	seen := map[string]bool{}
 	for _, b := range check {
 		seen[b.alias] = true
-	}
-	left := map[string]bool{}
-	for _, alias := range mem.Unverified {
-		left[alias] = true
 	}
 	for _, b := range ch.blocks {
 		if left[b.alias] && !seen[b.alias] && b.options != nil {
@@ -148,17 +144,6 @@ func (c *Config) sample(ch *change, hosts []Host) block {
 		}
 	}
 	return c.blocks(hosts[0])[0]
-}
-
-func (c *Config) setUnverified(mem *memory, blocks []block) error {
-	if len(blocks) == 0 && len(mem.Unverified) == 0 {
-		return nil
-	}
-	mem.Unverified = nil
-	for _, b := range blocks {
-		mem.Unverified = append(mem.Unverified, b.alias)
-	}
-	return c.saveMemory(*mem)
 }
 
 // maxRetries bounds how often an edit starts again because the user's editor
@@ -206,7 +191,7 @@ func (c *Config) rollback(ch *change, mem memory) error {
 	if ch.wrote != nil {
 		err = errors.Join(err, c.restoreUser(ch, mem))
 	}
-	return errors.Join(err, c.setUnverified(&mem, nil))
+	return errors.Join(err, c.clearUnverified(), c.forget(mem))
 }
 
 // restoreUser takes our line out of the user's file again: the old bytes if

@@ -73,15 +73,15 @@ func TestKilledBetweenTempAndRename(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if mem, err := c.loadMemory(); err != nil || len(mem.Unverified) != 2 {
-		t.Errorf("unverified %v %v", mem.Unverified, err)
+	if left := c.unverified(); len(left) != 2 {
+		t.Errorf("unverified %v", left)
 	}
 	mustApply(t, c, host("demo"))
 	if left, _ := filepath.Glob(filepath.Join(home, ".ssh", tempPrefix+"*")); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if mem, err := c.loadMemory(); err != nil || len(mem.Unverified) != 0 {
-		t.Errorf("unverified %v %v", mem.Unverified, err)
+	if exists(c.unverifiedPath()) {
+		t.Errorf("still unverified: %v", c.unverified())
 	}
 	if fi, err := os.Stat(config); err != nil || fi.Mode().Perm() != 0o640 {
 		t.Errorf("mode %v %v", fi.Mode(), err)

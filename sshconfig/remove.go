@@ -44,8 +44,7 @@ func (c *Config) remove(user userFile, mem memory) error {
 	if rerr == nil && (prev.config != nil || prev.knownHosts != nil) {
 		rerr = c.writeOwn(prev, ownFiles{})
 	}
-	mem.Unverified = nil
-	return errors.Join(err, rerr, c.forget(mem))
+	return errors.Join(err, rerr, c.clearUnverified(), c.forget(mem))
 }
 
 // excludeUser takes our line out of the user's file.

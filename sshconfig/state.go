@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
@@ -17,8 +18,6 @@ type memory struct {
 	Version int `json:"version"`
 	// Files by path: what was done around each user configuration.
 	Files map[string]fileMemory `json:"files,omitempty"`
-	// Unverified aliases were written, and the process died before ssh was asked.
-	Unverified []string `json:"unverified,omitempty"`
 }
 
 type fileMemory struct {
@@ -90,4 +89,40 @@ func missingDirs(dir string) []string {
 		return nil
 	}
 	return append(missingDirs(filepath.Dir(dir)), dir)
+}
+
+// unverifiedPath lists aliases, one a line, that were written and not verified
+// yet. The file exists during an Apply, and after one that was killed.
+func (c *Config) unverifiedPath() string { return filepath.Join(c.dir, "unverified") }
+
+func (c *Config) unverified() map[string]bool {
+	left := map[string]bool{}
+	data, err := os.ReadFile(c.unverifiedPath())
+	if err != nil {
+		return left
+	}
+	for _, alias := range strings.Fields(string(data)) {
+		left[alias] = true
+	}
+	return left
+}
+
+func (c *Config) markUnverified(blocks []block) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	var aliases strings.Builder
+	for _, b := range blocks {
+		aliases.WriteString(b.alias + "\n")
+	}
+	return atomicfile.Write(c.unverifiedPath(), []byte(aliases.String()), 0o600)
+}
+
+// clearUnverified is not made durable: a mark that comes back costs one more
+// verification, and a sync costs every Apply.
+func (c *Config) clearUnverified() error {
+	if err := os.Remove(c.unverifiedPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -288,7 +288,7 @@ func TestConfigThatSSHDoesNotAccept(t *testing.T) {
 		c := newConfig(t, func(o *Options) { o.SSH = "no-such-ssh-program" })
 		_, err := c.Apply(t.Context(), hosts("demo"))
 		wantCode(t, err, problem.BackendMissing, "openssh-client")
-		if exists(c.UserConfig()) || exists(c.ConfigFile()) {
+		if exists(c.UserConfig()) || exists(c.ConfigFile()) || exists(c.statePath()) || exists(c.unverifiedPath()) {
 			t.Error("not rolled back")
 		}
 	})
