@@ -25,14 +25,14 @@ const (
 
 // Codes of the session itself, besides those of internal/problem.
 const (
-	ProblemParse           problem.Code = "session.parse_error"
-	ProblemRequest         problem.Code = "session.invalid_request"
-	ProblemMethod          problem.Code = "session.method_unknown"
-	ProblemNotInitialized  problem.Code = "session.not_initialized"
-	ProblemShutDown        problem.Code = "session.shut_down"
-	ProblemProtocol        problem.Code = "session.protocol_unsupported"
-	ProblemTooManyRequests problem.Code = "session.too_many_requests"
-	ProblemStopping        problem.Code = "daemon.stopping"
+	ProblemParse           problem.Code = "session.parse_error"          // framing or JSON is wrong; after wrong framing the session ends
+	ProblemRequest         problem.Code = "session.invalid_request"      // not a request of JSON-RPC 2.0, or one that may not be sent now
+	ProblemMethod          problem.Code = "session.method_unknown"       // this daemon does not have the method
+	ProblemNotInitialized  problem.Code = "session.not_initialized"      // a request before initialize
+	ProblemShutDown        problem.Code = "session.shut_down"            // a request after shutdown
+	ProblemProtocol        problem.Code = "session.protocol_unsupported" // no protocol version in common
+	ProblemTooManyRequests problem.Code = "session.too_many_requests"    // too many requests of this client wait for an answer
+	ProblemStopping        problem.Code = "daemon.stopping"              // the daemon ends; operations are taken up by the next one
 )
 
 // ErrorData is a problem, as the data of an error and within other values.
@@ -49,8 +49,8 @@ type ErrorData struct {
 	Operation string `json:"operation,omitempty"`
 }
 
-// rpcCode maps a problem to the number that generic LSP clients understand.
-func rpcCode(code problem.Code) int64 {
+// Number maps a problem to the error number that generic LSP clients understand.
+func Number(code problem.Code) int64 {
 	switch code {
 	case problem.Cancelled:
 		return CodeRequestCancelled
@@ -91,7 +91,7 @@ func wireError(err error) *jsonrpc2.Error {
 	if errors.As(err, &oe) {
 		data.Operation = oe.operation
 	}
-	e := &jsonrpc2.Error{Code: rpcCode(p.Code), Message: p.Message}
+	e := &jsonrpc2.Error{Code: Number(p.Code), Message: p.Message}
 	e.SetError(data)
 	return e
 }

@@ -14,6 +14,8 @@
 // is the other side, frame the framing.
 package rpc
 
+//go:generate go run ./internal/gen
+
 import (
 	"context"
 	"errors"

@@ -135,11 +135,11 @@ func vmMethods() []Method {
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning),
 		verb(MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
 		verb(MethodVMResume, "Let a suspended VM go on, with its clock put right.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
-		operation(MethodVMDestroy, "End the VM and delete its disks and snapshots. The machine stays declared and keeps its identity.",
+		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays.",
 			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
 				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
-		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, its identity and its SSH name as well.",
+		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, whoever made it, and the backups.",
 			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
 				return s.srv.core.Purge(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
