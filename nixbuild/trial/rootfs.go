@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -32,37 +34,40 @@ var rootHooks = []string{
 }
 
 // rootTar returns the tar of the guest's root tree, from the cache or made by
-// mmdebstrap. The cache lies beside the images: .cache/trial-root-<digest>.tar.
-func (b *Builder) rootTar(ctx context.Context, p plan, cache string, report progress.Reporter) (string, error) {
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return "", err
+// mmdebstrap, and how many steps of progress that was. The cache lies beside the
+// images: .cache/trial-root-<digest>.tar.
+func (b *Builder) rootTar(ctx context.Context, p plan, report progress.Reporter) (string, int64, error) {
+	if err := os.MkdirAll(b.cache, 0o700); err != nil {
+		return "", 0, err
 	}
-	tarball := filepath.Join(cache, "trial-root-"+p.rootDigest()+".tar")
+	tarball := filepath.Join(b.cache, "trial-root-"+p.rootDigest()+".tar")
 	unlock, err := nixbuild.Lock(ctx, tarball+".lock")
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer unlock()
 	if _, err := os.Stat(tarball); err == nil {
-		return tarball, nil
+		return tarball, 0, nil
 	}
 	part := tarball + ".part"
 	defer os.Remove(part)
-	if err := debootstrap(ctx, p, part, report); err != nil {
-		return "", err
+	steps, err := debootstrap(ctx, p, part, report)
+	if err != nil {
+		return "", 0, err
 	}
 	if err := syncFile(part); err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return tarball, os.Rename(part, tarball)
+	return tarball, steps, os.Rename(part, tarball)
 }
 
-func debootstrap(ctx context.Context, p plan, tarball string, report progress.Reporter) error {
+// debootstrap returns how many steps of progress it has made.
+func debootstrap(ctx context.Context, p plan, tarball string, report progress.Reporter) (int64, error) {
 	sources, err := aptSources(ctx, p.suite)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	args := []string{"--mode=" + debMode(), "--variant=minbase", "--format=tar", "--include=" + strings.Join(corePackages, ",")}
+	args := []string{"--verbose", "--mode=" + debMode(), "--variant=minbase", "--format=tar", "--include=" + strings.Join(corePackages, ",")}
 	for _, dir := range []string{"man", "doc", "locale", "info", "lintian"} {
 		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+dir+"/*")
 	}
@@ -71,8 +76,9 @@ func debootstrap(ctx context.Context, p plan, tarball string, report progress.Re
 	}
 	args = append(append(args, p.suite, tarball), sources...)
 	count := &packageCounter{report: report}
-	report.Message(vertex, "downloading and installing Debian packages")
-	return tool{report: count.update}.run(ctx, "", "mmdebstrap", args...)
+	report.Report(progress.Update{Vertex: vertex, Total: count.total() + diskShare(count.total()), Unit: "steps", Message: "asking for Debian packages"})
+	err = tool{report: count.update}.run(ctx, "", "mmdebstrap", args...)
+	return count.total(), err
 }
 
 // debMode: mmdebstrap picks the way of a plain user itself; root needs none.
@@ -109,20 +115,45 @@ func aptSources(ctx context.Context, suite string) ([]string, error) {
 	return lines, nil
 }
 
-// packageCounter turns mmdebstrap's log into counts: dpkg says "Unpacking" and
-// "Setting up" once for every package.
+// expectedPackages is how many packages the root tree has, about: the number by
+// which progress is measured until apt has said the right one.
+const expectedPackages = 220
+
+// packageCounter turns the output of apt and dpkg into counts. Every package
+// counts twice, once downloaded ("Get:3 ...") and once installed ("Setting up
+// ..."); mmdebstrap runs apt once for the essential ones and once for the rest.
 type packageCounter struct {
 	report progress.Reporter
+	known  int64 // packages that apt has announced so far
 	done   int64
 }
 
+var newlyInstalled = regexp.MustCompile(`^[0-9]+ upgraded, ([0-9]+) newly installed`)
+
+func (c *packageCounter) total() int64 { return 2 * max(c.known, expectedPackages) }
+
 func (c *packageCounter) update(u progress.Update) {
 	c.report.Report(u)
-	if strings.HasPrefix(u.Log, "Setting up ") || strings.HasPrefix(u.Log, "Unpacking ") {
-		c.done++
-		c.report.Report(progress.Update{Vertex: vertex, Current: c.done, Unit: "packages", Message: "installing Debian packages"})
+	message := ""
+	switch {
+	case strings.HasPrefix(u.Log, "Get:") && c.known > 0: // before: the indexes of the archives
+		message = "downloading Debian packages"
+	case strings.HasPrefix(u.Log, "Setting up "):
+		message = "installing Debian packages"
+	default:
+		if m := newlyInstalled.FindStringSubmatch(u.Log); m != nil {
+			n, _ := strconv.ParseInt(m[1], 10, 32)
+			c.known += n
+		}
+		return
 	}
+	c.done = min(c.done+1, c.total())
+	c.report.Report(progress.Update{Vertex: vertex, Current: c.done, Total: c.total() + diskShare(c.total()), Unit: "steps", Message: message})
 }
+
+// diskShare is what the disk step counts in a build that also made the root
+// tree: about a twentieth for each of its parts, as it takes in time.
+func diskShare(packages int64) int64 { return packages / 20 * diskParts }
 
 // dirSize is the sum of what the tree's files take, in whole blocks, and the
 // number of entries, for the size of the file system.

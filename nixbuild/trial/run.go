@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -37,6 +38,8 @@ func (t tool) run(ctx context.Context, stdin string, name string, args ...string
 	// mmdebstrap starts many.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	// A program that does not heed it is killed in the end.
+	cmd.WaitDelay = 30 * time.Second
 	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "PATH="+searchPath()), t.env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	tail := &tailWriter{report: t.report}

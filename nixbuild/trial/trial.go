@@ -68,7 +68,7 @@ func (b *Builder) Build(ctx context.Context, req nixbuild.Request, dir string, r
 	if err != nil {
 		return nixbuild.Image{}, err
 	}
-	rootTar, err := b.rootTar(ctx, p, b.cache, report)
+	rootTar, done, err := b.rootTar(ctx, p, report)
 	if err != nil {
 		return nixbuild.Image{}, err
 	}
@@ -79,18 +79,24 @@ func (b *Builder) Build(ctx context.Context, req nixbuild.Request, dir string, r
 	}
 	defer os.RemoveAll(work)
 	d := &diskStep{plan: p, tool: tool{report: report}, work: work, dir: dir, imageID: id}
-	if err := d.build(ctx, rootTar, report); err != nil {
+	if err := d.build(ctx, rootTar, done, report); err != nil {
 		return nixbuild.Image{}, err
 	}
 	return d.describe(ctx)
 }
 
-func (d *diskStep) build(ctx context.Context, rootTar string, report progress.Reporter) error {
+// diskParts is the number of parts of the disk step.
+const diskParts = 3
+
+// build runs the disk step. done is how much progress the root tree was: the
+// count goes on from there.
+func (d *diskStep) build(ctx context.Context, rootTar string, done int64, report progress.Reporter) error {
 	as, err := d.fakeroot()
 	if err != nil {
 		return err
 	}
-	steps := []struct {
+	part := max(diskShare(done)/diskParts, 1)
+	steps := [diskParts]struct {
 		name string
 		run  func() error
 	}{
@@ -99,7 +105,7 @@ func (d *diskStep) build(ctx context.Context, rootTar string, report progress.Re
 		{"making the disk", func() error { return d.assemble(ctx, as) }},
 	}
 	for i, s := range steps {
-		report.Report(progress.Update{Vertex: vertex, Message: s.name, Current: int64(i), Total: int64(len(steps)), Unit: "steps"})
+		report.Report(progress.Update{Vertex: vertex, Message: s.name, Current: done + int64(i)*part, Total: done + diskParts*part, Unit: "steps"})
 		if err := s.run(); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
