@@ -85,7 +85,7 @@ func (v *barView) update(op rpc.Operation) {
 	if title, took, ended := v.steps.next(op, time.Now()); ended {
 		v.tick(title, took)
 	}
-	if op.Message != "" {
+	if op.Message != "" && op.State == "running" {
 		v.setMessage(op.Message)
 	}
 	if op.Percent != nil {

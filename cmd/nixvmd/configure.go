@@ -60,7 +60,7 @@ func (f configureFlags) params(cmd *cobra.Command, name string) (rpc.ConfigurePa
 	if err := machine.ValidName(name); err != nil {
 		return p, err
 	}
-	if cmd.LocalNonPersistentFlags().NFlag() == 0 {
+	if ownFlags(cmd) == 0 {
 		return p, problem.New(problem.BadParams, "nothing to change").WithHint("nixvmd configure --help lists what can be changed")
 	}
 	var err error

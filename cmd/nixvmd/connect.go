@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/version"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/client"
@@ -21,6 +22,11 @@ type daemon interface {
 // feed gets what happens there, if it is not nil.
 func (a *app) connect(ctx context.Context, verb string, feed chan event) (daemon, error) {
 	c, err := client.DialOrStart(ctx, a.layout, a.program(), a.clientOptions(verb, feed))
+	if problem.HasCode(err, problem.DaemonUnreachable) || problem.HasCode(err, rpc.ProblemStopping) {
+		// That was one on its way out: the next try meets its successor, or
+		// learns why there is none.
+		c, err = client.DialOrStart(ctx, a.layout, a.program(), a.clientOptions(verb, feed))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -59,10 +59,10 @@ func TestPipeGetsALineForEachStepAndNotForEachFigure(t *testing.T) {
 	var out bytes.Buffer
 	v := &lineView{w: &out, machine: "demo"}
 	for _, message := range []string{"declaring the machine", "unpacking 1 / 40", "unpacking 2 / 40", "unpacking 40 / 40", "", "starting the VM"} {
-		v.update(rpc.Operation{Message: message})
+		v.update(rpc.Operation{State: "running", Message: message})
 	}
 	v.log("not asked for")
-	want := "demo: declaring the machine\ndemo: unpacking\ndemo: starting the VM\n"
+	want := "demo: declaring the machine\ndemo: unpacking 1 / 40\ndemo: starting the VM\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}

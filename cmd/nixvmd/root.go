@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -127,6 +128,17 @@ func takes(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// ownFlags counts the flags of the verb itself that were given.
+func ownFlags(cmd *cobra.Command) int {
+	n := 0
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if cmd.InheritedFlags().Lookup(f.Name) == nil {
+			n++
+		}
+	})
+	return n
 }
 
 // prepare settles where everything is, before any verb runs.

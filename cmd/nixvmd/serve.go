@@ -69,7 +69,8 @@ func (a *app) serve(ctx context.Context, ready func(error) error) error {
 	defer listener.Close()
 	service, err := vm.OpenDefault(ctx, a.layout, a.exe, log)
 	if err != nil {
-		return errors.Join(err, ready(err))
+		// Nobody may find the socket of a daemon that will not answer.
+		return errors.Join(err, listener.Close(), ready(err))
 	}
 	server := rpc.NewServer(service, rpc.Options{
 		Version: version.String(), RuntimeDir: a.layout.Runtime, Log: log,

@@ -23,7 +23,7 @@ line at the top of your own file, everything else in a file of nixvm's. This ver
 is for looking at it, and for taking it out again.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.LocalNonPersistentFlags().NFlag() > 1 {
+			if ownFlags(cmd) > 1 {
 				return problem.New(problem.BadParams, "more than one thing to do").WithHint("give one of --preview, --print, --apply and --remove")
 			}
 			switch {

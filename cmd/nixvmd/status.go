@@ -71,12 +71,14 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 			state = "running, still booting"
 		}
 		if up := uptime(m, now); up != "" {
-			state += " for " + up
+			state += ", up " + up
 		}
 	}
-	image := strings.TrimSpace(m.Image.Kind + " " + m.Image.Version)
-	if m.Image.ID != "" {
-		image += " (" + m.Image.ID + ")"
+	image := m.Image.Kind
+	for _, more := range []string{m.Image.Version, m.Image.ID} {
+		if !strings.Contains(image, more) {
+			image += ", " + more
+		}
 	}
 	resources := ""
 	if m.MemoryMiB > 0 {

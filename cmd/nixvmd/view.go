@@ -66,9 +66,12 @@ type lineView struct {
 }
 
 func (v *lineView) update(op rpc.Operation) {
+	if op.State != "running" {
+		return // how it ended is said at the end
+	}
 	if text := plain(op.Message); text != "" && text != v.last {
 		v.last = text
-		v.say(text)
+		v.say(op.Message)
 	}
 }
 

@@ -50,7 +50,8 @@ func TestStory(t *testing.T) {
 		if err := setup(env); err != nil {
 			return err
 		}
-		return seed(env.Getenv("NIXVM_HOME"), image)
+		trialtest.Seed(t, filepath.Join(env.Getenv("NIXVM_HOME"), "data", "images"), image)
+		return nil
 	}
 	testscript.RunT(oneByOne{t}, p)
 }
@@ -62,15 +63,6 @@ func (o oneByOne) Parallel()     {}
 func (o oneByOne) Verbose() bool { return testing.Verbose() }
 func (o oneByOne) Run(name string, f func(t testscript.T)) {
 	o.T.Run(name, func(t *testing.T) { f(oneByOne{t}) })
-}
-
-// seed puts an image that is built already where the daemon looks for it.
-func seed(home string, image nixbuild.Image) error {
-	images := filepath.Join(home, "data", "images")
-	if err := os.MkdirAll(images, 0o700); err != nil {
-		return err
-	}
-	return os.Symlink(image.Dir, filepath.Join(images, image.ID))
 }
 
 // vmProcess checks that one QEMU process of the script runs; with ! that none does.

@@ -68,9 +68,10 @@ func Setup(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("BIN", filepath.Dir(program))
-	// A disk that QEMU could attach; nothing here boots it.
-	image := filepath.Join(env.WorkDir, "disk.raw")
-	if err := os.WriteFile(image, make([]byte, 4<<20), 0o600); err != nil {
+	// A disk that looks like one that boots: it has the name of a partition table.
+	image, disk := filepath.Join(env.WorkDir, "disk.raw"), make([]byte, 4<<20)
+	copy(disk[512:], "EFI PART")
+	if err := os.WriteFile(image, disk, 0o600); err != nil {
 		return err
 	}
 	env.Setenv("IMAGE", image)
