@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"log/slog"
@@ -106,7 +107,8 @@ func isoVolume(t testing.TB, files map[string]string) []byte {
 		check(err)
 		check(f.Close())
 	}
-	check(volume.Finalize(iso9660.FinalizeOptions{RockRidge: true, VolumeIdentifier: "NIXVMID"}))
+	// ECMA-119 wants the label padded with spaces, which go-diskfs leaves to us.
+	check(volume.Finalize(iso9660.FinalizeOptions{RockRidge: true, VolumeIdentifier: fmt.Sprintf("%-32s", "NIXVMID")}))
 	check(storage.Close())
 	data, err := os.ReadFile(filepath.Join(dir, "iso"))
 	check(err)
@@ -146,7 +148,18 @@ func accel() string {
 	return "tcg"
 }
 
-// exec runs a shell command as root.
+// exec runs a shell command as root. An error comes with the end of the serial
+// consoles: the guest is gone when somebody reads it.
 func (g *guest) exec(ctx context.Context, e backends.Endpoint, command string) (string, error) {
-	return guestSSH(ctx, e, g.key, "sudo -n sh -c '"+command+"'")
+	out, err := guestSSH(ctx, e, g.key, "sudo -n sh -c '"+command+"'")
+	if err == nil {
+		return out, nil
+	}
+	logs, _ := filepath.Glob(filepath.Join(g.layout.VMs(), "*", "serial.log"))
+	for _, l := range logs {
+		if text, rerr := os.ReadFile(l); rerr == nil {
+			err = fmt.Errorf("%w\n%s:\n%s", err, l, text[max(0, len(text)-3000):])
+		}
+	}
+	return out, err
 }
