@@ -53,18 +53,33 @@ func (s *Service) applySSH(ctx context.Context, subject, except string) (warning
 		refused[r.Machine] = problem.From(r.Err)
 	}
 	s.noteSSHIssues(refused)
-	p := problem.From(err)
+	var readOnly *problem.Error
 	switch {
 	case err == nil:
-		return nil, nil
-	case p.Code == problem.SSHConfigReadOnly:
-		return []string{p.Message + ": " + p.Hint}, nil
 	case refused[subject] != nil:
 		return nil, refused[subject]
-	case len(refused) > 0:
-		return nil, nil
+	case asProblem(err, problem.SSHConfigReadOnly, &readOnly):
+		warnings = []string{readOnly.Message + ": " + readOnly.Hint}
+	case len(refused) == 0:
+		return nil, err
 	}
-	return nil, err
+	return warnings, nil
+}
+
+// asProblem finds the problem with that code among joined errors.
+func asProblem(err error, code problem.Code, found **problem.Error) bool {
+	if !problem.HasCode(err, code) {
+		return false
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if asProblem(e, code, found) {
+				return true
+			}
+		}
+	}
+	*found = problem.From(err)
+	return true
 }
 
 // noteSSHIssues keeps with each machine why its names could not be written.
