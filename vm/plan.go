@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -128,7 +129,7 @@ func runStep(ctx context.Context, s *Service, op *operation, st step) error {
 // abandon decides what becomes of the steps begun when one has failed.
 func (s *Service) abandon(ctx context.Context, p plan, j *journal, op *operation, cause error, begun, completed int) error {
 	committed := completed >= p.commit
-	if context.Cause(ctx) == errShutdown {
+	if errors.Is(context.Cause(ctx), errShutdown) {
 		if committed {
 			return errShutdown // the next daemon finishes it
 		}
@@ -168,5 +169,5 @@ func (s *Service) undo(steps []step, j *journal, op *operation, undone map[strin
 			return err
 		}
 	}
-	return joinErrors(all)
+	return errors.Join(all...)
 }

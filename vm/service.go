@@ -180,5 +180,3 @@ func (s *Service) follow(b backends.Backend) {
 		s.handleEvent(b, e)
 	}
 }
-
-func joinErrors(all []error) error { return errors.Join(all...) }

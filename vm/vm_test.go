@@ -32,8 +32,10 @@ type images struct {
 }
 
 func testImage() nixbuild.Image {
-	return nixbuild.Image{Contract: 1, ID: "img1", Distro: "debian", Mode: "immutable", Version: "1", Dir: "/nowhere",
-		Disk: nixbuild.Disk{File: "disk.qcow2", Format: "qcow2"}}
+	return nixbuild.Image{
+		Contract: 1, ID: "img1", Distro: "debian", Mode: "immutable", Version: "1", Dir: "/nowhere",
+		Disk: nixbuild.Disk{File: "disk.qcow2", Format: "qcow2"},
+	}
 }
 
 func (i images) Get(id string) (nixbuild.Image, error) {
