@@ -1,0 +1,155 @@
+;;; nixvm-agent.el --- Run agents inside machines  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; An agent runs in a terminal of this machine, in a tmux session of the guest:
+;; it has a real tty, and a lost connection does not end it.  Run the command
+;; again and the same session is back.
+;;
+;; For agent-shell, which speaks to the agent over pipes:
+;;
+;;   (setq agent-shell-command-prefix #'nixvm-agent-command-prefix
+;;         agent-shell-path-resolver-function #'nixvm-agent-resolve-path)
+;;
+;; For claude-code.el: `nixvm-claude-code'.
+
+;;; Code:
+
+(require 'nixvm-attach)
+
+(declare-function claude-code "ext:claude-code" (&optional arg))
+(defvar claude-code-program)
+(defvar claude-code-program-switches)
+
+(defcustom nixvm-agents '(("claude" . "claude") ("opencode" . "opencode"))
+  "The agents: an alist of (NAME . COMMAND).
+COMMAND is read by the login shell of the guest."
+  :type '(alist :key-type string :value-type string)
+  :group 'nixvm)
+
+(defcustom nixvm-agent-tmux t
+  "Whether agents run in tmux, so that they outlive the connection.
+A guest without tmux runs them all the same."
+  :type 'boolean
+  :group 'nixvm)
+
+(defcustom nixvm-agent-functions nil
+  "Functions called with (MACHINE AGENT BUFFER) after an agent has been started."
+  :type 'hook
+  :group 'nixvm)
+
+(defun nixvm--agent-session (agent directory)
+  "The tmux session of AGENT in DIRECTORY of a guest: one per agent and project."
+  (let ((project (file-name-nondirectory (directory-file-name directory))))
+    (replace-regexp-in-string "[^A-Za-z0-9_-]" "_"
+                              (if (member project '("" "user")) agent
+                                (format "%s-%s" agent project)))))
+
+(defun nixvm--agent-line (agent directory)
+  "The command line of AGENT in DIRECTORY of a guest, for a new run or again.
+The login shell sets the PATH that agents are installed in."
+  (let* ((command (or (cdr (assoc agent nixvm-agents)) agent))
+         (shell "exec \"${SHELL:-/bin/sh}\" -lc ")
+         (run (concat shell (shell-quote-argument command))))
+    (concat shell
+            (shell-quote-argument
+             (concat
+              "cd " (shell-quote-argument directory) " || exit; "
+              (and nixvm-agent-tmux
+                   (format "command -v tmux >/dev/null && exec tmux new-session -A -s %s %s; "
+                           (nixvm--agent-session agent directory) (shell-quote-argument run)))
+              run)))))
+
+(defun nixvm--here (name)
+  "The directory of the current buffer in the machine NAME, if it lies there."
+  (and (equal (plist-get (nixvm-current-machine) :name) name)
+       (file-local-name
+        (or (locate-dominating-file default-directory ".git") default-directory))))
+
+;;;###autoload
+(defun nixvm-run-agent (name agent &optional directory)
+  "Run AGENT in the machine NAME, or come back to it if it is running.
+Interactively, from a buffer of a machine: there, in the project of the buffer.
+DIRECTORY is a directory in the machine; a prefix argument asks for it.
+Closing the terminal leaves the agent running."
+  (interactive
+   (let* ((name (or (nixvm--name-at-point)
+                    (plist-get (nixvm-current-machine) :name)
+                    (nixvm-read-machine "Run agent in" #'nixvm--exists-p)))
+          (names (mapcar #'car nixvm-agents))
+          (has (append (plist-get (nixvm-machine name) :profiles) nil))
+          (default (cond ((member "claude" has) "claude")
+                         ((member "open-code" has) "opencode")
+                         (t (car names)))))
+     (list name
+           (completing-read (format-prompt "Agent" default) names nil nil nil
+                            'nixvm--agent-history default)
+           (or (nixvm--directory-of name) (nixvm--here name)))))
+  (nixvm--attach name
+                 (lambda (machine file) (nixvm--open-agent machine file agent))
+                 directory))
+
+(defvar nixvm--agent-history nil "History of agents.")
+
+(defun nixvm--open-agent (machine file agent)
+  "Open the terminal of AGENT in the directory FILE of MACHINE."
+  (let* ((directory (directory-file-name (file-local-name file)))
+         (buffer (nixvm--run-terminal
+                  machine
+                  (format "*%s: %s*" (plist-get machine :name)
+                          (nixvm--agent-session agent directory))
+                  (list (nixvm--agent-line agent directory)))))
+    (when nixvm-auto-revert (nixvm--revert-with-agent machine))
+    (run-hook-with-args 'nixvm-agent-functions machine agent buffer)
+    buffer))
+
+(defun nixvm--revert-with-agent (machine)
+  "Keep what is open of MACHINE up to date with what its agent does."
+  (dolist (buffer (nixvm-tramp--buffers machine))
+    (with-current-buffer buffer
+      (when (and buffer-file-name (not nixvm-auto-revert-mode))
+        (nixvm-auto-revert-mode 1)))))
+
+;;;; Other packages
+
+;;;###autoload
+(defun nixvm-agent-command-prefix (buffer)
+  "Return the command prefix for a program where BUFFER is; nil if here.
+For `agent-shell-command-prefix'.  The program speaks over its standard input
+and output, hence no tty."
+  (let ((directory (buffer-local-value 'default-directory buffer)))
+    (when-let ((machine (nixvm-current-machine directory)))
+      (list nixvm-ssh-program "-T" (or (plist-get machine :sshHost) (plist-get machine :name))
+            "--" "cd" (shell-quote-argument (file-local-name directory)) "&&"
+            "exec" "\"${SHELL:-/bin/sh}\"" "-lc" "'exec \"$0\" \"$@\"'"))))
+
+;;;###autoload
+(defun nixvm-agent-resolve-path (path)
+  "Return PATH as the other side names it: of the guest here, and the reverse.
+For `agent-shell-path-resolver-function'."
+  (cond ((file-remote-p path) (file-local-name path))
+        ((nixvm-current-machine) (concat (file-remote-p default-directory) path))
+        (t path)))
+
+;;;###autoload
+(defun nixvm-claude-code ()
+  "Run `claude-code' of claude-code.el inside the machine of the current buffer."
+  (interactive)
+  (unless (require 'claude-code nil t)
+    (user-error "The package claude-code.el is not installed"))
+  (let* ((machine (or (nixvm-current-machine)
+                      (user-error "This buffer lies in no machine")))
+         (directory (nixvm--here (plist-get machine :name)))
+         (line (nixvm--agent-line "claude" (directory-file-name directory)))
+         (claude-code-program nixvm-ssh-program)
+         (claude-code-program-switches
+          (list "-t" (plist-get machine :sshHost) "--" line)))
+    (nixvm--locally (claude-code))))
+
+(provide 'nixvm-agent)
+;;; nixvm-agent.el ends here

@@ -1,0 +1,346 @@
+;;; nixvm-attach.el --- Ways into a machine  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; Attaching is three steps, of which Emacs waits only for the last: start the
+;; machine if it is off, open the shared ssh connection with a preflight that
+;; brings ssh's own error message, and open the buffer over it.
+
+;;; Code:
+
+(require 'nixvm-tramp)
+
+(declare-function eat-make "ext:eat" (name program &optional startfile &rest switches))
+(declare-function magit-status-setup-buffer "ext:magit-status" (&optional directory))
+(declare-function vterm "ext:vterm" (&optional arg))
+(declare-function eshell "eshell" (&optional arg))
+(declare-function term-mode "term" ())
+(declare-function term-char-mode "term" ())
+(declare-function make-term "term" (name program &optional startfile &rest switches))
+(defvar vterm-shell)
+(defvar eshell-buffer-name)
+(defvar explicit-shell-file-name)
+(defvar explicit-env-args)
+
+(defcustom nixvm-attach-function #'nixvm-attach-dired
+  "What to open when attaching to a machine.
+A function of the machine and the TRAMP name of a directory in it."
+  :type '(choice (function-item :tag "Dired" nixvm-attach-dired)
+                 (function-item :tag "Find file" nixvm-attach-find-file)
+                 (function-item :tag "Shell" nixvm-attach-shell)
+                 (function-item :tag "Eshell" nixvm-attach-eshell)
+                 (function-item :tag "Terminal" nixvm-attach-terminal)
+                 (function-item :tag "Magit" nixvm-attach-magit)
+                 function)
+  :group 'nixvm)
+
+(defcustom nixvm-directories nil
+  "The project directory of each machine: an alist of (NAME . DIRECTORY).
+NAME is a machine or t for all others.  Without an entry it is the home."
+  :type '(alist :key-type (choice (const :tag "All others" t) string) :value-type string)
+  :group 'nixvm)
+
+(defcustom nixvm-terminal 'auto
+  "The terminal emulator for terminals and agents.
+A function gets the name of a buffer and an argument list; it returns the
+buffer."
+  :type '(choice (const :tag "Vterm or eat if there is one, else term" auto)
+                 (const vterm) (const eat) (const term) function)
+  :group 'nixvm)
+
+(defcustom nixvm-auto-revert t
+  "Whether files of machines are reverted when an agent changes them.
+See `nixvm-auto-revert-mode'."
+  :type 'boolean
+  :group 'nixvm)
+
+(defcustom nixvm-preflight-timeout 60
+  "Seconds that ssh may take to connect before a buffer is opened."
+  :type 'number
+  :group 'nixvm)
+
+(defcustom nixvm-after-attach-functions nil
+  "Functions called with the machine after a buffer in it has been opened.
+The buffer is current."
+  :type 'hook
+  :group 'nixvm)
+
+;;;; Preflight
+
+(defun nixvm--preflight (machine then fail)
+  "Open the shared ssh connection to MACHINE; then call THEN.
+If that fails call FAIL with an error plist.
+ssh's message is the real one; TRAMP would only say that it failed to connect."
+  (nixvm--locally
+    (let* ((host (or (plist-get machine :sshHost) (plist-get machine :name)))
+           (name (plist-get machine :name))
+           (process-environment (cons "NIXVM_PROXY_START=no" process-environment))
+           (process
+            (condition-case err
+                (make-process
+                 :name "nixvm-preflight" :noquery t :connection-type 'pipe
+                 :buffer (generate-new-buffer " *nixvm-preflight*")
+                 :command (list nixvm-ssh-program "-o" "BatchMode=yes"
+                                "-o" (format "ConnectTimeout=%d" nixvm-preflight-timeout)
+                                host "true")
+                 :sentinel #'nixvm--preflight-ended)
+              (error (funcall fail (nixvm--problem "ssh.unreachable" (error-message-string err)
+                                                   "is ssh installed?"))
+                     nil))))
+      (when process
+        (process-put process 'nixvm-machine name)
+        (process-put process 'nixvm-then then)
+        (process-put process 'nixvm-fail fail)))))
+
+(defun nixvm--preflight-ended (process _event)
+  "Report how the preflight PROCESS ended."
+  (unless (process-live-p process)
+    (let* ((buffer (process-buffer process))
+           (name (process-get process 'nixvm-machine))
+           (said (if (buffer-live-p buffer)
+                     (with-current-buffer buffer (string-trim (buffer-string)))
+                   "")))
+      (when (buffer-live-p buffer) (kill-buffer buffer))
+      (with-demoted-errors "nixvm: %S"
+        (cond
+         ((eq (process-status process) 'signal)
+          (funcall (process-get process 'nixvm-fail)
+                   (nixvm--problem "ssh.unreachable"
+                                   (format "the connection to %s was closed" name))))
+         ((zerop (process-exit-status process))
+          (funcall (process-get process 'nixvm-then)))
+         (t
+          (funcall (process-get process 'nixvm-fail)
+                   (nixvm--problem
+                    "ssh.unreachable"
+                    (format "ssh cannot connect to %s: %s" name
+                            (if (string-empty-p said) "no reason given"
+                              (replace-regexp-in-string "[\r\n]+" "; " said)))
+                    (substitute-command-keys "\\[nixvm-doctor] checks the configuration")))))))))
+
+;;;; Attach
+
+(defun nixvm--directory (name)
+  "The directory of the machine NAME as `nixvm-directories' has it, or nil."
+  (or (alist-get name nixvm-directories nil nil #'equal)
+      (alist-get t nixvm-directories)))
+
+(defun nixvm--attach (name function &optional directory)
+  "Start the machine NAME if need be, then open DIRECTORY in it with FUNCTION.
+FUNCTION gets the machine and the TRAMP name of the directory."
+  (let ((origin (list (selected-window) (current-buffer)))
+        (title (format "Attach %s" name))
+        (machine (nixvm-machine name)))
+    (cl-labels
+        ((fail (err) (nixvm--show-error err title))
+         (ask ()
+           (nixvm--async "nixvm/attach"
+                         (append (list :name name)
+                                 (when-let ((dir (or directory (nixvm--directory name))))
+                                   (list :directory dir)))
+                         #'preflight #'fail))
+         (preflight (target)
+           (message "%s...connecting" title)
+           (nixvm--preflight (or (nixvm-machine name) (list :name name))
+                             (lambda () (nixvm--later #'nixvm--open origin name function
+                                                      (plist-get target :tramp)))
+                             #'fail)))
+      (if (or (null machine) (nixvm--up-p machine))
+          (ask)
+        (when (and (eq nixvm-start-on-open 'ask)
+                   (not (y-or-n-p (format "%s is %s.  Start it? " name
+                                          (plist-get machine :state)))))
+          (keyboard-quit))
+        (when (eq nixvm-start-on-open 'no)
+          (user-error "%s is %s, and `nixvm-start-on-open' is no" name
+                      (plist-get machine :state)))
+        (nixvm--begin (if (equal (plist-get machine :state) "suspended")
+                          "nixvm/vm/resume" "nixvm/vm/start")
+                      (list :name name) (format "Start %s" name)
+                      (lambda (_) (ask)))))))
+
+(defun nixvm--open (origin name function file)
+  "Open FILE of the machine NAME with FUNCTION.
+ORIGIN is (WINDOW BUFFER) where the user was; one who has moved on meanwhile
+keeps the window, and sees the new buffer in another one."
+  (if (active-minibuffer-window)
+      (run-at-time 0.5 nil #'nixvm--open origin name function file)
+    (let* ((machine (or (nixvm-machine name) (list :name name)))
+           (file (file-name-as-directory file))
+           (there (equal origin (list (selected-window) (window-buffer)))))
+      (condition-case err
+          (let ((buffer (if there
+                            (progn (funcall function machine file) (current-buffer))
+                          (save-window-excursion
+                            (funcall function machine file) (current-buffer)))))
+            (unless there (display-buffer buffer))
+            (with-current-buffer buffer
+              (run-hook-with-args 'nixvm-after-attach-functions machine))
+            (message "Attached to %s" name))
+        ((error quit)
+         (nixvm--show-error (nixvm--problem "ssh.unreachable" (error-message-string err))
+                            (format "Attach %s" name)))))))
+
+(defun nixvm--directory-of (name)
+  "Ask for a directory in the machine NAME when there is a prefix argument."
+  (and current-prefix-arg
+       (read-string "Directory in the machine: " (or (nixvm--directory name) "/home/user/"))))
+
+(defun nixvm--read-attach (prompt)
+  "Return (NAME DIRECTORY), what every way in asks for; PROMPT is for the name."
+  (let ((name (or (nixvm--name-at-point)
+                  (nixvm-read-machine prompt #'nixvm--exists-p))))
+    (list name (nixvm--directory-of name))))
+
+;;;###autoload
+(defun nixvm-attach (name &optional directory)
+  "Open the machine NAME with `nixvm-attach-function'; start it if need be.
+With a prefix argument ask for the DIRECTORY in the machine."
+  (interactive (nixvm--read-attach "Attach to"))
+  (nixvm--attach name nixvm-attach-function directory))
+
+;;;###autoload
+(defun nixvm-dired (name &optional directory)
+  "Open Dired on DIRECTORY in the machine NAME."
+  (interactive (nixvm--read-attach "Dired in"))
+  (nixvm--attach name #'nixvm-attach-dired directory))
+
+;;;###autoload
+(defun nixvm-find-file (name &optional directory)
+  "Ask for a file below DIRECTORY in the machine NAME and open it."
+  (interactive (nixvm--read-attach "Find file in"))
+  (nixvm--attach name #'nixvm-attach-find-file directory))
+
+;;;###autoload
+(defun nixvm-shell (name &optional directory)
+  "Run a shell in DIRECTORY of the machine NAME."
+  (interactive (nixvm--read-attach "Shell in"))
+  (nixvm--attach name #'nixvm-attach-shell directory))
+
+;;;###autoload
+(defun nixvm-eshell (name &optional directory)
+  "Run Eshell in DIRECTORY of the machine NAME."
+  (interactive (nixvm--read-attach "Eshell in"))
+  (nixvm--attach name #'nixvm-attach-eshell directory))
+
+;;;###autoload
+(defun nixvm-terminal (name &optional directory)
+  "Run a login shell in DIRECTORY of the machine NAME, in a real terminal.
+See `nixvm-terminal' for the emulator."
+  (interactive (nixvm--read-attach "Terminal in"))
+  (nixvm--attach name #'nixvm-attach-terminal directory))
+
+;;;###autoload
+(defun nixvm-magit (name &optional directory)
+  "Open Magit on DIRECTORY of the machine NAME."
+  (interactive (nixvm--read-attach "Magit in"))
+  (nixvm--attach name #'nixvm-attach-magit directory))
+
+;;;; What can be opened
+
+(defun nixvm-attach-dired (_machine file)
+  "Open Dired on FILE."
+  (dired file))
+
+(defun nixvm-attach-find-file (_machine file)
+  "Ask for a file below FILE and open it."
+  (let ((default-directory file))
+    (call-interactively #'find-file)))
+
+(defun nixvm-attach-shell (machine file)
+  "Run a shell of MACHINE in the directory FILE."
+  (let* ((default-directory file)
+         ;; bash lies at another place in every distribution, env does not.
+         (explicit-shell-file-name "/usr/bin/env")
+         (explicit-env-args '("bash" "-i"))
+         (buffer (shell (format "*%s shell*" (plist-get machine :name)))))
+    (when-let ((process (get-buffer-process buffer)))
+      (process-put process 'nixvm-machine (plist-get machine :name)))
+    buffer))
+
+(defun nixvm-attach-eshell (machine file)
+  "Run Eshell of MACHINE in the directory FILE."
+  (require 'eshell)
+  (let ((default-directory file)
+        (eshell-buffer-name (format "*%s eshell*" (plist-get machine :name))))
+    (eshell)))
+
+(defun nixvm-attach-magit (_machine file)
+  "Open Magit on FILE."
+  (unless (require 'magit-status nil t)
+    (user-error "Magit is not installed"))
+  (magit-status-setup-buffer file))
+
+(defun nixvm-attach-terminal (machine file)
+  "Run a login shell of MACHINE in the directory FILE, in a terminal."
+  (nixvm--run-terminal
+   machine (format "*%s terminal*" (plist-get machine :name))
+   (list (format "cd %s && exec \"${SHELL:-/bin/sh}\" -l"
+                 (shell-quote-argument (file-local-name file))))))
+
+;;;; Terminals
+
+(defun nixvm--run-terminal (machine name command)
+  "Run the list COMMAND on MACHINE in a terminal buffer called NAME; return it.
+COMMAND is joined by ssh and read by the login shell there.  A buffer of that
+name whose process lives is shown instead."
+  (let ((buffer (get-buffer name)))
+    (unless (and buffer (process-live-p (get-buffer-process buffer)))
+      (when buffer (kill-buffer buffer))
+      (nixvm--locally
+        (let ((argv (append (list nixvm-ssh-program "-t"
+                                  (or (plist-get machine :sshHost) (plist-get machine :name))
+                                  "--")
+                            command)))
+          (setq buffer (save-window-excursion (nixvm--terminal name argv)))
+          (when-let ((process (get-buffer-process buffer)))
+            (process-put process 'nixvm-machine (plist-get machine :name))
+            (set-process-query-on-exit-flag process nil)))))
+    (pop-to-buffer-same-window buffer)
+    buffer))
+
+(defun nixvm--terminal (name argv)
+  "Run ARGV in a terminal buffer called NAME and return the buffer."
+  (pcase (if (eq nixvm-terminal 'auto)
+             (cond ((featurep 'vterm) 'vterm) ((featurep 'eat) 'eat)
+                   ((locate-library "vterm") 'vterm) ((locate-library "eat") 'eat)
+                   (t 'term))
+           nixvm-terminal)
+    ('vterm (require 'vterm)
+            (let ((vterm-shell (mapconcat #'shell-quote-argument argv " ")))
+              (vterm name)
+              (current-buffer)))
+    ('eat (require 'eat)
+          (nixvm--named (apply #'eat-make (string-trim name "\\*" "\\*") (car argv) nil (cdr argv))
+                        name))
+    ('term (require 'term)
+           (let ((buffer (apply #'make-term (string-trim name "\\*" "\\*")
+                                (car argv) nil (cdr argv))))
+             (with-current-buffer buffer (term-mode) (term-char-mode))
+             (nixvm--named buffer name)))
+    ((and function (pred functionp)) (funcall function name argv))
+    (other (user-error "`nixvm-terminal' is %S, which is no terminal" other))))
+
+(defun nixvm--named (buffer name)
+  "Rename BUFFER to NAME and return it."
+  (with-current-buffer buffer (rename-buffer name))
+  buffer)
+
+;;;; Files of machines
+
+(defun nixvm--find-file-hook ()
+  "Prepare a buffer that visits a file of a machine."
+  (when (and nixvm-auto-revert buffer-file-name
+             (member (file-remote-p buffer-file-name 'method)
+                     (list nixvm-tramp-method nixvm-tramp-copy-method)))
+    (nixvm-auto-revert-mode 1)))
+
+(add-hook 'find-file-hook #'nixvm--find-file-hook)
+
+(provide 'nixvm-attach)
+;;; nixvm-attach.el ends here

@@ -1,0 +1,430 @@
+;;; nixvm-rpc.el --- Talk to nixvmd  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; One connection to the daemon for the whole Emacs: JSON-RPC over its unix
+;; socket.  A daemon that does not run is started.  A connection that is lost
+;; is made again, as long as somebody needs it.
+;;
+;; Two rules keep Emacs responsive.  Synchronous requests are made at the top
+;; of an interactive command only (`nixvm--call').  Whatever runs in a process
+;; filter, a timer or a sentinel uses `nixvm--async' and never waits.
+
+;;; Code:
+
+(require 'cl-lib)
+(require 'eieio)
+(require 'jsonrpc)
+(require 'subr-x)
+
+(defgroup nixvm nil
+  "Virtual machines for code agents."
+  :group 'tools
+  :prefix "nixvm-"
+  :link '(url-link "https://github.com/nixvm/nixvm"))
+
+(defcustom nixvm-program "nixvmd"
+  "The nixvm daemon: a name in variable `exec-path', or an absolute file name."
+  :type 'string)
+
+(defcustom nixvm-socket nil
+  "The socket of the daemon; nil means where the daemon itself puts it.
+That is below $NIXVM_HOME, or else $XDG_RUNTIME_DIR."
+  :type '(choice (const :tag "Where nixvmd puts it" nil) file))
+
+(defcustom nixvm-start-daemon t
+  "Whether to start the daemon when none runs."
+  :type 'boolean)
+
+(defcustom nixvm-connect-timeout 10
+  "Seconds to wait for the daemon to start and to answer."
+  :type 'number)
+
+(defcustom nixvm-request-timeout 30
+  "Seconds to wait for an answer that a command cannot do without."
+  :type 'number)
+
+(defcustom nixvm-autoreconnect 3
+  "Whether to connect again when the connection to the daemon is lost.
+A number means: only if it was up for more than so many seconds, so that a
+daemon that dies at once is not started over and over."
+  :type '(choice (const :tag "Never" nil) (const :tag "Always" t) number))
+
+(defcustom nixvm-events-buffer-size 0
+  "Characters of protocol log to keep in the buffer *nixvmd events*.
+0 keeps none, which makes requests more than twice as fast; nil keeps all."
+  :type '(choice (const :tag "No limit" nil) natnum))
+
+(defvar nixvm-connected-hook nil
+  "Normal hook run when the connection to the daemon is up.")
+
+(defvar nixvm-disconnected-hook nil
+  "Normal hook run when the connection to the daemon is lost.")
+
+(defvar nixvm--log-operations t
+  "Whether the daemon shall send the output of the tools that it runs.")
+
+(defclass nixvm--daemon (jsonrpc-process-connection)
+  ((capabilities :initform nil :documentation "What the daemon offers.")
+   (version :initform nil :documentation "Version of the daemon.")
+   (ready :initform nil :documentation "Time when the session was up, or nil.")
+   (leaving :initform nil :documentation "Non-nil when we end the connection."))
+  :documentation "The connection to nixvmd.")
+
+(defvar nixvm--connection nil "The connection to the daemon, or nil.")
+(defvar nixvm--waiting nil "List of (THEN . FAIL), called when connected or not.")
+(defvar nixvm--starting nil "Non-nil while a connection is being made.")
+(defvar nixvm--connection-error nil "Why the daemon cannot be reached, or nil.")
+
+(defvar nixvm--notification-handlers nil
+  "Alist of (METHOD . FUNCTION); FUNCTION gets the params and never waits.")
+
+(defvar nixvm--wanted-functions nil
+  "Functions that say whether somebody needs a connection right now.")
+
+;;;; Where things are
+
+(defun nixvm--short-temporary-directory ()
+  "The directory of the daemon when there is no runtime directory."
+  (let ((dir (directory-file-name (or (getenv "TMPDIR") "/tmp"))))
+    (if (<= (length dir) 30) dir "/tmp")))
+
+(defun nixvm--runtime-directory ()
+  "The daemon's runtime directory; the rules are those of nixvmd itself."
+  (let* ((home (getenv "NIXVM_HOME"))
+         (xdg (getenv "XDG_RUNTIME_DIR"))
+         (run (format "/run/user/%d" (user-uid)))
+         (dir (cond
+               ((not (member home '(nil "")))
+                (concat (directory-file-name (expand-file-name home)) "/runtime"))
+               ((not (member xdg '(nil "")))
+                (concat (directory-file-name xdg) "/nixvm"))
+               ((file-directory-p run) (concat run "/nixvm"))
+               (t (format "%s/nixvm-%d" (nixvm--short-temporary-directory) (user-uid))))))
+    (if (<= (string-bytes dir) 70)
+        dir
+      (format "%s/nixvm-%d-%s" (nixvm--short-temporary-directory) (user-uid)
+              (substring (secure-hash 'sha256 (encode-coding-string dir 'utf-8)) 0 8)))))
+
+(defun nixvm-socket-file ()
+  "Return the file name of the daemon's socket."
+  (expand-file-name (or nixvm-socket (concat (nixvm--runtime-directory) "/nixvmd.sock"))))
+
+(defun nixvm-ssh-config-file ()
+  "Return the ssh configuration that the daemon writes: two hosts a machine."
+  (let ((home (getenv "NIXVM_HOME"))
+        (state (getenv "XDG_STATE_HOME")))
+    (expand-file-name
+     "ssh/config"
+     (cond ((not (member home '(nil ""))) (expand-file-name "state" home))
+           ((not (member state '(nil ""))) (expand-file-name "nixvm" state))
+           (t "~/.local/state/nixvm")))))
+
+(defmacro nixvm--locally (&rest body)
+  "Run BODY on this machine, whatever the current buffer visits."
+  (declare (indent 0) (debug t))
+  `(let ((default-directory temporary-file-directory)) ,@body))
+
+;;;; Errors
+
+(defvar nixvm--last-error nil
+  "The error plist behind the last `user-error' that the package signalled.")
+
+(defun nixvm--error-of (object)
+  "Return the error OBJECT of JSON-RPC as a plist of our own.
+It has :code, a dotted word; :message; :hint, :retryable and :operation."
+  (let ((data (plist-get object :data)))
+    (list :code (or (plist-get data :code)
+                    (if (eql (plist-get object :code) -1) "daemon.gone" "internal"))
+          :message (if (eql (plist-get object :code) -1)
+                       "nixvmd went away"
+                     (or (plist-get object :message) "Unknown error"))
+          :hint (plist-get data :hint)
+          :retryable (eq (plist-get data :retryable) t)
+          :operation (plist-get data :operation))))
+
+(defun nixvm--error-text (err &optional doing)
+  "One line about the error plist ERR, which happened while DOING something."
+  (let ((hint (plist-get err :hint)))
+    (concat (and doing (concat doing ": "))
+            (plist-get err :message)
+            (and hint (not (string-empty-p hint)) (format ".  Hint: %s" hint)))))
+
+(defun nixvm--signal (err &optional doing)
+  "Signal the error plist ERR, which happened while DOING something."
+  (setq nixvm--last-error err)
+  (user-error "%s" (nixvm--error-text err doing)))
+
+(defun nixvm--show-error (err &optional doing)
+  "Tell the user about the error plist ERR, which happened while DOING something."
+  (message "%s: %s" (propertize (or doing "nixvm") 'face 'error) (nixvm--error-text err)))
+
+(defun nixvm--problem (code message &optional hint)
+  "Return an error plist with CODE, MESSAGE and HINT."
+  (list :code code :message message :hint hint))
+
+;;;; Connecting
+
+(defun nixvm--live ()
+  "Return the connection if the session is up, or nil."
+  (and nixvm--connection
+       (jsonrpc-running-p nixvm--connection)
+       (oref nixvm--connection ready)
+       nixvm--connection))
+
+(defun nixvm--open-socket ()
+  "Return a process connected to the daemon, or an error plist."
+  (let ((file (nixvm-socket-file)))
+    (condition-case err
+        (nixvm--locally
+          ;; utf-8-emacs-unix and nothing else: it alone keeps the CR of the
+          ;; header lines and is right in every locale.
+          (make-network-process :name "nixvmd" :family 'local :service file
+                                :coding 'utf-8-emacs-unix :noquery t))
+      (file-missing
+       (nixvm--problem "daemon.unreachable" (format "No nixvmd at %s" file)
+                       (substitute-command-keys "start nixvmd, or \\[nixvm-doctor]")))
+      (error
+       (nixvm--problem "daemon.unreachable"
+                       (format "Cannot reach nixvmd at %s: %s" file (error-message-string err))
+                       (substitute-command-keys "\\[nixvm-doctor] says what is wrong"))))))
+
+(defun nixvm--connect (then &optional fail)
+  "Connect unless connected, and call THEN without arguments.
+If there is no daemon and none can be started, call FAIL with an error plist.
+Never wait."
+  (cond
+   ((nixvm--live) (funcall then))
+   (t
+    (push (cons then (or fail #'ignore)) nixvm--waiting)
+    (unless nixvm--starting
+      (setq nixvm--starting t)
+      (let ((process (nixvm--open-socket)))
+        (cond ((processp process) (nixvm--handshake process))
+              (nixvm-start-daemon (nixvm--start-daemon))
+              (t (nixvm--connect-failed process))))))))
+
+(defun nixvm--settle (err)
+  "Answer all who wait for a connection; ERR is nil or why there is none."
+  (let ((waiting (nreverse nixvm--waiting)))
+    (setq nixvm--waiting nil
+          nixvm--starting nil
+          nixvm--connection-error err)
+    (run-hooks (if err 'nixvm-disconnected-hook 'nixvm-connected-hook))
+    (dolist (w waiting)
+      (with-demoted-errors "nixvm: %S"
+        (if err (funcall (cdr w) err) (funcall (car w)))))))
+
+(defun nixvm--connect-failed (err)
+  "Give up connecting because of ERR."
+  (let ((conn nixvm--connection))
+    (setq nixvm--connection nil)
+    (when conn
+      (oset conn leaving t)
+      (ignore-errors (delete-process (jsonrpc--process conn)))))
+  (nixvm--settle err))
+
+(defun nixvm--start-daemon ()
+  "Start the daemon, then connect.
+`nixvmd stdio' starts one that outlives it, and ends when its input does."
+  (nixvm--locally
+    (let ((program (executable-find nixvm-program)))
+      (if (not program)
+          (nixvm--connect-failed
+           (nixvm--problem "daemon.unreachable"
+                           (format "nixvmd does not run, and there is no program %s" nixvm-program)
+                           "install nixvmd, or set `nixvm-program'"))
+        (let* ((buffer (generate-new-buffer " *nixvmd start*"))
+               (process (make-process
+                         :name "nixvmd-start" :buffer buffer :noquery t
+                         :connection-type 'pipe :command (list program "stdio")
+                         :sentinel #'nixvm--daemon-started)))
+          (process-put process 'timer
+                       (run-at-time nixvm-connect-timeout nil
+                                    (lambda () (ignore-errors (delete-process process)))))
+          (ignore-errors (process-send-eof process)))))))
+
+(defun nixvm--daemon-started (process _event)
+  "Connect after PROCESS, which started the daemon, has ended."
+  (unless (process-live-p process)
+    (cancel-timer (process-get process 'timer))
+    (let* ((buffer (process-buffer process))
+           (said (if (buffer-live-p buffer)
+                     (with-current-buffer buffer (string-trim (buffer-string)))
+                   ""))
+           (socket (nixvm--open-socket)))
+      (when (buffer-live-p buffer) (kill-buffer buffer))
+      (if (processp socket)
+          (nixvm--handshake socket)
+        (nixvm--connect-failed
+         (nixvm--problem
+          "daemon.unreachable"
+          (if (string-empty-p said)
+              (plist-get socket :message)
+            (format "nixvmd does not start: %s" (car (last (split-string said "\n")))))
+          (substitute-command-keys "\\[nixvm-doctor] says what is wrong")))))))
+
+(defun nixvm--handshake (process)
+  "Begin a session over PROCESS."
+  (let ((conn (make-instance
+               'nixvm--daemon
+               :name "nixvmd" :process (lambda () process)
+               :events-buffer-scrollback-size nixvm-events-buffer-size
+               :notification-dispatcher #'nixvm--notified
+               :request-dispatcher #'ignore
+               :on-shutdown #'nixvm--lost))
+        (refused (lambda (object)
+                   (nixvm--connect-failed (nixvm--error-of object)))))
+    (setq nixvm--connection conn)
+    (jsonrpc-async-request
+     conn :initialize
+     (list :processId (emacs-pid)
+           :clientInfo (list :name "Emacs" :version emacs-version)
+           :capabilities (make-hash-table)
+           :initializationOptions
+           (list :protocolVersions [1]
+                 :operationLog (if nixvm--log-operations t :json-false)))
+     :timeout nixvm-connect-timeout
+     :timeout-fn (lambda () (funcall refused '(:message "nixvmd does not answer")))
+     :error-fn refused
+     :success-fn
+     (lambda (result)
+       (oset conn version (plist-get (plist-get result :serverInfo) :version))
+       (oset conn capabilities
+             (thread-first result (plist-get :capabilities)
+                           (plist-get :experimental) (plist-get :nixvm)))
+       (jsonrpc-notify conn :initialized (make-hash-table))
+       (jsonrpc-async-request
+        conn 'nixvm/machine/list nil
+        :timeout nixvm-connect-timeout
+        :timeout-fn (lambda () (funcall refused '(:message "nixvmd does not answer")))
+        :error-fn refused
+        :success-fn
+        (lambda (list)
+          (oset conn ready (float-time))
+          (nixvm--notified conn 'nixvm/didChange (append '(:full t) list))
+          (nixvm--settle nil)))))))
+
+(defun nixvm--notified (_conn method params)
+  "Dispatch the notification METHOD with PARAMS.
+Runs in a process filter, where an error would be lost or worse."
+  (with-demoted-errors "nixvm: %S"
+    (when-let ((handler (alist-get method nixvm--notification-handlers)))
+      (funcall handler params))))
+
+(defun nixvm--lost (conn)
+  "Take note that CONN is gone, and connect again if it is needed."
+  (when (eq conn nixvm--connection)
+    (setq nixvm--connection nil)
+    (cond
+     (nixvm--starting
+      (nixvm--settle (nixvm--problem "daemon.unreachable" "nixvmd ended the connection"
+                                     "its log says why")))
+     (t
+      (setq nixvm--connection-error
+            (nixvm--problem "daemon.gone" "The connection to nixvmd is lost"))
+      (run-hooks 'nixvm-disconnected-hook)
+      (when (and (not (oref conn leaving))
+                 (run-hook-with-args-until-success 'nixvm--wanted-functions)
+                 (pcase nixvm-autoreconnect
+                   ((pred numberp)
+                    (> (- (float-time) (oref conn ready)) nixvm-autoreconnect))
+                   (other other)))
+        (run-at-time 0 nil #'nixvm--connect #'ignore
+                     (lambda (err) (nixvm--show-error err "nixvm"))))))))
+
+;;;###autoload
+(defun nixvm-disconnect ()
+  "End the connection to nixvmd.
+The daemon, its machines and its operations go on."
+  (interactive)
+  (when nixvm--connection
+    (oset nixvm--connection leaving t)
+    (let ((inhibit-message t) (message-log-max nil))
+      (jsonrpc-shutdown nixvm--connection t))))
+
+;;;; Requests
+
+(defun nixvm--wait-until (predicate seconds)
+  "Wait until PREDICATE is non-nil, at most SECONDS; return its value.
+Only for the top of an interactive command.  \\[keyboard-quit] ends it."
+  (let ((limit (+ (float-time) seconds)) value)
+    (while (and (not (setq value (funcall predicate)))
+                (< (float-time) limit))
+      (accept-process-output nil 0.05))
+    value))
+
+(defun nixvm--ensure ()
+  "Return the connection; connect and wait for that if there is none.
+Only for the top of an interactive command."
+  (or (nixvm--live)
+      (let (done problem)
+        (nixvm--connect (lambda () (setq done t))
+                        (lambda (err) (setq done t problem err)))
+        (nixvm--wait-until (lambda () done) (* 2 nixvm-connect-timeout))
+        (cond (problem (nixvm--signal problem))
+              ((nixvm--live))
+              (t (nixvm--signal (nixvm--problem "daemon.unreachable"
+                                                "nixvmd does not answer")))))))
+
+(defun nixvm--call (method params)
+  "Make the request METHOD (a string) with PARAMS, and wait for its result.
+Only for the top of an interactive command, and for what the daemon answers at
+once.  An error is signalled as `user-error', with its hint."
+  (let ((conn (nixvm--ensure)))
+    (condition-case err
+        (jsonrpc-request conn (intern method) params :timeout nixvm-request-timeout)
+      (jsonrpc-error
+       (let ((data (cddr err)))
+         (nixvm--signal
+          (nixvm--error-of
+           (list :code (alist-get 'jsonrpc-error-code data)
+                 :message (alist-get 'jsonrpc-error-message data)
+                 :data (alist-get 'jsonrpc-error-data data)))))))))
+
+(defun nixvm--async (method params then &optional fail)
+  "Make the request METHOD (a string) with PARAMS; call THEN with the result.
+If it fails call FAIL with an error plist; without FAIL the user is told.
+Never wait, and never time out: operations take as long as they take."
+  (let ((fail (or fail #'nixvm--show-error)))
+    (nixvm--connect
+     (lambda ()
+       (condition-case err
+           (jsonrpc-async-request
+            nixvm--connection (intern method) params
+            :timeout nil
+            :success-fn (lambda (result)
+                          (with-demoted-errors "nixvm: %S" (funcall then result)))
+            :error-fn (lambda (object)
+                        (with-demoted-errors "nixvm: %S"
+                          (funcall fail (nixvm--error-of object)))))
+         (error (funcall fail (nixvm--problem "daemon.gone" (error-message-string err))))))
+     fail)))
+
+;;;; What the daemon offers
+
+(defun nixvm--methods ()
+  "The methods that the daemon answers, as strings; nil while not connected."
+  (when-let ((conn (nixvm--live)))
+    (append (plist-get (oref conn capabilities) :methods) nil)))
+
+(defun nixvm--backends ()
+  "The configured backends, as plists; nil while not connected."
+  (when-let ((conn (nixvm--live)))
+    (append (plist-get (oref conn capabilities) :backends) nil)))
+
+(defun nixvm--backend (name)
+  "The backend NAME as a plist; the default one if NAME is nil or empty."
+  (cl-find-if (lambda (b)
+                (if (member name '(nil ""))
+                    (eq (plist-get b :default) t)
+                  (equal (plist-get b :name) name)))
+              (nixvm--backends)))
+
+(provide 'nixvm-rpc)
+;;; nixvm-rpc.el ends here

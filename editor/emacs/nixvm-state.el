@@ -1,0 +1,304 @@
+;;; nixvm-state.el --- What is known of the machines  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; The daemon pushes every change; this file keeps the last state of each
+;; machine and of each operation, so that lists and completion answer at once.
+;;
+;; A machine is a plist with the fields of the protocol: :name, :state, :ready,
+;; :profiles (a vector), :memoryMiB, :sshHost... (docs/protocol.md has them all).
+
+;;; Code:
+
+(require 'nixvm-rpc)
+
+(defcustom nixvm-change-functions nil
+  "Functions called with (NAME OLD NEW) when a machine has changed.
+OLD and NEW are machines, or nil: one that is new has no OLD, one that is gone
+no NEW."
+  :type 'hook
+  :group 'nixvm)
+
+(defface nixvm-running '((t :inherit success))
+  "Face for a machine that runs."
+  :group 'nixvm)
+(defface nixvm-booting '((t :inherit warning))
+  "Face for a machine that is not ready yet."
+  :group 'nixvm)
+(defface nixvm-stopped '((t :inherit shadow))
+  "Face for a machine that is off."
+  :group 'nixvm)
+(defface nixvm-suspended '((t :inherit font-lock-constant-face))
+  "Face for a suspended machine."
+  :group 'nixvm)
+(defface nixvm-broken '((t :inherit error))
+  "Face for a machine that is broken."
+  :group 'nixvm)
+(defface nixvm-busy '((t :inherit font-lock-keyword-face))
+  "Face for a running operation."
+  :group 'nixvm)
+
+(defvar nixvm--machines (make-hash-table :test #'equal) "Machines by name.")
+(defvar nixvm--operations (make-hash-table :test #'equal) "Operations by id.")
+(defvar nixvm--status nil "Params of the last nixvm/serverStatus, or nil.")
+
+(defvar nixvm--refresh-functions nil
+  "Functions without arguments that show the state anew.
+They run soon after a change, once for any number of changes.")
+(defvar nixvm--disruption-functions nil
+  "Functions called with (MACHINE KIND) when a machine is about to go away.
+KIND is the kind of the operation, e.g. \"reboot\", or the new state.")
+(defvar nixvm--refresh-timer nil)
+(defvar nixvm--pending-events nil "Hooks to run, newest first, as (FUNCTION . ARGS).")
+
+(defconst nixvm--disruptive-kinds
+  '("stop" "kill" "reboot" "suspend" "destroy" "purge" "restore-snapshot" "upgrade"
+    "rollback" "recreate")
+  "Operations after which no connection to the machine is worth anything.")
+
+;;;; Access
+
+(defun nixvm-machines ()
+  "Return all machines that are known, ordered by name, without asking anybody."
+  (sort (hash-table-values nixvm--machines)
+        (lambda (a b) (string< (plist-get a :name) (plist-get b :name)))))
+
+(defun nixvm-machine (name)
+  "Return the machine NAME as it was last heard of, or nil."
+  (gethash name nixvm--machines))
+
+(defun nixvm--operation-of (machine)
+  "Return the running operation of MACHINE, or nil."
+  (when-let* ((id (plist-get machine :operation))
+              (op (gethash id nixvm--operations)))
+    (and (equal (plist-get op :state) "running") op)))
+
+(defun nixvm--true (value)
+  "Whether VALUE is JSON's true."
+  (and value (not (eq value :json-false))))
+
+(defun nixvm--state (machine)
+  "The state of MACHINE in one word; a running one is booting until it is ready."
+  (let ((state (plist-get machine :state)))
+    (if (and (equal state "running") (not (nixvm--true (plist-get machine :ready))))
+        "booting"
+      (or state "unknown"))))
+
+(defun nixvm--state-face (state)
+  "The face for STATE."
+  (pcase state
+    ("running" 'nixvm-running)
+    ("booting" 'nixvm-booting)
+    ("suspended" 'nixvm-suspended)
+    ((or "crashed" "broken") 'nixvm-broken)
+    (_ 'nixvm-stopped)))
+
+(defun nixvm--up-p (machine)
+  "Whether MACHINE has a running guest."
+  (equal (plist-get machine :state) "running"))
+
+(defun nixvm--exists-p (machine)
+  "Whether MACHINE is more than declared."
+  (not (member (plist-get machine :state) '("absent" "broken" nil))))
+
+(defun nixvm--machine-of-host (host)
+  "Return the machine that ssh knows as HOST, or nil."
+  (cl-find-if (lambda (m)
+                (or (equal (plist-get m :sshHost) host)
+                    (equal (plist-get m :adminHost) host)))
+              (hash-table-values nixvm--machines)))
+
+(defun nixvm--hosts (machine)
+  "The names under which ssh knows MACHINE."
+  (delete-dups (delq nil (list (plist-get machine :sshHost) (plist-get machine :adminHost)
+                               (plist-get machine :name)))))
+
+(defun nixvm-current-machine (&optional directory)
+  "Return the machine that DIRECTORY lies in, or nil.
+DIRECTORY defaults to `default-directory'."
+  (when-let* ((directory (or directory default-directory))
+              ((member (file-remote-p directory 'method) '("nixvm" "nixvmcp" "ssh" "scp")))
+              (host (file-remote-p directory 'host)))
+    (nixvm--machine-of-host host)))
+
+(defun nixvm--offered-p (method &optional machine)
+  "Whether the daemon answers METHOD and the backend of MACHINE can do it.
+The capability of a backend has the name of the verb; one that is not known
+does not count against it.  While not connected everything is offered."
+  (let ((methods (nixvm--methods))
+        (verb (car (last (split-string method "/")))))
+    (or (null methods)
+        (and (member method methods)
+             (let* ((backend (and machine (nixvm--backend (plist-get machine :backend))))
+                    (capabilities (plist-get backend :capabilities))
+                    (key (intern (concat ":" (if (equal verb "resume") "suspend" verb)))))
+               (or (not (plist-member capabilities key))
+                   (nixvm--true (plist-get capabilities key))))
+             t))))
+
+;;;; Changes from the daemon
+
+(defun nixvm--later (function &rest args)
+  "Call FUNCTION with ARGS soon, outside of the process filter."
+  (push (cons function args) nixvm--pending-events)
+  (nixvm--refresh-soon))
+
+(defun nixvm--refresh-soon ()
+  "Show the state anew, soon and once."
+  (unless nixvm--refresh-timer
+    (setq nixvm--refresh-timer (run-at-time 0.03 nil #'nixvm--refresh))))
+
+(defun nixvm--refresh ()
+  "Run what has been queued, then show the state anew."
+  (setq nixvm--refresh-timer nil)
+  (let ((events (nreverse nixvm--pending-events)))
+    (setq nixvm--pending-events nil)
+    (dolist (e events)
+      (with-demoted-errors "nixvm: %S" (apply (car e) (cdr e)))))
+  (with-demoted-errors "nixvm: %S" (run-hooks 'nixvm--refresh-functions)))
+
+(defun nixvm--put-machine (new)
+  "Remember the machine NEW."
+  (let* ((name (plist-get new :name))
+         (old (gethash name nixvm--machines)))
+    (puthash name new nixvm--machines)
+    (when (and old (nixvm--up-p old) (not (nixvm--up-p new)))
+      (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions
+                    new (plist-get new :state)))
+    (when nixvm-change-functions
+      (nixvm--later #'run-hook-with-args 'nixvm-change-functions name old new))))
+
+(defun nixvm--drop-machine (name)
+  "Forget the machine NAME."
+  (when-let ((old (gethash name nixvm--machines)))
+    (remhash name nixvm--machines)
+    (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions old "gone")
+    (nixvm--later #'run-hook-with-args 'nixvm-change-functions name old nil)))
+
+(defun nixvm--put-operation (op)
+  "Remember the operation OP; one that has ended is kept until the next full state."
+  (let* ((id (plist-get op :id))
+         (known (gethash id nixvm--operations)))
+    (puthash id op nixvm--operations)
+    (when (and (not known)
+               (equal (plist-get op :state) "running")
+               (member (plist-get op :kind) nixvm--disruptive-kinds))
+      (when-let ((machine (gethash (plist-get op :machine) nixvm--machines)))
+        (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions
+                      machine (plist-get op :kind))))))
+
+(defun nixvm--did-change (params)
+  "Take over what is in PARAMS."
+  (when (nixvm--true (plist-get params :full))
+    (clrhash nixvm--operations)
+    (let ((names (mapcar (lambda (m) (plist-get m :name)) (plist-get params :machines))))
+      (dolist (name (hash-table-keys nixvm--machines))
+        (unless (member name names) (nixvm--drop-machine name))))
+    (mapc #'nixvm--put-machine (plist-get params :machines)))
+  (mapc #'nixvm--put-operation (plist-get params :operations))
+  (mapc #'nixvm--put-machine (plist-get params :changed))
+  (mapc #'nixvm--drop-machine (plist-get params :removed))
+  (nixvm--refresh-soon))
+
+(defun nixvm--server-status (params)
+  "Take over the state of the daemon as a whole from PARAMS."
+  (setq nixvm--status params)
+  (nixvm--refresh-soon))
+
+(setf (alist-get 'nixvm/didChange nixvm--notification-handlers) #'nixvm--did-change
+      (alist-get 'nixvm/serverStatus nixvm--notification-handlers) #'nixvm--server-status)
+
+(add-hook 'nixvm-connected-hook #'nixvm--refresh-soon)
+(add-hook 'nixvm-disconnected-hook #'nixvm--refresh-soon)
+
+;;;; Words
+
+(defun nixvm--size (mib)
+  "MIB as people write it."
+  (cond ((not (numberp mib)) "")
+        ((zerop mib) "")
+        ((zerop (mod mib 1024)) (format "%d GiB" (/ mib 1024)))
+        ((< mib 1024) (format "%d MiB" mib))
+        (t (format "%.1f GiB" (/ mib 1024.0)))))
+
+(defun nixvm--parse-size (text)
+  "Return the MiB that TEXT means: 2G, 512M, or plain MiB; nil if none."
+  (let ((case-fold-search t))
+    (when (string-match
+           "\\`[ \t]*\\([0-9]+\\(?:\\.[0-9]+\\)?\\)[ \t]*\\([mgt]?\\)\\(?:i?b\\)?[ \t]*\\'" text)
+      (let ((mib (round (* (string-to-number (match-string 1 text))
+                           (pcase (downcase (match-string 2 text))
+                             ("g" 1024) ("t" 1048576) (_ 1))))))
+        (and (> mib 0) mib)))))
+
+(defun nixvm--time (text)
+  "Return the time that TEXT means, RFC 3339 as the daemon sends it, or nil."
+  (and (stringp text) (ignore-errors (encode-time (iso8601-parse text)))))
+
+(defun nixvm--when (text)
+  "The time TEXT of the daemon in the user's zone, and how long ago it is."
+  (if-let ((time (nixvm--time text)))
+      (let ((ago (max 0 (float-time (time-since time)))))
+        (format "%s (%s ago)" (format-time-string "%F %R" time)
+                (cond ((< ago 90) (format "%d s" ago))
+                      ((< ago 5400) (format "%d min" (/ ago 60)))
+                      ((< ago 129600) (format "%d h" (/ ago 3600)))
+                      (t (format "%d days" (/ ago 86400))))))
+    ""))
+
+(defun nixvm--progress-text (op)
+  "One line on the operation OP."
+  (let ((percent (plist-get op :percent))
+        (text (or (plist-get op :message) (plist-get op :step))))
+    (string-join (delq nil (list (plist-get op :kind)
+                                 (and percent (format "%d%%" percent))
+                                 (and text (not (string-empty-p text)) text)))
+                 " ")))
+
+;;;; Asking for a machine
+
+(defun nixvm--annotate (name)
+  "The annotation of the machine NAME in completions."
+  (when-let ((m (nixvm-machine name)))
+    (let ((op (nixvm--operation-of m)))
+      (concat "  " (if op (nixvm--progress-text op) (nixvm--state m))
+              (and (< 0 (length (plist-get m :profiles)))
+                   (concat "  " (string-join (plist-get m :profiles) ",")))))))
+
+(defun nixvm--machine-table (predicate)
+  "A completion table of the machines for which PREDICATE is non-nil."
+  (let ((names (delq nil (mapcar (lambda (m)
+                                   (and (or (null predicate) (funcall predicate m))
+                                        (plist-get m :name)))
+                                 (nixvm-machines)))))
+    (lambda (string pred action)
+      (if (eq action 'metadata)
+          '(metadata (category . nixvm-machine) (annotation-function . nixvm--annotate))
+        (complete-with-action action names string pred)))))
+
+(defun nixvm-read-machine (prompt &optional predicate)
+  "Ask for the name of a machine with PROMPT; return the name.
+Only those are offered for which PREDICATE, called with the machine, is
+non-nil.  The default is the machine that the current buffer lies in."
+  (nixvm--ensure)
+  (let* ((table (nixvm--machine-table predicate))
+         (names (all-completions "" table))
+         (here (plist-get (nixvm-current-machine) :name))
+         (default (cond ((member here names) here)
+                        ((= (length names) 1) (car names)))))
+    (unless names
+      (user-error (if (zerop (hash-table-count nixvm--machines))
+                      (substitute-command-keys "There is no machine yet; \\[nixvm-create] makes one")
+                    "There is no machine for which that makes sense")))
+    (completing-read (format-prompt prompt default) table nil t nil
+                     'nixvm--machine-history default)))
+
+(defvar nixvm--machine-history nil "History of machine names.")
+
+(provide 'nixvm-state)
+;;; nixvm-state.el ends here

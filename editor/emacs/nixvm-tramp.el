@@ -1,0 +1,355 @@
+;;; nixvm-tramp.el --- Files of machines: /nixvm:NAME:/path  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; Two TRAMP methods.  `nixvm' is ssh to a machine by its name, over the
+;; ControlMaster of the daemon's ssh configuration: TRAMP's own second
+;; connection, which plain ssh makes, would take the machine's forwards away.
+;; `nixvmcp' is the same with scp for large files; like all methods that copy
+;; it cannot be one hop of several, which is why there are two.
+;;
+;; A machine that goes away must not take Emacs with it.  When one stops,
+;; reboots, suspends or is restored, its connections are forgotten without a
+;; word to the guest.  A file that is touched afterwards does not boot the
+;; machine by accident: `nixvm-start-on-open' says what happens.
+
+;;; Code:
+
+(require 'nixvm-operation)
+(require 'tramp)
+(require 'tramp-sh)
+
+(defvar auto-revert-use-notify)
+(defvar auto-revert-remote-files)
+(defvar remote-file-name-inhibit-locks)
+(defvar vc-ignore-dir-regexp)
+
+(defconst nixvm-tramp-method "nixvm" "The TRAMP method of machines.")
+(defconst nixvm-tramp-copy-method "nixvmcp" "The same, copying with scp.")
+
+(defcustom nixvm-start-on-open 'ask
+  "Whether to start a machine that is off when one of its files is opened.
+Completion, recentf and whatever else is not essential never starts one."
+  :type '(choice (const :tag "Ask" ask) (const :tag "Start" yes) (const :tag "Refuse" no))
+  :group 'nixvm)
+
+(defcustom nixvm-ssh-program "ssh"
+  "The ssh program, for the TRAMP methods, terminals and agents."
+  :type 'string
+  :group 'nixvm)
+
+(defcustom nixvm-start-timeout 600
+  "Seconds to wait for a machine that is started by opening a file."
+  :type 'number
+  :group 'nixvm)
+
+(defvar nixvm-disconnect-functions nil
+  "Functions called with a machine and why its connections have been forgotten.")
+
+;;;; The methods
+
+(defconst nixvm-tramp--program "env"
+  "The login program.  It marks connections of TRAMP for `nixvmd proxy'.")
+
+(defun nixvm-tramp--arguments ()
+  "The common part of both methods.
+There is no \"%c\" on purpose: with it TRAMP adds ControlMaster options of its
+own, whatever the ssh configuration says.  NIXVM_PROXY_START=no tells the
+daemon's proxy not to start the machine: that is decided here, beforehand."
+  `((tramp-login-program ,nixvm-tramp--program)
+    (tramp-login-args (("NIXVM_PROXY_START=no") (,nixvm-ssh-program)
+                       ("-l" "%u") ("-e" "none") ("%h")))
+    (tramp-direct-async t)
+    (tramp-remote-shell "/bin/sh")
+    (tramp-remote-shell-login ("-l"))
+    (tramp-remote-shell-args ("-c"))
+    (tramp-connection-timeout 30)))
+
+(defconst nixvm-tramp--copy-arguments
+  '((tramp-copy-program "scp")
+    (tramp-copy-args (("-p" "%k") ("-q") ("-r")))
+    (tramp-copy-keep-date t)
+    (tramp-copy-recursive t))
+  "What `nixvmcp' has besides the common part.")
+
+(defconst nixvm-tramp--profile
+  '((shell-file-name . "/bin/sh")
+    (shell-command-switch . "-c")
+    ;; What NixOS has and TRAMP does not look into by itself.
+    (tramp-remote-path . (tramp-own-remote-path "/run/wrappers/bin" "/run/current-system/sw/bin"
+                                                "/usr/local/bin" "/usr/bin" "/bin")))
+  "Connection-local variables of machines.")
+
+;;;###autoload
+(defun nixvm-tramp-setup ()
+  "Teach TRAMP the methods of nixvm, and our names to the method ssh.
+Doing it again changes nothing."
+  (let ((common (nixvm-tramp--arguments)))
+    (setf (alist-get nixvm-tramp-method tramp-methods nil nil #'equal) common)
+    (setf (alist-get nixvm-tramp-copy-method tramp-methods nil nil #'equal)
+          (append common nixvm-tramp--copy-arguments)))
+  (dolist (method (list nixvm-tramp-method nixvm-tramp-copy-method))
+    (tramp-set-completion-function method '((nixvm-tramp-completion-function "")))
+    (connection-local-set-profiles (list :application 'tramp :protocol method)
+                                   'nixvm-tramp-profile))
+  (let ((ours '(nixvm-tramp-completion-function ""))
+        (ssh (cdr (assoc "ssh" tramp-completion-function-alist))))
+    (unless (member ours ssh)
+      (tramp-set-completion-function "ssh" (append ssh (list ours)))))
+  (advice-add 'tramp-maybe-open-connection :before #'nixvm-tramp--before-open))
+
+(connection-local-set-profile-variables 'nixvm-tramp-profile nixvm-tramp--profile)
+
+;;;###autoload
+(with-eval-after-load 'tramp (nixvm-tramp-setup))
+
+;;;###autoload
+(defun nixvm-tramp-completion-function (&optional _file)
+  "Return the (USER HOST) pairs of all machines, for TRAMP's completion.
+They come from memory, and from the ssh configuration when there is nothing in
+memory.  Nothing is asked and nothing waits."
+  (ignore-errors
+    (mapcar (lambda (host) (list nil host))
+            (or (mapcan (lambda (m) (delq nil (list (plist-get m :sshHost) (plist-get m :adminHost))))
+                        (nixvm-machines))
+                (nixvm-tramp--configured-hosts)))))
+
+(defun nixvm-tramp--configured-hosts ()
+  "The hosts of the ssh configuration that the daemon has written."
+  (let ((file (nixvm-ssh-config-file)) hosts)
+    (when (file-readable-p file)
+      (with-temp-buffer
+        (insert-file-contents file)
+        (while (re-search-forward "^Host \\([^ \n]+\\)$" nil t)
+          (push (match-string 1) hosts))))
+    (nreverse hosts)))
+
+(defun nixvm-tramp-name (machine &optional directory method)
+  "Return the TRAMP name of DIRECTORY in MACHINE with METHOD (default \"nixvm\")."
+  (format "/%s:%s:%s" (or method nixvm-tramp-method)
+          (or (plist-get machine :sshHost) (plist-get machine :name))
+          (or directory "/home/user/")))
+
+(defun nixvm-tramp--vec-machine (vec)
+  "Return the machine that VEC leads to by a method of ours, or nil."
+  (and (member (tramp-file-name-method vec) (list nixvm-tramp-method nixvm-tramp-copy-method))
+       (nixvm--machine-of-host (tramp-file-name-host vec))))
+
+;;;; Before a connection is opened
+
+(defun nixvm-tramp--completing-p ()
+  "Whether the user is completing a file name, rather than opening a file."
+  (and minibuffer-completion-table (minibufferp)))
+
+(defun nixvm-tramp--before-open (vec)
+  "Have the machine of VEC running before TRAMP connects to it.
+A machine that is off is started, or not, as `nixvm-start-on-open' says.
+There is no hook of TRAMP for this; all its ways to a connection, also that in
+the middle of an operation, lead through the advised function."
+  (when-let (((member (tramp-file-name-method vec)
+                      (list nixvm-tramp-method nixvm-tramp-copy-method)))
+             ((not (process-live-p (tramp-get-connection-process vec))))
+             (machine (nixvm--machine-of-host (tramp-file-name-host vec))))
+    (let ((op (nixvm--operation-of machine))
+          (name (plist-get machine :name)))
+      (cond
+       ((and (nixvm--up-p machine)
+             (not (member (plist-get op :kind) nixvm--disruptive-kinds))))
+       ((or non-essential (nixvm-tramp--completing-p))
+        (throw 'non-essential 'non-essential))
+       ((and op (not (member (plist-get op :kind) '("start" "resume" "create"))))
+        (nixvm-tramp--refuse "%s is busy: %s" name (nixvm--progress-text op)))
+       ((not (nixvm--exists-p machine))
+        (nixvm-tramp--refuse "%s has no VM; %s" name
+                             (substitute-command-keys "\\[nixvm-create] makes it")))
+       ((nixvm-tramp--may-start-p machine)
+        (nixvm-tramp--start machine))
+       (t
+        (nixvm-tramp--refuse "%s is %s; %s" name (plist-get machine :state)
+                             (substitute-command-keys "\\[nixvm-start] starts it")))))))
+
+(defun nixvm-tramp--refuse (format &rest args)
+  "Signal that a file cannot be had, for the reason FORMAT with ARGS."
+  (signal 'remote-file-error (list (apply #'format format args))))
+
+(defun nixvm-tramp--may-start-p (machine)
+  "Whether MACHINE may be started because the user opens a file."
+  (pcase nixvm-start-on-open
+    ('yes this-command)
+    ;; Only a command is worth a question; a timer or a hook is not.
+    ('ask (and this-command
+               (not (memq this-command '(kill-buffer kill-this-buffer kill-current-buffer
+                                                     save-buffers-kill-emacs
+                                                     save-buffers-kill-terminal)))
+               (y-or-n-p (format "%s is %s.  Start it? " (plist-get machine :name)
+                                 (plist-get machine :state)))))))
+
+(defun nixvm-tramp--start (machine)
+  "Start MACHINE and wait until it is ready.  \\[keyboard-quit] cancels the start."
+  (let* ((done nil)
+         (name (plist-get machine :name))
+         (work (nixvm--begin (if (equal (plist-get machine :state) "suspended")
+                                 "nixvm/vm/resume" "nixvm/vm/start")
+                             (list :name name) (format "Start %s" name)
+                             (lambda (_) (setq done 'ready))
+                             (lambda (err) (setq done (nixvm--error-text err))))))
+    (condition-case nil
+        (nixvm--wait-until (lambda () done) nixvm-start-timeout)
+      (quit (nixvm--cancel-work work) (signal 'quit nil)))
+    (unless (eq done 'ready)
+      (nixvm-tramp--refuse "%s does not start: %s" name (or done "it takes too long")))))
+
+;;;; When a machine goes away
+
+(defun nixvm-tramp-forget (machine)
+  "Forget all connections to MACHINE and end their processes.
+The guest is asked nothing.  Return how many there were."
+  (let ((default-directory temporary-file-directory)
+        (hosts (nixvm--hosts machine))
+        (count 0))
+    (dolist (process (process-list))
+      (let ((vec (process-get process 'vector)))
+        (when (or (equal (process-get process 'nixvm-machine) (plist-get machine :name))
+                  (and (tramp-file-name-p vec) (nixvm-tramp--of-hosts-p vec hosts)))
+          (cl-incf count)
+          (delete-process process))))
+    (dolist (vec (tramp-list-connections))
+      (when (nixvm-tramp--of-hosts-p vec hosts)
+        (tramp-cleanup-connection vec t t)))
+    count))
+
+(defun nixvm-tramp--of-hosts-p (vec hosts)
+  "Whether VEC leads to one of HOSTS."
+  (and (member (tramp-file-name-method vec)
+               (list nixvm-tramp-method nixvm-tramp-copy-method "ssh" "scp"))
+       (member (tramp-file-name-host vec) hosts)))
+
+(defun nixvm-tramp--buffers (machine)
+  "The buffers of the user whose directory lies in MACHINE."
+  (let ((hosts (nixvm--hosts machine)))
+    (cl-remove-if-not
+     (lambda (buffer)
+       (let ((dir (buffer-local-value 'default-directory buffer)))
+         (and (not (string-match-p "\\` \\|\\`\\*\\(?:debug \\)?tramp/" (buffer-name buffer)))
+              (stringp dir) (file-remote-p dir)
+              (nixvm-tramp--of-hosts-p (tramp-dissect-file-name dir) hosts))))
+     (buffer-list))))
+
+(defun nixvm-tramp--disrupted (machine kind)
+  "Let go of MACHINE because of KIND, which ends its connections."
+  (let ((count (nixvm-tramp-forget machine))
+        (buffers (nixvm-tramp--buffers machine)))
+    (dolist (buffer buffers)
+      (with-current-buffer buffer
+        ;; Killing a changed buffer would remove its lock file in the guest,
+        ;; and wait for it.
+        (when buffer-file-name
+          (setq-local remote-file-name-inhibit-locks t))
+        (nixvm-tramp--show-in-mode-line machine kind)))
+    (when (or buffers (> count 0))
+      (message "%s" (nixvm-tramp--farewell machine kind buffers)))
+    (run-hook-with-args 'nixvm-disconnect-functions machine kind)))
+
+(defun nixvm-tramp--farewell (machine kind buffers)
+  "What to tell the user of MACHINE when KIND happens to it and BUFFERS visit it."
+  (let ((unsaved (cl-count-if (lambda (b) (and (buffer-file-name b) (buffer-modified-p b)))
+                              buffers)))
+    (format "%s %s: its connections are closed%s%s"
+            (plist-get machine :name) (nixvm-tramp--happening kind)
+            (if buffers (format "; %d buffer%s stay%s" (length buffers)
+                                (if (cdr buffers) "s" "") (if (cdr buffers) "" "s"))
+              "")
+            (if (> unsaved 0) (format ", %d of them unsaved" unsaved) ""))))
+
+(defun nixvm-tramp--happening (kind)
+  "Words for KIND, which is what happens to a machine."
+  (pcase kind
+    ((or "stop" "kill") "is being stopped")
+    ("reboot" "is rebooting")
+    ("suspend" "is being suspended")
+    ((or "destroy" "purge") "is being destroyed")
+    ("restore-snapshot" "is being restored")
+    ("gone" "is gone")
+    (_ (format "is %s" kind))))
+
+(defun nixvm-tramp--show-in-mode-line (machine kind)
+  "Say in the mode line of the current buffer that MACHINE is away because of KIND.
+KIND nil means that it is back."
+  (setq-local mode-line-process
+              (and kind
+                   (list (propertize (format " [%s %s]" (plist-get machine :name)
+                                             (nixvm-tramp--happening kind))
+                                     'face 'nixvm-stopped))))
+  (force-mode-line-update))
+
+(defun nixvm-tramp--back (_name old new)
+  "Undo what was set when the machine went away: OLD was away and NEW is ready."
+  (when (and new (equal (nixvm--state new) "running")
+             (not (and old (equal (nixvm--state old) "running"))))
+    (dolist (buffer (nixvm-tramp--buffers new))
+      (with-current-buffer buffer
+        (when buffer-file-name (kill-local-variable 'remote-file-name-inhibit-locks))
+        (when (and (local-variable-p 'mode-line-process)
+                   (not (get-buffer-process buffer)))
+          (nixvm-tramp--show-in-mode-line new nil))))))
+
+(add-hook 'nixvm--disruption-functions #'nixvm-tramp--disrupted)
+(add-hook 'nixvm-change-functions #'nixvm-tramp--back)
+
+;;;; Files that others change
+
+(defun nixvm-tramp--stale-p (&optional noconfirm)
+  "Whether the visited file has changed, asked only over a connection that is up.
+NOCONFIRM is as in `buffer-stale-function'."
+  (when-let (((file-remote-p default-directory nil t))
+             (machine (nixvm-current-machine))
+             ((equal (nixvm--state machine) "running")))
+    (let ((non-essential t))
+      (buffer-stale--default-function noconfirm))))
+
+;;;###autoload
+(define-minor-mode nixvm-auto-revert-mode
+  "Show what an agent changes in the visited file of a machine, as it happens.
+Unlike `auto-revert-mode' alone this never opens a connection and never starts
+a machine."
+  :lighter " vmRev"
+  :group 'nixvm
+  (if (not nixvm-auto-revert-mode)
+      (progn (auto-revert-mode -1)
+             (kill-local-variable 'buffer-stale-function))
+    (setq-local auto-revert-use-notify nil
+                auto-revert-remote-files t
+                buffer-stale-function #'nixvm-tramp--stale-p)
+    (auto-revert-mode 1)))
+
+;;;; Fast
+
+(defun nixvm-tramp--backup-p (name)
+  "Whether the file NAME may have a backup: those of machines have snapshots."
+  (not (string-match-p (format "\\`/%s\\(?:cp\\)?:" nixvm-tramp-method) name)))
+
+;;;###autoload
+(defun nixvm-tramp-fast ()
+  "Make files of machines faster: no VC, no lock files, no backups.
+It holds for this session.
+These settings reach beyond nixvm, so nothing sets them behind your back.
+Version control is switched off for /nixvm: files only, backups as well; lock
+files for all remote files.  Put the call into your init file to keep it.
+
+On a near machine the second file of a repository opens three times as fast."
+  (interactive)
+  (require 'vc-hooks)
+  (let ((ours (format "\\`/%s\\(?:cp\\)?:" nixvm-tramp-method)))
+    (setq remote-file-name-inhibit-locks t)
+    (unless (string-search ours vc-ignore-dir-regexp)
+      (setq vc-ignore-dir-regexp (format "%s\\|%s" vc-ignore-dir-regexp ours)))
+    (add-function :before-while (var backup-enable-predicate) #'nixvm-tramp--backup-p))
+  (message "Files of machines: no VC, no lock files, no backups in this session"))
+
+(provide 'nixvm-tramp)
+;;; nixvm-tramp.el ends here

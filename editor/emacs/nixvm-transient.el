@@ -1,0 +1,87 @@
+;;; nixvm-transient.el --- The menu of nixvm  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; The menu that ? shows in the list of machines.  It has only what the daemon
+;; and the backend of the machine at point can do.
+
+;;; Code:
+
+(require 'nixvm)
+(require 'transient)
+
+(defun nixvm-transient--title ()
+  "What the menu is about."
+  (let ((targets (or (nixvm--list-targets)
+                     (when-let ((m (nixvm-current-machine))) (list (plist-get m :name))))))
+    (concat (propertize "Machine" 'face 'transient-heading)
+            (and targets
+                 (concat " " (propertize (string-join targets ", ") 'face 'transient-value))))))
+
+(defun nixvm-transient--p (method)
+  "Whether METHOD is worth offering for the machine that the menu is about."
+  (nixvm--offered-p method (or (nixvm-machine (nixvm--name-at-point)) (nixvm-current-machine))))
+
+(defun nixvm-transient--magit-p ()
+  "Whether Magit is installed."
+  (locate-library "magit-status"))
+
+(defun nixvm-transient--others-p ()
+  "Whether the daemon has operations without a command of their own."
+  (nixvm--other-verbs))
+
+(defun nixvm-transient--list-p ()
+  "Whether the current buffer is a list of machines."
+  (derived-mode-p 'nixvm-list-mode))
+
+;;;###autoload (autoload 'nixvm-menu "nixvm-transient" "Show what can be done with machines." t)
+(transient-define-prefix nixvm-menu ()
+  "Show what can be done with machines."
+  [:description
+   nixvm-transient--title
+   ["Open"
+    ("RET" "Attach" nixvm-attach)
+    ("j" "Dired" nixvm-dired)
+    ("f" "Find file" nixvm-find-file)
+    ("!" "Shell" nixvm-shell)
+    ("e" "Eshell" nixvm-eshell)
+    ("v" "Terminal" nixvm-terminal)
+    ("G" "Magit" nixvm-magit :if nixvm-transient--magit-p)
+    ("a" "Run agent" nixvm-run-agent)]
+   ["Power"
+    ("s" "Start" nixvm-start :if (lambda () (nixvm-transient--p "nixvm/vm/start")))
+    ("S" "Stop" nixvm-stop :if (lambda () (nixvm-transient--p "nixvm/vm/stop")))
+    ("b" "Reboot" nixvm-reboot :if (lambda () (nixvm-transient--p "nixvm/vm/reboot")))
+    ("z" "Suspend" nixvm-suspend :if (lambda () (nixvm-transient--p "nixvm/vm/suspend")))
+    ("Z" "Resume" nixvm-resume :if (lambda () (nixvm-transient--p "nixvm/vm/resume")))
+    ("K" "Kill" nixvm-kill :if (lambda () (nixvm-transient--p "nixvm/vm/kill")))
+    ("k" "Cancel operation" nixvm-cancel)]
+   ["Snapshots"
+    ("t" "Take" nixvm-snapshot :if (lambda () (nixvm-transient--p "nixvm/snapshot/create")))
+    ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "nixvm/snapshot/restore")))
+    ("T" "Delete" nixvm-delete-snapshot
+     :if (lambda () (nixvm-transient--p "nixvm/snapshot/delete")))
+    ""
+    "Forwards"
+    ("F" "Add" nixvm-forward-add :if (lambda () (nixvm-transient--p "nixvm/forward/add")))
+    ("R" "Remove" nixvm-forward-remove
+     :if (lambda () (nixvm-transient--p "nixvm/forward/remove")))]
+   ["Machine"
+    ("c" "Create" nixvm-create :if (lambda () (nixvm-transient--p "nixvm/vm/create")))
+    ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "nixvm/vm/destroy")))
+    ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "nixvm/vm/purge")))
+    ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]
+   ["Look"
+    ("i" "Details" nixvm-list-describe :if nixvm-transient--list-p)
+    ("C" "Console" nixvm-console :if (lambda () (nixvm-transient--p "nixvm/vm/console")))
+    ("l" "Log" nixvm-log)
+    ("d" "Doctor" nixvm-doctor :if (lambda () (nixvm-transient--p "nixvm/doctor")))
+    ("M-f" "Fast TRAMP" nixvm-tramp-fast)]])
+
+(provide 'nixvm-transient)
+;;; nixvm-transient.el ends here

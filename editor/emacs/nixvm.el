@@ -1,0 +1,370 @@
+;;; nixvm.el --- Virtual machines for code agents  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+
+;; Author: The nixvm authors <nixvm@users.noreply.github.com>
+;; Maintainer: The nixvm authors <nixvm@users.noreply.github.com>
+;; URL: https://github.com/nixvm/nixvm
+;; Version: 0.1.0
+;; Package-Requires: ((emacs "28.1"))
+;; Keywords: tools, processes, comm
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; nixvm makes virtual machines in which a code agent can work at full speed,
+;; without access to the computer that it runs on.  This package is the way
+;; from Emacs to its daemon, nixvmd:
+;;
+;;   M-x nixvm              the list of machines; ? shows its keys
+;;   M-x nixvm-create       make one, and open it when it is ready
+;;   M-x nixvm-run-agent    run claude or opencode in it
+;;   C-x C-f /nixvm:NAME:   open any file in it
+;;
+;; Nothing here blocks Emacs: progress shows in the echo area and in the list,
+;; and C-g or `nixvm-cancel' ends what takes too long.  docs/emacs.md of the
+;; repository has the whole story.
+
+;;; Code:
+
+(require 'nixvm-rpc)
+(require 'nixvm-state)
+(require 'nixvm-operation)
+(require 'nixvm-tramp)
+(require 'nixvm-attach)
+(require 'nixvm-create)
+(require 'nixvm-agent)
+(require 'nixvm-report)
+(require 'nixvm-list)
+
+(autoload 'nixvm-menu "nixvm-transient" "Show what can be done with machines." t)
+
+;;;###autoload
+(defun nixvm ()
+  "Show the list of machines.  In it, ? is a menu of all keys."
+  (interactive)
+  (nixvm-list))
+
+;;;; Verbs
+
+(defun nixvm--targets (prompt method &optional predicate)
+  "The machines that a command shall work on, as a list of names.
+In a list those that are marked, or the one at point; elsewhere ask with
+PROMPT.  Complain if the backend of one of them cannot do METHOD.  PREDICATE
+says which machines to offer."
+  (nixvm--ensure)
+  (unless (nixvm--offered-p method)
+    (user-error "This nixvmd has no %s" method))
+  (let ((names (or (nixvm--list-targets)
+                   (list (nixvm-read-machine
+                          prompt (lambda (m)
+                                   (and (nixvm--offered-p method m)
+                                        (or (null predicate) (funcall predicate m)))))))))
+    (dolist (name names names)
+      (unless (nixvm--offered-p method (nixvm-machine name))
+        (user-error "The backend %s of %s cannot do that"
+                    (plist-get (nixvm-machine name) :backend) name)))))
+
+(defun nixvm--target (prompt method &optional predicate)
+  "Like `nixvm--targets' with PROMPT, METHOD and PREDICATE, but one name."
+  (let ((names (nixvm--targets prompt method predicate)))
+    (when (cdr names)
+      (user-error "Only one machine at a time; %d are marked" (length names)))
+    (car names)))
+
+(defun nixvm--each (names verb method &optional params)
+  "Begin METHOD on every machine of NAMES; VERB is its name for people.
+PARAMS are further params."
+  (dolist (name (ensure-list names))
+    (nixvm--begin method (append (list :name name) params) (format "%s %s" verb name) #'ignore)))
+
+(defun nixvm--off-p (machine)
+  "Whether MACHINE can be started."
+  (member (plist-get machine :state) '("stopped" "crashed")))
+
+(defun nixvm--suspended-p (machine)
+  "Whether MACHINE is suspended."
+  (equal (plist-get machine :state) "suspended"))
+
+;;;###autoload
+(defun nixvm-start (names)
+  "Start the machines NAMES.
+Interactively the marked ones, or the one at point, or ask."
+  (interactive (list (nixvm--targets "Start" "nixvm/vm/start" #'nixvm--off-p)))
+  (nixvm--each names "Start" "nixvm/vm/start"))
+
+;;;###autoload
+(defun nixvm-stop (names)
+  "Shut the machines NAMES down.
+Interactively the marked ones, or the one at point, or ask."
+  (interactive (list (nixvm--targets "Stop" "nixvm/vm/stop" #'nixvm--up-p)))
+  (nixvm--each names "Stop" "nixvm/vm/stop"))
+
+;;;###autoload
+(defun nixvm-reboot (names)
+  "Reboot the machines NAMES.
+Interactively the marked ones, or the one at point, or ask."
+  (interactive (list (nixvm--targets "Reboot" "nixvm/vm/reboot" #'nixvm--up-p)))
+  (nixvm--each names "Reboot" "nixvm/vm/reboot"))
+
+;;;###autoload
+(defun nixvm-kill (names)
+  "End the machines NAMES at once, as if the plug were pulled.
+Interactively the marked ones, or the one at point, or ask."
+  (interactive
+   (let ((names (nixvm--targets "Kill" "nixvm/vm/kill"
+                                (lambda (m) (or (nixvm--up-p m) (nixvm--suspended-p m))))))
+     (unless (y-or-n-p (format "Pull the plug of %s? " (string-join names ", ")))
+       (keyboard-quit))
+     (list names)))
+  (nixvm--each names "Kill" "nixvm/vm/kill"))
+
+;;;###autoload
+(defun nixvm-suspend (names)
+  "Suspend the machines NAMES; their memory is kept.
+Interactively the marked ones, or the one at point, or ask."
+  (interactive (list (nixvm--targets "Suspend" "nixvm/vm/suspend" #'nixvm--up-p)))
+  (nixvm--each names "Suspend" "nixvm/vm/suspend"))
+
+;;;###autoload
+(defun nixvm-resume (names)
+  "Let the suspended machines NAMES go on.
+Interactively the marked ones, or the one at point, or ask."
+  (interactive (list (nixvm--targets "Resume" "nixvm/vm/resume" #'nixvm--suspended-p)))
+  (nixvm--each names "Resume" "nixvm/vm/resume"))
+
+;;;; Snapshots
+
+(defun nixvm--snapshots (name)
+  "The snapshots of the machine NAME, newest first."
+  (reverse (append (plist-get (nixvm--call "nixvm/snapshot/list" (list :name name))
+                              :snapshots)
+                   nil)))
+
+(defun nixvm--read-snapshot (prompt name)
+  "Ask with PROMPT for a snapshot of the machine NAME; return it, a plist."
+  (let* ((snapshots (or (nixvm--snapshots name)
+                        (user-error "%s" (substitute-command-keys
+                                          (format "%s has no snapshot; \\[nixvm-snapshot] takes one"
+                                                  name)))))
+         (names (mapcar (lambda (s) (plist-get s :name)) snapshots))
+         (find (lambda (n) (cl-find n snapshots :key (lambda (s) (plist-get s :name))
+                                    :test #'equal)))
+         (annotate (lambda (n)
+                     (let ((s (funcall find n)))
+                       (concat "  " (nixvm--when (plist-get s :created))
+                               (and (plist-get s :description)
+                                    (concat "  " (plist-get s :description))))))))
+    (funcall find
+             (completing-read
+              (format-prompt prompt (car names))
+              (lambda (string pred action)
+                (if (eq action 'metadata)
+                    `(metadata (category . nixvm-snapshot)
+                               (annotation-function . ,annotate)
+                               (display-sort-function . ,#'identity)
+                               (cycle-sort-function . ,#'identity))
+                  (complete-with-action action names string pred)))
+              nil t nil nil (car names)))))
+
+;;;###autoload
+(defun nixvm-snapshot (name snapshot &optional description)
+  "Take SNAPSHOT of the machine NAME, with a DESCRIPTION for people.
+It may run meanwhile."
+  (interactive
+   (let ((name (nixvm--target "Snapshot of" "nixvm/snapshot/create" #'nixvm--exists-p)))
+     (list name
+           (let ((default (format-time-string "%Y%m%d-%H%M%S")))
+             (read-string (format-prompt "Name of the snapshot" default) nil nil default))
+           (read-string "Description (or RET): "))))
+  (nixvm--begin "nixvm/snapshot/create"
+                (append (list :name name :snapshot snapshot)
+                        (unless (member description '(nil "")) (list :description description)))
+                (format "Snapshot %s of %s" snapshot name) #'ignore))
+
+;;;###autoload
+(defun nixvm-restore (name snapshot)
+  "Put the machine NAME back to SNAPSHOT.
+What was written since is lost from its disk; a safety snapshot keeps it."
+  (interactive
+   (let* ((name (nixvm--target "Restore" "nixvm/snapshot/restore" #'nixvm--exists-p))
+          (snapshot (nixvm--read-snapshot (format "Restore %s to" name) name))
+          (unsaved (cl-count-if (lambda (b) (and (buffer-file-name b) (buffer-modified-p b)))
+                                (nixvm-tramp--buffers (nixvm-machine name)))))
+     (unless (yes-or-no-p
+              (format "Put %s back to %s of %s?  All that was written since goes from its disk; a safety snapshot is taken first%s.  Go on? "
+                      name (plist-get snapshot :name) (nixvm--when (plist-get snapshot :created))
+                      (if (> unsaved 0) (format ".  %d unsaved buffers stay" unsaved) "")))
+       (keyboard-quit))
+     (list name (plist-get snapshot :name))))
+  (nixvm--begin "nixvm/snapshot/restore" (list :name name :snapshot snapshot :confirm name)
+                (format "Restore %s to %s" name snapshot)
+                (lambda (result)
+                  (message "%s is back at %s%s" name snapshot
+                           (if-let ((safety (plist-get (plist-get result :operation) :safety)))
+                               (format "; what was there is in the snapshot %s" safety)
+                             "")))))
+
+;;;###autoload
+(defun nixvm-delete-snapshot (name snapshot)
+  "Delete SNAPSHOT of the machine NAME."
+  (interactive
+   (let* ((name (nixvm--target "Delete a snapshot of" "nixvm/snapshot/delete" #'nixvm--exists-p))
+          (snapshot (plist-get (nixvm--read-snapshot (format "Delete which snapshot of %s" name)
+                                                     name)
+                               :name)))
+     (unless (y-or-n-p (format "Delete the snapshot %s of %s? " snapshot name)) (keyboard-quit))
+     (list name snapshot)))
+  (nixvm--begin "nixvm/snapshot/delete" (list :name name :snapshot snapshot)
+                (format "Delete snapshot %s of %s" snapshot name) #'ignore))
+
+;;;; The end of a machine
+
+(defun nixvm--confirm-by-name (name consequence)
+  "Make the user type NAME, after telling the CONSEQUENCE."
+  (let ((typed (read-string (format "%s  Type %s to confirm: " consequence
+                                    (propertize name 'face 'bold)))))
+    (unless (equal (string-trim typed) name)
+      (user-error "That was not %s: nothing has been done" name))))
+
+;;;###autoload
+(defun nixvm-destroy (name)
+  "End the machine NAME and delete its disks and snapshots.
+It stays declared and keeps its identity: creating it again brings it back
+empty.  The name must be typed to confirm."
+  (interactive
+   (let ((name (nixvm--target "Destroy" "nixvm/vm/destroy" #'nixvm--exists-p)))
+     (nixvm--confirm-by-name name (format "The disks and all snapshots of %s will be deleted." name))
+     (list name)))
+  (nixvm--begin "nixvm/vm/destroy" (list :name name :confirm name)
+                (format "Destroy %s" name) #'ignore))
+
+;;;###autoload
+(defun nixvm-purge (name)
+  "Destroy the machine NAME and delete its declaration and identity as well.
+The name must be typed to confirm."
+  (interactive
+   (let ((name (nixvm--target "Purge" "nixvm/vm/purge")))
+     (nixvm--confirm-by-name
+      name (format "The disks, snapshots, settings and the host key of %s will be deleted." name))
+     (list name)))
+  (nixvm--begin "nixvm/vm/purge" (list :name name :confirm name)
+                (format "Purge %s" name) #'ignore))
+
+;;;; Forwards
+
+(defun nixvm--forwards (name)
+  "The remote forwards of the machine NAME, as a list of plists."
+  (append (plist-get (nixvm--call "nixvm/forward/list" (list :name name)) :forwards) nil))
+
+(defun nixvm--forward-line (forward)
+  "FORWARD as it is written in ssh_config."
+  (concat (plist-get forward :listen) " " (plist-get forward :target)
+          (and (nixvm--true (plist-get forward :daemon)) " daemon")))
+
+;;;###autoload
+(defun nixvm-forward-add (name forward)
+  "Let the machine NAME reach a port of this computer.
+FORWARD is \"8080 localhost:80\": the port there, and where it leads here.
+It is written as after RemoteForward in ssh_config; \" daemon\" behind it lets
+the daemon hold it.  It applies at once."
+  (interactive
+   (let* ((name (nixvm--target "Forward to" "nixvm/forward/add"))
+          (there (mapconcat #'nixvm--forward-line (nixvm--forwards name) ", ")))
+     (list name
+           (read-string (format "Forward%s (PORT-THERE HOST:PORT-HERE): "
+                                (if (string-empty-p there) "" (format ", besides %s" there)))))))
+  (when (string-match "\\`[ \t]*\\([0-9]+\\)[ \t]*\\'" forward)
+    (setq forward (format "%s localhost:%s" (match-string 1 forward) (match-string 1 forward))))
+  (nixvm--async "nixvm/forward/add" (list :name name :forward (string-trim forward))
+                (lambda (result) (nixvm--tell-forwards name result))
+                (lambda (err) (nixvm--show-error err "Forward"))))
+
+;;;###autoload
+(defun nixvm-forward-remove (name forward)
+  "Remove FORWARD of the machine NAME, and end it at once."
+  (interactive
+   (let* ((name (nixvm--target "Remove a forward of" "nixvm/forward/remove"))
+          (forwards (or (nixvm--forwards name) (user-error "%s has no forward" name)))
+          (lines (mapcar (lambda (f) (cons (nixvm--forward-line f) f)) forwards))
+          (completion-extra-properties
+           (list :annotation-function
+                 (lambda (line)
+                   (let ((f (cdr (assoc line lines))))
+                     (format "  %s %s" (plist-get f :state) (or (plist-get f :detail) "")))))))
+     (list name (completing-read "Remove: " lines nil t nil nil (caar lines)))))
+  (nixvm--async "nixvm/forward/remove" (list :name name :forward forward)
+                (lambda (result) (nixvm--tell-forwards name result))
+                (lambda (err) (nixvm--show-error err "Forward"))))
+
+(defun nixvm--tell-forwards (name result)
+  "Tell which forwards the machine NAME has according to RESULT."
+  (let ((forwards (append (plist-get result :forwards) nil)))
+    (message "%s forwards %s" name
+             (if (null forwards) "nothing"
+               (mapconcat (lambda (f)
+                            (concat (nixvm--forward-line f) " (" (plist-get f :state) ")"))
+                          forwards ", ")))))
+
+;;;; Whatever else the daemon can do
+
+(defconst nixvm--own-methods
+  '("create" "start" "stop" "kill" "reboot" "suspend" "resume" "destroy" "purge" "console")
+  "The methods nixvm/vm/... that have a command of their own.")
+
+(defun nixvm--other-verbs (&optional machine)
+  "The verbs of the daemon, for MACHINE, that have no command of their own."
+  (delq nil
+        (mapcar (lambda (method)
+                  (when (string-match "\\`nixvm/\\(?:vm\\|backup\\)/\\([a-z-]+\\)\\'" method)
+                    (let ((verb (substring method (length "nixvm/"))))
+                      (and (not (member (string-remove-prefix "vm/" verb) nixvm--own-methods))
+                           (not (string-suffix-p "/list" verb))
+                           (nixvm--offered-p method machine)
+                           (string-remove-prefix "vm/" verb)))))
+                (nixvm--methods))))
+
+;;;###autoload
+(defun nixvm-operation (name verb &optional params)
+  "Run VERB of the daemon on the machine NAME, e.g. \"upgrade\" or \"clone\".
+The verbs are those that this daemon has and that have no command of their own.
+PARAMS are further params; what the daemon still needs is asked for."
+  (interactive
+   (let* ((name (progn (nixvm--ensure)
+                       (or (nixvm--name-at-point) (nixvm-read-machine "Machine"))))
+          (verbs (or (nixvm--other-verbs (nixvm-machine name))
+                     (user-error "This nixvmd has no other operations"))))
+     (list name (completing-read (format "Do with %s: " name) verbs nil t))))
+  (let ((method (concat "nixvm/" (if (string-search "/" verb) "" "vm/") verb))
+        (title (format "%s %s" (capitalize verb) name)))
+    (nixvm--begin method (append (list :name name) params) title #'ignore
+                  (lambda (err)
+                    (nixvm--later #'nixvm--operation-again name verb params err)))))
+
+(defun nixvm--operation-again (name verb params err)
+  "Run VERB on the machine NAME again, with what is missing according to ERR.
+PARAMS is what was sent."
+  (let ((message (plist-get err :message)))
+    (cond
+     ((and (equal (plist-get err :code) "confirm.required") (not (plist-member params :confirm)))
+      (nixvm--confirm-by-name name (format "%s cannot be undone." (capitalize verb)))
+      (nixvm-operation name verb (append params (list :confirm name))))
+     ((and (equal (plist-get err :code) "params.invalid")
+           (string-match "\\`\\([A-Za-z]+\\): is required" message))
+      (let* ((field (match-string 1 message))
+             (answer (read-string (format "%s: " field))))
+        (unless (string-empty-p answer)
+          (nixvm-operation name verb
+                           (append params (list (intern (concat ":" field)) answer))))))
+     ((and (equal (plist-get err :code) "params.invalid")
+           (string-match "\\`\\([A-Za-z]+\\): must be an integer, not string" message))
+      (let* ((key (intern (concat ":" (match-string 1 message))))
+             (value (plist-get params key)))
+        (when (stringp value)
+          (nixvm-operation name verb
+                           (plist-put (copy-sequence params) key (string-to-number value)))))))))
+
+(provide 'nixvm)
+;;; nixvm.el ends here

@@ -1,0 +1,306 @@
+;;; nixvm-command-test.el --- Commands, operations and progress  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;;; Code:
+
+(require 'ert)
+(require 'nixvm-fake)
+
+(defun nixvm-command-test-result (params &rest fields)
+  "The answer to an operation with PARAMS, and FIELDS of the operation."
+  (list :operation (append fields (list :id "1" :state "succeeded"))
+        :vm (nixvm-fake-machine (plist-get params :name))))
+
+(ert-deftest nixvm-start-is-an-operation-with-a-token ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (nixvm-fake-on "nixvm/vm/start" (lambda (params &rest _) (nixvm-command-test-result params)))
+    (nixvm-fake-typing '("demo") (call-interactively #'nixvm-start))
+    (nixvm-fake-wait (nixvm-fake-received-p "nixvm/vm/start"))
+    (nixvm-fake-wait (null nixvm--works))
+    (let ((params (nixvm-fake-params "nixvm/vm/start")))
+      (should (equal (plist-get params :name) "demo"))
+      (should (stringp (plist-get params :workDoneToken))))
+    (nixvm-fake-wait (nixvm--up-p (nixvm-machine "demo")))))
+
+(ert-deftest nixvm-progress-shows-in-the-echo-area ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (let (finish)
+      (nixvm-fake-on "nixvm/vm/start" (lambda (_params reply) (setq finish reply) 'later))
+      (let ((said (nixvm-fake-messages
+                    (nixvm-start "demo")
+                    (nixvm-fake-wait finish)
+                    (let ((token (plist-get (nixvm-fake-params "nixvm/vm/start") :workDoneToken)))
+                      (nixvm-fake-push nixvm-fake "$/progress"
+                                       `(:token ,token :value (:kind "begin" :title "Start demo"
+                                                                     :cancellable t :operation "op1")))
+                      (setf (nixvm--work-shown (car nixvm--works)) 0)
+                      (nixvm-fake-push nixvm-fake "$/progress"
+                                       `(:token ,token :value (:kind "report" :percentage 50
+                                                                     :message "booting")))
+                      (nixvm-fake-wait (equal (nixvm--work-percentage (car nixvm--works)) 50)))
+                    (funcall finish (nixvm-command-test-result '(:name "demo") :warnings ["no freeze"]))
+                    (nixvm-fake-wait (null nixvm--works)))))
+        (should (member "Start demo...done.  Warning: no freeze" said))
+        (should (cl-find-if (lambda (s) (string-match-p "Start demo" s)) said))))))
+
+(ert-deftest nixvm-failed-operation-says-message-and-hint ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/vm/stop" '(:error -32803 "demo is busy: reboot"
+                                                (:code "vm.busy" :hint "wait, or cancel it" :retryable t)))
+    (let ((said (nixvm-fake-messages (nixvm-stop "demo") (nixvm-fake-wait (null nixvm--works)))))
+      (should (member "Stop demo: demo is busy: reboot.  Hint: wait, or cancel it"
+                      (mapcar #'substring-no-properties said))))))
+
+(ert-deftest nixvm-cancel-asks-the-daemon ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :operation "op1"))
+    (setf (nixvm-fake-operations nixvm-fake) (list (nixvm-fake-operation "op1" "create" "demo")))
+    (nixvm-fake-answer "nixvm/operation/cancel" '(:operation (:id "op1" :kind "create" :machine "demo")))
+    (nixvm--ensure)
+    (nixvm-fake-typing '("create demo") (call-interactively #'nixvm-cancel))
+    (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/operation/cancel") :id) "op1"))))
+
+(ert-deftest nixvm-cancel-without-operation-is-a-user-error ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (should-error (call-interactively #'nixvm-cancel) :type 'user-error)))
+
+(ert-deftest nixvm-quit-right-after-a-command-cancels-it ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/vm/stop" 'later)
+    (let ((this-command 'nixvm-stop) (noninteractive nil) map)
+      (cl-letf (((symbol-function 'set-transient-map) (lambda (m &rest _) (setq map m))))
+        (nixvm-stop "demo"))
+      (nixvm-fake-wait (nixvm-fake-received-p "nixvm/vm/stop"))
+      (funcall (lookup-key map (kbd "C-g")))
+      (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "window/workDoneProgress/cancel") :token)
+                              (plist-get (nixvm-fake-params "nixvm/vm/stop") :workDoneToken))))))
+
+(ert-deftest nixvm-operation-is-followed-after-the-daemon-died ()
+  "An operation outlives the connection: what waits for it still happens."
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (let ((nixvm-autoreconnect t) (file (nixvm-fake-file nixvm-fake)) done)
+      (nixvm-fake-answer "nixvm/vm/start" 'later)
+      (nixvm--begin "nixvm/vm/start" '(:name "demo") "Start demo" (lambda (_) (setq done t)))
+      (nixvm-fake-wait (nixvm-fake-received-p "nixvm/vm/start"))
+      (nixvm-fake-push nixvm-fake "$/progress"
+                       `(:token ,(plist-get (nixvm-fake-params "nixvm/vm/start") :workDoneToken)
+                         :value (:kind "begin" :operation "op7")))
+      (nixvm-fake-wait (nixvm--work-id (car nixvm--works)))
+      (nixvm-fake-stop nixvm-fake)
+      (setq nixvm-fake (nixvm-fake-start file))
+      (nixvm-fake-on "nixvm/operation/subscribe"
+                     (lambda (params &rest _)
+                       (should (equal (plist-get params :id) "op7"))
+                       (nixvm-command-test-result '(:name "demo"))))
+      (nixvm-fake-wait done)
+      (should-not nixvm--works))))
+
+(ert-deftest nixvm-create-asks-and-remembers ()
+  (nixvm-fake-with nil
+    (nixvm-fake-on "nixvm/vm/create" (lambda (params &rest _) (nixvm-command-test-result params)))
+    (let* ((file (make-temp-file "nixvm"))
+           (nixvm-create-file file) created
+           (nixvm-after-create-functions (list (lambda (m) (setq created m)))))
+      (unwind-protect
+          (progn
+            (nixvm-fake-typing '("my-agent" "claude,dev" "2G" "3" "10G")
+              (call-interactively #'nixvm-create))
+            (nixvm-fake-wait created)
+            (should (equal (plist-get created :name) "my-agent"))
+            (let ((params (nixvm-fake-params "nixvm/vm/create")))
+              (should (equal (plist-get params :name) "my-agent"))
+              (should (equal (plist-get params :profiles) ["claude" "dev"]))
+              (should (equal (plist-get params :memoryMiB) 2048))
+              (should (equal (plist-get params :vcpus) 3))
+              (should (equal (plist-get params :diskBytes) 10737418240))
+              (should (equal (plist-get params :network) "nat"))
+              (should (equal (plist-get params :backend) "laptop")))
+            ;; The next one is like the last, RET all the way, in a new Emacs.
+            (setq nixvm--create-last nil created nil)
+            (nixvm-fake-typing '("second" "" "" "" "")
+              (call-interactively #'nixvm-create))
+            (nixvm-fake-wait created)
+            (let ((params (nixvm-fake-params "nixvm/vm/create")))
+              (should (equal (plist-get params :name) "second"))
+              (should (equal (plist-get params :memoryMiB) 2048))
+              (should (equal (plist-get params :vcpus) 3))))
+        (delete-file file)))))
+
+(ert-deftest nixvm-create-refuses-names-until-one-is-good ()
+  (nixvm-fake-with (list (nixvm-fake-machine "taken"))
+    (nixvm--ensure)
+    (nixvm-fake-typing '("Bad Name" "taken" "-x" "../../etc" "ok-1")
+      (should (equal (nixvm--read-name) "ok-1")))))
+
+(ert-deftest nixvm-sizes-are-read-as-people-write-them ()
+  (dolist (case '(("512" . 512) ("512M" . 512) ("4G" . 4096) ("1.5g" . 1536) ("2 GiB" . 2048)
+                  ("1T" . 1048576) ("" . nil) ("0" . nil) ("-1" . nil) ("4X" . nil) ("G" . nil)))
+    (should (equal (nixvm--parse-size (car case)) (cdr case)))))
+
+(ert-deftest nixvm-restore-says-what-is-lost-and-confirms ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/snapshot/list"
+                       '(:snapshots [(:name "old" :created "2026-01-02T03:04:05Z" :frozen t)
+                                     (:name "new" :description "before – it" :created "2026-01-03T03:04:05Z"
+                                      :frozen t)]))
+    (nixvm-fake-on "nixvm/snapshot/restore"
+                   (lambda (params &rest _) (nixvm-command-test-result params :safety "safety-1")))
+    (let (asked said)
+      (setq said
+            (nixvm-fake-messages
+              (nixvm-fake-typing '("demo" "")
+                (cl-letf (((symbol-function 'yes-or-no-p) (lambda (p) (setq asked p) t)))
+                  (call-interactively #'nixvm-restore)))
+              (nixvm-fake-wait (nixvm-fake-received-p "nixvm/snapshot/restore"))
+              (nixvm-fake-wait (null nixvm--works))))
+      (should (string-match-p "demo back to new of 2026-01-0.*goes from its disk; a safety snapshot" asked))
+      (should (member "demo is back at new; what was there is in the snapshot safety-1" said)))
+    (let ((params (nixvm-fake-params "nixvm/snapshot/restore")))
+      (should (equal (plist-get params :confirm) "demo"))
+      (should (equal (plist-get params :snapshot) "new")))))
+
+(ert-deftest nixvm-snapshots-are-annotated-with-date-and-description ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/snapshot/list"
+                       '(:snapshots [(:name "old" :description "vor dem Umbau – ü"
+                                      :created "2026-01-02T03:04:05Z")]))
+    (let (annotation)
+      (cl-letf (((symbol-function 'completing-read)
+                 (lambda (_p table &rest _)
+                   (setq annotation
+                         (funcall (cdr (assq 'annotation-function (cdr (funcall table "" nil 'metadata))))
+                                  "old"))
+                   "old")))
+        (nixvm--read-snapshot "Restore" "demo"))
+      (should (string-match-p "2026-01-02 .*ago)  vor dem Umbau – ü" annotation)))))
+
+(ert-deftest nixvm-destroy-wants-the-name ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-on "nixvm/vm/destroy" (lambda (&rest _) '(:operation (:id "1" :state "succeeded"))))
+    (nixvm-fake-typing '("demo" "demmo")
+      (should-error (call-interactively #'nixvm-destroy) :type 'user-error))
+    (should-not (nixvm-fake-received-p "nixvm/vm/destroy"))
+    (nixvm-fake-typing '("demo" "demo") (call-interactively #'nixvm-destroy))
+    (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/destroy") :confirm) "demo"))))
+
+(ert-deftest nixvm-bulk-works-on-all-marked ()
+  (nixvm-fake-with (list (nixvm-fake-machine "a") (nixvm-fake-machine "b") (nixvm-fake-machine "c"))
+    (nixvm-fake-on "nixvm/vm/stop" (lambda (params &rest _) (nixvm-command-test-result params)))
+    (nixvm--ensure)
+    (save-window-excursion
+      (nixvm)
+      (with-current-buffer nixvm-list-buffer
+        (setq nixvm--list-marks '("c" "a"))
+        (call-interactively #'nixvm-stop)
+        (should-error (call-interactively #'nixvm-destroy) :type 'user-error)))
+    (nixvm-fake-wait (= 2 (cl-count "nixvm/vm/stop" (nixvm-fake-received nixvm-fake)
+                                    :key #'car :test #'equal)))))
+
+(ert-deftest nixvm-forward-of-one-port-means-the-same-here ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/forward/list" '(:forwards []))
+    (nixvm-fake-answer "nixvm/forward/add"
+                       '(:forwards [(:listen "8080" :target "localhost:8080" :daemon :json-false
+                                     :state "active")]))
+    (let ((said (nixvm-fake-messages
+                  (nixvm-fake-typing '("demo" "8080") (call-interactively #'nixvm-forward-add))
+                  (nixvm-fake-wait (nixvm-fake-received-p "nixvm/forward/add"))
+                  (nixvm--call "nixvm/profile/list" nil))))
+      (should (equal (plist-get (nixvm-fake-params "nixvm/forward/add") :forward)
+                     "8080 localhost:8080"))
+      (should (member "demo forwards 8080 localhost:8080 (active)" said)))))
+
+(ert-deftest nixvm-other-operations-come-from-the-daemon ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/vm/clone" "nixvm/vm/resize") nixvm-fake-methods))
+    (nixvm-fake-on "nixvm/vm/clone"
+                   (lambda (params &rest _)
+                     (cond ((not (plist-get params :to))
+                            '(:error -32602 "to: is required" (:code "params.invalid")))
+                           ((not (plist-get params :confirm))
+                            '(:error -32602 "confirm: must repeat the name" (:code "confirm.required")))
+                           (t (nixvm-command-test-result params)))))
+    (nixvm-fake-on "nixvm/vm/resize"
+                   (lambda (params &rest _)
+                     (if (numberp (plist-get params :memoryMiB))
+                         (nixvm-command-test-result params)
+                       (list :error -32602
+                             (if (plist-get params :memoryMiB)
+                                 "memoryMiB: must be an integer, not string"
+                               "memoryMiB: is required")
+                             '(:code "params.invalid")))))
+    (nixvm-fake-typing '("demo" "clone" "copy" "demo")
+      (call-interactively #'nixvm-operation)
+      (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/clone") :confirm) "demo")))
+    (should (equal (plist-get (nixvm-fake-params "nixvm/vm/clone") :to) "copy"))
+    (nixvm-fake-typing '("demo" "resize" "2048")
+      (call-interactively #'nixvm-operation)
+      (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/resize") :memoryMiB) 2048)))))
+
+(ert-deftest nixvm-command-that-is-not-offered-says-so ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (setf (nixvm-fake-methods nixvm-fake) '("nixvm/machine/list"))
+    (let ((err (should-error (call-interactively #'nixvm-suspend) :type 'user-error)))
+      (should (string-match-p "no nixvm/vm/suspend" (cadr err))))))
+
+(ert-deftest nixvm-doctor-shows-findings-with-their-fix ()
+  (nixvm-fake-with nil
+    (nixvm-fake-answer "nixvm/doctor"
+                       '(:findings [(:area "qemu" :code "x" :severity "error" :message "no KVM"
+                                     :fix "sudo modprobe kvm")]))
+    (save-window-excursion
+      (nixvm-doctor)
+      (with-current-buffer "*nixvm doctor*"
+        (nixvm-fake-wait (string-match-p "qemu: no KVM" (buffer-string)))
+        (goto-char (point-min))
+        (nixvm-doctor-copy-fix)
+        (should (equal (current-kill 0) "sudo modprobe kvm"))))))
+
+(ert-deftest nixvm-doctor-works-without-a-daemon ()
+  (nixvm-fake-with nil
+    (nixvm-fake-stop nixvm-fake)
+    (save-window-excursion
+      (let ((nixvm-program "echo"))
+        (nixvm-doctor)
+        (with-current-buffer "*nixvm doctor*"
+          (nixvm-fake-wait (string-match-p "No nixvmd at.*\n\ndoctor" (buffer-string)))))
+      (let ((nixvm-program "nixvmd-that-is-not-there"))
+        (nixvm-doctor)
+        (with-current-buffer "*nixvm doctor*"
+          (nixvm-fake-wait (string-match-p "There is no program" (buffer-string))))))))
+
+(ert-deftest nixvm-log-shows-what-tools-say ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (setf (nixvm-fake-operations nixvm-fake) (list (nixvm-fake-operation "op1" "create" "demo")))
+    (save-window-excursion
+      (nixvm--ensure)
+      (nixvm-log)
+      (nixvm-fake-push nixvm-fake "window/logMessage"
+                       '(:type 4 :message "building %s é" :operation "op1" :vertex "image"))
+      (with-current-buffer "*nixvm log*"
+        (nixvm-fake-wait (string-match-p "demo create image: building %s é" (buffer-string)))))))
+
+(ert-deftest nixvm-console-talks-to-its-socket ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (let* ((socket (expand-file-name "c" (file-name-directory nixvm-socket)))
+           (got "")
+           (server (make-network-process
+                    :name "console" :family 'local :service socket :server t :noquery t :coding 'binary
+                    :filter (lambda (p text)
+                              (setq got (concat got text))
+                              (process-send-string p "\eAnSiTh evil\nlogin: ")))))
+      (unwind-protect
+          (save-window-excursion
+            (nixvm-fake-answer "nixvm/vm/console" (list :socket socket))
+            (nixvm-console "demo")
+            (nixvm-fake-wait (get-buffer "*demo console*"))
+            (with-current-buffer "*demo console*"
+              (nixvm-fake-wait (string-match-p "login:" (buffer-string)))
+              (should (equal got "\r"))
+              (should-not (file-remote-p default-directory)))
+            (kill-buffer "*demo console*"))
+        (delete-process server)))))
+
+(provide 'nixvm-command-test)
+;;; nixvm-command-test.el ends here

@@ -1,0 +1,148 @@
+;;; nixvm-list-test.el --- The list of machines  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;;; Code:
+
+(require 'ert)
+(require 'nixvm-fake)
+(require 'nixvm-transient)
+
+(defmacro nixvm-list-test-with (machines &rest body)
+  "Run BODY in a list of MACHINES."
+  (declare (indent 1) (debug t))
+  `(nixvm-fake-with ,machines
+     (save-window-excursion
+       (nixvm)
+       (nixvm-fake-wait (and (nixvm--live)
+                             (= (hash-table-count nixvm--machines)
+                                (length (nixvm-fake-machines nixvm-fake)))))
+       (with-current-buffer nixvm-list-buffer
+         (nixvm--list-print)
+         ,@body))))
+
+(defun nixvm-list-test-row (name)
+  "The line of NAME."
+  (save-excursion
+    (goto-char (point-min))
+    (while (not (or (eobp) (equal (tabulated-list-get-id) name))) (forward-line 1))
+    (buffer-substring (line-beginning-position) (line-end-position))))
+
+(defun nixvm-list-test-go (name)
+  "Move to the line of NAME."
+  (goto-char (point-min))
+  (while (not (or (eobp) (equal (tabulated-list-get-id) name))) (forward-line 1)))
+
+(ert-deftest nixvm-list-shows-machines-with-their-state ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "b" :state "stopped" :ready :json-false)
+                              (nixvm-fake-machine "a")
+                              (nixvm-fake-machine "c" :ready :json-false)
+                              (nixvm-fake-machine "d" :state "broken" :reason "disk_size: line 1"))
+    (should (string-match-p "a +running +claude,dev +4 GiB +2 +20 GiB +laptop +a"
+                            (nixvm-list-test-row "a")))
+    (should (string-match-p "stopped" (nixvm-list-test-row "b")))
+    (should (string-match-p "booting" (nixvm-list-test-row "c")))
+    (should (string-match-p "broken: disk_size: line 1" (nixvm-list-test-row "d")))
+    (should (equal (substring-no-properties (nixvm--list-mode-line)) " 2 up of 4"))
+    (nixvm-list-test-go "a")
+    (should (search-forward "running" (line-end-position)))
+    (should (eq (get-text-property (1- (point)) 'face) 'nixvm-running))))
+
+(ert-deftest nixvm-list-is-pushed-not-polled ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a"))
+    (let ((asked (length (nixvm-fake-received nixvm-fake))))
+      (nixvm-fake-change (nixvm-fake-machine "a" :state "stopped"))
+      (nixvm-fake-wait (string-match-p "stopped" (nixvm-list-test-row "a")))
+      (nixvm-fake-push nixvm-fake "nixvm/didChange" '(:removed ["a"]))
+      (nixvm-fake-wait (string-match-p "There is no machine yet" (buffer-string)))
+      (should (= asked (length (nixvm-fake-received nixvm-fake)))))))
+
+(ert-deftest nixvm-list-shows-progress-in-the-row ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a"))
+    (nixvm-fake-push nixvm-fake "nixvm/didChange"
+                     (list :changed (vector (nixvm-fake-machine "a" :operation "1"))
+                           :operations (vector (nixvm-fake-operation "1" "reboot" "a" :percent 40
+                                                                     :message "waiting for the guest"))))
+    (nixvm-fake-wait (string-match-p "reboot 40% waiting" (nixvm-list-test-row "a")))
+    (nixvm-fake-push nixvm-fake "nixvm/didChange"
+                     (list :changed (vector (nixvm-fake-machine "a"))
+                           :operations (vector (nixvm-fake-operation "1" "reboot" "a" :state "succeeded"))))
+    (nixvm-fake-wait (string-match-p "running" (nixvm-list-test-row "a")))))
+
+(ert-deftest nixvm-list-keeps-point-and-marks-by-machine ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "b") (nixvm-fake-machine "d"))
+    (nixvm-list-test-go "b")
+    (nixvm-list-mark)
+    (nixvm-list-test-go "d")
+    (nixvm-fake-change (nixvm-fake-machine "a") (nixvm-fake-machine "c")
+                       (nixvm-fake-machine "b" :memoryMiB 1024))
+    (nixvm-fake-wait (string-match-p "1 GiB" (nixvm-list-test-row "b")))
+    (should (equal (tabulated-list-get-id) "d"))
+    (should (string-prefix-p "*" (nixvm-list-test-row "b")))
+    (should (equal (nixvm--list-targets) '("b")))
+    (nixvm-list-unmark-all)
+    (should (equal (nixvm--list-targets) '("d")))))
+
+(ert-deftest nixvm-list-empty-says-what-to-do ()
+  (nixvm-list-test-with nil
+    (should (string-match-p "There is no machine yet" (buffer-string)))
+    (should (string-match-p "c  creates one" (buffer-string)))))
+
+(ert-deftest nixvm-list-without-daemon-offers-doctor ()
+  (nixvm-fake-with nil
+    (nixvm-fake-stop nixvm-fake)
+    (save-window-excursion
+      (nixvm)
+      (nixvm-fake-wait nixvm--connection-error)
+      (with-current-buffer nixvm-list-buffer
+        (nixvm-fake-wait (string-match-p "No nixvmd at" (buffer-string)))
+        (should (string-match-p "d  finds out what is wrong" (buffer-string)))
+        (should (string-match-p "offline" (nixvm--list-mode-line)))))))
+
+(ert-deftest nixvm-list-columns-are-an-option ()
+  (let ((nixvm-list-columns (list 'name 'image '("Twice" 8 t (lambda (m) (concat (plist-get m :name)
+                                                                                 (plist-get m :name)))))))
+    (nixvm-list-test-with (list (nixvm-fake-machine "a"))
+      (should (string-match-p "a +nixos +aa" (nixvm-list-test-row "a")))))
+  (let ((nixvm-list-columns '(nonsense)))
+    (should-error (with-temp-buffer (nixvm-list-mode)) :type 'user-error)))
+
+(ert-deftest nixvm-list-guest-text-cannot-act ()
+  "Text of a guest is shown as it is, without control characters taking effect."
+  (nixvm-list-test-with (list (nixvm-fake-machine "a" :state "crashed" :reason "%s \\[kill-emacs] (x)"))
+    (should (string-match-p (regexp-quote "crashed: %s \\[kill-emacs]") (nixvm-list-test-row "a")))))
+
+(ert-deftest nixvm-list-every-key-is-a-command ()
+  (map-keymap (lambda (_key command)
+                (when (and (symbolp command) (string-prefix-p "nixvm" (symbol-name command)))
+                  (should (commandp command))))
+              nixvm-list-mode-map)
+  (should (eq (lookup-key nixvm-list-mode-map "?") 'nixvm-menu)))
+
+(ert-deftest nixvm-list-describe-shows-everything ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a" :problem '(:message "no host key" :hint "restore it")))
+    (nixvm-list-test-go "a")
+    (nixvm-list-describe)
+    (with-current-buffer (help-buffer)
+      (should (string-match-p "no host key.  Hint: restore it" (buffer-string)))
+      (should (string-match-p "Mode +immutable" (buffer-string))))))
+
+(ert-deftest nixvm-menu-shows-what-the-backend-can-do ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a"))
+    (nixvm-list-test-go "a")
+    (should (nixvm-transient--p "nixvm/vm/suspend"))
+    (should-not (nixvm-transient--p "nixvm/vm/upgrade"))
+    (should-not (nixvm-transient--others-p)))
+  (nixvm-fake-with (list (nixvm-fake-machine "a"))
+    (setf (nixvm-fake-methods nixvm-fake)
+          (append '("nixvm/vm/upgrade" "nixvm/vm/clone" "nixvm/backup/create") nixvm-fake-methods)
+          (nixvm-fake-backends nixvm-fake)
+          [(:name "laptop" :type "qemu" :default t :capabilities (:suspend :json-false :clone :json-false))])
+    (nixvm--ensure)
+    (should-not (nixvm--offered-p "nixvm/vm/suspend" (nixvm-machine "a")))
+    (should-not (nixvm--offered-p "nixvm/vm/resume" (nixvm-machine "a")))
+    (should (equal (nixvm--other-verbs (nixvm-machine "a")) '("upgrade" "backup/create")))))
+
+(provide 'nixvm-list-test)
+;;; nixvm-list-test.el ends here

@@ -1,0 +1,203 @@
+;;; nixvm-rpc-test.el --- The connection, against a scripted daemon  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;;; Code:
+
+(require 'ert)
+(require 'nixvm-fake)
+
+(defmacro nixvm-rpc-test--environment (variables &rest body)
+  "Run BODY with the environment VARIABLES, a list of \"NAME=VALUE\" or \"NAME\"."
+  (declare (indent 1))
+  `(let ((process-environment (append ,variables process-environment))) ,@body))
+
+(ert-deftest nixvm-rpc-socket-is-where-the-daemon-puts-it ()
+  (let (nixvm-socket)
+    (nixvm-rpc-test--environment '("NIXVM_HOME=/srv/nixvm")
+      (should (equal (nixvm-socket-file) "/srv/nixvm/runtime/nixvmd.sock")))
+    (nixvm-rpc-test--environment '("NIXVM_HOME" "XDG_RUNTIME_DIR=/run/user/7")
+      (should (equal (nixvm-socket-file) "/run/user/7/nixvm/nixvmd.sock")))
+    (nixvm-rpc-test--environment (list (concat "NIXVM_HOME=/srv/" (make-string 90 ?x)) "TMPDIR=/tmp")
+      (should (equal (nixvm-socket-file)
+                     (format "/tmp/nixvm-%d-%s/nixvmd.sock" (user-uid)
+                             (substring (secure-hash 'sha256 (concat "/srv/" (make-string 90 ?x) "/runtime"))
+                                        0 8)))))))
+
+(ert-deftest nixvm-rpc-no-daemon-is-a-user-error-with-a-hint ()
+  (nixvm-fake-with nil
+    (let ((nixvm-socket "/nonexistent/none.sock"))
+      (let ((err (should-error (nixvm--ensure) :type 'user-error)))
+        (should (string-match-p "No nixvmd at /nonexistent/none.sock" (cadr err)))
+        (should (string-match-p "nixvm-doctor" (cadr err)))))))
+
+(ert-deftest nixvm-rpc-stale-socket-and-long-path-are-user-errors ()
+  (nixvm-fake-with nil
+    (nixvm-fake-stop nixvm-fake)
+    (let ((server (make-network-process :name "x" :family 'local :service nixvm-socket :server t)))
+      (delete-process server))
+    (should-error (nixvm--ensure) :type 'user-error)
+    (let ((nixvm-socket (concat "/tmp/" (make-string 120 ?x))))
+      (should-error (nixvm--ensure) :type 'user-error))))
+
+(ert-deftest nixvm-rpc-missing-program-says-what-to-do ()
+  (nixvm-fake-with nil
+    (nixvm-fake-stop nixvm-fake)
+    (let* ((nixvm-start-daemon t) (nixvm-program "nixvmd-that-is-not-there")
+           (err (should-error (nixvm--ensure) :type 'user-error)))
+      (should (string-match-p "nixvm-program" (cadr err))))))
+
+(ert-deftest nixvm-rpc-daemon-that-does-not-start-says-why ()
+  (nixvm-fake-with nil
+    (nixvm-fake-stop nixvm-fake)
+    (let* ((dir (make-temp-file "nixvm" t))
+           (program (expand-file-name "broken" dir))
+           (nixvm-start-daemon t) (nixvm-program program))
+      (write-region "#!/bin/sh\n# says why\necho 'disk is full' >&2\nexit 1\n" nil program nil 'silent)
+      (set-file-modes program #o755)
+      (unwind-protect
+          (let ((err (should-error (nixvm--ensure) :type 'user-error)))
+            (should (string-match-p "disk is full" (cadr err))))
+        (delete-directory dir t)))))
+
+(ert-deftest nixvm-rpc-starts-the-daemon-when-none-runs ()
+  (nixvm-fake-with nil
+    (let* ((file (nixvm-fake-file nixvm-fake))
+           (nixvm-start-daemon t) (nixvm-program "true")
+           (real (symbol-function 'nixvm--daemon-started)))
+      (nixvm-fake-stop nixvm-fake)
+      (cl-letf (((symbol-function 'nixvm--daemon-started)
+                 (lambda (process event)
+                   (unless (process-live-p process)
+                     (setq nixvm-fake (nixvm-fake-start file)))
+                   (funcall real process event))))
+        (should (nixvm--ensure))
+        (should (equal (oref (nixvm--live) version) "9.9"))))))
+
+(ert-deftest nixvm-rpc-non-ascii-goes-both-ways ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :reason "höß – 日本語 🎉"))
+    (nixvm--ensure)
+    (should (equal (plist-get (nixvm-machine "demo") :reason) "höß – 日本語 🎉"))
+    (nixvm-fake-on "nixvm/snapshot/create" (lambda (params &rest _) (list :echo params)))
+    (should (equal (plist-get (plist-get (nixvm--call "nixvm/snapshot/create"
+                                                      '(:description "naïve – 日本語 🎉"))
+                                         :echo)
+                              :description)
+                   "naïve – 日本語 🎉"))))
+
+(ert-deftest nixvm-rpc-non-ascii-survives-the-locale-c ()
+  "The coding system of the connection does not depend on the locale."
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :reason "höß 日本語"))
+    (let* ((default-directory temporary-file-directory)
+           (process-environment (append '("LC_ALL=C" "LANG=C") process-environment))
+           (out (generate-new-buffer " *locale*"))
+           (process
+            (make-process
+             :name "locale" :buffer out :noquery t
+             :command (list (expand-file-name invocation-name invocation-directory) "-Q" "--batch"
+                            "-L" (file-name-directory (locate-library "nixvm"))
+                            "--eval"
+                            (format "(progn (require 'nixvm) (setq nixvm-socket %S nixvm-start-daemon nil)
+  (nixvm--ensure)
+  (princ (equal (plist-get (nixvm-machine \"demo\") :reason) \"h\\u00f6\\u00df \\u65e5\\u672c\\u8a9e\")))"
+                                    nixvm-socket)))))
+      (nixvm-fake-wait (not (process-live-p process)) 60)
+      (accept-process-output process 1)
+      (should (equal (process-exit-status process) 0))
+      (with-current-buffer out
+        (goto-char (point-min))
+        (should (re-search-forward "^t" nil t))
+        (kill-buffer)))))
+
+(ert-deftest nixvm-rpc-error-has-message-and-hint ()
+  (nixvm-fake-with nil
+    (nixvm-fake-answer "nixvm/snapshot/list"
+                       '(:error -32803 "demo does not exist"
+                                (:code "vm.not_found" :hint "nixvmd create demo" :retryable :json-false)))
+    (let ((err (should-error (nixvm--call "nixvm/snapshot/list" '(:name "demo")) :type 'user-error)))
+      (should (equal (cadr err) "demo does not exist.  Hint: nixvmd create demo"))
+      (should (equal (plist-get nixvm--last-error :code) "vm.not_found")))
+    (let (seen)
+      (nixvm--async "nixvm/snapshot/list" nil #'ignore (lambda (e) (setq seen e)))
+      (nixvm-fake-wait seen)
+      (should (equal (plist-get seen :hint) "nixvmd create demo")))))
+
+(ert-deftest nixvm-rpc-silent-daemon-times-out ()
+  (nixvm-fake-with nil
+    (nixvm--ensure)
+    (nixvm-fake-answer "nixvm/snapshot/list" 'later)
+    (let ((nixvm-request-timeout 0.2))
+      (should-error (nixvm--call "nixvm/snapshot/list" nil) :type 'user-error))
+    ;; And the connection is as good as before.
+    (should (nixvm--call "nixvm/profile/list" nil))))
+
+(ert-deftest nixvm-rpc-death-in-the-middle-ends-requests-at-once ()
+  (nixvm-fake-with nil
+    (nixvm--ensure)
+    (nixvm-fake-on "nixvm/snapshot/list"
+                   (lambda (&rest _) (nixvm-fake-stop nixvm-fake) 'later))
+    (let ((start (float-time)) seen)
+      (nixvm--async "nixvm/snapshot/list" nil #'ignore (lambda (e) (setq seen e)))
+      (nixvm-fake-wait seen)
+      (should (equal (plist-get seen :code) "daemon.gone"))
+      (should (< (- (float-time) start) 5))
+      (should-not (nixvm--live)))))
+
+(ert-deftest nixvm-rpc-refused-session-says-why ()
+  (nixvm-fake-with nil
+    (nixvm-fake-answer "initialize" '(:error -32602 "no common protocol version"
+                                             (:code "session.protocol_unsupported" :hint "update")))
+    (let ((err (should-error (nixvm--ensure) :type 'user-error)))
+      (should (string-match-p "no common protocol version.*update" (cadr err))))
+    (should-not nixvm--starting)))
+
+(ert-deftest nixvm-rpc-connects-again-while-a-list-is-open ()
+  (nixvm-fake-with (list (nixvm-fake-machine "one"))
+    (let ((nixvm-autoreconnect t) (file (nixvm-fake-file nixvm-fake)))
+      (save-window-excursion (nixvm-list))
+      (nixvm-fake-wait (nixvm-machine "one"))
+      (nixvm-fake-wait (nixvm--live))
+      (nixvm-fake-stop nixvm-fake)
+      (setq nixvm-fake (nixvm-fake-start file))
+      (setf (nixvm-fake-machines nixvm-fake) (list (nixvm-fake-machine "two")))
+      (nixvm-fake-wait (and (nixvm--live) (nixvm-machine "two")))
+      (should-not (nixvm-machine "one")))))
+
+(ert-deftest nixvm-rpc-does-not-connect-again-when-nobody-needs-it ()
+  (nixvm-fake-with nil
+    (let ((nixvm-autoreconnect t))
+      (nixvm--ensure)
+      (nixvm-fake-stop nixvm-fake)
+      (nixvm-fake-wait (not (nixvm--live)))
+      (should-not nixvm--starting)
+      (should (equal (plist-get nixvm--connection-error :code) "daemon.gone")))))
+
+(ert-deftest nixvm-rpc-5000-notifications-arrive-and-draw-once ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm--ensure)
+    (let* ((draws 0)
+           (nixvm--refresh-functions (list (lambda () (cl-incf draws)))))
+      (dotimes (i 5000)
+        (nixvm-fake-change (nixvm-fake-machine "demo" :memoryMiB i)))
+      (nixvm-fake-wait (equal (plist-get (nixvm-machine "demo") :memoryMiB) 4999) 60)
+      (nixvm-fake-wait (> draws 0))
+      (should (< draws 500)))))
+
+(ert-deftest nixvm-rpc-error-in-a-handler-loses-nothing ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm--ensure)
+    (let* ((said nil) (debug-on-error nil)
+           (nixvm-change-functions (list (lambda (&rest _) (push t said) (error "Boom")))))
+      (nixvm-fake-change (nixvm-fake-machine "demo" :memoryMiB 1))
+      (nixvm-fake-change (nixvm-fake-machine "demo" :memoryMiB 2))
+      (nixvm-fake-wait (>= (length said) 2))
+      (should (equal (plist-get (nixvm-machine "demo") :memoryMiB) 2)))))
+
+(ert-deftest nixvm-rpc-works-from-a-remote-buffer ()
+  (nixvm-fake-with nil
+    (let ((default-directory "/ssh:nowhere.invalid:/"))
+      (should (nixvm--ensure)))))
+
+(provide 'nixvm-rpc-test)
+;;; nixvm-rpc-test.el ends here

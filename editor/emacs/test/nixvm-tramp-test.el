@@ -1,0 +1,313 @@
+;;; nixvm-tramp-test.el --- Files of machines, with a scripted ssh  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;;; Commentary:
+
+;; An ssh that is a local shell, or that fails as it is told, stands for the
+;; guest: the login dialogue, the methods and the file operations are TRAMP's.
+
+;;; Code:
+
+(require 'ert)
+(require 'dired)
+(require 'nixvm-fake)
+
+(defvar nixvm-tramp-test-directory nil "Directory of the scripted ssh.")
+
+(defmacro nixvm-tramp-test-with (machines &rest body)
+  "Run BODY with MACHINES and an ssh that runs commands on this machine.
+Its arguments are written to the file log; a file named error makes it fail
+with that text."
+  (declare (indent 1) (debug t))
+  `(nixvm-fake-with ,machines
+     (let* ((nixvm-tramp-test-directory (make-temp-file "nixvm" t))
+            (nixvm-ssh-program (expand-file-name "ssh" nixvm-tramp-test-directory))
+            (tramp-verbose 0) (nixvm-directories (list (cons t nixvm-tramp-test-directory)))
+            (enable-remote-dir-locals nil) (vc-handled-backends nil)
+            (nixvm-start-on-open 'yes) (this-command 'find-file)
+            (tramp-persistency-file-name nil))
+       (nixvm-tramp-test-write-ssh)
+       (nixvm-tramp-setup)
+       (nixvm-fake-on "nixvm/attach"
+                      (lambda (params &rest _)
+                        (list :name (plist-get params :name) :tramp
+                              (format "/nixvm:%s:%s" (plist-get params :name)
+                                      (plist-get params :directory)))))
+       (unwind-protect (progn (nixvm--ensure) ,@body)
+         (dolist (m (nixvm-machines))
+           (nixvm-tramp-forget m)
+           (dolist (b (nixvm-tramp--buffers m))
+             (with-current-buffer b (set-buffer-modified-p nil)
+                                  (setq-local remote-file-name-inhibit-locks t))
+             (let (kill-buffer-query-functions) (kill-buffer b))))
+         (delete-directory nixvm-tramp-test-directory t)))))
+
+(defun nixvm-tramp-test-write-ssh ()
+  "Write the scripted ssh."
+  (write-region
+   "#!/bin/sh
+# Stands for ssh: logs its arguments, then runs a shell here.
+dir=$(dirname \"$0\")
+echo \"start=$NIXVM_PROXY_START $*\" >>\"$dir/log\"
+if [ -e \"$dir/error\" ]; then cat \"$dir/error\" >&2; exit 255; fi
+while [ $# -gt 0 ]; do
+  case $1 in
+    -o | -l | -e) shift 2 ;;
+    -*) shift ;;
+    *) break ;;
+  esac
+done
+shift
+[ \"$1\" != -- ] || shift
+if [ $# -gt 0 ]; then exec sh -c \"$*\"; fi
+exec sh
+" nil nixvm-ssh-program nil 'silent)
+  (set-file-modes nixvm-ssh-program #o755))
+
+(defun nixvm-tramp-test-log ()
+  "The lines that the scripted ssh has written."
+  (let ((file (expand-file-name "log" nixvm-tramp-test-directory)))
+    (and (file-exists-p file)
+         (with-temp-buffer (insert-file-contents file) (split-string (buffer-string) "\n" t)))))
+
+(defun nixvm-tramp-test-name (file)
+  "The TRAMP name of FILE in the machine demo."
+  (format "/nixvm:demo:%s/%s" nixvm-tramp-test-directory file))
+
+(ert-deftest nixvm-tramp-opens-edits-and-saves ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((buffer (find-file-noselect (nixvm-tramp-test-name "é.txt"))))
+      (with-current-buffer buffer
+        (insert "Grüße\n")
+        (let ((make-backup-files nil)) (save-buffer))
+        (should nixvm-auto-revert-mode)
+        (should (eq buffer-stale-function #'nixvm-tramp--stale-p)))
+      (with-temp-buffer
+        (insert-file-contents (expand-file-name "é.txt" nixvm-tramp-test-directory))
+        (should (equal (buffer-string) "Grüße\n"))))
+    ;; One login, over the ssh configuration's own master: no Control options,
+    ;; and the proxy is told not to start the machine.
+    (should (= 1 (length (nixvm-tramp-test-log))))
+    (should (equal (car (nixvm-tramp-test-log)) "start=no -e none demo"))))
+
+(ert-deftest nixvm-tramp-completes-names-from-memory ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo") (nixvm-fake-machine "other" :state "stopped"))
+    (let ((asked (length (nixvm-fake-received nixvm-fake))))
+      (should (equal (delete-dups (sort (file-name-all-completions "" "/nixvm:") #'string<))
+                     '("demo-admin:" "demo:" "other-admin:" "other:")))
+      (should (member "ssh:demo:" (file-name-all-completions "ssh:de" "/")))
+      (should (= asked (length (nixvm-fake-received nixvm-fake))))
+      (should-not (nixvm-tramp-test-log)))))
+
+(ert-deftest nixvm-tramp-completes-names-without-a-daemon ()
+  (nixvm-fake-with nil
+    (let* ((home (make-temp-file "nixvm" t))
+           (process-environment (cons (concat "NIXVM_HOME=" home) process-environment)))
+      (make-directory (expand-file-name "state/ssh" home) t)
+      (write-region "# ours\n\nHost one\n    User user\n\nHost one-admin\n    User admin\n" nil
+                    (nixvm-ssh-config-file) nil 'silent)
+      (unwind-protect
+          (should (equal (nixvm-tramp-completion-function "") '((nil "one") (nil "one-admin"))))
+        (delete-directory home t)))
+    (let ((process-environment (cons "NIXVM_HOME=/nonexistent" process-environment)))
+      (should-not (nixvm-tramp-completion-function "")))))
+
+(ert-deftest nixvm-tramp-nothing-boots-by-accident ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (let ((file (nixvm-tramp-test-name "x")))
+      (let ((non-essential t)) (should-not (file-exists-p file)))
+      (should-not (file-remote-p file nil t))
+      ;; A timer has no command.
+      (let ((this-command nil))
+        (should-error (insert-file-contents file) :type 'file-error))
+      (let ((nixvm-start-on-open 'no))
+        (should-error (find-file-noselect file) :type 'file-error))
+      (let ((nixvm-start-on-open 'ask) asked)
+        (cl-letf (((symbol-function 'y-or-n-p) (lambda (p) (setq asked p) nil)))
+          (should-error (find-file-noselect file) :type 'file-error)
+          (should (equal asked "demo is stopped.  Start it? "))
+          (setq asked nil)
+          (let ((this-command 'kill-buffer)) (ignore-errors (find-file-noselect file)))
+          (should-not asked))))
+    (should-not (nixvm-tramp-test-log))
+    (should-not (nixvm-fake-received-p "nixvm/vm/start"))))
+
+(ert-deftest nixvm-tramp-opening-starts-the-machine-when-allowed ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (nixvm-fake-on "nixvm/vm/start"
+                   (lambda (_params reply)
+                     (run-at-time 0.1 nil reply (list :operation '(:state "succeeded")
+                                                      :vm (nixvm-fake-machine "demo")))
+                     'later))
+    (write-region "here" nil (expand-file-name "x" nixvm-tramp-test-directory) nil 'silent)
+    (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "x"))
+      (should (equal (buffer-string) "here")))
+    (should (nixvm-fake-received-p "nixvm/vm/start"))))
+
+(ert-deftest nixvm-tramp-start-that-fails-says-why ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "suspended"))
+    (nixvm-fake-answer "nixvm/vm/resume" '(:error -32803 "no memory left" (:code "vm.start_failed")))
+    (let ((err (should-error (find-file-noselect (nixvm-tramp-test-name "x")) :type 'file-error)))
+      (should (string-match-p "demo does not start: no memory left" (error-message-string err))))))
+
+(ert-deftest nixvm-tramp-reboot-frees-emacs-and-tells ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (write-region "x" nil (expand-file-name "x" nixvm-tramp-test-directory) nil 'silent)
+    (let* ((buffer (find-file-noselect (nixvm-tramp-test-name "x")))
+           (default-directory (file-name-directory (nixvm-tramp-test-name "x")))
+           (shell (nixvm-attach-shell (nixvm-machine "demo") default-directory))
+           happened
+           (nixvm-disconnect-functions (list (lambda (_ kind) (push kind happened))))
+           (said
+            (nixvm-fake-messages
+              (with-current-buffer buffer (insert "unsaved"))
+              (should (process-live-p (get-buffer-process shell)))
+              (nixvm-fake-push
+               nixvm-fake "nixvm/didChange"
+               (list :changed (vector (nixvm-fake-machine "demo" :operation "1"))
+                     :operations (vector (nixvm-fake-operation "1" "reboot" "demo"))))
+              (nixvm-fake-wait happened))))
+      (should (equal happened '("reboot")))
+      (should (cl-find-if (lambda (s) (string-match-p "demo is rebooting: its connections are closed; 2 buffers stay, 1 of them unsaved" s))
+                          said))
+      (should-not (process-live-p (get-buffer-process shell)))
+      (should-not (file-remote-p (buffer-file-name buffer) nil t))
+      (should (string-match-p "rebooting" (format "%S" (buffer-local-value (quote mode-line-process) buffer))))
+      ;; Touching the file now says what is going on, at once.
+      (let* ((start (float-time))
+             (err (should-error (with-temp-buffer (insert-file-contents (buffer-file-name buffer)))
+                                :type 'file-error)))
+        (should (string-match-p "demo is busy: reboot" (error-message-string err)))
+        (should (< (- (float-time) start) 1)))
+      ;; Even killing the changed buffer.
+      (let ((start (float-time)) kill-buffer-query-functions)
+        (with-current-buffer buffer (set-buffer-modified-p nil) (setq buffer-file-truename nil))
+        (should (kill-buffer buffer))
+        (should (< (- (float-time) start) 1)))
+      (kill-buffer shell))))
+
+(ert-deftest nixvm-tramp-buffers-work-again-when-the-machine-is-back ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "x"))
+      (insert "kept")
+      (nixvm-fake-change (nixvm-fake-machine "demo" :state "suspended" :ready :json-false))
+      (nixvm-fake-wait mode-line-process)
+      (should remote-file-name-inhibit-locks)
+      (nixvm-fake-change (nixvm-fake-machine "demo"))
+      (nixvm-fake-wait (null mode-line-process))
+      (should-not (local-variable-p 'remote-file-name-inhibit-locks))
+      (let ((make-backup-files nil) (create-lockfiles nil)) (save-buffer))
+      (should (file-exists-p (expand-file-name "x" nixvm-tramp-test-directory))))))
+
+(ert-deftest nixvm-tramp-auto-revert-never-connects ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((file (expand-file-name "x" nixvm-tramp-test-directory)))
+      (write-region "one" nil file nil 'silent)
+      (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "x"))
+        (should-not (nixvm-tramp--stale-p))
+        (write-region "two and more" nil file nil 'silent)
+        (set-file-times file (time-add nil 10))
+        (let ((remote-file-name-inhibit-cache t))
+          (should (nixvm-tramp--stale-p)))
+        (nixvm-tramp-forget (nixvm-machine "demo"))
+        (let ((logins (length (nixvm-tramp-test-log))))
+          (should-not (nixvm-tramp--stale-p))
+          (should (= logins (length (nixvm-tramp-test-log)))))))))
+
+(ert-deftest nixvm-attach-opens-dired-after-a-preflight ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let* (attached (nixvm-after-attach-functions (list (lambda (m) (setq attached (cons m major-mode))))))
+      (save-window-excursion
+        (nixvm-attach "demo")
+        (nixvm-fake-wait attached 20))
+      (should (equal (plist-get (car attached) :name) "demo"))
+      (should (eq (cdr attached) 'dired-mode))
+      (should (string-match-p "BatchMode=yes .* demo true" (car (nixvm-tramp-test-log)))))))
+
+(ert-deftest nixvm-attach-gives-the-error-of-ssh ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (write-region "Host key verification failed.\n" nil
+                  (expand-file-name "error" nixvm-tramp-test-directory) nil 'silent)
+    (let ((said (nixvm-fake-messages
+                  (nixvm-attach "demo")
+                  (nixvm-fake-wait (nixvm-tramp-test-log))
+                  (nixvm-fake-wait (null (cl-find "nixvm-preflight" (process-list) :key #'process-name
+                                                  :test #'string-prefix-p))))))
+      (should (cl-find-if (lambda (s) (string-match-p "Attach demo: ssh cannot connect to demo: Host key verification failed\\." s))
+                          said)))))
+
+(ert-deftest nixvm-attach-does-not-take-the-window-of-who-moved-on ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let* (attached (nixvm-after-attach-functions (list (lambda (_) (setq attached t)))))
+      (save-window-excursion
+        (switch-to-buffer "*scratch*")
+        (nixvm-attach "demo")
+        (switch-to-buffer "*elsewhere*")
+        (nixvm-fake-wait attached 20)
+        (should (equal (buffer-name (window-buffer (selected-window))) "*elsewhere*"))
+        (should (cl-find-if (lambda (w) (eq (buffer-local-value 'major-mode (window-buffer w)) 'dired-mode))
+                            (window-list))))
+      (kill-buffer "*elsewhere*"))))
+
+(ert-deftest nixvm-agent-runs-in-a-terminal-in-its-project ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let* ((nixvm-agents '(("claude" . "echo agent in $(pwd)")))
+           (nixvm-terminal 'term)
+           started
+           (nixvm-agent-functions (list (lambda (_m agent buffer) (setq started (cons agent buffer)))))
+           (process-environment (cons "SHELL=/bin/sh" process-environment))
+           (project (expand-file-name "project" nixvm-tramp-test-directory)))
+      (make-directory project)
+      (let (nixvm-agent-tmux)
+        (save-window-excursion
+          (nixvm-run-agent "demo" "claude" project)
+          (nixvm-fake-wait started 20)
+          (with-current-buffer (cdr started)
+            (should (equal (buffer-name) "*demo: claude-project*"))
+            (nixvm-fake-wait (string-match-p (concat "agent in " (regexp-quote project)) (buffer-string)) 20))
+          (let (kill-buffer-query-functions) (kill-buffer (cdr started))))))))
+
+(ert-deftest nixvm-agent-line-survives-every-quoting ()
+  (let ((nixvm-agents '(("a" . "printf '%s|' \"it's $((1+1))\""))) nixvm-agent-tmux)
+    (let ((dir (make-temp-file "it's a \"dir\" " t)))
+      (unwind-protect
+          (with-temp-buffer
+            (let ((process-environment (cons "SHELL=/bin/sh" process-environment)))
+              (call-process "sh" nil t nil "-c" (nixvm--agent-line "a" dir)))
+            (should (equal (buffer-string) "it's 2|")))
+        (delete-directory dir t)))))
+
+(ert-deftest nixvm-agent-shell-gets-prefix-and-paths ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((default-directory (file-name-as-directory (nixvm-tramp-test-name "a b"))))
+      (make-directory (expand-file-name "a b" nixvm-tramp-test-directory))
+      (let ((prefix (nixvm-agent-command-prefix (current-buffer))))
+        (should (equal (seq-take prefix 4) (list nixvm-ssh-program "-T" "demo" "--")))
+        (with-temp-buffer
+          (let ((default-directory temporary-file-directory)
+                (process-environment (cons "SHELL=/bin/sh" process-environment)))
+            (apply #'call-process (car prefix) nil t nil (append (cdr prefix) '("pwd"))))
+          (should (equal (string-trim (buffer-string))
+                         (expand-file-name "a b" nixvm-tramp-test-directory)))))
+      (should (equal (nixvm-agent-resolve-path "/srv/x") "/nixvm:demo:/srv/x"))
+      (should (equal (nixvm-agent-resolve-path "/nixvm:demo:/srv/x") "/srv/x")))
+    (should-not (nixvm-agent-command-prefix (get-buffer-create "*scratch*")))))
+
+(ert-deftest nixvm-tramp-fast-is-for-our-files-only ()
+  (let ((remote-file-name-inhibit-locks nil)
+        (vc-ignore-dir-regexp vc-ignore-dir-regexp)
+        (backup-enable-predicate backup-enable-predicate)
+        (inhibit-message t))
+    (nixvm-tramp-fast)
+    (nixvm-tramp-fast)
+    (should remote-file-name-inhibit-locks)
+    (should (string-match-p vc-ignore-dir-regexp "/nixvm:a:/x"))
+    (should (string-match-p vc-ignore-dir-regexp "/nixvmcp:a:/x"))
+    (should-not (string-match-p vc-ignore-dir-regexp "/ssh:a:/x"))
+    (should-not (funcall backup-enable-predicate "/nixvm:a:/x"))
+    (should (funcall backup-enable-predicate "/home/me/x"))))
+
+(provide 'nixvm-tramp-test)
+;;; nixvm-tramp-test.el ends here
