@@ -50,7 +50,9 @@ func (a *app) dialHost(ctx context.Context, host string) (net.Conn, error) {
 		defer slow.Stop()
 	}
 	var endpoint rpc.EndpointResult
-	params := rpc.EndpointParams{Host: host, Start: true, Wait: true}
+	// An editor that opens a file on its own account must not boot a VM.
+	start := os.Getenv("NIXVM_PROXY_START") != "no"
+	params := rpc.EndpointParams{Host: host, Start: start, Wait: true}
 	if err := a.ask(ctx, "proxy", rpc.MethodSSHEndpoint, params, &endpoint); err != nil {
 		return nil, err
 	}
