@@ -34,15 +34,8 @@ func (a *app) operate(ctx context.Context, verb, method string, params any, deta
 	if err := d.Call(ctx, method, params, &begun); err != nil || detach {
 		return begun, err
 	}
-	f := follower{app: a, verb: verb, op: begun.Operation, view: a.newView(begun.Operation), signals: signals}
-	result, err := f.follow(ctx, d, feed)
-	f.view.end(result.Operation, err)
-	if err == nil {
-		for _, w := range result.Operation.Warnings {
-			a.warn(w)
-		}
-	}
-	return result, err
+	f := follower{app: a, verb: verb, op: begun.Operation, view: a.newView(begun.Operation), signals: signals, cancels: true}
+	return f.toTheEnd(ctx, d, feed)
 }
 
 // event is one notification of the daemon that a view can show.
@@ -58,7 +51,20 @@ type follower struct {
 	op        rpc.Operation
 	view      view
 	signals   <-chan os.Signal
+	cancels   bool // C-c cancels the operation first; otherwise it only stops looking
 	cancelled bool
+}
+
+// toTheEnd follows the operation and shows how it ended.
+func (f *follower) toTheEnd(ctx context.Context, d daemon, feed chan event) (rpc.OperationResult, error) {
+	result, err := f.follow(ctx, d, feed)
+	f.view.end(result.Operation, err)
+	if err == nil {
+		for _, w := range result.Operation.Warnings {
+			f.app.warn(w)
+		}
+	}
+	return result, err
 }
 
 func (f *follower) follow(ctx context.Context, d daemon, feed chan event) (rpc.OperationResult, error) {
@@ -102,7 +108,7 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 		case e := <-feed:
 			f.show(e)
 		case <-f.signals:
-			if f.cancelled {
+			if f.cancelled || !f.cancels {
 				return rpc.OperationResult{Operation: f.op}, left(f.op)
 			}
 			f.cancelled = true

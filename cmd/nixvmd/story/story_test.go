@@ -2,6 +2,7 @@ package story
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,6 +46,8 @@ func TestStory(t *testing.T) {
 	p := scripttest.Params("testdata/script")
 	p.Cmds["vmProcess"] = vmProcess
 	p.Cmds["cancelLast"] = cancelLast
+	f := followers{}
+	p.Cmds["follow"], p.Cmds["followed"], p.Cmds["killFollower"], p.Cmds["waitAgain"] = f.follow, f.followed, f.kill, f.again
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
 		if err := setup(env); err != nil {
@@ -94,4 +97,8 @@ func cancelLast(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	id := strings.TrimSpace(ts.ReadFile("stdout"))
 	ts.Check(ts.Exec("nixvmd", "cancel", id))
+	var exit *exec.ExitError
+	if err := ts.Exec("nixvmd", "wait", id); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		ts.Fatalf("a cancelled operation ended with %v", err)
+	}
 }

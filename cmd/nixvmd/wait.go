@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newWait(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "wait ID", Short: "Follow an operation to its end, whoever began it",
+		Long: `Follow an operation to its end, whoever began it, and end as it does. nixvmd
+operations lists the ids. C-c stops looking; nixvmd cancel stops the operation.`,
+		Args: takes("ID"), ValidArgsFunction: a.completeOperations,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, feed := cmd.Context(), make(chan event, 64)
+			d, err := a.connect(ctx, "wait", feed)
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			var now rpc.OperationGetResult
+			if err := d.Call(ctx, rpc.MethodOperationGet, rpc.OperationParams{ID: args[0]}, &now); err != nil {
+				return err
+			}
+			signals := make(chan os.Signal, 1)
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+			defer signal.Stop(signals)
+			f := follower{app: a, verb: "wait", op: now.Operation, view: a.newView(now.Operation), signals: signals}
+			result, err := f.toTheEnd(ctx, d, feed)
+			if err != nil {
+				return err
+			}
+			return a.print(result, func(w io.Writer) {
+				fmt.Fprintf(w, "%s of %s: %s\n", result.Operation.Kind, result.Operation.Machine, result.Operation.State)
+			})
+		},
+	}
+}
