@@ -15,6 +15,7 @@ import (
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/sshconfig"
 )
 
 // patience is how long a connection may take before its user is told why.
@@ -33,12 +34,27 @@ address that changes needs no change of the configuration.`,
 			signal.Ignore(syscall.SIGHUP)
 			conn, err := a.dialHost(cmd.Context(), args[0])
 			if err != nil {
-				return err
+				return errors.Join(err, a.tellSSH(err))
 			}
 			defer conn.Close()
 			return splice(conn, a.in, a.out)
 		},
 	}
+}
+
+// tellSSH makes ssh say why there is no connection. What a ProxyCommand writes to
+// its standard error, ssh with ControlPersist throws away.
+func (a *app) tellSSH(err error) error {
+	out, ok := a.out.(*os.File)
+	if !ok || isTerminal(out) {
+		return nil // run by hand: the error is printed
+	}
+	p := problem.From(err)
+	reason := p.Message
+	if p.Hint != "" {
+		reason += " (" + p.Hint + ")"
+	}
+	return sshconfig.Refuse(a.in, out, clean(reason))
 }
 
 // dialHost connects with the sshd behind an SSH name. While that takes long, and
