@@ -88,8 +88,11 @@ func (a *app) sshCommand(ctx context.Context, name string, admin, tty bool, comm
 func execute(argv []string) error {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
-		return problem.New(problem.BackendMissing, "there is no program %s", argv[0]).
-			WithHint("install it (Debian: openssh-client, Fedora: openssh-clients), or see nixvmd doctor")
+		p := problem.New(problem.BackendMissing, "there is no program %s on the PATH", argv[0])
+		if argv[0] == "ssh" {
+			return p.WithHint("install it (Debian: openssh-client, Fedora: openssh-clients)")
+		}
+		return p.WithHint("install it, or open the VM otherwise: nixvmd attach NAME lists the ways")
 	}
 	if err := syscall.Exec(path, argv, os.Environ()); err != nil {
 		return problem.New(problem.Internal, "cannot run %s: %w", path, err)

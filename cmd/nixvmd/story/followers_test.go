@@ -1,8 +1,10 @@
 package story
 
 import (
+	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,13 +15,14 @@ import (
 // followLimit is more than an emulated guest takes to boot on a loaded machine.
 const followLimit = 5 * time.Minute
 
-// followers are clients in the background, by name.
+// followers are programs in the background, by name.
 type followers map[string]*follower
 
-// follower is one `nixvmd wait`, and what it has said.
+// follower is one of them, and what it has said.
 type follower struct {
-	id  string
-	cmd *exec.Cmd
+	id    string // of the operation that it follows, if it does
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
 
 	mu    sync.Mutex
 	said  strings.Builder
@@ -45,15 +48,19 @@ func (f *follower) text() string {
 	return f.said.String()
 }
 
-// follow starts a client that follows the operation whose id was printed last:
-// follow NAME.
-func (all followers) follow(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: follow NAME")
+// background starts a program: background NAME PROGRAM [ARGUMENT...].
+func (all followers) background(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: background NAME PROGRAM [ARGUMENT...]")
 	}
-	f := &follower{id: strings.TrimSpace(ts.ReadFile("stdout")), more: make(chan struct{}, 1), ended: make(chan struct{})}
-	f.cmd = exec.Command("nixvmd", "wait", f.id)
-	f.cmd.Env = append(os.Environ(), "NIXVM_HOME="+ts.Getenv("NIXVM_HOME"), "NIXVM_SSH_CONFIG="+ts.Getenv("NIXVM_SSH_CONFIG"))
+	f := &follower{more: make(chan struct{}, 1), ended: make(chan struct{})}
+	f.cmd = exec.Command(args[1], args[2:]...)
+	for _, name := range []string{"NIXVM_HOME", "NIXVM_SSH_CONFIG", "NIXVM_ACCEL", "PATH"} {
+		f.cmd.Env = append(f.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	var err error
+	f.stdin, err = f.cmd.StdinPipe()
+	ts.Check(err)
 	f.cmd.Stdout, f.cmd.Stderr = f, f
 	ts.Check(f.cmd.Start())
 	go func() {
@@ -65,6 +72,34 @@ func (all followers) follow(ts *testscript.TestScript, neg bool, args []string) 
 		<-f.ended
 	})
 	all[args[0]] = f
+}
+
+// follow starts a client that follows the operation whose id was printed last:
+// follow NAME.
+func (all followers) follow(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: follow NAME")
+	}
+	id := strings.TrimSpace(ts.ReadFile("stdout"))
+	all.background(ts, false, []string{args[0], "nixvmd", "wait", id})
+	all[args[0]].id = id
+}
+
+// say writes a line to a program: say NAME TEXT.
+func (all followers) say(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: say NAME TEXT")
+	}
+	_, err := io.WriteString(all[args[0]].stdin, args[1]+"\n")
+	ts.Check(err)
+}
+
+// interrupt is C-c: interrupt NAME.
+func (all followers) interrupt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: interrupt NAME")
+	}
+	ts.Check(all[args[0]].cmd.Process.Signal(os.Interrupt))
 }
 
 // followed waits until a client has said something: followed NAME TEXT.
@@ -89,7 +124,25 @@ func (all followers) followed(ts *testscript.TestScript, neg bool, args []string
 	}
 }
 
-// kill kills a client: killFollower NAME.
+// ends waits for the exit code of a program: ends NAME CODE.
+func (all followers) ends(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: ends NAME CODE")
+	}
+	f := all[args[0]]
+	limit := time.NewTimer(followLimit)
+	defer limit.Stop()
+	select {
+	case <-f.ended:
+	case <-limit.C:
+		ts.Fatalf("%s does not end:\n%s", args[0], f.text())
+	}
+	if got := strconv.Itoa(f.cmd.ProcessState.ExitCode()); got != args[1] {
+		ts.Fatalf("%s ended with %s, want %s:\n%s", args[0], got, args[1], f.text())
+	}
+}
+
+// kill kills a program: killFollower NAME.
 func (all followers) kill(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: killFollower NAME")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,10 @@ func TestStory(t *testing.T) {
 	p.Cmds["vmProcess"] = vmProcess
 	p.Cmds["cancelLast"] = cancelLast
 	f := followers{}
-	p.Cmds["follow"], p.Cmds["followed"], p.Cmds["killFollower"], p.Cmds["waitAgain"] = f.follow, f.followed, f.kill, f.again
+	maps.Copy(p.Cmds, map[string]func(*testscript.TestScript, bool, []string){
+		"background": f.background, "follow": f.follow, "followed": f.followed, "say": f.say, "interrupt": f.interrupt,
+		"ends": f.ends, "killFollower": f.kill, "waitAgain": f.again,
+	})
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
 		if err := setup(env); err != nil {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// place is a nixvm of its own for one test, without guests. It returns the
+// environment and a disk that an image can be made of.
+func place(t *testing.T) (env []string, image string) {
+	t.Helper()
+	home, err := os.MkdirTemp("", "nv") // short, because unix sockets lie below it
+	if err != nil {
+		t.Fatal(err)
+	}
+	env = []string{
+		"NIXVM_HOME=" + home, "NIXVM_SSH_CONFIG=" + filepath.Join(home, "ssh_config"), "NIXVM_ACCEL=tcg",
+		"TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=1",
+	}
+	t.Cleanup(func() {
+		nixvmd(t, env, "shutdown")
+		os.RemoveAll(home)
+	})
+	disk := make([]byte, 4<<20)
+	copy(disk[512:], "EFI PART")
+	image = filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(image, disk, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return env, image
+}
+
+// nixvmd runs a verb that must succeed, without a terminal.
+func nixvmd(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("nixvmd", args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("nixvmd %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func TestDestroySaysWhatWillBeLostAndAsksForTheName(t *testing.T) {
+	env, image := place(t)
+	nixvmd(t, env, "create", "demo", "--image", image, "--mode", "mutable", "--disk", "1G", "--no-start", "--yes")
+	nixvmd(t, env, "snapshot", "demo", "one")
+
+	x := onTerminal(t, env, "destroy", "demo")
+	x.expect("demo will be gone for good")
+	x.expect(`its disk \(1G\)`)
+	x.expect("1 snapshots: one")
+	x.expect("the SSH names demo and demo-admin")
+	x.expect("Type demo to go on")
+	x.send("yes\r")
+	x.expect("that is not the name: nothing was changed")
+	x.end(exitConfirm)
+
+	x = onTerminal(t, env, "destroy", "demo")
+	x.expect("Type demo to go on")
+	x.send("demo\r")
+	x.expect("✓ removing the VM and its disks")
+	x.expect("demo is gone")
+	x.end(0)
+	if out := nixvmd(t, env, "--quiet", "list"); out != "" {
+		t.Errorf("left: %s", out)
+	}
+}
+
+func TestCreateAsksForWhatItNeedsToKnow(t *testing.T) {
+	env, image := place(t)
+	x := onTerminal(t, env, "create", "--image", image, "--mode", "mutable", "--no-start")
+	x.expect("Name")
+	x.send("Not a name\r")
+	x.expect("is not a machine name")
+	x.send(strings.Repeat("\x7f", len("Not a name")) + "demo\r")
+	x.expect("Image")
+	x.send("\r")
+	x.expect("Mode")
+	x.send("\r")
+	x.expect("Profiles")
+	x.send("x\r") // the first profile
+	x.expect("Memory")
+	x.send(strings.Repeat("\x7f", 4) + "none\r")
+	x.expect("is not an amount of memory")
+	x.send(strings.Repeat("\x7f", 4) + "1G\r")
+	x.expect("CPUs")
+	x.send("\r")
+	x.expect("Disk")
+	x.send("\r")
+	x.expect("Network")
+	x.send("\r")
+	x.expect("Memory: +1024 MiB")
+	x.expect("Create demo\\?")
+	x.send("\r")
+	x.expect("demo is made")
+	x.end(0)
+	out := nixvmd(t, env, "status", "demo")
+	for _, want := range []string{"1024 MiB", "Profiles:", "mutable"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+}
+
+func TestCreateWithANameOnlyAsksWhetherThatIsRight(t *testing.T) {
+	env, image := place(t)
+	x := onTerminal(t, env, "create", "demo", "--image", image, "--mode", "mutable", "--no-start")
+	x.expect("Create demo\\?")
+	x.send("\x1b[B\x1b[B\r") // down, down: Cancel
+	x.expect("nothing was made")
+	x.end(exitCancelled)
+
+	x = onTerminal(t, env, "create", "demo", "--image", image, "--mode", "mutable", "--no-start")
+	x.expect("Create demo\\?")
+	x.send("\x03")
+	x.expect("nothing was made")
+	x.end(exitCancelled)
+	if out := nixvmd(t, env, "--quiet", "list"); out != "" {
+		t.Errorf("left: %s", out)
+	}
+
+	// Line by line, as a screen reader needs it.
+	x = onTerminal(t, append(env, "ACCESSIBLE=1"), "create", "demo", "--image", image, "--mode", "mutable", "--no-start")
+	x.expect("Create demo\\?")
+	x.expect("1. Create it")
+	x.send("1\r")
+	x.expect("demo is made")
+	x.end(0)
+}
