@@ -95,7 +95,9 @@ func (p plan) generated(imageID string) []overlayEntry {
 		link("etc/hosts", "/run/nixvm/hosts"),
 	}
 	if p.mode != nixbuild.Mutable {
-		out = append(out, link("etc/hostname", "/var/identity/hostname"))
+		// Without a place for adjtime hwclock fails, and with it the guest agent
+		// when it sets the time.
+		out = append(out, link("etc/hostname", "/var/identity/hostname"), link("etc/adjtime", "/run/nixvm/adjtime"))
 	}
 	if nixbuild.HasAgent(p.profiles) {
 		out = append(out, text("usr/lib/nixvm/block-private", ""))

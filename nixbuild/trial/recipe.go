@@ -19,9 +19,13 @@ import (
 //go:embed all:overlay all:initrd
 var recipe embed.FS
 
-// recipeVersion is raised when code here changes what an image holds; the
-// files under overlay and initrd count by themselves.
-const recipeVersion = 1
+// rootVersion is raised when code here changes what the root tree holds,
+// diskVersion when it changes what the disk step makes of it. Packages, hooks and
+// the files that we add count by themselves.
+const (
+	rootVersion = 1
+	diskVersion = 1
+)
 
 // corePackages are in every trial image, whatever its profiles. The tools of
 // dev and python are among them: one root tree then serves every combination of
@@ -87,7 +91,7 @@ func profileNames() []string {
 
 // rootDigest names the root tree: what mmdebstrap makes.
 func (p plan) rootDigest() string {
-	return digest("root", recipeVersion, p.suite, corePackages, rootHooks)
+	return digest("root", rootVersion, p.suite, corePackages, rootHooks)
 }
 
 // id names the image.
@@ -96,7 +100,12 @@ func (p plan) id() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := digest(nixbuild.ContractVersion, p.rootDigest(), files, p.kind, p.mode, p.profiles, p.cmdline())
+	// The version file holds the id itself: here it is empty.
+	entries, err := p.overlayEntries("")
+	if err != nil {
+		return "", err
+	}
+	sum := digest(nixbuild.ContractVersion, diskVersion, p.rootDigest(), files, entries, tinyExcludes, drivers, p.kind, p.mode, p.profiles, p.cmdline())
 	return fmt.Sprintf("%s-%s-%s", p.kind, p.mode, sum), nil
 }
 

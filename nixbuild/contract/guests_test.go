@@ -1,0 +1,129 @@
+package contract_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/nixbuild/contract"
+	"github.com/nixvm/nixvm/nixbuild/internal/guesttest"
+	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
+)
+
+const gib = 1 << 30
+
+// target is what the suite must know of a guest of ours.
+func target(img nixbuild.Image, g *guesttest.Guest) contract.Target {
+	files := map[string]string{}
+	for name, content := range g.Identity.Files {
+		files[name] = content
+	}
+	return contract.Target{
+		Mode: img.Mode, Version: img.Version, Address: g.Address(22),
+		Hostname: strings.TrimSpace(files["hostname"]), MachineID: strings.TrimSpace(files["machine-id"]),
+		Key: g.Identity.Key, HostKey: g.Identity.HostKey.PublicKey(), Files: files,
+		OpenPort: 8080, ClosedPort: 8081,
+		Connect: func(ctx context.Context, port int) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", g.Address(port))
+		},
+		Agent: g.Agent, Console: g.Console, PowerOff: g.PowerOff,
+	}
+}
+
+// A guest with an agent profile, alone in a network namespace where everything
+// private listens and nothing leads out.
+func TestAgentGuestObeysTheContractAndCannotReachPrivateNetworks(t *testing.T) {
+	img := trialtest.Image(t, nixbuild.Immutable, "claude")
+	if !inNamespace(t) {
+		return
+	}
+	l := listenEverywhere(t)
+	id := guesttest.NewIdentity(t, "boxone")
+	id.Files["allowed_cidrs"] = l.allowedCIDR + "\n"
+	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: guesttest.NewDisk(t, 2*gib)})
+	c := target(img, g)
+	c.Allowed, c.Blocked = l.public, l.private
+	c.Allowed = append(c.Allowed, l.allowed...)
+	contract.Run(t, c)
+}
+
+// The same network, without an agent profile: everything can be reached, which
+// shows that the guest above was held back by its firewall and nothing else.
+func TestTinyGuestObeysTheContractAndReachesPrivateNetworks(t *testing.T) {
+	img := trialtest.Tiny(t)
+	if !inNamespace(t) {
+		return
+	}
+	l := listenEverywhere(t)
+	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: guesttest.NewIdentity(t, "tiny"), StateDisk: guesttest.NewDisk(t, gib)})
+	c := target(img, g)
+	c.Allowed = append(append(l.public, l.allowed...), l.private...)
+	contract.Run(t, c)
+}
+
+// The second boot is by UEFI, from a larger state disk, with another identity.
+func TestStateGrowsAndIdentityChangesAtTheNextBoot(t *testing.T) {
+	img := trialtest.Image(t, nixbuild.Immutable, "claude")
+	disk := guesttest.NewDisk(t, gib)
+	id := guesttest.NewIdentity(t, "before")
+	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
+	g.Run(t, "user", "echo kept > ~/file && sync")
+	g.Kill() // and not in an orderly way
+
+	guesttest.Resize(t, disk, 3*gib)
+	next := guesttest.NewIdentity(t, "after").With(map[string]string{
+		"hosts": "192.0.2.9 printer.example\n", "root_password_hash": "$6$salt$abcdefghijklmnopqrstuvwxyz\n",
+	})
+	g = guesttest.Boot(t, guesttest.Config{Image: img, Identity: next, StateDisk: disk, UEFI: true})
+	for command, want := range map[string]string{
+		"cat ~/file":                     "kept",
+		"getent hosts printer.example":   "192.0.2.9       printer.example",
+		"sudo -n true 2>&1 || echo none": "",
+	} {
+		user := "user"
+		if strings.HasPrefix(command, "sudo") {
+			user = "admin"
+		}
+		if got := g.Run(t, user, command); got != want {
+			t.Errorf("%s: %q, want %q", command, got, want)
+		}
+	}
+	if got := g.Run(t, "admin", "sudo cut -d: -f2 /etc/shadow | head -n 1"); got != "$6$salt$abcdefghijklmnopqrstuvwxyz" {
+		t.Errorf("the password of root is %q", got)
+	}
+	contract.Run(t, target(img, g))
+}
+
+func TestSemiMutableGuestKeepsWhatIsWrittenToNix(t *testing.T) {
+	img := trialtest.Image(t, nixbuild.SemiMutable)
+	disk := guesttest.NewDisk(t, 2*gib)
+	id := guesttest.NewIdentity(t, "semi")
+	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
+	g.Run(t, "admin", "echo kept | sudo tee /nix/file && sync")
+	contract.Run(t, target(img, g))
+
+	g = guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
+	if got := g.Run(t, "user", "cat /nix/file"); got != "kept" {
+		t.Errorf("after a reboot /nix/file holds %q", got)
+	}
+}
+
+func TestMutableGuestOwnsItsIdentityAfterTheFirstBoot(t *testing.T) {
+	img := trialtest.Image(t, nixbuild.Mutable)
+	disk := guesttest.MutableDisk(t, img, 3*gib)
+	id := guesttest.NewIdentity(t, "mine")
+	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
+	contract.Run(t, target(img, g))
+
+	guesttest.Resize(t, disk, 4*gib)
+	later := id.With(map[string]string{"hostname": "theirs\n", "machine-id": strings.Repeat("a", 32) + "\n"})
+	g = guesttest.Boot(t, guesttest.Config{Image: img, Identity: later, StateDisk: disk})
+	if got, want := g.Run(t, "admin", "hostname; cat /etc/machine-id"), "mine\n"+strings.TrimSpace(id.Files["machine-id"]); got != want {
+		t.Errorf("after a new generation the guest is %q, want %q still", got, want)
+	}
+	if got := g.Run(t, "admin", "df -BG --output=size / | tail -n 1"); strings.TrimSpace(got) != "4G" {
+		t.Errorf("the root has %s of a disk of 4 GiB", got)
+	}
+}

@@ -1,0 +1,133 @@
+package contract
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+var networkChecks = []check{
+	{name: "a firewall is in force", run: func(t *testing.T, g *guest) {
+		if rules := g.must(t, "sudo $(command -v nft || echo /usr/sbin/nft) list ruleset"); !strings.Contains(rules, "hook input") {
+			t.Errorf("no rules for what comes in:\n%.400s", rules)
+		}
+	}},
+	{name: "a declared port can be reached from outside", run: func(t *testing.T, g *guest) {
+		needs(t, g.Connect != nil && g.OpenPort != 0, "how to connect to an open port")
+		if err := g.reaches(t, g.OpenPort); err != nil {
+			t.Error(err)
+		}
+	}},
+	{name: "no other port can be reached from outside", run: func(t *testing.T, g *guest) {
+		needs(t, g.Connect != nil && g.ClosedPort != 0, "how to connect to a closed port")
+		if err := g.reaches(t, g.ClosedPort); err == nil {
+			t.Errorf("port %d answered", g.ClosedPort)
+		}
+	}},
+	{name: "what is allowed can be reached", run: func(t *testing.T, g *guest) {
+		needs(t, len(g.Allowed) > 0, "what the guest may reach")
+		for _, address := range g.Allowed {
+			if got := Fetch(t, g.user, address); got != Greeting {
+				t.Errorf("%s answers %q", address, got)
+			}
+		}
+	}},
+	{name: "private networks cannot be reached", run: func(t *testing.T, g *guest) {
+		needs(t, len(g.Blocked) > 0, "what the guest must not reach")
+		for _, address := range g.Blocked {
+			for who, client := range map[string]*ssh.Client{"user": g.user, "admin": g.admin} {
+				if got := Fetch(t, client, address); got == Greeting {
+					t.Errorf("%s reached %s", who, address)
+				}
+			}
+		}
+	}},
+}
+
+// portTools listens on a port for one connection and greets it, with whichever
+// program the guest has.
+const portTools = `
+if command -v python3 >/dev/null; then
+	exec timeout 60 python3 -c 'import socket,sys
+s = socket.create_server(("", int(sys.argv[1])))
+print("listening", flush=True)
+s.accept()[0].sendall(sys.argv[2].encode())' "$1" "$2"
+fi
+echo listening; echo "$2" | timeout 60 busybox nc -l -p "$1"`
+
+// reaches starts a listener in the guest and connects to it from outside.
+func (g *guest) reaches(t *testing.T, port int) error {
+	t.Helper()
+	s, err := g.user.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	out, err := s.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(fmt.Sprintf("sh -c %s listen %d %s", quote(portTools), port, Greeting)); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(stepLimit, func() { s.Close() })
+	defer timer.Stop()
+	if _, err := io.ReadFull(out, make([]byte, len("listening\n"))); err != nil {
+		t.Fatalf("no listener in the guest: %v", err)
+	}
+	// A dropped packet is answered by silence: that it stays closed can only be
+	// seen by waiting.
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := greeted(ctx, g.Connect, port)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("port %d: %w", port, err)
+		case <-tick.C: // nc may not listen yet
+		}
+	}
+}
+
+func greeted(ctx context.Context, connect func(context.Context, int) (net.Conn, error), port int) error {
+	conn, err := connect(ctx, port)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	buf := make([]byte, len(Greeting))
+	if _, err := io.ReadFull(conn, buf); err != nil {
+		return err
+	}
+	if string(buf) != Greeting {
+		return fmt.Errorf("it says %q", buf)
+	}
+	return nil
+}
+
+// Fetch connects from inside the guest to an address, host:port, and returns the
+// first word that comes back, or what went wrong.
+func Fetch(t *testing.T, client *ssh.Client, address string) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// bash speaks TCP by itself; no image needs a tool for this check.
+	script := `exec 3<>"/dev/tcp/$0/$1" && read -r -n 40 -t 20 word <&3; echo "${word:-nothing}"`
+	out, _ := output(t, client, fmt.Sprintf("timeout 30 bash -c %s %s %s 2>&1", quote(script), quote(host), quote(port)))
+	lines := strings.Split(out, "\n")
+	return lines[len(lines)-1]
+}

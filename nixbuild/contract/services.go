@@ -1,0 +1,92 @@
+package contract
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var serviceChecks = []check{
+	{name: "the image says its version", run: func(t *testing.T, g *guest) {
+		got := g.must(t, "cat /etc/nixos-image-version")
+		if got == "" || g.Version != "" && got != g.Version {
+			t.Errorf("/etc/nixos-image-version is %q, want %q", got, g.Version)
+		}
+	}},
+	{name: "everything started: no failed unit", run: func(t *testing.T, g *guest) {
+		out, status := output(t, g.admin, "[ -d /run/systemd/system ] || exit 77; systemctl --failed --plain --no-legend")
+		if status == 77 {
+			t.Skip("the guest does not run systemd")
+		}
+		if out != "" {
+			t.Errorf("failed: %s", out)
+		}
+	}},
+	{name: "programs that are not from Nix run, as the server of VS Code does", run: func(t *testing.T, g *guest) {
+		g.must(t, "test -e /lib64/ld-linux-x86-64.so.2")
+	}},
+	{name: "the serial console offers a login", run: func(t *testing.T, g *guest) {
+		needs(t, g.Console != nil, "what the console shows")
+		if text := g.Console(); !strings.Contains(text, " login:") {
+			t.Errorf("the console shows:\n%s", text)
+		}
+	}},
+	{name: "the guest agent answers", run: func(t *testing.T, g *guest) {
+		g.agent(t, `{"execute":"guest-ping"}`)
+	}},
+	{name: "the guest agent freezes and thaws the file systems", run: func(t *testing.T, g *guest) {
+		var n int
+		if err := json.Unmarshal(g.agent(t, `{"execute":"guest-fsfreeze-freeze"}`), &n); err != nil || n < 1 {
+			t.Errorf("froze %d file systems, %v", n, err)
+		}
+		var thawed int
+		if err := json.Unmarshal(g.agent(t, `{"execute":"guest-fsfreeze-thaw"}`), &thawed); err != nil || thawed != n {
+			t.Errorf("thawed %d file systems of %d, %v", thawed, n, err)
+		}
+		g.must(t, "sudo touch /var/.contract && sudo rm /var/.contract")
+	}},
+	{name: "the clock can be stepped, as after a resume", run: func(t *testing.T, g *guest) {
+		needs(t, g.Agent != nil, "how to reach the guest agent")
+		set := func(at time.Time) {
+			g.agent(t, fmt.Sprintf(`{"execute":"guest-set-time","arguments":{"time":%d}}`, at.UnixNano()))
+		}
+		behind := func() time.Duration {
+			n, err := strconv.ParseInt(g.must(t, "date +%s"), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(time.Unix(n, 0)).Round(time.Second)
+		}
+		set(time.Now().Add(-time.Hour))
+		if d := behind(); d < 50*time.Minute {
+			t.Errorf("after setting the clock back an hour it is %s behind", d)
+		}
+		set(time.Now())
+		if d := behind(); d > time.Minute || d < -time.Minute {
+			t.Errorf("after setting the clock it is %s behind", d)
+		}
+	}},
+}
+
+func (g *guest) agent(t *testing.T, request string) []byte {
+	t.Helper()
+	needs(t, g.Agent != nil, "how to reach the guest agent")
+	answer, err := g.Agent(stepContext(t), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// lastChecks end the guest.
+var lastChecks = []check{
+	{name: "the power button shuts the guest down", run: func(t *testing.T, g *guest) {
+		needs(t, g.PowerOff != nil, "how to press the power button")
+		if err := g.PowerOff(stepContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}},
+}

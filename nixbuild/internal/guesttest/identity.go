@@ -1,0 +1,121 @@
+package guesttest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+// Identity is what makes a guest itself.
+type Identity struct {
+	Generation int
+	Key        ssh.Signer // authorised for both accounts
+	HostKey    ssh.Signer
+	// Files is the rest of the medium: name to content. NewIdentity fills in
+	// all but what may be absent.
+	Files map[string]string
+}
+
+// NewIdentity makes an identity of generation 1 with the port 8080 open.
+func NewIdentity(t testing.TB, hostname string) Identity {
+	t.Helper()
+	client, _ := newKey(t)
+	host, hostPEM := newKey(t)
+	id := make([]byte, 16)
+	if _, err := rand.Read(id); err != nil {
+		t.Fatal(err)
+	}
+	authorised := string(ssh.MarshalAuthorizedKey(client.PublicKey()))
+	return Identity{Generation: 1, Key: client, HostKey: host, Files: map[string]string{
+		"hostname": hostname + "\n", "machine-id": hex.EncodeToString(id) + "\n", "ssh_host_ed25519_key": hostPEM,
+		"admin_authorized_keys": authorised, "user_authorized_keys": authorised,
+		"tcp_ports": "8080\n", "udp_ports": "", "allowed_cidrs": "", "static_ip": "", "resolv.conf": "", "hosts": "", "root_password_hash": "",
+	}}
+}
+
+// With returns the identity with other files and the next generation.
+func (i Identity) With(files map[string]string) Identity {
+	i.Generation++
+	i.Files = maps.Clone(i.Files)
+	maps.Copy(i.Files, files)
+	return i
+}
+
+func newKey(t testing.TB) (ssh.Signer, string) {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer, string(pem.EncodeToMemory(block))
+}
+
+// medium writes the identity medium.
+func (i Identity) medium(t testing.TB, file string) {
+	t.Helper()
+	need(t, "xorriso", "xorriso")
+	dir := t.TempDir()
+	files := maps.Clone(i.Files)
+	files["generation"] = strconv.Itoa(i.Generation) + "\n"
+	for name, content := range files {
+		mode := os.FileMode(0o644)
+		if name == "ssh_host_ed25519_key" || name == "root_password_hash" {
+			mode = 0o600
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, "xorriso", "-as", "mkisofs", "-quiet", "-V", "NIXVMID", "-R", "-o", file, dir)
+}
+
+// NewDisk makes an empty qcow2 of that size, in bytes.
+func NewDisk(t testing.TB, size int64) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "state.qcow2")
+	run(t, "qemu-img", "create", "-q", "-f", "qcow2", file, strconv.FormatInt(size, 10))
+	return file
+}
+
+// MutableDisk makes the only disk of a mutable guest, as an overlay: a test has
+// no use for a full copy.
+func MutableDisk(t testing.TB, img nixbuild.Image, size int64) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "disk.qcow2")
+	run(t, "qemu-img", "create", "-q", "-f", "qcow2", "-F", img.Disk.Format, "-b", img.DiskPath(), file, strconv.FormatInt(size, 10))
+	return file
+}
+
+// Resize gives a disk another size, in bytes, while no guest uses it.
+func Resize(t testing.TB, disk string, size int64) {
+	t.Helper()
+	run(t, "qemu-img", "resize", "-q", disk, strconv.FormatInt(size, 10))
+}
+
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatal(fmt.Errorf("%s: %w: %s", name, err, out))
+	}
+}
