@@ -167,6 +167,8 @@ type Backend interface {
 	// Start boots the VM and returns when the virtual CPUs run. spec may differ
 	// from the one of Create in memory, CPUs, identity, and a larger disk
 	// (applied before the boot; a smaller one is refused with size.invalid).
+	// An immutable VM may also get another image: its boot disk is a new
+	// overlay at every start, so nothing that the guest wrote to it survives.
 	// A running VM is left alone: not an error.
 	Start(ctx context.Context, spec Spec) error
 	// Shutdown asks the guest to power off and waits until it has, or until ctx
