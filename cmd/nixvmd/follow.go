@@ -92,9 +92,10 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan answer, 1)
+	params := rpc.OperationParams{ID: f.op.ID} // f.op changes while the calls run
 	go func() {
 		var r answer
-		r.err = d.Call(ctx, rpc.MethodOperationSubscribe, rpc.OperationParams{ID: f.op.ID}, &r.result)
+		r.err = d.Call(ctx, rpc.MethodOperationSubscribe, params, &r.result)
 		done <- r
 	}()
 	for {
@@ -116,7 +117,7 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 			go func() {
 				// An operation that has just ended need not be cancelled, and
 				// how it ended is told anyway.
-				_ = d.Call(ctx, rpc.MethodOperationCancel, rpc.OperationParams{ID: f.op.ID}, nil)
+				_ = d.Call(ctx, rpc.MethodOperationCancel, params, nil)
 			}()
 		}
 	}
