@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nixvm/nixvm/backends"
 )
@@ -114,6 +115,7 @@ func touch(t *testing.T, path string) {
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"version": 1, "port": 22022, "run": {"pid": 7, "start": 1, "bootId": "b"}}`))
 	f.Add([]byte(`{"version": 1, "snapshots": {"a": {"created": "2026-11-22T04:05:06Z"}}}`))
+	f.Add([]byte(`{"version": 1, "snapshots": {}}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := parseRecord(data)
@@ -128,7 +130,7 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q is accepted once: %v", data, err)
 		}
-		if d := cmp.Diff(r, again); d != "" {
+		if d := cmp.Diff(r, again, cmpopts.EquateEmpty()); d != "" {
 			t.Error(d)
 		}
 		statusOnDisk(files, "x")
