@@ -22,7 +22,7 @@ type AttachParams struct {
 
 // Validate implements params.
 func (p AttachParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkLine("directory", p.Directory))
+	return firstError(checkName(p.Name), checkLine("directory", p.Directory))
 }
 
 // AttachResult is everything needed to attach, in each client's words.

@@ -36,6 +36,7 @@ type session struct {
 
 	mu       sync.Mutex
 	closed   bool
+	stopping bool // the daemon ends: what comes now is refused
 	requests map[jsonrpc2.ID]*request
 	tokens   map[string]string // progress token -> operation
 	tokenSeq int
@@ -44,10 +45,10 @@ type session struct {
 }
 
 // ServeConn serves one client until it goes away, ctx ends, or the server is
-// closed. It closes conn.
+// closed. It closes conn, whose Close must end a Read and a Write that wait.
 func (srv *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser) {
 	s := &session{
-		srv: srv, out: newOutbox(), log: srv.log, client: "a client without a name",
+		srv: srv, out: newOutbox(conn), log: srv.log, client: "a client without a name",
 		requests: map[jsonrpc2.ID]*request{}, tokens: map[string]string{},
 	}
 	s.idle = sync.NewCond(&s.mu)
@@ -60,12 +61,12 @@ func (srv *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser) {
 	defer s.cancel()
 
 	var writer sync.WaitGroup
+	var dropped error
 	messages := newStream(conn, s)
 	writer.Go(func() {
-		if err := s.out.run(conn, srv.options.WriteTimeout); err != nil {
-			s.log.Debug("client dropped", "client", s.client, "error", err)
-		}
+		dropped = s.out.run(srv.options.WriteTimeout)
 		conn.Close() // ends the reader as well
+		s.close()    // and whatever waits for an answer that cannot be sent
 	})
 	handling := make(chan struct{}) // s.conn is set; the reader starts before NewConn returns
 	s.conn = jsonrpc2.NewConn(s.ctx, messages, gate{handling, s}, jsonrpc2.SetLogger(discard{}))
@@ -84,6 +85,10 @@ func (srv *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser) {
 	s.conn.Close()
 	conn.Close()
 	writer.Wait()
+	<-messages.ended
+	if dropped != nil {
+		s.log.Debug("client dropped", "error", dropped)
+	}
 }
 
 // gate lets requests through once the session is complete.
@@ -104,6 +109,7 @@ func (discard) Printf(string, ...any) {}
 // stop answers what waits and ends the session in an orderly way: the daemon goes.
 func (s *session) stop() {
 	s.mu.Lock()
+	s.stopping = true
 	waiting := make([]*request, 0, len(s.requests))
 	for _, r := range s.requests {
 		waiting = append(waiting, r)
@@ -144,15 +150,11 @@ func (s *session) ownToken(t Token, op string) {
 	s.tokens[t.raw] = op
 }
 
-// disown forgets the tokens of an operation that this session follows no more.
-func (s *session) disown(op string) {
+// disown forgets a token whose progress has ended.
+func (s *session) disown(t Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for t, id := range s.tokens {
-		if id == op {
-			delete(s.tokens, t)
-		}
-	}
+	delete(s.tokens, t.raw)
 }
 
 // awaitIdle blocks until no request waits for an answer. At the end of the
@@ -208,7 +210,7 @@ func (s *session) register(r *request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closed:
+	case s.closed || s.stopping:
 		return stoppingProblem()
 	case len(s.requests) >= maxRequests:
 		return problem.New(ProblemTooManyRequests, "%d requests of this client wait for an answer already", maxRequests).Retry()
@@ -267,12 +269,31 @@ func (r *request) answer(result any, err error) {
 		r.fail(err)
 		return
 	}
-	pieces, ok := result.(joined)
-	if !ok {
-		pieces = joined{marshal(result)}
+	switch m := result.(type) {
+	case listResult:
+		r.session.srv.hub.sendList(r)
+	case machineResult:
+		if !r.session.srv.hub.sendMachine(r, m) {
+			r.answer(m.otherwise())
+		}
+	default:
+		r.sendResult(joined{marshal(result)})
 	}
-	r.send([]byte(`,"result":`), pieces)
 }
+
+func (r *request) sendResult(value joined) { r.send([]byte(`,"result":`), value) }
+
+// The results that hold the state of machines. They are made and put into the
+// outbox in one go: an answer must not reach the client after a didChange that
+// is newer than it.
+type (
+	listResult    struct{}
+	machineResult struct {
+		name      string
+		before    []byte              // JSON before the machine; "}" comes after it
+		otherwise func() (any, error) // the answer when it does not exist
+	}
+)
 
 func (r *request) fail(err error) {
 	if problem.HasCode(problem.From(err), problem.Cancelled) && r.session.srv.ctx.Err() != nil {
@@ -288,9 +309,30 @@ func (r *request) send(field []byte, value joined) {
 		return
 	}
 	r.answered = true
-	head := append([]byte(`{"jsonrpc":"2.0","id":`), marshal(r.id)...)
+	head := append([]byte(`{"jsonrpc":"2.0","id":`), idJSON(r.id)...)
 	pieces := append(joined{append(head, field...)}, value...)
 	r.session.out.put(append(pieces, []byte("}"))...)
+}
+
+// idJSON undoes what jsonrpc2 does to negative numbers: its ids have no sign.
+func idJSON(id jsonrpc2.ID) []byte {
+	if id.IsString {
+		return marshal(id.Str)
+	}
+	return strconv.AppendInt(nil, int64(id.Num), 10)
+}
+
+// parseID is the inverse, for $/cancelRequest.
+func parseID(raw json.RawMessage) (jsonrpc2.ID, bool) {
+	var n int64
+	if json.Unmarshal(raw, &n) == nil && string(raw) != "null" {
+		return jsonrpc2.ID{Num: uint64(n)}, true
+	}
+	var s string
+	if json.Unmarshal(raw, &s) == nil && string(raw) != "null" {
+		return jsonrpc2.ID{Str: s, IsString: true}, true
+	}
+	return jsonrpc2.ID{}, false
 }
 
 func stoppingProblem() error {
@@ -314,7 +356,7 @@ func (r *request) follow(op vm.Operation, w Work) {
 	}
 
 	f := newFollower(s)
-	defer s.disown(op.ID)
+	defer f.leave()
 	defer s.srv.hub.unfollow(op.ID, f)
 	r.reportTo(f, op, w.WorkDoneToken)
 	if ended := s.srv.hub.follow(op, f); ended {
@@ -332,7 +374,6 @@ func (r *request) reportTo(f *follower, op vm.Operation, token Token) {
 	s := r.session
 	switch {
 	case !token.IsZero():
-		s.ownToken(token, op.ID)
 		f.useToken(token, op)
 	case s.makesTokens && op.State == vm.OpRunning:
 		s.work.Go(func() { s.askForToken(s.ctx, f, op) })
@@ -372,10 +413,10 @@ func (s *session) outcome(op vm.Operation) (any, error) {
 		}
 		return nil, &operationError{problem: p, operation: op.ID}
 	}
-	out := OperationResult{Operation: operationOf(op)}
-	if v, err := s.srv.core.Get(op.Machine); err == nil {
-		m := machineOf(v)
-		out.VM = &m
-	}
-	return out, nil
+	result := OperationResult{Operation: operationOf(op)}
+	before := append([]byte(`{"operation":`), marshal(result.Operation)...)
+	return machineResult{
+		name: op.Machine, before: append(before, `,"vm":`...),
+		otherwise: func() (any, error) { return result, nil },
+	}, nil
 }

@@ -36,6 +36,17 @@ func (srv *Server) openConsole(ctx context.Context, name string) (string, error)
 	return l.Addr().String(), nil
 }
 
+// removeConsoles removes the sockets that a daemon which was killed left behind.
+func removeConsoles(dir string) {
+	if dir == "" {
+		return
+	}
+	stale, _ := filepath.Glob(filepath.Join(dir, "console-*.sock")) // the pattern is well-formed
+	for _, path := range stale {
+		os.Remove(path)
+	}
+}
+
 func listenConsole(dir string) (*net.UnixListener, error) {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails

@@ -11,7 +11,7 @@ import (
 // which knows best what runs; here only what the value itself says.
 func machineOf(v vm.VM) Machine {
 	m := Machine{
-		Name: v.Name, State: string(v.State), Ready: v.Ready, Reason: v.Reason, Mode: v.Mode,
+		Name: v.Name, State: string(v.State), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
 		Profiles: notNil(v.Profiles), Backend: v.Backend,
 		Image:     ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
 		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Network: v.Network,
@@ -27,8 +27,8 @@ func machineOf(v vm.VM) Machine {
 func operationOf(op vm.Operation) Operation {
 	o := Operation{
 		ID: op.ID, Kind: string(op.Kind), Machine: op.Machine, State: string(op.State), Step: op.Step,
-		Steps: op.Steps, Done: op.Done, Message: op.Message, Started: wireTime(op.Started), Ended: wireTime(op.Ended),
-		Problem: problemOf(op.Problem), Warnings: op.Warnings, Client: op.Client, Snapshot: op.Snapshot, Safety: op.Safety,
+		Steps: op.Steps, Done: op.Done, Message: plainLine(op.Message), Started: wireTime(op.Started), Ended: wireTime(op.Ended),
+		Problem: problemOf(op.Problem), Warnings: plainLines(op.Warnings), Client: op.Client, Snapshot: op.Snapshot, Safety: op.Safety,
 	}
 	if op.Percent >= 0 {
 		percent := min(op.Percent, 100)
@@ -41,7 +41,15 @@ func problemOf(p *problem.Error) *ErrorData {
 	if p == nil {
 		return nil
 	}
-	return &ErrorData{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Retryable}
+	return &ErrorData{Code: p.Code, Message: plainText(p.Message), Hint: p.Hint, Retryable: p.Retryable}
+}
+
+func plainLines(list []string) []string {
+	var out []string
+	for _, s := range list {
+		out = append(out, plainText(s))
+	}
+	return out
 }
 
 // wireTime is UTC with milliseconds: what every client can parse and nobody

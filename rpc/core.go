@@ -51,6 +51,8 @@ type Core interface {
 
 	Attach(ctx context.Context, req vm.AttachRequest) (vm.Attachment, error)
 	Endpoint(ctx context.Context, req vm.EndpointRequest) (vm.Endpoint, error)
+	// Configure changes the files of a machine. Both of these have told the
+	// watchers when they return.
 	Configure(ctx context.Context, req vm.ConfigureRequest) (vm.VM, error)
 	// DeleteMachine removes the declaration of a machine that has no VM.
 	DeleteMachine(ctx context.Context, name, confirm string) error

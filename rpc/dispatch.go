@@ -81,8 +81,10 @@ func (s *session) handleNotification(r *jsonrpc2.Request) {
 		s.conn.Close()
 	case MethodCancelRequest:
 		var p CancelParams
-		var id jsonrpc2.ID
-		if decodeLenient(r.Params, &p) == nil && id.UnmarshalJSON(p.ID) == nil {
+		if decodeLenient(r.Params, &p) != nil {
+			return
+		}
+		if id, ok := parseID(p.ID); ok {
 			s.cancelRequest(id)
 		}
 	case MethodProgressCancel:
@@ -100,7 +102,6 @@ func (s *session) initialized() {
 	}
 	s.notifying = true
 	s.srv.hub.join(s)
-	s.out.put(notification(MethodServerStatus, s.srv.status()))
 	for _, op := range s.srv.core.Operations() {
 		if op.State == vm.OpInterrupted {
 			s.tellRecovered(op)

@@ -91,7 +91,7 @@ func wireError(err error) *jsonrpc2.Error {
 	if errors.As(err, &oe) {
 		data.Operation = oe.operation
 	}
-	e := &jsonrpc2.Error{Code: Number(p.Code), Message: p.Message}
+	e := &jsonrpc2.Error{Code: Number(p.Code), Message: plainText(p.Message)}
 	e.SetError(data)
 	return e
 }

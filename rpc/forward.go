@@ -39,7 +39,7 @@ type ForwardParams struct {
 
 // Validate implements params.
 func (p ForwardParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkRequired("forward", p.Forward), checkLine("forward", p.Forward))
+	return firstError(checkName(p.Name), checkRequired("forward", p.Forward), checkLine("forward", p.Forward))
 }
 
 func forwardMethods() []Method {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -13,14 +14,18 @@ import (
 // and per running operation, made once for each change, whoever asks and however
 // often. It hands each change to every session without waiting for any.
 //
-// Lock order: hub.mu, then follower.mu, then outbox.mu.
+// Lock order: hub.mu, then request.mu or follower.mu, then outbox.mu. The core is
+// never called with hub.mu held: it tells its changes with locks of its own.
 type hub struct {
 	mu        sync.Mutex
 	loaded    bool
 	early     []vm.Change // what came before the first state was loaded
 	machines  map[string]json.RawMessage
-	names     []string // sorted
-	whole     []byte   // cached answer of machine/list; nil = stale
+	names     []string           // sorted
+	whole     []byte             // cached "machines":[...] of machine/list; nil = stale
+	troubled  map[string]string  // what is wrong, by machine
+	backends  string             // what is wrong with them
+	status    ServerStatusParams // as it was told last
 	running   map[string]json.RawMessage
 	order     []string // ids of running, as they began
 	ended     map[string]struct{}
@@ -37,7 +42,7 @@ const rememberEnded = 4096
 
 func newHub(poke func()) *hub {
 	return &hub{
-		machines: map[string]json.RawMessage{}, running: map[string]json.RawMessage{}, ended: map[string]struct{}{},
+		machines: map[string]json.RawMessage{}, troubled: map[string]string{}, running: map[string]json.RawMessage{}, ended: map[string]struct{}{},
 		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
 	}
 }
@@ -48,7 +53,7 @@ func (h *hub) load(list []vm.VM, ops []vm.Operation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, v := range list {
-		h.setMachine(v.Name, marshal(machineOf(v)))
+		h.setMachine(v.Name, &v)
 	}
 	for _, op := range ops {
 		h.setOperation(op)
@@ -58,6 +63,7 @@ func (h *hub) load(list []vm.VM, ops []vm.Operation) {
 		h.apply(c)
 	}
 	h.early = nil
+	h.status = h.statusNow()
 }
 
 // change is the function that watches the core.
@@ -77,7 +83,7 @@ func (h *hub) change(c vm.Change) {
 func (h *hub) apply(c vm.Change) {
 	switch {
 	case c.VM != nil:
-		h.publishMachine(c.VM.Name, marshal(machineOf(*c.VM)))
+		h.publishMachine(c.VM.Name, c.VM)
 	case c.Removed != "":
 		h.publishMachine(c.Removed, nil)
 	case c.Operation != nil:
@@ -87,44 +93,39 @@ func (h *hub) apply(c vm.Change) {
 	}
 }
 
-// put and drop apply what a request has just changed, so that the same client's
-// next read sees it even if the watch is behind.
-func (h *hub) put(v vm.VM) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.publishMachine(v.Name, marshal(machineOf(v)))
-}
-
-func (h *hub) drop(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.publishMachine(name, nil)
-}
-
-func (h *hub) publishMachine(name string, body json.RawMessage) {
-	if !h.setMachine(name, body) {
+func (h *hub) publishMachine(name string, v *vm.VM) {
+	if !h.setMachine(name, v) {
 		return // progress of an operation changes nothing of the machine
 	}
 	for s := range h.sessions {
-		s.out.putMachine(name, body)
+		s.out.putMachine(name, h.machines[name])
 	}
 }
 
-// setMachine reports whether anything is new.
-func (h *hub) setMachine(name string, body json.RawMessage) bool {
+// setMachine takes the new state, nil for a machine that is gone. It reports
+// whether anything is new.
+func (h *hub) setMachine(name string, v *vm.VM) bool {
 	old, known := h.machines[name]
+	var body json.RawMessage
+	if v != nil {
+		body = marshal(machineOf(*v))
+	}
 	if bytes.Equal(old, body) {
 		return false
 	}
 	h.whole = nil
+	delete(h.troubled, name)
 	at, _ := slices.BinarySearch(h.names, name)
 	switch {
-	case body == nil:
+	case v == nil:
 		delete(h.machines, name)
 		h.names = slices.Delete(h.names, at, at+1)
 		return true
 	case !known:
 		h.names = slices.Insert(h.names, at, name)
+	}
+	if v.Problem != nil {
+		h.troubled[name] = v.Problem.Message
 	}
 	h.machines[name] = body
 	return true
@@ -148,7 +149,6 @@ func (h *hub) publishOperation(op vm.Operation) {
 
 func (h *hub) setOperation(op vm.Operation) json.RawMessage {
 	body := marshal(operationOf(op))
-	h.whole = nil
 	_, known := h.running[op.ID]
 	switch {
 	case op.State == vm.OpRunning:
@@ -185,61 +185,98 @@ func (h *hub) publishLog(l vm.LogLine) {
 	}
 }
 
-// list is the answer of machine/list.
-func (h *hub) list() joined {
+// sendList answers machine/list.
+func (h *hub) sendList(r *request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.whole == nil {
-		h.whole = h.object("")
-	}
-	return joined{h.whole}
+	r.sendResult(append(joined{[]byte("{")}, h.state()...))
 }
 
-// object is {"machines":[...],"operations":[...]} with first within the braces
-// before it; the lock is held.
-func (h *hub) object(first string) []byte {
-	size := len(first) + 64
+// sendMachine answers with one machine and reports whether it exists.
+func (h *hub) sendMachine(r *request, m machineResult) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	body, ok := h.machines[m.name]
+	if ok {
+		r.sendResult(joined{m.before, body, []byte("}")})
+	}
+	return ok
+}
+
+// state is "machines":[...],"operations":[...]} in pieces; the lock is held.
+func (h *hub) state() joined {
+	if h.whole == nil {
+		h.whole = h.joinMachines()
+	}
+	ops := []byte(`,"operations":[`)
+	for i, id := range h.order {
+		if i > 0 {
+			ops = append(ops, ',')
+		}
+		ops = append(ops, h.running[id]...)
+	}
+	return joined{h.whole, append(ops, "]}"...)}
+}
+
+func (h *hub) joinMachines() []byte {
+	size := 64
 	for _, name := range h.names {
 		size += len(h.machines[name]) + 1
 	}
-	b := append(make([]byte, 0, size), '{')
-	b = append(b, first...)
-	b = append(b, `"machines":[`...)
+	b := append(make([]byte, 0, size), `"machines":[`...)
 	for i, name := range h.names {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, h.machines[name]...)
 	}
-	b = append(b, `],"operations":[`...)
-	for i, id := range h.order {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, h.running[id]...)
+	return append(b, ']')
+}
+
+// statusNow is healthy when nothing needs a person; the lock is held.
+func (h *hub) statusNow() ServerStatusParams {
+	st := ServerStatusParams{Health: HealthOK, Quiescent: len(h.running) == 0}
+	if h.backends != "" {
+		st.Health, st.Message = HealthWarning, h.backends
+		return st
 	}
-	return append(b, "]}"...)
+	first := ""
+	for name := range h.troubled {
+		if first == "" || name < first {
+			first = name
+		}
+	}
+	if first != "" {
+		st.Health, st.Message = HealthWarning, fmt.Sprintf("%s: %s", first, plainLine(h.troubled[first]))
+	}
+	if more := len(h.troubled) - 1; more > 0 {
+		st.Message += fmt.Sprintf(" (and %s more)", plural(more, "machine"))
+	}
+	return st
 }
 
-func (h *hub) machine(name string) (json.RawMessage, bool) {
+// refreshStatus tells every session the status if it is another one.
+func (h *hub) refreshStatus(backends string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	body, ok := h.machines[name]
-	return body, ok
+	h.backends = backends
+	now := h.statusNow()
+	if now == h.status {
+		return
+	}
+	h.status = now
+	for s := range h.sessions {
+		s.out.putLatest(MethodServerStatus, notification(MethodServerStatus, now))
+	}
 }
 
-// quiet reports whether no operation runs.
-func (h *hub) quiet() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.running) == 0
-}
-
-// join sends the full state and from then on every change.
+// join sends the full state and the status, and from then on every change.
 func (h *hub) join(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.out.put([]byte(`{"jsonrpc":"2.0","method":"`+MethodDidChange+`","params":`), h.object(`"full":true,`), []byte(`}`))
+	full := joined{[]byte(`{"jsonrpc":"2.0","method":"` + MethodDidChange + `","params":{"full":true,`)}
+	s.out.put(append(append(full, h.state()...), []byte("}"))...)
+	s.out.putLatest(MethodServerStatus, notification(MethodServerStatus, h.status))
 	h.sessions[s] = struct{}{}
 }
 
@@ -255,15 +292,6 @@ func (h *hub) joined(s *session) bool {
 	defer h.mu.Unlock()
 	_, ok := h.sessions[s]
 	return ok
-}
-
-// broadcast sends one notification to every session.
-func (h *hub) broadcast(body []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.sessions {
-		s.out.put(body)
-	}
 }
 
 // follow gives f the operation as it is and all that comes. It reports whether

@@ -22,8 +22,17 @@ type Listener struct {
 	lock *os.File
 }
 
-// Close stops listening; the socket's file goes, unless systemd owns it.
-func (l *Listener) Close() error { return errors.Join(l.Listener.Close(), l.lock.Close()) }
+// Release stops listening and lets another daemon start. Close only stops
+// listening: a daemon that winds down must be the only one until it has ended,
+// and then the lock goes with the process. The socket's file goes, unless systemd
+// owns it.
+func (l *Listener) Release() error {
+	err := l.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	return errors.Join(err, l.lock.Close())
+}
 
 // Listen opens the daemon's socket, or takes the one that systemd passes
 // (socket activation). A daemon that runs already is daemon.running; the socket
@@ -76,15 +85,24 @@ func activated() (net.Listener, error) {
 	}
 	var first net.Listener
 	for _, l := range list {
+		_, isUnix := l.(*net.UnixListener)
 		switch {
 		case l == nil:
+		case !isUnix:
+			err = problem.New(problem.ConfigInvalid, "systemd passes %s, which is no unix socket", l.Addr()).
+				WithHint("ListenStream of the socket unit must be a path: anybody may connect to a network address")
+			l.Close()
 		case first == nil:
 			first = l
 		default:
 			l.Close()
 		}
 	}
-	return first, nil
+	if err != nil && first != nil {
+		first.Close()
+		first = nil
+	}
+	return first, err
 }
 
 func listenSocket(path string) (net.Listener, error) {
@@ -107,29 +125,4 @@ func listenSocket(path string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
-}
-
-// checkPeer refuses processes of other users. Other kinds of connection than
-// unix sockets come from tests and pipes, which nobody else can reach.
-func checkPeer(conn net.Conn) error {
-	u, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("ask who the client is: %w", err)
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil || credErr != nil {
-		return fmt.Errorf("ask who the client is: %w", errors.Join(err, credErr))
-	}
-	if int(cred.Uid) != os.Getuid() {
-		return problem.New(problem.PeerRefused, "the client belongs to user %d, this daemon to %d", cred.Uid, os.Getuid()).
-			WithHint("each user runs a nixvmd of their own")
-	}
-	return nil
 }

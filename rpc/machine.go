@@ -80,7 +80,7 @@ type MachineParams struct {
 }
 
 // Validate implements params.
-func (p MachineParams) Validate() error { return checkName("name", p.Name) }
+func (p MachineParams) Validate() error { return checkName(p.Name) }
 
 // MachineListResult is every machine.
 type MachineListResult struct {
@@ -125,7 +125,7 @@ type ConfigureParams struct {
 // Validate implements params.
 func (p ConfigureParams) Validate() error {
 	return firstError(
-		checkName("name", p.Name),
+		checkName(p.Name),
 		checkWords("profiles", p.Profiles),
 		checkPositive("memoryMiB", p.MemoryMiB),
 		checkPositive("vcpus", p.VCPUs),
@@ -149,7 +149,7 @@ type DeleteMachineParams struct {
 
 // Validate implements params.
 func (p DeleteMachineParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkConfirm(p.Name, p.Confirm))
+	return firstError(checkName(p.Name), checkConfirm(p.Name, p.Confirm))
 }
 
 // EmptyResult is an object without fields.
@@ -158,23 +158,14 @@ type EmptyResult struct{}
 func machineMethods() []Method {
 	return []Method{
 		instant(MethodMachineList, "Every machine with the state of its VM, and the operations that run. Answered from memory.",
-			func(s *session, _ NoParams) (any, error) { return s.srv.hub.list(), nil },
+			func(*session, NoParams) (any, error) { return listResult{}, nil },
 			result[MachineListResult]()),
 		instant(MethodMachineGet, "One machine. Answered from memory.",
-			func(s *session, p MachineParams) (any, error) {
-				if raw, ok := s.srv.hub.machine(p.Name); ok {
-					return joined{[]byte(`{"machine":`), raw, []byte(`}`)}, nil
-				}
-				v, err := s.srv.core.Get(p.Name)
-				if err != nil {
-					return nil, err
-				}
-				return MachineResult{Machine: machineOf(v)}, nil
-			},
+			func(s *session, p MachineParams) (any, error) { return s.oneMachine(p.Name), nil },
 			result[MachineResult](problem.MachineNotFound)),
 		change(MethodMachineConfigure, "Change the files of a machine directory.",
 			func(ctx context.Context, s *session, p ConfigureParams) (any, error) {
-				v, err := s.srv.core.Configure(ctx, vm.ConfigureRequest{
+				_, err := s.srv.core.Configure(ctx, vm.ConfigureRequest{
 					Name: p.Name, Profiles: p.Profiles, MemoryMiB: p.MemoryMiB, VCPUs: p.VCPUs, DiskBytes: p.DiskBytes,
 					Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
 					AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards,
@@ -182,18 +173,24 @@ func machineMethods() []Method {
 				if err != nil {
 					return nil, err
 				}
-				s.srv.hub.put(v)
-				return MachineResult{Machine: machineOf(v)}, nil
+				return s.oneMachine(p.Name), nil
 			},
 			result[MachineResult](problem.MachineNotFound, problem.MachineInvalid, problem.SizeInvalid, problem.ProfileUnknown, problem.VMBusy)),
 		change(MethodMachineDelete, "Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards.",
 			func(ctx context.Context, s *session, p DeleteMachineParams) (any, error) {
-				if err := s.srv.core.DeleteMachine(ctx, p.Name, p.Confirm); err != nil {
-					return nil, err
-				}
-				s.srv.hub.drop(p.Name)
-				return EmptyResult{}, nil
+				return EmptyResult{}, s.srv.core.DeleteMachine(ctx, p.Name, p.Confirm)
 			},
 			result[EmptyResult](problem.MachineNotFound, problem.ConfirmRequired, problem.VMExists, problem.VMBusy)),
 	}
+}
+
+// oneMachine is the result {"machine": ...}.
+func (s *session) oneMachine(name string) machineResult {
+	return machineResult{name: name, before: []byte(`{"machine":`), otherwise: func() (any, error) {
+		v, err := s.srv.core.Get(name)
+		if err != nil {
+			return nil, err
+		}
+		return MachineResult{Machine: machineOf(v)}, nil
+	}}
 }

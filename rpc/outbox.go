@@ -14,6 +14,7 @@ import (
 // The bounds of what waits for one client, in bytes and messages.
 const (
 	softBytes    = 1 << 20 // above it nothing more is read from the client
+	softMessages = 1024    // the same
 	hardBytes    = 32 << 20
 	hardMessages = 8192
 	maxLogs      = 256 // log lines; more are dropped and counted
@@ -27,18 +28,22 @@ var errTooSlow = errors.New("the client does not read what it is sent")
 // is replaced while it waits: an older report of the same progress, an older
 // state of the same machine. So a client that does not read costs a bounded
 // amount of memory and nobody else's time.
+//
+// Replacing never crosses an ordinary message: a state that is newer than an
+// answer is not sent before it, or the client would keep the older one.
 type outbox struct {
 	mu      sync.Mutex
 	changed *sync.Cond // of anything below
 	queue   []*parcel
 	bytes   int
-	reports map[string]*parcel // the waiting report of each token
+	latest  map[string]*parcel // what may be replaced, by the key of putLatest
 	delta   *delta             // the waiting didChange
 	logs    int
 	lost    int   // log lines dropped since the last one that was kept
 	ending  bool  // nothing more is taken in
 	err     error // why the client was dropped
 
+	conn io.WriteCloser
 	done chan struct{} // closed when the writer has ended
 }
 
@@ -46,7 +51,7 @@ type outbox struct {
 type parcel struct {
 	pieces [][]byte // body; shared slices are fine, nobody writes to them
 	size   int
-	token  string // of a report
+	key    string // of putLatest
 	delta  *delta
 	log    bool
 }
@@ -59,8 +64,8 @@ type delta struct {
 	opIDs    []string
 }
 
-func newOutbox() *outbox {
-	o := &outbox{reports: map[string]*parcel{}, done: make(chan struct{})}
+func newOutbox(conn io.WriteCloser) *outbox {
+	o := &outbox{latest: map[string]*parcel{}, conn: conn, done: make(chan struct{})}
 	o.changed = sync.NewCond(&o.mu)
 	return o
 }
@@ -73,25 +78,28 @@ func sizeOf(pieces [][]byte) int {
 	return n
 }
 
-// put appends a message.
+// put appends a message. What waits before it stays as it is.
 func (o *outbox) put(pieces ...[]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.delta = nil
+	clear(o.latest)
 	o.add(&parcel{pieces: pieces, size: sizeOf(pieces)})
 }
 
-// putReport appends a progress report, or replaces the one that waits.
-func (o *outbox) putReport(token Token, body []byte) {
+// putLatest appends a message of which only the newest counts, or replaces the
+// one of the same key that waits: a report of progress, the daemon's status.
+func (o *outbox) putLatest(key string, body []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if p := o.reports[token.raw]; p != nil {
+	if p := o.latest[key]; p != nil {
 		o.bytes += len(body) - p.size
 		p.pieces, p.size = [][]byte{body}, len(body)
 		return
 	}
-	p := &parcel{pieces: [][]byte{body}, size: len(body), token: token.raw}
+	p := &parcel{pieces: [][]byte{body}, size: len(body), key: key}
 	if o.add(p) {
-		o.reports[token.raw] = p
+		o.latest[key] = p
 	}
 }
 
@@ -160,13 +168,16 @@ func (o *outbox) add(p *parcel) bool {
 	return true
 }
 
-// fail drops the client; the lock is held.
+// fail drops the client; the lock is held. Closing the connection ends a write
+// that nobody reads, and the reader.
 func (o *outbox) fail(err error) {
 	o.ending = true
 	if o.err == nil {
 		o.err = err
 	}
 	o.queue, o.bytes, o.delta = nil, 0, nil
+	clear(o.latest)
+	o.conn.Close()
 	o.changed.Broadcast()
 }
 
@@ -197,7 +208,7 @@ func (o *outbox) finish(limit time.Duration) {
 func (o *outbox) awaitRoom() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.bytes > softBytes && !o.ending {
+	for (o.bytes > softBytes || len(o.queue) > softMessages) && !o.ending {
 		o.changed.Wait()
 	}
 }
@@ -230,21 +241,23 @@ func (o *outbox) take() net.Buffers {
 
 // forget ends the time in which p could be replaced.
 func (o *outbox) forget(p *parcel) {
-	if p.token != "" {
-		delete(o.reports, p.token)
+	if p.key != "" && o.latest[p.key] == p {
+		delete(o.latest, p.key)
 	}
 	if p.log {
 		o.logs--
 	}
 	if p.delta != nil {
-		o.delta = nil
+		if o.delta == p.delta {
+			o.delta = nil
+		}
 		p.pieces = p.delta.message()
 	}
 }
 
 // run writes until finish or abort. A write that takes longer than limit closes
 // the connection: nobody is there any more.
-func (o *outbox) run(conn io.WriteCloser, limit time.Duration) error {
+func (o *outbox) run(limit time.Duration) error {
 	defer close(o.done)
 	for {
 		batch := o.take()
@@ -253,8 +266,8 @@ func (o *outbox) run(conn io.WriteCloser, limit time.Duration) error {
 			defer o.mu.Unlock()
 			return o.err
 		}
-		watchdog := time.AfterFunc(limit, func() { conn.Close() })
-		_, err := batch.WriteTo(conn)
+		watchdog := time.AfterFunc(limit, func() { o.conn.Close() })
+		_, err := batch.WriteTo(o.conn)
 		if !watchdog.Stop() && err != nil {
 			err = errTooSlow
 		}

@@ -124,12 +124,12 @@ func firstError(errs ...error) error {
 }
 
 // checkName keeps the code and hint of the machine package: one rule for names.
-func checkName(field, name string) error {
+func checkName(name string) error {
 	if name == "" {
-		return badField(field, "is required")
+		return badField("name", "is required")
 	}
 	if err := machine.ValidName(name); err != nil {
-		return fmt.Errorf("%s: %w", field, err)
+		return fmt.Errorf("name: %w", err)
 	}
 	return nil
 }

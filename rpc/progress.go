@@ -22,6 +22,7 @@ type follower struct {
 	op      vm.Operation // latest
 	over    bool
 	token   Token
+	left    bool   // nobody waits for it any more
 	percent int    // last sent
 	message string // last sent
 }
@@ -51,9 +52,10 @@ func (f *follower) update(op vm.Operation) {
 func (f *follower) useToken(t Token, first vm.Operation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.over || !f.token.IsZero() {
+	if f.over || f.left || !f.token.IsZero() {
 		return
 	}
+	f.session.ownToken(t, first.ID)
 	if f.op.ID == "" {
 		f.op = first
 	}
@@ -72,6 +74,20 @@ func (f *follower) useToken(t Token, first vm.Operation) {
 	}
 }
 
+// leave ends the use of the token.
+func (f *follower) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left = true
+	if f.token.IsZero() {
+		return
+	}
+	f.session.disown(f.token)
+	if !f.over {
+		f.send(WorkDoneProgress{Kind: protocol.WorkDoneProgressKindEnd, Message: "no longer followed"})
+	}
+}
+
 // report sends what is new; the lock is held.
 func (f *follower) report() {
 	message, percent := progressLine(f.op), max(f.op.Percent, f.percent)
@@ -83,7 +99,7 @@ func (f *follower) report() {
 	if percent >= 0 {
 		value.Percentage = &percent
 	}
-	f.session.out.putReport(f.token, notification(MethodProgress, ProgressParams{Token: f.token, Value: value}))
+	f.session.out.putLatest("progress "+f.token.raw, notification(MethodProgress, ProgressParams{Token: f.token, Value: value}))
 }
 
 func (f *follower) send(value WorkDoneProgress) {
@@ -145,7 +161,6 @@ func (s *session) askForToken(ctx context.Context, f *follower, op vm.Operation)
 	if err := s.conn.Call(ctx, MethodProgressCreate, WorkDoneProgressCreateParams{Token: token}, nil); err != nil {
 		return // the client does not want it
 	}
-	s.ownToken(token, op.ID)
 	f.useToken(token, op)
 }
 
@@ -167,11 +182,27 @@ func plainLine(s string) string {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' {
+		switch {
+		case r == '\n':
+			return ' '
+		case unicode.IsControl(r) && r != '\t':
 			return -1
 		}
 		return r
 	}, stripEscapes(s))
+}
+
+// plainText is plainLine for what may have several lines, such as an error that
+// ends with the last words of a tool.
+func plainText(s string) string {
+	if !strings.Contains(s, "\n") {
+		return plainLine(s)
+	}
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = plainLine(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // stripEscapes removes ANSI control sequences (ECMA-48: ESC [ parameters,

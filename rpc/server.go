@@ -26,8 +26,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // Options of a Server. The zero value works, without consoles.
@@ -40,6 +41,9 @@ type Options struct {
 	// dropped, FlushTimeout how long the last messages of a session may take.
 	WriteTimeout time.Duration // 0 = 30 s
 	FlushTimeout time.Duration // 0 = 2 s
+	// CloseTimeout is how long Close lets short changes finish before it cancels
+	// them. 0 = 10 s.
+	CloseTimeout time.Duration
 }
 
 // Server serves a Core to any number of clients.
@@ -75,6 +79,9 @@ func NewServer(core Core, o Options) *Server {
 	if o.FlushTimeout <= 0 {
 		o.FlushTimeout = 2 * time.Second
 	}
+	if o.CloseTimeout <= 0 {
+		o.CloseTimeout = 10 * time.Second
+	}
 	srv := &Server{
 		core: core, options: o, log: o.Log, methods: map[string]Method{},
 		stopping: make(chan struct{}), poked: make(chan struct{}, 1), told: map[string]bool{},
@@ -87,6 +94,8 @@ func NewServer(core Core, o Options) *Server {
 	srv.hub = newHub(srv.poke)
 	srv.unwatch = core.Watch(srv.hub.change)
 	srv.hub.load(core.List(), core.Operations())
+	srv.hub.refreshStatus(srv.backendProblem())
+	removeConsoles(o.RuntimeDir)
 	srv.work.Go(srv.followStatus)
 	return srv
 }
@@ -101,6 +110,11 @@ func (srv *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer clients.Wait()
 	for {
 		conn, err := l.Accept()
+		if err != nil && ctx.Err() == nil && passing(err) {
+			srv.log.Warn("no client can be accepted for a while", "error", err)
+			pause(ctx, acceptPause)
+			continue
+		}
 		if err != nil {
 			srv.Close()
 			if ctx.Err() != nil {
@@ -117,6 +131,29 @@ func (srv *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
+// acceptPause is how long Serve waits when the process or the system has run out
+// of what a connection needs.
+const acceptPause = 50 * time.Millisecond
+
+// passing reports whether an error of Accept is no reason to end the daemon.
+func passing(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // Close ends all sessions and waits for them. Operations go on.
 func (srv *Server) Close() {
 	srv.mu.Lock()
@@ -126,7 +163,9 @@ func (srv *Server) Close() {
 	if first {
 		close(srv.stopping)
 	}
+	impatient := time.AfterFunc(srv.options.CloseTimeout, srv.cancel)
 	srv.sessions.Wait()
+	impatient.Stop()
 	srv.cancel()
 	srv.work.Wait()
 	if first {
@@ -162,46 +201,27 @@ func (srv *Server) poke() {
 	}
 }
 
-// followStatus tells the clients when the status changes.
+// followStatus tells the clients when the status changes. It is asked for at every
+// change, so it costs what is wrong and not what there is.
 func (srv *Server) followStatus() {
-	last := srv.status()
 	for {
 		select {
 		case <-srv.poked:
 		case <-srv.ctx.Done():
 			return
 		}
-		if now := srv.status(); now != last {
-			last = now
-			srv.hub.broadcast(notification(MethodServerStatus, now))
-		}
+		srv.hub.refreshStatus(srv.backendProblem())
 	}
 }
 
-// status is healthy when nothing needs a person.
-func (srv *Server) status() ServerStatusParams {
-	st := ServerStatusParams{Health: HealthOK, Quiescent: srv.hub.quiet()}
+// backendProblem says what is wrong with the first backend that does not work.
+func (srv *Server) backendProblem() string {
 	for _, b := range srv.core.Backends() {
 		if b.Problem != nil {
-			st.Health, st.Message = HealthWarning, fmt.Sprintf("backend %s: %s", b.Name, plainLine(b.Problem.Message))
-			return st
+			return fmt.Sprintf("backend %s: %s", b.Name, plainLine(b.Problem.Message))
 		}
 	}
-	bad, first := 0, vm.VM{}
-	for _, v := range srv.core.List() {
-		if v.Problem != nil {
-			if bad++; bad == 1 {
-				first = v
-			}
-		}
-	}
-	if bad > 0 {
-		st.Health, st.Message = HealthWarning, fmt.Sprintf("%s: %s", first.Name, plainLine(first.Problem.Message))
-		if bad > 1 {
-			st.Message += fmt.Sprintf(" (and %s more)", plural(bad-1, "machine"))
-		}
-	}
-	return st
+	return ""
 }
 
 // firstTold reports whether nobody was told of this operation before.

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
@@ -17,13 +15,16 @@ import (
 	"github.com/nixvm/nixvm/vm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 // limit is for waits that end when the code is right.
 const limit = time.Minute
 
 // serve runs a server on a real socket.
 func serve(t testing.TB, c rpc.Core) paths.Layout {
+	t.Helper()
+	return serveWith(t, c, rpc.Options{})
+}
+
+func serveWith(t testing.TB, c rpc.Core, o rpc.Options) paths.Layout {
 	t.Helper()
 	layout := paths.Under(t.TempDir())
 	layout.Runtime = shortDir(t)
@@ -31,7 +32,8 @@ func serve(t testing.TB, c rpc.Core) paths.Layout {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := rpc.NewServer(c, rpc.Options{Version: "test", RuntimeDir: layout.Runtime})
+	o.Version, o.RuntimeDir = "test", layout.Runtime
+	srv := rpc.NewServer(c, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx, l) }()
@@ -39,6 +41,9 @@ func serve(t testing.TB, c rpc.Core) paths.Layout {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
+		}
+		if err := l.Release(); err != nil {
+			t.Error(err)
 		}
 	})
 	return layout

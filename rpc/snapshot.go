@@ -40,7 +40,7 @@ type SnapshotCreateParams struct {
 
 // Validate implements params.
 func (p SnapshotCreateParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkSnapshot(p.Snapshot),
+	return firstError(checkName(p.Name), checkSnapshot(p.Snapshot),
 		checkText("description", p.Description, 1024), p.Work.Validate())
 }
 
@@ -58,7 +58,7 @@ type SnapshotRestoreParams struct {
 
 // Validate implements params.
 func (p SnapshotRestoreParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkSnapshot(p.Snapshot), checkConfirm(p.Name, p.Confirm), p.Work.Validate())
+	return firstError(checkName(p.Name), checkSnapshot(p.Snapshot), checkConfirm(p.Name, p.Confirm), p.Work.Validate())
 }
 
 // SnapshotDeleteParams names a snapshot.
@@ -72,7 +72,7 @@ type SnapshotDeleteParams struct {
 
 // Validate implements params.
 func (p SnapshotDeleteParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkSnapshot(p.Snapshot), p.Work.Validate())
+	return firstError(checkName(p.Name), checkSnapshot(p.Snapshot), p.Work.Validate())
 }
 
 func snapshotMethods() []Method {

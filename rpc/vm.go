@@ -45,7 +45,7 @@ type CreateParams struct {
 // Validate implements params.
 func (p CreateParams) Validate() error {
 	return firstError(
-		checkName("name", p.Name),
+		checkName(p.Name),
 		checkWords("profiles", p.Profiles),
 		checkLine("image", p.Image),
 		checkLine("mode", p.Mode),
@@ -70,7 +70,7 @@ type VMParams struct {
 }
 
 // Validate implements params.
-func (p VMParams) Validate() error { return firstError(checkName("name", p.Name), p.Work.Validate()) }
+func (p VMParams) Validate() error { return firstError(checkName(p.Name), p.Work.Validate()) }
 
 // StopParams asks the guest to power off.
 type StopParams struct {
@@ -83,7 +83,7 @@ type StopParams struct {
 
 // Validate implements params.
 func (p StopParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkPositive("timeoutSeconds", p.TimeoutSeconds),
+	return firstError(checkName(p.Name), checkPositive("timeoutSeconds", p.TimeoutSeconds),
 		checkAtMost("timeoutSeconds", p.TimeoutSeconds, 24*3600), p.Work.Validate())
 }
 
@@ -98,7 +98,7 @@ type ConfirmParams struct {
 
 // Validate implements params.
 func (p ConfirmParams) Validate() error {
-	return firstError(checkName("name", p.Name), checkConfirm(p.Name, p.Confirm), p.Work.Validate())
+	return firstError(checkName(p.Name), checkConfirm(p.Name, p.Confirm), p.Work.Validate())
 }
 
 // ConsoleResult says where the console is.

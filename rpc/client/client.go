@@ -10,14 +10,17 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sourcegraph/jsonrpc2"
 
@@ -44,6 +47,7 @@ type Options struct {
 // Client is one session. Its methods may be called at once.
 type Client struct {
 	conn   *jsonrpc2.Conn
+	stream *stream
 	server rpc.InitializeResult
 	nextID atomic.Uint64
 }
@@ -57,6 +61,8 @@ func Dial(ctx context.Context, layout paths.Layout, o Options) (*Client, error) 
 	return New(ctx, conn, o)
 }
 
+// dial connects. The runtime directory may lie below /tmp, where anybody could
+// have put a socket first: whoever answers is asked for trust in what to run.
 func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", layout.Socket())
@@ -64,14 +70,21 @@ func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
 		return nil, problem.New(problem.DaemonUnreachable, "no nixvmd answers at %s: %w", layout.Socket(), errors.Unwrap(err)).
 			WithHint("start it: nixvmd serve, or systemctl --user start nixvmd").Retry()
 	}
+	uid, err := rpc.PeerUID(conn)
+	if err == nil && uid != os.Getuid() && uid != 0 {
+		err = problem.New(problem.PeerRefused, "the nixvmd at %s belongs to user %d, this client to %d", layout.Socket(), uid, os.Getuid()).
+			WithHint("remove %s, or set XDG_RUNTIME_DIR", layout.Runtime)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	return conn, nil
 }
 
 // New opens a session on a connection, which it closes with the session.
 func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, error) {
-	c := &Client{}
-	s := &stream{conn: conn, reader: bufio.NewReader(conn)}
-	c.conn = jsonrpc2.NewConn(context.WithoutCancel(ctx), s, handler(o.OnNotification), jsonrpc2.SetLogger(discard{}))
+	c := &Client{stream: &stream{conn: conn, reader: bufio.NewReader(conn)}}
+	c.conn = jsonrpc2.NewConn(context.WithoutCancel(ctx), c.stream, handler(o.OnNotification), jsonrpc2.SetLogger(discard{}))
 	params := rpc.InitializeParams{
 		ClientInfo: rpc.ClientInfo{Name: o.Name, Version: o.Version},
 		InitializationOptions: rpc.InitializationOptions{
@@ -113,7 +126,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 	}
 	call, err := c.conn.DispatchCall(ctx, method, params, jsonrpc2.PickID(id))
 	if err != nil {
-		return lost(err)
+		return c.lost(err)
 	}
 	var raw json.RawMessage
 	if err := call.Wait(ctx, &raw); err != nil {
@@ -121,7 +134,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 			_ = c.Notify(context.WithoutCancel(ctx), rpc.MethodCancelRequest, rpc.CancelParams{ID: json.RawMessage(id.String())})
 			return ctx.Err()
 		}
-		return lost(err)
+		return c.lost(err)
 	}
 	if result == nil || len(raw) == 0 {
 		return nil
@@ -135,16 +148,19 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 // Notify sends a notification.
 func (c *Client) Notify(ctx context.Context, method string, params any) error {
 	if err := c.conn.Notify(ctx, method, params); err != nil {
-		return lost(err)
+		return c.lost(err)
 	}
 	return nil
 }
 
 // lost turns the daemon's errors into problems, and those of the connection too.
-func lost(err error) error {
+func (c *Client) lost(err error) error {
 	var answer *jsonrpc2.Error
 	if errors.As(err, &answer) {
 		return rpc.ProblemOf(answer)
+	}
+	if p := c.stream.refusal.Load(); p != nil {
+		return p
 	}
 	return problem.New(problem.DaemonUnreachable, "the connection to nixvmd is gone: %w", err).
 		WithHint("operations go on in the daemon; try again").Retry()
@@ -171,14 +187,32 @@ type stream struct {
 	conn   io.ReadWriteCloser
 	reader *bufio.Reader
 	write  sync.Mutex
+	// refusal is why the daemon did not let this client in: an error that
+	// belongs to no request, after which it closes the connection.
+	refusal atomic.Pointer[problem.Error]
 }
+
+// writeLimit is how long the daemon may take to read a request. It reads at once,
+// unless it hangs.
+const writeLimit = 30 * time.Second
 
 func (s *stream) ReadObject(v any) error {
 	body, err := frame.Read(s.reader, maxAnswer)
 	if err != nil {
 		return err
 	}
+	s.noteRefusal(body)
 	return json.Unmarshal(body, v)
+}
+
+func (s *stream) noteRefusal(body []byte) {
+	if !bytes.HasPrefix(body, []byte(`{"jsonrpc":"2.0","id":null,"error":`)) {
+		return
+	}
+	var m struct{ Error *jsonrpc2.Error }
+	if json.Unmarshal(body, &m) == nil && m.Error != nil {
+		s.refusal.Store(rpc.ProblemOf(m.Error))
+	}
 }
 
 func (s *stream) WriteObject(v any) error {
@@ -188,7 +222,12 @@ func (s *stream) WriteObject(v any) error {
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	_, err = s.conn.Write(frame.Append(nil, body))
+	if d, ok := s.conn.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		_ = d.SetWriteDeadline(time.Now().Add(writeLimit))
+	}
+	if _, err = s.conn.Write(frame.Append(nil, body)); err != nil {
+		s.conn.Close() // half a message may have gone out
+	}
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,6 +37,16 @@ type Program struct {
 // DialOrStart connects to the daemon, starting one in the background when none
 // runs. Clients that do so at the same time all end up with the same daemon.
 func DialOrStart(ctx context.Context, layout paths.Layout, p Program, o Options) (*Client, error) {
+	c, err := dialOrStartOnce(ctx, layout, p, o)
+	if problem.HasCode(err, problem.DaemonUnreachable) && ctx.Err() == nil {
+		// A daemon listens before it knows that it can serve, and one that ends
+		// still has clients in its queue: the next one answers, or says why not.
+		return dialOrStartOnce(ctx, layout, p, o)
+	}
+	return c, err
+}
+
+func dialOrStartOnce(ctx context.Context, layout paths.Layout, p Program, o Options) (*Client, error) {
 	conn, err := dialOrStart(ctx, layout, p)
 	if err != nil {
 		return nil, err
@@ -43,26 +54,36 @@ func DialOrStart(ctx context.Context, layout paths.Layout, p Program, o Options)
 	return New(ctx, conn, o)
 }
 
+// dialOrStart returns a connection. Whoever else starts a daemon, only one of
+// them gets the lock, and the others wait here until it listens; or until it has
+// ended, and then theirs may start.
 func dialOrStart(ctx context.Context, layout paths.Layout, p Program) (net.Conn, error) {
-	conn, err := dial(ctx, layout)
-	if err == nil {
-		return conn, nil
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		conn, err := dial(ctx, layout)
+		if err == nil || !problem.HasCode(err, problem.DaemonUnreachable) || ctx.Err() != nil {
+			return conn, err
+		}
+		err = start(ctx, layout, p)
+		if err == nil {
+			return dial(ctx, layout)
+		}
+		if !problem.HasCode(err, problem.DaemonRunning) {
+			return nil, err
+		}
+		if conn, err := dialSoon(ctx, layout, retryStart); err == nil {
+			return conn, nil
+		}
 	}
-	// Another client may start one too: only one of them holds the lock, the
-	// other's client finds the socket of the first.
-	err = start(ctx, layout, p)
-	if problem.HasCode(err, problem.DaemonRunning) {
-		return dialSoon(ctx, layout)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return dial(ctx, layout)
 }
 
+// retryStart is after how long without an answer another start is tried.
+const retryStart = time.Second
+
 // dialSoon waits for a daemon that has its lock and is about to listen.
-func dialSoon(ctx context.Context, layout paths.Layout) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+func dialSoon(ctx context.Context, layout paths.Layout, limit time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for delay := time.Millisecond; ; delay = min(2*delay, 100*time.Millisecond) {
 		conn, err := dial(ctx, layout)
@@ -95,7 +116,7 @@ func start(ctx context.Context, layout paths.Layout, p Program) error {
 		return fmt.Errorf("start nixvmd: %w", err)
 	}
 	defer ready.Close()
-	cmd := exec.Command(p.Path, append(p.Args, "serve", "--ready-fd", fmt.Sprint(readyFD))...)
+	cmd := exec.Command(p.Path, slices.Concat(p.Args, []string{"serve", "--ready-fd", fmt.Sprint(readyFD)})...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.Dir = log, log, []*os.File{theirs}, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()

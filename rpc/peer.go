@@ -1,0 +1,70 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// PeerUID returns the user that the other end of a unix socket belongs to: for a
+// server the process that connected, for a client the one that listens
+// (SO_PEERCRED, unix(7)). Any other kind of connection is an error.
+func PeerUID(conn net.Conn) (int, error) {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0, fmt.Errorf("ask who the peer is: %T is no unix socket", conn)
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0, fmt.Errorf("ask who the peer is: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil || credErr != nil {
+		return 0, fmt.Errorf("ask who the peer is: %w", errors.Join(err, credErr))
+	}
+	return int(cred.Uid), nil
+}
+
+// checkPeer refuses processes of other users.
+func checkPeer(conn net.Conn) error {
+	uid, err := PeerUID(conn)
+	if err != nil {
+		return err
+	}
+	if uid != os.Getuid() {
+		return problem.New(problem.PeerRefused, "the client belongs to user %d, this daemon to %d", uid, os.Getuid()).
+			WithHint("each user runs a nixvmd of their own")
+	}
+	return nil
+}
+
+// awaitHangup blocks until the peer has closed its end altogether, not only for
+// writing, and reports true; or until conn is closed or, with a read deadline to
+// wake it, stop is.
+func awaitHangup(conn *net.UnixConn, stop <-chan struct{}) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	err = raw.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd)}}
+		_, err := unix.Poll(fds, 0)
+		gone = err == nil && fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+		select {
+		case <-stop:
+			return true
+		default:
+			return gone
+		}
+	})
+	return gone && err == nil
+}
