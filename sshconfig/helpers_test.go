@@ -245,6 +245,9 @@ func newGuest(t testing.TB, c *Config, extra ...string) *guest {
 		"sshd_config": strings.Join(append([]string{
 			"ListenAddress 127.0.0.1", "Port " + port, "HostKey " + g.dir + "/host_key", "PidFile none",
 			"AuthorizedKeysFile " + g.dir + "/authorized_keys", "StrictModes no", "UsePAM no",
+			// What the shells of this account run at their start (SHLVL below 2: bash) is
+			// not the test's: a slow ~/.bashrc would be a slow guest.
+			"SetEnv SHLVL=2",
 			"PasswordAuthentication no", "PermitRootLogin prohibit-password",
 		}, append(extra, "StreamLocalBindUnlink yes")...), "\n") + "\n",
 	}
