@@ -36,6 +36,16 @@ func newApp(in, out, err *os.File) *app {
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
+// columns is the width of the terminal behind the standard error; 0 = unknown.
+func (a *app) columns() int {
+	if f, ok := a.err.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
+	}
+	return 0
+}
+
 // interactive reports whether somebody is there to answer questions.
 func (a *app) interactive() bool { return a.inTTY && a.errTTY && !a.json }
 

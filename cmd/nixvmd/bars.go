@@ -30,7 +30,7 @@ type barView struct {
 const barWidth = 24
 
 // refresh is often enough to look alive and seldom enough to be read.
-const refresh = 120 * time.Millisecond
+const refresh = 200 * time.Millisecond
 
 func newBarView(a *app, op rpc.Operation) *barView {
 	v := &barView{app: a, begun: time.Now()}

@@ -26,7 +26,7 @@ func (a *app) newView(op rpc.Operation) view {
 		return quietView{}
 	case a.json:
 		return jsonView{a.err}
-	case a.errTTY && os.Getenv("TERM") != "dumb":
+	case a.errTTY && os.Getenv("TERM") != "dumb" && a.columns() >= 2*barWidth:
 		return newBarView(a, op)
 	}
 	return &lineView{w: a.err, machine: op.Machine, logs: a.verbose}
