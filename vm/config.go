@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -84,7 +85,7 @@ func configProblem(path string, err error) error {
 	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
 		first := unknown.Errors[0]
 		row, _ := first.Position()
-		return problem.New(problem.ConfigInvalid, "%s:%d: there is no setting %q", path, row, fmt.Sprint(first.Key())).
+		return problem.New(problem.ConfigInvalid, "%s:%d: there is no setting %q", path, row, strings.Join(first.Key(), ".")).
 			WithHint("docs/configuration.md lists the settings")
 	}
 	if errors.As(err, &decode) {
