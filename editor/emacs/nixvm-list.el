@@ -183,8 +183,10 @@ The cells of a machine that has not changed are those of last time, `eq'."
 
 (defun nixvm--list-print ()
   "Draw the current buffer; point and every mark stay where they were."
-  (let ((entries (nixvm--list-entries))
-        (notice (nixvm--list-notice)))
+  (let* (;; Garbage is collected afterwards, not in the middle of the drawing.
+         (gc-cons-threshold (max gc-cons-threshold 16777216))
+         (entries (nixvm--list-entries))
+         (notice (nixvm--list-notice)))
     (cond
      (notice
       (let ((inhibit-read-only t))

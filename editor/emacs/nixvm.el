@@ -231,24 +231,24 @@ What was written since is lost from its disk; a safety snapshot keeps it."
 
 ;;;###autoload
 (defun nixvm-destroy (name)
-  "End the machine NAME and delete its disks and snapshots.
-It stays declared and keeps its identity: creating it again brings it back
-empty.  The name must be typed to confirm."
+  "Undo the creation of the machine NAME: its VM, disks, snapshots and SSH names.
+Its settings go with it if creating it made them; a machine directory that was
+there before stays.  The name must be typed to confirm."
   (interactive
    (let ((name (nixvm--target "Destroy" "nixvm/vm/destroy" #'nixvm--exists-p)))
-     (nixvm--confirm-by-name name (format "The disks and all snapshots of %s will be deleted." name))
+     (nixvm--confirm-by-name name (format "The disks, snapshots and settings of %s will be deleted." name))
      (list name)))
   (nixvm--begin "nixvm/vm/destroy" (list :name name :confirm name)
                 (format "Destroy %s" name) #'ignore))
 
 ;;;###autoload
 (defun nixvm-purge (name)
-  "Destroy the machine NAME and delete its declaration and identity as well.
+  "Destroy the machine NAME and delete its directory and backups as well.
 The name must be typed to confirm."
   (interactive
    (let ((name (nixvm--target "Purge" "nixvm/vm/purge")))
      (nixvm--confirm-by-name
-      name (format "The disks, snapshots, settings and the host key of %s will be deleted." name))
+      name (format "The disks, snapshots, settings, host key and backups of %s will be deleted." name))
      (list name)))
   (nixvm--begin "nixvm/vm/purge" (list :name name :confirm name)
                 (format "Purge %s" name) #'ignore))

@@ -1,0 +1,254 @@
+;;; nixvm-e2e-test.el --- The real daemon, a real guest, real TRAMP  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;;; Commentary:
+
+;; What a user does in an afternoon, in the order of the names.  test/e2e sets
+;; the stage: a home of its own, no daemon, ssh with the test's configuration.
+
+;;; Code:
+
+(require 'ert)
+(require 'autorevert)
+(require 'dired)
+(require 'nixvm-fake)
+
+(defconst nixvm-e2e-test-boot 900 "Seconds that an emulated guest may take to boot.")
+(defconst nixvm-e2e-test-project "/home/user/project" "Where the work is.")
+
+(unless (getenv "NIXVM_E2E") (error "Run this with test/e2e"))
+
+(setq nixvm-create-file nil
+      nixvm-create-questions '(profiles memory vcpus disk network backend)
+      nixvm-create-defaults '(:profiles ("claude") :image "trial" :memory "1G" :vcpus 2 :disk "2G"
+                                        :network "nat")
+      nixvm-terminal 'term
+      nixvm-agents '(("claude" . "echo agent-$((6*7)) in $(pwd); exec cat"))
+      nixvm-report-progress 'messages
+      tramp-persistency-file-name nil
+      tramp-verbose 1
+      make-backup-files nil)
+
+(defun nixvm-e2e-test-file (name)
+  "The TRAMP name of NAME in the project."
+  (format "/nixvm:demo:%s/%s" nixvm-e2e-test-project name))
+
+(defun nixvm-e2e-test-ssh (command)
+  "Run COMMAND in the guest by ssh itself, not through TRAMP; return its output."
+  (let ((default-directory temporary-file-directory))
+    (with-temp-buffer
+      (call-process "ssh" nil t nil "demo" command)
+      (buffer-string))))
+
+(defmacro nixvm-e2e-test-step (name &rest body)
+  "Define the test NAME with BODY, which needs the machine of the first one."
+  (declare (indent 1))
+  `(ert-deftest ,name ()
+     (nixvm--ensure)
+     (unless (nixvm-machine "demo") (ert-skip "there is no machine: the first test has failed"))
+     ,@body))
+
+(defun nixvm-e2e-test-idle ()
+  "Wait until nothing runs on the machine and it is ready."
+  (nixvm-fake-wait (and (null nixvm--works)
+                        (null (nixvm--operation-of (nixvm-machine "demo")))
+                        (equal (nixvm--state (nixvm-machine "demo")) "running"))
+                   nixvm-e2e-test-boot))
+
+(ert-deftest nixvm-e2e-a1-create-starts-the-daemon-and-attaches ()
+  (should-not (file-exists-p (nixvm-socket-file)))
+  (let* (created attached
+         (nixvm-after-create-functions (list (lambda (m) (setq created m))))
+         (nixvm-after-attach-functions (list (lambda (_) (setq attached default-directory))))
+         (said (nixvm-fake-messages
+                 (nixvm-fake-typing '("demo" "claude" "" "" "" "")
+                   (call-interactively #'nixvm-create))
+                 (nixvm-fake-wait (or created (null nixvm--works)) nixvm-e2e-test-boot)
+                 (should created)
+                 (nixvm-fake-wait attached 120))))
+    (should (nixvm--live))
+    (should (equal (plist-get created :name) "demo"))
+    (should (equal attached "/nixvm:demo:/home/user/"))
+    (should (cl-find-if (lambda (s) (string-match-p "\\`Create demo\\.\\.\\.[0-9]+%" s)) said))
+    (should (member "Create demo...done" said))
+    (should (equal (nixvm--state (nixvm-machine "demo")) "running"))))
+
+(nixvm-e2e-test-step nixvm-e2e-a2-opens-edits-and-saves
+  (nixvm-e2e-test-ssh (format "mkdir -p %s" nixvm-e2e-test-project))
+  (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "grüße.txt"))
+    (insert "first – 日本語\n")
+    (save-buffer)
+    (should (equal (decode-coding-string
+                    (encode-coding-string (nixvm-e2e-test-ssh (format "cat %s/gr*.txt" nixvm-e2e-test-project))
+                                          'utf-8)
+                    'utf-8)
+                   "first – 日本語\n"))
+    ;; The agent writes, the buffer follows.
+    (should nixvm-auto-revert-mode)
+    (nixvm-e2e-test-ssh (format "sleep 1; echo second >>%s/gr*.txt" nixvm-e2e-test-project))
+    (let ((remote-file-name-inhibit-cache t))
+      (should (nixvm-tramp--stale-p))
+      (auto-revert-handler))
+    (should (string-match-p "second" (buffer-string)))
+    (should (executable-find "tmux" t))))
+
+(nixvm-e2e-test-step nixvm-e2e-a3-plain-ssh-names-work-over-one-connection
+  (let ((tramp-use-ssh-controlmaster-options nil))
+    (should (file-exists-p "/ssh:demo:/home/user"))
+    (should (member "ssh:demo:" (file-name-all-completions "ssh:de" "/"))))
+  ;; All of it went over one connection: the master of the configuration.
+  (should (equal "1" (string-trim (nixvm-e2e-test-ssh "pgrep -cx -u root,user -f 'sshd: user( \\[priv\\])?' >/dev/null; pgrep -f 'sshd: user \\[priv\\]' | wc -l")))))
+
+(nixvm-e2e-test-step nixvm-e2e-a4-shell-runs-in-the-guest
+  (let (shell)
+    (save-window-excursion
+      (nixvm-shell "demo")
+      (nixvm-fake-wait (setq shell (get-buffer "*demo shell*")) 120))
+    (with-current-buffer shell
+      (goto-char (point-max))
+      (comint-send-string (get-buffer-process shell) "echo $((6*7))-$(hostname)\n")
+      (nixvm-fake-wait (string-match-p "^42-demo" (buffer-string)) 60)
+      (let (kill-buffer-query-functions) (kill-buffer)))))
+
+(nixvm-e2e-test-step nixvm-e2e-a5-agent-survives-its-terminal
+  (cl-flet ((run ()
+              (let (buffer)
+                (save-window-excursion
+                  (let ((nixvm-agent-functions (list (lambda (_m _a b) (setq buffer b)))))
+                    (nixvm-run-agent "demo" "claude" nixvm-e2e-test-project)
+                    (nixvm-fake-wait buffer 120)))
+                (with-current-buffer buffer
+                  (nixvm-fake-wait (string-match-p "agent-42 in /home/user/project" (buffer-string)) 120))
+                buffer)))
+    (let* ((buffer (run)) (process (get-buffer-process buffer)))
+      (should (equal (buffer-name buffer) "*demo: claude-project*"))
+      (process-send-string process "what i typed\n")
+      (with-current-buffer buffer
+        (nixvm-fake-wait (string-match-p "what i typed" (buffer-string)) 60))
+      (delete-process process)
+      (kill-buffer buffer))
+    (should (string-match-p "claude-project" (nixvm-e2e-test-ssh "tmux list-sessions")))
+    (let ((buffer (run)))
+      (with-current-buffer buffer
+        (should (string-match-p "what i typed" (buffer-string))))
+      (let (kill-buffer-query-functions) (kill-buffer buffer)))
+    (nixvm-e2e-test-ssh "tmux kill-server")))
+
+(nixvm-e2e-test-step nixvm-e2e-a6-console-and-doctor
+  (save-window-excursion
+    (nixvm-console "demo")
+    (nixvm-fake-wait (get-buffer "*demo console*") 60)
+    (with-current-buffer "*demo console*"
+      (nixvm-fake-wait (string-match-p "login:" (buffer-string)) 120)
+      (let (kill-buffer-query-functions) (kill-buffer)))
+    (nixvm-doctor)
+    (with-current-buffer "*nixvm doctor*"
+      (nixvm-fake-wait (not (string-match-p "Checking" (buffer-string))) 120)
+      (should-not (string-match-p "daemon.unreachable" (buffer-string))))))
+
+(nixvm-e2e-test-step nixvm-e2e-a7-snapshot-break-restore
+  (let ((file (nixvm-e2e-test-file "precious.txt")))
+    (with-current-buffer (find-file-noselect file)
+      (insert "precious")
+      (save-buffer)
+      (kill-buffer))
+    (nixvm-snapshot "demo" "before" "before the refactoring – é")
+    (nixvm-e2e-test-idle)
+    (should (equal (plist-get (car (nixvm--snapshots "demo")) :description) "before the refactoring – é"))
+    (delete-file file)
+    (should-not (file-exists-p file))
+    (let ((said (nixvm-fake-messages
+                  (nixvm-fake-typing '("demo" "before" t) (call-interactively #'nixvm-restore))
+                  (nixvm-fake-wait nixvm--works)
+                  (nixvm-e2e-test-idle))))
+      (should (cl-find-if (lambda (s) (string-match-p "\\`demo is back at before; what was there is in the snapshot " s))
+                          said)))
+    (should (= 2 (length (nixvm--snapshots "demo"))))
+    (with-temp-buffer
+      (insert-file-contents file)
+      (should (equal (buffer-string) "precious")))))
+
+(nixvm-e2e-test-step nixvm-e2e-a8-reboot-with-an-open-buffer
+  (let* ((buffer (find-file-noselect (nixvm-e2e-test-file "open.txt")))
+         gone
+         (nixvm-disconnect-functions (list (lambda (_ kind) (push kind gone))))
+         (said (nixvm-fake-messages
+                 (with-current-buffer buffer (insert "written before the reboot\n"))
+                 (nixvm-reboot "demo")
+                 (nixvm-fake-wait gone 60)
+                 ;; Emacs is free, and says what is going on.
+                 (let ((start (float-time)))
+                   (with-current-buffer buffer (should-error (save-buffer) :type 'file-error))
+                   (should (< (- (float-time) start) 12))))))
+    (should (cl-find-if (lambda (s) (string-match-p "demo is rebooting: its connections are closed; [0-9]+ buffers? stays?, 1 of them unsaved" s))
+                        said))
+    (nixvm-e2e-test-idle)
+    (with-current-buffer buffer
+      (let ((this-command 'save-buffer)) (save-buffer))
+      (should-not (buffer-modified-p)))
+    (should (string-match-p "before the reboot"
+                            (nixvm-e2e-test-ssh (format "cat %s/open.txt" nixvm-e2e-test-project))))))
+
+(nixvm-e2e-test-step nixvm-e2e-a9-suspend-by-somebody-else-in-the-middle-of-an-operation
+  (let* ((buffer (find-file-noselect (nixvm-e2e-test-file "open.txt")))
+         (dir (file-name-directory (nixvm-e2e-test-file "x")))
+         (log (generate-new-buffer " *suspend*")))
+    ;; TRAMP waits for the guest, and meanwhile the guest is suspended.
+    (nixvm--locally
+      (make-process :name "suspend" :buffer log :noquery t
+                    :command '("sh" "-c" "sleep 2; exec nixvmd suspend demo")))
+    (let ((start (float-time)) (default-directory dir))
+      (ignore-errors (process-file "sleep" nil nil nil "120"))
+      (message "Emacs was free %.1f s after the suspend" (- (float-time) start 2))
+      (should (< (- (float-time) start 2) 12)))
+    (nixvm-fake-wait (equal (plist-get (nixvm-machine "demo") :state) "suspended") 60)
+    ;; A timer, completion, a look at the buffer: none of it resumes the machine.
+    (let ((start (float-time)) (nixvm-start-on-open 'yes))
+      (let ((this-command nil)) (should-error (insert-file-contents (buffer-file-name buffer))))
+      (let ((non-essential t)) (file-name-all-completions "" dir))
+      (with-current-buffer buffer (should-not (nixvm-tramp--stale-p)))
+      (should (< (- (float-time) start) 12)))
+    (let* ((nixvm-start-on-open 'no) (this-command 'find-file)
+           (err (should-error (find-file-noselect (nixvm-e2e-test-file "new")) :type 'file-error)))
+      (should (string-match-p "demo is suspended; M-x nixvm-start starts it" (error-message-string err))))
+    (should (equal (plist-get (nixvm-machine "demo") :state) "suspended"))
+    ;; Opening a file resumes it when that is allowed.
+    (let ((nixvm-start-on-open 'yes) (this-command 'find-file))
+      (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "after.txt"))
+        (insert "resumed")
+        (save-buffer)))
+    (should (equal (nixvm-e2e-test-ssh (format "cat %s/after.txt" nixvm-e2e-test-project)) "resumed"))))
+
+(nixvm-e2e-test-step nixvm-e2e-aa-daemon-dies-and-comes-back
+  (save-window-excursion (nixvm))
+  (nixvm--ensure)
+  (let ((pid (plist-get (nixvm--call "nixvm/version" nil) :pid))
+        (nixvm-autoreconnect t))
+    (signal-process pid 'kill)
+    (nixvm-fake-wait (not (nixvm--live)) 30)
+    (nixvm-fake-wait (nixvm--live) 60)
+    (should-not (equal pid (plist-get (nixvm--call "nixvm/version" nil) :pid)))
+    (nixvm-fake-wait (equal (nixvm--state (nixvm-machine "demo")) "running") 120)
+    ;; The machine has not noticed.
+    (should (equal (nixvm-e2e-test-ssh "echo here") "here\n"))))
+
+(nixvm-e2e-test-step nixvm-e2e-z-destroy-wants-the-name-and-leaves-nothing
+  (nixvm--ensure)
+  (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "last.txt")) (insert "never saved"))
+  (nixvm-fake-typing '("demo" "demo") (call-interactively #'nixvm-destroy))
+  (nixvm-fake-wait (null (nixvm-machine "demo")) 120)
+  (let ((start (float-time)) (this-command 'kill-buffer) kill-buffer-query-functions)
+    (dolist (b (buffer-list))
+      (when (string-prefix-p "/nixvm:demo:" (or (buffer-file-name b) ""))
+        (with-current-buffer b (set-buffer-modified-p nil))
+        (kill-buffer b)))
+    (should (< (- (float-time) start) 12)))
+  (nixvm-fake-wait (not (member "nixvm:demo:" (file-name-all-completions "nixvm:de" "/"))) 10)
+  (with-temp-buffer
+    (insert-file-contents (nixvm-ssh-config-file))
+    (should-not (search-forward "Host demo" nil t))))
+
+(provide 'nixvm-e2e-test)
+;;; nixvm-e2e-test.el ends here
