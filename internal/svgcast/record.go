@@ -40,6 +40,7 @@ func Record(ctx context.Context, size Size, command []string) ([]Frame, error) {
 		return nil, err
 	}
 
+	home, _ := os.UserHomeDir() // without one there is nothing to hide
 	var frames []Frame
 	last, start := "", time.Now()
 	ticker := time.NewTicker(sampling)
@@ -53,6 +54,9 @@ func Record(ctx context.Context, size Size, command []string) ([]Frame, error) {
 		screen, err := term.do(ctx, "capture-pane", "-e", "-p")
 		if err != nil {
 			return nil, err
+		}
+		if home != "" {
+			screen = strings.ReplaceAll(screen, home+"/", "~/")
 		}
 		if screen != last {
 			last = screen

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,6 +40,7 @@ const (
 func Draw(frames []Frame, style Style) []byte {
 	width := margin*2 + advance*float64(style.Columns)
 	height := titleBar + leading*float64(style.Rows) + margin + footer
+	frames = condense(frames)
 	shown, total := timeline(frames, style.Longest)
 
 	var b bytes.Buffer
@@ -65,11 +67,57 @@ func Draw(frames []Frame, style Style) []byte {
 func timeline(frames []Frame, longest time.Duration) (starts []time.Duration, total time.Duration) {
 	for i := range frames {
 		starts = append(starts, total)
-		if i+1 < len(frames) {
-			total += max(shortest, min(longest, frames[i+1].At-frames[i].At))
+		if i+1 == len(frames) {
+			break
 		}
+		limit := longest
+		if ticks(frames[i], frames[i+1]) {
+			limit /= ticksKept
+		}
+		total += max(shortest, min(limit, frames[i+1].At-frames[i].At))
 	}
 	return starts, total + pauseAtEnd
+}
+
+// ticksKept is how many frames are left of a bar or clock that moves in one line.
+const ticksKept = 8
+
+// condense thins out what is waiting although the screen moves: runs of frames
+// that differ in one line only, as a progress bar does.
+func condense(frames []Frame) []Frame {
+	var kept []Frame
+	for from := 0; from < len(frames); {
+		to := from + 1
+		for to < len(frames) && ticks(frames[to-1], frames[to]) {
+			to++
+		}
+		run := frames[from:to]
+		for i := range run {
+			// The first, the last, and as many between them, evenly.
+			if n := len(run) - 1; n < ticksKept || i == n || i*(ticksKept-1)/n != (i-1)*(ticksKept-1)/n || i == 0 {
+				kept = append(kept, run[i])
+			}
+		}
+		from = to
+	}
+	return kept
+}
+
+// ticks reports whether two frames differ in the content of one line only.
+func ticks(a, b Frame) bool {
+	if len(a.Lines) != len(b.Lines) {
+		return false
+	}
+	differ := 0
+	for i := range a.Lines {
+		if !slices.Equal(a.Lines[i], b.Lines[i]) {
+			differ++
+			if len(a.Lines[i]) == 0 || len(b.Lines[i]) == 0 {
+				return false // a line that came or went is news
+			}
+		}
+	}
+	return differ == 1
 }
 
 func writeAnimation(b *bytes.Buffer, frames []Frame, starts []time.Duration, total time.Duration, height float64) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +69,34 @@ func TestWaitingIsCut(t *testing.T) {
 	want := []time.Duration{0, time.Second, time.Second + shortest}
 	if diff := cmp.Diff(want, starts); diff != "" || total != want[2]+pauseAtEnd {
 		t.Errorf("total %v, starts: %s", total, diff)
+	}
+}
+
+func TestABarThatMovesForMinutesIsThinnedOut(t *testing.T) {
+	screen := func(lines ...string) (f Frame) {
+		for _, l := range lines {
+			f.Lines = append(f.Lines, ParseScreen(l)...)
+		}
+		return f
+	}
+	frames := []Frame{screen("$ create", "")}
+	for i := range 500 {
+		f := screen("$ create", "bar "+strconv.Itoa(i))
+		f.At = time.Duration(i) * time.Second
+		frames = append(frames, f)
+	}
+	frames = append(frames, screen("$ create", "done", "ready"))
+	kept := condense(frames)
+	if len(kept) > ticksKept+3 {
+		t.Errorf("%d frames are left of %d", len(kept), len(frames))
+	}
+	for _, i := range []int{0, 1, 500, 501} {
+		if !slices.ContainsFunc(kept, func(f Frame) bool { return cmp.Equal(f, frames[i]) }) {
+			t.Errorf("frame %d is gone", i)
+		}
+	}
+	if _, total := timeline(kept, time.Second); total > 4*time.Second+pauseAtEnd {
+		t.Errorf("it still takes %v", total)
 	}
 }
 
