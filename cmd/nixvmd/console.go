@@ -61,7 +61,10 @@ func (a *app) console(ctx context.Context, name string, conn net.Conn) error {
 	defer stop()
 	ended := make(chan error, 2)
 	go func() { ended <- copyOutput(a.out, conn) }()
-	go func() { ended <- a.copyInput(conn) }()
+	go func() {
+		a.copyInput(conn)
+		ended <- nil
+	}()
 	select {
 	case err := <-ended:
 		return err
@@ -91,8 +94,9 @@ func copyOutput(w io.Writer, conn net.Conn) error {
 	return nil
 }
 
-// copyInput returns at the escape key, or at the end of the input.
-func (a *app) copyInput(conn net.Conn) error {
+// copyInput returns at the escape key, at the end of the input (a script leaves
+// so), or when the VM is off, of which copyOutput says more.
+func (a *app) copyInput(conn net.Conn) {
 	buffer := make([]byte, 4096)
 	for {
 		n, err := a.in.Read(buffer)
@@ -101,11 +105,8 @@ func (a *app) copyInput(conn net.Conn) error {
 		if i := bytes.IndexByte(keys, escapeKey); i >= 0 && a.inTTY {
 			keys, leave = keys[:i], true
 		}
-		if _, werr := conn.Write(keys); werr != nil {
-			return nil //nolint:nilerr // the VM is off, and copyOutput says so
-		}
-		if leave || err != nil {
-			return nil //nolint:nilerr // the end of the input is how a script leaves
+		if _, werr := conn.Write(keys); werr != nil || leave || err != nil {
+			return
 		}
 	}
 }

@@ -127,7 +127,7 @@ func imagePath(image string) (string, error) {
 		return image, nil
 	}
 	if !strings.ContainsRune(image, filepath.Separator) {
-		if _, err := os.Stat(image); err != nil || image == "trial" || image == "nixos" {
+		if image == "trial" || image == "nixos" || !exists(image) {
 			return image, nil
 		}
 	}
@@ -136,6 +136,11 @@ func imagePath(image string) (string, error) {
 		return "", fmt.Errorf("--image %s: %w", image, err)
 	}
 	return abs, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // optional parses a flag that may be absent.

@@ -24,7 +24,7 @@ something keeps VMs from working.`,
 				// Why no daemon answers is the first thing to know.
 				r.Findings = []rpc.Finding{findingOf(err)}
 			}
-			if err := a.print(r, func(w io.Writer) { doctorText(w, a, r.Findings) }); err != nil {
+			if err := a.print(r, func(w io.Writer) { doctorText(w, r.Findings) }); err != nil {
 				return err
 			}
 			for _, f := range r.Findings {
@@ -46,7 +46,7 @@ func findingOf(err error) rpc.Finding {
 	return rpc.Finding{Area: "daemon", Code: string(p.Code), Severity: "error", Message: p.Message, Fix: p.Hint}
 }
 
-func doctorText(w io.Writer, a *app, findings []rpc.Finding) {
+func doctorText(w io.Writer, findings []rpc.Finding) {
 	wrong := 0
 	for _, f := range findings {
 		if f.Severity != "info" {

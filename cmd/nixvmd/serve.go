@@ -92,7 +92,7 @@ func (a *app) serve(ctx context.Context, ready func(error) error) error {
 func rotateLog(path string) error {
 	fi, err := os.Stat(path)
 	if err != nil || fi.Size() <= maxLog {
-		return nil //nolint:nilerr // there is nothing to put aside
+		return nil // there is nothing to put aside
 	}
 	if err := os.Rename(path, path+".old"); err != nil {
 		return fmt.Errorf("put the old log aside: %w", err)

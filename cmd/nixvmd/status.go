@@ -84,15 +84,25 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 	if m.MemoryMiB > 0 {
 		resources = fmt.Sprintf("%d MiB, %d CPUs, disk %s", m.MemoryMiB, m.VCPUs, machine.FormatSize(m.DiskBytes))
 	}
-	fields(w,
-		[2]string{"Name", m.Name}, [2]string{"State", state}, [2]string{"Reason", m.Reason}, [2]string{"SSH", ssh},
-		[2]string{"Address", m.Address}, [2]string{"Profiles", strings.Join(m.Profiles, ", ")}, [2]string{"Mode", m.Mode},
-		[2]string{"Image", image}, [2]string{"Resources", resources}, [2]string{"Network", m.Network},
-		[2]string{"Backend", m.Backend}, [2]string{"Acceleration", m.Accel}, [2]string{"Operation", operationText(s.Operation, now)},
-	)
-	for _, f := range s.Forwards {
-		fmt.Fprintf(w, "Forward:  %s -> %s  %s %s\n", clean(f.Listen), clean(f.Target), f.State, clean(f.Detail))
+	pairs := [][2]string{
+		{"Name", m.Name},
+		{"State", state},
+		{"Reason", m.Reason},
+		{"SSH", ssh},
+		{"Address", m.Address},
+		{"Profiles", strings.Join(m.Profiles, ", ")},
+		{"Mode", m.Mode},
+		{"Image", image},
+		{"Resources", resources},
+		{"Network", m.Network},
+		{"Backend", m.Backend},
+		{"Acceleration", m.Accel},
+		{"Operation", operationText(s.Operation, now)},
 	}
+	for _, f := range s.Forwards {
+		pairs = append(pairs, [2]string{"Forward", strings.TrimSpace(fmt.Sprintf("%s -> %s (%s) %s", f.Listen, f.Target, f.State, f.Detail))})
+	}
+	fields(w, pairs...)
 	if len(s.Snapshots) > 0 {
 		fmt.Fprintln(w, "\nSnapshots:")
 		snapshotTable(w, s.Snapshots)
