@@ -76,7 +76,8 @@ func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
 			WithHint("remove %s, or set XDG_RUNTIME_DIR", layout.Runtime)
 	}
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		conn.Close()
+		return nil, err
 	}
 	return conn, nil
 }
@@ -92,11 +93,13 @@ func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, erro
 		},
 	}
 	if err := c.Call(ctx, rpc.MethodInitialize, params, &c.server); err != nil {
-		return nil, errors.Join(err, c.Close())
+		c.Close()
+		return nil, err
 	}
 	if o.OnNotification != nil {
 		if err := c.Notify(ctx, rpc.MethodInitialized, struct{}{}); err != nil {
-			return nil, errors.Join(err, c.Close())
+			c.Close()
+			return nil, err
 		}
 	}
 	return c, nil
@@ -158,6 +161,13 @@ func (c *Client) lost(err error) error {
 	var answer *jsonrpc2.Error
 	if errors.As(err, &answer) {
 		return rpc.ProblemOf(answer)
+	}
+	// A request may break off while what the daemon said is still to be read.
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-c.Done():
+	case <-timer.C:
 	}
 	if p := c.stream.refusal.Load(); p != nil {
 		return p
@@ -225,7 +235,8 @@ func (s *stream) WriteObject(v any) error {
 	if d, ok := s.conn.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		_ = d.SetWriteDeadline(time.Now().Add(writeLimit))
 	}
-	if _, err = s.conn.Write(frame.Append(nil, body)); err != nil {
+	_, err = s.conn.Write(frame.Append(nil, body))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		s.conn.Close() // half a message may have gone out
 	}
 	return err
