@@ -18,15 +18,13 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// pairs is how often both are booted, in turns.
-const pairs = 5
-
 // bootLimit is more than a boot takes under emulation on a loaded machine.
 const bootLimit = 5 * time.Minute
 
 var createArgs = []string{"--image", "trial", "--profiles", "claude,dev", "--memory", "1024", "--vcpus", "2", "--disk", "8G", "--yes", "--quiet"}
 
-func measureBoot(ctx context.Context, h *home) error {
+// measureBoot boots with nixvm and without it, in turns, as often as pairs says.
+func measureBoot(ctx context.Context, h *home, pairs int) error {
 	note("preparing the image and a first VM")
 	if err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
 		return err

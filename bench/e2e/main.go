@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,16 +30,24 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	measure := map[string]func(context.Context, *home) error{"daemon": measureDaemon, "boot": measureBoot}
-	if len(args) != 1 || measure[args[0]] == nil {
-		return fmt.Errorf("usage: e2e daemon|boot")
+	flags := flag.NewFlagSet("e2e", flag.ContinueOnError)
+	pairs := flags.Int("pairs", 5, "boot both this often, in turns")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	measure := map[string]func(context.Context, *home) error{
+		"daemon": measureDaemon,
+		"boot":   func(ctx context.Context, h *home) error { return measureBoot(ctx, h, *pairs) },
+	}[flags.Arg(0)]
+	if flags.NArg() != 1 || measure == nil {
+		return fmt.Errorf("usage: e2e [-pairs N] daemon|boot")
 	}
 	h, err := newHome()
 	if err != nil {
 		return err
 	}
 	defer h.remove()
-	return measure[args[0]](ctx, h)
+	return measure(ctx, h)
 }
 
 // home is a nixvm of our own: a built program and an empty NIXVM_HOME.
