@@ -26,17 +26,17 @@ var createArgs = []string{"--image", "trial", "--profiles", "claude,dev", "--mem
 // measureBoot boots with nixvm and without it, in turns, as often as pairs says.
 func measureBoot(ctx context.Context, h *home, pairs int) error {
 	note("preparing the image and a first VM")
-	if err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
+	if err := h.nixvmd(ctx, append([]string{"create", benchVM}, createArgs...)...); err != nil {
 		return err
 	}
-	bare, err := copyVM(ctx, h, "bench")
+	bare, err := copyVM(ctx, h, benchVM)
 	if err != nil {
 		return err
 	}
-	if err := measureAttached(ctx, h, "bench"); err != nil {
+	if err := measureAttached(ctx, h, benchVM); err != nil {
 		return err
 	}
-	if err := h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet"); err != nil {
+	if err := h.nixvmd(ctx, "destroy", benchVM, "--confirm", benchVM, "--quiet"); err != nil {
 		return err
 	}
 
@@ -69,11 +69,11 @@ func measureBoot(ctx context.Context, h *home, pairs int) error {
 // timeCreate: from exec of the verb to its end, which waits for sshd.
 func timeCreate(ctx context.Context, h *home) (time.Duration, error) {
 	start := time.Now()
-	if err := h.nixvmd(ctx, append([]string{"create", "bench"}, createArgs...)...); err != nil {
+	if err := h.nixvmd(ctx, append([]string{"create", benchVM}, createArgs...)...); err != nil {
 		return 0, err
 	}
 	took := time.Since(start)
-	return took, h.nixvmd(ctx, "destroy", "bench", "--confirm", "bench", "--quiet")
+	return took, h.nixvmd(ctx, "destroy", benchVM, "--confirm", benchVM, "--quiet")
 }
 
 // bareVM is a QEMU that nixvm started, copied so that it runs without nixvm.

@@ -17,10 +17,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
@@ -86,9 +87,13 @@ func (h *home) nixvmd(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// remove ends the daemon, if one runs, and deletes the home.
+// benchVM is the name of every VM that is made here.
+const benchVM = "bench"
+
+// remove ends what runs, also after a failure in the middle, and deletes the home.
 func (h *home) remove() {
 	if _, err := os.Stat(h.socket()); err == nil {
+		_ = h.nixvmd(context.Background(), "purge", benchVM, "--confirm", benchVM) // there may be none
 		_ = h.nixvmd(context.Background(), "shutdown") // it may have ended meanwhile
 	}
 	os.RemoveAll(h.dir)
