@@ -94,7 +94,7 @@ const benchVM = "bench"
 func (h *home) remove() {
 	if _, err := os.Stat(h.socket()); err == nil {
 		_ = h.nixvmd(context.Background(), "purge", benchVM, "--confirm", benchVM) // there may be none
-		_ = h.nixvmd(context.Background(), "shutdown") // it may have ended meanwhile
+		_ = h.nixvmd(context.Background(), "shutdown")                             // it may have ended meanwhile
 	}
 	os.RemoveAll(h.dir)
 }
