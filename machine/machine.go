@@ -43,6 +43,7 @@ const (
 const (
 	ImageNixOS = "nixos"
 	ImageTrial = "trial"
+	ImageTiny  = "tiny" // the trial guest under busybox init, for tests
 )
 
 // What a machine has when its directory does not say; nixos-vm-template's values.

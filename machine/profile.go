@@ -80,7 +80,7 @@ func parseImage(m *Machine, t text) error {
 	if err != nil || !ok {
 		return err
 	}
-	named := l.text == ImageNixOS || l.text == ImageTrial
+	named := l.text == ImageNixOS || l.text == ImageTrial || l.text == ImageTiny
 	if !named && (!filepath.IsAbs(l.text) || len(l.text) >= 4096) {
 		return t.fault(l.number, "write nixos, trial, or the absolute path of an image file", "%s is not an image", quote(l.text))
 	}

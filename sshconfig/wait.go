@@ -23,8 +23,10 @@ type WaitOptions struct {
 	Kick    <-chan struct{} // each value says that now is a good time to try; may be nil
 }
 
-// maxAttempts bounds the connections that wait for a banner at once.
-const maxAttempts = 4
+// maxAttempts bounds the connections that wait for a banner at once: one that
+// may be lost in a network that accepts it before the guest is there, and a
+// newer one. Each costs the guest a process, a second of CPU under emulation.
+const maxAttempts = 2
 
 // WaitReady returns nil when the guest's sshd has proved that it has the pinned
 // host key. It logs in as nobody and sends no credentials.
@@ -109,10 +111,12 @@ func (w *waiter) interval() time.Duration {
 	return min(max(time.Since(w.start)*3/100, 50*time.Millisecond), time.Second)
 }
 
-// patience is how long an attempt is safe from being replaced: long enough for
-// a guest whose sshd needs seconds to fork.
+// patience is how long an attempt is safe from being replaced. It grows with the
+// time waited: an sshd that needs half a minute to fork, because the host is
+// overloaded, would never get to its banner if every attempt were given up for
+// one that it has to fork for anew.
 func (w *waiter) patience() time.Duration {
-	return min(max(time.Since(w.start)/10, time.Second), 10*time.Second)
+	return min(max(time.Since(w.start)/4, 2*time.Second), time.Minute)
 }
 
 // attempt starts a new one, unless there are enough and none is stale. A kicked
