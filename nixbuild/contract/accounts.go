@@ -64,9 +64,11 @@ var accountChecks = []check{
 	}},
 	{name: "the pinned host key is the only one", run: func(t *testing.T, g *guest) {
 		for _, algorithm := range []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoECDSA256} {
-			c, err := g.dialWith(&ssh.ClientConfig{User: "admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(g.Key)},
+			c, err := g.dialWith(&ssh.ClientConfig{
+				User: "admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(g.Key)},
 				HostKeyCallback:   ssh.InsecureIgnoreHostKey(), //nolint:gosec // that it connects at all is the failure
-				HostKeyAlgorithms: []string{algorithm}})
+				HostKeyAlgorithms: []string{algorithm},
+			})
 			if err == nil {
 				c.Close()
 				t.Errorf("the guest also has a host key for %s", algorithm)

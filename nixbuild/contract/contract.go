@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +98,7 @@ func Run(t *testing.T, target Target) {
 	}
 	for _, group := range [][]check{diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, lastChecks} {
 		for _, c := range group {
-			if c.modes != "" && !strings.Contains(c.modes, target.Mode+",") {
+			if c.modes != nil && !slices.Contains(c.modes, target.Mode) {
 				continue
 			}
 			t.Run(strings.ReplaceAll(c.name, "/", "∕"), func(t *testing.T) { c.run(t, g) })
@@ -107,17 +108,17 @@ func Run(t *testing.T, target Target) {
 
 // check is one sentence of the contract.
 type check struct {
-	name  string // "/" would make subtests of it: Run replaces it
-	modes string // "immutable,": only in these; "" = in all
+	name  string   // "/" would make subtests of it: Run replaces it
+	modes []string // only in these; nil = in all
 	run   func(t *testing.T, g *guest)
 }
 
 // The modes that a check is for.
-const (
-	immutable    = nixbuild.Immutable + ","
-	semiMutable  = nixbuild.SemiMutable + ","
-	mutable      = nixbuild.Mutable + ","
-	readOnlyRoot = immutable + semiMutable
+var (
+	immutable    = []string{nixbuild.Immutable}
+	semiMutable  = []string{nixbuild.SemiMutable}
+	mutable      = []string{nixbuild.Mutable}
+	readOnlyRoot = []string{nixbuild.Immutable, nixbuild.SemiMutable}
 )
 
 // dial opens a connection. The guest must have the pinned host key.

@@ -38,6 +38,9 @@ var masked = []string{
 	"rsync.service", "systemd-firstboot.service", "systemd-machine-id-commit.service",
 	"systemd-networkd-wait-online.service", "systemd-pstore.service", "systemd-remount-fs.service",
 	"systemd-timesyncd.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "tmp.mount",
+	"systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount", "proc-sys-fs-binfmt_misc.mount", "dev-hugepages.mount",
+	"sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-kernel-config.mount", "modprobe@configfs.service",
+	"modprobe@drm.service", "modprobe@efi_pstore.service",
 }
 
 // overlayEntries returns everything that the plan adds to the root tree, sorted.

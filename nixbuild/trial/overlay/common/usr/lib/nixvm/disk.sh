@@ -41,17 +41,19 @@ is_var() {
 	[ "$(/usr/sbin/blkid -p -s TYPE -s LABEL -o export "$1" 2>/dev/null | grep -cE '^(TYPE=ext4|LABEL=var)$')" = 2 ]
 }
 
-# is_blank DISK: nothing but zeros in its first 16 MiB, its last MiB, and 64
-# places between. Every format that we could destroy has something in these.
+# is_blank DISK: no file system, partition table or volume of any kind that blkid
+# knows, and nothing but zeros in the first 16 MiB, the last MiB and 8 places
+# between.
 is_blank() {
 	mib=$(($(blockdev --getsize64 "$1") / 1048576))
 	[ $mib -ge 64 ] || return 1
+	/usr/sbin/blkid -p "$1" > /dev/null 2>&1
+	[ $? = 2 ] || return 1
 	/usr/bin/cmp -s -n 16777216 "$1" /dev/zero || return 1
 	/usr/bin/cmp -s -i $(((mib - 1) * 1048576)):0 -n 1048576 "$1" /dev/zero || return 1
 	i=1
-	while [ $i -lt 64 ]; do
-		at=$((mib / 64 * i * 1048576))
-		/usr/bin/cmp -s -i $at:0 -n 16384 "$1" /dev/zero || return 1
+	while [ $i -lt 9 ]; do
+		/usr/bin/cmp -s -i $((mib / 9 * i * 1048576)):0 -n 1048576 "$1" /dev/zero || return 1
 		i=$((i + 1))
 	done
 }
@@ -83,7 +85,8 @@ free_behind() {
 grow_partition() {
 	[ "$(free_behind "$1" "$(part "$1" "$2")")" -ge 4 ] || return 1
 	say "growing $(part "$1" "$2")"
-	echo ', +' | /usr/sbin/sfdisk -q --no-reread --force -N "$2" "$1" || return 1
+	echo ', +' | /usr/sbin/sfdisk -q --color=never --no-reread --force -N "$2" "$1" > /run/nixvm/sfdisk.log 2>&1 ||
+		{ say "cannot grow: $(tail -n 1 /run/nixvm/sfdisk.log)"; return 1; }
 	/usr/bin/partx -u --nr "$2" "$1"
 }
 
