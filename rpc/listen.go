@@ -110,12 +110,8 @@ func listenSocket(path string) (net.Listener, error) {
 		return nil, problem.New(problem.PathTooLong, "the socket path %s has %d bytes, the limit is %d", path, len(path), paths.MaxSocket).
 			WithHint("set NIXVM_HOME or XDG_RUNTIME_DIR to a shorter directory")
 	}
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		conn.Close()
-		return nil, alreadyRunning(path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the socket of a daemon that is gone: %w", err)
+	if err := removeStale(path); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -125,4 +121,35 @@ func listenSocket(path string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// removeStale removes the socket of a daemon that is gone. Only a refused
+// connection shows that nobody listens: any other error may come from somebody
+// who does, such as systemd with a full queue.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return problem.New(problem.ConfigInvalid, "%s is in the way: it is no socket", path).WithHint("move it elsewhere")
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		conn.Close()
+		return alreadyRunning(path)
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, os.ErrDeadlineExceeded):
+		return alreadyRunning(path)
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case !errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("ask who listens at %s: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the socket of a daemon that is gone: %w", err)
+	}
+	return nil
 }

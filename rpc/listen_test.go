@@ -103,6 +103,48 @@ func TestASocketThatAnswersIsNotReplaced(t *testing.T) {
 	wantCode(t, err, problem.DaemonRunning)
 }
 
+func TestASocketWithAFullQueueIsNotReplaced(t *testing.T) {
+	layout := shortLayout(t)
+	if err := layout.Ensure(); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: layout.Socket()}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	queued, err := net.Dial("unix", layout.Socket()) // fills the queue: nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer queued.Close()
+	if _, err := rpc.Listen(layout); !problem.HasCode(err, problem.DaemonRunning) {
+		t.Errorf("Listen beside a socket whose queue is full: %v", err)
+	}
+	if _, err := os.Stat(layout.Socket()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFileInThePlaceOfTheSocketIsKept(t *testing.T) {
+	layout := shortLayout(t)
+	if err := layout.Ensure(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(layout.Socket(), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rpc.Listen(layout); !problem.HasCode(err, problem.ConfigInvalid) {
+		t.Errorf("Listen where a file is: %v", err)
+	}
+	if text, err := os.ReadFile(layout.Socket()); err != nil || string(text) != "mine" {
+		t.Errorf("the file is %q now, %v", text, err)
+	}
+}
+
 func TestOfDaemonsThatStartAtOnceOneListens(t *testing.T) {
 	layout := shortLayout(t)
 	var wg sync.WaitGroup
