@@ -32,11 +32,11 @@ func measureAttached(ctx context.Context, h *home, name string) error {
 		return err
 	}
 	row("nixvmd attach", short(attach.median()), short(attach.at(1)), "")
-	apply, err := repeat(20, func() error { return h.nixvmd(ctx, "ssh-config", "apply") })
+	apply, err := repeat(20, func() error { return h.nixvmd(ctx, "ssh-config", "--apply") })
 	if err != nil {
 		return err
 	}
-	row("nixvmd ssh-config apply, with its ssh -G", short(apply.median()), short(apply.at(1)), "20 ms")
+	row("nixvmd ssh-config --apply, with its ssh -G", short(apply.median()), short(apply.at(1)), "20 ms")
 	return measurePause(ctx, h, name)
 }
 
