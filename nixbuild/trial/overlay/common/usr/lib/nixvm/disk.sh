@@ -118,10 +118,10 @@ lay_out_state() {
 	for d in cache home lib log nix spool; do [ -d /var/$d ] || mkdir /var/$d; done
 	[ -d /var/tmp ] || mkdir -m 1777 /var/tmp
 	[ -d /var/root ] || mkdir -m 700 /var/root
-	[ -L /var/run ] || ln -s /run /var/run
-	[ -L /var/lock ] || ln -s /run/lock /var/lock
+	[ -e /var/run ] || [ -L /var/run ] || ln -s /run /var/run
+	[ -e /var/lock ] || [ -L /var/lock ] || ln -s /run/lock /var/lock
 	# What is installed is a fact of the image, not of the state.
-	[ -L /var/lib/dpkg ] || ln -s $NIXVM/dpkg /var/lib/dpkg
+	[ -e /var/lib/dpkg ] || [ -L /var/lib/dpkg ] || ln -s $NIXVM/dpkg /var/lib/dpkg
 	mount --bind /var/home /home
 	mount --bind /var/root /root
 }
