@@ -108,12 +108,20 @@ func splice(conn net.Conn, in *os.File, out io.Writer) error {
 }
 
 // readerGone waits until the other end of a pipe or socket is closed.
-func readerGone(f *os.File) bool {
-	fds := []unix.PollFd{{Fd: int32(f.Fd())}} // no events: errors and hang-ups are always told
-	for {
-		_, err := unix.Poll(fds, -1)
-		if !errors.Is(err, unix.EINTR) {
-			return err == nil
-		}
+func readerGone(f *os.File) (gone bool) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
 	}
+	err = raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd)}} // no events: errors and hang-ups are always told
+		for {
+			_, err := unix.Poll(fds, -1)
+			if !errors.Is(err, unix.EINTR) {
+				gone = err == nil
+				return
+			}
+		}
+	})
+	return gone && err == nil
 }
