@@ -103,7 +103,7 @@ Closing the terminal leaves the agent running."
                   machine
                   (format "*%s: %s*" (plist-get machine :name)
                           (nixvm--agent-session agent directory))
-                  (list (nixvm--agent-line agent directory)))))
+                  (nixvm--agent-line agent directory))))
     (when nixvm-auto-revert (nixvm--revert-with-agent machine))
     (run-hook-with-args 'nixvm-agent-functions machine agent buffer)
     buffer))
@@ -148,7 +148,7 @@ For `agent-shell-path-resolver-function'."
          (line (nixvm--agent-line "claude" (directory-file-name directory)))
          (claude-code-program nixvm-ssh-program)
          (claude-code-program-switches
-          (list "-t" (plist-get machine :sshHost) "--" line)))
+          (list "-t" (plist-get machine :sshHost) "--" (concat nixvm--terminal-known line))))
     (nixvm--locally (claude-code))))
 
 (provide 'nixvm-agent)

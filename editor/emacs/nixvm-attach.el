@@ -280,23 +280,26 @@ See `nixvm-terminal' for the emulator."
   "Run a login shell of MACHINE in the directory FILE, in a terminal."
   (nixvm--run-terminal
    machine (format "*%s terminal*" (plist-get machine :name))
-   (list (format "cd %s && exec \"${SHELL:-/bin/sh}\" -l"
-                 (shell-quote-argument (file-local-name file))))))
+   (format "cd %s && exec \"${SHELL:-/bin/sh}\" -l"
+           (shell-quote-argument (file-local-name file)))))
 
 ;;;; Terminals
 
+(defconst nixvm--terminal-known
+  "infocmp \"$TERM\" >/dev/null 2>&1 || export TERM=screen; "
+  "What a guest runs first: few know eterm-color, and tmux insists.")
+
 (defun nixvm--run-terminal (machine name command)
-  "Run the list COMMAND on MACHINE in a terminal buffer called NAME; return it.
-COMMAND is joined by ssh and read by the login shell there.  A buffer of that
-name whose process lives is shown instead."
+  "Run the line COMMAND on MACHINE in a terminal buffer called NAME; return it.
+The login shell there reads it.  A buffer of that name whose process lives is
+shown instead."
   (let ((buffer (get-buffer name)))
     (unless (and buffer (process-live-p (get-buffer-process buffer)))
       (when buffer (kill-buffer buffer))
       (nixvm--locally
-        (let ((argv (append (list nixvm-ssh-program "-t"
-                                  (or (plist-get machine :sshHost) (plist-get machine :name))
-                                  "--")
-                            command)))
+        (let ((argv (list nixvm-ssh-program "-t"
+                          (or (plist-get machine :sshHost) (plist-get machine :name))
+                          "--" (concat nixvm--terminal-known command))))
           (setq buffer (save-window-excursion (nixvm--terminal name argv)))
           (when-let ((process (get-buffer-process buffer)))
             (process-put process 'nixvm-machine (plist-get machine :name))

@@ -303,20 +303,37 @@ KIND nil means that it is back."
 
 ;;;; Files that others change
 
-(defun nixvm-tramp--stale-p (&optional noconfirm)
-  "Whether the visited file has changed, asked only over a connection that is up.
-NOCONFIRM is as in `buffer-stale-function'."
+(defvar nixvm-tramp--reverting t "Nil while files are not to be looked at.")
+
+(defun nixvm-tramp--idle-p ()
+  "Whether the connection of the current buffer is up and TRAMP does not use it.
+A timer that runs while TRAMP waits must not talk to the same guest."
   (when-let (((file-remote-p default-directory nil t))
+             (process (tramp-get-connection-process (tramp-dissect-file-name default-directory))))
+    (and (process-live-p process)
+         (not (tramp-get-connection-property process "locked" nil)))))
+
+(defun nixvm-tramp--stale-p (&optional _noconfirm)
+  "Whether the visited file has changed.
+For `buffer-stale-function'.  Only a buffer that is shown is looked after, with
+one question over a connection that is up and idle."
+  (when-let ((nixvm-tramp--reverting)
+             (buffer-file-name)
+             ((not (buffer-modified-p)))
+             ((get-buffer-window nil t))
              (machine (nixvm-current-machine))
-             ((equal (nixvm--state machine) "running")))
+             ((equal (nixvm--state machine) "running"))
+             ((nixvm-tramp--idle-p)))
     (let ((non-essential t))
-      (buffer-stale--default-function noconfirm))))
+      (ignore-error file-error
+        (and (not (verify-visited-file-modtime (current-buffer)))
+             (file-readable-p buffer-file-name))))))
 
 ;;;###autoload
 (define-minor-mode nixvm-auto-revert-mode
   "Show what an agent changes in the visited file of a machine, as it happens.
-Unlike `auto-revert-mode' alone this never opens a connection and never starts
-a machine."
+Unlike `auto-revert-mode' alone this never opens a connection, never starts a
+machine, and asks only for buffers that are shown."
   :lighter " vmRev"
   :group 'nixvm
   (if (not nixvm-auto-revert-mode)
@@ -325,7 +342,8 @@ a machine."
     (setq-local auto-revert-use-notify nil
                 auto-revert-remote-files t
                 buffer-stale-function #'nixvm-tramp--stale-p)
-    (auto-revert-mode 1)))
+    ;; It has just been read.
+    (let (nixvm-tramp--reverting) (auto-revert-mode 1))))
 
 ;;;; Fast
 
