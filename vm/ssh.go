@@ -16,6 +16,10 @@ import (
 // not keep its VM from stopping.
 const masterLimit = 5 * time.Second
 
+// SSHConfigFile is the path of the SSH configuration that nixvm writes, for
+// clients that list hosts without following Include.
+func (s *Service) SSHConfigFile() string { return s.ssh.ConfigFile() }
+
 // hosts are the SSH entries of all realised machines but one.
 func (s *Service) hosts(except string) []sshconfig.Host {
 	s.mu.Lock()

@@ -73,7 +73,7 @@ func (a *app) serve(ctx context.Context, ready func(error) error) error {
 		return errors.Join(err, listener.Close(), ready(err))
 	}
 	server := rpc.NewServer(service, rpc.Options{
-		Version: version.String(), RuntimeDir: a.layout.Runtime, Log: log,
+		Version: version.String(), RuntimeDir: a.layout.Runtime, SSHConfig: service.SSHConfigFile(), Log: log,
 	})
 	log.Info("started", "version", version.String(), "pid", os.Getpid(), "socket", a.layout.Socket())
 	if err := ready(nil); err != nil {
