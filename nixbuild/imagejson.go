@@ -131,8 +131,8 @@ func oneLine(s string, limit int) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// DiskPath, KernelPath and InitrdPath are the absolute paths of an image that
-// was read from a directory; empty where the image has no such file.
+// DiskPath is the absolute path of the disk of an image that was read from a
+// directory. It and the two below are empty where the image has no such file.
 func (img Image) DiskPath() string { return img.path(img.Disk.File) }
 
 // KernelPath is the kernel for direct boot.

@@ -53,7 +53,7 @@ func (f vmFiles) mayRun() bool {
 func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	r, err := v.files.readRecord()
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // see the comment above
 	}
 	if r.Run == nil {
 		return b.endOrphan(ctx, v)

@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nixvm/nixvm/backends"
 )
@@ -158,7 +160,7 @@ func (f *fakeQEMU) serveAgent(conn net.Conn) {
 func (f *fakeQEMU) serve(conn net.Conn, value func(fakeCall) string) {
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		var c fakeCall
-		if err := json.Unmarshal([]byte(strings.TrimLeft(lines.Text(), "\xff")), &c); err != nil {
+		if err := json.Unmarshal(bytes.TrimLeftFunc(lines.Bytes(), func(r rune) bool { return r == utf8.RuneError }), &c); err != nil {
 			f.t.Errorf("request %q: %v", lines.Text(), err)
 			return
 		}

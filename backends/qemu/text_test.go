@@ -69,8 +69,12 @@ func TestAddressOfTheCardWithTheMAC(t *testing.T) {
 		{MAC: "00:00:00:00:00:00", Addresses: addresses{{"ipv4", "127.0.0.1"}}},
 		{MAC: "02:42:ac:11:00:02", Addresses: addresses{{"ipv4", "172.17.0.1"}}},
 		{MAC: "52:54:00:AA:BB:CC", Addresses: addresses{
-			{"ipv6", "fe80::1%eth0"}, {"ipv4", "evil; rm -rf"}, {"ipv4", "169.254.1.1"}, {"ipv4", "127.0.0.1"},
-			{"ipv6", "2001:db8::5"}, {"ipv4", "192.168.1.77"},
+			{"ipv6", "fe80::1%eth0"},
+			{"ipv4", "evil; rm -rf"},
+			{"ipv4", "169.254.1.1"},
+			{"ipv4", "127.0.0.1"},
+			{"ipv6", "2001:db8::5"},
+			{"ipv4", "192.168.1.77"},
 		}},
 	}
 	if got, ok := addressOf("52:54:00:aa:bb:cc", reply); !ok || got != netip.MustParseAddr("192.168.1.77") {

@@ -155,13 +155,13 @@ func answer(query []byte, names map[string]string) []byte {
 	if end+5 > len(query) {
 		return nil
 	}
-	name, kind := string(query[12:end+1]), binary.BigEndian.Uint16(query[end+1:])
+	kind := binary.BigEndian.Uint16(query[end+1:])
 	out := append([]byte{}, query[:end+5]...)
 	binary.BigEndian.PutUint16(out[2:], 0x8180) // a response, recursion available
 	for i := 6; i < 12; i++ {
 		out[i] = 0
 	}
-	address, known := names[name]
+	address, known := names[string(query[12:end+1])]
 	switch {
 	case !known:
 		out[3] |= 3 // no such name

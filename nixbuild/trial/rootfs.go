@@ -134,7 +134,7 @@ func (c *packageCounter) total() int64 { return 2 * max(c.known, expectedPackage
 
 func (c *packageCounter) update(u progress.Update) {
 	c.report.Report(u)
-	message := ""
+	var message string
 	switch {
 	case strings.HasPrefix(u.Log, "Get:") && c.known > 0: // before: the indexes of the archives
 		message = "downloading Debian packages"
