@@ -14,6 +14,11 @@ import (
 // Start it boots a VM that is off and waits for its sshd; without, it answers
 // at once and says in Ready whether sshd answers.
 func (s *Service) Attach(ctx context.Context, req AttachRequest) (Attachment, error) {
+	if req.Start {
+		if err := s.awaitCreate(ctx, req.Name); err != nil {
+			return Attachment{}, err
+		}
+	}
 	if _, _, err := s.realised(req.Name); err != nil {
 		return Attachment{}, err
 	}
@@ -96,6 +101,22 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 	return s.waitReady(ctx, name)
 }
 
+// awaitCreate waits for a create that runs on that name, so that attaching to a
+// VM that is just being made works instead of finding none.
+func (s *Service) awaitCreate(ctx context.Context, name string) error {
+	op, err := s.runningOn(name)
+	if err != nil || op.Kind != KindCreate {
+		return nil
+	}
+	if op, err = s.Wait(ctx, op.ID); err != nil {
+		return err
+	}
+	if op.State != OpSucceeded {
+		return op.Problem
+	}
+	return nil
+}
+
 // runningOn returns the operation that keeps a machine busy.
 func (s *Service) runningOn(name string) (Operation, error) {
 	s.mu.Lock()
@@ -111,6 +132,11 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 	name, _, ok := s.ssh.Resolve(req.Host, func(machine string) bool { return s.recordOf(machine) != nil })
 	if !ok {
 		name = req.Host
+	}
+	if req.Start || req.Wait {
+		if err := s.awaitCreate(ctx, name); err != nil {
+			return Endpoint{}, err
+		}
 	}
 	_, b, err := s.realised(name)
 	if err != nil {

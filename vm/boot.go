@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
 	"github.com/nixvm/nixvm/sshconfig"
 )
 
@@ -85,10 +86,22 @@ func (s *Service) endBoot(name string) {
 	s.dropForwards(name)
 }
 
-// kick passes on that the guest agent has come up.
+// kick passes on that the guest agent has come up: to the wait for sshd, and as
+// progress to whoever watches the operation that waits.
 func (s *Service) kick(name string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	op := s.running[name]
+	if op != nil && op.value.Step != readyStepName {
+		op = nil
+	}
+	s.kickLocked(name)
+	s.mu.Unlock()
+	if op != nil {
+		s.stepProgress(op, progress.Update{Message: "the guest is up; waiting for its SSH server", Current: 7, Total: 10})
+	}
+}
+
+func (s *Service) kickLocked(name string) {
 	if e := s.entries[name]; e != nil && e.boot != nil {
 		select {
 		case e.boot.kick <- struct{}{}:

@@ -47,9 +47,12 @@ func (s *Service) planStart(name string, args startArgs) plan {
 	return plan{commit: 1, cancelUndoes: true, steps: []step{start, s.readyStep(name)}}
 }
 
+// readyStepName is the step of all operations that wait for sshd.
+const readyStepName = "ready"
+
 // readyStep waits for sshd; nothing to undo.
 func (s *Service) readyStep(name string) step {
-	return step{name: "ready", title: "waiting for the guest's SSH server", weight: 20, do: func(ctx context.Context, _ *run) error {
+	return step{name: readyStepName, title: "waiting for the guest's SSH server", weight: 20, do: func(ctx context.Context, _ *run) error {
 		ctx, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
 		return s.waitReady(ctx, name)

@@ -399,3 +399,30 @@ func TestClosingInTheMiddle(t *testing.T) {
 		t.Error("a closed service accepts work")
 	}
 }
+
+func TestAttachingToAVMThatIsBeingMadeWaitsForIt(t *testing.T) {
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	h := open(t, t.TempDir(), images{ensure: func(context.Context, progress.Reporter) error {
+		close(entered)
+		<-proceed
+		return nil
+	}}, nil, nil)
+	op, err := h.Create(background, CreateRequest{Name: "demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	attached := make(chan error, 1)
+	go func() {
+		a, err := h.Attach(background, AttachRequest{Name: "demo", Start: true})
+		if err == nil && (!a.Ready || a.SSHHost != "demo") {
+			err = errors.New("attached to a VM that is not ready")
+		}
+		attached <- err
+	}()
+	close(proceed)
+	h.succeed(t, op, nil)
+	if err := <-attached; err != nil {
+		t.Error(err)
+	}
+}
