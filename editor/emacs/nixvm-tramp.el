@@ -293,10 +293,23 @@ KIND nil means that it is back."
              (not (and old (equal (nixvm--state old) "running"))))
     (dolist (buffer (nixvm-tramp--buffers new))
       (with-current-buffer buffer
-        (when buffer-file-name (kill-local-variable 'remote-file-name-inhibit-locks))
+        (cond ((not buffer-file-name))
+              ((buffer-modified-p) (add-hook 'after-save-hook #'nixvm-tramp--unlock nil t))
+              (t (nixvm-tramp--unlock)))
         (when (and (local-variable-p 'mode-line-process)
                    (not (get-buffer-process buffer)))
           (nixvm-tramp--show-in-mode-line new nil))))))
+
+(defun nixvm-tramp--unlock ()
+  "Use locks again, and remove the one that is left from before the interruption.
+It names a process of the guest that is gone, so that TRAMP would take it for
+somebody else's, and ask."
+  (remove-hook 'after-save-hook #'nixvm-tramp--unlock t)
+  (kill-local-variable 'remote-file-name-inhibit-locks)
+  (when (file-remote-p default-directory nil t)
+    (ignore-errors
+      (when-let ((lock (make-lock-file-name buffer-file-name)))
+        (delete-file lock)))))
 
 (add-hook 'nixvm--disruption-functions #'nixvm-tramp--disrupted)
 (add-hook 'nixvm-change-functions #'nixvm-tramp--back)

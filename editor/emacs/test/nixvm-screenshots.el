@@ -14,10 +14,8 @@
 (require 'nixvm-transient)
 
 (declare-function x-export-frames "xfns.c" (&optional frames type))
-(defvar native-comp-deferred-compilation)
 
-(setq native-comp-deferred-compilation nil
-      inhibit-startup-screen t
+(setq inhibit-startup-screen t
       nixvm-create-file nil
       nixvm-terminal 'term
       nixvm-create-defaults '(:profiles ("claude") :image "trial" :memory "4G" :vcpus 2 :disk "20G"

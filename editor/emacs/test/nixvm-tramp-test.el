@@ -197,8 +197,9 @@ exec sh
       (should remote-file-name-inhibit-locks)
       (nixvm-fake-change (nixvm-fake-machine "demo"))
       (nixvm-fake-wait (null mode-line-process))
+      (let ((make-backup-files nil)) (save-buffer))
       (should-not (local-variable-p 'remote-file-name-inhibit-locks))
-      (let ((make-backup-files nil) (create-lockfiles nil)) (save-buffer))
+      (should-not (file-symlink-p (expand-file-name ".#x" nixvm-tramp-test-directory)))
       (should (file-exists-p (expand-file-name "x" nixvm-tramp-test-directory))))))
 
 (ert-deftest nixvm-tramp-auto-revert-never-connects ()
