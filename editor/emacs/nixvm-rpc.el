@@ -79,6 +79,7 @@ daemon that dies at once is not started over and over."
 (defvar nixvm--connection nil "The connection to the daemon, or nil.")
 (defvar nixvm--waiting nil "List of (THEN . FAIL), called when connected or not.")
 (defvar nixvm--starting nil "Non-nil while a connection is being made.")
+(defvar nixvm--attempts 0 "How often the present attempt has failed.")
 (defvar nixvm--connection-error nil "Why the daemon cannot be reached, or nil.")
 
 (defvar nixvm--notification-handlers nil
@@ -203,11 +204,26 @@ Never wait."
    (t
     (push (cons then (or fail #'ignore)) nixvm--waiting)
     (unless nixvm--starting
-      (setq nixvm--starting t)
-      (let ((process (nixvm--open-socket)))
-        (cond ((processp process) (nixvm--handshake process))
-              (nixvm-start-daemon (nixvm--start-daemon))
-              (t (nixvm--connect-failed process))))))))
+      (setq nixvm--starting t
+            nixvm--attempts 0)
+      (nixvm--attempt)))))
+
+(defun nixvm--attempt ()
+  "Connect to the daemon, or start it."
+  (let ((process (nixvm--open-socket)))
+    (cond ((processp process) (nixvm--handshake process))
+          (nixvm-start-daemon (nixvm--start-daemon))
+          (t (nixvm--connect-failed process)))))
+
+(defun nixvm--refused (object)
+  "Give up connecting because of the error OBJECT, or try again.
+A daemon that dies or restarts closes its connections before its socket: who
+connects in between is cut off."
+  (setq nixvm--attempts (1+ nixvm--attempts))
+  (if (and (eql (plist-get object :code) -1) (< nixvm--attempts 4))
+      (progn (setq nixvm--connection nil)
+             (run-at-time (* 0.2 nixvm--attempts) nil #'nixvm--attempt))
+    (nixvm--connect-failed (nixvm--error-of object))))
 
 (defun nixvm--settle (err)
   "Answer all who wait for a connection; ERR is nil or why there is none."
@@ -277,9 +293,7 @@ Never wait."
                :events-buffer-scrollback-size nixvm-events-buffer-size
                :notification-dispatcher #'nixvm--notified
                :request-dispatcher #'ignore
-               :on-shutdown #'nixvm--lost))
-        (refused (lambda (object)
-                   (nixvm--connect-failed (nixvm--error-of object)))))
+               :on-shutdown #'nixvm--lost)))
     (setq nixvm--connection conn)
     (jsonrpc-async-request
      conn :initialize
@@ -290,8 +304,8 @@ Never wait."
            (list :protocolVersions [1]
                  :operationLog (if nixvm--log-operations t :json-false)))
      :timeout nixvm-connect-timeout
-     :timeout-fn (lambda () (funcall refused '(:message "nixvmd does not answer")))
-     :error-fn refused
+     :timeout-fn (lambda () (nixvm--refused '(:message "nixvmd does not answer")))
+     :error-fn #'nixvm--refused
      :success-fn
      (lambda (result)
        (oset conn version (plist-get (plist-get result :serverInfo) :version))
@@ -302,8 +316,8 @@ Never wait."
        (jsonrpc-async-request
         conn 'nixvm/machine/list nil
         :timeout nixvm-connect-timeout
-        :timeout-fn (lambda () (funcall refused '(:message "nixvmd does not answer")))
-        :error-fn refused
+        :timeout-fn (lambda () (nixvm--refused '(:message "nixvmd does not answer")))
+        :error-fn #'nixvm--refused
         :success-fn
         (lambda (list)
           (oset conn ready (float-time))

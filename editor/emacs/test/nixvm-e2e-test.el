@@ -225,9 +225,9 @@ exec nixvmd suspend demo" when))))
     ;; Opening a file resumes it when that is allowed.
     (let ((nixvm-start-on-open 'yes) (this-command 'find-file))
       (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "after.txt"))
-        (insert "resumed")
+        (insert "resumed\n")
         (save-buffer)))
-    (should (equal (nixvm-e2e-test-ssh (format "cat %s/after.txt" nixvm-e2e-test-project)) "resumed"))))
+    (should (equal (nixvm-e2e-test-ssh (format "cat %s/after.txt" nixvm-e2e-test-project)) "resumed\n"))))
 
 (nixvm-e2e-test-step nixvm-e2e-aa-daemon-dies-and-comes-back
   (save-window-excursion (nixvm))

@@ -152,6 +152,22 @@
       (should (string-match-p "no common protocol version.*update" (cadr err))))
     (should-not nixvm--starting)))
 
+(ert-deftest nixvm-rpc-daemon-that-is-about-to-go-is-tried-again ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (let ((times 0))
+      (nixvm-fake-on "initialize"
+                     (lambda (&rest args)
+                       (if (> (cl-incf times) 2)
+                           (apply (nixvm-fake--default nixvm-fake "initialize") args)
+                         (mapc #'delete-process (nixvm-fake-clients nixvm-fake))
+                         'later)))
+      (should (nixvm--ensure))
+      (should (= times 3)))
+    (nixvm-disconnect)
+    (nixvm-fake-on "initialize"
+                   (lambda (&rest _) (mapc #'delete-process (nixvm-fake-clients nixvm-fake)) 'later))
+    (should-error (nixvm--ensure) :type 'user-error)))
+
 (ert-deftest nixvm-rpc-connects-again-while-a-list-is-open ()
   (nixvm-fake-with (list (nixvm-fake-machine "one"))
     (let ((nixvm-autoreconnect t) (file (nixvm-fake-file nixvm-fake)))
