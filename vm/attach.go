@@ -81,8 +81,10 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		op, err := begin(ctx, name, client)
 		if problem.HasCode(err, problem.VMBusy) {
 			// Whatever runs on it may be what we want: look again when it is over.
-			if op, err = s.runningOn(name); err != nil {
-				break
+			if running, busy := s.runningOn(name); busy {
+				op, err = running, nil
+			} else {
+				continue
 			}
 		}
 		if err != nil {
@@ -104,11 +106,12 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 // awaitCreate waits for a create that runs on that name, so that attaching to a
 // VM that is just being made works instead of finding none.
 func (s *Service) awaitCreate(ctx context.Context, name string) error {
-	op, err := s.runningOn(name)
-	if err != nil || op.Kind != KindCreate {
+	op, busy := s.runningOn(name)
+	if !busy || op.Kind != KindCreate {
 		return nil
 	}
-	if op, err = s.Wait(ctx, op.ID); err != nil {
+	op, err := s.Wait(ctx, op.ID)
+	if err != nil {
 		return err
 	}
 	if op.State != OpSucceeded {
@@ -118,13 +121,13 @@ func (s *Service) awaitCreate(ctx context.Context, name string) error {
 }
 
 // runningOn returns the operation that keeps a machine busy.
-func (s *Service) runningOn(name string) (Operation, error) {
+func (s *Service) runningOn(name string) (op Operation, busy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if op := s.running[name]; op != nil {
-		return op.value, nil
+	if running := s.running[name]; running != nil {
+		return running.value, true
 	}
-	return Operation{}, problem.New(problem.OperationNotFound, "%s is not busy any more", name).Retry()
+	return Operation{}, false
 }
 
 // Endpoint says where the sshd behind an SSH name is, for nixvmd proxy.
