@@ -67,8 +67,7 @@ daemon's proxy not to start the machine: that is decided here, beforehand."
     (tramp-direct-async t)
     (tramp-remote-shell "/bin/sh")
     (tramp-remote-shell-login ("-l"))
-    (tramp-remote-shell-args ("-c"))
-    (tramp-connection-timeout 30)))
+    (tramp-remote-shell-args ("-c"))))
 
 (defconst nixvm-tramp--copy-arguments
   '((tramp-copy-program "scp")

@@ -29,6 +29,8 @@
       nixvm-report-progress 'messages
       tramp-persistency-file-name nil
       tramp-verbose 1
+      ;; An emulated guest beside others on a small machine takes its time.
+      tramp-connection-timeout 300
       make-backup-files nil)
 
 (defun nixvm-e2e-test-file (name)
@@ -255,7 +257,7 @@ exec nixvmd suspend demo" when))))
         (with-current-buffer b (set-buffer-modified-p nil))
         (kill-buffer b)))
     (should (< (- (float-time) start) 12)))
-  (nixvm-fake-wait (not (member "nixvm:demo:" (file-name-all-completions "nixvm:de" "/"))) 10)
+  (should-not (member '(nil "demo") (nixvm-tramp-completion-function)))
   (with-temp-buffer
     (insert-file-contents (nixvm-ssh-config-file))
     (should-not (search-forward "Host demo" nil t))))

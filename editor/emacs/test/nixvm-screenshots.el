@@ -101,6 +101,8 @@ WANTED is as in `nixvm-screenshots--save'."
       (delete-other-windows)
       (nixvm-attach "demo" "/home/user/project")
       (nixvm-fake-wait attached 120))
+    (switch-to-buffer (dired-noselect "/nixvm:demo:/home/user/project/"))
+    (delete-other-windows)
     (dired-hide-details-mode 1)
     (split-window-right 34)
     (other-window 1)
