@@ -1,0 +1,21 @@
+# Runs as the first process of a host's namespaces: gives it directories, a view
+# of its own processes and devices, and a loopback. $host is the test's directory.
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+# Control groups are mounted below /sys; without them libvirt leaves them alone.
+umount --recursive --lazy /sys
+mount -t sysfs sysfs /sys
+# All of /run: D-Bus, the lock of iptables and the names of namespaces lie there too.
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/libvirt /run/netns /run/sshd /run/lock
+for pair in etc:/etc/libvirt lib:/var/lib/libvirt cache:/var/cache/libvirt log:/var/log/libvirt run:/run/libvirt; do
+  mkdir -p "$host/${pair%%:*}"
+  chmod 755 "$host/${pair%%:*}"
+  mount --bind "$host/${pair%%:*}" "${pair#*:}"
+done
+ip link set lo up
+# Test machines have a /dev/kvm that cannot run a guest, and libvirtd would try
+# it for 20 seconds.
+if [ "$accel" != kvm ] && [ -e /dev/kvm ]; then mount --bind /dev/null /dev/kvm; fi
+set +e
