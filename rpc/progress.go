@@ -5,10 +5,10 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"go.lsp.dev/protocol"
 
+	"github.com/nixvm/nixvm/internal/plaintext"
 	"github.com/nixvm/nixvm/vm"
 )
 
@@ -174,53 +174,11 @@ func logMessage(l vm.LogLine) MessageParams {
 const maxLogLine = 4096
 
 // plainLine removes what would move a terminal's cursor or change its colours.
-func plainLine(s string) string {
-	if len(s) > maxLogLine {
-		s = strings.ToValidUTF8(s[:maxLogLine], "") + "…"
-	}
-	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return ' '
-		case unicode.IsControl(r) && r != '\t':
-			return -1
-		}
-		return r
-	}, stripEscapes(s))
-}
+func plainLine(s string) string { return plaintext.Line(s, maxLogLine) }
 
 // plainText is plainLine for what may have several lines, such as an error that
 // ends with the last words of a tool.
-func plainText(s string) string {
-	if !strings.Contains(s, "\n") {
-		return plainLine(s)
-	}
-	lines := strings.Split(s, "\n")
-	for i := range lines {
-		lines[i] = plainLine(lines[i])
-	}
-	return strings.Join(lines, "\n")
-}
-
-// stripEscapes removes ANSI control sequences (ECMA-48: ESC [ parameters,
-// intermediates, one final byte) so that their parameters do not stay behind.
-func stripEscapes(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != 0x1b {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i+1 < len(s) && s[i+1] == '[' {
-			for i += 2; i < len(s) && (s[i] < 0x40 || s[i] > 0x7e); i++ {
-			}
-		}
-	}
-	return b.String()
-}
+func plainText(s string) string { return plaintext.Lines(s, maxLogLine) }
 
 func lostLines(n int) []byte {
 	return notification(MethodLogMessage, MessageParams{

@@ -1,0 +1,75 @@
+package nix
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Failure is why a nix command failed, as far as its log says.
+type Failure struct {
+	// Message is what nix says, without its "error: ", several lines perhaps.
+	Message string
+	// File, Line, Column say where, in an error of evaluation.
+	File         string
+	Line, Column int
+	// Derivation whose builder failed, and the last lines of its output.
+	Derivation string
+	Output     []string
+}
+
+// failedBuilder finds the derivation in what nix says of a failed builder:
+// "builder for '...' failed with exit code 7", and from 2.29 on "Cannot build
+// '...'." with the reason on the next line.
+var failedBuilder = regexp.MustCompile(`(?:builder for|Cannot build) '([^']+\.drv)'`)
+
+// consequence is what nix says of derivations that were not built because
+// another one failed, or beside an error.
+var consequence = regexp.MustCompile(`dependenc(?:y|ies) of derivation|^\(use '--show-trace'|^build of '|^some errors were encountered|failed due to failed dependency`)
+
+// Failure returns the error that explains best why nix failed: the first failed
+// builder with its last words, else the first error that is no consequence of
+// another, else what nix wrote outside its log.
+func (s *Stream) Failure() Failure {
+	for _, e := range s.errors {
+		m := failedBuilder.FindStringSubmatch(e.text)
+		if m == nil || consequence.MatchString(e.text) {
+			continue
+		}
+		return Failure{Message: withoutOutput(e.text), Derivation: m[1], Output: s.outputOf(m[1])}
+	}
+	i := slices.IndexFunc(s.errors, func(e reported) bool { return !consequence.MatchString(e.text) })
+	if i < 0 && len(s.errors) > 0 {
+		i = 0
+	}
+	if i < 0 {
+		return Failure{Message: strings.Join(s.stray.all(), "\n")}
+	}
+	e := s.errors[i]
+	return Failure{Message: e.text, File: e.at.file, Line: e.at.line, Column: e.at.column}
+}
+
+// withoutOutput cuts off what some versions repeat of the builder's output; we
+// have it from the log.
+func withoutOutput(text string) string {
+	if i := strings.Index(text, ";\nlast "); i >= 0 {
+		return text[:i]
+	}
+	for _, mark := range []string{"\nOutput paths:", "\nLast "} {
+		if i := strings.Index(text, mark); i >= 0 {
+			text = text[:i]
+		}
+	}
+	return text
+}
+
+func (s *Stream) outputOf(derivation string) []string {
+	for _, list := range [][]*build{s.builds, s.ended} {
+		for i := len(list) - 1; i >= 0; i-- {
+			if list[i].derivation == derivation {
+				return list[i].output.all()
+			}
+		}
+	}
+	return nil
+}
