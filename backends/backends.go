@@ -8,6 +8,7 @@ package backends
 import (
 	"context"
 	"io"
+	"net/netip"
 	"time"
 
 	"github.com/nixvm/nixvm/internal/progress"
@@ -41,6 +42,19 @@ type Spec struct {
 	SSHPort   int    // port on 127.0.0.1 where a backend forwards one (qemu); 0 = it chooses, and keeps its choice
 	Image     Image
 	Identity  []byte // content of the identity medium (ISO 9660)
+	// StaticIP is the address that the guest gives itself; zero = DHCP.
+	StaticIP netip.Prefix
+	// Isolation is what a backend with HostFirewall keeps from the guest; nil =
+	// the guest may reach what its network reaches.
+	Isolation *Isolation
+}
+
+// Isolation cuts a guest off from private networks, from other guests and from
+// the services of its host, whatever root in the guest does. Replies, and the
+// DHCP and DNS service of its own network, are left.
+type Isolation struct {
+	AllowedCIDRs []netip.Prefix // private networks that it may reach all the same
+	Resolvers    []netip.Addr   // DNS servers of its resolv.conf, which it may ask (port 53)
 }
 
 // Image is the boot disk and, for direct kernel boot, kernel, initrd and command line.

@@ -3,7 +3,9 @@ package vm
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
+	"strings"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -84,11 +86,37 @@ func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (bac
 	if err != nil {
 		return backends.Spec{}, fmt.Errorf("make the identity medium of %s: %w", m.Name, err)
 	}
-	return backends.Spec{
+	spec := backends.Spec{
 		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: m.Network.Bridge,
-		Image: imageSpec(img, m.Mode), Identity: medium,
-	}, nil
+		Image: imageSpec(img, m.Mode), Identity: medium, Isolation: isolation(m, img),
+	}
+	if m.StaticIP != nil {
+		spec.StaticIP = m.StaticIP.Address
+	}
+	return spec, nil
+}
+
+// isolation asks the host for what the agent profiles promise inside the guest.
+// It holds as soon as the machine or the image that it still runs has one.
+func isolation(m machine.Machine, img nixbuild.Image) *backends.Isolation {
+	if !nixbuild.HasAgent(m.Profiles) && !nixbuild.HasAgent(img.Profiles) {
+		return nil
+	}
+	return &backends.Isolation{AllowedCIDRs: m.AllowedCIDRs, Resolvers: resolvers(m.ResolvConf)}
+}
+
+// resolvers are the addresses of the nameserver lines of a resolv.conf(5).
+func resolvers(text string) []netip.Addr {
+	var list []netip.Addr
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
+			if a, err := netip.ParseAddr(f[1]); err == nil {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
 }
 
 // imageSpec picks the way to boot: the kernel directly for images whose root
