@@ -1,0 +1,36 @@
+// Bundles the extension into one file, and the unit tests into one file each.
+//
+//   node esbuild.mjs [--production]   dist/extension.js
+//   node esbuild.mjs --tests          dist/test/*.test.js, for node --test
+import { readdir, rm } from 'node:fs/promises';
+import { build } from 'esbuild';
+
+const common = {
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  // The oldest VS Code that package.json allows has Node 20.
+  target: 'node20',
+  external: ['vscode'],
+  logLevel: 'warning',
+};
+
+if (process.argv.includes('--tests')) {
+  await rm('dist/test', { recursive: true, force: true });
+  const files = await readdir('test/unit');
+  await build({
+    ...common,
+    entryPoints: files.filter((name) => name.endsWith('.test.ts')).map((name) => `test/unit/${name}`),
+    outdir: 'dist/test',
+    sourcemap: 'inline',
+  });
+} else {
+  const production = process.argv.includes('--production');
+  await build({
+    ...common,
+    entryPoints: ['src/extension.ts'],
+    outfile: 'dist/extension.js',
+    minify: production,
+    sourcemap: !production,
+  });
+}

@@ -1,0 +1,73 @@
+import type { Client } from './daemon/client';
+import type { Offer } from './daemon/offered';
+import type { Surroundings } from './daemon/places';
+import { describe, problemOf } from './daemon/problem';
+import type { Operations } from './model/operations';
+import type { Store } from './model/store';
+import { problemCodes, type OperationResult } from './protocol';
+import type { RemoteSsh } from './remote/remoteSsh';
+import { back, type Ui } from './ui/ui';
+import type { Emitter } from './util/emitter';
+import type { Log, Memory, Settings, Workbench } from './ui/workbench';
+
+/** All that a command works with. Nothing of it is VS Code itself. */
+export interface App {
+  readonly ui: Ui;
+  readonly workbench: Workbench;
+  readonly remoteSsh: RemoteSsh;
+  readonly client: Client;
+  readonly store: Store;
+  readonly operations: Operations;
+  readonly memory: Memory;
+  readonly log: Log;
+  readonly surroundings: Surroundings;
+  /** The forwards of a machine have changed; the daemon does not push that. */
+  readonly forwardsChanged: Emitter<string>;
+  settings(): Settings;
+}
+
+/** The user has left a question: nothing is done, and nothing is said. */
+export class Dismissed extends Error {}
+
+/** Returns what was answered, or leaves the command. */
+export function answered<T>(answer: T | typeof back | undefined): T {
+  if (answer === undefined || answer === back) {
+    throw new Dismissed();
+  }
+  return answer as T;
+}
+
+/** What the connected daemon offers. */
+export const offerOf = (app: App): Offer => ({ methods: app.client.methods, backends: app.client.backends });
+
+/** Tells the user what went wrong, and offers the log. */
+export async function tellProblem(app: App, error: unknown, doing?: string): Promise<void> {
+  if (error instanceof Dismissed) {
+    return;
+  }
+  const problem = problemOf(error);
+  const text = describe(problem, doing);
+  if (problem.code === problemCodes.cancelled) {
+    app.log.info(text);
+    return;
+  }
+  app.log.error(`${text} [${problem.code}]`);
+  const doctor = ['daemon.', 'backend.', 'ssh.', 'image.'].some((area) => problem.code.startsWith(area));
+  const chosen = await app.ui.error(text, 'Show Log', ...(doctor ? ['Check This Computer'] : []));
+  if (chosen === 'Show Log') {
+    app.log.show();
+  } else if (chosen) {
+    await app.workbench.execute('nixvm.doctor');
+  }
+}
+
+/** Runs an operation with progress that can be cancelled; warnings are shown. */
+export async function operate(app: App, title: string, method: string, params: object): Promise<OperationResult> {
+  const result = await app.ui.progress(title, (report, signal) => app.operations.begin(method, params, report, signal));
+  const warnings = result.operation.warnings ?? [];
+  app.log.info(`${title}: done`);
+  if (warnings.length > 0) {
+    void app.ui.warn(`${title}: ${warnings.join('; ')}`);
+  }
+  return result;
+}

@@ -1,0 +1,32 @@
+import type { App } from '../app';
+import { attachCommands } from './attach';
+import { cancelCommands } from './cancel';
+import type { Commands } from './commands';
+import { consoleCommands } from './console';
+import { createCommands } from './create';
+import { destroyCommands } from './destroy';
+import { doctorCommands } from './doctor';
+import { fileCommands } from './files';
+import { forwardCommands } from './forward';
+import { miscCommands } from './misc';
+import { otherCommands } from './other';
+import { powerCommands } from './power';
+import { snapshotCommands } from './snapshot';
+import { terminalCommands } from './terminal';
+
+/** Every command, by its id without "nixvm.". */
+export const allCommands = (app: App): Commands => ({
+  ...attachCommands(app),
+  ...cancelCommands(app),
+  ...consoleCommands(app),
+  ...createCommands(app),
+  ...destroyCommands(app),
+  ...doctorCommands(app),
+  ...fileCommands(app),
+  ...forwardCommands(app),
+  ...miscCommands(app),
+  ...otherCommands(app),
+  ...powerCommands(app),
+  ...snapshotCommands(app),
+  ...terminalCommands(app),
+});

@@ -1,0 +1,61 @@
+import { operate, type App } from '../app';
+import { createParams, askCreate } from '../create/wizard';
+import type { Answers } from '../create/answers';
+import type { Machine } from '../protocol';
+import { openWindow } from './attach';
+import type { Commands } from './commands';
+import { nodeOf, type Arguments } from './target';
+import { openShell } from './terminal';
+
+const lastKey = 'create.answers';
+
+/** What is offered to somebody who has never created a VM here. */
+const first: Answers = { profiles: ['claude', 'dev'] };
+
+async function create(app: App, args: Arguments): Promise<void> {
+  const [{ profiles }, { backends }] = await Promise.all([
+    app.client.request('nixvm/profile/list', {}),
+    app.client.request('nixvm/backend/list', {}),
+  ]);
+  const node = nodeOf(args);
+  const result = await askCreate(app.ui, {
+    machine: (name) => app.store.machine(name),
+    profiles,
+    backends,
+    project: app.workbench.projectName(),
+    last: app.memory.get<Answers>(lastKey) ?? first,
+    declared: node && app.store.machine(node.machine),
+  });
+  if (!result) {
+    return;
+  }
+  const { name, answers } = result;
+  await app.memory.update(lastKey, answers);
+  const done = await operate(app, `Create ${name}`, 'nixvm/vm/create', createParams(name, answers));
+  await afterCreate(app, done.vm ?? app.store.machine(name));
+}
+
+async function afterCreate(app: App, machine: Machine | undefined): Promise<void> {
+  if (!machine) {
+    return;
+  }
+  const open = {
+    'Open in New Window': () => openWindow(app, machine, 'newWindow'),
+    'Open Here': () => openWindow(app, machine, 'thisWindow'),
+    'Open Terminal': () => openShell(app, machine.name),
+  };
+  switch (app.settings().afterCreate) {
+    case 'newWindow':
+      return open['Open in New Window']();
+    case 'thisWindow':
+      return open['Open Here']();
+    case 'terminal':
+      return open['Open Terminal']();
+    case 'ask': {
+      const chosen = await app.ui.info(`${machine.name} is ready.`, ...Object.keys(open));
+      return open[chosen as keyof typeof open]?.();
+    }
+  }
+}
+
+export const createCommands = (app: App): Commands => ({ create: (...args) => create(app, args) });

@@ -1,0 +1,86 @@
+import { execFile } from 'node:child_process';
+import { answered, tellProblem, type App } from '../app';
+import { cleanEnvironment } from '../daemon/launch';
+import { findProgram } from '../daemon/program';
+import { problemOf } from '../daemon/problem';
+import type { DoctorResult, Finding } from '../protocol';
+import type { Commands } from './commands';
+
+const icons: Record<string, string> = { error: 'error', warning: 'warning', info: 'info' };
+
+/** Asks the daemon; without one, the program checks what it can. */
+async function examine(app: App): Promise<Finding[]> {
+  try {
+    return (await app.client.request('nixvm/doctor', {})).findings;
+  } catch (error) {
+    const problem = problemOf(error);
+    if (!problem.code.startsWith('daemon.')) {
+      throw error;
+    }
+    app.log.warn(`no daemon to ask: ${problem.message}`);
+    return examineByProgram(findProgram(app.settings().path, app.surroundings));
+  }
+}
+
+function examineByProgram(program: string): Promise<Finding[]> {
+  return new Promise((resolve, reject) => {
+    const options = { cwd: '/', env: cleanEnvironment(process.env), timeout: 120_000, encoding: 'utf8' as const };
+    // Its exit code is 1 when something is wrong: what it prints counts.
+    execFile(program, ['doctor', '--json'], options, (error, stdout) => {
+      try {
+        resolve((JSON.parse(stdout) as DoctorResult).findings);
+      } catch {
+        reject(error ?? new Error(`nixvmd doctor printed no JSON: ${stdout.slice(0, 200)}`));
+      }
+    });
+  });
+}
+
+async function doctor(app: App): Promise<void> {
+  const findings = await app.ui.progress('Check this computer', () => examine(app));
+  findings.forEach(({ severity, area, message, fix }) => app.log.info(`doctor: ${severity}: ${area}: ${message}${fix ? ` (fix: ${fix})` : ''}`));
+  if (findings.length === 0) {
+    void app.ui.info('All is well: nothing that nixvm needs is missing.');
+    return;
+  }
+  const finding = answered(
+    await app.ui.pick(
+      { title: 'What is wrong on this computer', prompt: 'Choose a finding to mend it' },
+      findings.map((each) => ({
+        label: `${each.area}: ${each.message}`,
+        detail: each.fix ?? '',
+        icon: icons[each.severity] ?? 'info',
+        value: each,
+      })),
+    ),
+  );
+  if (finding.fix) {
+    await mend(app, finding.fix);
+  }
+}
+
+/** A fix is a command or a sentence; only the user runs it. */
+async function mend(app: App, fix: string): Promise<void> {
+  const way = answered(
+    await app.ui.pick({ title: fix }, [
+      { label: 'Copy', description: 'to the clipboard', icon: 'copy', value: 'copy' },
+      { label: 'Put into a Terminal', description: 'and do not run it yet', icon: 'terminal', value: 'terminal' },
+    ]),
+  );
+  if (way === 'copy') {
+    await app.workbench.copy(fix);
+  } else {
+    app.workbench.proposeCommand(fix);
+  }
+}
+
+const installUrl = 'https://github.com/nixvm/nixvm/blob/main/docs/vscode.md#install-the-daemon';
+
+export const doctorCommands = (app: App): Commands => ({
+  doctor: () => doctor(app),
+  install: () => app.workbench.openExternal(installUrl),
+  connect: async () => {
+    // The view shows a failure and what can be done about it.
+    await app.client.connect().catch((error: unknown) => tellProblem(app, error, 'Connect to nixvmd'));
+  },
+});

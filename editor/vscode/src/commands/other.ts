@@ -1,0 +1,89 @@
+import { answered, offerOf, operate, type App } from '../app';
+import { otherMethods } from '../daemon/offered';
+import { Problem, problemOf } from '../daemon/problem';
+import { capital, parseSize } from '../model/words';
+import { problemCodes } from '../protocol';
+import type { Commands } from './commands';
+import { confirmByName } from './destroy';
+import { target, type Arguments } from './target';
+
+/**
+ * What a newer daemon can do and this extension has no command for: upgrade,
+ * clone, resize, backup. What an operation still needs is asked for, going by
+ * the complaint of the daemon.
+ */
+async function other(app: App, args: Arguments): Promise<void> {
+  const { name } = await target(app, args, 'openFiles', 'Other operations on a machine');
+  const methods = otherMethods(offerOf(app), app.store.machine(name));
+  if (methods.length === 0) {
+    throw new Problem(problemCodes.method, 'this nixvmd has no other operations');
+  }
+  const method = answered(
+    await app.ui.pick(
+      { title: `Do with ${name}` },
+      methods.map((each) => ({ label: wordsOf(each), description: each, value: each })),
+    ),
+  );
+  await run(app, name, method);
+}
+
+/** nixvm/vm/upgrade is "Upgrade", nixvm/backup/create is "Backup create". */
+const wordsOf = (method: string): string => capital(method.replace(/^nixvm\/(vm\/)?/, '').replaceAll(/[/-]/g, ' '));
+
+async function run(app: App, name: string, method: string): Promise<void> {
+  const title = `${wordsOf(method)} ${name}`;
+  const params: Record<string, unknown> = { name };
+  for (;;) {
+    try {
+      await operate(app, title, method, params);
+      return;
+    } catch (error) {
+      const missing = missingIn(problemOf(error).code, problemOf(error).message, params);
+      if (!missing) {
+        throw error;
+      }
+      if (missing.field === 'confirm') {
+        await confirmByName(app, name, wordsOf(method), 'This cannot be undone.');
+        params['confirm'] = name;
+      } else {
+        const text = answered(await app.ui.text({ title, prompt: missing.prompt, complaint: (t) => (t.trim() ? undefined : 'It is needed.') }));
+        params[missing.field] = missing.number ? numberOf(missing.field, text) : text.trim();
+      }
+    }
+  }
+}
+
+interface Missing {
+  field: string;
+  prompt: string;
+  number: boolean;
+}
+
+/** What the daemon misses, going by its complaint. */
+export function missingIn(code: string, message: string, sent: Record<string, unknown>): Missing | undefined {
+  if (code === problemCodes.confirmRequired && !('confirm' in sent)) {
+    return { field: 'confirm', prompt: '', number: false };
+  }
+  if (code !== problemCodes.badParams) {
+    return undefined;
+  }
+  const [, required] = /^([A-Za-z]+): is required/.exec(message) ?? [];
+  if (required && !(required in sent)) {
+    return { field: required, prompt: required, number: false };
+  }
+  const [, integer] = /^([A-Za-z]+): must be an integer/.exec(message) ?? [];
+  if (integer && typeof sent[integer] !== 'number') {
+    return { field: integer, prompt: `${integer}, a number or a size such as 20G`, number: true };
+  }
+  return undefined;
+}
+
+function numberOf(field: string, text: string): number {
+  const bytes = field.toLowerCase().endsWith('bytes');
+  if (bytes && /[mgt]/i.test(text)) {
+    return (parseSize(text) ?? NaN) * 2 ** 20;
+  }
+  return field.endsWith('MiB') ? (parseSize(text) ?? NaN) : Number(text);
+}
+
+export const otherCommands = (app: App): Commands => ({ otherOperation: (...args) => other(app, args) });

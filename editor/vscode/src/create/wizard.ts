@@ -1,0 +1,120 @@
+import { freeName, nameComplaint } from '../model/names';
+import type { Backend, CreateParams, Machine, Profile } from '../protocol';
+import { back, type Answer, type Ui } from '../ui/ui';
+import { answersOf, meaningful, outline, type Answers } from './answers';
+import { detailsFor, type Detail } from './details';
+
+/** What the questions need to know. */
+export interface Facts {
+  machine(name: string): Machine | undefined;
+  profiles: readonly Profile[];
+  backends: readonly Backend[];
+  /** Name of the project in this window. */
+  project: string | undefined;
+  /** The answers of last time. */
+  last: Answers;
+  /** A machine that is declared already, when the command was called on it. */
+  declared?: Machine | undefined;
+}
+
+const steps = 3;
+
+/**
+ * Asks for name and profiles, then shows what would be made: Enter creates it,
+ * everything else can be changed first. Each step can go back to the one before.
+ */
+export async function askCreate(ui: Ui, facts: Facts): Promise<{ name: string; answers: Answers } | undefined> {
+  let name = facts.declared?.name;
+  let answers = facts.declared ? answersOf(facts.declared) : facts.last;
+  let step = facts.declared ? 2 : 1;
+  for (;;) {
+    if (step === 1) {
+      const answer = await askName(ui, facts, name);
+      if (answer === undefined || answer === back) {
+        return undefined;
+      }
+      const declared = facts.machine(answer);
+      answers = declared ? answersOf(declared) : answers;
+      name = answer;
+      step = 2;
+    } else if (step === 2) {
+      const answer = await askProfiles(ui, facts, name ?? '', answers);
+      if (answer === undefined || (answer === back && facts.declared)) {
+        return undefined;
+      }
+      answers = answer === back ? answers : { ...answers, profiles: answer };
+      step = answer === back ? 1 : 3;
+    } else {
+      const answer = await askHub(ui, facts, name ?? '', answers);
+      if (answer === undefined) {
+        return undefined;
+      }
+      if (answer === 'create') {
+        return { name: name ?? '', answers: meaningful(answers) };
+      }
+      answers = answer === back ? answers : answer;
+      step = answer === back ? 2 : 3;
+    }
+  }
+}
+
+const titleOf = (name: string): string => (name ? `Create ${name}` : 'Create an agent VM');
+
+async function askName(ui: Ui, facts: Facts, before: string | undefined): Promise<Answer<string>> {
+  const answer = await ui.text({
+    title: titleOf(''),
+    step: [1, steps],
+    prompt: 'Name of the VM, which is also its name for ssh',
+    value: before ?? freeName(facts.project, (name) => facts.machine(name) !== undefined),
+    complaint: (text) => nameComplaint(text.trim(), facts.machine(text.trim())),
+  });
+  return typeof answer === 'string' ? answer.trim() : answer;
+}
+
+async function askProfiles(ui: Ui, facts: Facts, name: string, answers: Answers): Promise<Answer<string[]>> {
+  const { image, profiles = [] } = answers;
+  const inImage = ({ images }: Profile): boolean => !image || image.includes('/') || images.length === 0 || images.includes(image);
+  const offered = facts.profiles
+    .filter((profile) => profile.name !== 'core' && inImage(profile))
+    // Agents first, and each group in one piece.
+    .sort((a, b) => Number(b.agent) - Number(a.agent));
+  return ui.pickMany(
+    { title: titleOf(name), step: [2, steps], back: !facts.declared, prompt: 'Profiles: what shall be in it?' },
+    offered.map((profile) => ({
+      label: profile.name,
+      description: [profile.description, profile.requires.length > 0 ? `with ${profile.requires.join(', ')}` : ''].filter(Boolean).join('; '),
+      picked: profiles.includes(profile.name),
+      value: profile.name,
+      group: profile.agent ? 'Agents (private networks are blocked)' : 'Tools',
+    })),
+  );
+}
+
+async function askHub(ui: Ui, facts: Facts, name: string, answers: Answers): Promise<Answer<Answers | 'create'>> {
+  const details = detailsFor(facts.backends, answers);
+  const question = { title: titleOf(name), step: [3, steps] as [number, number], back: true };
+  const chosen = await ui.pick<Detail | 'create'>({ ...question, prompt: 'Enter creates it; everything below can be changed first' }, [
+    {
+      label: `Create ${name}`,
+      description: answers.profiles?.join(', ') || 'no profiles',
+      detail: outline(answers),
+      icon: 'rocket',
+      value: 'create',
+    },
+    ...details.map((detail) => ({
+      label: detail.label,
+      description: detail.text(answers),
+      icon: detail.icon,
+      value: detail,
+      group: 'Change first',
+    })),
+  ]);
+  if (chosen === undefined || chosen === back || chosen === 'create') {
+    return chosen;
+  }
+  const answer = await chosen.ask(ui, answers, { ...question, title: `${titleOf(name)}: ${chosen.label}` });
+  return answer === back ? answers : answer;
+}
+
+/** The request behind the answers. */
+export const createParams = (name: string, answers: Answers): CreateParams => ({ name, ...answers });

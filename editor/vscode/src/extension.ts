@@ -1,0 +1,87 @@
+import * as vscode from 'vscode';
+import { tellProblem, type App } from './app';
+import { allCommands } from './commands/all';
+import { Client } from './daemon/client';
+import { launchDaemon } from './daemon/launch';
+import { socketPath } from './daemon/places';
+import { localCodes, Problem } from './daemon/problem';
+import { findProgram } from './daemon/program';
+import { listenToDaemon } from './daemonLog';
+import { Operations } from './model/operations';
+import { Store } from './model/store';
+import { awaitAttachedHost, isOurs, startBeforeConnect } from './remote/onConnect';
+import { realSurroundings } from './surroundings';
+import { machinesView } from './ui/machinesView';
+import { statusBar } from './ui/statusBar';
+import { vscodeRemoteSsh } from './ui/vscodeRemoteSsh';
+import { readSettings } from './ui/vscodeSettings';
+import { vscodeUi } from './ui/vscodeUi';
+import { vscodeWorkbench } from './ui/vscodeWorkbench';
+import { Emitter } from './util/emitter';
+
+/**
+ * Runs when the view is opened, a command is used, or Remote-SSH is about to
+ * connect to anything; VS Code waits for the latter.
+ */
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const app = makeApp(context);
+  context.subscriptions.push(...listenToDaemon(app), machinesView(app), ...registerCommands(app));
+  if (vscode.env.remoteName === 'ssh-remote') {
+    await attachedWindow(app, context);
+  }
+}
+
+function makeApp(context: vscode.ExtensionContext): App {
+  const log = vscode.window.createOutputChannel('NixVM', { log: true });
+  const client = new Client({
+    clientInfo: { name: vscode.env.appName, version: vscode.version },
+    socketPath: () => readSettings().socket || socketPath(realSurroundings),
+    launch: () => (readSettings().startDaemon ? launch : undefined),
+  });
+  const operations = new Operations(client);
+  context.subscriptions.push(log, client, operations);
+  return {
+    ui: vscodeUi,
+    workbench: vscodeWorkbench,
+    remoteSsh: vscodeRemoteSsh,
+    client,
+    store: new Store(),
+    operations,
+    memory: context.globalState,
+    log,
+    surroundings: realSurroundings,
+    forwardsChanged: new Emitter<string>(),
+    settings: readSettings,
+  };
+}
+
+async function launch(): Promise<void> {
+  if (process.platform === 'win32') {
+    throw new Problem(localCodes.noPlatform, 'nixvmd does not run on Windows', { hint: 'use it on a Linux computer' });
+  }
+  await launchDaemon(findProgram(readSettings().path, realSurroundings), process.env);
+}
+
+/** Every command ends in a message at worst, never in silence or a stack trace. */
+function registerCommands(app: App): vscode.Disposable[] {
+  return Object.entries(allCommands(app)).map(([name, run]) =>
+    vscode.commands.registerCommand(`nixvm.${name}`, async (first?: unknown, selected?: unknown) => {
+      try {
+        await run(first, selected);
+      } catch (error) {
+        // Not awaited: the command is over, whether or not somebody reads it.
+        void tellProblem(app, error);
+      }
+    }),
+  );
+}
+
+/** A window that Remote-SSH opens: if it leads to one of our VMs, start that and show how it is. */
+async function attachedWindow(app: App, context: vscode.ExtensionContext): Promise<void> {
+  const host = await awaitAttachedHost(app);
+  if (host === undefined || !(await isOurs(app, host))) {
+    return;
+  }
+  context.subscriptions.push(statusBar(app, host));
+  await startBeforeConnect(app, host);
+}

@@ -1,0 +1,71 @@
+import type { Forward, Machine, Operation } from '../protocol';
+import { stateOf } from './machine';
+
+/** MiB as people write them. */
+export function sizeOfMiB(mib: number): string {
+  if (mib <= 0) {
+    return '';
+  }
+  if (mib % 1024 === 0) {
+    return `${mib / 1024} GiB`;
+  }
+  return mib < 1024 ? `${mib} MiB` : `${(mib / 1024).toFixed(1)} GiB`;
+}
+
+export const sizeOfBytes = (bytes: number): string => sizeOfMiB(Math.round(bytes / 2 ** 20));
+
+/** The MiB that a text means: 2G, 512M, 1.5 GiB, or plain MiB; undefined if none. */
+export function parseSize(text: string): number | undefined {
+  const [, digits, unit] = /^\s*(\d+(?:\.\d+)?)\s*(?:([mgt])(?:i?b)?)?\s*$/i.exec(text) ?? [];
+  const factor = { m: 1, g: 1024, t: 1024 * 1024 }[unit?.toLowerCase() ?? 'm'] ?? 1;
+  const mib = Math.round(Number(digits) * factor);
+  return mib > 0 ? mib : undefined;
+}
+
+/** How long ago a time of the daemon was. */
+export function ago(time: string, now = Date.now()): string {
+  const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
+  if (Number.isNaN(seconds)) {
+    return '';
+  }
+  const [value, unit] =
+    seconds < 90 ? [seconds, 's'] : seconds < 5400 ? [seconds / 60, 'min'] : seconds < 129_600 ? [seconds / 3600, 'h'] : [seconds / 86_400, 'days'];
+  return `${Math.floor(value)} ${unit} ago`;
+}
+
+/** A time of the daemon in the user's zone: 2026-11-26 08:15. */
+export function localTime(time: string): string {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) {
+    return '';
+  }
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
+/** The time of the daemon, and how long ago it was. */
+export const when = (time: string, now?: number): string => `${localTime(time)} (${ago(time, now)})`;
+
+/** One line on how far an operation is. */
+export function progressText(operation: Operation): string {
+  const percent = operation.percent === undefined ? '' : `${operation.percent}%`;
+  return [operation.kind, percent, operation.message || operation.step || ''].filter(Boolean).join(' ');
+}
+
+/** What stands beside the name of a machine. */
+export function summary(machine: Machine, operation?: Operation): string {
+  const parts = [operation ? progressText(operation) : stateOf(machine), machine.profiles.join(', ')];
+  if (!operation && machine.state === 'running' && machine.address) {
+    parts.push(machine.address);
+  }
+  return parts.filter(Boolean).join('  ·  ');
+}
+
+/** A forward as it is written in ssh_config. */
+export const forwardLine = (forward: Forward): string => `${forward.listen} ${forward.target}${forward.daemon ? ' daemon' : ''}`;
+
+/** First letter in upper case. */
+export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** One and several: "1 editor", "2 editors". */
+export const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;

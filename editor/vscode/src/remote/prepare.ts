@@ -1,0 +1,76 @@
+import { type App } from '../app';
+import { asJson, presetsFor } from './presets';
+
+/** Makes sure that there is something to open a remote window with; offers to install it. */
+export async function haveSshExtension(app: App, name: string): Promise<'yes' | 'no' | 'terminal'> {
+  if (app.remoteSsh.installed()) {
+    return 'yes';
+  }
+  const wanted = app.remoteSsh.recommended();
+  const install = `Install ${wanted.name}`;
+  const chosen = await app.ui.warn(
+    `To open ${name} in a window this editor needs an SSH extension: ${wanted.name} (${wanted.id}).`,
+    install,
+    'Open a Terminal Instead',
+    'Open Anyway',
+  );
+  switch (chosen) {
+    case install:
+      await app.workbench.execute('workbench.extensions.installExtension', wanted.id);
+      return app.remoteSsh.installed() ? 'yes' : 'no';
+    case 'Open a Terminal Instead':
+      return 'terminal';
+    case 'Open Anyway':
+      return 'yes';
+    default:
+      return 'no';
+  }
+}
+
+/** Notes in the user's settings what Remote-SSH would ask for; says what to add where that fails. */
+export async function presetRemoteSsh(app: App, hosts: string[]): Promise<void> {
+  if (!app.settings().configureRemoteSsh) {
+    return;
+  }
+  const changes = presetsFor(hosts, (key) => app.remoteSsh.readSetting(key));
+  const failed = [];
+  for (const change of changes) {
+    try {
+      await app.remoteSsh.writeSetting(change);
+      app.log.info(`set ${change.key} in the user settings`);
+    } catch (error) {
+      app.log.warn(`cannot write ${change.key}: ${String(error)}`);
+      failed.push(change);
+    }
+  }
+  if (failed.length > 0) {
+    // Not awaited: nothing here keeps Remote-SSH from working.
+    void offerLines(app, asJson(failed));
+  }
+}
+
+async function offerLines(app: App, lines: string): Promise<void> {
+  const chosen = await app.ui.warn(
+    'Your settings.json cannot be written. Remote-SSH may ask for the platform of the VM: it is Linux.',
+    'Copy the Lines to Add',
+    'Do Not Write Settings',
+  );
+  if (chosen === 'Copy the Lines to Add') {
+    await app.workbench.copy(lines);
+  } else if (chosen) {
+    await app.workbench.execute('workbench.action.openSettings', 'nixvm.configureRemoteSsh');
+  }
+}
+
+/**
+ * Remote-SSH reads another configuration than ssh does when this is set: one
+ * that knows our hosts only if it includes ours.
+ */
+export async function warnOfOtherConfig(app: App): Promise<void> {
+  const file = app.remoteSsh.readSetting('remote.SSH.configFile').effective;
+  const ours = app.client.sshConfigFile;
+  if (typeof file !== 'string' || file === '' || !ours) {
+    return;
+  }
+  app.log.warn(`remote.SSH.configFile is ${file}: it needs the line "Include ${ours}" at its top`);
+}

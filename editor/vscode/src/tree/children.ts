@@ -1,0 +1,109 @@
+import { describe } from '../daemon/problem';
+import type { Client } from '../daemon/client';
+import type { Change, Store } from '../model/store';
+import type { FactNode, GroupNode, MachineNode, Node } from './nodes';
+import { groupsOf, resourceNodes } from './present';
+
+/** Operations after which the snapshots are others. */
+const snapshotKinds = /snapshot|create|destroy|purge|recreate|clone|upgrade|rollback/;
+
+/**
+ * The rows below each row. Machines are answered from memory; snapshots and
+ * forwards are asked for when they are first looked at, and kept until something
+ * has changed them.
+ */
+export class Children {
+  private readonly machines = new Map<string, MachineNode>();
+  private readonly groups = new Map<string, GroupNode>();
+  private readonly lists = new Map<string, Promise<Node[]>>();
+
+  constructor(
+    private readonly client: Client,
+    private readonly store: Store,
+  ) {}
+
+  /** The row of a machine: the same object every time. */
+  machine(name: string): MachineNode {
+    return kept(this.machines, name, () => ({ kind: 'machine', machine: name }));
+  }
+
+  roots(): MachineNode[] {
+    return this.store.machines.map(({ name }) => this.machine(name));
+  }
+
+  of(node: Node): Node[] | Promise<Node[]> {
+    const machine = this.store.machine(node.machine);
+    if (!machine) {
+      return [];
+    }
+    switch (node.kind) {
+      case 'machine':
+        return groupsOf(machine).map((kind) => kept(this.groups, `${kind}:${machine.name}`, () => ({ kind, machine: machine.name })));
+      case 'resources':
+        return resourceNodes(machine);
+      case 'snapshots':
+      case 'forwards':
+        return kept(this.lists, `${node.kind}:${machine.name}`, () => this.load(node.kind as 'snapshots' | 'forwards', machine.name));
+      default:
+        return [];
+    }
+  }
+
+  /** Forgets what a change has made untrue. */
+  forget(change: Change): void {
+    for (const name of change.machines) {
+      // Forwards come and go with the VM; the daemon says no more than that.
+      this.lists.delete(`forwards:${name}`);
+    }
+    for (const { kind, machine } of change.ended) {
+      if (snapshotKinds.test(kind)) {
+        this.lists.delete(`snapshots:${machine}`);
+      }
+    }
+    if (change.listed) {
+      for (const name of [...this.machines.keys()].filter((each) => !this.store.machine(each))) {
+        this.machines.delete(name);
+        (['snapshots', 'forwards', 'resources'] as const).forEach((kind) => {
+          this.groups.delete(`${kind}:${name}`);
+          this.lists.delete(`${kind}:${name}`);
+        });
+      }
+    }
+  }
+
+  forgetForwards(name: string): void {
+    this.lists.delete(`forwards:${name}`);
+  }
+
+  forgetAll(): void {
+    this.lists.clear();
+  }
+
+  private async load(kind: 'snapshots' | 'forwards', machine: string): Promise<Node[]> {
+    try {
+      const nodes = kind === 'snapshots' ? await this.snapshots(machine) : await this.forwards(machine);
+      return nodes.length > 0 ? nodes : [fact(machine, kind === 'snapshots' ? 'No snapshots' : 'No forwards', '', 'dash')];
+    } catch (error) {
+      this.lists.delete(`${kind}:${machine}`);
+      return [fact(machine, 'Not known', describe(error), 'warning')];
+    }
+  }
+
+  private async snapshots(name: string): Promise<Node[]> {
+    const { snapshots } = await this.client.request('nixvm/snapshot/list', { name });
+    return snapshots.toReversed().map((snapshot) => ({ kind: 'snapshot', machine: name, snapshot }));
+  }
+
+  private async forwards(name: string): Promise<Node[]> {
+    const { forwards } = await this.client.request('nixvm/forward/list', { name });
+    return forwards.map((forward) => ({ kind: 'forward', machine: name, forward }));
+  }
+}
+
+const fact = (machine: string, label: string, text: string, icon: string): FactNode => ({ kind: 'fact', machine, label, text, icon });
+
+function kept<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const value = map.get(key) ?? make();
+  map.set(key, value);
+  return value;
+}

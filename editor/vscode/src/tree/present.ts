@@ -1,0 +1,157 @@
+import type { Offer } from '../daemon/offered';
+import { problemText } from '../daemon/problem';
+import { exists, hostsOf, stateOf } from '../model/machine';
+import { can, tagsOf } from '../model/verbs';
+import { ago, localTime, progressText, sizeOfBytes, sizeOfMiB, summary } from '../model/words';
+import type { Machine, Operation } from '../protocol';
+import type { FactNode, ForwardNode, GroupNode, SnapshotNode } from './nodes';
+
+/** A row as it looks; the provider makes a TreeItem of it. */
+export interface Row {
+  id: string;
+  label: string;
+  description: string;
+  icon: string;
+  color?: string;
+  context: string;
+  expands: boolean;
+  accessible?: string;
+}
+
+const icons: Record<string, [icon: string, color?: string]> = {
+  running: ['vm-running', 'charts.green'],
+  booting: ['loading~spin', 'charts.yellow'],
+  suspended: ['debug-pause', 'charts.blue'],
+  stopped: ['vm-outline'],
+  absent: ['circle-outline'],
+  crashed: ['error', 'errorForeground'],
+  broken: ['error', 'errorForeground'],
+};
+
+export function machineRow(machine: Machine, operation: Operation | undefined, offer: Offer): Row {
+  const state = stateOf(machine);
+  const [icon, color] = operation ? ['sync~spin', 'charts.blue'] : (icons[state] ?? ['question']);
+  const wrong = machine.problem ? problemText(machine.problem) : machine.reason;
+  const several = offer.backends.length > 1 ? `  ·  ${machine.backend}` : '';
+  const text = summary(machine, operation) + several;
+  return {
+    id: `machine:${machine.name}`,
+    label: machine.name,
+    description: wrong && !operation ? `${state}: ${wrong}` : text,
+    icon: wrong && !operation ? 'warning' : icon,
+    ...(color ? { color } : {}),
+    context: tagsOf(machine, offer),
+    expands: true,
+    accessible: `${machine.name}, ${operation ? progressText(operation) : state}, ${machine.profiles.join(', ')}`,
+  };
+}
+
+/** What a person may want to know about a machine, as lines of label and value. */
+export function machineFacts(machine: Machine, operation?: Operation): [label: string, value: string][] {
+  const facts: [string, string | undefined][] = [
+    ['Operation', operation && progressText(operation)],
+    ['State', [stateOf(machine), machine.accel].filter(Boolean).join(', ')],
+    ['Reason', machine.reason],
+    ['Problem', machine.problem && problemText(machine.problem)],
+    ['Since', machine.started && `${localTime(machine.started)} (${ago(machine.started)})`],
+    ['Profiles', machine.profiles.join(', ')],
+    ...resourceFacts(machine),
+  ];
+  return facts.filter((fact): fact is [string, string] => Boolean(fact[1]));
+}
+
+function resourceFacts(machine: Machine): [string, string | undefined][] {
+  const { distro, kind, version } = machine.image;
+  return [
+    ['SSH name', hostsOf(machine).join(', ')],
+    ['Address', machine.address],
+    ['Memory', sizeOfMiB(machine.memoryMiB)],
+    ['CPUs', machine.vcpus ? String(machine.vcpus) : ''],
+    ['Disk', sizeOfBytes(machine.diskBytes)],
+    ['Network', machine.network],
+    ['Mode', machine.mode],
+    ['Image', [distro ?? kind, version].filter(Boolean).join(' ')],
+    ['Backend', machine.backend],
+  ];
+}
+
+const factIcons: Record<string, string> = {
+  'SSH name': 'key',
+  Address: 'link',
+  Memory: 'server',
+  CPUs: 'chip',
+  Disk: 'database',
+  Network: 'globe',
+  Mode: 'lock',
+  Image: 'package',
+  Backend: 'server-environment',
+};
+
+/** The children of "Resources". */
+export function resourceNodes(machine: Machine): FactNode[] {
+  return resourceFacts(machine).flatMap(([label, text]) =>
+    text ? [{ kind: 'fact', machine: machine.name, label, text, icon: factIcons[label] ?? 'info' }] : [],
+  );
+}
+
+/** The groups below a machine: what it does not have yet is not there. */
+export function groupsOf(machine: Machine): GroupNode['kind'][] {
+  return exists(machine) ? ['snapshots', 'forwards', 'resources'] : ['forwards', 'resources'];
+}
+
+const groupLooks: Record<GroupNode['kind'], [label: string, icon: string]> = {
+  snapshots: ['Snapshots', 'history'],
+  forwards: ['Forwards', 'plug'],
+  resources: ['Resources', 'server'],
+};
+
+export function groupRow(node: GroupNode, machine: Machine | undefined, offer: Offer): Row {
+  const [label, icon] = groupLooks[node.kind];
+  const verb = { snapshots: 'snapshot', forwards: 'addForward', resources: undefined } as const;
+  const action = verb[node.kind];
+  const tag = machine && action && can(action, machine, offer) ? `+can-${action}` : '';
+  return { id: `${node.kind}:${node.machine}`, label, description: '', icon, context: node.kind + tag, expands: true };
+}
+
+export function snapshotRow({ machine, snapshot }: SnapshotNode, of: Machine | undefined, offer: Offer): Row {
+  const verbs = (['restore', 'deleteSnapshot'] as const).filter((verb) => of && can(verb, of, offer));
+  return {
+    id: `snapshot:${machine}:${snapshot.name}`,
+    label: snapshot.name,
+    description: [ago(snapshot.created), snapshot.description].filter(Boolean).join('  ·  '),
+    icon: 'circle-small-filled',
+    context: ['snapshot', ...verbs.map((verb) => `can-${verb}`)].join('+'),
+    expands: false,
+  };
+}
+
+export function forwardRow({ machine, forward }: ForwardNode): Row {
+  const wrong = ['conflict', 'lost'].includes(forward.state);
+  return {
+    id: `forward:${machine}:${forward.listen}`,
+    label: `${forward.listen} → ${forward.target}`,
+    description: [forward.state, forward.daemon ? 'held by the daemon' : '', forward.detail].filter(Boolean).join('  ·  '),
+    icon: wrong ? 'warning' : 'arrow-right',
+    ...(wrong ? { color: 'list.warningForeground' } : {}),
+    context: 'forward',
+    expands: false,
+  };
+}
+
+export function factRow({ machine, label, text, icon }: FactNode): Row {
+  return { id: `fact:${machine}:${label}`, label, description: text, icon, context: 'fact', expands: false };
+}
+
+/** Which welcome the empty view shows; package.json has their texts. */
+export function viewState(phase: string, code: string | undefined, machines: number, offer: Offer): string {
+  if (phase === 'failed') {
+    return code === 'daemon.no_program' || code === 'daemon.no_platform' ? 'noProgram' : 'noDaemon';
+  }
+  if (phase !== 'connected') {
+    return 'connecting';
+  }
+  if (machines > 0) {
+    return 'ready';
+  }
+  return offer.backends.length > 0 && offer.backends.every((backend) => backend.problem) ? 'unreachable' : 'empty';
+}

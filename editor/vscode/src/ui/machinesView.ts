@@ -1,0 +1,75 @@
+import * as vscode from 'vscode';
+import { offerOf, type App } from '../app';
+import { describe } from '../daemon/problem';
+import type { ServerStatusParams } from '../protocol';
+import { viewState } from '../tree/present';
+import { MachineTree } from '../tree/provider';
+
+const id = 'nixvm.machines';
+
+/** The view: connects when it is looked at, and shows what is wrong in its place. */
+export function machinesView(app: App): vscode.Disposable {
+  const tree = new MachineTree(app);
+  const view = vscode.window.createTreeView(id, { treeDataProvider: tree, canSelectMany: true, showCollapseAll: true });
+  let status: ServerStatusParams | undefined;
+  let shown: string | undefined;
+  const show = (): void => {
+    const { phase, problem } = app.client.status;
+    const state = viewState(phase, problem?.code, app.store.machines.length, offerOf(app));
+    if (state !== shown) {
+      shown = state;
+      void vscode.commands.executeCommand('setContext', 'nixvm.state', state);
+    }
+    const message = phase === 'connecting' ? 'Connecting to nixvmd...' : problem ? describe(problem) : (trouble(app, status) ?? '');
+    if (view.message !== message) {
+      view.message = message;
+    }
+  };
+  const look = (): void => {
+    if (view.visible && app.client.status.phase === 'idle') {
+      // The view itself shows why, if it fails.
+      app.client.connect().catch(() => {});
+    }
+  };
+  show();
+  look();
+  return vscode.Disposable.from(
+    tree,
+    view,
+    view.onDidChangeVisibility(look),
+    app.client.wanted(() => view.visible),
+    app.client.onStatus(show),
+    app.store.onChange(show),
+    app.client.onNotification((n) => {
+      if (n.method === 'nixvm/serverStatus') {
+        status = n.params;
+        show();
+      }
+    }),
+    progressInView(app),
+  );
+}
+
+/** What is wrong although there is a connection: the daemon's own word, or a backend. */
+function trouble(app: App, status: ServerStatusParams | undefined): string | undefined {
+  if (status && status.health !== 'ok' && status.message) {
+    return status.message;
+  }
+  const broken = app.client.backends.filter((backend) => backend.problem);
+  const lines = broken.map(({ name, problem }) => `${name}: ${problem?.message ?? 'does not answer'}`);
+  return lines.length > 0 && app.store.machines.length > 0 ? lines.join('\n') : undefined;
+}
+
+/** The bar above the view moves while any operation runs, whoever began it. */
+function progressInView(app: App): vscode.Disposable {
+  let done: (() => void) | undefined;
+  return app.store.onChange(() => {
+    const busy = app.store.running.length > 0;
+    if (busy && !done) {
+      void vscode.window.withProgress({ location: { viewId: id } }, () => new Promise<void>((resolve) => (done = resolve)));
+    } else if (!busy && done) {
+      done();
+      done = undefined;
+    }
+  }) as vscode.Disposable;
+}

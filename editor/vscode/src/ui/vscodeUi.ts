@@ -1,0 +1,116 @@
+import * as vscode from 'vscode';
+import type { Report } from '../model/operations';
+import { back, type Answer, type Choice, type Confirmation, type Question, type TextQuestion, type Ui } from './ui';
+
+/** The questions and messages of the product. */
+export const vscodeUi: Ui = {
+  pick: async (question, choices) => {
+    const answer = await ask(question, choices, false);
+    return Array.isArray(answer) ? answer[0] : answer;
+  },
+  pickMany: (question, choices) => ask(question, choices, true),
+  text: askText,
+  async confirm({ message, detail, action }: Confirmation) {
+    return (await vscode.window.showWarningMessage(message, { modal: true, detail }, action)) === action;
+  },
+  info: async (message, ...actions) => vscode.window.showInformationMessage(message, ...actions),
+  warn: async (message, ...actions) => vscode.window.showWarningMessage(message, ...actions),
+  error: async (message, ...actions) => vscode.window.showErrorMessage(message, ...actions),
+  progress: showProgress,
+};
+
+type Item<T> = vscode.QuickPickItem & { choice?: Choice<T> };
+
+function itemsOf<T>(choices: Choice<T>[]): Item<T>[] {
+  let group: string | undefined;
+  return choices.flatMap((choice) => {
+    const separator: Item<T>[] =
+      choice.group !== undefined && choice.group !== group ? [{ label: choice.group, kind: vscode.QuickPickItemKind.Separator }] : [];
+    group = choice.group;
+    const { label, description, detail, icon } = choice;
+    return [
+      ...separator,
+      { label, choice, ...(description ? { description } : {}), ...(detail ? { detail } : {}), ...(icon ? { iconPath: new vscode.ThemeIcon(icon) } : {}) },
+    ];
+  });
+}
+
+function prepare(input: vscode.QuickInput, { title, step, back: goesBack }: Question): void {
+  input.title = title;
+  input.step = step?.[0];
+  input.totalSteps = step?.[1];
+  // One may look something up in another window meanwhile.
+  input.ignoreFocusOut = true;
+  if ('buttons' in input && goesBack) {
+    input.buttons = [vscode.QuickInputButtons.Back];
+  }
+}
+
+function ask<T>(question: Question, choices: Choice<T>[], many: boolean): Promise<Answer<T[]>> {
+  return new Promise((resolve) => {
+    const input = vscode.window.createQuickPick<Item<T>>();
+    prepare(input, question);
+    input.placeholder = question.prompt;
+    input.canSelectMany = many;
+    input.matchOnDescription = true;
+    input.matchOnDetail = true;
+    input.items = itemsOf(choices);
+    const picked = input.items.filter((item) => item.choice?.picked);
+    if (many) {
+      input.selectedItems = picked;
+    } else if (picked.length > 0) {
+      input.activeItems = picked.slice(0, 1);
+    }
+    const settle = (answer: Answer<T[]>): void => {
+      resolve(answer);
+      input.dispose();
+    };
+    input.onDidTriggerButton((button) => button === vscode.QuickInputButtons.Back && settle(back));
+    input.onDidAccept(() => settle(input.selectedItems.flatMap(({ choice }) => (choice ? [choice.value] : []))));
+    input.onDidHide(() => settle(undefined));
+    input.show();
+  });
+}
+
+function askText(question: TextQuestion): Promise<Answer<string>> {
+  return new Promise((resolve) => {
+    const input = vscode.window.createInputBox();
+    prepare(input, question);
+    input.prompt = question.prompt;
+    input.placeholder = question.placeholder;
+    input.value = question.value ?? '';
+    const settle = (answer: Answer<string>): void => {
+      resolve(answer);
+      input.dispose();
+    };
+    const check = (): string | undefined => question.complaint?.(input.value);
+    input.onDidChangeValue(() => (input.validationMessage = input.value === '' ? undefined : check()));
+    input.onDidTriggerButton((button) => button === vscode.QuickInputButtons.Back && settle(back));
+    input.onDidAccept(() => {
+      input.validationMessage = check();
+      if (!input.validationMessage) {
+        settle(input.value);
+      }
+    });
+    input.onDidHide(() => settle(undefined));
+    input.show();
+  });
+}
+
+async function showProgress<T>(title: string, run: (report: (r: Report) => void, signal: AbortSignal) => Promise<T>): Promise<T> {
+  const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
+  return vscode.window.withProgress(options, (progress, token) => {
+    const controller = new AbortController();
+    token.onCancellationRequested(() => {
+      progress.report({ message: 'cancelling' });
+      controller.abort();
+    });
+    let reached = 0;
+    return run(({ message, percentage }) => {
+      // VS Code wants to know how much is added.
+      const increment = percentage === undefined ? 0 : Math.max(0, percentage - reached);
+      reached += increment;
+      progress.report({ ...(message === undefined ? {} : { message }), ...(increment > 0 ? { increment } : {}) });
+    }, controller.signal);
+  });
+}
