@@ -1,6 +1,7 @@
 package nix
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,4 +73,12 @@ func (s *Stream) outputOf(derivation string) []string {
 		}
 	}
 	return nil
+}
+
+// where is the place of an error as editors understand it: " (FILE:3:5)".
+func (f Failure) where() string {
+	if f.File == "" || strings.Contains(f.Message, f.File) {
+		return ""
+	}
+	return fmt.Sprintf(" (%s:%d:%d)", f.File, f.Line, f.Column)
 }

@@ -1,4 +1,4 @@
-// Package nix drives the nix program: it builds an expression of a flake, shows
+// Package nix drives the nix program: it builds an attribute of a file, shows
 // how far that is, stops it, and says in a person's words why it failed.
 //
 // Nothing is parsed that nix writes for people. Results are its JSON, progress
