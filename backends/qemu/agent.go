@@ -3,10 +3,9 @@ package qemu
 import (
 	"context"
 	"errors"
-	"net/netip"
-	"strings"
 	"time"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/qemu/qmp"
 )
 
@@ -93,27 +92,15 @@ type guestInterface struct {
 	} `json:"ip-addresses"`
 }
 
-// addressOf picks the address of the card with this MAC: IPv4 before IPv6, no
-// loopback, no link-local. The reply is the guest's word, so the address may be
-// a lie: the pinned host key, not the address, is what a client trusts.
-func addressOf(mac string, reply []guestInterface) (netip.Addr, bool) {
-	var found netip.Addr
+// cards is the reply in the terms of backends.AddressOf.
+func cards(reply []guestInterface) []backends.Card {
+	list := make([]backends.Card, 0, len(reply))
 	for _, n := range reply {
-		if !strings.EqualFold(n.MAC, mac) {
-			continue
-		}
+		c := backends.Card{MAC: n.MAC}
 		for _, a := range n.Addresses {
-			ip, err := netip.ParseAddr(a.Address)
-			if err != nil || ip.Zone() != "" || !ip.IsGlobalUnicast() {
-				continue
-			}
-			if ip = ip.Unmap(); ip.Is4() {
-				return ip, true
-			}
-			if !found.IsValid() {
-				found = ip
-			}
+			c.Addresses = append(c.Addresses, a.Address)
 		}
+		list = append(list, c)
 	}
-	return found, found.IsValid()
+	return list
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -38,7 +39,7 @@ func (b *Backend) openTap(ctx context.Context, bridge string) (*os.File, error) 
 	err = cmd.Run()
 	theirs.Close()
 	if err != nil {
-		return nil, problem.New(problem.VMStartFailed, "bridge %s: %s", bridge, oneLine(stderr.String()+" "+err.Error())).
+		return nil, problem.New(problem.VMStartFailed, "bridge %s: %s", bridge, backends.OneLine(stderr.String()+" "+err.Error())).
 			WithHint("allow it by the line \"allow %s\" in /etc/qemu/bridge.conf", bridge)
 	}
 	return receiveFile(ours)

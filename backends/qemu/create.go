@@ -18,10 +18,10 @@ const spare = 64 << 20
 // Create builds the VM's directory under another name and renames it when it is
 // complete: there is no half-made VM, only a directory that New sweeps away.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
-	if err := checkSpec(spec); err != nil {
+	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	if err := checkImage(spec.Image); err != nil {
+	if err := backends.CheckImage(spec.Image); err != nil {
 		return err
 	}
 	v, err := b.reserve(ctx, spec.Name)
@@ -55,7 +55,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 		return fmt.Errorf("create VM %s: %w", spec.Name, err)
 	}
 	report.Report(progress.Update{Vertex: "disk", Done: true})
-	b.events.push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, State: backends.Stopped}})
+	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, State: backends.Stopped}})
 	return atomicfile.SyncDir(b.layout.VMs())
 }
 

@@ -39,7 +39,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 	if err := b.removeRest(v); err != nil {
 		return err
 	}
-	b.events.push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
+	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if err := inst.ask(ctx, "guest-network-get-interfaces", nil, &reply); err != nil {
 		return backends.Endpoint{}, notReady(name, err)
 	}
-	ip, ok := addressOf(r.MAC, reply)
+	ip, ok := backends.AddressOf(r.MAC, cards(reply))
 	if !ok {
 		return backends.Endpoint{}, notReady(name, nil)
 	}

@@ -78,6 +78,6 @@ func (i *instance) enter(s backends.State) {
 // emit queues an event, once the VM has been let go. i.mu is held.
 func (i *instance) emit(kind backends.EventKind) {
 	if i.live {
-		i.b.events.push(backends.Event{Kind: kind, Status: i.statusLocked()})
+		i.b.events.Push(backends.Event{Kind: kind, Status: i.statusLocked()})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -26,7 +27,7 @@ type imgError struct {
 }
 
 func (e *imgError) Error() string {
-	text := strings.TrimPrefix(oneLine(e.stderr), "qemu-img: ")
+	text := strings.TrimPrefix(backends.OneLine(e.stderr), "qemu-img: ")
 	if text == "" {
 		text = e.err.Error()
 	}

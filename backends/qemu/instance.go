@@ -113,7 +113,7 @@ func (i *instance) recordEnd() {
 	}
 	i.detach()
 	i.log().Info("VM ended", "state", e.State, "reason", e.Reason)
-	i.b.events.push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason}})
+	i.b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason}})
 }
 
 // abandon gives up a process whose monitor is gone while it lives. The next
@@ -124,7 +124,7 @@ func (i *instance) abandon() {
 	i.log().Error("lost the connection to QEMU", "error", err)
 	st := i.status()
 	st.State, st.Reason = backends.Unknown, "the connection to QEMU is lost"
-	i.b.events.push(backends.Event{Kind: backends.StateChanged, Status: st})
+	i.b.events.Push(backends.Event{Kind: backends.StateChanged, Status: st})
 }
 
 // detach makes v free of this instance.

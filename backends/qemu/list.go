@@ -35,7 +35,7 @@ func (b *Backend) names() []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if validName.MatchString(e.Name()) {
+		if backends.ValidName(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
@@ -44,7 +44,7 @@ func (b *Backend) names() []string {
 
 // Status answers from memory for a running VM, and from its directory otherwise.
 func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
-	if err := checkName(name); err != nil {
+	if err := backends.CheckName(name); err != nil {
 		return backends.Status{}, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -68,11 +68,11 @@ func statusOnDisk(f vmFiles, name string) backends.Status {
 		s.State, s.Reason = backends.Broken, recordFile+" is missing"
 		return s
 	case err != nil:
-		s.State, s.Reason = backends.Broken, oneLine(err.Error())
+		s.State, s.Reason = backends.Broken, backends.OneLine(err.Error())
 		return s
 	}
 	if err := f.complete(r); err != nil {
-		s.State, s.Reason = backends.Broken, oneLine(err.Error())
+		s.State, s.Reason = backends.Broken, backends.OneLine(err.Error())
 		return s
 	}
 	if r.Run.alive() {
@@ -121,7 +121,7 @@ func (f vmFiles) ended(r *record) end {
 
 // running returns the instance of a running or suspended VM.
 func (b *Backend) running(name string) (*instance, error) {
-	if err := checkName(name); err != nil {
+	if err := backends.CheckName(name); err != nil {
 		return nil, err
 	}
 	if inst := b.held(name); inst != nil {

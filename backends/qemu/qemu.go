@@ -70,7 +70,7 @@ type Backend struct {
 	firmware Firmware
 	accel    accelerator
 	log      *slog.Logger
-	events   *queue
+	events   *backends.Queue
 	limits   limits
 	// at is called at the points where a crash would leave something half done.
 	// Tests die there; in a daemon it is nil.
@@ -119,7 +119,7 @@ func open(c Config, l limits) (*Backend, error) {
 			return nil, fmt.Errorf("qemu backend: %w", err)
 		}
 	}
-	b.events = newQueue()
+	b.events = backends.NewQueue()
 	b.sweep()
 	b.adoptAll()
 	return b, nil
@@ -139,7 +139,7 @@ func (b *Backend) Name() string { return b.name }
 func (b *Backend) Type() string { return "qemu" }
 
 // Events delivers what happens; see backends.Backend.
-func (b *Backend) Events() <-chan backends.Event { return b.events.out }
+func (b *Backend) Events() <-chan backends.Event { return b.events.Out() }
 
 // Close lets go of every VM; they run on.
 func (b *Backend) Close() error {
@@ -157,7 +157,7 @@ func (b *Backend) Close() error {
 	for _, v := range all {
 		v.letGo()
 	}
-	b.events.close()
+	b.events.Close()
 	return nil
 }
 

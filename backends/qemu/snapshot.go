@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
@@ -13,21 +12,10 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// validSnapshot keeps names apart from options, paths and lists.
-var validSnapshot = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-
-func checkSnapshotName(name string) error {
-	if !validSnapshot.MatchString(name) {
-		return problem.New(problem.SnapshotNameInvalid, "%q is not a snapshot name", name).
-			WithHint("use letters, digits, dots, hyphens and underscores, at most 63, beginning with a letter or digit")
-	}
-	return nil
-}
-
 // Snapshots lists what the state disk holds, also what others made with
 // qemu-img, oldest first.
 func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
-	if err := checkName(name); err != nil {
+	if err := backends.CheckName(name); err != nil {
 		return nil, err
 	}
 	f := filesOf(b.layout, name)
@@ -117,7 +105,7 @@ func find(all []imageSnapshot, vm, name string) (imageSnapshot, error) {
 // CreateSnapshot takes one of the state disk; see backends.Backend.
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	none := backends.Snapshot{}
-	if err := checkSnapshotName(req.Name); err != nil {
+	if err := backends.CheckSnapshotName(req.Name); err != nil {
 		return none, err
 	}
 	v, err := b.begin(ctx, name)

@@ -23,7 +23,7 @@ const (
 // Start prepares the disks for spec, starts QEMU paused, puts the process on
 // record and lets the virtual CPUs go.
 func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
-	if err := checkSpec(spec); err != nil {
+	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
 	v, err := b.begin(ctx, spec.Name)
@@ -59,7 +59,7 @@ func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backen
 		return l, problem.New(problem.ModeUnsupported, "VM %s was created in another mode", spec.Name).
 			WithHint("recreate it to change the mode")
 	}
-	if err := checkImage(spec.Image); err != nil {
+	if err := backends.CheckImage(spec.Image); err != nil {
 		return l, err
 	}
 	if err := b.grow(ctx, f.state(r.Mutable), spec.DiskBytes); err != nil {
@@ -137,7 +137,7 @@ func (b *Backend) launch(ctx context.Context, v *vm, r *record, l launch) error 
 			return err
 		}
 		err := b.launchOnce(ctx, v, l)
-		if err == nil || ctx.Err() != nil || l.spec.Bridge != "" || portFree(l.port) {
+		if err == nil || ctx.Err() != nil || l.spec.Bridge != "" || backends.PortFree(l.port) {
 			return err
 		}
 		b.log.Info("port is taken", "vm", v.name, "port", l.port)
@@ -151,19 +151,8 @@ func (b *Backend) pickPort(r *record, l *launch, refused map[int]bool) error {
 	if l.spec.Bridge != "" {
 		return nil
 	}
-	if fixed := l.spec.SSHPort; fixed != 0 {
-		if refused[fixed] || !portFree(fixed) {
-			return problem.New(problem.PortTaken, "port %d on 127.0.0.1 is taken", fixed).
-				WithHint("end what uses it (ss -ltnp), or give the VM another port")
-		}
-		l.port = fixed
-		return nil
-	}
-	if l.port = r.Port; r.Port != 0 && !refused[r.Port] && portFree(r.Port) {
-		return nil
-	}
 	var err error
-	l.port, err = b.choosePort(l.spec.Name, refused)
+	l.port, err = backends.PickPort(l.spec, r.Port, refused, b.recordedPorts(l.spec.Name))
 	return err
 }
 
@@ -185,7 +174,7 @@ func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		return problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, oneLine(err.Error()))).
+		return problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, backends.OneLine(err.Error()))).
 			WithHint("see %s", v.files.path(logFile))
 	}
 	b.reached(startSpawned)

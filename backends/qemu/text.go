@@ -4,11 +4,9 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode"
-)
 
-// textLimit bounds text of other programs that goes into a message.
-const textLimit = 400
+	"github.com/nixvm/nixvm/backends"
+)
 
 // limited keeps the first 64 KiB that are written to it.
 type limited struct{ strings.Builder }
@@ -20,22 +18,6 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// oneLine makes foreign text fit for a message: one line, no control
-// characters, bounded.
-func oneLine(s string) string {
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > textLimit {
-		s = strings.ToValidUTF8(s[:textLimit], "") + "..."
-	}
-	return strings.TrimSpace(s)
-}
-
 // lastWords returns the end of qemu.log, or otherwise when it is empty.
 func lastWords(f vmFiles, otherwise string) string {
 	file, err := os.Open(f.path(logFile))
@@ -43,17 +25,17 @@ func lastWords(f vmFiles, otherwise string) string {
 		return otherwise
 	}
 	defer file.Close()
-	if st, err := file.Stat(); err == nil && st.Size() > 2*textLimit {
-		if _, err := file.Seek(-2*textLimit, io.SeekEnd); err != nil {
+	if st, err := file.Stat(); err == nil && st.Size() > 2*backends.TextLimit {
+		if _, err := file.Seek(-2*backends.TextLimit, io.SeekEnd); err != nil {
 			return otherwise
 		}
 	}
-	b, err := io.ReadAll(io.LimitReader(file, 2*textLimit))
+	b, err := io.ReadAll(io.LimitReader(file, 2*backends.TextLimit))
 	if err != nil {
 		return otherwise
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	if text := oneLine(lines[len(lines)-1]); text != "" {
+	if text := backends.OneLine(lines[len(lines)-1]); text != "" {
 		return text
 	}
 	return otherwise

@@ -3,9 +3,9 @@ package qemu
 import (
 	"context"
 	"os"
-	"regexp"
 	"sync"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -54,17 +54,6 @@ func (v *vm) instance() *instance {
 	return v.inst
 }
 
-var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
-// checkName is the last fence before a name becomes a path.
-func checkName(name string) error {
-	if !validName.MatchString(name) {
-		return problem.New(problem.MachineNameInvalid, "%q is not a machine name", name).
-			WithHint("use lower-case letters, digits and inner hyphens, at most 63 characters")
-	}
-	return nil
-}
-
 // begin starts a mutating operation on an existing VM: alone in this process,
 // the only owner on this host, and with the running process adopted. The
 // caller must call v.finish.
@@ -92,7 +81,7 @@ func (b *Backend) begin(ctx context.Context, name string) (*vm, error) {
 
 // reserve waits until no other operation of this process runs on the VM.
 func (b *Backend) reserve(ctx context.Context, name string) (*vm, error) {
-	if err := checkName(name); err != nil {
+	if err := backends.CheckName(name); err != nil {
 		return nil, err
 	}
 	v := b.vm(name)

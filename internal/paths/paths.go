@@ -6,7 +6,7 @@
 //
 //	config   config.toml
 //	data     machines/<name>/ images/<id>/ backups/ flake/
-//	state    vms/<name>/ records/ journal/ log/ ssh/
+//	state    vms/<name>/ libvirt/<backend>/<name>/ records/ journal/ log/ ssh/
 //	runtime  nixvmd.sock cm/<hash> vm/<hash>/
 package paths
 
@@ -143,6 +143,10 @@ func (l Layout) VMs() string { return filepath.Join(l.State, "vms") }
 
 // VM is the state directory of one VM.
 func (l Layout) VM(name string) string { return filepath.Join(l.VMs(), name) }
+
+// Libvirt holds the disks of the VMs of one libvirt backend on this host, one
+// directory per VM.
+func (l Layout) Libvirt(backend string) string { return filepath.Join(l.State, "libvirt", backend) }
 
 // Records holds one small file per realised VM: which backend and image it has.
 func (l Layout) Records() string { return filepath.Join(l.State, "records") }

@@ -1,0 +1,38 @@
+package backends
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Card is a network card with the addresses that a guest, or a DHCP server,
+// says it has.
+type Card struct {
+	MAC       string
+	Addresses []string
+}
+
+// AddressOf picks the address of the card with this MAC: IPv4 before IPv6, no
+// loopback, no link-local. A guest's word may be a lie: the pinned host key,
+// not the address, is what a client trusts.
+func AddressOf(mac string, cards []Card) (netip.Addr, bool) {
+	var found netip.Addr
+	for _, n := range cards {
+		if !strings.EqualFold(n.MAC, mac) {
+			continue
+		}
+		for _, a := range n.Addresses {
+			ip, err := netip.ParseAddr(a)
+			if err != nil || ip.Zone() != "" || !ip.IsGlobalUnicast() {
+				continue
+			}
+			if ip = ip.Unmap(); ip.Is4() {
+				return ip, true
+			}
+			if !found.IsValid() {
+				found = ip
+			}
+		}
+	}
+	return found, found.IsValid()
+}

@@ -1,0 +1,155 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+	"github.com/google/uuid"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// Create makes the disks, and then the domain: disks without a domain are what
+// a crash leaves, and are shown as broken.
+func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
+	if err := errors.Join(backends.CheckSpec(spec)); err != nil {
+		return err
+	}
+	if err := backends.CheckImage(spec.Image); err != nil {
+		return err
+	}
+	release, err := b.reserve(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := b.checkFree(ctx, spec); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.storage.remove(context.WithoutCancel(ctx), spec.Name))
+		}
+	}()
+	d, err := b.storage.create(ctx, spec, report)
+	if err != nil {
+		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if err := b.define(ctx, spec, d, mark{}); err != nil {
+		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	}
+	report.Report(progress.Update{Vertex: "disk", Done: true})
+	return nil
+}
+
+// checkFree refuses a VM that exists, here or under the same UUID elsewhere.
+func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
+	if _, err := b.now(ctx, spec.Name); err == nil {
+		return problem.New(problem.VMExists, "VM %s exists already", spec.Name).
+			WithHint("destroy it first, or choose another name")
+	} else if !problem.HasCode(err, problem.VMNotFound) {
+		return err
+	}
+	id, err := uuid.Parse(spec.UUID)
+	if err != nil {
+		return err
+	}
+	dom, err := ask(ctx, b, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) { return l.DomainLookupByUUID(golibvirt.UUID(id)) })
+	switch {
+	case hasCode(err, golibvirt.ErrNoDomain):
+		return nil
+	case err != nil:
+		return err
+	}
+	return problem.New(problem.VMExists, "libvirt has a domain %s with the UUID of %s, which nixvm did not make", dom.Name, spec.Name).
+		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; else change %s in the machine's file uuid", b.target.Remote, dom.Name, spec.UUID)
+}
+
+// define defines the domain as spec wants it, with the run that is about to
+// begin (or none) in its mark, and takes it into memory.
+func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks, m mark) error {
+	p, err := b.blueprint(ctx, spec, d, m)
+	if err != nil {
+		return err
+	}
+	x := p.define()
+	if b.filter != nil && len(x.Devices.Interfaces) > 0 {
+		if err := b.filter.apply(ctx, spec, &x.Devices.Interfaces[0]); err != nil {
+			return err
+		}
+	}
+	text, err := x.Marshal()
+	if err != nil {
+		return err
+	}
+	dom, err := ask(ctx, b, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
+		dom, err := l.DomainDefineXMLFlags(text, 0)
+		if err == nil {
+			err = l.DomainSetAutostart(dom, boolean(b.config.Autostart))
+		}
+		return dom, err
+	})
+	if err != nil {
+		return problem.New(problem.VMStartFailed, "libvirt refuses the definition: %w", err)
+	}
+	b.refreshing.Lock()
+	defer b.refreshing.Unlock()
+	return b.learn(ctx, dom)
+}
+
+func boolean(v bool) int32 {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+// blueprint completes what the definition is made from.
+func (b *Backend) blueprint(ctx context.Context, spec backends.Spec, d disks, m mark) (blueprint, error) {
+	old, _ := b.get(spec.Name)
+	p := blueprint{spec: spec, disks: d, network: b.config.Network, name: old.dom.Name}
+	m.Name, m.UUID, m.Owner, m.User = spec.Name, spec.UUID, b.owner.ID, b.owner.User
+	m.Mutable, m.Image, m.MAC = spec.Mutable, spec.Image.ID, spec.MAC
+	var err error
+	if b.target.Session && spec.Bridge == "" {
+		if m.Port, err = b.pickPort(spec, old.mark.Port); err != nil {
+			return p, err
+		}
+		p.port = m.Port
+	}
+	if p.accel, err = b.accel.choose(ctx, spec.Image); err != nil {
+		return p, err
+	}
+	if m.Run != nil {
+		m.Run.Accel = p.accel
+	}
+	if p.name == "" {
+		p.name, err = b.freeName(ctx, spec.Name)
+	}
+	p.mark = m
+	return p, err
+}
+
+// freeName is the machine's name, or one with the owner behind it when a domain
+// of somebody else is called so.
+func (b *Backend) freeName(ctx context.Context, name string) (string, error) {
+	_, err := ask(ctx, b, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) { return l.DomainLookupByName(name) })
+	switch {
+	case hasCode(err, golibvirt.ErrNoDomain):
+		return name, nil
+	case err != nil:
+		return "", err
+	}
+	return name + "-" + b.owner.ID, nil
+}
+
+// newRun is the mark of a run that begins now.
+func newRun() *runMark { return &runMark{Started: time.Now().UTC()} }

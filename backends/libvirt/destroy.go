@@ -1,0 +1,92 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Destroy removes the domain with the snapshots and UEFI variables that libvirt
+// knows, and then the disks.
+func (b *Backend) Destroy(ctx context.Context, name string) error {
+	release, err := b.reserve(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	b.dropHub(name)
+	err = b.again(ctx, func() error { return b.undefine(ctx, name) })
+	if err == nil {
+		err = b.storage.remove(ctx, name)
+	}
+	if err == nil && b.filter != nil {
+		err = b.filter.remove(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("destroy VM %s: %w", name, err)
+	}
+	b.forget(name)
+	return nil
+}
+
+// undefine ends and undefines the domain, if there is one.
+func (b *Backend) undefine(ctx context.Context, name string) error {
+	d, err := b.now(ctx, name)
+	if problem.HasCode(err, problem.VMNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if d.running() {
+		if err := b.end(ctx, d); err != nil {
+			return err
+		}
+	}
+	return do(ctx, b, func(l *golibvirt.Libvirt) error {
+		err := l.DomainUndefineFlags(d.dom, golibvirt.DomainUndefineManagedSave|golibvirt.DomainUndefineSnapshotsMetadata|
+			golibvirt.DomainUndefineNvram|golibvirt.DomainUndefineCheckpointsMetadata)
+		if hasCode(err, golibvirt.ErrInvalidArg) {
+			err = l.DomainUndefine(d.dom) // the test driver knows no flags
+		}
+		if hasCode(err, golibvirt.ErrNoDomain) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Kill ends the VM at once. Data that the guest has not written is lost; the
+// disks stay consistent.
+func (b *Backend) Kill(ctx context.Context, name string) error {
+	// Not an operation like the others: it must get through to a VM on which
+	// one is waiting, such as a Shutdown that the guest ignores.
+	return b.again(ctx, func() error {
+		d, err := b.now(ctx, name)
+		if err != nil || !d.running() {
+			return err
+		}
+		return errors.Join(b.end(ctx, d), b.refresh(ctx, name))
+	})
+}
+
+// end ends QEMU. One that has ended meanwhile is not an error.
+func (b *Backend) end(ctx context.Context, d domain) error {
+	return do(ctx, b, func(l *golibvirt.Libvirt) error {
+		err := l.DomainDestroyFlags(d.dom, golibvirt.DomainDestroyDefault)
+		if hasCode(err, golibvirt.ErrOperationInvalid, golibvirt.ErrNoDomain) {
+			return nil
+		}
+		return err
+	})
+}
+
+// until a VM has ended; see Shutdown.
+func ended(d *domain) bool {
+	return d == nil || d.status.State != backends.Running && d.status.State != backends.Suspended
+}

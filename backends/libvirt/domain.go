@@ -1,0 +1,230 @@
+package libvirt
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// domain is what memory holds of one VM.
+type domain struct {
+	dom    golibvirt.Domain // zero: there are disks and no domain
+	mark   mark
+	status backends.Status
+	told   backends.Status // what the core was told last
+	agent  bool            // the guest agent has opened its channel
+	resets int             // reboots seen
+}
+
+func (d *domain) defined() bool { return d.dom.UUID != golibvirt.UUID{} }
+
+// get returns a copy of what memory holds.
+func (b *Backend) get(name string) (domain, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d := b.domains[name]; d != nil {
+		return *d, true
+	}
+	return domain{}, false
+}
+
+// byUUID returns the machine's name of a domain of ours.
+func (b *Backend) byUUID(id golibvirt.UUID) (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, d := range b.domains {
+		if d.dom.UUID == id {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// put takes over what was learned of a VM, and tells the core when its state is
+// another one. Agent and resets are kept.
+func (b *Backend) put(name string, d domain) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := b.domains[name]
+	if before != nil {
+		d.agent, d.resets, d.told = before.agent, before.resets, before.told
+	}
+	if d.status.State != backends.Running && d.status.State != backends.Suspended {
+		d.agent = false
+	}
+	d.status.Name = name
+	b.domains[name] = &d
+	b.tell(&d, d.status)
+	b.wake()
+}
+
+// tell passes a status on to the core unless it has been told so. b.mu is held.
+func (b *Backend) tell(d *domain, s backends.Status) {
+	if d.told.State == s.State && d.told.Reason == s.Reason {
+		return
+	}
+	d.told = s
+	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: s})
+}
+
+// forget removes a VM that is gone.
+func (b *Backend) forget(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.domains[name] == nil {
+		return
+	}
+	delete(b.domains, name)
+	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
+	b.wake()
+}
+
+// wake lets all who wait in until look again. b.mu is held.
+func (b *Backend) wake() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// until waits until cond holds for what memory has of a VM; cond gets nil when
+// there is none.
+func (b *Backend) until(ctx context.Context, name string, cond func(*domain) bool) error {
+	for {
+		b.mu.Lock()
+		ok, changed := cond(b.domains[name]), b.changed
+		b.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-b.link.done:
+			return errClosed
+		}
+	}
+}
+
+// refresh asks libvirtd about a VM and takes the answer over. A VM that is not
+// in memory stays unknown.
+func (b *Backend) refresh(ctx context.Context, name string) error {
+	b.refreshing.Lock() // an older answer must not replace a newer one
+	defer b.refreshing.Unlock()
+	d, ok := b.get(name)
+	if !ok || !d.defined() {
+		return nil
+	}
+	return b.learn(ctx, d.dom)
+}
+
+// learn asks for the state of a domain and puts it into memory if it is ours.
+// b.refreshing is held.
+func (b *Backend) learn(ctx context.Context, dom golibvirt.Domain) error {
+	got, err := ask(ctx, b, func(l *golibvirt.Libvirt) (domain, error) { return look(l, b.owner, dom) })
+	switch {
+	case hasCode(err, golibvirt.ErrNoDomain):
+		if name, ok := b.byUUID(dom.UUID); ok {
+			b.forget(name)
+		}
+		return nil
+	case err != nil:
+		return err
+	case got.mark.Name == "":
+		return nil // somebody else's
+	}
+	b.complete(&got)
+	b.put(got.mark.Name, got)
+	return nil
+}
+
+// complete adds what only this host knows.
+func (b *Backend) complete(d *domain) {
+	if d.status.State == backends.Running || d.status.State == backends.Suspended {
+		d.status.PID = b.pidOf(d.dom.Name)
+	}
+}
+
+// List returns the VMs in memory. It waits for libvirtd only until the first
+// attempt to reach it has ended.
+func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
+	if err := b.known(ctx); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make([]backends.Status, 0, len(b.domains))
+	for _, d := range b.domains {
+		all = append(all, b.current(d))
+	}
+	slices.SortFunc(all, func(x, y backends.Status) int { return strings.Compare(x.Name, y.Name) })
+	return all, nil
+}
+
+// Status returns what memory holds of one VM.
+func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
+	if err := backends.CheckName(name); err != nil {
+		return backends.Status{}, err
+	}
+	if err := b.known(ctx); err != nil {
+		return backends.Status{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch d := b.domains[name]; {
+	case d != nil:
+		return b.current(d), nil
+	case b.down != nil:
+		return backends.Status{}, b.target.unreachable(b.down)
+	}
+	return backends.Status{Name: name, State: backends.Absent}, nil
+}
+
+// known returns when memory has been filled once, or says why it is empty.
+func (b *Backend) known(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		filled, down, changed := b.filled, b.down, b.changed
+		b.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case filled:
+			return nil
+		case down != nil:
+			return b.target.unreachable(down)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		case <-b.link.done:
+			return errClosed
+		}
+	}
+}
+
+// current is what is true of a VM now: nothing, while libvirtd does not answer.
+// b.mu is held.
+func (b *Backend) current(d *domain) backends.Status {
+	s := d.status
+	if b.down != nil {
+		s.State, s.Reason = backends.Unknown, "libvirtd does not answer"
+	}
+	return s
+}
+
+// lost notes that libvirtd cannot be asked, and tells the core that nothing is
+// known any more.
+func (b *Backend) lost(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = err
+	for _, d := range b.domains {
+		d.agent = false
+		b.tell(d, b.current(d))
+	}
+	b.wake()
+}

@@ -1,0 +1,66 @@
+package libvirt
+
+import (
+	"context"
+	"net"
+	"strconv"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Endpoint is the forwarded port of a session, or the address of the VM's card:
+// from the DHCP server of its network, else from the guest agent.
+func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint, error) {
+	none := backends.Endpoint{}
+	d, err := b.now(ctx, name)
+	switch {
+	case err != nil:
+		return none, err
+	case d.status.State == backends.Suspended:
+		return none, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("resume it first")
+	case d.status.State != backends.Running:
+		return none, notRunning(name)
+	}
+	if d.mark.Port != 0 {
+		return endpoint("127.0.0.1", d.mark.Port), nil
+	}
+	sources := []golibvirt.DomainInterfaceAddressesSource{golibvirt.DomainInterfaceAddressesSrcLease}
+	if d.agent {
+		sources = append(sources, golibvirt.DomainInterfaceAddressesSrcAgent)
+	}
+	for _, source := range sources {
+		cards, err := askFor(ctx, b, b.limits.freeze, func(l *golibvirt.Libvirt) ([]golibvirt.DomainInterface, error) {
+			return l.DomainInterfaceAddresses(d.dom, uint32(source), 0)
+		})
+		if err != nil && !isAnswer(err) {
+			return none, err
+		}
+		if ip, ok := backends.AddressOf(d.mark.MAC, toCards(cards)); ok {
+			return endpoint(ip.String(), 22), nil
+		}
+	}
+	return none, problem.New(problem.VMNotReady, "VM %s has no address yet", name).
+		WithHint("wait until it has booted").Retry()
+}
+
+func endpoint(host string, port int) backends.Endpoint {
+	return backends.Endpoint{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(port))}
+}
+
+func toCards(list []golibvirt.DomainInterface) []backends.Card {
+	var cards []backends.Card
+	for _, n := range list {
+		var c backends.Card
+		if len(n.Hwaddr) > 0 {
+			c.MAC = n.Hwaddr[0]
+		}
+		for _, a := range n.Addrs {
+			c.Addresses = append(c.Addresses, a.Addr)
+		}
+		cards = append(cards, c)
+	}
+	return cards
+}

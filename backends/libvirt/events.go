@@ -1,0 +1,193 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// followed are the kinds of events that are asked for.
+var followed = []golibvirt.DomainEventID{
+	golibvirt.DomainEventIDLifecycle, golibvirt.DomainEventIDReboot, golibvirt.DomainEventIDAgentLifecycle,
+}
+
+// follow subscribes to the events of a new connection and takes over what there
+// is. The worker that it starts ends with the connection.
+//
+// go-libvirt queues events without bound as long as somebody takes them out, so
+// the worker may ask libvirtd about each.
+func (b *Backend) follow(ctx context.Context, c *conn) error {
+	incoming := make(chan any)
+	for _, id := range followed {
+		stream, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (<-chan any, error) {
+			// Never cancelled: see conn.
+			return l.SubscribeEvents(context.Background(), id, nil)
+		})
+		if err != nil {
+			return fmt.Errorf("subscribe to events of libvirtd: %w", err)
+		}
+		b.workers.Add(1)
+		go func() {
+			defer b.workers.Done()
+			for event := range stream {
+				select {
+				case incoming <- event:
+				case <-c.wire.lost:
+				}
+			}
+		}()
+	}
+	if err := b.takeOver(ctx, c); err != nil {
+		return err
+	}
+	b.workers.Add(1)
+	go func() {
+		defer b.workers.Done()
+		for {
+			select {
+			case event := <-incoming:
+				b.handle(ctx, event)
+			case <-c.wire.lost:
+				return
+			}
+		}
+	}()
+	return nil
+}
+
+// takeOver makes memory what libvirtd says.
+func (b *Backend) takeOver(ctx context.Context, c *conn) error {
+	b.refreshing.Lock()
+	defer b.refreshing.Unlock()
+	doms, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) ([]golibvirt.Domain, error) {
+		all, _, err := l.ConnectListAllDomains(1, 0)
+		return all, err
+	})
+	if err != nil {
+		return fmt.Errorf("list the domains: %w", err)
+	}
+	found := map[string]domain{}
+	for _, dom := range doms {
+		d, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (domain, error) { return look(l, b.owner, dom) })
+		switch {
+		case hasCode(err, golibvirt.ErrNoDomain): // it went while we looked
+		case err != nil:
+			return fmt.Errorf("domain %s: %w", dom.Name, err)
+		case d.mark.Name != "":
+			b.complete(&d)
+			found[d.mark.Name] = d
+		}
+	}
+	if err := b.compareDisks(ctx, found); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	var gone []string
+	for name := range b.domains {
+		if _, ok := found[name]; !ok {
+			gone = append(gone, name)
+		}
+	}
+	b.filled, b.down = true, nil
+	b.mu.Unlock()
+	for _, name := range gone {
+		b.forget(name)
+	}
+	for name, d := range found {
+		b.put(name, d)
+		b.setAgent(name, b.agentConnected(ctx, c, d))
+	}
+	return nil
+}
+
+// compareDisks marks as broken what has only disks or only a domain.
+func (b *Backend) compareDisks(ctx context.Context, found map[string]domain) error {
+	names, err := b.storage.names(ctx)
+	if err != nil {
+		return fmt.Errorf("list the disks: %w", err)
+	}
+	with := map[string]bool{}
+	for _, name := range names {
+		with[name] = true
+		if _, ok := found[name]; !ok {
+			found[name] = domain{status: backends.Status{State: backends.Broken, Reason: "it has disks and no domain: its creation or removal was cut off"}}
+		}
+	}
+	for name, d := range found {
+		if !with[name] && d.status.State != backends.Running && d.status.State != backends.Suspended {
+			d.status = backends.Status{State: backends.Broken, Reason: "its disks are gone"}
+			found[name] = d
+		}
+	}
+	return nil
+}
+
+// handle applies one event. Its content is used only where asking would come
+// too late: the answer of libvirtd is what counts.
+func (b *Backend) handle(ctx context.Context, event any) {
+	switch e := event.(type) {
+	case *golibvirt.DomainEventCallbackLifecycleMsg:
+		b.refreshing.Lock()
+		defer b.refreshing.Unlock()
+		if err := b.learn(ctx, e.Msg.Dom); err != nil {
+			b.log.Debug("event lost", "domain", e.Msg.Dom.Name, "error", err)
+		}
+	case *golibvirt.DomainEventCallbackRebootMsg:
+		if name, ok := b.byUUID(e.Msg.Dom.UUID); ok {
+			b.rebooted(name)
+		}
+	case *golibvirt.DomainEventCallbackAgentLifecycleMsg:
+		if name, ok := b.byUUID(e.Dom.UUID); ok {
+			b.setAgent(name, e.State == agentStateConnected)
+		}
+	}
+}
+
+// agentStateConnected is VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED.
+const agentStateConnected = 1
+
+func (b *Backend) rebooted(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d := b.domains[name]; d != nil {
+		d.resets++
+		b.events.Push(backends.Event{Kind: backends.Rebooted, Status: d.status})
+		b.wake()
+	}
+}
+
+// agentConnected reads from the live definition whether the guest agent has
+// opened its channel.
+func (b *Backend) agentConnected(ctx context.Context, c *conn, d domain) bool {
+	if d.status.State != backends.Running && d.status.State != backends.Suspended {
+		return false
+	}
+	x, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (libvirtxml.Domain, error) { return definition(l, d.dom, 0) })
+	if err != nil || x.Devices == nil {
+		return false
+	}
+	for _, ch := range x.Devices.Channels {
+		if t := ch.Target; t != nil && t.VirtIO != nil && t.VirtIO.Name == agentChannel {
+			return t.VirtIO.State == "connected"
+		}
+	}
+	return false
+}
+
+func (b *Backend) setAgent(name string, up bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := b.domains[name]
+	if d == nil || d.agent == up {
+		return
+	}
+	d.agent = up
+	if up {
+		b.events.Push(backends.Event{Kind: backends.GuestAgentUp, Status: d.status})
+	}
+	b.wake()
+}

@@ -1,0 +1,96 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+	"golang.org/x/sys/unix"
+	"libvirt.org/go/libvirtxml"
+)
+
+// host asks libvirtd what its host can do.
+func (b *Backend) host(ctx context.Context) (libvirtxml.Caps, error) {
+	var caps libvirtxml.Caps
+	text, err := ask(ctx, b, (*golibvirt.Libvirt).ConnectGetCapabilities)
+	if err == nil {
+		err = caps.Unmarshal(text)
+	}
+	return caps, err
+}
+
+// runsAs is the user that QEMU runs as, on this host: us, so that our files stay
+// ours; but with root's rights only what root started itself, so libvirt's own
+// user there.
+func (b *Backend) runsAs() (uid, gid int, err error) {
+	if uid := os.Getuid(); uid != 0 {
+		return uid, os.Getgid(), nil
+	}
+	if b.target.Session {
+		return ownerOfSocket(b.target)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), b.limits.call)
+	defer cancel()
+	caps, err := b.host(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, m := range caps.Host.SecModel {
+		for _, l := range m.Labels {
+			if m.Name == "dac" && l.Type == "qemu" {
+				return parseLabel(l.Value)
+			}
+		}
+	}
+	return 0, 0, nil
+}
+
+// parseLabel reads "+64055:+64055".
+func parseLabel(label string) (uid, gid int, err error) {
+	u, g, ok := strings.Cut(label, ":")
+	if !ok {
+		return 0, 0, fmt.Errorf("libvirt's label %q is not one of a user and a group", label)
+	}
+	if uid, err = strconv.Atoi(strings.TrimPrefix(u, "+")); err == nil {
+		gid, err = strconv.Atoi(strings.TrimPrefix(g, "+"))
+	}
+	return uid, gid, err
+}
+
+// ownerOfSocket is whose session it is.
+func ownerOfSocket(t target) (uid, gid int, err error) {
+	for _, path := range t.sockets() {
+		var st unix.Stat_t
+		if err = unix.Stat(path, &st); err == nil {
+			return int(st.Uid), int(st.Gid), nil
+		}
+	}
+	return 0, 0, fmt.Errorf("the socket of the session: %w", err)
+}
+
+// pidOf is the process of a running domain of this host, 0 if unknown.
+func (b *Backend) pidOf(name string) int {
+	if !b.target.local() {
+		return 0
+	}
+	dir := "/run/libvirt/qemu"
+	if b.target.Session {
+		dir = filepath.Join(sessionRuntime(), "qemu/run")
+	}
+	if b.target.Socket != "" {
+		dir = filepath.Join(filepath.Dir(b.target.Socket), strings.TrimPrefix(strings.TrimPrefix(dir, "/run/libvirt/"), sessionRuntime()+"/"))
+	}
+	text, err := os.ReadFile(filepath.Join(dir, name+".pid"))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}

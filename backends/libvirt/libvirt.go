@@ -1,0 +1,149 @@
+// Package libvirt is the backend that runs VMs as domains of a libvirtd: the
+// one of this host (qemu:///system, qemu:///session) or of another
+// (qemu+ssh://).
+//
+// # How it works
+//
+// One connection ([link]) is kept open, made anew when it breaks, and carries
+// calls and events. What List and Status answer comes from memory ([domain]),
+// which the events keep true; while libvirtd cannot be asked, every VM is
+// Unknown. A VM of ours is a domain whose metadata says so ([mark]): machine
+// name, and owner, which is this installation of nixvm. Domains without that
+// mark, or with another owner, are never touched, and two users of one host
+// may each have a machine of the same name. Nothing about a VM is kept beside
+// libvirt: the next daemon reads it from the domain.
+//
+// The domain is defined anew at every start (xml.go), with the machine as it is
+// then. Disks come from a [storage]: files of the user for a libvirtd on this
+// host, volumes of a pool elsewhere. QEMU runs as the user who owns the files
+// (a static DAC label), so libvirt changes the owner of none of them.
+//
+// # Snapshots
+//
+// They are qcow2 snapshots of the state disk. libvirt 9 refuses to take one of
+// a running domain without its memory, so QEMU's monitor takes it, with the
+// guest frozen, and libvirt is told afterwards (redefine): virsh lists it,
+// reverts to it and deletes it like its own. Those that virsh made are listed
+// here. snapshot.go has the details.
+package libvirt
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/paths"
+)
+
+// Config says which libvirtd, and how to use it. Only Name and Layout are required.
+type Config struct {
+	Name   string // configured name of the backend
+	Layout paths.Layout
+	// URI is qemu:///system (also ""), qemu:///session, qemu+ssh://[user@]host[:port]/system,
+	// or test:///default; with ?socket=PATH for a socket at an unusual place.
+	URI string
+	// Network is the libvirt network of VMs without a bridge; empty = "default".
+	// Sessions have none: their VMs get a forwarded port.
+	Network string
+	// Pool is the storage pool for disks and images; empty = files of the user
+	// where libvirtd is on this host, "default" elsewhere.
+	Pool string
+	// Accel is "auto" (also ""), "kvm" or "tcg". NIXVM_ACCEL in the environment
+	// wins over it.
+	Accel string
+	// Autostart makes libvirt start the VMs with the host.
+	Autostart bool
+	Log       *slog.Logger // nil = discard
+}
+
+// Backend implements backends.Backend.
+type Backend struct {
+	config  Config
+	target  target
+	owner   owner
+	link    *link
+	storage storage
+	filter  filter // isolation on the host; may be nil
+	accel   accelerator
+	events  *backends.Queue
+	log     *slog.Logger
+	limits  limits
+
+	workers    sync.WaitGroup // of connections
+	refreshing sync.Mutex     // held while libvirtd is asked for what goes into memory
+
+	mu      sync.Mutex // guards the rest
+	filled  bool       // libvirtd has been asked once
+	down    error      // why it cannot be asked now; nil also before the first attempt
+	domains map[string]*domain
+	changed chan struct{} // closed, and made anew, at every change of domains
+	ops     map[string]chan struct{}
+	hubs    map[string]*hub
+	closed  bool
+}
+
+// New opens the backend and returns at once: whether libvirtd answers shows in
+// Check, and in what List says.
+func New(c Config) (*Backend, error) { return open(c, usualLimits) }
+
+func open(c Config, l limits) (*Backend, error) {
+	if c.Name == "" {
+		c.Name = "libvirt"
+	}
+	if c.URI == "" {
+		c.URI = "qemu:///system"
+	}
+	if c.Network == "" {
+		c.Network = "default"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	t, err := parseURI(c.URI)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{
+		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
+		owner: ownerOf(c.Layout), events: backends.NewQueue(),
+		domains: map[string]*domain{}, changed: make(chan struct{}),
+		ops: map[string]chan struct{}{}, hubs: map[string]*hub{},
+	}
+	if b.accel, err = newAccelerator(b, os.Getenv("NIXVM_ACCEL")); err != nil {
+		return nil, err
+	}
+	dial, err := t.dialer(c)
+	if err != nil {
+		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
+	}
+	b.storage = b.chooseStorage()
+	b.link = newLink(b, dial)
+	return b, nil
+}
+
+// Name is the configured name.
+func (b *Backend) Name() string { return b.config.Name }
+
+// Type is "libvirt".
+func (b *Backend) Type() string { return "libvirt" }
+
+// Events delivers what happens; see backends.Backend.
+func (b *Backend) Events() <-chan backends.Event { return b.events.Out() }
+
+// Close lets go of libvirtd; VMs run on.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	b.mu.Unlock()
+	b.closeConsoles()
+	b.link.close()
+	b.workers.Wait()
+	b.events.Close()
+	return nil
+}

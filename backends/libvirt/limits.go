@@ -1,0 +1,20 @@
+package libvirt
+
+import "time"
+
+// limits are what others get to answer, whatever the caller's own limit.
+type limits struct {
+	connect time.Duration // a connection, until libvirtd has said who it is
+	call    time.Duration // libvirtd: anything that it does by itself
+	start   time.Duration // libvirtd: starting QEMU
+	agent   time.Duration // the guest's agent, which may be hostile or merely dead
+	freeze  time.Duration // the agent: freezing waits for the guest's pending writes
+	backoff time.Duration // the first pause between two attempts to connect
+	longest time.Duration // the longest such pause
+}
+
+var usualLimits = limits{
+	connect: 10 * time.Second, call: 30 * time.Second, start: 120 * time.Second,
+	agent: 5 * time.Second, freeze: 20 * time.Second,
+	backoff: 100 * time.Millisecond, longest: 30 * time.Second,
+}

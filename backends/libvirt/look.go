@@ -1,0 +1,74 @@
+package libvirt
+
+import (
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// look asks libvirtd about a domain. A domain that is not of this owner comes
+// back without a mark.
+func look(l *golibvirt.Libvirt, o owner, dom golibvirt.Domain) (domain, error) {
+	d := domain{dom: dom}
+	state, reason, err := l.DomainGetState(dom, 0)
+	if err != nil {
+		return d, err
+	}
+	if d.mark, err = readMark(l, dom, golibvirt.DomainAffectCurrent); err != nil || !d.mark.belongs(o, dom) {
+		return domain{dom: dom}, err
+	}
+	d.status = statusOf(golibvirt.DomainState(state), reason)
+	if d.status.State == backends.Running || d.status.State == backends.Suspended {
+		if d.mark.Run != nil {
+			d.status.Started, d.status.Accel = d.mark.Run.Started, d.mark.Run.Accel
+		} else {
+			d.status.Started = time.Now().UTC() // somebody else started it
+		}
+	}
+	return d, nil
+}
+
+// readMark reads our element; a domain without one gives an empty mark.
+func readMark(l *golibvirt.Libvirt, dom golibvirt.Domain, which golibvirt.DomainModificationImpact) (mark, error) {
+	text, err := l.DomainGetMetadata(dom, int32(golibvirt.DomainMetadataElement), golibvirt.OptString{namespace}, which)
+	if hasCode(err, golibvirt.ErrNoDomainMetadata) {
+		return mark{}, nil
+	}
+	if err != nil {
+		return mark{}, err
+	}
+	m, err := parseMark(text)
+	if err != nil {
+		return mark{}, nil //nolint:nilerr // an element in our name space that we cannot read is not ours
+	}
+	return m, nil
+}
+
+// statusOf translates virDomainState and its reason.
+func statusOf(state golibvirt.DomainState, reason int32) backends.Status {
+	switch state {
+	case golibvirt.DomainRunning, golibvirt.DomainBlocked, golibvirt.DomainShutdown:
+		return backends.Status{State: backends.Running}
+	case golibvirt.DomainPaused:
+		s := backends.Status{State: backends.Suspended}
+		if golibvirt.DomainPausedReason(reason) == golibvirt.DomainPausedIoerror {
+			s.Reason = "a disk failed on the host, perhaps because it is full: make room, then resume"
+		}
+		return s
+	case golibvirt.DomainPmsuspended:
+		return backends.Status{State: backends.Suspended, Reason: "the guest sleeps"}
+	case golibvirt.DomainCrashed:
+		return backends.Status{State: backends.Crashed, Reason: "the guest's kernel panicked"}
+	case golibvirt.DomainShutoff:
+		switch golibvirt.DomainShutoffReason(reason) {
+		case golibvirt.DomainShutoffCrashed:
+			return backends.Status{State: backends.Crashed, Reason: "QEMU was killed or failed"}
+		case golibvirt.DomainShutoffFailed, golibvirt.DomainShutoffDaemon:
+			return backends.Status{State: backends.Crashed, Reason: "QEMU ended while libvirtd was not looking, or could not be started"}
+		}
+		return backends.Status{State: backends.Stopped}
+	}
+	return backends.Status{State: backends.Unknown, Reason: "libvirtd does not know its state"}
+}

@@ -1,0 +1,92 @@
+package libvirt
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+	"github.com/google/uuid"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/paths"
+)
+
+// namespace names our element in a domain's metadata.
+const namespace = "https://github.com/nixvm/nixvm/libvirt/1"
+
+// mark is the element in the metadata of a domain that makes it ours, and all
+// that nixvm keeps about it. In virsh dumpxml it reads
+//
+//	<machine xmlns="https://github.com/nixvm/nixvm/libvirt/1" name="demo" owner="1f6c0a52" user="ann@laptop" .../>
+type mark struct {
+	XMLName xml.Name // libvirt takes the name space away when it returns the element alone
+	Name    string   `xml:"name,attr"`           // of the machine
+	UUID    string   `xml:"uuid,attr"`           // of the domain: a copy made by virt-clone is not ours
+	Owner   string   `xml:"owner,attr"`          // id of the nixvm installation
+	User    string   `xml:"user,attr,omitempty"` // whose, for people
+	Mutable bool     `xml:"mutable,attr,omitempty"`
+	Image   string   `xml:"image,attr,omitempty"` // id of the image that it was last defined with
+	Port    int      `xml:"port,attr,omitempty"`  // on 127.0.0.1, forwarded to the guest's 22; kept
+	MAC     string   `xml:"mac,attr,omitempty"`
+	Run     *runMark `xml:"run,omitempty"` // in the live definition only: it ends with the run
+	// Unfrozen is set in the copy that a snapshot keeps when the guest could
+	// not be frozen.
+	Unfrozen bool `xml:"unfrozen,attr,omitempty"`
+}
+
+// runMark is about one run of a domain.
+type runMark struct {
+	Started time.Time `xml:"started,attr"`
+	Accel   string    `xml:"accel,attr,omitempty"`
+	Frozen  bool      `xml:"frozen,attr,omitempty"` // set while the guest may be frozen, so that whoever comes next can thaw it
+}
+
+func (m mark) String() string {
+	m.XMLName = xml.Name{Space: namespace, Local: "machine"}
+	text, err := xml.Marshal(m)
+	if err != nil {
+		panic(err) // strings, numbers and times only
+	}
+	return string(text)
+}
+
+// belongs reports whether a mark makes the domain one of the owner's.
+func (m mark) belongs(o owner, dom golibvirt.Domain) bool {
+	return m.Owner == o.ID && m.UUID == uuid.UUID(dom.UUID).String() && backends.ValidName(m.Name)
+}
+
+func parseMark(text string) (mark, error) {
+	var m mark
+	if err := xml.Unmarshal([]byte(text), &m); err != nil {
+		return m, fmt.Errorf("metadata: %w", err)
+	}
+	return m, nil
+}
+
+// owner is one installation of nixvm: one state directory of one user on one host.
+type owner struct {
+	ID   string // eight hexadecimal digits
+	User string // for people
+}
+
+// ownerOf derives the owner from what does not change: a state directory that
+// was emptied still owns its domains.
+func ownerOf(l paths.Layout) owner {
+	host, _ := os.Hostname()
+	machine, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		machine = []byte(host)
+	}
+	name := fmt.Sprint(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", strings.TrimSpace(string(machine)), os.Getuid(), l.State))
+	return owner{ID: hex.EncodeToString(sum[:4]), User: name + "@" + host}
+}

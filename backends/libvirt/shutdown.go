@@ -1,0 +1,73 @@
+package libvirt
+
+import (
+	"context"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// firstAsk and longestAsk bound the growing pause between two requests to the
+// guest: one that is still booting loses the first ones.
+const (
+	firstAsk   = 2 * time.Second
+	longestAsk = 15 * time.Second
+)
+
+// Shutdown presses the power button, and asks the guest agent from the second
+// time on, until the guest has powered off or ctx is done.
+func (b *Backend) Shutdown(ctx context.Context, name string) error {
+	d, release, err := b.begin(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if !d.running() {
+		return nil
+	}
+	if err := b.hear(ctx, d); err != nil {
+		return err
+	}
+	button := golibvirt.DomainShutdownFlagValues(golibvirt.DomainShutdownAcpiPowerBtn)
+	err = b.askUntil(ctx, name, ended, func(l *golibvirt.Libvirt, n int) error {
+		if d, _ := b.get(name); n%2 == 1 && d.agent {
+			return l.DomainShutdownFlags(d.dom, golibvirt.DomainShutdownGuestAgent)
+		}
+		return l.DomainShutdownFlags(d.dom, button)
+	})
+	if err != nil && ctx.Err() != nil {
+		return problem.New(problem.VMStopTimeout, "VM %s has not powered off: %w", name, context.Cause(ctx)).
+			WithHint("wait and stop it again, or kill it")
+	}
+	return err
+}
+
+// hear lets a suspended guest run: a paused one hears nothing.
+func (b *Backend) hear(ctx context.Context, d domain) error {
+	if d.status.State != backends.Suspended {
+		return nil
+	}
+	return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainResume(d.dom) })
+}
+
+// askUntil asks the guest again and again until cond holds or ctx is done. A
+// request that cannot be sent is no error: the next one goes another way, and
+// the limit is the caller's.
+func (b *Backend) askUntil(ctx context.Context, name string, cond func(*domain) bool, request func(l *golibvirt.Libvirt, n int) error) error {
+	for pause, n := firstAsk, 0; ; pause, n = min(2*pause, longestAsk), n+1 {
+		_, err := askFor(ctx, b, b.limits.freeze, func(l *golibvirt.Libvirt) (struct{}, error) { return struct{}{}, request(l, n) })
+		if err != nil && ctx.Err() == nil {
+			b.log.Debug("request to the guest", "vm", name, "error", err)
+		}
+		turn, cancel := context.WithTimeout(ctx, pause)
+		err = b.until(turn, name, cond)
+		timedOut := turn.Err() != nil
+		cancel()
+		if err == nil || ctx.Err() != nil || !timedOut {
+			return err
+		}
+	}
+}

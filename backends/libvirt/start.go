@@ -1,0 +1,68 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Start prepares the disks, defines the domain anew and starts it.
+func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
+	if err := backends.CheckSpec(spec); err != nil {
+		return err
+	}
+	d, release, err := b.begin(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if d.running() {
+		return nil
+	}
+	err = b.again(ctx, func() error { return b.start(ctx, spec) })
+	if err != nil {
+		return fmt.Errorf("start VM %s: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// start is one attempt. It finds out first how far an earlier one came.
+func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
+	d, err := b.now(ctx, spec.Name)
+	if err != nil || d.running() {
+		return err
+	}
+	if d.status.State == backends.Broken {
+		return problem.New(problem.VMStartFailed, "it is broken: %s", d.status.Reason).
+			WithHint("destroy it and create it again, or restore a backup")
+	}
+	if d.mark.Mutable != spec.Mutable {
+		return problem.New(problem.ModeUnsupported, "it was created in another mode").WithHint("recreate it to change the mode")
+	}
+	if err := backends.CheckImage(spec.Image); err != nil {
+		return err
+	}
+	made, err := b.storage.prepare(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if err := b.define(ctx, spec, made, mark{Run: newRun()}); err != nil {
+		return err
+	}
+	_, err = askFor(ctx, b, b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
+		return l.DomainCreateWithFlags(d.dom, 0)
+	})
+	if err != nil && isAnswer(err) {
+		return errors.Join(problem.New(problem.VMStartFailed, "libvirt: %s", backends.OneLine(err.Error())), b.refresh(ctx, spec.Name))
+	}
+	if err != nil {
+		return err
+	}
+	b.log.Info("VM started", "vm", spec.Name, "domain", d.dom.Name)
+	return b.refresh(ctx, spec.Name)
+}

@@ -1,0 +1,52 @@
+package libvirt
+
+import (
+	"context"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// storage is where the disks of VMs are. Paths are paths on the host of libvirtd.
+//
+// Two kinds: files of the user on this host ([localStorage]), and volumes of a
+// storage pool, with what is only here uploaded. A VM's disks are found by its
+// name alone, so that half-made ones can be removed.
+type storage interface {
+	// create makes the state disk and the identity medium, and brings the image
+	// to the host if it is not there. On error nothing of the VM is left; an
+	// image that was uploaded stays. The spec has been checked.
+	create(ctx context.Context, spec backends.Spec, report progress.Reporter) (disks, error)
+	// prepare does the same for a start: the state disk grows to spec.DiskBytes
+	// (a smaller size is size.invalid), the identity medium is written, the
+	// image is brought there. The VM is off.
+	prepare(ctx context.Context, spec backends.Spec) (disks, error)
+	// exists reports whether anything of the VM is there.
+	exists(ctx context.Context, name string) (bool, error)
+	// remove removes everything of a VM, also what is half made. A VM without
+	// disks is not an error.
+	remove(ctx context.Context, name string) error
+	// names lists the VMs that have disks.
+	names(ctx context.Context) ([]string, error)
+	// check says what keeps the storage from working.
+	check(ctx context.Context) []backends.Finding
+}
+
+// disks are what a domain is defined with.
+type disks struct {
+	Boot     string // immutable: the shared image, attached read-only; empty when Mutable
+	Format   string // of Boot: "qcow2" or "raw"
+	State    string // qcow2, vdb, or vda when Mutable
+	Identity string // raw, read-only
+	Kernel   string // empty = UEFI
+	Initrd   string
+	NVRAM    string // UEFI variables, beside the state disk; libvirt makes the file from its template
+	// Label is the static DAC label that QEMU runs under, "+uid:+gid"; empty =
+	// libvirt's own user, and libvirt hands the files over.
+	Label string
+}
+
+// chooseStorage picks by the target and the configuration.
+func (b *Backend) chooseStorage() storage {
+	return &localStorage{b: b, dir: b.config.Layout.Libvirt(b.config.Name)}
+}

@@ -1,0 +1,202 @@
+package libvirt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// Files in state/libvirt/<backend>/<name>/, the directory of one VM.
+const (
+	stateFile    = "state.qcow2"  // the state disk; holds the snapshots
+	identityFile = "identity.iso" // identity medium, written at every start
+	nvramFile    = "efivars.fd"   // UEFI variables, when booted by UEFI; made by libvirt
+)
+
+// localStorage keeps disks as files of the user, for a libvirtd of this host.
+// They stay the user's: QEMU runs as the user who owns them. Root is the
+// exception: its VMs run as libvirt's own user, who is given the files.
+type localStorage struct {
+	b   *Backend
+	dir string // state/libvirt/<backend>
+}
+
+func (s *localStorage) path(name, file string) string { return filepath.Join(s.dir, name, file) }
+
+func (s *localStorage) create(ctx context.Context, spec backends.Spec, report progress.Reporter) (disks, error) {
+	report.Message("disk", "making the disks")
+	dir := filepath.Join(s.dir, spec.Name)
+	if err := os.RemoveAll(dir); err != nil { // what a crash left
+		return disks{}, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return disks{}, err
+	}
+	state := s.path(spec.Name, stateFile)
+	var err error
+	if spec.Mutable {
+		err = s.fullCopy(ctx, spec, state)
+	} else {
+		_, err = s.img(ctx, "create", "-q", "-f", "qcow2", state, strconv.FormatInt(spec.DiskBytes, 10))
+	}
+	if err != nil {
+		return disks{}, err
+	}
+	return s.ready(spec)
+}
+
+// fullCopy makes the only disk of a mutable VM.
+func (s *localStorage) fullCopy(ctx context.Context, spec backends.Spec, to string) error {
+	size, err := s.virtualSize(ctx, spec.Image.Disk, spec.Image.Format)
+	if err != nil {
+		return err
+	}
+	if spec.DiskBytes < size {
+		return problem.New(problem.SizeInvalid, "a disk of %d MiB cannot hold the image of %d MiB", spec.DiskBytes>>20, size>>20).
+			WithHint("choose a larger disk")
+	}
+	if _, err := s.img(ctx, "convert", "-f", spec.Image.Format, "-O", "qcow2", spec.Image.Disk, to); err != nil {
+		return err
+	}
+	return s.grow(ctx, to, size, spec.DiskBytes)
+}
+
+func (s *localStorage) prepare(ctx context.Context, spec backends.Spec) (disks, error) {
+	state := s.path(spec.Name, stateFile)
+	size, err := s.virtualSize(ctx, state, "qcow2")
+	if err != nil {
+		return disks{}, problem.New(problem.VMStartFailed, "the state disk cannot be read: %w", err)
+	}
+	if err := s.grow(ctx, state, size, spec.DiskBytes); err != nil {
+		return disks{}, err
+	}
+	return s.ready(spec)
+}
+
+func (s *localStorage) grow(ctx context.Context, disk string, from, to int64) error {
+	if to < from {
+		return problem.New(problem.SizeInvalid, "the disk has %d MiB and cannot shrink to %d MiB", from>>20, to>>20).
+			WithHint("a disk can only grow")
+	}
+	if to == from {
+		return nil
+	}
+	_, err := s.img(ctx, "resize", "-q", "-f", "qcow2", disk, strconv.FormatInt(to, 10))
+	return err
+}
+
+// ready writes the identity medium and gives everything to whom QEMU runs as.
+func (s *localStorage) ready(spec backends.Spec) (disks, error) {
+	d := disks{
+		State: s.path(spec.Name, stateFile), Identity: s.path(spec.Name, identityFile),
+		Kernel: spec.Image.Kernel, Initrd: spec.Image.Initrd,
+	}
+	if !spec.Mutable {
+		d.Boot, d.Format = spec.Image.Disk, spec.Image.Format
+	}
+	if d.Kernel == "" {
+		d.NVRAM = s.path(spec.Name, nvramFile)
+	}
+	if err := atomicfile.Write(d.Identity, spec.Identity, 0o600); err != nil {
+		return d, diskProblem(err)
+	}
+	uid, gid, err := s.b.runsAs()
+	if err != nil {
+		return d, err
+	}
+	if !s.b.target.Session {
+		d.Label = fmt.Sprintf("+%d:+%d", uid, gid)
+	}
+	return d, s.give(spec.Name, uid, gid)
+}
+
+// give changes the owner where we are root and QEMU is not.
+func (s *localStorage) give(name string, uid, gid int) error {
+	if os.Getuid() != 0 || uid == 0 {
+		return nil
+	}
+	dir := filepath.Join(s.dir, name)
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
+}
+
+func (s *localStorage) exists(_ context.Context, name string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(s.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *localStorage) remove(_ context.Context, name string) error {
+	if err := backends.CheckName(name); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(s.dir, name))
+}
+
+func (s *localStorage) names(context.Context) ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if backends.ValidName(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func (s *localStorage) check(context.Context) []backends.Finding {
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		return []backends.Finding{{
+			Code: "libvirt.img_missing", Severity: backends.Fatal, Message: "the program qemu-img is missing",
+			Fix: "Debian, Ubuntu: sudo apt install qemu-utils; Fedora: sudo dnf install qemu-img",
+		}}
+	}
+	return nil
+}
+
+func (s *localStorage) virtualSize(ctx context.Context, path, format string) (int64, error) {
+	out, err := s.img(ctx, "info", "--output=json", "-U", "-f", format, path)
+	if err != nil {
+		return 0, err
+	}
+	var info struct {
+		VirtualSize int64 `json:"virtual-size"`
+	}
+	return info.VirtualSize, json.Unmarshal(out, &info)
+}
+
+// img runs qemu-img.
+func (s *localStorage) img(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "qemu-img", args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, diskProblem(fmt.Errorf("qemu-img %s: %s", args[0], backends.OneLine(errs.String())))
+	}
+	return []byte(out.String()), nil
+}

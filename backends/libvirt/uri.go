@@ -1,0 +1,70 @@
+package libvirt
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// target is a libvirtd, as its URI names it.
+type target struct {
+	Driver    string // "qemu" or "test"
+	Transport string // "" = unix socket of this host; "ssh"
+	Session   bool   // the user's own libvirtd, not the system's
+	Host      *url.URL
+	Socket    string // path of the socket there; "" = the usual ones
+	// Remote is the URI that the libvirtd itself understands.
+	Remote string
+}
+
+// local reports whether libvirtd sees the files of this host.
+func (t target) local() bool { return t.Transport == "" }
+
+const uriHint = "use qemu:///system, qemu:///session or qemu+ssh://user@host/system"
+
+// parseURI reads a URI (https://libvirt.org/uri.html), of which we know the
+// parts that target has.
+func parseURI(s string) (target, error) {
+	bad := func(why string) (target, error) {
+		return target{}, problem.New(problem.ConfigInvalid, "the libvirt URI %q %s", s, why).WithHint(uriHint)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return bad("cannot be read")
+	}
+	t := target{Host: u}
+	t.Driver, t.Transport, _ = strings.Cut(u.Scheme, "+")
+	for key, values := range u.Query() {
+		switch key {
+		case "socket":
+			t.Socket = values[0]
+		case "keyfile", "known_hosts", "known_hosts_verify", "no_verify", "sshauth": // of the transport
+		default:
+			return bad("has a parameter that nixvm does not know: " + key)
+		}
+	}
+	switch t.Transport {
+	case "", "unix":
+		t.Transport = ""
+		if u.Host != "" {
+			return bad("names a host without saying how to reach it")
+		}
+	case "ssh":
+		if u.Hostname() == "" {
+			return bad("names no host")
+		}
+	default:
+		return bad("has a transport that nixvm does not know: " + t.Transport)
+	}
+	switch {
+	case t.Driver == "qemu" && u.Path == "/system":
+	case t.Driver == "qemu" && u.Path == "/session":
+		t.Session = true
+	case t.Driver == "test" && u.Path == "/default":
+	default:
+		return bad("is not one that nixvm can use")
+	}
+	t.Remote = t.Driver + "://" + u.Path
+	return t, nil
+}
