@@ -3,6 +3,7 @@ package machine
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -84,7 +85,11 @@ func TestDraftsThatAreRefused(t *testing.T) {
 			if c.code != problem.MachineNameInvalid {
 				c.draft.Name = "demo"
 			}
-			wantProblem(t, c.draft.Check(), c.code)
+			err := c.draft.Check()
+			wantProblem(t, err, c.code)
+			if setting, _, _ := strings.Cut(err.Error(), ": "); strings.Contains(setting, " line ") {
+				t.Errorf("it names the line of a file that nobody has written: %v", err)
+			}
 		})
 	}
 }

@@ -29,8 +29,10 @@ func (f *Fault) broken() *problem.Error {
 	return &problem.Error{Code: problem.MachineBroken, Message: f.Error(), Hint: f.Hint, Err: f}
 }
 
-// invalid is the problem of a request that has this fault.
+// invalid is the problem of a request that has this fault: it names the setting,
+// not the line of a file that nobody has written yet.
 func (f *Fault) invalid() *problem.Error {
+	f = &Fault{File: f.File, Reason: f.Reason, Hint: f.Hint, Code: f.Code}
 	code := f.Code
 	if code == "" {
 		code = problem.MachineInvalid

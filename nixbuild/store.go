@@ -172,14 +172,24 @@ func (s *Store) CheckRequest(req Request) error {
 	return nil
 }
 
-// Missing says what keeps images from being built on this host, a problem for
-// each kind that has something missing.
+// Missing says what keeps images from being built on this host: a problem for
+// the kinds that miss the same programs.
 func (s *Store) Missing() []*problem.Error {
 	var out []*problem.Error
-	for _, kind := range s.kinds() {
-		if missing := s.builders[kind].Check(); len(missing) > 0 {
-			out = append(out, MissingPrograms(kind, missing))
+	kinds := s.kinds()
+	for i, kind := range kinds {
+		missing := s.builders[kind].Check()
+		same := func(other string) bool { return slices.Equal(s.builders[other].Check(), missing) }
+		if len(missing) == 0 || slices.ContainsFunc(kinds[:i], same) {
+			continue
 		}
+		var together []string
+		for _, other := range kinds[i:] {
+			if same(other) {
+				together = append(together, other)
+			}
+		}
+		out = append(out, MissingPrograms(strings.Join(together, " and "), missing))
 	}
 	return out
 }

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeBuilder builds a disk of a few bytes. It keeps the contract of Builder.
 type fakeBuilder struct {
+	kind    string
 	builds  atomic.Int32
 	started chan struct{} // receives one value for every build
 	proceed chan struct{} // a build goes on when this is closed; nil = at once
@@ -34,9 +35,9 @@ type fakeBuilder struct {
 	missing []Missing
 }
 
-func newFake() *fakeBuilder { return &fakeBuilder{started: make(chan struct{}, 16)} }
+func newFake() *fakeBuilder { return &fakeBuilder{kind: "fake", started: make(chan struct{}, 16)} }
 
-func (b *fakeBuilder) Kind() string        { return "fake" }
+func (b *fakeBuilder) Kind() string        { return b.kind }
 func (b *fakeBuilder) Profiles() []Profile { return nil }
 func (b *fakeBuilder) Check() []Missing    { return b.missing }
 
@@ -304,6 +305,11 @@ func TestRequestsThatCannotBeBuiltAreRefusedEarly(t *testing.T) {
 	}
 	if s.CanBuild("fake") || len(s.Missing()) != 1 {
 		t.Error("the store says that it can build without the programs")
+	}
+	twin := newFake()
+	twin.kind, twin.missing = "twin", b.missing
+	if all := OpenStore(t.TempDir(), b, twin).Missing(); len(all) != 1 || !strings.Contains(all[0].Message, "fake and twin images") {
+		t.Errorf("what two kinds miss alike is said once: %v", all)
 	}
 	b.missing = nil
 	if !s.CanBuild("fake") || s.CanBuild("nixos") || len(s.Missing()) != 0 {

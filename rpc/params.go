@@ -230,7 +230,7 @@ func checkCIDRs(field string, list []string) error {
 	for i, s := range list {
 		if _, err := netip.ParsePrefix(s); err != nil {
 			if _, err := netip.ParseAddr(s); err != nil {
-				return badField(fmt.Sprintf("%s[%d]", field, i), "%q is neither a network such as 10.0.0.0/8 nor an address", s)
+				return badField(fmt.Sprintf("%s[%d]", field, i), "%q is neither a network nor an address", s).WithHint("write it as 192.168.1.0/24 or 192.168.1.7")
 			}
 		}
 	}

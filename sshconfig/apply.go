@@ -84,7 +84,8 @@ func (c *Config) commit(ctx context.Context, ch *change, hosts []Host, mem memor
 	}
 	wrong, err := c.verify(ctx, check)
 	if err != nil {
-		return Result{}, errors.Join(err, c.rollback(ch, mem))
+		undone := c.rollback(ch, mem)
+		return Result{}, errors.Join(c.asUserSeesIt(ctx, err, check[0].alias), undone)
 	}
 	if ch.missing() && len(wrong) > 0 {
 		res.Written, res.Refused = machines(ch.changed), ch.refused
@@ -103,6 +104,18 @@ func (c *Config) commit(ctx context.Context, ch *change, hosts []Host, mem memor
 	}
 	res.Included, res.Written, res.Refused = true, machines(ch.changed), ch.refused
 	return res, errors.Join(firstRefusal(ch.refused), c.clearUnverified())
+}
+
+// asUserSeesIt is ssh's complaint about the user's file as it is again without our
+// lines: the line number in it is then the one that their editor shows.
+func (c *Config) asUserSeesIt(ctx context.Context, err error, alias string) error {
+	if !errors.Is(err, errNotAccepted) {
+		return err
+	}
+	if _, again := c.sshG(ctx, alias); errors.Is(again, errNotAccepted) {
+		return again
+	}
+	return err
 }
 
 // missing reports whether the Include line is not there and cannot be added.

@@ -236,6 +236,9 @@ func TestConfigThatSSHDoesNotAccept(t *testing.T) {
 				t.Skip("this ssh accepts it")
 			}
 			wantCode(t, err, problem.SSHConfigMalformed, "does not accept", "line")
+			if name == "unknown option" && !strings.Contains(err.Error(), "line 2") {
+				t.Errorf("not the line that an editor shows: %v", err)
+			}
 			if got := read(t, c.UserConfig()); got != content {
 				t.Errorf("not restored: %q", got)
 			}

@@ -60,6 +60,9 @@ func (c *Config) verify(ctx context.Context, blocks []block) ([]mismatch, error)
 	return all, nil
 }
 
+// errNotAccepted begins ssh's complaint about the user's file.
+var errNotAccepted = errors.New("ssh does not accept")
+
 // sshG runs `ssh -G`, which resolves the configuration and connects nowhere.
 func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
 	caller := ctx
@@ -82,7 +85,7 @@ func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
 		return nil, problem.New(problem.SSHConfigMalformed, "ssh -G did not finish reading %s in %s", c.opts.UserConfig, c.verifyTimeout).
 			WithHint("a Match exec line there may hang; the configuration was left as it was")
 	case errors.As(err, &exit):
-		return nil, problem.New(problem.SSHConfigMalformed, "ssh does not accept %s: %s", c.opts.UserConfig, firstLine(stderr.String())).
+		return nil, problem.New(problem.SSHConfigMalformed, "%w %s: %s", errNotAccepted, c.opts.UserConfig, firstLine(stderr.String())).
 			WithHint("correct that line; the configuration was left as it was")
 	}
 	return nil, fmt.Errorf("ssh -G %s: %w", alias, err)

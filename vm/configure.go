@@ -22,6 +22,9 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 	if err != nil {
 		return VM{}, err
 	}
+	if err := s.checkProfiles(req); err != nil {
+		return VM{}, err
+	}
 	if _, err := s.machines.Update(req.Name, changes); err != nil {
 		return VM{}, diskProblem(err)
 	}
@@ -32,6 +35,20 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 		}
 	}
 	return s.Get(req.Name)
+}
+
+// checkProfiles refuses profiles that the machine's kind of image does not have.
+// What is missing to build that image is for the request that builds it.
+func (s *Service) checkProfiles(req ConfigureRequest) error {
+	m, err := s.machines.Read(req.Name)
+	if err != nil || req.Profiles == nil || isFile(m.Image) {
+		return err
+	}
+	err = s.images.CheckRequest(imageRequest(m.Image, m.Mode, req.Profiles))
+	if problem.HasCode(err, problem.ProfileUnknown) {
+		return err
+	}
+	return nil
 }
 
 func (s *Service) changes(req ConfigureRequest) (machine.Changes, error) {
@@ -73,6 +90,9 @@ func parsePrefixes(words []string) ([]netip.Prefix, error) {
 	list := make([]netip.Prefix, 0, len(words))
 	for _, word := range words {
 		p, err := netip.ParsePrefix(word)
+		if address, aerr := netip.ParseAddr(word); aerr == nil {
+			p, err = address.Prefix(address.BitLen())
+		}
 		if err != nil {
 			return nil, problem.New(problem.BadParams, "allowedCidrs: %q is not a network", word).WithHint("write it as 192.168.1.0/24")
 		}

@@ -49,13 +49,23 @@ func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, cl
 		for b := range s.backends {
 			args.Backends = append(args.Backends, b)
 		}
-		v, err := s.Get(name)
-		if err == nil && kind == KindDestroy && v.State == backends.Absent {
-			err = problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
+		if kind == KindDestroy && s.stateSeen(name) == backends.Absent {
+			return args, problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
 				WithHint("to remove its declaration too: nixvmd purge %s --confirm %s", name, name)
 		}
-		return args, err
+		return args, nil
 	}, nil)
+}
+
+// stateSeen is what its backend last said of a VM, whatever is wrong with the
+// machine's own files.
+func (s *Service) stateSeen(name string) backends.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[name]; e != nil {
+		return e.status.State
+	}
+	return backends.Absent
 }
 
 // confirmed checks that a destructive request repeats the machine's name.

@@ -81,7 +81,7 @@ func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]Forwa
 	return s.changeForwards(ctx, name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
 		i := slices.IndexFunc(list, func(f machine.RemoteForward) bool { return f.Listen == line || f.String() == line })
 		if i < 0 {
-			return nil, problem.New(problem.ForwardNotFound, "%s has no forward %q", name, line).WithHint("nixvm/forward/list shows them")
+			return nil, problem.New(problem.ForwardNotFound, "%s has no forward %q", name, line).WithHint("nixvmd forward list %s shows them", name)
 		}
 		gone = list[i]
 		return slices.Delete(list, i, i+1), nil

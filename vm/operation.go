@@ -286,7 +286,7 @@ func (s *Service) find(id string) (*operation, error) {
 		}
 	}
 	return nil, problem.New(problem.OperationNotFound, "there is no operation %q", id).
-		WithHint("nixvm/operation/list names the running and the recent ones")
+		WithHint("nixvmd operations lists the running and the recent ones")
 }
 
 // Operation returns one operation.

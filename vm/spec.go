@@ -3,8 +3,10 @@ package vm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
@@ -22,7 +24,7 @@ func (s *Service) backend(name string) (backends.Backend, error) {
 		return b, nil
 	}
 	return nil, problem.New(problem.BackendUnknown, "there is no backend %q", name).
-		WithHint("nixvm/backend/list names the configured backends; add one in %s", s.layout.ConfigFile())
+		WithHint("there are: %s; add one in %s", strings.Join(slices.Sorted(maps.Keys(s.backends)), ", "), s.layout.ConfigFile())
 }
 
 // realised returns the machine and the backend of a VM that exists. A machine

@@ -56,6 +56,39 @@ func TestTheStory(t *testing.T) {
 	}
 }
 
+func TestADirectoryThatCannotBeReadHasNoVMToDestroy(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, images{}, nil, nil)
+	dir := filepath.Join(h.layout.Machines(), "torn")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "memory"), []byte("lots\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.reload("torn")
+	if _, err := h.Destroy(background, "torn", "torn", "test"); !problem.HasCode(err, problem.VMNotFound) {
+		t.Errorf("destroy says %v: it would have changed nothing", err)
+	}
+	op, err := h.Purge(background, "torn", "torn", "test")
+	h.succeed(t, op, err)
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("purge leaves the directory: %v", err)
+	}
+}
+
+func TestConfigureRefusesUnknownProfiles(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	if _, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: []string{"unknown"}}); !problem.HasCode(err, problem.ProfileUnknown) {
+		t.Errorf("%v", err)
+	}
+	v, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: []string{"dev"}, AllowedCIDRs: []string{"10.1.2.3"}})
+	if err != nil || strings.Join(v.Profiles, ",") != "dev" {
+		t.Errorf("%v, %v", v.Profiles, err)
+	}
+}
+
 func TestDestroyKeepsADirectoryThatWasThereBefore(t *testing.T) {
 	home := t.TempDir()
 	h := open(t, home, images{}, nil, nil)

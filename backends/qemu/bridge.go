@@ -3,6 +3,7 @@ package qemu
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -15,6 +16,18 @@ import (
 
 // validBridge is a Linux interface name that no option parser misreads.
 var validBridge = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
+
+// checkBridge refuses a bridge that this host does not have; "" is none.
+func checkBridge(bridge string) error {
+	if bridge == "" {
+		return nil
+	}
+	if _, err := net.InterfaceByName(bridge); err != nil {
+		return problem.New(problem.MachineInvalid, "network: there is no bridge %q on this host: %w", bridge, err).
+			WithHint("ip link show type bridge lists them; the other network is nat")
+	}
+	return nil
+}
 
 // openTap gets a tap device on a host bridge from QEMU's set-uid helper. We run
 // the helper, not QEMU: QEMU's sandbox forbids it to start anything.

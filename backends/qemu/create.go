@@ -24,6 +24,9 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if err := backends.CheckImage(spec.Image); err != nil {
 		return err
 	}
+	if err := checkBridge(spec.Bridge); err != nil {
+		return err
+	}
 	v, err := b.reserve(ctx, spec.Name)
 	if err != nil {
 		return err

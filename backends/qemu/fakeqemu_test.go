@@ -148,6 +148,10 @@ func (f *fakeQEMU) serveAgent(conn net.Conn) {
 		switch c.Execute {
 		case "guest-sync-delimited":
 			return fmt.Sprintf("%.0f", c.Arguments["id"])
+		case "guest-exec":
+			return `{"pid": 7}`
+		case "guest-exec-status":
+			return `{"exited": true, "exitcode": 0}`
 		case "guest-fsfreeze-freeze", "guest-fsfreeze-thaw":
 			return "1"
 		}

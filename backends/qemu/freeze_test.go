@@ -11,7 +11,7 @@ import (
 )
 
 // words are the commands whose order matters.
-var words = []string{"freeze", "stop", "snapshot-internal-sync", "thaw", "cont", "quit"}
+var words = []string{"guest-exec", "freeze", "stop", "snapshot-internal-sync", "thaw", "cont", "quit"}
 
 func TestSnapshotIsTakenBetweenFreezeAndThaw(t *testing.T) {
 	f := newFake(t)
@@ -20,7 +20,7 @@ func TestSnapshotIsTakenBetweenFreezeAndThaw(t *testing.T) {
 	if !got.Frozen || got.Created.IsZero() {
 		t.Errorf("%+v", got)
 	}
-	if got, want := f.said(words...), "freeze snapshot-internal-sync thaw"; got != want {
+	if got, want := f.said(words...), "guest-exec freeze snapshot-internal-sync thaw"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	f.thawed()
@@ -33,12 +33,23 @@ func TestSnapshotWithPowerOffNeverThaws(t *testing.T) {
 	if !got.Frozen {
 		t.Errorf("%+v", got)
 	}
-	if got, want := f.said(words...), "freeze stop snapshot-internal-sync quit"; got != want {
+	if got, want := f.said(words...), "guest-exec freeze stop snapshot-internal-sync quit"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if got := status(t, f.b, "vm").State; got != backends.Stopped {
 		t.Errorf("%s", got)
 	}
+}
+
+func TestAnAgentThatMayRunNothingStillFreezes(t *testing.T) {
+	f := newFake(t)
+	f.refuse["guest-exec"] = "Command guest-exec has been disabled"
+	got, err := f.snapshot(backends.SnapshotRequest{Name: "a"})
+	must(t, err)
+	if !got.Frozen {
+		t.Errorf("%+v", got)
+	}
+	f.thawed()
 }
 
 func TestSnapshotThatFailsLeavesTheGuestAsItWas(t *testing.T) {

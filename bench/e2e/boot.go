@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/crypto/ssh"
+	"github.com/nixvm/nixvm/sshconfig"
 )
 
 // bootLimit is more than a boot takes under emulation on a loaded machine.
@@ -81,7 +79,7 @@ type bareVM struct {
 	dir, backing, format string
 	diskSize             string
 	args                 []string
-	address              string
+	address, hostKey     string
 }
 
 var (
@@ -116,6 +114,11 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 			vm.args = append(vm.args, strings.ReplaceAll(arg, dir+"/", vm.dir+"/"))
 		}
 	}
+	hostKey, err := os.ReadFile(filepath.Join(h.dir, "data", "machines", name, "ssh_host_ed25519_key.pub"))
+	if err != nil {
+		return nil, err
+	}
+	vm.hostKey = string(hostKey)
 	identity, err := os.ReadFile(filepath.Join(dir, "identity.iso"))
 	if err != nil {
 		return nil, err
@@ -138,7 +141,8 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 	return vm, nil
 }
 
-// boot makes the disks anew and times QEMU from exec to the answer of sshd.
+// boot makes the disks anew and times QEMU from exec to the answer of sshd, which
+// is waited for as nixvm does it: what differs is nixvm, not the way to look.
 func (vm *bareVM) boot(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
@@ -156,70 +160,14 @@ func (vm *bareVM) boot(ctx context.Context) (time.Duration, error) {
 	if err := qemu.Start(); err != nil {
 		return 0, err
 	}
-	err := answers(ctx, vm.address)
+	err := sshconfig.WaitReady(ctx, sshconfig.WaitOptions{
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", vm.address)
+		},
+		HostKey: vm.hostKey,
+	})
 	took := time.Since(start)
 	_ = qemu.Process.Signal(syscall.SIGKILL)
 	_ = qemu.Wait() // killed
 	return took, err
 }
-
-// errAnswered ends the handshake where nixvm's own check ends: at the host key.
-var errAnswered = errors.New("sshd answered")
-
-func answers(ctx context.Context, address string) error {
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := handshake(ctx, address)
-		if errors.Is(err, errAnswered) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for sshd at %s: %w", address, err)
-		case <-ticker.C:
-		}
-	}
-}
-
-func handshake(ctx context.Context, address string) error {
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	// QEMU accepts before the guest does: silence is not an answer, and a
-	// connection that the guest was too young for is never answered.
-	if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-		return err
-	}
-	banner := bufio.NewReader(c)
-	if _, err := banner.Peek(4); err != nil {
-		return err
-	}
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return err
-	}
-	answered := false
-	_, _, _, err = ssh.NewClientConn(peeked{c, banner}, address, &ssh.ClientConfig{
-		User: "user",
-		HostKeyCallback: func(string, net.Addr, ssh.PublicKey) error {
-			answered = true
-			return errAnswered
-		},
-		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
-	})
-	if answered {
-		return errAnswered
-	}
-	return err
-}
-
-// peeked is a connection whose first bytes have been looked at.
-type peeked struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-func (p peeked) Read(b []byte) (int, error) { return p.r.Read(b) }

@@ -36,8 +36,11 @@ replaces the list. A VM that runs takes them over at its next start.`,
 			if err := a.ask(cmd.Context(), "configure", rpc.MethodMachineConfigure, params, &r); err != nil {
 				return err
 			}
-			if r.Machine.State == "running" {
+			if r.Machine.State == "running" && (params.Profiles == nil || ownFlags(cmd) > 1) {
 				a.note("%s takes this over at its next start", args[0])
+			}
+			if params.Profiles != nil && r.Machine.Image.ID != "" {
+				a.note("profiles are part of the image: they take effect when %s gets a new one", args[0])
 			}
 			return a.print(r, func(w io.Writer) { fmt.Fprintf(w, "%s is configured\n", args[0]) })
 		},
