@@ -123,8 +123,8 @@ Closing the terminal leaves the agent running."
 For `agent-shell-command-prefix'.  The program speaks over its standard input
 and output, hence no tty."
   (let ((directory (buffer-local-value 'default-directory buffer)))
-    (when-let ((machine (nixvm-current-machine directory)))
-      (list nixvm-ssh-program "-T" (or (plist-get machine :sshHost) (plist-get machine :name))
+    (when (nixvm-current-machine directory)
+      (list nixvm-ssh-program "-T" (file-remote-p directory 'host)
             "--" "cd" (shell-quote-argument (file-local-name directory)) "&&"
             "exec" "\"${SHELL:-/bin/sh}\"" "-lc" "'exec \"$0\" \"$@\"'"))))
 
@@ -148,7 +148,7 @@ For `agent-shell-path-resolver-function'."
          (line (nixvm--agent-line "claude" (directory-file-name directory)))
          (claude-code-program nixvm-ssh-program)
          (claude-code-program-switches
-          (list "-t" (plist-get machine :sshHost) "--" (concat nixvm--terminal-known line))))
+          (list "-t" (nixvm--host machine) "--" (concat nixvm--terminal-known line))))
     (nixvm--locally (claude-code))))
 
 (provide 'nixvm-agent)

@@ -59,69 +59,11 @@ See `nixvm-auto-revert-mode'."
   :type 'boolean
   :group 'nixvm)
 
-(defcustom nixvm-preflight-timeout 60
-  "Seconds that ssh may take to connect before a buffer is opened."
-  :type 'number
-  :group 'nixvm)
-
 (defcustom nixvm-after-attach-functions nil
   "Functions called with the machine after a buffer in it has been opened.
 The buffer is current."
   :type 'hook
   :group 'nixvm)
-
-;;;; Preflight
-
-(defun nixvm--preflight (machine then fail)
-  "Open the shared ssh connection to MACHINE; then call THEN.
-If that fails call FAIL with an error plist.
-ssh's message is the real one; TRAMP would only say that it failed to connect."
-  (nixvm--locally
-    (let* ((host (or (plist-get machine :sshHost) (plist-get machine :name)))
-           (name (plist-get machine :name))
-           (process-environment (cons "NIXVM_PROXY_START=no" process-environment))
-           (process
-            (condition-case err
-                (make-process
-                 :name "nixvm-preflight" :noquery t :connection-type 'pipe
-                 :buffer (generate-new-buffer " *nixvm-preflight*")
-                 :command (list nixvm-ssh-program "-o" "BatchMode=yes"
-                                "-o" (format "ConnectTimeout=%d" nixvm-preflight-timeout)
-                                host "true")
-                 :sentinel #'nixvm--preflight-ended)
-              (error (funcall fail (nixvm--problem "ssh.unreachable" (error-message-string err)
-                                                   "is ssh installed?"))
-                     nil))))
-      (when process
-        (process-put process 'nixvm-machine name)
-        (process-put process 'nixvm-then then)
-        (process-put process 'nixvm-fail fail)))))
-
-(defun nixvm--preflight-ended (process _event)
-  "Report how the preflight PROCESS ended."
-  (unless (process-live-p process)
-    (let* ((buffer (process-buffer process))
-           (name (process-get process 'nixvm-machine))
-           (said (if (buffer-live-p buffer)
-                     (with-current-buffer buffer (string-trim (buffer-string)))
-                   "")))
-      (when (buffer-live-p buffer) (kill-buffer buffer))
-      (with-demoted-errors "nixvm: %S"
-        (cond
-         ((eq (process-status process) 'signal)
-          (funcall (process-get process 'nixvm-fail)
-                   (nixvm--problem "ssh.unreachable"
-                                   (format "the connection to %s was closed" name))))
-         ((zerop (process-exit-status process))
-          (funcall (process-get process 'nixvm-then)))
-         (t
-          (funcall (process-get process 'nixvm-fail)
-                   (nixvm--problem
-                    "ssh.unreachable"
-                    (format "ssh cannot connect to %s: %s" name
-                            (if (string-empty-p said) "no reason given"
-                              (replace-regexp-in-string "[\r\n]+" "; " said)))
-                    (substitute-command-keys "\\[nixvm-doctor] checks the configuration")))))))))
 
 ;;;; Attach
 
@@ -146,7 +88,7 @@ FUNCTION gets the machine and the TRAMP name of the directory."
                          #'preflight #'fail))
          (preflight (target)
            (message "%s...connecting" title)
-           (nixvm--preflight (or (nixvm-machine name) (list :name name))
+           (nixvm--preflight (nixvm--host (or (nixvm-machine name) (list :name name)))
                              (lambda () (nixvm--later #'nixvm--open origin name function
                                                       (plist-get target :tramp)))
                              #'fail)))
@@ -298,7 +240,7 @@ shown instead."
       (when buffer (kill-buffer buffer))
       (nixvm--locally
         (let ((argv (list nixvm-ssh-program "-t"
-                          (or (plist-get machine :sshHost) (plist-get machine :name))
+                          (nixvm--host machine)
                           "--" (concat nixvm--terminal-known command))))
           (setq buffer (save-window-excursion (nixvm--terminal name argv)))
           (when-let ((process (get-buffer-process buffer)))

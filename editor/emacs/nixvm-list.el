@@ -204,6 +204,7 @@ The cells of a machine that has not changed are those of last time, `eq'."
           (unless (eq (car w) (selected-window))
             (set-window-point (car w) (nixvm--list-position (cdr w))))))))
     (unless notice (nixvm--list-draw-marks entries))
+    (set-buffer-modified-p nil)
     (force-mode-line-update)))
 
 (defun nixvm--list-update (entries)
@@ -239,8 +240,7 @@ It will not if there are other machines than before, or in another order."
             (nixvm--list-print-entry id (gethash id rows))))
         (goto-char (nixvm--list-position place))
         (dolist (w windows)
-          (set-window-point (car w) (nixvm--list-position (cdr w))))
-        (set-buffer-modified-p nil))
+          (set-window-point (car w) (nixvm--list-position (cdr w)))))
       t)))
 
 (defun nixvm--list-print-entry (id cells)
@@ -330,7 +330,8 @@ is garbage collection; here a row that is the same is the same string."
   (let ((name (or (tabulated-list-get-id) (user-error "There is no machine at point"))))
     (setq nixvm--list-marks (delete name nixvm--list-marks))
     (when mark (push name nixvm--list-marks))
-    (tabulated-list-put-tag (if mark (propertize "*" 'face 'warning) " ") t)))
+    (with-silent-modifications
+      (tabulated-list-put-tag (if mark (propertize "*" 'face 'warning) " ") t))))
 
 (defun nixvm-list-mark ()
   "Mark the machine at point for the next command."
@@ -352,7 +353,7 @@ is garbage collection; here a row that is the same is the same string."
   "Unmark all machines."
   (interactive nil nixvm-list-mode)
   (setq nixvm--list-marks nil)
-  (tabulated-list-clear-all-tags))
+  (with-silent-modifications (tabulated-list-clear-all-tags)))
 
 (defun nixvm--list-targets ()
   "The marked machines, else the one at point, as a list of names; nil elsewhere."

@@ -115,9 +115,11 @@ the user and call FAIL, if non-nil, with the error plist.  Never wait."
       (setf (nixvm--work-shown work) now)
       (let ((message-log-max (and (eq nixvm-report-progress 'messages) message-log-max))
             (others (1- (length nixvm--works))))
-        (message "%s...%s%s%s" (nixvm--work-title work)
-                 (if-let ((p (nixvm--work-percentage work))) (format "%d%% " p) "")
-                 (or (nixvm--work-message work) "")
+        (message "%s...%s%s" (nixvm--work-title work)
+                 (string-join
+                  (delq nil (list (when-let ((p (nixvm--work-percentage work))) (format "%d%%" p))
+                                  (nixvm--work-message work)))
+                  " ")
                  (if (> others 0) (format "  (and %d more)" others) ""))))))
 
 (setf (alist-get '$/progress nixvm--notification-handlers) #'nixvm--progress)

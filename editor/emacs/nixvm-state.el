@@ -122,9 +122,11 @@ KIND is the kind of the operation, e.g. \"reboot\", or the new state.")
   "Return the machine that DIRECTORY lies in, or nil.
 DIRECTORY defaults to `default-directory'."
   (when-let* ((directory (or directory default-directory))
-              ((member (file-remote-p directory 'method) '("nixvm" "nixvmcp" "ssh" "scp")))
-              (host (file-remote-p directory 'host)))
-    (nixvm--machine-of-host host)))
+              (method (file-remote-p directory 'method)))
+    ;; /nixvm:demo-admin|sudo:demo-admin: lies in demo as well.
+    (when (string-match-p "\\`\\(?:nixvm\\|nixvmcp\\|ssh\\|scp\\)\\(?::\\|\\'\\)"
+                          (or (file-remote-p directory 'hop) method))
+      (nixvm--machine-of-host (file-remote-p directory 'host)))))
 
 (defun nixvm--offered-p (method &optional machine)
   "Whether the daemon answers METHOD and the backend of MACHINE can do it.

@@ -21,10 +21,12 @@
 ;;; Code:
 
 (require 'nixvm-operation)
+(require 'nixvm-ssh)
 (require 'tramp)
 (require 'tramp-sh)
 
 (defvar auto-revert-use-notify)
+(defvar auto-revert-mode-text)
 (defvar auto-revert-remote-files)
 (defvar remote-file-name-inhibit-locks)
 (defvar vc-ignore-dir-regexp)
@@ -36,11 +38,6 @@
   "Whether to start a machine that is off when one of its files is opened.
 Completion, recentf and whatever else is not essential never starts one."
   :type '(choice (const :tag "Ask" ask) (const :tag "Start" yes) (const :tag "Refuse" no))
-  :group 'nixvm)
-
-(defcustom nixvm-ssh-program "ssh"
-  "The ssh program, for the TRAMP methods, terminals and agents."
-  :type 'string
   :group 'nixvm)
 
 (defcustom nixvm-start-timeout 600
@@ -131,13 +128,15 @@ memory.  Nothing is asked and nothing waits."
 (defun nixvm-tramp-name (machine &optional directory method)
   "Return the TRAMP name of DIRECTORY in MACHINE with METHOD (default \"nixvm\")."
   (format "/%s:%s:%s" (or method nixvm-tramp-method)
-          (or (plist-get machine :sshHost) (plist-get machine :name))
+          (nixvm--host machine)
           (or directory "/home/user/")))
 
-(defun nixvm-tramp--vec-machine (vec)
-  "Return the machine that VEC leads to by a method of ours, or nil."
-  (and (member (tramp-file-name-method vec) (list nixvm-tramp-method nixvm-tramp-copy-method))
-       (nixvm--machine-of-host (tramp-file-name-host vec))))
+(defun nixvm-tramp--entrance (vec)
+  "Return (METHOD HOST), the first hop of a connection to VEC."
+  (let ((hop (tramp-file-name-hop vec)))
+    (if (and hop (string-match "\\`\\([^:|]+\\):\\(?:[^:|@]+@\\)?\\([^:|#%]+\\)" hop))
+        (list (match-string 1 hop) (match-string 2 hop))
+      (list (tramp-file-name-method vec) (tramp-file-name-host vec)))))
 
 ;;;; Before a connection is opened
 
@@ -146,31 +145,49 @@ memory.  Nothing is asked and nothing waits."
   (and minibuffer-completion-table (minibufferp)))
 
 (defun nixvm-tramp--before-open (vec)
-  "Have the machine of VEC running before TRAMP connects to it.
+  "Have the machine of VEC up and ssh connected before TRAMP connects to it.
 A machine that is off is started, or not, as `nixvm-start-on-open' says.
 There is no hook of TRAMP for this; all its ways to a connection, also that in
 the middle of an operation, lead through the advised function."
-  (when-let (((member (tramp-file-name-method vec)
-                      (list nixvm-tramp-method nixvm-tramp-copy-method)))
-             ((not (process-live-p (tramp-get-connection-process vec))))
-             (machine (nixvm--machine-of-host (tramp-file-name-host vec))))
-    (let ((op (nixvm--operation-of machine))
-          (name (plist-get machine :name)))
-      (cond
-       ((and (nixvm--up-p machine)
-             (not (member (plist-get op :kind) nixvm--disruptive-kinds))))
-       ((or non-essential (nixvm-tramp--completing-p))
-        (throw 'non-essential 'non-essential))
-       ((and op (not (member (plist-get op :kind) '("start" "resume" "create"))))
-        (nixvm-tramp--refuse "%s is busy: %s" name (nixvm--progress-text op)))
-       ((not (nixvm--exists-p machine))
-        (nixvm-tramp--refuse "%s has no VM; %s" name
-                             (substitute-command-keys "\\[nixvm-create] makes it")))
-       ((nixvm-tramp--may-start-p machine)
-        (nixvm-tramp--start machine))
-       (t
-        (nixvm-tramp--refuse "%s is %s; %s" name (plist-get machine :state)
-                             (substitute-command-keys "\\[nixvm-start] starts it")))))))
+  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec)))
+    (when (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method))
+               (not (process-live-p (tramp-get-connection-process vec))))
+      (let ((asked (and this-command (not non-essential))))
+        (when asked (nixvm-tramp--ask-daemon))
+        (if-let ((machine (nixvm--machine-of-host host)))
+            (nixvm-tramp--have-up machine)
+          (when asked
+            (nixvm-tramp--refuse "There is no machine %s; %s" host
+                                 (substitute-command-keys "\\[nixvm] lists them"))))
+        (when asked
+          (when-let ((err (nixvm--preflight-wait host)))
+            (nixvm-tramp--refuse "%s" (nixvm--error-text err))))))))
+
+(defun nixvm-tramp--ask-daemon ()
+  "Know the machines, even when this is the first that Emacs does with them."
+  (condition-case err
+      (nixvm--ensure)
+    (user-error (nixvm-tramp--refuse "%s" (cadr err)))))
+
+(defun nixvm-tramp--have-up (machine)
+  "Return when MACHINE is up; signal why not if it is not and shall not be."
+  (let ((op (nixvm--operation-of machine))
+        (name (plist-get machine :name)))
+    (cond
+     ((and (nixvm--up-p machine)
+           (not (member (plist-get op :kind) nixvm--disruptive-kinds))))
+     ((or non-essential (nixvm-tramp--completing-p))
+      (throw 'non-essential 'non-essential))
+     ((and op (not (member (plist-get op :kind) '("start" "resume" "create"))))
+      (nixvm-tramp--refuse "%s is busy: %s" name (nixvm--progress-text op)))
+     ((not (nixvm--exists-p machine))
+      (nixvm-tramp--refuse "%s has no VM; %s" name
+                           (substitute-command-keys "\\[nixvm-create] makes it")))
+     ((nixvm-tramp--may-start-p machine)
+      (nixvm-tramp--start machine))
+     (t
+      (nixvm-tramp--refuse "%s is %s; %s" name (plist-get machine :state)
+                           (substitute-command-keys "\\[nixvm-start] starts it"))))))
 
 (defun nixvm-tramp--refuse (format &rest args)
   "Signal that a file cannot be had, for the reason FORMAT with ARGS."
@@ -211,6 +228,7 @@ The guest is asked nothing.  Return how many there were."
   (let ((default-directory temporary-file-directory)
         (hosts (nixvm--hosts machine))
         (count 0))
+    (mapc #'nixvm--forget-host hosts)
     (dolist (process (process-list))
       (let ((vec (process-get process 'vector)))
         (when (or (equal (process-get process 'nixvm-machine) (plist-get machine :name))
@@ -223,10 +241,10 @@ The guest is asked nothing.  Return how many there were."
     count))
 
 (defun nixvm-tramp--of-hosts-p (vec hosts)
-  "Whether VEC leads to one of HOSTS."
-  (and (member (tramp-file-name-method vec)
-               (list nixvm-tramp-method nixvm-tramp-copy-method "ssh" "scp"))
-       (member (tramp-file-name-host vec) hosts)))
+  "Whether VEC leads to or through one of HOSTS."
+  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec)))
+    (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method "ssh" "scp"))
+         (member host hosts))))
 
 (defun nixvm-tramp--buffers (machine)
   "The buffers of the user whose directory lies in MACHINE."
@@ -346,12 +364,14 @@ one question over a connection that is up and idle."
   "Show what an agent changes in the visited file of a machine, as it happens.
 Unlike `auto-revert-mode' alone this never opens a connection, never starts a
 machine, and asks only for buffers that are shown."
-  :lighter " vmRev"
+  :lighter " VMRev"
   :group 'nixvm
   (if (not nixvm-auto-revert-mode)
       (progn (auto-revert-mode -1)
+             (kill-local-variable 'auto-revert-mode-text)
              (kill-local-variable 'buffer-stale-function))
     (setq-local auto-revert-use-notify nil
+                auto-revert-mode-text nil ; ours says it
                 auto-revert-remote-files t
                 buffer-stale-function #'nixvm-tramp--stale-p)
     ;; It has just been read.

@@ -32,6 +32,7 @@
 (require 'nixvm-rpc)
 (require 'nixvm-state)
 (require 'nixvm-operation)
+(require 'nixvm-ssh)
 (require 'nixvm-tramp)
 (require 'nixvm-attach)
 (require 'nixvm-create)

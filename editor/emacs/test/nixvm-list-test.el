@@ -81,6 +81,7 @@
     (should (equal (tabulated-list-get-id) "d"))
     (should (string-prefix-p "*" (nixvm-list-test-row "b")))
     (should (equal (nixvm--list-targets) '("b")))
+    (should-not (buffer-modified-p))
     (nixvm-list-unmark-all)
     (should (equal (nixvm--list-targets) '("d")))))
 

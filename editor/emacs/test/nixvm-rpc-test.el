@@ -137,11 +137,11 @@
     (nixvm--ensure)
     (nixvm-fake-on "nixvm/snapshot/list"
                    (lambda (&rest _) (nixvm-fake-stop nixvm-fake) 'later))
-    (let ((start (float-time)) seen)
+    ;; This request has no limit of time: only the death ends it.
+    (let (seen)
       (nixvm--async "nixvm/snapshot/list" nil #'ignore (lambda (e) (setq seen e)))
       (nixvm-fake-wait seen)
       (should (equal (plist-get seen :code) "daemon.gone"))
-      (should (< (- (float-time) start) 5))
       (should-not (nixvm--live)))))
 
 (ert-deftest nixvm-rpc-refused-session-says-why ()
