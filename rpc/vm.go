@@ -131,8 +131,8 @@ func vmMethods() []Method {
 				return s.srv.core.Stop(ctx, p.Name, timeout, s.who())
 			}, problem.VMStopTimeout, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
 		verb(MethodVMKill, "End the VM at once, as pulling the plug would.", func(c Core) named { return c.Kill }),
-		verb(MethodVMReboot, "Ask the guest to reboot and wait until sshd answers again.",
-			func(c Core) named { return c.Reboot }, problem.VMNotRunning),
+		verb(MethodVMReboot, "Shut the guest down, start it again and wait until sshd answers.",
+			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
 		verb(MethodVMResume, "Let a suspended VM go on, with its clock put right.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
 		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays.",

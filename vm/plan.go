@@ -34,10 +34,6 @@ type step struct {
 	do     func(context.Context, *run) error
 	undo   func(context.Context) error // nil: nothing to take back
 
-	// once marks a step that must not be repeated after a crash (a reboot):
-	// when it had begun, it counts as done.
-	once bool
-
 	// shielded hides a cancellation from the step: it is short and half of it
 	// would be worse than all of it.
 	shielded bool

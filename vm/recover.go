@@ -67,7 +67,7 @@ func progressOf(p plan, r journalRecord) (done map[string]bool, begun int) {
 		if r.begun[st.name] {
 			begun = i + 1
 		}
-		if r.done[st.name] || (st.once && r.begun[st.name]) {
+		if r.done[st.name] {
 			done[st.name] = true
 		}
 	}

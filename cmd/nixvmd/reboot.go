@@ -8,7 +8,7 @@ import (
 
 func newReboot(a *app) *cobra.Command {
 	return powerVerb{
-		name: "reboot", short: "Ask the guest to reboot and wait until it answers again",
+		name: "reboot", short: "Shut the guest down, start it again and wait until it answers",
 		method: rpc.MethodVMReboot, done: "%s has rebooted",
 	}.command(a)
 }

@@ -782,7 +782,7 @@ export interface Requests {
   'nixvm/vm/stop': { params: StopParams; result: OperationResult };
   /** End the VM at once, as pulling the plug would. */
   'nixvm/vm/kill': { params: VMParams; result: OperationResult };
-  /** Ask the guest to reboot and wait until sshd answers again. */
+  /** Shut the guest down, start it again and wait until sshd answers. */
   'nixvm/vm/reboot': { params: VMParams; result: OperationResult };
   /** Pause the virtual CPUs; memory is kept. */
   'nixvm/vm/suspend': { params: VMParams; result: OperationResult };
