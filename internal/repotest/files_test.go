@@ -30,9 +30,8 @@ func (f file) generated() bool {
 	return bytes.Contains(head, []byte("Code generated")) && bytes.Contains(head, []byte("DO NOT EDIT"))
 }
 
-// files returns the text files whose name ends in one of the suffixes; all of
-// them when there is none.
-func files(t *testing.T, suffixes ...string) []file {
+// paths names every file that is in git, or would be with the next commit.
+func paths(t *testing.T) []string {
 	t.Helper()
 	// safe.directory: a checkout of another user (sudo make test) is as good.
 	cmd := exec.CommandContext(t.Context(), "git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -41,8 +40,15 @@ func files(t *testing.T, suffixes ...string) []file {
 	if err != nil {
 		t.Fatalf("git ls-files: %v", err)
 	}
+	return strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
+}
+
+// files returns the text files whose name ends in one of the suffixes; all of
+// them when there is none.
+func files(t *testing.T, suffixes ...string) []file {
+	t.Helper()
 	var found []file
-	for path := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
+	for _, path := range paths(t) {
 		if len(suffixes) > 0 && !slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(path, s) }) {
 			continue
 		}

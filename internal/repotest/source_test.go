@@ -48,6 +48,17 @@ func TestNoSourceFileIsTooLongToRead(t *testing.T) {
 	}
 }
 
+// maxBytes is more than any text or picture needs that belongs here.
+const maxBytes = 1 << 20
+
+func TestNoBuiltFileIsInTheRepository(t *testing.T) {
+	for _, p := range paths(t) {
+		if fi, err := os.Stat(filepath.Join(top, p)); err == nil && fi.Size() > maxBytes {
+			t.Errorf("%s has %d bytes: what is built is not committed", p, fi.Size())
+		}
+	}
+}
+
 // The words are put together here so that this file does not hold them.
 var unfinished = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|X` + `XX|not imple` + `mented|unimple` + `mented)\b`)
 
