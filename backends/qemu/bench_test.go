@@ -24,7 +24,7 @@ func BenchmarkLiveSnapshot(b *testing.B) {
 	defer backend.Close()
 	ctx, cancel := context.WithTimeout(b.Context(), waitLimit)
 	defer cancel()
-	spec := g.spec("bench")
+	spec := g.Spec("bench")
 	if err := backend.Create(ctx, spec, nil); err != nil {
 		b.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func TestConformance(t *testing.T) {
 	g := newGuest(t)
 	backendtest.Run(t, backendtest.Harness{
 		Open:  g.open,
-		Spec:  func(_ testing.TB, name string) backends.Spec { return g.spec(name) },
+		Spec:  func(_ testing.TB, name string) backends.Spec { return g.Spec(name) },
 		Limit: waitLimit,
 		Exec:  g.exec,
 		Murder: func(t testing.TB, s backends.Status) {

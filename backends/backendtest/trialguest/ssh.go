@@ -1,4 +1,4 @@
-package qemu_test
+package trialguest
 
 import (
 	"bufio"
@@ -17,26 +17,48 @@ import (
 // attempt hangs for good: QEMU accepts for a guest that has no network yet.
 const bannerLimit = 3 * time.Second
 
+// attemptLimit ends one attempt: a packet that was lost while the guest had no
+// network yet is sent again after a minute.
+const attemptLimit = 60 * time.Second
+
 // retryPause spaces attempts to reach a guest's sshd that does not listen yet.
 const retryPause = 100 * time.Millisecond
 
-// guestSSH runs one command as admin, with sudo, over a new connection. Until
-// ctx ends it tries again to connect: QEMU's forward accepts at once and
-// hangs up while nobody listens in the guest.
-func guestSSH(ctx context.Context, e backends.Endpoint, key ssh.Signer, command string) (string, error) {
-	var client *ssh.Client
+// Dial connects to an address in the network of the guest.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Exec runs a shell command as root, over a new connection. Until ctx ends it
+// tries again to connect: QEMU's forward accepts at once and hangs up while
+// nobody listens in the guest. dial may be nil: the test's own network.
+func (g *Guest) Exec(ctx context.Context, dial Dial, e backends.Endpoint, command string) (string, error) {
+	client, err := g.Connect(ctx, dial, e)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	return Run(ctx, client, command)
+}
+
+// Connect returns a connection of the account admin.
+func (g *Guest) Connect(ctx context.Context, dial Dial, e backends.Endpoint) (*ssh.Client, error) {
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
 	for {
-		var err error
-		if client, err = dialGuest(ctx, e, key); err == nil {
-			break
+		client, err := g.attempt(ctx, dial, e)
+		if err == nil {
+			return client, nil
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("sshd at %s: %w (last: %w)", e.Address, ctx.Err(), err)
+			return nil, fmt.Errorf("sshd at %s: %w (last: %w)", e.Address, ctx.Err(), err)
 		case <-time.After(retryPause):
 		}
 	}
-	defer client.Close()
+}
+
+// Run runs a shell command as root. Single quotes in it are the caller's affair.
+func Run(ctx context.Context, client *ssh.Client, command string) (string, error) {
 	stop := context.AfterFunc(ctx, func() { client.Close() })
 	defer stop()
 	session, err := client.NewSession()
@@ -45,15 +67,17 @@ func guestSSH(ctx context.Context, e backends.Endpoint, key ssh.Signer, command 
 	}
 	var stderr strings.Builder
 	session.Stderr = &stderr
-	out, err := session.Output(command)
+	out, err := session.Output("sudo -n sh -c '" + command + "'")
 	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, stderr.String())
+		return string(out), fmt.Errorf("%w: %s", err, stderr.String())
 	}
 	return string(out), nil
 }
 
-func dialGuest(ctx context.Context, e backends.Endpoint, key ssh.Signer) (*ssh.Client, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, e.Network, e.Address)
+func (g *Guest) attempt(ctx context.Context, dial Dial, e backends.Endpoint) (*ssh.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptLimit)
+	defer cancel()
+	conn, err := dial(ctx, e.Network, e.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +90,7 @@ func dialGuest(ctx context.Context, e backends.Endpoint, key ssh.Signer) (*ssh.C
 	}
 	c, channels, requests, err := ssh.NewClientConn(greeted, e.Address, &ssh.ClientConfig{
 		User: "admin",
-		Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(g.Key)},
 		// The tests are about the VM; the pinned key is sshconfig's affair.
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(),
 	})
