@@ -49,6 +49,7 @@ export async function tellProblem(app: App, error: unknown, doing?: string): Pro
   const text = describe(problem, doing);
   if (problem.code === problemCodes.cancelled) {
     app.log.info(text);
+    void app.ui.info(text);
     return;
   }
   app.log.error(`${text} [${problem.code}]`);

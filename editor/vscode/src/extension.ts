@@ -9,7 +9,8 @@ import { findProgram } from './daemon/program';
 import { listenToDaemon } from './daemonLog';
 import { Operations } from './model/operations';
 import { Store } from './model/store';
-import { awaitAttachedHost, isOurs, startBeforeConnect } from './remote/onConnect';
+import { watchDisruptions } from './remote/disruption';
+import { awaitAttachedHost, ourHosts, startBeforeConnect } from './remote/onConnect';
 import { realSurroundings } from './surroundings';
 import { machinesView } from './ui/machinesView';
 import { statusBar } from './ui/statusBar';
@@ -78,10 +79,13 @@ function registerCommands(app: App): vscode.Disposable[] {
 
 /** A window that Remote-SSH opens: if it leads to one of our VMs, start that and show how it is. */
 async function attachedWindow(app: App, context: vscode.ExtensionContext): Promise<void> {
-  const host = await awaitAttachedHost(app);
-  if (host === undefined || !(await isOurs(app, host))) {
+  const hosts = await ourHosts(app.surroundings);
+  const host = hosts.length > 0 ? await awaitAttachedHost(app) : undefined;
+  if (host === undefined || !hosts.includes(host)) {
     return;
   }
-  context.subscriptions.push(statusBar(app, host));
+  context.subscriptions.push(statusBar(app, host), watchDisruptions(app, host));
+  // The status bar shows a failure.
+  app.client.connect().catch(() => {});
   await startBeforeConnect(app, host);
 }

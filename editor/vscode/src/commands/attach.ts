@@ -1,6 +1,6 @@
 import { answered, type App } from '../app';
 import type { AttachResult, Machine } from '../protocol';
-import { presetRemoteSsh, haveSshExtension, warnOfOtherConfig } from '../remote/prepare';
+import { presetRemoteSsh, haveSshExtension, checkOtherConfig } from '../remote/prepare';
 import { hostsOf } from '../model/machine';
 import type { Commands } from './commands';
 import { target, type Arguments } from './target';
@@ -27,7 +27,11 @@ export function reach(app: App, name: string, directory = directoryOf(app, name)
       }
     });
     try {
-      return await app.client.request('nixvm/attach', { name, start: true, ...(directory ? { directory } : {}) }, signal);
+      const way = await app.client.request('nixvm/attach', { name, start: true, ...(directory ? { directory } : {}) }, signal);
+      // Changes nothing unless somebody took the names out of the configuration.
+      const { warnings } = await app.client.request('nixvm/ssh/apply', {}, signal);
+      warnings.forEach((warning) => app.log.warn(warning));
+      return way;
     } finally {
       subscription.dispose();
     }
@@ -45,7 +49,7 @@ export async function openWindow(app: App, machine: Machine, where: Where, direc
   }
   const way = await reach(app, machine.name, directory ?? directoryOf(app, machine.name));
   await presetRemoteSsh(app, hostsOf(machine).length > 0 ? hostsOf(machine) : [way.sshHost]);
-  await warnOfOtherConfig(app);
+  await checkOtherConfig(app);
   app.log.info(`open ${way.vscodeUri}`);
   await app.workbench.openRemote(way.vscodeUri, where);
 }

@@ -13,10 +13,7 @@ const lastKey = 'create.answers';
 const first: Answers = { profiles: ['claude', 'dev'] };
 
 async function create(app: App, args: Arguments): Promise<void> {
-  const [{ profiles }, { backends }] = await Promise.all([
-    app.client.request('nixvm/profile/list', {}),
-    app.client.request('nixvm/backend/list', {}),
-  ]);
+  const [{ profiles }, backends] = await Promise.all([app.client.request('nixvm/profile/list', {}), app.client.refreshBackends()]);
   const node = nodeOf(args);
   const result = await askCreate(app.ui, {
     machine: (name) => app.store.machine(name),

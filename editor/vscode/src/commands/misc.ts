@@ -38,6 +38,7 @@ export const miscCommands = (app: App): Commands => ({
     await app.workbench.copy(answered(sshHost));
   },
   refresh: async () => {
+    await app.client.refreshBackends();
     const { machines, operations } = await app.client.request('nixvm/machine/list', {});
     app.store.apply({ full: true, machines, operations });
   },

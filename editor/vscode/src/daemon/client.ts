@@ -11,6 +11,8 @@ export interface ClientOptions {
   socketPath(): string;
   /** Starts the daemon, or says why it cannot; undefined when the user does not want that. */
   launch(): (() => Promise<void>) | undefined;
+  /** Milliseconds; a connection that was up for less does not come back by itself. */
+  stableAfter?: number;
 }
 
 /** How it stands with the connection; problem is why the last attempt failed. */
@@ -22,8 +24,8 @@ export interface Status {
 /** A daemon that dies or restarts closes its connections before its socket. */
 const attempts = 4;
 const attemptDelay = 200;
-/** One that was up for less is not started over and over. */
-const stableAfter = 3000;
+/** A daemon that was up for less is not started over and over. */
+const defaultStableAfter = 3000;
 
 /**
  * The connection to the daemon: made when somebody needs it, made again when it
@@ -32,6 +34,7 @@ const stableAfter = 3000;
 export class Client implements Disposable {
   private session: Session | undefined;
   private connecting: Promise<Session> | undefined;
+  private known: readonly Backend[] = [];
   private ended = false;
   private readonly wants = new Set<() => boolean>();
   private readonly statusEmitter = new Emitter<Status>();
@@ -52,8 +55,15 @@ export class Client implements Disposable {
     return this.session?.capabilities.methods;
   }
 
+  /** The backends as they were when the session began, or at the last refresh. */
   get backends(): readonly Backend[] {
-    return this.session?.capabilities.backends ?? [];
+    return this.session ? this.known : [];
+  }
+
+  /** Asks for the backends anew: one may answer again. */
+  async refreshBackends(): Promise<readonly Backend[]> {
+    this.known = (await this.request('nixvm/backend/list', {})).backends;
+    return this.known;
   }
 
   /** The SSH configuration that the daemon writes, if it has said so. */
@@ -138,14 +148,15 @@ export class Client implements Disposable {
       socket,
       this.options.clientInfo,
       (n) => this.notificationEmitter.fire(n),
-      () => up > 0 && this.lost(session, Date.now() - up),
+      () => up > 0 && this.lost(session, performance.now() - up),
     );
     if (this.ended) {
       session.end();
       throw new Problem(localCodes.daemonGone, 'NixVM is shutting down');
     }
-    up = Date.now();
+    up = performance.now();
     this.session = session;
+    this.known = session.capabilities.backends;
     this.become({ phase: 'connected' });
     return session;
   }
@@ -155,7 +166,7 @@ export class Client implements Disposable {
       return;
     }
     this.session = undefined;
-    const again = age > stableAfter && [...this.wants].some((wanted) => wanted());
+    const again = age >= (this.options.stableAfter ?? defaultStableAfter) && [...this.wants].some((wanted) => wanted());
     const code = again ? localCodes.daemonGone : problemCodes.daemonUnreachable;
     this.become({ phase: 'failed', problem: new Problem(code, 'the connection to nixvmd was lost') });
     if (again) {

@@ -4,6 +4,8 @@ import { hostsOf } from './machine';
 
 /** What one message of the daemon has changed. */
 export interface Change {
+  /** Everything was told anew. */
+  full: boolean;
   /** Machines came or went: the list itself is another. */
   listed: boolean;
   /** Names of the machines that look different now. */
@@ -77,6 +79,6 @@ export class Store {
     for (const name of params.removed ?? []) {
       listed = this.byName.delete(name) || listed;
     }
-    this.emitter.fire({ listed, machines: [...changed].filter((name) => this.byName.has(name)), ended });
+    this.emitter.fire({ full: params.full ?? false, listed, machines: [...changed].filter((name) => this.byName.has(name)), ended });
   }
 }

@@ -64,6 +64,12 @@ export function summary(machine: Machine, operation?: Operation): string {
 /** A forward as it is written in ssh_config. */
 export const forwardLine = (forward: Forward): string => `${forward.listen} ${forward.target}${forward.daemon ? ' daemon' : ''}`;
 
+/**
+ * A text in which VS Code finds no link. Its notifications follow links to
+ * commands, and the words of a guest may be in the message.
+ */
+export const withoutLinks = (text: string): string => text.replaceAll('](', '] (');
+
 /** First letter in upper case. */
 export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 

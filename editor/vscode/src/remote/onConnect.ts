@@ -1,20 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { answered, tellProblem, type App } from '../app';
-import { sshConfigPath } from '../daemon/places';
-import { describe } from '../daemon/problem';
+import { sshConfigPath, type Surroundings } from '../daemon/places';
 import { hostsIn } from './authority';
 
-/** Whether an SSH host is one of ours, without asking or starting a daemon. */
-export async function isOurs(app: App, host: string): Promise<boolean> {
-  try {
-    return hostsIn(await readFile(sshConfigPath(app.surroundings), 'utf8')).includes(host);
-  } catch {
-    return false;
-  }
+/** The SSH hosts that are ours, without asking or starting a daemon. */
+export async function ourHosts(surroundings: Surroundings): Promise<string[]> {
+  const config = await readFile(sshConfigPath(surroundings), 'utf8').catch(() => '');
+  return hostsIn(config);
 }
 
-/** VS Code fills in the folders of a window moments after it asks for its connection. */
-export async function awaitAttachedHost(app: App, milliseconds = 1000): Promise<string | undefined> {
+/**
+ * The SSH host of this window. VS Code fills in the folders moments after it
+ * asks for the connection, and tells nobody.
+ */
+export async function awaitAttachedHost(app: App, milliseconds = 500): Promise<string | undefined> {
   for (const end = Date.now() + milliseconds; Date.now() < end; ) {
     const host = app.workbench.attachedHost();
     if (host !== undefined) {
@@ -56,7 +55,6 @@ export async function startBeforeConnect(app: App, host: string): Promise<void> 
       }
     });
   } catch (error) {
-    app.log.warn(describe(error, `start the VM behind ${host}`));
     void tellProblem(app, error, `Start the VM behind ${host}`);
   }
 }

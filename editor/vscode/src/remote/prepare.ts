@@ -1,4 +1,5 @@
-import { type App } from '../app';
+import { readFile } from 'node:fs/promises';
+import { answered, type App } from '../app';
 import { asJson, presetsFor } from './presets';
 
 /** Makes sure that there is something to open a remote window with; offers to install it. */
@@ -16,8 +17,9 @@ export async function haveSshExtension(app: App, name: string): Promise<'yes' | 
   );
   switch (chosen) {
     case install:
+      // It fails with a message of its own; once it is there, opening activates it.
       await app.workbench.execute('workbench.extensions.installExtension', wanted.id);
-      return app.remoteSsh.installed() ? 'yes' : 'no';
+      return 'yes';
     case 'Open a Terminal Instead':
       return 'terminal';
     case 'Open Anyway':
@@ -66,11 +68,25 @@ async function offerLines(app: App, lines: string): Promise<void> {
  * Remote-SSH reads another configuration than ssh does when this is set: one
  * that knows our hosts only if it includes ours.
  */
-export async function warnOfOtherConfig(app: App): Promise<void> {
+export async function checkOtherConfig(app: App): Promise<void> {
   const file = app.remoteSsh.readSetting('remote.SSH.configFile').effective;
   const ours = app.client.sshConfigFile;
   if (typeof file !== 'string' || file === '' || !ours) {
     return;
   }
-  app.log.warn(`remote.SSH.configFile is ${file}: it needs the line "Include ${ours}" at its top`);
+  const path = file.replace(/^~(?=\/)/, app.surroundings.home);
+  const text = await readFile(path, 'utf8').catch(() => '');
+  if (text.includes(ours)) {
+    return;
+  }
+  const line = `Include "${ours}"`;
+  const chosen = await app.ui.warn(
+    `Your setting remote.SSH.configFile makes Remote-SSH read ${file}, which does not include the hosts of nixvm. Add this line at its top: ${line}`,
+    'Copy the Line',
+    'Open Anyway',
+  );
+  if (chosen === 'Copy the Line') {
+    await app.workbench.copy(line);
+  }
+  answered(chosen === 'Open Anyway' || undefined);
 }

@@ -51,6 +51,9 @@ export class Children {
 
   /** Forgets what a change has made untrue. */
   forget(change: Change): void {
+    if (change.full) {
+      this.lists.clear();
+    }
     for (const name of change.machines) {
       // Forwards come and go with the VM; the daemon says no more than that.
       this.lists.delete(`forwards:${name}`);
@@ -73,10 +76,6 @@ export class Children {
 
   forgetForwards(name: string): void {
     this.lists.delete(`forwards:${name}`);
-  }
-
-  forgetAll(): void {
-    this.lists.clear();
   }
 
   private async load(kind: 'snapshots' | 'forwards', machine: string): Promise<Node[]> {

@@ -32,10 +32,7 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
         this.children.forgetForwards(name);
         this.changes.add(name);
       }),
-      app.client.onStatus(() => {
-        this.children.forgetAll();
-        this.changes.add(list);
-      }),
+      app.client.onStatus(() => this.changes.add(list)),
     ];
   }
 
@@ -43,7 +40,8 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     if (node) {
       return this.children.of(node);
     }
-    return this.app.client.status.phase === 'connected' ? this.children.roots() : [];
+    // Rows stay while a lost connection is made again; they go when that fails.
+    return ['connected', 'connecting'].includes(this.app.client.status.phase) ? this.children.roots() : [];
   }
 
   getParent(node: Node): Node | undefined {

@@ -4,6 +4,7 @@ import { describe } from '../daemon/problem';
 import type { ServerStatusParams } from '../protocol';
 import { viewState } from '../tree/present';
 import { MachineTree } from '../tree/provider';
+import type { Disposable } from '../util/emitter';
 
 const id = 'nixvm.machines';
 
@@ -61,7 +62,7 @@ function trouble(app: App, status: ServerStatusParams | undefined): string | und
 }
 
 /** The bar above the view moves while any operation runs, whoever began it. */
-function progressInView(app: App): vscode.Disposable {
+function progressInView(app: App): Disposable {
   let done: (() => void) | undefined;
   return app.store.onChange(() => {
     const busy = app.store.running.length > 0;
@@ -71,5 +72,5 @@ function progressInView(app: App): vscode.Disposable {
       done();
       done = undefined;
     }
-  }) as vscode.Disposable;
+  });
 }

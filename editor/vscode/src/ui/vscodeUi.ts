@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import type { Report } from '../model/operations';
+import { withoutLinks } from '../model/words';
 import { back, type Answer, type Choice, type Confirmation, type Question, type TextQuestion, type Ui } from './ui';
 
 /** The questions and messages of the product. */
@@ -13,9 +14,9 @@ export const vscodeUi: Ui = {
   async confirm({ message, detail, action }: Confirmation) {
     return (await vscode.window.showWarningMessage(message, { modal: true, detail }, action)) === action;
   },
-  info: async (message, ...actions) => vscode.window.showInformationMessage(message, ...actions),
-  warn: async (message, ...actions) => vscode.window.showWarningMessage(message, ...actions),
-  error: async (message, ...actions) => vscode.window.showErrorMessage(message, ...actions),
+  info: async (message, ...actions) => vscode.window.showInformationMessage(withoutLinks(message), ...actions),
+  warn: async (message, ...actions) => vscode.window.showWarningMessage(withoutLinks(message), ...actions),
+  error: async (message, ...actions) => vscode.window.showErrorMessage(withoutLinks(message), ...actions),
   progress: showProgress,
 };
 
@@ -110,7 +111,7 @@ async function showProgress<T>(title: string, run: (report: (r: Report) => void,
       // VS Code wants to know how much is added.
       const increment = percentage === undefined ? 0 : Math.max(0, percentage - reached);
       reached += increment;
-      progress.report({ ...(message === undefined ? {} : { message }), ...(increment > 0 ? { increment } : {}) });
+      progress.report({ ...(message === undefined ? {} : { message: withoutLinks(message) }), ...(increment > 0 ? { increment } : {}) });
     }, controller.signal);
   });
 }

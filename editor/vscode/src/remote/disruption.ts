@@ -1,0 +1,51 @@
+import type { App } from '../app';
+import type { Operation } from '../protocol';
+import type { Disposable } from '../util/emitter';
+
+/** Operations after which the VM is meant to stay down. */
+const ending = ['stop', 'kill', 'suspend', 'destroy', 'purge'];
+/** Operations after which it is another system than before. */
+const replacing = ['restore-snapshot', 'rollback', 'recreate', 'upgrade'];
+
+/**
+ * Tells the user of a window that is attached to a VM what has become of it,
+ * whoever did it. Remote-SSH only sees a connection that broke, and makes it
+ * again, which would start a VM that was just stopped.
+ */
+export function watchDisruptions(app: App, host: string): Disposable {
+  const seen = new Set<string>();
+  return app.store.onChange(({ ended }) => {
+    const name = app.store.machineOfHost(host)?.name;
+    for (const operation of app.store.running) {
+      if (operation.machine === name && ending.includes(operation.kind) && !seen.has(operation.id)) {
+        seen.add(operation.id);
+        void offerToLeave(app, operation);
+      }
+    }
+    for (const operation of ended) {
+      if (operation.machine === name && operation.state === 'succeeded' && replacing.includes(operation.kind)) {
+        void offerToReload(app, operation);
+      }
+    }
+  });
+}
+
+async function offerToLeave(app: App, { kind, machine }: Operation): Promise<void> {
+  const leave = 'Close Remote Connection';
+  const chosen = await app.ui.warn(
+    `${machine}, which this window is attached to: ${kind} has begun. If this window reconnects, it starts the VM again.`,
+    leave,
+  );
+  if (chosen === leave) {
+    await app.workbench.execute('workbench.action.remote.close');
+  }
+}
+
+async function offerToReload(app: App, { machine, snapshot }: Operation): Promise<void> {
+  const reload = 'Reload Window';
+  const now = snapshot ? `is back at ${snapshot}` : 'is another system now';
+  const chosen = await app.ui.info(`${machine} ${now}. This window shows files as they were.`, reload);
+  if (chosen === reload) {
+    await app.workbench.execute('workbench.action.reloadWindow');
+  }
+}

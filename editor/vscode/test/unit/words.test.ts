@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describe, problemOf } from '../../src/daemon/problem';
+import { ago, parseSize, sizeOfBytes, sizeOfMiB, summary, withoutLinks } from '../../src/model/words';
+import { machine, operation } from './machines';
+
+test('sizes are read as people write them', () => {
+  const sizes: [string, number | undefined][] = [
+    ['512', 512], ['512M', 512], ['2G', 2048], ['2 GiB', 2048], ['1.5g', 1536], ['1T', 1048576], ['20gb', 20480],
+    ['', undefined], ['0', undefined], ['G', undefined], ['2X', undefined], ['-1G', undefined], ['2G2', undefined], ['2b', undefined],
+  ];
+  for (const [text, mib] of sizes) {
+    assert.equal(parseSize(text), mib, text);
+  }
+});
+
+test('sizes are written so that they can be read again', () => {
+  for (const mib of [1, 512, 1024, 1536, 20480]) {
+    assert.equal(parseSize(sizeOfMiB(mib)), mib);
+  }
+  assert.equal(sizeOfBytes(20 * 2 ** 30), '20 GiB');
+});
+
+test('how long ago something was is one number', () => {
+  const now = Date.parse('2026-11-26T12:00:00Z');
+  for (const [time, text] of [['2026-11-26T11:59:30Z', '30 s ago'], ['2026-11-26T11:30:00Z', '30 min ago'], ['2026-11-26T02:00:00Z', '10 h ago'], ['2026-11-20T12:00:00Z', '6 days ago'], ['2026-11-26T12:00:09Z', '0 s ago'], ['?', '']] as const) {
+    assert.equal(ago(time, now), text);
+  }
+});
+
+test('the summary of a machine is its operation, or its state and address', () => {
+  assert.equal(summary(machine('a')), 'running  ·  claude, dev  ·  127.0.0.1:40022');
+  assert.equal(summary(machine('a', { ready: false, profiles: [], address: '' })), 'booting');
+  assert.equal(summary(machine('a'), operation('1', 'a', { percent: 40, message: 'booting' })), 'create 40% booting  ·  claude, dev');
+});
+
+test('a problem is told with its hint as a second sentence', () => {
+  const problem = problemOf({ message: 'there is no machine x', data: { code: 'machine.not_found', hint: 'nixvmd list shows them', retryable: false } });
+  assert.equal(describe(problem, 'Start x'), 'Start x: there is no machine x. Nixvmd list shows them');
+  assert.equal(describe(new Error('boom')), 'boom');
+  assert.equal(describe('boom'), 'boom');
+});
+
+test('the words of a guest cannot make a link to a command', () => {
+  assert.equal(withoutLinks('[click](command:x) and [a](b)'), '[click] (command:x) and [a] (b)');
+});
