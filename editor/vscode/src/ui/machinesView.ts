@@ -1,6 +1,5 @@
 import * as vscode from 'vscode';
 import { offerOf, type App } from '../app';
-import { describe } from '../daemon/problem';
 import type { ServerStatusParams } from '../protocol';
 import { viewState } from '../tree/present';
 import { MachineTree } from '../tree/provider';
@@ -21,7 +20,8 @@ export function machinesView(app: App): vscode.Disposable {
       shown = state;
       void vscode.commands.executeCommand('setContext', 'nixvm.state', state);
     }
-    const message = phase === 'connecting' ? 'Connecting to nixvmd...' : problem ? describe(problem) : (trouble(app, status) ?? '');
+    // VS Code shows no welcome beside a message: the message waits while there is one.
+    const message = phase === 'connecting' ? 'Connecting to nixvmd...' : state === 'ready' ? (trouble(app, status) ?? '') : '';
     if (view.message !== message) {
       view.message = message;
     }
