@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/nixbuild/flake"
 )
 
 // overlayEntry is one file that we add to the guest. All belong to root.
@@ -47,6 +48,14 @@ var masked = []string{
 func (p plan) overlayEntries(imageID string) ([]overlayEntry, error) {
 	all := map[string]overlayEntry{}
 	put := func(e overlayEntry) { all[e.name] = e }
+	programs, err := flake.GuestPrograms(p.places())
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range programs {
+		name = "usr/lib/nixvm/" + name
+		put(overlayEntry{name: name, mode: fileMode(name, data), content: data})
+	}
 	for _, layer := range p.layers() {
 		root := "overlay/" + layer
 		err := fs.WalkDir(recipe, root, func(name string, d fs.DirEntry, err error) error {

@@ -11,10 +11,12 @@ import (
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/nixbuild/flake"
 )
 
-// recipe holds every file that we add to the guest: overlay/common and the
-// directories of the mode and the variant, and the initrd's programs.
+// recipe holds the files that we add to the guest, beside the programs that it
+// shares with NixOS images (package flake): overlay/common and the directories of
+// the mode and the variant, and the initrd's programs.
 //
 //go:embed all:overlay all:initrd
 var recipe embed.FS
@@ -107,6 +109,14 @@ func (p plan) id() (string, error) {
 	}
 	sum := digest(nixbuild.ContractVersion, diskVersion, p.rootDigest(), files, entries, tinyExcludes, drivers, p.kind, p.mode, p.profiles, p.cmdline())
 	return fmt.Sprintf("%s-%s-%s", p.kind, p.mode, sum), nil
+}
+
+// places is where the guest keeps its identity, for flake.GuestPrograms.
+func (p plan) places() string {
+	if p.mode == nixbuild.Mutable {
+		return flake.InEtc
+	}
+	return flake.OnState
 }
 
 // layers are the overlay directories that make up the guest, later ones over

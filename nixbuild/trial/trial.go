@@ -9,8 +9,8 @@
 // anything or needs a loop device; both work as root and as a plain user.
 //
 // Two kinds: "trial" runs systemd; "tiny" is the same tree under busybox init,
-// for tests that want a guest in seconds. Inside the guest, overlay/common/usr/lib/nixvm/preinit
-// is the place to start reading.
+// for tests that want a guest in seconds. What runs at boot is shared with NixOS
+// images: nixbuild/flake/guest/preinit is the place to start reading.
 package trial
 
 import (

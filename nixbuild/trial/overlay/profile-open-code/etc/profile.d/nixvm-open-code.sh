@@ -1,5 +1,6 @@
 # Says at an interactive login of "user" how OpenCode gets into its home, until it
 # is there. It is not fetched unasked: the login must work without a network.
+# shellcheck shell=bash
 case $-:$(id -un) in
 *i*:user)
 	PATH=$HOME/.local/bin:$HOME/.opencode/bin:$PATH

@@ -1,4 +1,5 @@
 # The state disk (/var) and, in mutable mode, the root disk. Sourced by preinit.
+# shellcheck shell=dash
 
 # Bytes at 32 KiB of a disk that we are formatting: between the partition table
 # and the first partition. While they are there, nothing was ever mounted from
@@ -121,25 +122,43 @@ lay_out_state() {
 	[ -e /var/run ] || [ -L /var/run ] || ln -s /run /var/run
 	[ -e /var/lock ] || [ -L /var/lock ] || ln -s /run/lock /var/lock
 	# What is installed is a fact of the image, not of the state.
-	[ -e /var/lib/dpkg ] || [ -L /var/lib/dpkg ] || ln -s $NIXVM/dpkg /var/lib/dpkg
+	[ ! -e $NIXVM/dpkg ] || [ -e /var/lib/dpkg ] || [ -L /var/lib/dpkg ] || ln -s $NIXVM/dpkg /var/lib/dpkg
 	mount --bind /var/home /home
 	mount --bind /var/root /root
 }
 
-# overlay_nix makes /nix writable; what is written lies on the state disk.
+# overlay_nix makes /nix writable; what is written lies on the state disk. It fits
+# the image that it was written over and no other: an upgrade starts a new one.
 overlay_nix() {
+	image=$(cat /etc/nixos-image-version)
+	if [ -e /var/nix/upper ] && [ "$(cat /var/nix/image 2>/dev/null)" != "$image" ]; then
+		say "another image: what was installed into /nix is removed"
+		rm -rf /var/nix/upper /var/nix/work
+	fi
 	mkdir -p /var/nix/upper /var/nix/work
-	/usr/sbin/modprobe overlay
+	echo "$image" > /var/nix/image
+	/usr/sbin/modprobe -q overlay
 	mount -t overlay -o lowerdir=/nix,upperdir=/var/nix/upper,workdir=/var/nix/work overlay /nix || say "cannot make /nix writable"
 }
 
+# is_root_writable: is it mounted so? (test -w asks for permissions only.)
+is_root_writable() {
+	options=
+	while read -r _ dir _ now _; do
+		[ "$dir" = / ] && options=$now
+	done < /proc/mounts
+	case $options in rw | rw,*) ;; *) false ;; esac
+}
+
 # mount_root_writable: mutable mode. The root grows to its disk here, as nothing
-# else uses it yet.
+# else uses it yet. An initrd that has mounted it writable has also checked it.
 mount_root_writable() {
 	boot=$(root_disk)
 	root=$(part "$boot" 2)
-	check_fs "$root"
-	mount -o remount,rw / || stop "cannot make the root writable"
+	if ! is_root_writable; then
+		check_fs "$root"
+		mount -o remount,rw / || stop "cannot make the root writable"
+	fi
 	if grow_partition "$boot" 2; then
 		/usr/sbin/resize2fs "$root" > /run/nixvm/resize.log 2>&1 || say "cannot grow $root: $(tail -n 1 /run/nixvm/resize.log)"
 	fi

@@ -1,5 +1,6 @@
 # The identity medium: an ISO 9660 volume labelled NIXVMID. Sourced by preinit.
 # What it holds is data: it is copied and checked, never executed or sourced.
+# shellcheck shell=dash
 
 IDENTITY_FILES="hostname machine-id ssh_host_ed25519_key admin_authorized_keys user_authorized_keys
 tcp_ports udp_ports allowed_cidrs static_ip resolv.conf hosts root_password_hash"
@@ -28,7 +29,7 @@ find_medium() {
 	fi
 	[ -n "$MEDIUM" ] || { say "no identity medium"; return; }
 	/usr/sbin/modprobe -q isofs
-	mkdir -p -m 700 $MEDIUM_DIR
+	mkdir -p $MEDIUM_DIR && chmod 700 $MEDIUM_DIR
 	mount -t iso9660 -o ro,nosuid,nodev,noexec "$MEDIUM" $MEDIUM_DIR || { say "cannot mount the identity medium"; MEDIUM=; }
 }
 
@@ -97,7 +98,7 @@ provision() {
 	place hosts $P_HOSTS
 	place root_password_hash $P_ROOT_HASH
 	hash=$(root_hash)
-	[ -z "$hash" ] || printf 'root:%s\n' "$hash" | /usr/sbin/chpasswd -e
+	[ -z "$hash" ] || [ ! -f /etc/shadow ] || printf 'root:%s\n' "$hash" | /usr/sbin/chpasswd -e
 	mkdir -p "${P_PROVISIONED%/*}"
 	sync
 	generation $MEDIUM_DIR/generation > $P_PROVISIONED

@@ -1,4 +1,5 @@
 # Messages go to the console: nothing else exists yet. Sourced.
+# shellcheck shell=dash
 
 say() { echo "nixvm: $*" > /dev/console; }
 

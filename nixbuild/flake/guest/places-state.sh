@@ -1,4 +1,5 @@
 # Where the identity lies when the root is read-only: on the state disk. Sourced.
+# shellcheck shell=dash disable=SC2034
 P_DIR=/var/identity
 P_HOSTNAME=$P_DIR/hostname
 P_MACHINE_ID=$P_DIR/machine-id

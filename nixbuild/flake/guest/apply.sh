@@ -1,5 +1,6 @@
 # Puts the identity into force before init starts. Sourced by preinit. Every
 # value is checked first: the files may come from an adopted disk.
+# shellcheck shell=dash
 
 bind_machine_id() {
 	[ -f $P_MACHINE_ID ] && read -r id < $P_MACHINE_ID
@@ -16,10 +17,18 @@ root_hash() {
 	esac
 }
 
-# bind_shadow sets root's password where /etc cannot be written.
+# publish_root_hash leaves the hash, or "!" (no password), for whoever keeps the
+# accounts: on NixOS that is not us.
+publish_root_hash() {
+	hash=$(root_hash)
+	(umask 077 && echo "${hash:-!}" > /run/nixvm/root_password_hash)
+}
+
+# bind_shadow sets root's password where /etc cannot be written and the accounts
+# are part of the image.
 bind_shadow() {
 	hash=$(root_hash)
-	[ -n "$hash" ] || return
+	[ -n "$hash" ] && [ -f /etc/shadow ] && [ ! -L /etc/shadow ] || return
 	(umask 077 && awk -F: -v OFS=: -v h="$hash" '$1 == "root" { $2 = h } { print }' /etc/shadow > /run/nixvm/shadow)
 	chown 0:42 /run/nixvm/shadow && chmod 640 /run/nixvm/shadow && mount --bind /run/nixvm/shadow /etc/shadow
 }
@@ -50,7 +59,8 @@ value() { sed -nE "s,^$2=([0-9a-fA-F.:]+(/[0-9]+)?)[[:space:]]*\$,\1,p" "$1" | h
 # apply_network: a static address, or DHCP, as the configuration of networkd.
 # The tiny variant reads the same facts from $ADDRESS and $GATEWAY.
 apply_network() {
-	ADDRESS= GATEWAY=
+	ADDRESS=
+	GATEWAY=
 	if [ -s $P_STATIC_IP ]; then
 		ADDRESS=$(value $P_STATIC_IP address)
 		GATEWAY=$(value $P_STATIC_IP gateway)
@@ -67,13 +77,14 @@ apply_network() {
 		fi
 	} > /run/systemd/network/10-nixvm.network
 	printf 'ADDRESS=%s\nGATEWAY=%s\n' "$ADDRESS" "$GATEWAY" > /run/nixvm/network
-	/usr/lib/nixvm/resolv
+	$NIXVM/resolv
 }
 
 make_homes() {
 	for u in admin:1000 user:1001; do
 		home=/home/${u%%:*}
 		[ -d "$home" ] && continue
-		cp -R /etc/skel "$home.new" && chown -R "${u##*:}:${u##*:}" "$home.new" && chmod 700 "$home.new" && mv "$home.new" "$home"
+		rm -rf "$home.new"
+		mkdir -p "$home.new" && { [ ! -d /etc/skel ] || cp -R /etc/skel/. "$home.new"; } && chown -R "${u##*:}:${u##*:}" "$home.new" && chmod 700 "$home.new" && mv "$home.new" "$home"
 	done
 }

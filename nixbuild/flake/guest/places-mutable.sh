@@ -1,5 +1,6 @@
 # Where the identity lies when the root is writable: in /etc, owned by the guest
 # after its first boot. Sourced.
+# shellcheck shell=dash disable=SC2034
 P_DIR=
 P_HOSTNAME=/etc/hostname
 P_MACHINE_ID=/etc/machine-id
