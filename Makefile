@@ -60,6 +60,10 @@ test-units: ## Run the Go packages that need no guest, with the race detector
 test-guests: ## Run the Go packages that boot real QEMU guests
 	@scripts/test-go guests
 
+.PHONY: test-nixos
+test-nixos: deps-test ## Build real NixOS images and check them, where nix and a cache are
+	@scripts/test-nixos
+
 test-%: editor/%/Makefile
 	@$(MAKE) -C editor/$* test
 

@@ -1,8 +1,6 @@
 package contract_test
 
 import (
-	"context"
-	"net"
 	"strings"
 	"testing"
 
@@ -13,24 +11,6 @@ import (
 )
 
 const gib = 1 << 30
-
-// target is what the suite must know of a guest of ours.
-func target(img nixbuild.Image, g *guesttest.Guest) contract.Target {
-	files := map[string]string{}
-	for name, content := range g.Identity.Files {
-		files[name] = content
-	}
-	return contract.Target{
-		Mode: img.Mode, Version: img.Version, Address: g.Address(22),
-		Hostname: strings.TrimSpace(files["hostname"]), MachineID: strings.TrimSpace(files["machine-id"]),
-		Key: g.Identity.Key, HostKey: g.Identity.HostKey.PublicKey(), Files: files,
-		OpenPort: 8080, ClosedPort: 8081,
-		Connect: func(ctx context.Context, port int) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", g.Address(port))
-		},
-		Agent: g.Agent, Console: g.Console, PowerOff: g.PowerOff,
-	}
-}
 
 // A guest with an agent profile, alone in a network namespace where everything
 // private listens and nothing leads out.
@@ -43,7 +23,7 @@ func TestAgentGuestObeysTheContractAndCannotReachPrivateNetworks(t *testing.T) {
 	id := guesttest.NewIdentity(t, "boxone")
 	id.Files["allowed_cidrs"] = l.allowedCIDR + "\n"
 	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: guesttest.NewDisk(t, 2*gib)})
-	c := target(img, g)
+	c := guesttest.Target(img, g)
 	c.Allowed, c.Blocked = l.public, l.private
 	c.Allowed = append(c.Allowed, l.allowed...)
 	contract.Run(t, c)
@@ -58,7 +38,7 @@ func TestTinyGuestObeysTheContractAndReachesPrivateNetworks(t *testing.T) {
 	}
 	l := listenEverywhere(t)
 	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: guesttest.NewIdentity(t, "tiny"), StateDisk: guesttest.NewDisk(t, gib)})
-	c := target(img, g)
+	c := guesttest.Target(img, g)
 	c.Allowed = append(append(l.public, l.allowed...), l.private...)
 	contract.Run(t, c)
 }
@@ -93,7 +73,7 @@ func TestStateGrowsAndIdentityChangesAtTheNextBoot(t *testing.T) {
 	if got := g.Run(t, "admin", "sudo sed -n 's/^root:\\([^:]*\\):.*/\\1/p' /etc/shadow"); got != "$6$salt$abcdefghijklmnopqrstuvwxyz" {
 		t.Errorf("the password of root is %q", got)
 	}
-	contract.Run(t, target(img, g))
+	contract.Run(t, guesttest.Target(img, g))
 }
 
 func TestSemiMutableGuestKeepsWhatIsWrittenToNix(t *testing.T) {
@@ -102,7 +82,7 @@ func TestSemiMutableGuestKeepsWhatIsWrittenToNix(t *testing.T) {
 	id := guesttest.NewIdentity(t, "semi")
 	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
 	g.Run(t, "admin", "echo kept | sudo tee /nix/file && sync")
-	contract.Run(t, target(img, g))
+	contract.Run(t, guesttest.Target(img, g))
 
 	g = guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
 	if got := g.Run(t, "user", "cat /nix/file"); got != "kept" {
@@ -115,7 +95,7 @@ func TestMutableGuestOwnsItsIdentityAfterTheFirstBoot(t *testing.T) {
 	disk := guesttest.MutableDisk(t, img, 3*gib)
 	id := guesttest.NewIdentity(t, "mine")
 	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
-	contract.Run(t, target(img, g))
+	contract.Run(t, guesttest.Target(img, g))
 
 	guesttest.Resize(t, disk, 4*gib)
 	later := id.With(map[string]string{"hostname": "theirs\n", "machine-id": strings.Repeat("a", 32) + "\n"})

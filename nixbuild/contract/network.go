@@ -59,7 +59,8 @@ s = socket.create_server(("", int(sys.argv[1])))
 print("listening", flush=True)
 s.accept()[0].sendall(sys.argv[2].encode())' "$1" "$2"
 fi
-echo listening; echo "$2" | timeout 60 busybox nc -l -p "$1"`
+echo listening
+if command -v busybox >/dev/null; then echo "$2" | timeout 60 busybox nc -l -p "$1"; else echo "$2" | timeout 60 nc -l "$1"; fi`
 
 // reaches starts a listener in the guest and connects to it from outside.
 func (g *guest) reaches(t *testing.T, port int) error {

@@ -14,7 +14,7 @@ import (
 
 // Files is the flake as it is written into the user's data directory.
 //
-//go:embed guest
+//go:embed flake.nix flake.lock image.nix lib modules profiles guest
 var Files embed.FS
 
 // The kinds of place where a guest keeps its identity; see GuestPrograms.

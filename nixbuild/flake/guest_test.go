@@ -1,0 +1,202 @@
+package flake
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// called finds what a program calls by its place.
+var called = regexp.MustCompile(`/usr/s?bin/([a-z0-9-]+)`)
+
+func TestTheProgramsOfTheGuestRunFromTheStoreWhenRelocated(t *testing.T) {
+	if _, err := exec.LookPath("busybox"); err != nil {
+		t.Fatal("this test needs busybox\n  sudo apt-get install busybox-static")
+	}
+	for _, places := range []string{OnState, InEtc} {
+		programs, err := GuestPrograms(places)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"preinit", "firewall", "resolv", "places.sh", "disk.sh", "medium.sh", "apply.sh", "log.sh"} {
+			if programs[name] == nil {
+				t.Errorf("there is no %s", name)
+			}
+		}
+		for name, text := range programs {
+			out := relocated(t, text)
+			if i := strings.Index(out, "/usr/"); i >= 0 {
+				t.Errorf("%s still has Debian's paths: %.60q", name, out[i:])
+			}
+			if !strings.HasPrefix(string(text), "#!") && !strings.HasSuffix(name, ".sh") {
+				continue
+			}
+			check := exec.Command("busybox", "sh", "-n")
+			check.Stdin = strings.NewReader(out)
+			if msg, err := check.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v: %s", name, err, msg)
+			}
+		}
+	}
+}
+
+func relocated(t *testing.T, text []byte) string {
+	t.Helper()
+	cmd := exec.Command("sed", "-f", "guest/relocate.sed")
+	cmd.Stdin = strings.NewReader(string(text))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// providers says which package of nixpkgs has a program that the guest's programs
+// call by its place, that is: where busybox's own will not do.
+var providers = map[string]string{
+	"busybox": "busybox", "blkid": "util-linux", "sfdisk": "util-linux", "partx": "util-linux", "mke2fs": "e2fsprogs",
+	"e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "cmp": "diffutils", "modprobe": "kmod", "chpasswd": "shadow",
+}
+
+func TestWhateverTheProgramsCallIsAmongTheirTools(t *testing.T) {
+	module, err := Files.ReadFile("modules/preinit.nix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs, err := GuestPrograms(OnState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range programs {
+		for _, m := range called.FindAllStringSubmatch(string(text), -1) {
+			if p, ok := providers[m[1]]; !ok || !strings.Contains(string(module), "pkgs."+p) {
+				t.Errorf("%s calls %s: which package in modules/preinit.nix has it?", name, m[1])
+			}
+		}
+	}
+}
+
+// An agent is installed by npm at a login that somebody watches, and at no other.
+func TestAnAgentIsInstalledOnlyWhereSomebodyWatches(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"id":                  "#!/bin/sh\necho ${WHO:-user}\n",
+		"nixvm-agent-install": "#!/bin/sh\necho installed \"$@\"\n",
+		"present":             "#!/bin/sh\n",
+	} {
+		write(t, filepath.Join(dir, name), text)
+		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	login := func(command string, env ...string) string {
+		t.Helper()
+		shell := `. modules/agents/login.sh; nixvm_agent ` + command
+		// script gives it a terminal, which is what it asks for.
+		cmd := exec.Command("script", "-qec", "bash -c '"+shell+"'", "/dev/null")
+		if strings.Contains(strings.Join(env, " "), "NOTERMINAL") {
+			cmd = exec.Command("bash", "-c", shell)
+		}
+		cmd.Env = append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "TERM=xterm"}, env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	if out := login("absent some-package"); !strings.Contains(out, "installed some-package") {
+		t.Errorf("a first login says %q", out)
+	}
+	for name, out := range map[string]string{
+		"it is there already":   login("present some-package"),
+		"an editor logs in":     login("absent some-package", "TERM=dumb"),
+		"there is no terminal":  login("absent some-package", "NOTERMINAL=1"),
+		"another account":       login("absent some-package", "WHO=admin"),
+		"nobody set a terminal": login("absent some-package", "TERM="),
+	} {
+		if out != "" {
+			t.Errorf("%s: the login says %q", name, out)
+		}
+	}
+}
+
+func TestWhatWasInstalledIntoNixGoesWithTheImageThatItWasInstalledOver(t *testing.T) {
+	dir := t.TempDir()
+	disk, err := Files.ReadFile("guest/disk.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer("/var/nix", dir+"/nix", "/etc/nixos-image-version", dir+"/version", "/usr/sbin/modprobe", ":").Replace(string(disk)) +
+		"say() { echo \"$*\"; }\nmount() { :; }\noverlay_nix\n"
+	boot := func(version string) string {
+		t.Helper()
+		write(t, filepath.Join(dir, "version"), version+"\n")
+		out, err := exec.Command("busybox", "sh", "-c", script).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	if out := boot("one"); out != "" {
+		t.Errorf("the first boot says %q", out)
+	}
+	installed := filepath.Join(dir, "nix/upper/installed")
+	write(t, installed, "")
+	if out := boot("one"); out != "" || !exists(installed) {
+		t.Errorf("a reboot says %q; installed: %v", out, exists(installed))
+	}
+	if out := boot("two"); !strings.Contains(out, "removed") || exists(installed) {
+		t.Errorf("another image says %q; installed: %v", out, exists(installed))
+	}
+	if out := boot("two"); out != "" {
+		t.Errorf("its next boot says %q", out)
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+func TestHomeManagersFilesAreLinkedAndTheUsersOwnStay(t *testing.T) {
+	home, store := t.TempDir(), t.TempDir()
+	link := func(files string) string {
+		t.Helper()
+		script, err := Files.ReadFile("profiles/home-manager/link.sh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// As a store path: links into the files of an older image are known by it.
+		text := strings.ReplaceAll(string(script), "/nix/store/", store+"/")
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", text, "nixvm-link-home", files)
+		cmd.Env = append(os.Environ(), "HOME="+home)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	first, second := filepath.Join(store, "one-home-manager-files"), filepath.Join(store, "two-home-manager-files")
+	write(t, filepath.Join(first, ".config/git/config"), "one")
+	write(t, filepath.Join(first, ".only-in-one"), "")
+	write(t, filepath.Join(first, ".bashrc"), "theirs")
+	write(t, filepath.Join(second, ".config/git/config"), "two")
+	write(t, filepath.Join(second, "new file"), "")
+	write(t, filepath.Join(home, ".bashrc"), "mine")
+
+	if out := link(first); !strings.Contains(out, ".bashrc is the user's own") {
+		t.Errorf("it says %q", out)
+	}
+	link(second)
+	for name, want := range map[string]string{".config/git/config": "two", ".bashrc": "mine", "new file": ""} {
+		if got, err := os.ReadFile(filepath.Join(home, name)); err != nil || string(got) != want {
+			t.Errorf("%s holds %q, %v, want %q", name, got, err, want)
+		}
+	}
+	if exists(filepath.Join(home, ".only-in-one")) {
+		t.Error("a link of the older image stays though its file is gone")
+	}
+}

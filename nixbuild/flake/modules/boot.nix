@@ -1,0 +1,71 @@
+# Kernel, initrd and the console, for a virtual machine.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+{
+  boot = {
+    initrd = {
+      # Which bus the disks are on is the backend's choice.
+      availableKernelModules = [
+        "virtio_pci"
+        "virtio_blk"
+        "virtio_scsi"
+        "ahci"
+        "ata_piix"
+        "sd_mod"
+        "sr_mod"
+        "nvme"
+      ];
+      # What ../guest mounts; in its chroot no module can be loaded.
+      kernelModules = [
+        "isofs"
+        "ext4"
+        "overlay"
+      ];
+    };
+    # The serial console shows the boot and a login. What is shown is what a person
+    # can act on.
+    kernelParams = [
+      (if pkgs.stdenv.hostPlatform.isAarch64 then "console=ttyAMA0" else "console=ttyS0")
+      "panic=10"
+      # The check is for broken hardware; on a host too busy to deliver ticks in time
+      # it fails.
+      "no_timer_check"
+      # What is mounted is said here; no partition is mounted because of its type.
+      "systemd.gpt_auto=0"
+    ];
+    consoleLogLevel = lib.mkDefault 4;
+    loader.timeout = lib.mkDefault 0;
+    loader.efi.canTouchEfiVariables = false;
+    loader.grub.enable = false;
+  };
+
+  # A VM that is asked to stop stops; an agent that ignores SIGTERM does not hold it.
+  # Drop-ins: their names have outlived several renamings of NixOS's options.
+  environment.etc."systemd/system.conf.d/nixvm.conf".text = ''
+    [Manager]
+    DefaultTimeoutStopSec=15s
+  '';
+  # The power button is what `nixvmd stop` presses. What a user left running (tmux,
+  # an agent) lives on after the connection.
+  environment.etc."systemd/logind.conf.d/nixvm.conf".text = ''
+    [Login]
+    HandlePowerKey=poweroff
+    KillUserProcesses=no
+  '';
+
+  # By label, as the image builder has set them (image.nix): the bus may change.
+  fileSystems."/" = {
+    device = "/dev/disk/by-partlabel/nixvm-root";
+    fsType = config.nixvm.layout.rootFormat;
+    options = if config.nixvm.layout.readOnlyRoot then [ "ro" ] else [ "noatime" ];
+    # A check would read the whole image at every boot, and could mend nothing.
+    noCheck = config.nixvm.layout.readOnlyRoot;
+  };
+
+  time.timeZone = lib.mkDefault "UTC";
+  system.stateVersion = lib.mkDefault (import ../lib).release;
+}

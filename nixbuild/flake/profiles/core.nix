@@ -1,0 +1,23 @@
+# SSH, accounts, firewall (always included)
+# What every image has is in modules/; here are the programs of the first hour.
+{ pkgs, ... }:
+{
+  environment.systemPackages = with pkgs; [
+    curl
+    dig
+    file
+    git
+    htop
+    jq
+    just
+    less
+    lsof
+    netcat
+    pciutils
+    ripgrep
+    rsync
+    unzip
+    vim
+    wget
+  ];
+}

@@ -1,0 +1,224 @@
+package flake
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+// profile is what lib.profiles says of one.
+type profile struct {
+	Name, Description, File string
+	Requires, Conflicts     map[string]string
+	Agent                   bool
+}
+
+// request is what image.nix says of a request.
+type request struct {
+	Profiles     []string
+	Mode, System string
+	ID, Version  string
+	Agent        bool
+}
+
+func (n nix) profiles(t *testing.T) map[string]profile {
+	t.Helper()
+	var all map[string]profile
+	if err := n.eval(t, &all, "path:"+n.dir+"#lib.profiles"); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (n nix) request(t *testing.T, profiles, mode string) (request, error) {
+	t.Helper()
+	var r request
+	err := n.eval(t, &r, "-f", filepath.Join(n.dir, "image.nix"), "request", "--argstr", "profiles", profiles, "--argstr", "mode", mode)
+	return r, err
+}
+
+func TestTheProfilesOfTheFlakeAreThoseOfTheCatalogue(t *testing.T) {
+	all := newNix(t).profiles(t)
+	for _, p := range nixbuild.Profiles() {
+		got, ok := all[p.Name]
+		if !ok {
+			t.Errorf("the flake has no profile %s", p.Name)
+			continue
+		}
+		var requires []string
+		for name := range got.Requires {
+			requires = append(requires, name)
+		}
+		if got.Agent != p.Agent || !slices.Equal(requires, p.Requires) || got.Description == "" {
+			t.Errorf("%s: the flake says %+v, the catalogue %+v", p.Name, got, p)
+		}
+		delete(all, p.Name)
+	}
+	for name := range all {
+		t.Errorf("the catalogue has no profile %s", name)
+	}
+}
+
+func TestAProfileThatIsDroppedInIsFoundAndABrokenOneHidesNoOther(t *testing.T) {
+	n := newNix(t)
+	mine := map[string]string{
+		"profiles/go.nix":               "# Go, and what I need for it\n#conflicts: rust, python (one language at a time)\n{ pkgs, ... }: { }\n",
+		"profiles/bad.nix":              "# Broken\n{ pkgs, ... }: { oh no",
+		"profiles/bare.nix":             "{ }",
+		"profiles/dir/default.nix":      "# In a directory\n{ }",
+		"profiles/go/default.nix":       "# Behind the file of that name\n{ }",
+		"profiles/go.nix~":              "left behind",
+		"profiles/.#go.nix":             "left behind",
+		"profiles/Not A Profile.nix":    "{ }",
+		"profiles/no-default/other.nix": "{ }",
+	}
+	before := n.profiles(t)
+	for name, text := range mine {
+		write(t, filepath.Join(n.dir, name), text)
+	}
+	after := n.profiles(t)
+	for name := range before {
+		delete(after, name)
+	}
+	want := map[string]profile{
+		"go": {
+			Name: "go", Description: "Go, and what I need for it", File: "profiles/go.nix", Requires: map[string]string{},
+			Conflicts: map[string]string{"rust": "one language at a time", "python": "one language at a time"},
+		},
+		"bad":  {Name: "bad", Description: "Broken", File: "profiles/bad.nix", Requires: map[string]string{}, Conflicts: map[string]string{}},
+		"bare": {Name: "bare", File: "profiles/bare.nix", Requires: map[string]string{}, Conflicts: map[string]string{}},
+		"dir":  {Name: "dir", Description: "In a directory", File: "profiles/dir/default.nix", Requires: map[string]string{}, Conflicts: map[string]string{}},
+	}
+	if diff := cmp.Diff(want, after); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := n.request(t, "go,dev", "immutable"); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.request(t, "go,python", "immutable"); err == nil || !strings.Contains(err.Error(), "nixvm: profile go conflicts with python: one language at a time") {
+		t.Errorf("a conflict says %v", err)
+	}
+}
+
+func TestARequestHasOneFormWhateverItsOrder(t *testing.T) {
+	n := newNix(t)
+	want, err := n.request(t, "nvidia,docker,claude", "mutable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"core", "claude", "docker", "nvidia"}, want.Profiles); diff != "" || !want.Agent || want.System != "x86_64-linux" {
+		t.Errorf("%+v (-want +got):\n%s", want, diff)
+	}
+	for _, same := range []string{"claude,docker,nvidia", "docker, nvidia ,claude,core", "claude,,docker,nvidia,claude"} {
+		got, err := n.request(t, same, "mutable")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q is another image (-want +got):\n%s", same, diff)
+		}
+	}
+	if !regexp.MustCompile(`^nixos-mutable-[0-9a-f]{16}$`).MatchString(want.ID) || !regexp.MustCompile(`^26\.05-[0-9a-f]{12}$`).MatchString(want.Version) {
+		t.Errorf("id %q, version %q", want.ID, want.Version)
+	}
+}
+
+func TestTheIDChangesWithWhateverChangesTheImage(t *testing.T) {
+	n := newNix(t)
+	seen := map[string]string{}
+	id := func(profiles, mode string) string {
+		t.Helper()
+		r, err := n.request(t, profiles, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.ID
+	}
+	add := func(what, id string) {
+		t.Helper()
+		if other, ok := seen[id]; ok {
+			t.Errorf("%s and %s have the same id", what, other)
+		}
+		seen[id] = what
+	}
+	add("core", id("", "immutable"))
+	add("dev", id("dev", "immutable"))
+	add("dev, semi-mutable", id("dev", "semi-mutable"))
+	core := id("", "immutable")
+	for name, text := range map[string]string{"README.md": "other words", "profiles/dev.nix~": "an older dev", "profiles/dev.nix.new": "a newer dev", ".git/HEAD": "x"} {
+		write(t, filepath.Join(n.dir, name), text)
+	}
+	if id("core", "immutable") != core {
+		t.Error("a document or a backup file changes the id")
+	}
+	for _, name := range []string{"profiles/dev.nix", "modules/ssh.nix", "guest/firewall", "flake.lock"} {
+		f, err := os.OpenFile(filepath.Join(n.dir, name), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(" "); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		add("core after a change of "+name, id("", "immutable"))
+	}
+}
+
+func TestWhatCannotBeBuiltIsRefusedInOneLineForPeople(t *testing.T) {
+	n := newNix(t)
+	for name, tt := range map[string]struct{ profiles, mode, want string }{
+		"a profile that is not there": {"docer", "immutable", `nixvm: there is no profile "docer"; the profiles are claude, core, dev,`},
+		"a profile without its need":  {"nvidia", "immutable", "nixvm: profile nvidia requires docker: the GPU is handed to containers by Docker"},
+		"a mode that is not there":    {"", "liquid", `nixvm: there is no mode "liquid"; the modes are immutable, semi-mutable, mutable`},
+		"a path as a profile":         {"../modules", "immutable", `nixvm: there is no profile "../modules"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := n.request(t, tt.profiles, tt.mode); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// place is a variable of guest/places-*.sh.
+var place = regexp.MustCompile(`(?m)^P_([A-Z_]+)=(.*)$`)
+
+// names are the variables of places-*.sh, by the file on the medium.
+var names = map[string]string{
+	"hostname": "HOSTNAME", "machine-id": "MACHINE_ID", "ssh_host_ed25519_key": "HOST_KEY",
+	"admin_authorized_keys": "ADMIN_KEYS", "user_authorized_keys": "USER_KEYS", "tcp_ports": "TCP_PORTS", "udp_ports": "UDP_PORTS",
+	"allowed_cidrs": "ALLOWED_CIDRS", "static_ip": "STATIC_IP", "resolv.conf": "RESOLV_CONF", "hosts": "HOSTS", "root_password_hash": "ROOT_HASH",
+}
+
+func TestModulesAndProgramsLookForTheIdentityInTheSamePlaces(t *testing.T) {
+	var identity map[string]map[string]string
+	n := newNix(t)
+	if err := n.eval(t, &identity, "-f", filepath.Join(n.dir, "lib"), "identity"); err != nil {
+		t.Fatal(err)
+	}
+	for mode, places := range map[string]string{nixbuild.Immutable: OnState, nixbuild.SemiMutable: OnState, nixbuild.Mutable: InEtc} {
+		programs, err := GuestPrograms(places)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars := map[string]string{}
+		for _, m := range place.FindAllStringSubmatch(string(programs["places.sh"]), -1) {
+			vars[m[1]] = strings.ReplaceAll(m[2], "$P_DIR", vars["DIR"])
+		}
+		if len(identity[mode]) != len(names) {
+			t.Errorf("%s: %d places, want %d", mode, len(identity[mode]), len(names))
+		}
+		for file, where := range identity[mode] {
+			if got := vars[names[file]]; got != where {
+				t.Errorf("%s: %s is at %s for the modules, at %q for the programs", mode, file, where, got)
+			}
+		}
+	}
+}

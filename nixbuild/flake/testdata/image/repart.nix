@@ -1,0 +1,2 @@
+# Stands for NixOS's image/repart.nix.
+{ }
