@@ -34,6 +34,8 @@
       # The check is for broken hardware; on a host too busy to deliver ticks in time
       # it fails.
       "no_timer_check"
+      # Freezing the file systems for a snapshot takes a third of the time.
+      "rcupdate.rcu_expedited=1"
       # What is mounted is said here; no partition is mounted because of its type.
       "systemd.gpt_auto=0"
     ];
