@@ -52,7 +52,8 @@ no NEW."
 They run soon after a change, once for any number of changes.")
 (defvar nixvm--disruption-functions nil
   "Functions called with (MACHINE KIND) when a machine is about to go away.
-KIND is the kind of the operation, e.g. \"reboot\", or the new state.")
+KIND is the kind of the operation, e.g. \"reboot\", or the new state.  One
+operation calls them when it begins, and again when the machine has gone.")
 (defvar nixvm--refresh-timer nil)
 (defvar nixvm--pending-events nil "Hooks to run, newest first, as (FUNCTION . ARGS).")
 
@@ -170,8 +171,10 @@ does not count against it.  While not connected everything is offered."
          (old (gethash name nixvm--machines)))
     (puthash name new nixvm--machines)
     (when (and old (nixvm--up-p old) (not (nixvm--up-p new)))
-      (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions
-                    new (plist-get new :state)))
+      (let ((kind (plist-get (nixvm--operation-of new) :kind)))
+        (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions new
+                      (if (member kind nixvm--disruptive-kinds) kind
+                        (plist-get new :state)))))
     (when nixvm-change-functions
       (nixvm--later #'run-hook-with-args 'nixvm-change-functions name old new))))
 

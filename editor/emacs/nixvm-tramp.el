@@ -257,18 +257,29 @@ The guest is asked nothing.  Return how many there were."
               (nixvm-tramp--of-hosts-p (tramp-dissect-file-name dir) hosts))))
      (buffer-list))))
 
+(defvar-local nixvm-tramp--away nil
+  "Why the machine of the buffer is away, for the mode line; nil if it is not.")
+
+(add-to-list 'minor-mode-alist '(nixvm-tramp--away nixvm-tramp--away))
+
 (defun nixvm-tramp--disrupted (machine kind)
   "Let go of MACHINE because of KIND, which ends its connections."
-  (let ((count (nixvm-tramp-forget machine))
-        (buffers (nixvm-tramp--buffers machine)))
+  (let* ((count (nixvm-tramp-forget machine))
+         (buffers (nixvm-tramp--buffers machine))
+         (away (propertize (format " [%s %s]" (plist-get machine :name)
+                                   (nixvm-tramp--happening kind))
+                           'face 'nixvm-stopped))
+         (news (cl-remove away buffers :test #'equal
+                          :key (lambda (b) (buffer-local-value 'nixvm-tramp--away b)))))
     (dolist (buffer buffers)
       (with-current-buffer buffer
         ;; Killing a changed buffer would remove its lock file in the guest,
         ;; and wait for it.
         (when buffer-file-name
           (setq-local remote-file-name-inhibit-locks t))
-        (nixvm-tramp--show-in-mode-line machine kind)))
-    (when (or buffers (> count 0))
+        (setq nixvm-tramp--away away)))
+    (force-mode-line-update t)
+    (when (or news (> count 0))
       (message "%s" (nixvm-tramp--farewell machine kind buffers)))
     (run-hook-with-args 'nixvm-disconnect-functions machine kind)))
 
@@ -294,16 +305,6 @@ The guest is asked nothing.  Return how many there were."
     ("gone" "is gone")
     (_ (format "is %s" kind))))
 
-(defun nixvm-tramp--show-in-mode-line (machine kind)
-  "Say in the mode line of the current buffer that MACHINE is away because of KIND.
-KIND nil means that it is back."
-  (setq-local mode-line-process
-              (and kind
-                   (list (propertize (format " [%s %s]" (plist-get machine :name)
-                                             (nixvm-tramp--happening kind))
-                                     'face 'nixvm-stopped))))
-  (force-mode-line-update))
-
 (defun nixvm-tramp--back (_name old new)
   "Undo what was set when the machine went away: OLD was away and NEW is ready."
   (when (and new (equal (nixvm--state new) "running")
@@ -313,9 +314,8 @@ KIND nil means that it is back."
         (cond ((not buffer-file-name))
               ((buffer-modified-p) (add-hook 'after-save-hook #'nixvm-tramp--unlock nil t))
               (t (nixvm-tramp--unlock)))
-        (when (and (local-variable-p 'mode-line-process)
-                   (not (get-buffer-process buffer)))
-          (nixvm-tramp--show-in-mode-line new nil))))))
+        (setq nixvm-tramp--away nil)))
+    (force-mode-line-update t)))
 
 (defun nixvm-tramp--unlock ()
   "Use locks again, and remove the one that is left from before the interruption.

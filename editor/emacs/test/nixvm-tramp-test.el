@@ -235,7 +235,16 @@ exec sh
                           said))
       (should-not (process-live-p (get-buffer-process shell)))
       (should-not (file-remote-p (buffer-file-name buffer) nil t))
-      (should (string-match-p "rebooting" (format "%S" (buffer-local-value (quote mode-line-process) buffer))))
+      (should (equal (substring-no-properties (buffer-local-value 'nixvm-tramp--away buffer))
+                     " [demo is rebooting]"))
+      ;; That the machine then goes down is no news.
+      (setq happened nil
+            said (nixvm-fake-messages
+                   (nixvm-fake-change (nixvm-fake-machine "demo" :state "stopped" :ready :json-false
+                                                          :operation "1"))
+                   (nixvm-fake-wait happened)))
+      (should (equal happened '("reboot")))
+      (should-not said)
       ;; Touching the file now says what is going on, and asks nobody.
       (let* ((logins (nixvm-tramp-test-log))
              (err (should-error (with-temp-buffer (insert-file-contents (buffer-file-name buffer)))
@@ -253,10 +262,10 @@ exec sh
     (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "x"))
       (insert "kept")
       (nixvm-fake-change (nixvm-fake-machine "demo" :state "suspended" :ready :json-false))
-      (nixvm-fake-wait mode-line-process)
+      (nixvm-fake-wait nixvm-tramp--away)
       (should remote-file-name-inhibit-locks)
       (nixvm-fake-change (nixvm-fake-machine "demo"))
-      (nixvm-fake-wait (null mode-line-process))
+      (nixvm-fake-wait (null nixvm-tramp--away))
       (let ((make-backup-files nil)) (save-buffer))
       (should-not (local-variable-p 'remote-file-name-inhibit-locks))
       (should-not (file-symlink-p (expand-file-name ".#x" nixvm-tramp-test-directory)))
