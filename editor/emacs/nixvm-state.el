@@ -15,6 +15,7 @@
 
 ;;; Code:
 
+(require 'iso8601)
 (require 'nixvm-rpc)
 
 (defcustom nixvm-change-functions nil
@@ -119,15 +120,19 @@ operation calls them when it begins, and again when the machine has gone.")
   (delete-dups (delq nil (list (plist-get machine :sshHost) (plist-get machine :adminHost)
                                (plist-get machine :name)))))
 
+(defvar-local nixvm--buffer-machine nil
+  "The name of the machine of a terminal, whose directory is one of this computer.")
+
 (defun nixvm-current-machine (&optional directory)
   "Return the machine that DIRECTORY lies in, or nil.
-DIRECTORY defaults to `default-directory'."
-  (when-let* ((directory (or directory default-directory))
-              (method (file-remote-p directory 'method)))
-    ;; /nixvm:demo-admin|sudo:demo-admin: lies in demo as well.
-    (when (string-match-p "\\`\\(?:nixvm\\|nixvmcp\\|ssh\\|scp\\)\\(?::\\|\\'\\)"
-                          (or (file-remote-p directory 'hop) method))
-      (nixvm--machine-of-host (file-remote-p directory 'host)))))
+Without DIRECTORY it is the machine of the current buffer."
+  (if-let ((method (file-remote-p (or directory default-directory) 'method)))
+      ;; /nixvm:demo-admin|sudo:demo-admin: lies in demo as well.
+      (let ((directory (or directory default-directory)))
+        (when (string-match-p "\\`\\(?:nixvm\\|nixvmcp\\|ssh\\|scp\\)\\(?::\\|\\'\\)"
+                              (or (file-remote-p directory 'hop) method))
+          (nixvm--machine-of-host (file-remote-p directory 'host))))
+    (and (null directory) nixvm--buffer-machine (nixvm-machine nixvm--buffer-machine))))
 
 (defun nixvm--offered-p (method &optional machine)
   "Whether the daemon answers METHOD and the backend of MACHINE can do it.

@@ -10,6 +10,7 @@
 
 ;;; Code:
 
+(require 'dired)
 (require 'nixvm-fake)
 (require 'nixvm-transient)
 

@@ -72,6 +72,16 @@ exec sh
     (and (file-exists-p file)
          (with-temp-buffer (insert-file-contents file) (split-string (buffer-string) "\n" t)))))
 
+(defun nixvm-tramp-test-fresh-emacs (form)
+  "Return the value of FORM in an Emacs of its own that has loaded the package."
+  (with-temp-buffer
+    (nixvm--locally
+      (call-process (expand-file-name invocation-name invocation-directory) nil '(t nil) nil
+                    "-Q" "--batch" "-L" (file-name-directory (locate-library "nixvm"))
+                    "--eval" (format "(progn (require 'nixvm) (prin1 %S))" form)))
+    (goto-char (point-min))
+    (read (current-buffer))))
+
 (defun nixvm-tramp-test-name (file)
   "The TRAMP name of FILE in the machine demo."
   (format "/nixvm:demo:%s/%s" nixvm-tramp-test-directory file))
@@ -170,7 +180,14 @@ exec sh
       (write-region "# ours\n\nHost one\n    User user\n\nHost one-admin\n    User admin\n" nil
                     (nixvm-ssh-config-file) nil 'silent)
       (unwind-protect
-          (should (equal (nixvm-tramp-completion-function "") '((nil "one") (nil "one-admin"))))
+          (progn
+            (should (equal (nixvm-tramp-completion-function "") '((nil "one") (nil "one-admin"))))
+            ;; In an Emacs that has only just loaded the package.
+            (dolist (case '(("/nixvm:" . "one:") ("/" . "ssh:one:")))
+              (should (member (cdr case)
+                              (nixvm-tramp-test-fresh-emacs
+                               `(file-name-all-completions ,(if (equal (car case) "/") "ssh:on" "")
+                                                           ,(car case)))))))
         (delete-directory home t)))
     (let ((process-environment (cons "NIXVM_HOME=/nonexistent" process-environment)))
       (should-not (nixvm-tramp-completion-function "")))))
@@ -247,9 +264,9 @@ exec sh
       (should-not said)
       ;; Touching the file now says what is going on, and asks nobody.
       (let* ((logins (nixvm-tramp-test-log))
-             (err (should-error (with-temp-buffer (insert-file-contents (buffer-file-name buffer)))
-                                :type 'file-error)))
-        (should (string-match-p "demo is busy: reboot" (error-message-string err)))
+             (err (should-error (with-current-buffer buffer (save-buffer)) :type 'file-error)))
+        (should (equal (error-message-string err) "demo is busy: reboot"))
+        (should (buffer-modified-p buffer))
         ;; Even killing the changed buffer.
         (let (kill-buffer-query-functions)
           (with-current-buffer buffer (set-buffer-modified-p nil))
@@ -341,6 +358,7 @@ exec sh
           (nixvm-fake-wait started 20)
           (with-current-buffer (cdr started)
             (should (equal (buffer-name) "*demo: claude-project*"))
+            (should (equal (plist-get (nixvm-current-machine) :name) "demo"))
             (nixvm-fake-wait (string-match-p (concat "agent in " (regexp-quote project)) (buffer-string)) 20))
           (let (kill-buffer-query-functions) (kill-buffer (cdr started))))))))
 
