@@ -137,7 +137,11 @@ func (s *Store) build(ctx context.Context, id string, b Builder, req Request, re
 	if img, err := s.Get(id); err == nil {
 		return img, nil // built by another process meanwhile
 	}
-	return s.install(ctx, id, func(dir string) (Image, error) { return b.Build(ctx, req, dir, report) })
+	img, err := s.install(ctx, id, func(dir string) (Image, error) { return b.Build(ctx, req, dir, report) })
+	if err != nil {
+		os.Remove(filepath.Join(RootsDir(s.dir), id)) // nothing in the Nix store is kept for it
+	}
+	return img, err
 }
 
 // install makes an image in a directory beside and moves it into place when it
@@ -180,8 +184,12 @@ func (s *Store) install(ctx context.Context, id string, make func(dir string) (I
 // lockID takes the lock under which an image of that id is made, which other
 // processes honour.
 func (s *Store) lockID(ctx context.Context, id string) (unlock func(), err error) {
-	return Lock(ctx, filepath.Join(s.dir, "."+id+lockName))
+	return Lock(ctx, s.lockFile(id))
 }
+
+func (s *Store) tryLockID(id string) (unlock func(), ok bool) { return tryLock(s.lockFile(id)) }
+
+func (s *Store) lockFile(id string) string { return filepath.Join(s.dir, "."+id+lockName) }
 
 // moveIn gives the directory its final name. A broken image of that name, which
 // is why this one was made, goes; a good one (imported before) stays.
@@ -191,7 +199,7 @@ func (s *Store) moveIn(dir string, img Image) (Image, error) {
 		return old, nil
 	}
 	if _, err := os.Lstat(target); err == nil {
-		if err := s.Remove(img.ID); err != nil {
+		if err := s.drop(img.ID); err != nil {
 			return Image{}, err
 		}
 	}

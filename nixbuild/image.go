@@ -31,6 +31,10 @@ type Image struct {
 	Built    time.Time `json:"built"`
 	Source   string    `json:"source"` // what it was built from, for people
 
+	// StorePath is the directory of the files where they lie in the Nix store
+	// instead of beside image.json.
+	StorePath string `json:"storePath,omitempty"`
+
 	Dir string `json:"-"` // where image.json lies; set on reading
 }
 
@@ -46,7 +50,8 @@ type Disk struct {
 type Profile struct {
 	Name        string
 	Description string
-	Requires    []string
+	Requires    []string // these too
+	Conflicts   []string // not together with these
 	Agent       bool     // an agent profile: private networks are blocked outbound
 	Images      []string // kinds of image that have it: "nixos", "trial"
 }

@@ -104,6 +104,7 @@ func (img Image) Validate() error {
 		{img.Cmdline == "" || img.Kernel != "" && oneLine(img.Cmdline, 2000), "cmdline"},
 		{oneLine(img.Version, 200), "version"},
 		{oneLine(img.Source, 500), "source"},
+		{img.StorePath == "" || filepath.IsAbs(img.StorePath) && oneLine(img.StorePath, 500), "storePath"},
 	}
 	for _, c := range checks {
 		if !c.ok {
@@ -132,7 +133,7 @@ func oneLine(s string, limit int) bool {
 }
 
 // DiskPath is the absolute path of the disk of an image that was read from a
-// directory. It and the two below are empty where the image has no such file.
+// directory; it lies there or in the Nix store. It and the two below are empty where the image has no such file.
 func (img Image) DiskPath() string { return img.path(img.Disk.File) }
 
 // KernelPath is the kernel for direct boot.
@@ -142,8 +143,12 @@ func (img Image) KernelPath() string { return img.path(img.Kernel) }
 func (img Image) InitrdPath() string { return img.path(img.Initrd) }
 
 func (img Image) path(name string) string {
-	if name == "" || img.Dir == "" {
+	dir := img.Dir
+	if img.StorePath != "" {
+		dir = img.StorePath
+	}
+	if name == "" || dir == "" {
 		return ""
 	}
-	return filepath.Join(img.Dir, name)
+	return filepath.Join(dir, name)
 }

@@ -90,6 +90,7 @@ func describedSource(dir, mode string) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
+	img.StorePath = "" // only our own images may name files elsewhere
 	if err := checkFiles(img); err != nil {
 		return source{}, err
 	}

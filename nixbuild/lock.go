@@ -43,6 +43,20 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
+// tryLock is Lock that does not wait: ok is false while another holds it, or
+// when the file cannot be locked.
+func tryLock(path string) (unlock func(), ok bool) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, false
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		f.Close()
+		return nil, false
+	}
+	return func() { f.Close() }, true
+}
+
 // SumFile returns the SHA-256 of a file in hex.
 func SumFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)

@@ -1,6 +1,8 @@
 package nixbuild
 
 import (
+	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,78 +17,122 @@ const Core = "core"
 
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
-// Profiles is the catalogue: every profile that any kind of image has, in the
-// order in which people read them. Images says which kinds have it.
-func Profiles() []Profile {
-	both := []string{"nixos", "trial"}
-	nixos := []string{"nixos"}
-	return []Profile{
-		{Name: Core, Description: "SSH, accounts, firewall (always included)", Images: both},
-		{Name: "dev", Description: "development tools: git, tmux, an editor, ripgrep", Images: both},
-		{Name: "python", Description: "Python development", Images: both},
-		{Name: "claude", Description: "the Claude Code agent; private networks are blocked", Agent: true, Images: both},
-		{Name: "open-code", Description: "the OpenCode agent; private networks are blocked", Agent: true, Images: both},
-		{Name: "docker", Description: "Docker daemon", Images: nixos},
-		{Name: "podman", Description: "Podman, buildah, skopeo, distrobox", Images: nixos},
-		{Name: "rust", Description: "Rust development", Images: nixos},
-		{Name: "nvidia", Description: "NVIDIA GPU in containers", Requires: []string{"docker"}, Images: nixos},
-		{Name: "home-manager", Description: "home-manager with sway-home", Images: nixos},
-	}
-}
+// Catalogue is the profiles that one kind of image has.
+type Catalogue []Profile
 
-// LookupProfile returns the profile of that name.
-func LookupProfile(name string) (Profile, bool) {
-	all := Profiles()
-	i := slices.IndexFunc(all, func(p Profile) bool { return p.Name == name })
+// Lookup returns the profile of that name.
+func (c Catalogue) Lookup(name string) (Profile, bool) {
+	i := slices.IndexFunc(c, func(p Profile) bool { return p.Name == name })
 	if i < 0 {
 		return Profile{}, false
 	}
-	return all[i], true
+	return c[i], true
 }
 
-// NormaliseProfiles returns the names sorted, each once, without "core" (which
-// is implied) and with what they require. Empty names are dropped. A name that
-// is not in the catalogue is refused with profile.unknown.
-func NormaliseProfiles(names []string) ([]string, error) {
+// Normalise returns the names sorted, each once, without "core" (which is
+// implied) and with what they require. Empty names are dropped. A name that is
+// not in the catalogue is refused with profile.unknown, two that exclude each
+// other with profile.conflict.
+func (c Catalogue) Normalise(names []string) ([]string, error) {
 	seen := map[string]bool{}
-	for _, n := range names {
-		if n = strings.TrimSpace(n); n == "" || n == Core {
-			continue
+	var add func(name string) error
+	add = func(name string) error {
+		if name = strings.TrimSpace(name); name == "" || name == Core || seen[name] {
+			return nil
 		}
-		p, ok := LookupProfile(n)
-		if !ok || !profileName.MatchString(n) {
-			return nil, unknownProfile(n)
+		p, ok := c.Lookup(name)
+		if !ok {
+			return c.unknown(name)
 		}
-		seen[n] = true
+		seen[name] = true
 		for _, r := range p.Requires {
-			seen[r] = true
+			if err := add(r); err != nil {
+				return fmt.Errorf("profile %s requires %s: %w", name, r, err)
+			}
+		}
+		return nil
+	}
+	for _, name := range names {
+		if err := add(name); err != nil {
+			return nil, err
 		}
 	}
-	out := make([]string, 0, len(seen))
-	for n := range seen {
-		out = append(out, n)
-	}
+	out := slices.AppendSeq(make([]string, 0, len(seen)), maps.Keys(seen))
 	slices.Sort(out)
-	return out, nil
+	return out, c.conflict(out)
 }
 
-func unknownProfile(name string) error {
-	var known []string
-	for _, p := range Profiles() {
-		known = append(known, p.Name)
+func (c Catalogue) conflict(names []string) error {
+	for _, name := range names {
+		p, _ := c.Lookup(name)
+		for _, other := range p.Conflicts {
+			if slices.Contains(names, other) {
+				return problem.New(problem.ProfileConflict, "profile %s conflicts with %s", name, other).
+					WithHint("leave one of them out")
+			}
+		}
 	}
+	return nil
+}
+
+func (c Catalogue) unknown(name string) error {
 	return problem.New(problem.ProfileUnknown, "there is no profile %.40q", name).
-		WithHint("the profiles are %s", strings.Join(known, ", "))
+		WithHint("the profiles are %s", strings.Join(c.Names(), ", "))
+}
+
+// Names lists the profiles.
+func (c Catalogue) Names() []string {
+	names := make([]string, 0, len(c))
+	for _, p := range c {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // HasAgent says whether one of the profiles is an agent profile, which means
 // that the guest blocks private networks.
-func HasAgent(names []string) bool {
+func (c Catalogue) HasAgent(names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
-		p, ok := LookupProfile(n)
+		p, ok := c.Lookup(n)
 		return ok && p.Agent
 	})
 }
+
+// merge adds the profiles of another kind of image. What both have is described
+// by c.
+func (c Catalogue) merge(other Catalogue) Catalogue {
+	out := slices.Clone(c)
+	for _, p := range other {
+		i := slices.IndexFunc(out, func(have Profile) bool { return have.Name == p.Name })
+		if i < 0 {
+			out = append(out, p)
+			continue
+		}
+		out[i].Images = slices.Clone(out[i].Images)
+		for _, kind := range p.Images {
+			if !slices.Contains(out[i].Images, kind) {
+				out[i].Images = append(out[i].Images, kind)
+			}
+		}
+	}
+	return out
+}
+
+// Sort puts core first and the others in the order of their names.
+func (c Catalogue) Sort() {
+	slices.SortFunc(c, func(a, b Profile) int {
+		if (a.Name == Core) != (b.Name == Core) {
+			if a.Name == Core {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+}
+
+// IsProfileName reports whether a profile can be called so.
+func IsProfileName(name string) bool { return profileName.MatchString(name) }
 
 // The modes.
 const (

@@ -8,16 +8,31 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
+var catalogue = Catalogue{
+	{Name: Core},
+	{Name: "claude", Agent: true},
+	{Name: "dev"},
+	{Name: "python"},
+	{Name: "docker"},
+	{Name: "nvidia", Requires: []string{"docker"}},
+	{Name: "cuda", Requires: []string{"nvidia"}, Conflicts: []string{"rocm"}},
+	{Name: "rocm", Requires: []string{"docker"}},
+	{Name: "broken", Requires: []string{"nowhere"}},
+	{Name: "loop", Requires: []string{"loop"}},
+}
+
 func TestProfileListsAreNormalised(t *testing.T) {
 	tests := map[string]struct{ in, want []string }{
 		"nothing":                   {nil, []string{}},
 		"core is implied":           {[]string{"core", "", " core "}, []string{}},
 		"sorted, each once":         {[]string{"python", "dev", "python"}, []string{"dev", "python"}},
 		"with what is required too": {[]string{"nvidia"}, []string{"docker", "nvidia"}},
+		"and what that requires":    {[]string{"cuda", "docker"}, []string{"cuda", "docker", "nvidia"}},
+		"one that requires itself":  {[]string{"loop"}, []string{"loop"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := NormaliseProfiles(tt.in)
+			got, err := catalogue.Normalise(tt.in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -26,15 +41,35 @@ func TestProfileListsAreNormalised(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"no-such", "../dev", "dev\nclaude", "DEV"} {
-		if _, err := NormaliseProfiles([]string{bad}); !problem.HasCode(err, problem.ProfileUnknown) {
+	for _, bad := range []string{"no-such", "../dev", "dev\nclaude", "DEV", "broken"} {
+		if _, err := catalogue.Normalise([]string{bad}); !problem.HasCode(err, problem.ProfileUnknown) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 }
 
+func TestProfilesThatExcludeEachOtherAreRefused(t *testing.T) {
+	if _, err := catalogue.Normalise([]string{"rocm", "cuda"}); !problem.HasCode(err, problem.ProfileConflict) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAKindAddsItsProfilesToThoseOfAnother(t *testing.T) {
+	one := Catalogue{{Name: Core, Description: "first", Images: []string{"a"}}, {Name: "x", Images: []string{"a"}}}
+	two := Catalogue{{Name: "b", Images: []string{"b"}}, {Name: Core, Description: "second", Images: []string{"b"}}}
+	got := one.merge(two)
+	got.Sort()
+	want := Catalogue{{Name: Core, Description: "first", Images: []string{"a", "b"}}, {Name: "b", Images: []string{"b"}}, {Name: "x", Images: []string{"a"}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(one[0].Images) != 1 {
+		t.Error("merging changed what was merged")
+	}
+}
+
 func TestAgentProfilesAreKnown(t *testing.T) {
-	if !HasAgent([]string{"dev", "claude"}) || HasAgent([]string{"dev", "no-such"}) {
+	if !catalogue.HasAgent([]string{"dev", "claude"}) || catalogue.HasAgent([]string{"dev", "no-such"}) {
 		t.Error("which profiles are agents")
 	}
 }

@@ -24,6 +24,7 @@ const cacheDir = ".cache"
 //	<id>/              an image
 //	.build-*/          one being built or imported; its .lock is held meanwhile
 //	.cache/            what builders keep between builds
+//	.roots/<id>        link to an image's files in the Nix store, which keeps them there
 //	.<id>.lock         held while this id is built, so that it is built once
 type Store struct {
 	dir      string
@@ -42,6 +43,7 @@ func OpenStore(dir string, builders ...Builder) *Store {
 	}
 	if os.MkdirAll(dir, 0o700) == nil {
 		s.sweep()
+		s.sweepRoots()
 	}
 	return s
 }
@@ -130,11 +132,22 @@ func (s *Store) Verify(ctx context.Context, img Image) error {
 }
 
 // Remove deletes an image. The caller knows that no machine uses it. A missing
-// image is no error.
+// image is no error. Files in the Nix store are nix's to collect from then on.
 func (s *Store) Remove(id string) error {
 	if !imageID.MatchString(id) {
 		return problem.New(problem.ImageNotFound, "no image %.60q", id)
 	}
+	if err := s.drop(id); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(RootsDir(s.dir), id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// drop removes the directory of an image.
+func (s *Store) drop(id string) error {
 	// It disappears by a rename: a crash leaves no half image under its name.
 	gone, err := os.MkdirTemp(s.dir, buildPrefix)
 	if err != nil {
@@ -147,8 +160,16 @@ func (s *Store) Remove(id string) error {
 	return atomicfile.SyncDir(s.dir)
 }
 
-// Profiles is the catalogue; Images says which kinds have each.
-func (s *Store) Profiles() []Profile { return Profiles() }
+// Profiles lists what images can have; Images says which kinds have each. Core
+// comes first, the others by name.
+func (s *Store) Profiles() Catalogue {
+	var all Catalogue
+	for _, kind := range s.kinds() { // "nixos" describes what others have too
+		all = all.merge(s.builders[kind].Profiles())
+	}
+	all.Sort()
+	return all
+}
 
 // CanBuild reports whether images of a kind can be built on this host.
 func (s *Store) CanBuild(kind string) bool {
@@ -157,19 +178,20 @@ func (s *Store) CanBuild(kind string) bool {
 }
 
 // CheckRequest refuses what Ensure could not build: unknown profiles, a kind
-// without builder, missing programs. A cached image needs no programs.
-func (s *Store) CheckRequest(req Request) error {
+// without builder, missing programs. A cached image needs no programs. It
+// returns the id that the image has or will have.
+func (s *Store) CheckRequest(req Request) (id string, err error) {
 	b, id, err := s.resolve(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if _, err := s.Get(id); err == nil {
-		return nil
+		return id, nil
 	}
 	if missing := b.Check(); len(missing) > 0 {
-		return MissingPrograms(req.Kind, missing)
+		return "", MissingPrograms(req.Kind, missing)
 	}
-	return nil
+	return id, nil
 }
 
 // Missing says what keeps images from being built on this host: a problem for
@@ -194,6 +216,17 @@ func (s *Store) Missing() []*problem.Error {
 	return out
 }
 
+// Notes is what the builders have to tell their user, a sentence each.
+func (s *Store) Notes() []string {
+	var out []string
+	for _, kind := range s.kinds() {
+		if n, ok := s.builders[kind].(Noter); ok {
+			out = append(out, n.Notes()...)
+		}
+	}
+	return out
+}
+
 func (s *Store) kinds() []string {
 	var out []string
 	for kind := range s.builders {
@@ -208,9 +241,6 @@ func (s *Store) resolve(req Request) (Builder, string, error) {
 	b, ok := s.builders[req.Kind]
 	if !ok {
 		e := problem.New(problem.ImageUnsupported, "this nixvm cannot build images of the kind %.40q", req.Kind)
-		if req.Kind == "nixos" {
-			e = problem.New(problem.ImageUnsupported, "NixOS images cannot be built here yet")
-		}
 		return nil, "", e.WithHint("use --image trial (a Debian guest), or --image FILE with an image that exists")
 	}
 	id, err := b.ID(req)

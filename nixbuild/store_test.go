@@ -38,7 +38,7 @@ type fakeBuilder struct {
 func newFake() *fakeBuilder { return &fakeBuilder{kind: "fake", started: make(chan struct{}, 16)} }
 
 func (b *fakeBuilder) Kind() string        { return b.kind }
-func (b *fakeBuilder) Profiles() []Profile { return nil }
+func (b *fakeBuilder) Profiles() Catalogue { return nil }
 func (b *fakeBuilder) Check() []Missing    { return b.missing }
 
 func (b *fakeBuilder) ID(req Request) (string, error) {
@@ -293,13 +293,13 @@ func TestRequestsThatCannotBeBuiltAreRefusedEarly(t *testing.T) {
 	b := newFake()
 	b.missing = []Missing{{Program: "tar", Fix: "sudo apt-get install tar"}, {Program: "mcopy", Fix: "sudo apt-get install mtools"}}
 	s := OpenStore(t.TempDir(), b)
-	if err := s.CheckRequest(Request{Kind: "nixos", Mode: Immutable}); !problem.HasCode(err, problem.ImageUnsupported) {
+	if _, err := s.CheckRequest(Request{Kind: "nixos", Mode: Immutable}); !problem.HasCode(err, problem.ImageUnsupported) {
 		t.Errorf("a kind without builder: %v", err)
 	}
-	if err := s.CheckRequest(Request{Kind: "fake", Mode: "melted"}); !problem.HasCode(err, problem.ModeUnsupported) {
+	if _, err := s.CheckRequest(Request{Kind: "fake", Mode: "melted"}); !problem.HasCode(err, problem.ModeUnsupported) {
 		t.Errorf("an unknown mode: %v", err)
 	}
-	err := s.CheckRequest(fakeRequest)
+	_, err := s.CheckRequest(fakeRequest)
 	if !problem.HasCode(err, problem.BackendMissing) || problem.From(err).Hint != "sudo apt-get install tar mtools" {
 		t.Errorf("missing programs: %v, hint %q", err, problem.From(err).Hint)
 	}

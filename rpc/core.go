@@ -58,7 +58,10 @@ type Core interface {
 	DeleteMachine(ctx context.Context, name, confirm string) error
 
 	Profiles() []nixbuild.Profile
-	Images() ([]nixbuild.Image, error)
+	Images() ([]vm.ImageState, error)
+	BuildImage(ctx context.Context, req vm.BuildRequest) (vm.Operation, error)
+	// CollectImages removes the images that nothing needs.
+	CollectImages(ctx context.Context, all, dryRun bool) ([]nixbuild.Collected, error)
 	Backends() []vm.BackendState
 	CheckBackend(ctx context.Context, name string) ([]backends.Finding, error)
 	Doctor(ctx context.Context) []vm.Finding

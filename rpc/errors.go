@@ -57,7 +57,7 @@ func Number(code problem.Code) int64 {
 	case problem.Internal:
 		return CodeInternalError
 	case problem.BadParams, problem.ConfirmRequired, problem.MachineNameInvalid, problem.SnapshotNameInvalid,
-		problem.SizeInvalid, problem.ProfileUnknown, problem.BackendUnknown, problem.ModeUnsupported, ProblemProtocol:
+		problem.SizeInvalid, problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown, problem.ModeUnsupported, ProblemProtocol:
 		return CodeInvalidParams
 	case ProblemParse:
 		return CodeParseError

@@ -318,9 +318,20 @@ func (c *core) DeleteMachine(_ context.Context, name, _ string) error {
 	return err
 }
 
-func (c *core) Profiles() []nixbuild.Profile { return nixbuild.Profiles() }
+func (c *core) Profiles() []nixbuild.Profile {
+	return []nixbuild.Profile{{Name: "core", Images: []string{"trial"}}, {Name: "claude", Agent: true, Images: []string{"nixos", "trial"}}}
+}
 
-func (c *core) Images() ([]nixbuild.Image, error) { return nil, nil }
+func (c *core) Images() ([]vm.ImageState, error) { return nil, nil }
+
+// BuildImage is about no machine.
+func (c *core) BuildImage(_ context.Context, r vm.BuildRequest) (vm.Operation, error) {
+	return c.begin(vm.KindBuildImage, "", r.Client)
+}
+
+func (c *core) CollectImages(context.Context, bool, bool) ([]nixbuild.Collected, error) {
+	return []nixbuild.Collected{{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "demo uses it"}}, nil
+}
 
 func (c *core) Backends() []vm.BackendState {
 	return []vm.BackendState{{Name: "qemu", Type: "qemu", Default: true, Capabilities: backends.Capabilities{LiveSnapshot: true}}}

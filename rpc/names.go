@@ -45,6 +45,8 @@ const (
 	MethodForwardRemove      = "nixvm/forward/remove"
 	MethodAttach             = "nixvm/attach"
 	MethodImageList          = "nixvm/image/list"
+	MethodImageBuild         = "nixvm/image/build"
+	MethodImageGC            = "nixvm/image/gc"
 	MethodOperationList      = "nixvm/operation/list"
 	MethodOperationGet       = "nixvm/operation/get"
 	MethodOperationCancel    = "nixvm/operation/cancel"

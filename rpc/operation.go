@@ -12,9 +12,9 @@ type Operation struct {
 	// ID is a ULID.
 	ID string `json:"id"`
 	// Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend",
-	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot".
+	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "build-image".
 	Kind string `json:"kind"`
-	// Machine that it changes.
+	// Machine that it changes; empty for one that is about no machine.
 	Machine string `json:"machine"`
 	// State is "running", "succeeded", "failed", "cancelled" or "interrupted"
 	// (the daemon died while it ran; message says what the next start did about it).
@@ -43,6 +43,8 @@ type Operation struct {
 	Snapshot string `json:"snapshot,omitempty"`
 	// Safety is the snapshot that a restore took first.
 	Safety string `json:"safety,omitempty"`
+	// Image that build-image makes: its id.
+	Image string `json:"image,omitempty"`
 }
 
 // OperationResult answers every request that changes a VM: when the operation

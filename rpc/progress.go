@@ -121,6 +121,7 @@ var verbs = map[vm.Kind]string{
 	vm.KindSnapshot:        "Snapshot of",
 	vm.KindRestoreSnapshot: "Restore a snapshot of",
 	vm.KindDeleteSnapshot:  "Delete a snapshot of",
+	vm.KindBuildImage:      "Build image",
 }
 
 // title says what an operation does, e.g. "Create demo".
@@ -129,7 +130,7 @@ func title(op vm.Operation) string {
 	if !ok && op.Kind != "" {
 		verb = strings.ToUpper(string(op.Kind[:1])) + string(op.Kind[1:])
 	}
-	return strings.TrimSpace(verb + " " + op.Machine)
+	return strings.TrimSpace(verb + " " + op.Subject())
 }
 
 func progressLine(op vm.Operation) string {

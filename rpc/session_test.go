@@ -127,8 +127,8 @@ func TestAbsentNullAndEmptyParamsAreTheSame(t *testing.T) {
 	r := dialReady(t, serve(t, newCore("demo")), `{}`, false)
 	id := 0
 	for _, m := range rpc.Methods() {
-		if m.Name == rpc.MethodVersion {
-			continue // its answer is the same for everybody anyway
+		if m.Name == rpc.MethodVersion || m.Name == rpc.MethodImageBuild {
+			continue // the one is the same for everybody anyway, the other begins another operation each time
 		}
 		var answers []string
 		for _, params := range []string{``, `,"params":null`, `,"params":{}`} {

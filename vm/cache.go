@@ -168,6 +168,13 @@ func (s *Service) refresh(ctx context.Context, b backends.Backend, name string) 
 	return nil
 }
 
+// reloadAfter is reload of the machine that an operation was about.
+func (s *Service) reloadAfter(op *operation) {
+	if op.machine != "" {
+		s.reload(op.machine)
+	}
+}
+
 // reload reads the machine directory and the record again.
 func (s *Service) reload(name string) {
 	m, err := s.machines.Read(name)

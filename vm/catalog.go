@@ -7,20 +7,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/nixbuild"
 )
-
-// Profiles lists the profiles that can be asked for, with the images that have them.
-func (s *Service) Profiles() []nixbuild.Profile { return s.images.Profiles() }
-
-// Images lists the images in the store.
-func (s *Service) Images() ([]nixbuild.Image, error) {
-	list, broken := s.images.List()
-	for _, err := range broken {
-		s.log.Warn("image cannot be read", "error", err)
-	}
-	return list, nil
-}
 
 // Backends lists the configured backends, the default first.
 func (s *Service) Backends() []BackendState {
@@ -59,6 +46,9 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	}
 	for _, p := range s.images.Missing() {
 		list = append(list, Finding{Area: "images", Code: string(p.Code), Severity: backends.Warning, Message: p.Message, Fix: p.Hint})
+	}
+	for _, note := range s.images.Notes() {
+		list = append(list, Finding{Area: "images", Code: "image.note", Severity: backends.Info, Message: note})
 	}
 	list = append(list, s.doctorSSH()...)
 	list = append(list, s.doctorMachines()...)

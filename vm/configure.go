@@ -44,8 +44,8 @@ func (s *Service) checkProfiles(req ConfigureRequest) error {
 	if err != nil || req.Profiles == nil || isFile(m.Image) {
 		return err
 	}
-	err = s.images.CheckRequest(imageRequest(m.Image, m.Mode, req.Profiles))
-	if problem.HasCode(err, problem.ProfileUnknown) {
+	_, err = s.images.CheckRequest(imageRequest(m.Image, m.Mode, req.Profiles))
+	if problem.HasCode(err, problem.ProfileUnknown) || problem.HasCode(err, problem.ProfileConflict) {
 		return err
 	}
 	return nil

@@ -203,7 +203,8 @@ func (s *Service) checkImage(args createArgs) error {
 		}
 		return nil
 	}
-	return s.images.CheckRequest(imageRequest(args.Image, args.Draft.Mode, args.Draft.Profiles))
+	_, err := s.images.CheckRequest(imageRequest(args.Image, args.Draft.Mode, args.Draft.Profiles))
+	return err
 }
 
 func isFile(image string) bool {
@@ -245,7 +246,7 @@ type creation struct {
 
 func (c *creation) declare(ctx context.Context, r *run) error {
 	if c.args.Fallback {
-		r.warn("NixOS images cannot be built on this machine: the VM runs the Debian trial guest")
+		r.warn(fallbackWarning)
 	}
 	if c.args.Declare {
 		_, err := c.service.machines.Create(ctx, c.args.Draft)
@@ -300,12 +301,20 @@ func (c *creation) undeclare(context.Context) error {
 
 func (c *creation) image(ctx context.Context, r *run) (err error) {
 	mode, profiles := c.args.Draft.Mode, c.args.Draft.Profiles
-	if isFile(c.args.Image) {
-		c.img, err = c.service.images.Import(ctx, c.args.Image, string(mode), r.report())
-	} else {
-		c.img, err = c.service.images.Ensure(ctx, imageRequest(c.args.Image, mode, profiles), r.report())
+	for {
+		if isFile(c.args.Image) {
+			c.img, err = c.service.images.Import(ctx, c.args.Image, string(mode), r.report())
+		} else {
+			c.img, err = c.service.images.Ensure(ctx, imageRequest(c.args.Image, mode, profiles), r.report())
+		}
+		if err != nil {
+			return err
+		}
+		if c.service.take(c.name, c.img.ID) {
+			c.service.warnOfNotes(r, c.img)
+			return nil
+		}
 	}
-	return err
 }
 
 // disks makes the VM on its backend, and the record that says it exists. The

@@ -12,6 +12,8 @@ import (
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/nixbuild/flake"
+	"github.com/nixvm/nixvm/nixbuild/nixos"
 	"github.com/nixvm/nixvm/nixbuild/trial"
 	"github.com/nixvm/nixvm/sshconfig"
 )
@@ -41,15 +43,22 @@ func OpenDefault(ctx context.Context, layout paths.Layout, executable string, lo
 	if err != nil {
 		return nil, err
 	}
-	cache := nixbuild.CacheDir(layout.Images())
 	s, err := Open(ctx, Options{
 		Layout: layout, Config: config, Machines: machines, SSH: ssh, Backends: list, Log: log,
-		Images: nixbuild.OpenStore(layout.Images(), trial.New(cache), trial.NewTiny(cache)),
+		Images: openImages(layout, log),
 	})
 	if err != nil {
 		return nil, errors.Join(err, closeAll(list))
 	}
 	return s, nil
+}
+
+// openImages opens the image store with all that can build for it.
+func openImages(layout paths.Layout, log *slog.Logger) *nixbuild.Store {
+	dir := layout.Images()
+	cache := nixbuild.CacheDir(dir)
+	own := nixos.NewFlake(layout.Flake(), flake.Files, func(text string) { log.Warn("flake updated", "note", text) })
+	return nixbuild.OpenStore(dir, nixos.New(own, nixbuild.RootsDir(dir)), trial.New(cache), trial.NewTiny(cache))
 }
 
 // proxyArgs makes ssh's ProxyCommand find this daemon: ssh does not pass our

@@ -47,9 +47,6 @@ type operation struct {
 // request without a trace.
 func begin[A any](ctx context.Context, s *Service, kind Kind, machine, client string, facts func(context.Context) (A, error), set func(*Operation)) (Operation, error) {
 	op := s.newOperation(Operation{ID: ulid.Make().String(), Kind: kind, Machine: machine, Started: time.Now(), Client: client})
-	if set != nil {
-		set(&op.value)
-	}
 	if err := s.reserve(op); err != nil {
 		return Operation{}, err
 	}
@@ -57,6 +54,11 @@ func begin[A any](ctx context.Context, s *Service, kind Kind, machine, client st
 	if err != nil {
 		s.release(op)
 		return Operation{}, err
+	}
+	if set != nil {
+		s.mu.Lock()
+		set(&op.value)
+		s.mu.Unlock()
 	}
 	s.launch(op, j, nil)
 	return s.snapshotOf(op), nil
@@ -91,6 +93,15 @@ func prepare[A any](ctx context.Context, s *Service, op *operation, facts func(c
 	return j, nil
 }
 
+// key is what it is alone with in Service.running. An operation that is about
+// no machine excludes no other.
+func (op *operation) key() string {
+	if op.machine == "" {
+		return "operation " + op.id // no machine has a name with a space
+	}
+	return op.machine
+}
+
 // reserve makes op the one operation of its machine.
 func (s *Service) reserve(op *operation) error {
 	s.mu.Lock()
@@ -98,12 +109,12 @@ func (s *Service) reserve(op *operation) error {
 	if s.closing {
 		return problem.New(problem.DaemonUnreachable, "%w", errShutdown).Retry()
 	}
-	if other := s.running[op.machine]; other != nil {
+	if other := s.running[op.key()]; other != nil {
 		return problem.New(problem.VMBusy, "%s is busy: %s has been running for %s (operation %s)",
 			op.machine, other.kind, time.Since(other.value.Started).Round(time.Second), other.id).
 			WithHint("wait for it, or cancel it: nixvmd cancel %s", other.id).Retry()
 	}
-	s.running[op.machine] = op
+	s.running[op.key()] = op
 	s.operations = append(s.operations, op)
 	return nil
 }
@@ -111,7 +122,7 @@ func (s *Service) reserve(op *operation) error {
 func (s *Service) release(op *operation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.running, op.machine)
+	delete(s.running, op.key())
 	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool { return o == op })
 	close(op.ended)
 }
@@ -135,7 +146,7 @@ func (s *Service) launch(op *operation, j *journal, done map[string]bool) {
 
 // end settles the result and frees the machine.
 func (s *Service) end(op *operation, err error) {
-	s.reload(op.machine)
+	s.reloadAfter(op)
 	s.finish(op, func(o *Operation) {
 		p := problem.From(err)
 		switch {
@@ -157,7 +168,7 @@ func (s *Service) finish(op *operation, last func(*Operation)) {
 	s.mu.Lock()
 	last(&op.value)
 	op.value.Ended = time.Now()
-	delete(s.running, op.machine)
+	delete(s.running, op.key())
 	extra := len(s.operations) - keptOperations
 	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool {
 		if extra <= 0 || o.value.State == OpRunning {
@@ -172,15 +183,16 @@ func (s *Service) finish(op *operation, last func(*Operation)) {
 		delete(s.entries, op.machine)
 	}
 	s.mu.Unlock()
-	if machine != nil {
+	switch {
+	case machine != nil:
 		s.tell(Change{VM: machine})
-	} else {
+	case op.machine != "":
 		s.tell(Change{Removed: op.machine})
 	}
 	s.tell(Change{Operation: &v})
 	s.publishing.Unlock()
 	close(op.ended)
-	s.log.Info("operation ended", "operation", v.ID, "kind", v.Kind, "machine", v.Machine, "client", v.Client,
+	s.log.Info("operation ended", "operation", v.ID, "kind", v.Kind, "subject", v.Subject(), "client", v.Client,
 		"state", v.State, "took", v.Ended.Sub(v.Started).Round(time.Millisecond), "problem", problemCode(v.Problem))
 }
 
@@ -305,7 +317,7 @@ func (s *Service) Cancel(id string) error {
 	if err != nil {
 		return err
 	}
-	op.cancel(problem.New(problem.Cancelled, "%s of %s was cancelled", op.kind, op.machine))
+	op.cancel(problem.New(problem.Cancelled, "%s of %s was cancelled", op.kind, s.snapshotOf(op).Subject()))
 	return nil
 }
 

@@ -69,6 +69,7 @@ var planners = map[Kind]func(s *Service, machine string, args json.RawMessage) (
 	KindSnapshot:        planFrom((*Service).planSnapshot),
 	KindRestoreSnapshot: planFrom((*Service).planRestore),
 	KindDeleteSnapshot:  planFrom((*Service).planDeleteSnapshot),
+	KindBuildImage:      planFrom((*Service).planBuildImage),
 }
 
 func planFrom[A any](build func(*Service, string, A) plan) func(*Service, string, json.RawMessage) (plan, error) {
@@ -134,7 +135,7 @@ func (s *Service) abandon(ctx context.Context, p plan, j *journal, op *operation
 	}
 	if ctx.Err() != nil {
 		// Whatever the step made of it: the user reads that it was cancelled.
-		cause = problem.New(problem.Cancelled, "%s of %s was cancelled", op.kind, op.machine)
+		cause = problem.New(problem.Cancelled, "%s of %s was cancelled", op.kind, s.snapshotOf(op).Subject())
 	}
 	if err := s.undo(p.steps[:begun], j, op, nil); err != nil {
 		return fmt.Errorf("%w; %w: %w", cause, errNotUndone, err)

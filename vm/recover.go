@@ -83,7 +83,7 @@ func (s *Service) undoInterrupted(op *operation, steps []step, j *journal, r jou
 	} else if rerr := j.remove(); rerr != nil {
 		s.log.Error("journal not removed", "operation", op.id, "error", rerr)
 	}
-	s.reload(op.machine)
+	s.reloadAfter(op)
 	s.endInterrupted(op, message)
 }
 

@@ -38,14 +38,20 @@ type Images interface {
 	Ensure(ctx context.Context, req nixbuild.Request, report progress.Reporter) (nixbuild.Image, error)
 	// Import takes an image file into the store.
 	Import(ctx context.Context, path, mode string, report progress.Reporter) (nixbuild.Image, error)
-	Profiles() []nixbuild.Profile
+	Profiles() nixbuild.Catalogue
 	// CheckRequest refuses what Ensure could not build: unknown profiles, a
-	// kind without builder, missing programs.
-	CheckRequest(req nixbuild.Request) error
+	// kind without builder, missing programs. It returns the id of the image.
+	CheckRequest(req nixbuild.Request) (id string, err error)
 	// CanBuild reports whether images of a kind can be built on this host.
 	CanBuild(kind string) bool
 	// Missing says what keeps images from being built on this host.
 	Missing() []*problem.Error
+	// Notes is what the user should know of the builders, a sentence each.
+	Notes() []string
+	// Collect removes the images that nothing needs.
+	Collect(ctx context.Context, rules nixbuild.Rules) ([]nixbuild.Collected, []error)
+	// Size is how many bytes an image takes on the disk.
+	Size(id string) int64
 }
 
 // Service holds the state of all machines and runs their operations. Its
@@ -77,8 +83,10 @@ type Service struct {
 	entries    map[string]*entry
 	running    map[string]*operation // by machine
 	operations []*operation          // oldest first
+	taken      map[string]string     // image that a machine's running operation is about to use
 	closing    bool
 
+	collecting  sync.Mutex         // images are being removed, or one is being taken; before mu
 	sshMu       sync.Mutex         // one ssh config change at a time
 	journalHook func(journalEntry) // tests: crash at a chosen entry
 	machineDirs io.Closer          // the watch on the machines directory
@@ -96,6 +104,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		watchers:    map[int]func(Change){},
 		entries:     map[string]*entry{},
 		running:     map[string]*operation{},
+		taken:       map[string]string{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, b := range o.Backends {

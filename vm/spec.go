@@ -91,7 +91,7 @@ func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (bac
 	spec := backends.Spec{
 		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: m.Network.Bridge,
-		Image: imageSpec(img, m.Mode), Identity: medium, Isolation: isolation(m, img),
+		Image: imageSpec(img, m.Mode), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
 	}
 	if m.StaticIP != nil {
 		spec.StaticIP = m.StaticIP.Address
@@ -101,8 +101,8 @@ func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (bac
 
 // isolation asks the host for what the agent profiles promise inside the guest.
 // It holds as soon as the machine or the image that it still runs has one.
-func isolation(m machine.Machine, img nixbuild.Image) *backends.Isolation {
-	if !nixbuild.HasAgent(m.Profiles) && !nixbuild.HasAgent(img.Profiles) {
+func isolation(m machine.Machine, img nixbuild.Image, known nixbuild.Catalogue) *backends.Isolation {
+	if !known.HasAgent(m.Profiles) && !known.HasAgent(img.Profiles) {
 		return nil
 	}
 	return &backends.Isolation{AllowedCIDRs: m.AllowedCIDRs, Resolvers: resolvers(m.ResolvConf)}
@@ -124,15 +124,9 @@ func resolvers(text string) []netip.Addr {
 // imageSpec picks the way to boot: the kernel directly for images whose root
 // the host owns, by UEFI for a mutable one, whose guest installs its own kernels.
 func imageSpec(img nixbuild.Image, mode machine.Mode) backends.Image {
-	in := func(file string) string {
-		if file == "" {
-			return ""
-		}
-		return filepath.Join(img.Dir, file)
-	}
-	b := backends.Image{ID: img.ID, Disk: in(img.Disk.File), Format: img.Disk.Format}
+	b := backends.Image{ID: img.ID, Disk: img.DiskPath(), Format: img.Disk.Format}
 	if mode != machine.Mutable {
-		b.Kernel, b.Initrd, b.Cmdline = in(img.Kernel), in(img.Initrd), img.Cmdline
+		b.Kernel, b.Initrd, b.Cmdline = img.KernelPath(), img.InitrdPath(), img.Cmdline
 	}
 	return b
 }

@@ -28,7 +28,8 @@ func TestAMachineWithAnAgentIsIsolatedByItsHost(t *testing.T) {
 		"an agent from the next image on": {machine: []string{"claude"}, image: nil, want: want},
 	} {
 		m := machine.Machine{Profiles: c.machine, AllowedCIDRs: allowed, ResolvConf: resolv}
-		got := isolation(m, nixbuild.Image{Profiles: c.image})
+		known := nixbuild.Catalogue{{Name: "dev"}, {Name: "claude", Agent: true}, {Name: "open-code", Agent: true}}
+		got := isolation(m, nixbuild.Image{Profiles: c.image}, known)
 		equal := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 		prefix := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 		if diff := cmp.Diff(c.want, got, equal, prefix); diff != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/nixbuild"
 )
 
 // VM is what is known of one machine and its realisation, as every client sees it.
@@ -41,6 +42,13 @@ type ImageRef struct {
 	Version string
 }
 
+// ImageState is an image and who needs it.
+type ImageState struct {
+	nixbuild.Image
+	Bytes    int64    // on the disk
+	Machines []string // whose VMs are made from it
+}
+
 // Kind is the verb of an operation.
 type Kind string
 
@@ -58,6 +66,7 @@ const (
 	KindSnapshot        Kind = "snapshot"
 	KindRestoreSnapshot Kind = "restore-snapshot"
 	KindDeleteSnapshot  Kind = "delete-snapshot"
+	KindBuildImage      Kind = "build-image"
 )
 
 // OperationState is how far an operation is.
@@ -77,7 +86,7 @@ const (
 type Operation struct {
 	ID       string // ULID
 	Kind     Kind
-	Machine  string
+	Machine  string // empty: it is about no machine
 	State    OperationState
 	Step     string // name of the current or last step
 	Steps    int    // how many there are
@@ -91,6 +100,15 @@ type Operation struct {
 	Client   string         // who asked, e.g. "nixvmd create", "Emacs 28.2"
 	Snapshot string         // the snapshot made, restored or deleted
 	Safety   string         // restore: the safety snapshot that was taken first
+	Image    string         // build-image: the id of the image
+}
+
+// Subject is what the operation is about: a machine, or an image.
+func (o Operation) Subject() string {
+	if o.Machine == "" {
+		return o.Image
+	}
+	return o.Machine
 }
 
 // Change is one delta for watchers. Exactly one of VM, Removed, Operation, Log is set.

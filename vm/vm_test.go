@@ -57,14 +57,20 @@ func (i images) Ensure(ctx context.Context, _ nixbuild.Request, report progress.
 func (i images) Import(context.Context, string, string, progress.Reporter) (nixbuild.Image, error) {
 	return testImage(), nil
 }
-func (i images) Profiles() []nixbuild.Profile { return nil }
-func (i images) CheckRequest(r nixbuild.Request) error {
+func (i images) Profiles() nixbuild.Catalogue { return nil }
+func (i images) Notes() []string              { return nil }
+func (i images) Size(string) int64            { return 1 }
+func (i images) CheckRequest(r nixbuild.Request) (string, error) {
 	for _, p := range r.Profiles {
 		if p == "unknown" {
-			return problem.New(problem.ProfileUnknown, "there is no profile %q", p).WithHint("there are: dev")
+			return "", problem.New(problem.ProfileUnknown, "there is no profile %q", p).WithHint("there are: dev")
 		}
 	}
-	return nil
+	return "img1", nil
+}
+
+func (i images) Collect(_ context.Context, rules nixbuild.Rules) ([]nixbuild.Collected, []error) {
+	return []nixbuild.Collected{{ID: "img1", Bytes: 1, Kept: rules.InUse("img1")}}, nil
 }
 func (i images) CanBuild(kind string) bool { return kind == "trial" }
 func (i images) Missing() []*problem.Error { return nil }

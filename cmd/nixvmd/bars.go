@@ -38,7 +38,7 @@ func newBarView(a *app, op rpc.Operation) *barView {
 	v.progress = mpb.New(mpb.WithOutput(a.err), mpb.WithRefreshRate(refresh), mpb.WithAutoRefresh())
 	v.bar = v.progress.New(100, barStyle(),
 		mpb.BarWidth(barWidth), mpb.BarFillerTrim(), mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(op.Kind+" "+op.Machine+" ")),
+		mpb.PrependDecorators(decor.Name(op.Kind+" "+subject(op)+" ")),
 		mpb.AppendDecorators(
 			decor.Percentage(decor.WC{W: 5}),
 			decor.Any(func(decor.Statistics) string { return " " + shortDuration(time.Since(v.begun)) }),

@@ -71,7 +71,7 @@ func (a *app) completeOperations(cmd *cobra.Command, args []string, _ string) ([
 	var words []string
 	for _, op := range r.Operations {
 		if op.State == "running" {
-			words = append(words, cobra.CompletionWithDesc(op.ID, op.Kind+" "+op.Machine))
+			words = append(words, cobra.CompletionWithDesc(op.ID, op.Kind+" "+subject(op)))
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
@@ -98,7 +98,7 @@ func fixedWords(words ...string) completer {
 // that the command has.
 func completeFlags(a *app, cmd *cobra.Command) {
 	for flag, complete := range map[string]completer{
-		"profiles": completeProfiles,
+		"profiles": a.completeProfiles,
 		"mode":     fixedWords(nixbuild.Modes()...),
 		"network":  fixedWords("nat", "bridge:"),
 		"image": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -113,11 +113,15 @@ func completeFlags(a *app, cmd *cobra.Command) {
 }
 
 // completeProfiles completes the last word of a comma-separated list.
-func completeProfiles(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+func (a *app) completeProfiles(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	var r rpc.ProfileListResult
+	if !a.lookup(cmd, rpc.MethodProfileList, rpc.NoParams{}, &r) {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	before := toComplete[:strings.LastIndexByte(toComplete, ',')+1]
 	given := strings.Split(before, ",")
 	var words []string
-	for _, p := range nixbuild.Profiles() {
+	for _, p := range r.Profiles {
 		if p.Name != nixbuild.Core && !slices.Contains(given, p.Name) {
 			words = append(words, cobra.CompletionWithDesc(before+p.Name, p.Description))
 		}

@@ -37,7 +37,7 @@ func exitClasses() []exitClass {
 		{exitFailed, "it failed: any other problem", nil},
 		{exitUsage, "the command line or a value in it is wrong; nothing was begun", []problem.Code{
 			problem.BadParams, problem.MachineNameInvalid, problem.SnapshotNameInvalid, problem.SizeInvalid, problem.MachineInvalid,
-			problem.ProfileUnknown, problem.BackendUnknown, problem.ModeUnsupported,
+			problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown, problem.ModeUnsupported,
 		}},
 		{exitNotFound, "there is no such machine, VM, snapshot, image, forward or operation", []problem.Code{
 			problem.MachineNotFound, problem.VMNotFound, problem.SnapshotNotFound, problem.ImageNotFound, problem.ForwardNotFound,

@@ -149,6 +149,6 @@ func (f *follower) show(e event) {
 
 // left is the end of a client that goes away before its operation ends.
 func left(op rpc.Operation) error {
-	return problem.New(problem.Cancelled, "the %s of %s goes on in the daemon", op.Kind, op.Machine).
+	return problem.New(problem.Cancelled, "the %s of %s goes on in the daemon", op.Kind, subject(op)).
 		WithHint("nixvmd operations shows how far it is; its id is %s", op.ID)
 }

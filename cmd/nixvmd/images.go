@@ -6,13 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/rpc"
 )
 
 func newImages(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "images", Short: "List the images that are built", Args: takes(),
+		Use: "images", Short: "List the images that are built, and the machines that need them", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r rpc.ImageListResult
 			if err := a.ask(cmd.Context(), "images", rpc.MethodImageList, rpc.NoParams{}, &r); err != nil {
@@ -37,7 +36,7 @@ func imageTable(w io.Writer, images []rpc.Image) {
 		if !i.Built.IsZero() {
 			built = i.Built.Local().Format("2006-01-02 15:04")
 		}
-		rows = append(rows, []string{i.ID, i.Distro, i.Mode, strings.Join(i.Profiles, ","), machine.FormatSize(i.VirtualSizeBytes), i.Version, built, i.Source})
+		rows = append(rows, []string{i.ID, strings.Join(i.Profiles, ","), sizeText(i.Bytes), built, strings.Join(i.Machines, ","), i.Source})
 	}
-	table(w, []string{"ID", "DISTRO", "MODE", "PROFILES", "SIZE", "VERSION", "BUILT", "SOURCE"}, rows)
+	table(w, []string{"IMAGE", "PROFILES", "SIZE", "BUILT", "MACHINES", "SOURCE"}, rows)
 }

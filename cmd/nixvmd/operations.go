@@ -44,8 +44,8 @@ func operationTable(w io.Writer, list []rpc.Operation, now time.Time) {
 			message = op.Problem.Message
 		}
 		rows = append(rows, []string{
-			op.ID, op.Kind, op.Machine, state, op.Started.Local().Format("15:04:05"), shortDuration(ended.Sub(op.Started)), op.Client, message,
+			op.ID, op.Kind, subject(op), state, op.Started.Local().Format("15:04:05"), shortDuration(ended.Sub(op.Started)), op.Client, message,
 		})
 	}
-	table(w, []string{"ID", "KIND", "MACHINE", "STATE", "STARTED", "TOOK", "CLIENT", "MESSAGE"}, rows)
+	table(w, []string{"ID", "KIND", "SUBJECT", "STATE", "STARTED", "TOOK", "CLIENT", "MESSAGE"}, rows)
 }

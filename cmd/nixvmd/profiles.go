@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,12 +12,16 @@ import (
 
 func newProfiles(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "profiles", Short: "List the profiles that an image can have", Args: takes(),
+		Use: "profiles", Short: "List the profiles that an image can have",
+		Long: `List the profiles that an image can have, your own among them: each is a file in
+the directory profiles of the flake, which begins with a line that describes it.`,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r rpc.ProfileListResult
 			if err := a.ask(cmd.Context(), "profiles", rpc.MethodProfileList, rpc.NoParams{}, &r); err != nil {
 				return err
 			}
+			a.note("your own go to %s", filepath.Join(a.layout.Flake(), "profiles"))
 			return a.print(r, func(w io.Writer) {
 				rows := make([][]string, 0, len(r.Profiles))
 				for _, p := range r.Profiles {

@@ -57,7 +57,7 @@ func TestGuestTextCannotMoveTheCursor(t *testing.T) {
 
 func TestPipeGetsALineForEachStepAndNotForEachFigure(t *testing.T) {
 	var out bytes.Buffer
-	v := &lineView{w: &out, machine: "demo"}
+	v := &lineView{w: &out, subject: "demo"}
 	for _, message := range []string{"declaring the machine", "unpacking 1 / 40", "unpacking 2 / 40", "unpacking 40 / 40", "", "starting the VM"} {
 		v.update(rpc.Operation{State: "running", Message: message})
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
 )
 
 // table prints rows in columns. Cells are cleaned; an empty one becomes "-" so
@@ -23,6 +25,9 @@ func table(w io.Writer, header []string, rows [][]string) {
 	// Writing to a terminal: nobody could be told.
 	_ = t.Flush()
 }
+
+// sizeText is a number of bytes for people: 1.4 GiB.
+func sizeText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 // fields prints names and values, one a line; what is empty is left out.
 func fields(w io.Writer, pairs ...[2]string) {

@@ -29,7 +29,15 @@ func (a *app) newView(op rpc.Operation) view {
 	case a.errTTY && os.Getenv("TERM") != "dumb" && a.columns() >= 2*barWidth:
 		return newBarView(a, op)
 	}
-	return &lineView{w: a.err, machine: op.Machine, logs: a.verbose}
+	return &lineView{w: a.err, subject: subject(op), logs: a.verbose}
+}
+
+// subject is what an operation is about: a machine, or an image.
+func subject(op rpc.Operation) string {
+	if op.Machine == "" {
+		return op.Image
+	}
+	return op.Machine
 }
 
 type quietView struct{}
@@ -60,7 +68,7 @@ func (v jsonView) line(l progressLine) { _ = writeJSON(v.w, l) }
 // fill a log.
 type lineView struct {
 	w       io.Writer
-	machine string
+	subject string // the machine or the image that it is about
 	logs    bool
 	last    string
 }
@@ -77,17 +85,20 @@ func (v *lineView) update(op rpc.Operation) {
 
 func (v *lineView) log(line string) {
 	if v.logs {
-		fmt.Fprintf(v.w, "%s| %s\n", v.machine, clean(line))
+		fmt.Fprintf(v.w, "%s| %s\n", v.subject, clean(line))
 	}
 }
 
-func (v *lineView) say(text string) { fmt.Fprintf(v.w, "%s: %s\n", v.machine, clean(text)) }
+func (v *lineView) say(text string) { fmt.Fprintf(v.w, "%s: %s\n", v.subject, clean(text)) }
 
 func (v *lineView) end(rpc.Operation, error) {}
 
-// plain is a message without its figures at the end ("unpacking 12 MiB"), which
+// plain is a message without its figures at the end, "building x (3/12)", which
 // change many times a second.
 func plain(message string) string {
+	if before, in, ok := strings.Cut(message, " ("); ok && strings.HasSuffix(in, ")") && strings.ContainsAny(in, "0123456789") {
+		return before
+	}
 	return strings.TrimRight(message, " 0123456789./%()")
 }
 

@@ -135,6 +135,9 @@ func (l Layout) Machines() string { return filepath.Join(l.Data, "machines") }
 // Images holds one directory per image id.
 func (l Layout) Images() string { return filepath.Join(l.Data, "images") }
 
+// Flake is the user's copy of the flake that NixOS images are built from.
+func (l Layout) Flake() string { return filepath.Join(l.Data, "flake") }
+
 // Backups holds backups, one directory per machine.
 func (l Layout) Backups() string { return filepath.Join(l.Data, "backups") }
 

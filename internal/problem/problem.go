@@ -29,6 +29,7 @@ const (
 	MachineBroken       Code = "machine.broken"          // a file of the machine directory, or the record of its VM, cannot be read
 	MachineInvalid      Code = "machine.invalid"         // a value does not fit into the machine directory
 	ProfileUnknown      Code = "profile.unknown"         // there is no such profile, or not for this kind of image
+	ProfileConflict     Code = "profile.conflict"        // two of the profiles exclude each other
 	ModeUnsupported     Code = "mode.unsupported"        // there is no such mode, or not for this image
 	SizeInvalid         Code = "size.invalid"            // a size is not a number of bytes, too small, too large, or smaller than it was
 	VMBusy              Code = "vm.busy"                 // another operation runs on the machine; the message names it

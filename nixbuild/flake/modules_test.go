@@ -54,7 +54,7 @@ func indented(t *testing.T, value any) string {
 
 func TestAllProfilesTogetherMakeOneImageInEveryMode(t *testing.T) {
 	var all []string
-	for _, p := range nixbuild.Profiles() {
+	for _, p := range catalogue(newNix(t).dir) {
 		all = append(all, p.Name)
 	}
 	for _, mode := range nixbuild.Modes() {

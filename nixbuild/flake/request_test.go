@@ -4,13 +4,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/nixbuild/nixos"
 )
 
 // profile is what lib.profiles says of one.
@@ -44,9 +47,15 @@ func (n nix) request(t *testing.T, profiles, mode string) (request, error) {
 	return r, err
 }
 
+// catalogue is the profiles of a directory as nixvmd reads them, without nix.
+func catalogue(dir string) nixbuild.Catalogue {
+	return nixos.NewFlake(dir, fstest.MapFS{}, func(string) {}).Profiles()
+}
+
 func TestTheProfilesOfTheFlakeAreThoseOfTheCatalogue(t *testing.T) {
-	all := newNix(t).profiles(t)
-	for _, p := range nixbuild.Profiles() {
+	n := newNix(t)
+	all := n.profiles(t)
+	for _, p := range catalogue(n.dir) {
 		got, ok := all[p.Name]
 		if !ok {
 			t.Errorf("the flake has no profile %s", p.Name)
@@ -56,7 +65,7 @@ func TestTheProfilesOfTheFlakeAreThoseOfTheCatalogue(t *testing.T) {
 		for name := range got.Requires {
 			requires = append(requires, name)
 		}
-		if got.Agent != p.Agent || !slices.Equal(requires, p.Requires) || got.Description == "" {
+		if got.Agent != p.Agent || !slices.Equal(requires, p.Requires) || got.Description == "" || got.Description != p.Description {
 			t.Errorf("%s: the flake says %+v, the catalogue %+v", p.Name, got, p)
 		}
 		delete(all, p.Name)
@@ -99,6 +108,12 @@ func TestAProfileThatIsDroppedInIsFoundAndABrokenOneHidesNoOther(t *testing.T) {
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	for name, p := range want {
+		got, ok := catalogue(n.dir).Lookup(name)
+		if !ok || got.Description != p.Description || len(got.Conflicts) != len(p.Conflicts) {
+			t.Errorf("nixvmd reads %s as %+v", name, got)
+		}
+	}
 	if _, err := n.request(t, "go,dev", "immutable"); err != nil {
 		t.Error(err)
 	}
@@ -124,6 +139,10 @@ func TestARequestHasOneFormWhateverItsOrder(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%q is another image (-want +got):\n%s", same, diff)
 		}
+	}
+	driver := nixos.New(nixos.NewFlake(n.dir, fstest.MapFS{}, func(string) {}), t.TempDir())
+	if id, err := driver.ID(nixbuild.Request{Mode: "mutable", Profiles: []string{"nvidia", "claude"}}); err != nil || runtime.GOARCH == "amd64" && id != want.ID {
+		t.Errorf("nixvmd calls it %s (%v), the flake %s", id, err, want.ID)
 	}
 	if !regexp.MustCompile(`^nixos-mutable-[0-9a-f]{16}$`).MatchString(want.ID) || !regexp.MustCompile(`^26\.05-[0-9a-f]{12}$`).MatchString(want.Version) {
 		t.Errorf("id %q, version %q", want.ID, want.Version)

@@ -196,7 +196,7 @@ func TestACancelledBuildHasStoppedItsBuilder(t *testing.T) {
 			}
 		}
 	}
-	target := nix.Target{File: file(t, `{ image = sh "slow" "echo $$ > `+pid+`; trap '' INT; while :; do echo tick; sleep 0.1; done"; }`), Attribute: "image"}
+	target := nix.Target{File: file(t, `{ image = sh "slow" "echo $$ > `+pid+`; trap '' INT; while :; do echo tick; (exec sleep 0.1); done"; }`), Attribute: "image"}
 	root := filepath.Join(t.TempDir(), "root")
 	var err error
 	for range 8 { // a builder that dies of itself has not ticked

@@ -9,7 +9,7 @@ import (
 )
 
 func TestWhatHeedsNoSignalIsKilledWithItsChildren(t *testing.T) {
-	cmd := exec.Command("sh", "-c", `trap "" INT TERM; echo ready; sleep 1000 & wait; while :; do sleep 1000; done`)
+	cmd := exec.Command("sh", "-c", `trap "" INT TERM; echo ready; (exec sleep 1000) & wait; while :; do (exec sleep 1000); done`)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// The end of the output is the end of all who could write to it.
 	out, err := cmd.StdoutPipe()

@@ -111,7 +111,7 @@ func (p plan) generated(imageID string) []overlayEntry {
 		// when it sets the time.
 		out = append(out, link("etc/hostname", "/var/identity/hostname"), link("etc/adjtime", "/run/nixvm/adjtime"))
 	}
-	if nixbuild.HasAgent(p.profiles) {
+	if catalogue().HasAgent(p.profiles) {
 		out = append(out, text("usr/lib/nixvm/block-private", ""))
 	}
 	if p.kind == kindTiny {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -65,30 +64,23 @@ func newPlan(kind string, req nixbuild.Request, suite string) (plan, error) {
 		return p, err
 	}
 	var err error
-	if p.profiles, err = nixbuild.NormaliseProfiles(req.Profiles); err != nil {
-		return p, err
-	}
-	for _, name := range p.profiles {
-		prof, _ := nixbuild.LookupProfile(name)
-		if !slices.Contains(prof.Images, kindTrial) {
-			return p, problem.New(problem.ProfileUnknown, "the trial image has no profile %q", name).
-				WithHint("profiles of the trial image: %s; %q needs --image nixos", strings.Join(profileNames(), ", "), name)
-		}
+	if p.profiles, err = catalogue().Normalise(req.Profiles); err != nil {
+		return p, problem.From(fmt.Errorf("the trial image: %w", err)).
+			WithHint("it has %s; NixOS images have more: nixvmd profiles", strings.Join(catalogue().Names(), ", "))
 	}
 	return p, nil
 }
 
-// Profiles lists what a trial image can have.
-func trialProfiles() []nixbuild.Profile {
-	return slices.DeleteFunc(nixbuild.Profiles(), func(p nixbuild.Profile) bool { return !slices.Contains(p.Images, kindTrial) })
-}
-
-func profileNames() []string {
-	var out []string
-	for _, p := range trialProfiles() {
-		out = append(out, p.Name)
+// catalogue lists what a trial image can have.
+func catalogue() nixbuild.Catalogue {
+	images := []string{kindTrial}
+	return nixbuild.Catalogue{
+		{Name: nixbuild.Core, Description: "SSH, accounts, firewall (always included)", Images: images},
+		{Name: "claude", Description: "the Claude Code agent; private networks are blocked", Agent: true, Images: images},
+		{Name: "dev", Description: "development tools: git, tmux, an editor, ripgrep", Images: images},
+		{Name: "open-code", Description: "the OpenCode agent; private networks are blocked", Agent: true, Images: images},
+		{Name: "python", Description: "Python development", Images: images},
 	}
-	return out
 }
 
 // rootDigest names the root tree: what mmdebstrap makes.

@@ -44,7 +44,7 @@ func NewTiny(cache string) *Builder { return &Builder{kind: kindTiny, cache: cac
 func (b *Builder) Kind() string { return b.kind }
 
 // Profiles lists what the image can have.
-func (b *Builder) Profiles() []nixbuild.Profile { return trialProfiles() }
+func (b *Builder) Profiles() nixbuild.Catalogue { return catalogue() }
 
 // ID names the image of a request; see nixbuild.Builder.
 func (b *Builder) ID(req nixbuild.Request) (string, error) {

@@ -39,12 +39,11 @@ is free before that was freed by the daemon or by this package.")
   "The TRAMP name of NAME in the project."
   (format "/nixvm:demo:%s/%s" nixvm-e2e-test-project name))
 
-(defun nixvm-e2e-test-ssh (command &optional host)
-  "Run COMMAND in the guest by ssh itself, not through TRAMP; return its output.
-HOST is demo unless it is said."
+(defun nixvm-e2e-test-ssh (command)
+  "Run COMMAND in the guest by ssh itself, not through TRAMP; return its output."
   (let ((default-directory temporary-file-directory))
     (with-temp-buffer
-      (call-process "ssh" nil t nil (or host "demo") command)
+      (call-process "ssh" nil t nil "demo" command)
       (buffer-string))))
 
 (defmacro nixvm-e2e-test-step (name &rest body)
@@ -106,13 +105,6 @@ HOST is demo unless it is said."
     (should (member "ssh:demo:" (file-name-all-completions "ssh:de" "/"))))
   ;; All of it went over one connection: the master of the configuration.
   (should (equal "1" (string-trim (nixvm-e2e-test-ssh "pgrep -cx -u root,user -f 'sshd: user( \\[priv\\])?' >/dev/null; pgrep -f 'sshd: user \\[priv\\]' | wc -l")))))
-
-(nixvm-e2e-test-step nixvm-e2e-a3-root-is-two-hops-away
-  (let ((file "/nixvm:demo-admin|sudo:demo-admin:/root/made-by-emacs"))
-    (write-region "as root\n" nil file nil 'silent)
-    (should (equal (plist-get (nixvm-current-machine file) :name) "demo"))
-    (should (equal (nixvm-e2e-test-ssh "sudo cat /root/made-by-emacs" "demo-admin") "as root\n"))
-    (should-not (file-exists-p (nixvm-e2e-test-file "../../../root/made-by-emacs")))))
 
 (nixvm-e2e-test-step nixvm-e2e-a4-shell-runs-in-the-guest
   (let (shell)
@@ -193,8 +185,7 @@ HOST is demo unless it is said."
                  (nixvm-fake-wait gone 60)
                  ;; Emacs is free, and says what is going on.
                  (let ((start (float-time)))
-                   (let ((err (should-error (with-current-buffer buffer (save-buffer)) :type 'file-error)))
-                     (should (string-match-p "\\`demo is busy: reboot" (error-message-string err))))
+                   (with-current-buffer buffer (should-error (save-buffer) :type 'file-error))
                    (should (< (- (float-time) start) nixvm-e2e-test-free))))))
     (should (cl-find-if (lambda (s) (string-match-p "demo is rebooting: its connections are closed; [0-9]+ buffers? stays?, 1 of them unsaved" s))
                         said))

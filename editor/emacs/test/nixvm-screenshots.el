@@ -10,7 +10,6 @@
 
 ;;; Code:
 
-(require 'dired)
 (require 'nixvm-fake)
 (require 'nixvm-transient)
 

@@ -135,6 +135,18 @@ export interface ClientInfo {
   version?: string;
 }
 
+/** CollectedImage is what became of one image. */
+export interface CollectedImage {
+  /** ID of the image. */
+  id: string;
+  /** Bytes that it takes, or took, on the disk. */
+  bytes: number;
+  /** Kept says why it stays; absent when it was removed. */
+  kept?: string;
+  /** Note is what there is to know of a removed one. */
+  note?: string;
+}
+
 /** ConfigureParams changes a declared machine. Absent fields stay as they are; a list replaces the list. What the VM has already takes effect at its next start. */
 export interface ConfigureParams {
   /** Name of the machine. */
@@ -369,6 +381,46 @@ export interface Image {
   source?: string;
   /** DirectBoot: kernel and initrd are beside the disk; otherwise UEFI. */
   directBoot: boolean;
+  /** Bytes that it takes on the disk. */
+  bytes: number;
+  /** Machines whose VMs are made from it. */
+  machines: string[];
+  /** StorePath is where its files are, if they are in the Nix store. */
+  storePath?: string;
+}
+
+/** ImageBuildParams asks for an image without a machine. Absent fields take the defaults of config.toml. */
+export interface ImageBuildParams {
+  /** Image is the kind: "nixos" or "trial". */
+  image?: string;
+  /** Profiles of the image. */
+  profiles?: string[];
+  /** Mode is "immutable", "semi-mutable" or "mutable". */
+  mode?: string;
+  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** ImageGCParams asks for the removal of images that nothing needs. */
+export interface ImageGCParams {
+  /** All removes also those that would be built again as they are. */
+  all?: boolean;
+  /** DryRun removes nothing and says what would become of each. */
+  dryRun?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** ImageGCResult is what became of each image. */
+export interface ImageGCResult {
+  /** Images that were there. */
+  images: CollectedImage[];
 }
 
 /** ImageListResult is the images in the store. */
@@ -507,9 +559,9 @@ export interface NoParams {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot". */
+  /** Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "build-image". */
   kind: string;
-  /** Machine that it changes. */
+  /** Machine that it changes; empty for one that is about no machine. */
   machine: string;
   /** State is "running", "succeeded", "failed", "cancelled" or "interrupted" (the daemon died while it ran; message says what the next start did about it). */
   state: string;
@@ -537,6 +589,8 @@ export interface Operation {
   snapshot?: string;
   /** Safety is the snapshot that a restore took first. */
   safety?: string;
+  /** Image that build-image makes: its id. */
+  image?: string;
 }
 
 /** OperationGetResult is one operation. */
@@ -577,6 +631,8 @@ export interface Profile {
   description: string;
   /** Requires these profiles too. */
   requires: string[];
+  /** Conflicts with these. */
+  conflicts?: string[];
   /** Agent: an agent profile; private networks are blocked outbound. */
   agent: boolean;
   /** Images are the kinds of image that have it: "nixos", "trial". */
@@ -585,7 +641,7 @@ export interface Profile {
 
 /** ProfileListResult is the profiles that can be asked for. */
 export interface ProfileListResult {
-  /** Profiles ordered by name. */
+  /** Profiles ordered by name, core first. Those that a user has added to the flake are among them. */
   profiles: Profile[];
 }
 
@@ -828,8 +884,12 @@ export interface Requests {
   'nixvm/forward/remove': { params: ForwardParams; result: ForwardListResult };
   /** The profiles that can be asked for. */
   'nixvm/profile/list': { params: NoParams; result: ProfileListResult };
-  /** The images in the store. */
+  /** The images in the store, and the machines that need them. */
   'nixvm/image/list': { params: NoParams; result: ImageListResult };
+  /** Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. What nix has built when it is cancelled serves the next build. */
+  'nixvm/image/build': { params: ImageBuildParams; result: OperationResult };
+  /** Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones. Never one that a VM is made from. */
+  'nixvm/image/gc': { params: ImageGCParams; result: ImageGCResult };
   /** The configured backends and what each can do. */
   'nixvm/backend/list': { params: NoParams; result: BackendListResult };
   /** What is missing for a backend to work, with the command that fixes it. */
@@ -914,6 +974,8 @@ export const problemCodes = {
   pathTooLong: 'path.too_long',
   /** another program listens on the port */
   portTaken: 'port.taken',
+  /** two of the profiles exclude each other */
+  profileConflict: 'profile.conflict',
   /** there is no such profile, or not for this kind of image */
   profileUnknown: 'profile.unknown',
   /** not a request of JSON-RPC 2.0, or one that may not be sent now */

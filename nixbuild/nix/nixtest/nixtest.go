@@ -3,6 +3,7 @@
 package nixtest
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -24,58 +25,49 @@ max-jobs = 2
 // store's directory.
 func Store(t testing.TB) string {
 	t.Helper()
-	if _, err := exec.LookPath("nix"); err != nil {
-		t.Fatal("this test needs nix\n  sudo apt-get install nix-bin")
-	}
 	dir, err := os.MkdirTemp("", "nixtest")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { remove(t, dir) })
-	for name, sub := range map[string]string{
-		"NIX_STORE_DIR": "store", "NIX_STATE_DIR": "var/nix", "NIX_LOG_DIR": "var/log/nix", "NIX_CONF_DIR": "etc",
-		"NIX_USER_CONF_FILES": "etc/none", "XDG_CACHE_HOME": "cache",
-	} {
-		setenv(t, name, filepath.Join(dir, sub))
-	}
-	setenv(t, "NIX_REMOTE", "")
-	if err := os.Mkdir(filepath.Join(dir, "etc"), 0o700); err != nil {
+	t.Cleanup(func() { Remove(dir) })
+	environment, err := Environment(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "etc", "nix.conf"), []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
+	for name, value := range environment {
+		t.Setenv(name, value)
 	}
 	return filepath.Join(dir, "store")
 }
 
-func setenv(t testing.TB, name, value string) {
-	old, had := os.LookupEnv(name)
-	if err := os.Setenv(name, value); err != nil {
-		t.Fatal(err)
+// Environment makes an empty store below dir, and returns the variables that
+// point nix at it. An error says how to get nix.
+func Environment(dir string) (map[string]string, error) {
+	if _, err := exec.LookPath("nix"); err != nil {
+		return nil, errors.New("this test needs nix\n  sudo apt-get install nix-bin")
 	}
-	t.Cleanup(func() {
-		if had {
-			_ = os.Setenv(name, old) // it was set before: it can be
-		} else {
-			_ = os.Unsetenv(name)
-		}
-	})
+	out := map[string]string{"NIX_REMOTE": ""}
+	for name, sub := range map[string]string{
+		"NIX_STORE_DIR": "store", "NIX_STATE_DIR": "var/nix", "NIX_LOG_DIR": "var/log/nix", "NIX_CONF_DIR": "etc",
+		"NIX_USER_CONF_FILES": "etc/none", "XDG_CACHE_HOME": "cache",
+	} {
+		out[name] = filepath.Join(dir, sub)
+	}
+	if err := os.MkdirAll(out["NIX_CONF_DIR"], 0o700); err != nil {
+		return nil, err
+	}
+	return out, os.WriteFile(filepath.Join(out["NIX_CONF_DIR"], "nix.conf"), []byte(configuration), 0o600)
 }
 
-// remove deletes a tree whose directories are read-only, as those of a store.
-func remove(t testing.TB, dir string) {
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+// Remove deletes a tree whose directories are read-only, as those of a store.
+func Remove(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			return os.Chmod(path, 0o700)
 		}
 		return err
 	})
-	if err == nil {
-		err = os.RemoveAll(dir)
-	}
-	if err != nil {
-		t.Logf("not removed: %v", err)
-	}
+	_ = os.RemoveAll(dir) // a directory of the test's own: what cannot be removed is in nobody's way
 }
 
 // attempts is how often Retry tries.

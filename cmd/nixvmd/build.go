@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newBuild(a *app) *cobra.Command {
+	p, detach := rpc.ImageBuildParams{Work: rpc.Work{Detach: true}}, false
+	cmd := &cobra.Command{
+		Use:   "build [PROFILES]",
+		Short: "Build an image without making a VM",
+		Long: `Build an image, so that create finds it there. PROFILES is a list with commas;
+nixvmd profiles names them. What is not given takes the defaults of config.toml.
+
+An image that is there already is not built again. C-c stops the build; what nix
+has built by then is not built a second time.`,
+		Example: `  nixvmd build claude,dev
+  nixvmd build docker --mode semi-mutable --image nixos`,
+		Args:              takes("[PROFILES]"),
+		ValidArgsFunction: a.completeFirst(a.completeProfiles),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.Image != "" {
+				// The same word as for create; here only what is to be built makes sense.
+				path, err := imagePath(p.Image)
+				if err != nil {
+					return err
+				}
+				if path != p.Image {
+					return problem.New(problem.BadParams, "%s is an image already", p.Image).WithHint("create takes it: nixvmd create NAME --image %s", p.Image)
+				}
+			}
+			for _, list := range args {
+				p.Profiles = append(p.Profiles, trimmed(strings.Split(list, ","))...)
+			}
+			result, err := a.operate(cmd.Context(), "build", rpc.MethodImageBuild, p, detach)
+			if err != nil {
+				return err
+			}
+			return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintln(w, result.Operation.Image) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&p.Image, "image", "", "which kind: nixos or trial `IMAGE`")
+	flags.StringVar(&p.Mode, "mode", "", "immutable, semi-mutable or mutable `MODE`")
+	detachFlag(cmd, &detach)
+	completeFlags(a, cmd)
+	return cmd
+}

@@ -1,0 +1,120 @@
+package nixbuild
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Collected is what a collection has made of one image.
+type Collected struct {
+	ID    string
+	Bytes int64  // that it takes on the disk
+	Kept  string // why it stays; "" = it was removed
+	Note  string // what the user should know of a removed one
+}
+
+// Rules say what a collection keeps.
+type Rules struct {
+	// InUse says what needs the image, e.g. "machine demo"; "" = nothing does.
+	InUse func(id string) string
+	// All removes also what would be built again as it is.
+	All bool
+	// DryRun removes nothing.
+	DryRun bool
+}
+
+// Collect removes the images that nothing needs: those of an earlier version of
+// their flake or recipe, those that were imported, and broken ones. What is in
+// use stays, and so does what is being made. Several processes may collect at
+// once, beside builds. An error is about one image; the others were seen to.
+func (s *Store) Collect(ctx context.Context, rules Rules) ([]Collected, []error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, []error{err}
+	}
+	var out []Collected
+	var errs []error
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") || !imageID.MatchString(e.Name()) {
+			continue
+		}
+		c, err := s.collect(ctx, e.Name(), rules)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, c)
+	}
+	return out, errs
+}
+
+func (s *Store) collect(ctx context.Context, id string, rules Rules) (Collected, error) {
+	img, broken := s.Get(id)
+	c := Collected{ID: id, Bytes: s.Size(id)}
+	if user := rules.InUse(id); user != "" {
+		c.Kept = user + " uses it"
+		return c, nil
+	}
+	if broken == nil && !rules.All && s.current(img) {
+		c.Kept = "it is what its profiles give now; --all removes it too"
+		return c, nil
+	}
+	unlock, ok := s.tryLockID(id)
+	if !ok {
+		c.Kept = "it is being made"
+		return c, nil
+	}
+	defer unlock()
+	if rules.DryRun {
+		return c, nil
+	}
+	if err := s.Remove(id); err != nil {
+		return c, err
+	}
+	if d, ok := s.builders[kindOf(id)].(Discarder); ok && img.StorePath != "" && d.Discard(ctx, img) != nil {
+		c.Note = "its files stay in the Nix store until nix store gc"
+	}
+	return c, nil
+}
+
+// current reports whether a build would give this very image.
+func (s *Store) current(img Image) bool {
+	b, ok := s.builders[kindOf(img.ID)]
+	if !ok {
+		return false
+	}
+	id, err := b.ID(Request{Kind: b.Kind(), Mode: img.Mode, Profiles: img.Profiles})
+	return err == nil && id == img.ID
+}
+
+// kindOf is the kind of image that an id names: ids begin with it.
+func kindOf(id string) string {
+	kind, _, _ := strings.Cut(id, "-")
+	return kind
+}
+
+// Size is how many bytes an image takes on the disk.
+func (s *Store) Size(id string) int64 {
+	dirs := []string{filepath.Join(s.dir, id)}
+	if img, err := ReadImage(dirs[0]); err == nil && img.StorePath != "" {
+		dirs = append(dirs, img.StorePath)
+	}
+	var total int64
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			var st unix.Stat_t
+			if unix.Lstat(filepath.Join(dir, e.Name()), &st) == nil {
+				total += st.Blocks * 512
+			}
+		}
+	}
+	return total
+}

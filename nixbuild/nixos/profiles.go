@@ -1,0 +1,83 @@
+package nixos
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/nixvm/nixvm/internal/plaintext"
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+var (
+	profileFile = regexp.MustCompile(`^profiles/([a-z0-9][a-z0-9-]{0,31})(?:\.nix|/default\.nix)$`)
+	headerField = regexp.MustCompile(`^([a-z]+):([^(]*)(?:\(.*\))?$`)
+	headerKey   = regexp.MustCompile(`^[a-z]+:`)
+)
+
+// maxDescription bounds what a file says of itself, in bytes.
+const maxDescription = 200
+
+// catalogue lists the profiles of the flake. Each says what it is in the comment
+// lines at its top, so that neither a nix nor code without errors is needed:
+//
+//	# NVIDIA GPU support, for containers
+//	# requires: docker (the GPU is handed to containers by Docker)
+//	# conflicts: NAME, OTHER (why)
+//	# agent: yes
+//
+// The flake reads them in the same way (lib/profiles.nix).
+func (f files) catalogue() nixbuild.Catalogue {
+	var list nixbuild.Catalogue
+	for name, content := range f {
+		m := profileFile.FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		// NAME.nix and NAME/default.nix: the flake takes the file.
+		if _, twice := f[path.Join("profiles", m[1]+".nix")]; twice && strings.HasSuffix(name, "/default.nix") {
+			continue
+		}
+		list = append(list, describe(m[1], string(content)))
+	}
+	list.Sort()
+	return list
+}
+
+func describe(name, content string) nixbuild.Profile {
+	p := nixbuild.Profile{Name: name, Images: []string{Kind}}
+	first := true
+	for line := range strings.Lines(content) {
+		if !strings.HasPrefix(line, "#") {
+			break
+		}
+		line = plaintext.Line(strings.TrimSpace(strings.TrimLeft(line, "#")), maxDescription)
+		if first && !headerKey.MatchString(line) {
+			p.Description = line
+		}
+		first = false
+		m := headerField.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		switch values := words(m[2]); m[1] {
+		case "requires":
+			p.Requires = append(p.Requires, values...)
+		case "conflicts":
+			p.Conflicts = append(p.Conflicts, values...)
+		case "agent":
+			p.Agent = p.Agent || len(values) > 0 && values[0] == "yes"
+		}
+	}
+	return p
+}
+
+func words(list string) []string {
+	var out []string
+	for w := range strings.SplitSeq(list, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}

@@ -1,0 +1,200 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+// Profiles lists the profiles that can be asked for, with the images that have them.
+func (s *Service) Profiles() []nixbuild.Profile { return s.images.Profiles() }
+
+// Images lists the images in the store.
+func (s *Service) Images() ([]ImageState, error) {
+	list, broken := s.images.List()
+	for _, err := range broken {
+		s.log.Warn("image cannot be read", "error", err)
+	}
+	users, err := s.imageUsers()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ImageState, 0, len(list))
+	for _, img := range list {
+		out = append(out, ImageState{Image: img, Bytes: s.images.Size(img.ID), Machines: users(img.ID)})
+	}
+	return out, nil
+}
+
+// imageUsers returns a function that names the machines which need an image.
+//
+// It asks the text of their records, and of the journals of operations that have
+// not ended, whether the id stands in it: then nothing that a record says of
+// images, in whatever field, in whatever version, even in one that cannot be
+// read, is overlooked.
+func (s *Service) imageUsers() (func(id string) []string, error) {
+	texts := map[string][][]byte{} // by machine
+	read := func(dir, suffix string, nameOf func(file string, content []byte) string) error {
+		files, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if os.IsNotExist(err) {
+				continue // the operation has just ended
+			}
+			if err != nil {
+				return fmt.Errorf("find out which images are used: %w", err)
+			}
+			name := nameOf(file, content)
+			texts[name] = append(texts[name], content)
+		}
+		return nil
+	}
+	err := read(s.layout.Records(), ".json", func(file string, _ []byte) string {
+		return strings.TrimSuffix(filepath.Base(file), ".json")
+	})
+	if err == nil {
+		err = read(s.layout.Journal(), ".jsonl", func(file string, _ []byte) string {
+			return "the operation " + strings.TrimSuffix(filepath.Base(file), ".jsonl")
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	for name, id := range s.taken {
+		if s.running[name] != nil {
+			texts[name] = append(texts[name], []byte(id))
+		}
+	}
+	s.mu.Unlock()
+	return func(id string) []string {
+		var users []string
+		for name, list := range texts {
+			if slices.ContainsFunc(list, func(text []byte) bool { return bytes.Contains(text, []byte(id)) }) {
+				users = append(users, name)
+			}
+		}
+		slices.Sort(users)
+		return users
+	}, nil
+}
+
+// take notes that an operation of the machine is about to use the image, until
+// it has ended. It reports false when the image has been collected meanwhile.
+func (s *Service) take(machine, id string) bool {
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
+	if _, err := s.images.Get(id); err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[machine] = id
+	return true
+}
+
+// CollectImages removes images that no machine needs: those of earlier versions,
+// imported and broken ones, and with all also those that would be built again as
+// they are. dryRun only says what would become of each.
+func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) ([]nixbuild.Collected, error) {
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
+	users, err := s.imageUsers()
+	if err != nil {
+		return nil, err
+	}
+	list, errs := s.images.Collect(ctx, nixbuild.Rules{All: all, DryRun: dryRun, InUse: func(id string) string {
+		return strings.Join(users(id), ", ")
+	}})
+	for _, c := range list {
+		if c.Kept == "" && !dryRun {
+			s.log.Info("image removed", "image", c.ID, "bytes", c.Bytes)
+		}
+	}
+	if len(errs) > 0 {
+		return list, fmt.Errorf("collect images: %w", errs[0])
+	}
+	return list, nil
+}
+
+// BuildRequest asks for an image without a machine. Empty fields take the
+// defaults of config.toml.
+type BuildRequest struct {
+	Image    string // "nixos" or "trial"
+	Profiles []string
+	Mode     string
+	Client   string
+}
+
+// buildArgs is what build-image must remember from its beginning.
+type buildArgs struct {
+	Request  nixbuild.Request `json:"request"`
+	Image    string           `json:"image"`    // the id
+	Fallback bool             `json:"fallback"` // NixOS was not asked for by name and cannot be built here
+}
+
+// BuildImage makes sure that an image is in the store, and builds it if it is
+// not. Requests for the same image, and machines that need it, share one build.
+func (s *Service) BuildImage(ctx context.Context, req BuildRequest) (Operation, error) {
+	var args buildArgs
+	return begin(ctx, s, KindBuildImage, "", req.Client, func(context.Context) (buildArgs, error) {
+		def := s.config.Defaults
+		override(&req.Image, "", def.Image)
+		override(&req.Mode, "", def.Mode)
+		if len(req.Profiles) == 0 {
+			req.Profiles = def.Profiles
+		}
+		var kind string
+		if kind, args.Fallback = s.chooseImage(req.Image); isFile(kind) {
+			return args, problem.New(problem.BadParams, "%s is an image already", kind).
+				WithHint("say which kind is to be built: nixos or trial")
+		}
+		mode, err := parseMode(req.Mode)
+		if err != nil {
+			return args, err
+		}
+		args.Request = imageRequest(kind, mode, req.Profiles)
+		args.Image, err = s.images.CheckRequest(args.Request)
+		return args, err
+	}, func(o *Operation) { o.Image = args.Image })
+}
+
+func (s *Service) planBuildImage(_ string, args buildArgs) plan {
+	// No step is taken back: what nix has built so far serves the next attempt.
+	return plan{steps: []step{{name: "image", title: "building the image", do: func(ctx context.Context, r *run) error {
+		s.updateOperation(r.op, func(o *Operation) { o.Image = args.Image })
+		if args.Fallback {
+			r.warn(fallbackWarning)
+		}
+		img, err := s.images.Ensure(ctx, args.Request, r.report())
+		if err != nil {
+			return err
+		}
+		s.updateOperation(r.op, func(o *Operation) { o.Image = img.ID })
+		s.warnOfNotes(r, img)
+		return nil
+	}}}}
+}
+
+// fallbackWarning is what the user reads where the trial guest stands in.
+const fallbackWarning = "NixOS images cannot be built on this machine (nixvmd doctor says why): this is the Debian trial guest"
+
+// warnOfNotes passes on what the builders of images want the user to know.
+func (s *Service) warnOfNotes(r *run, img nixbuild.Image) {
+	if img.StorePath == "" {
+		return
+	}
+	for _, note := range s.images.Notes() {
+		r.warn(note)
+	}
+}
