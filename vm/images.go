@@ -171,7 +171,7 @@ func (s *Service) BuildImage(ctx context.Context, req BuildRequest) (Operation, 
 
 func (s *Service) planBuildImage(_ string, args buildArgs) plan {
 	// No step is taken back: what nix has built so far serves the next attempt.
-	return plan{steps: []step{{name: "image", title: "building the image", do: func(ctx context.Context, r *run) error {
+	return plan{cancelUndoes: true, steps: []step{{name: "image", title: "building the image", do: func(ctx context.Context, r *run) error {
 		s.updateOperation(r.op, func(o *Operation) { o.Image = args.Image })
 		if args.Fallback {
 			r.warn(fallbackWarning)

@@ -24,7 +24,9 @@ import (
 // Beside its files, in .shipped/, lies what nixvmd has written last. That tells
 // what the user has changed from what is only old: an update replaces a file
 // that is as it was shipped, leaves one alone that was changed or removed, and
-// puts the new version of a changed one beside it as FILE.new.
+// puts the new version of a changed one beside it as FILE.new. A directory with an
+// image.nix that nixvmd has not written is a flake of the user's own making, and
+// left alone.
 type Flake struct {
 	dir     string
 	shipped fs.FS
@@ -57,11 +59,16 @@ func (f *Flake) Profiles() nixbuild.Catalogue {
 	if err != nil {
 		all = files{}
 	}
-	if _, err := os.Stat(filepath.Join(f.dir, shippedDir)); err == nil {
-		all = files{} // it was written: what is missing was removed
+	if exists(filepath.Join(f.dir, shippedDir)) || f.foreign() {
+		all = files{} // what is missing was removed, or never there
 	}
 	maps.Copy(all, own)
 	return all.catalogue()
+}
+
+// foreign reports whether the flake is of the user's own making.
+func (f *Flake) foreign() bool {
+	return exists(filepath.Join(f.dir, "image.nix")) && !exists(filepath.Join(f.dir, shippedDir))
 }
 
 func (f *Flake) read() (files, error) { return readDir(f.dir) }
@@ -108,6 +115,9 @@ func (f *Flake) Update() error {
 		if _, err := os.Lstat(f.dir); err == nil {
 			return nil
 		}
+	}
+	if f.foreign() {
+		return nil
 	}
 	now, err := readFiles(f.shipped)
 	if err != nil {

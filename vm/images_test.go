@@ -1,0 +1,161 @@
+package vm
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// why asks what would keep the one image of the fake store.
+func (h house) why(t *testing.T) string {
+	t.Helper()
+	list, err := h.CollectImages(t.Context(), true, true)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	return list[0].Kept
+}
+
+func TestAnImageIsInUseFromTheCreateToTheDestroy(t *testing.T) {
+	var h house
+	var during []string
+	hook := func(e journalEntry) {
+		// The image is there, the record is not yet.
+		if e.Step == "disks" && e.Event == "begin" {
+			during = append(during, h.why(t))
+		}
+	}
+	h = open(t, t.TempDir(), images{}, nil, hook)
+	if why := h.why(t); why != "" {
+		t.Errorf("before: %s", why)
+	}
+	h.create(t, "demo")
+	if len(during) != 1 || during[0] != "demo" {
+		t.Errorf("while it is created: %q", during)
+	}
+	if why := h.why(t); why != "demo" {
+		t.Errorf("after the create: %q", why)
+	}
+	if list, err := h.Images(); err != nil || len(list) != 1 || strings.Join(list[0].Machines, ",") != "demo" {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+	// A record that cannot be read is still one.
+	record := filepath.Join(h.layout.Records(), "odd.json")
+	if err := os.WriteFile(record, []byte(`{"previous": ["img1"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if why := h.why(t); why != "demo, odd" {
+		t.Errorf("with a broken record: %q", why)
+	}
+	os.Remove(record)
+	op, err := h.Destroy(t.Context(), "demo", "demo", "")
+	h.succeed(t, op, err)
+	if why := h.why(t); why != "" {
+		t.Errorf("after the destroy: %s", why)
+	}
+}
+
+func TestImageBuildsExcludeNobody(t *testing.T) {
+	proceed := make(chan struct{})
+	imgs := images{ensure: func(ctx context.Context, report progress.Reporter) error {
+		report.Report(progress.Update{Message: "building x (1/2)", Current: 1, Total: 2})
+		select {
+		case <-proceed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}}
+	h := open(t, t.TempDir(), imgs, nil, nil)
+	var mu sync.Mutex
+	var changes []Change
+	defer h.Watch(func(c Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		changes = append(changes, c)
+	})()
+	begin := func() Operation {
+		t.Helper()
+		op, err := h.BuildImage(t.Context(), BuildRequest{Image: "trial", Profiles: []string{"dev"}, Client: "a test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return op
+	}
+	first, second, third := begin(), begin(), begin()
+	if first.Machine != "" || first.Subject() != "img1" || !h.Busy() {
+		t.Errorf("begun: %+v", first)
+	}
+	if err := h.Cancel(third.ID); err != nil {
+		t.Fatal(err)
+	}
+	if op := h.do(t, third, nil); op.State != OpCancelled || !strings.Contains(op.Problem.Message, "img1") {
+		t.Errorf("cancelled: %+v", op)
+	}
+	close(proceed)
+	for _, op := range []Operation{first, second} {
+		if op = h.succeed(t, op, nil); op.Image != "img1" {
+			t.Errorf("ended: %+v", op)
+		}
+	}
+	if h.Busy() {
+		t.Error("it is busy when all have ended")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, c := range changes {
+		if c.Operation == nil && c.Log == nil {
+			t.Errorf("a build tells of a machine: %+v", c)
+		}
+	}
+}
+
+func TestABuildGoesOnInTheNextDaemon(t *testing.T) {
+	home := t.TempDir()
+	begun := make(chan struct{})
+	h, err := openHouse(home, images{ensure: func(ctx context.Context, _ progress.Reporter) error {
+		close(begun)
+		<-ctx.Done()
+		return ctx.Err()
+	}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	op, err := h.BuildImage(t.Context(), BuildRequest{Image: "trial"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next := open(t, home, images{}, nil, nil)
+	if op = next.succeed(t, op, nil); op.Kind != KindBuildImage || op.Image != "img1" {
+		t.Errorf("ended: %+v", op)
+	}
+}
+
+func TestWhatIsNoImageToBuildIsRefused(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	for _, tt := range []struct {
+		req  BuildRequest
+		want problem.Code
+	}{
+		{BuildRequest{Image: "trial", Profiles: []string{"unknown"}}, problem.ProfileUnknown},
+		{BuildRequest{Image: "trial", Mode: "liquid"}, problem.ModeUnsupported},
+		{BuildRequest{Image: "/srv/disk.qcow2"}, problem.BadParams},
+	} {
+		_, err := h.BuildImage(t.Context(), tt.req)
+		wantProblem(t, err, tt.want)
+	}
+	op, err := h.BuildImage(t.Context(), BuildRequest{})
+	if op = h.succeed(t, op, err); len(op.Warnings) != 1 || !strings.Contains(op.Warnings[0], "trial guest") {
+		t.Errorf("the stand-in for NixOS is not told: %q", op.Warnings)
+	}
+}
