@@ -3,7 +3,7 @@
  * more than a word are hexadecimal JSON there.
  */
 export function sshHostOf(authority: string): string | undefined {
-  const [, rest] = /^ssh-remote\+(.+)$/.exec(decodeURIComponent(authority)) ?? [];
+  const [, rest] = /^ssh-remote(?:\+|%2B)(.+)$/i.exec(authority) ?? [];
   if (!rest || !/^(7b[0-9a-f]+)$/.test(rest)) {
     return rest;
   }

@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { Dismissed, tellProblem } from '../../src/app';
+import { missingIn } from '../../src/commands/other';
+import { completeForward, forwardComplaint } from '../../src/commands/forward';
+import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
+import { backend, machine, operation } from './machines';
+import { problem } from './scriptedDaemon';
+
+let app: FakeApp;
+
+beforeEach(async () => {
+  app = await fakeApp();
+  app.daemon.machines = [machine('demo'), machine('off', { state: 'stopped', ready: false })];
+  app.daemon.methods.push('nixvm/vm/kill', 'nixvm/vm/purge', 'nixvm/forward/add', 'nixvm/forward/remove');
+  const done = { operation: operation('1', 'demo', { state: 'succeeded' }) };
+  for (const verb of ['vm/start', 'vm/stop', 'vm/kill', 'vm/destroy', 'vm/purge', 'snapshot/create', 'snapshot/restore', 'snapshot/delete']) {
+    app.daemon.handlers.set(`nixvm/${verb}`, () => done);
+  }
+  const snapshots = [
+    { name: 'old', created: '2026-11-20T08:00:00Z', frozen: true },
+    { name: 'new', description: 'before', created: '2026-11-26T08:00:00Z', frozen: false },
+  ];
+  app.daemon.handlers.set('nixvm/snapshot/list', () => ({ snapshots }));
+});
+
+afterEach(() => app.end());
+
+const answer = (...answers: Scripted[]): void => void app.ui.answers.push(...answers);
+const sent = (method: string): object[] =>
+  app.daemon.paramsOf(method).map(({ workDoneToken: _, ...params }) => params);
+const node = (name: string) => ({ kind: 'machine', machine: name });
+
+test('a command of the view works on its row, and on all that are selected with it', async () => {
+  const demo = node('demo');
+  await app.run('stop', demo);
+  await app.run('stop', demo, [demo, node('off')]);
+  assert.deepEqual(sent('nixvm/vm/stop'), [{ name: 'demo' }, { name: 'demo' }], 'one that is off is left out');
+});
+
+test('a selection that the clicked row is not part of does not count', async () => {
+  await app.run('start', node('off'), [node('demo')]);
+  assert.deepEqual(sent('nixvm/vm/start'), [{ name: 'off' }]);
+});
+
+test('a command of the palette offers the machines for which it makes sense', async () => {
+  answer('off');
+  await app.run('start');
+  assert.deepEqual(app.ui.asked.map((asked) => 'choices' in asked && asked.choices.map(({ label }) => label)), [['off']]);
+  assert.deepEqual(sent('nixvm/vm/start'), [{ name: 'off' }]);
+});
+
+test('the machine of this window is offered first', async () => {
+  app.daemon.machines = [machine('a'), machine('b'), machine('c')];
+  app.workbench.attachedHost = () => 'b-admin';
+  answer(undefined);
+  await assert.rejects(app.run('stop'), Dismissed);
+  assert.deepEqual('choices' in app.ui.asked[0]! && app.ui.asked[0].choices.map(({ label }) => label), ['b', 'a', 'c']);
+});
+
+test('where nothing can be done, the user is told why', async () => {
+  app.daemon.machines = [];
+  await assert.rejects(app.run('start'), { message: 'there is no machine yet', hint: /Create Agent VM/ });
+  app.daemon.methods = [];
+  await app.end();
+  app = await fakeApp();
+  app.daemon.methods = ['nixvm/doctor'];
+  await assert.rejects(app.run('start', 'demo'), { code: 'session.method_unknown' });
+});
+
+test('each of several failures is told by itself', async () => {
+  app.daemon.handlers.set('nixvm/vm/stop', ({ name }) => problem('vm.stop_timeout', `${String(name)} goes on`));
+  app.daemon.machines = [machine('a'), machine('b')];
+  const a = node('a');
+  await app.run('stop', a, [a, node('b')]);
+  assert.deepEqual(app.ui.shown.map(({ message }) => message).sort(), ['Stop a: a goes on', 'Stop b: b goes on']);
+});
+
+test('kill asks before it pulls the plug', async () => {
+  answer(false, true);
+  await app.run('kill', 'demo');
+  assert.deepEqual(sent('nixvm/vm/kill'), []);
+  await app.run('kill', 'demo');
+  assert.deepEqual(sent('nixvm/vm/kill'), [{ name: 'demo' }]);
+});
+
+test('a snapshot needs a name that is free; the time is offered', async () => {
+  answer('mine', '');
+  await app.run('snapshot', 'demo');
+  const [first] = app.ui.asked;
+  assert.ok(first?.kind === 'text');
+  assert.match(first.question.value ?? '', /^\d{8}-\d{6}$/);
+  assert.match(first.question.complaint?.('old') ?? '', /of that name/);
+  assert.deepEqual(sent('nixvm/snapshot/create'), [{ name: 'demo', snapshot: 'mine' }]);
+});
+
+test('a restore shows date, description and consequence before it asks', async () => {
+  app.workbench.unsaved = () => 2;
+  app.daemon.handlers.set('nixvm/snapshot/restore', () => ({ operation: operation('1', 'demo', { state: 'succeeded', safety: 'before-restore-1' }) }));
+  answer('new', true);
+  await app.run('restore', 'demo');
+  const [pick, confirm] = app.ui.asked;
+  assert.ok(pick?.kind === 'pick' && confirm?.kind === 'confirm');
+  assert.deepEqual(pick.choices.map(({ label }) => label), ['new', 'old'], 'newest first');
+  assert.match(pick.choices[0]?.description ?? '', /^2026-11-26 .* ago\)$/);
+  assert.match(pick.choices[0]?.detail ?? '', /before.*without freezing/);
+  assert.match(confirm.confirmation.detail, /safety snapshot[^]*stopped and started[^]*2 unsaved editors/);
+  assert.deepEqual(sent('nixvm/snapshot/restore'), [{ name: 'demo', snapshot: 'new', confirm: 'demo' }]);
+  assert.match(app.ui.shown.at(-1)?.message ?? '', /back at new.*before-restore-1/);
+});
+
+test('without a yes nothing is restored or deleted', async () => {
+  answer('new', false, 'old', false);
+  await app.run('restore', 'demo');
+  await app.run('deleteSnapshot', 'demo');
+  assert.deepEqual([...sent('nixvm/snapshot/restore'), ...sent('nixvm/snapshot/delete')], []);
+});
+
+test('a snapshot of the view is not asked for again', async () => {
+  answer(true);
+  await app.run('deleteSnapshot', { kind: 'snapshot', machine: 'demo', snapshot: { name: 'old', created: '2026-11-20T08:00:00Z', frozen: true } });
+  assert.deepEqual(sent('nixvm/snapshot/delete'), [{ name: 'demo', snapshot: 'old' }]);
+});
+
+test('a machine without snapshots is offered one', async () => {
+  app.daemon.handlers.set('nixvm/snapshot/list', () => ({ snapshots: [] }));
+  app.ui.actions.push('Take a Snapshot');
+  await assert.rejects(app.run('restore', 'demo'), Dismissed);
+  assert.deepEqual(app.executed, [['nixvm.snapshot', 'demo']]);
+});
+
+test('destroy and purge want a yes and the name', async () => {
+  for (const verb of ['destroy', 'purge']) {
+    answer(true, 'demo');
+    await app.run(verb, 'demo');
+    assert.deepEqual(sent(`nixvm/vm/${verb}`), [{ name: 'demo', confirm: 'demo' }]);
+    const typed = app.ui.asked.at(-1);
+    assert.ok(typed?.kind === 'text' && typed.question.complaint?.('off'), 'another name is refused');
+  }
+  answer(false);
+  await assert.rejects(app.run('destroy', 'demo'), Dismissed);
+  answer(true, undefined);
+  await assert.rejects(app.run('destroy', 'demo'), Dismissed);
+  assert.equal(sent('nixvm/vm/destroy').length, 1);
+});
+
+test('a forward of one port means the same port on both sides', async () => {
+  assert.equal(completeForward(' 8080 '), '8080 localhost:8080');
+  assert.equal(completeForward('/run/a.sock /run/b.sock daemon'), '/run/a.sock /run/b.sock daemon');
+  assert.equal(forwardComplaint('8080'), undefined);
+  assert.match(forwardComplaint('here') ?? '', /8080 localhost:80/);
+});
+
+test('adding a forward tells the view, and whether it works', async () => {
+  const forwards = [{ listen: '8080', target: 'localhost:80', daemon: false, state: 'conflict', detail: 'something listens there' }];
+  app.daemon.handlers.set('nixvm/forward/list', () => ({ forwards: [] }));
+  app.daemon.handlers.set('nixvm/forward/add', () => ({ forwards }));
+  const changed: string[] = [];
+  app.forwardsChanged.event((name) => changed.push(name));
+  answer('8080 localhost:80');
+  await app.run('addForward', 'demo');
+  assert.deepEqual(sent('nixvm/forward/add'), [{ name: 'demo', forward: '8080 localhost:80' }]);
+  assert.deepEqual(changed, ['demo']);
+  assert.match(app.ui.shown[0]?.message ?? '', /8080 does not work \(conflict\): something listens there/);
+});
+
+test('a running operation can be cancelled whoever began it', async () => {
+  app.daemon.machines = [machine('demo', { operation: '7' })];
+  app.daemon.operations = [operation('7', 'demo', { client: 'nixvmd create' })];
+  app.daemon.handlers.set('nixvm/operation/cancel', () => ({ operation: operation('7', 'demo') }));
+  await app.run('cancel', node('demo'));
+  answer('demo');
+  await app.run('cancel');
+  assert.deepEqual(sent('nixvm/operation/cancel'), [{ id: '7' }, { id: '7' }]);
+  await app.run('cancel', node('other'));
+  assert.equal(app.ui.shown.at(-1)?.message, 'No operation runs on other.');
+});
+
+test('an operation of a newer daemon is run with what it complains about', async () => {
+  app.daemon.methods.push('nixvm/vm/resize');
+  app.daemon.handlers.set('nixvm/vm/resize', ({ diskBytes, confirm }) => {
+    if (diskBytes === undefined) {
+      return problem('params.invalid', 'diskBytes: is required');
+    }
+    if (typeof diskBytes === 'string') {
+      return problem('params.invalid', 'diskBytes: must be an integer, not string');
+    }
+    return confirm ? { operation: operation('1', 'demo', { state: 'succeeded' }) } : problem('confirm.required', 'say the name');
+  });
+  answer('Resize', '40G', '40G', true, 'demo');
+  await app.run('otherOperation', 'demo');
+  assert.deepEqual(sent('nixvm/vm/resize').at(-1), { name: 'demo', diskBytes: 40 * 2 ** 30, confirm: 'demo' });
+});
+
+test('a complaint that asking again does not answer is told', () => {
+  assert.equal(missingIn('params.invalid', 'target: is required', { target: 'x' }), undefined);
+  assert.equal(missingIn('vm.busy', 'target: is required', {}), undefined);
+  assert.equal(missingIn('confirm.required', 'say the name', { confirm: 'x' }), undefined);
+});
+
+test('a doctor without complaints says so, and a finding can be mended', async () => {
+  app.daemon.handlers.set('nixvm/doctor', () => ({ findings: [] }));
+  await app.run('doctor');
+  assert.match(app.ui.shown[0]?.message ?? '', /All is well/);
+
+  const finding = { area: 'qemu', code: 'x', severity: 'error', message: 'not installed', fix: 'sudo apt install qemu-system-x86' };
+  app.daemon.handlers.set('nixvm/doctor', () => ({ findings: [finding] }));
+  answer('qemu: not installed', 'Put into a Terminal', 'qemu: not installed', 'Copy');
+  await app.run('doctor');
+  await app.run('doctor');
+  assert.deepEqual(app.executed, [['terminal', finding.fix]], 'it is not run');
+  assert.deepEqual(app.copied, [finding.fix]);
+});
+
+test('the menu of a window has what can be done now', async () => {
+  answer('Stop');
+  await app.run('menu', 'demo');
+  const [asked] = app.ui.asked;
+  assert.ok(asked?.kind === 'pick' && asked.choices.every(({ label }) => label !== 'Start'));
+  assert.deepEqual(app.executed, [['nixvm.stop', 'demo']]);
+});
+
+test('a refresh asks for machines and backends anew', async () => {
+  await app.run('refresh');
+  app.daemon.machines = [machine('new')];
+  app.daemon.backends = [backend('lab', { problem: { code: 'backend.unreachable', retryable: true } })];
+  await app.run('refresh');
+  assert.deepEqual(app.store.machines.map(({ name }) => name), ['new']);
+  assert.equal(app.client.backends[0]?.name, 'lab');
+});
+
+test('what the user has left or cancelled is no error', async () => {
+  await tellProblem(app, new Dismissed());
+  assert.deepEqual(app.ui.shown, []);
+  await tellProblem(app, problem('operation.cancelled', 'create demo was cancelled'));
+  assert.deepEqual(app.ui.shown.map(({ level }) => level), ['info']);
+});
+
+test('an error offers the log, and the doctor where that may help', async () => {
+  app.ui.actions.push('Check This Computer');
+  await tellProblem(app, problem('backend.unreachable', 'no answer'), 'Start demo');
+  assert.deepEqual(app.ui.shown[0], { level: 'error', message: 'Start demo: no answer', actions: ['Show Log', 'Check This Computer'] });
+  assert.deepEqual(app.executed, [['nixvm.doctor']]);
+  await tellProblem(app, problem('vm.busy', 'busy'));
+  assert.deepEqual(app.ui.shown[1]?.actions, ['Show Log']);
+});

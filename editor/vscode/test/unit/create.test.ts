@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { launchDaemon, cleanEnvironment } from '../../src/daemon/launch';
+import { fakeApp, type FakeApp } from './fakeApp';
+import { machine, operation } from './machines';
+import { problem } from './scriptedDaemon';
+
+let app: FakeApp;
+let directory: string;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'nixvm-create-'));
+  app = await fakeApp(['demo', ['claude'], 'Create demo']);
+  const claude = { name: 'claude', description: 'an agent', requires: [], agent: true, images: [] };
+  app.daemon.handlers.set('nixvm/profile/list', () => ({ profiles: [claude] }));
+  app.daemon.handlers.set('nixvm/vm/create', () => ({ operation: operation('1', 'demo', { state: 'succeeded', warnings: ['the name demo is shadowed'] }), vm: machine('demo') }));
+});
+
+afterEach(async () => {
+  await app.end();
+  rmSync(directory, { recursive: true });
+});
+
+test('a VM that was created is opened in a new window, and its warnings are shown', async () => {
+  await app.run('create');
+  const [{ workDoneToken, ...params } = {}] = app.daemon.paramsOf('nixvm/vm/create');
+  assert.deepEqual(params, { name: 'demo', profiles: ['claude'] });
+  assert.ok(workDoneToken);
+  assert.deepEqual(app.opened, [['vscode-remote://ssh-remote+demo/home/user', 'newWindow']]);
+  assert.deepEqual(app.ui.shown.map(({ message }) => message), ['Create demo: the name demo is shadowed']);
+});
+
+test('what to do with a new VM is a setting', async () => {
+  for (const [afterCreate, answers] of [['thisWindow', []], ['terminal', []], ['ask', []]] as const) {
+    app.set.afterCreate = afterCreate;
+    app.ui.answers.splice(0, Infinity, 'demo', ['claude'], 'Create demo', ...answers);
+    await app.run('create');
+  }
+  assert.deepEqual(app.opened.map(([, where]) => where), ['thisWindow']);
+  assert.equal(app.terminals.length, 1);
+  assert.deepEqual(app.ui.shown.at(-1), { level: 'info', message: 'demo is ready.', actions: ['Open in New Window', 'Open Here', 'Open Terminal'] });
+});
+
+test('the answers are remembered, also when the creation fails', async () => {
+  app.daemon.handlers.set('nixvm/vm/create', () => problem('disk.full', 'no space'));
+  app.ui.answers.splice(2, Infinity, 'Memory', '8G', 'Create demo');
+  await assert.rejects(app.run('create'), { code: 'disk.full' });
+  assert.deepEqual(app.opened, []);
+  app.ui.answers.push('other', ['claude'], undefined);
+  await app.run('create');
+  const last = app.ui.asked.at(-1);
+  assert.ok(last?.kind === 'pick');
+  assert.equal(last.choices.find(({ label }) => label === 'Memory')?.description, '8 GiB');
+});
+
+test('a declaration of the view is created without asking for its name', async () => {
+  app.daemon.machines = [machine('old', { state: 'absent', profiles: ['claude'] })];
+  await app.client.connect();
+  app.ui.answers.splice(0, Infinity, ['claude'], 'Create old');
+  await app.run('create', { kind: 'machine', machine: 'old' });
+  assert.equal(app.daemon.paramsOf('nixvm/vm/create')[0]?.['name'], 'old');
+});
+
+test('the settings of a machine open in the editor, its secrets do not', async () => {
+  const files = join(directory, 'data/machines/demo');
+  mkdirSync(files, { recursive: true });
+  for (const name of ['memory', 'ssh_host_ed25519_key', 'ssh_host_ed25519_key.pub', 'root_password_hash', '.lock', 'own']) {
+    writeFileSync(join(files, name), '');
+  }
+  app.daemon.machines = [machine('demo')];
+  Object.assign(app, { surroundings: { ...app.surroundings, env: { NIXVM_HOME: directory } } });
+  app.ui.answers.splice(0, Infinity, 'memory');
+  await app.run('openFiles', 'demo');
+  const [asked] = app.ui.asked;
+  assert.deepEqual(asked?.kind === 'pick' && asked.choices.map(({ label }) => label), ['memory', 'own']);
+  assert.deepEqual(app.executed, [['open', join(files, 'memory')]]);
+});
+
+const program = (script: string): string => {
+  const path = join(directory, 'nixvmd');
+  writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return path;
+};
+
+test('the daemon is started by the bridge, which ends when its input does', async () => {
+  await launchDaemon(program(`[ "$1" = stdio ] && cat >${directory}/input`), process.env);
+});
+
+test('why the daemon does not start is its own last word', async () => {
+  await assert.rejects(launchDaemon(program('echo first >&2; echo "config.toml:3: no such key" >&2; exit 1'), process.env), {
+    message: 'nixvmd does not start: config.toml:3: no such key',
+  });
+  await assert.rejects(launchDaemon(program('exit 3'), process.env), /ended with 3/);
+  await assert.rejects(launchDaemon('/does/not/exist', process.env), /cannot be started/);
+});
+
+test('a daemon that goes on with our pipe in its hands does not keep us waiting', async () => {
+  await launchDaemon(program('sleep 30 & exit 0'), process.env);
+});
+
+test('the daemon is no part of the editor', () => {
+  const env = cleanEnvironment({ PATH: '/bin', VSCODE_PID: '1', ELECTRON_RUN_AS_NODE: '1', NODE_OPTIONS: '-x', NIXVM_HOME: '/h' });
+  assert.deepEqual(env, { PATH: '/bin', NIXVM_HOME: '/h' });
+});
+
+test('without a daemon the doctor is the program’s own', async () => {
+  await app.daemon.die();
+  app.set.path = program(`echo '{"findings":[{"area":"qemu","code":"x","severity":"error","message":"missing"}]}'; exit 1`);
+  app.ui.answers.splice(0, Infinity, 'qemu: missing');
+  await app.run('doctor');
+  assert.equal(app.ui.asked.length, 1);
+});

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { Children } from '../../src/tree/children';
+import { isNode, type Node } from '../../src/tree/nodes';
+import { forwardRow, groupRow, machineFacts, machineRow, snapshotRow, viewState } from '../../src/tree/present';
+import { Coalescer } from '../../src/util/coalesce';
+import { fakeApp, type FakeApp } from './fakeApp';
+import { backend, machine, operation } from './machines';
+import { problem } from './scriptedDaemon';
+
+const offer = { methods: undefined, backends: [backend('qemu')] };
+let app: FakeApp;
+let children: Children;
+
+beforeEach(async () => {
+  app = await fakeApp();
+  app.daemon.machines = [machine('demo'), machine('new', { state: 'absent' })];
+  await app.client.connect();
+  children = new Children(app.client, app.store);
+  app.store.onChange((change) => children.forget(change));
+  app.daemon.handlers.set('nixvm/snapshot/list', () => ({
+    snapshots: [{ name: 'old', created: '2026-11-20T08:00:00Z', frozen: true }, { name: 'new', created: '2026-11-26T08:00:00Z', frozen: true }],
+  }));
+  app.daemon.handlers.set('nixvm/forward/list', () => ({ forwards: [] }));
+});
+
+afterEach(() => app.end());
+
+const below = async (node: Node): Promise<Node[]> => children.of(node);
+const group = async (name: string, kind: string): Promise<Node> => {
+  const found = (await below(children.machine(name))).find((node) => node.kind === kind);
+  assert.ok(found, `${name} has no ${kind}`);
+  return found;
+};
+
+test('a row shows state, profiles and address', () => {
+  const row = machineRow(machine('demo'), undefined, offer);
+  assert.deepEqual([row.label, row.description, row.icon], ['demo', 'running  ·  claude, dev  ·  127.0.0.1:40022', 'vm-running']);
+  assert.equal(machineRow(machine('demo', { ready: false }), undefined, offer).icon, 'loading~spin');
+  assert.equal(machineRow(machine('demo', { state: 'from the future' }), undefined, offer).icon, 'question');
+});
+
+test('a running operation shows in its row', () => {
+  const row = machineRow(machine('demo', { operation: '1' }), operation('1', 'demo', { percent: 30, message: 'booting' }), offer);
+  assert.match(row.description, /^create 30% booting/);
+  assert.equal(row.icon, 'sync~spin');
+  assert.match(row.context, /\+busy\+can-cancel/);
+});
+
+test('a machine that is broken says why', () => {
+  const broken = machine('demo', { state: 'broken', problem: { code: 'machine.broken', message: 'memory:1: not a number', hint: 'write MiB', retryable: false } });
+  const row = machineRow(broken, undefined, offer);
+  assert.equal(row.description, 'broken: memory:1: not a number. Write MiB');
+  assert.equal(row.icon, 'warning');
+  assert.ok(machineFacts(broken).some(([label]) => label === 'Problem'));
+});
+
+test('with several backends each row says which', () => {
+  const several = { methods: undefined, backends: [backend('qemu'), backend('lab', { default: false })] };
+  assert.match(machineRow(machine('demo', { backend: 'lab' }), undefined, several).description, /lab$/);
+});
+
+test('snapshots, newest first, are asked for once and again after they have changed', async () => {
+  const snapshots = await group('demo', 'snapshots');
+  assert.deepEqual((await below(snapshots)).map((node) => node.kind === 'snapshot' && node.snapshot.name), ['new', 'old']);
+  await below(snapshots);
+  assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 1);
+  app.store.apply({ operations: [operation('1', 'demo', { kind: 'stop', state: 'succeeded' })] });
+  await below(snapshots);
+  assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 1, 'stopping changes none');
+  app.store.apply({ operations: [operation('2', 'demo', { kind: 'snapshot', state: 'succeeded' })] });
+  await below(snapshots);
+  assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 2);
+});
+
+test('what cannot be listed says why, and is asked for again', async () => {
+  app.daemon.handlers.set('nixvm/snapshot/list', () => problem('backend.unreachable', 'no answer'));
+  const snapshots = await group('demo', 'snapshots');
+  const [fact] = await below(snapshots);
+  assert.ok(fact?.kind === 'fact' && fact.text === 'no answer');
+  await below(snapshots);
+  assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 2);
+});
+
+test('a machine that is only declared has no snapshots to show', async () => {
+  assert.deepEqual((await below(children.machine('new'))).map(({ kind }) => kind), ['forwards', 'resources']);
+  const [none] = await below(await group('demo', 'forwards'));
+  assert.ok(none?.kind === 'fact' && none.label === 'No forwards');
+});
+
+test('resources are read from memory', async () => {
+  const labels = (await below(await group('demo', 'resources'))).map((node) => node.kind === 'fact' && node.label);
+  assert.deepEqual(labels, ['SSH name', 'Address', 'Memory', 'CPUs', 'Disk', 'Network', 'Mode', 'Image', 'Backend']);
+});
+
+test('the row of a machine is the same object until the machine is gone', () => {
+  const before = children.machine('demo');
+  app.store.apply({ changed: [machine('demo', { state: 'stopped' })] });
+  assert.equal(children.machine('demo'), before);
+  app.store.apply({ removed: ['demo'] });
+  app.store.apply({ changed: [machine('demo')] });
+  assert.notEqual(children.machine('demo'), before);
+});
+
+test('snapshots and forwards carry what can be done with them', () => {
+  const snapshot = { name: 'a', created: '2026-11-26T08:00:00Z', frozen: true };
+  const node = { kind: 'snapshot', machine: 'demo', snapshot } as const;
+  assert.equal(snapshotRow(node, machine('demo'), offer).context, 'snapshot+can-restore+can-deleteSnapshot');
+  assert.equal(snapshotRow(node, machine('demo', { operation: '1' }), offer).context, 'snapshot');
+  assert.equal(groupRow({ kind: 'snapshots', machine: 'demo' }, machine('demo'), offer).context, 'snapshots+can-snapshot');
+  const forward = { listen: '80', target: 'localhost:80', daemon: true, state: 'conflict', detail: 'in use' };
+  assert.deepEqual([forwardRow({ kind: 'forward', machine: 'demo', forward }).icon, forwardRow({ kind: 'forward', machine: 'demo', forward }).description], ['warning', 'conflict  ·  held by the daemon  ·  in use']);
+});
+
+test('the empty view says what is the matter', () => {
+  const dead = { methods: undefined, backends: [backend('qemu', { problem: { code: 'backend.unreachable', retryable: true } })] };
+  assert.equal(viewState('idle', undefined, 0, offer), 'connecting');
+  assert.equal(viewState('failed', 'daemon.no_program', 0, offer), 'noProgram');
+  assert.equal(viewState('failed', 'daemon.unreachable', 3, offer), 'noDaemon');
+  assert.equal(viewState('connected', undefined, 0, offer), 'empty');
+  assert.equal(viewState('connected', undefined, 0, dead), 'unreachable');
+  assert.equal(viewState('connected', undefined, 3, dead), 'ready');
+});
+
+test('what VS Code passes to a command is told from a row', () => {
+  assert.equal(isNode({ kind: 'machine', machine: 'demo' }), true);
+  for (const other of [undefined, null, 'demo', {}, { kind: 'x' }]) {
+    assert.equal(isNode(other), false);
+  }
+});
+
+test('a burst of changes is one refresh', async () => {
+  const flushed: string[][] = [];
+  await new Promise<void>((resolve) => {
+    const coalescer = new Coalescer<string>(1, (names) => {
+      flushed.push([...names]);
+      resolve();
+    });
+    coalescer.add('a', 'b');
+    coalescer.add('a');
+  });
+  assert.deepEqual(flushed, [['a', 'b']]);
+});
