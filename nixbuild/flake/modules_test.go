@@ -149,14 +149,14 @@ func TestTheImageIsDescribedAsNixvmReadsIt(t *testing.T) {
 		}
 		from, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		const size = 8 << 20
-		for name, text := range map[string]string{"nixvm.raw": "", "bzImage": "kernel", "initrd": "initrd", "description": s.Description} {
+		for name, text := range map[string]string{"nixvm.raw": "", "bzImage": "kernel", "initrd": "initrd"} {
 			write(t, filepath.Join(from, name), text)
 		}
 		if err := os.Truncate(filepath.Join(from, "nixvm.raw"), size); err != nil {
 			t.Fatal(err)
 		}
 		text := strings.NewReplacer("/nix/store/image", from, "/nix/store/linux", from, "/nix/store/initrd", from).Replace(s.Script)
-		bash(t, text, "out="+out, "descriptionPath="+filepath.Join(from, "description"))
+		bash(t, text, "out="+out, "description="+s.Description)
 
 		img, err := nixbuild.ReadImage(out)
 		if err != nil {

@@ -98,6 +98,13 @@ check_fs() {
 
 mount_state_disk() {
 	disk=$(find_state_disk)
+	# A bus may still be looking for its disks.
+	tries=50
+	until [ -n "$disk" ] || [ $tries = 0 ]; do
+		usleep 100000
+		tries=$((tries - 1))
+		disk=$(find_state_disk)
+	done
 	[ -n "$disk" ] || stop "no state disk: this image needs a second disk for /var"
 	var=$(part "$disk" 1)
 	if [ -b "$var" ] && is_var "$var"; then

@@ -10,17 +10,18 @@
     initrd = {
       # Which bus the disks are on is the backend's choice.
       availableKernelModules = [
+        "ahci"
+        "ata_piix"
+        "nvme"
+      ];
+      # Loaded before ../guest looks for its disks, so that all are there, in their
+      # order; and what it mounts, as no module can be loaded in its chroot.
+      kernelModules = [
         "virtio_pci"
         "virtio_blk"
         "virtio_scsi"
-        "ahci"
-        "ata_piix"
         "sd_mod"
         "sr_mod"
-        "nvme"
-      ];
-      # What ../guest mounts; in its chroot no module can be loaded.
-      kernelModules = [
         "isofs"
         "ext4"
         "overlay"
@@ -34,6 +35,8 @@
       # The check is for broken hardware; on a host too busy to deliver ticks in time
       # it fails.
       "no_timer_check"
+      # Disks of a SCSI bus are there when its driver is.
+      "scsi_mod.scan=sync"
       # Freezing the file systems for a snapshot takes a third of the time.
       "rcupdate.rcu_expedited=1"
       # What is mounted is said here; no partition is mounted because of its type.

@@ -114,8 +114,11 @@ in
     pkgs.runCommand cfg.imageId
       {
         nativeBuildInputs = [ pkgs.qemu-utils ];
-        description = builtins.toJSON description;
-        passAsFile = [ "description" ];
+        # The disk holds all that it names: without this the whole system would be
+        # kept in the builder's store as well.
+        __structuredAttrs = true;
+        unsafeDiscardReferences.out = true;
+        description = builtins.unsafeDiscardStringContext (builtins.toJSON description);
       }
       ''
         phase() { echo "@nix { \"action\": \"setPhase\", \"phase\": \"$1\" }" >&"''${NIX_LOG_FD:-2}"; }
@@ -130,6 +133,7 @@ in
         ''}
         phase describe
         sum=$(sha256sum $out/disk.qcow2)
-        sed -e "s/\"@virtualSize@\"/$(stat -L -c %s "$raw")/" -e "s/@sha256@/''${sum%% *}/" $descriptionPath >$out/image.json
+        printf '%s\n' "$description" |
+          sed -e "s/\"@virtualSize@\"/$(stat -L -c %s "$raw")/" -e "s/@sha256@/''${sum%% *}/" >$out/image.json
       '';
 }
