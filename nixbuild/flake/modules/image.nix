@@ -36,7 +36,9 @@ let
   inherit (pkgs.stdenv.hostPlatform) libDir;
   skeleton = pkgs.runCommand "nixvm-skeleton" { } ''
     mkdir -p $out/bin $out/sbin $out/usr/bin $out/${libDir}
-    ln -s ${config.environment.ldso} $out/${libDir}/${baseNameOf pkgs.stdenv.cc.bintools.dynamicLinker}
+    ${lib.optionalString (config.environment.ldso != null) ''
+      ln -s ${config.environment.ldso} $out/${libDir}/${baseNameOf pkgs.stdenv.cc.bintools.dynamicLinker}
+    ''}
     ln -s ${config.environment.binsh} $out/bin/sh
     ln -s ${pkgs.coreutils}/bin/env $out/usr/bin/env
     ln -s ${pkgs.util-linux}/bin/hwclock $out/sbin/hwclock
