@@ -20,7 +20,7 @@ func drafts() *rapid.Generator[Draft] {
 			Name:      rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?`).Draw(t, "name"),
 			Profiles:  rapid.SliceOf(rapid.SampledFrom([]string{"core", "dev", "claude", "open-code", "docker"})).Draw(t, "profiles"),
 			Mode:      rapid.SampledFrom([]Mode{"", Immutable, SemiMutable, Mutable}).Draw(t, "mode"),
-			Image:     rapid.SampledFrom([]string{"", ImageNixOS, ImageTrial, "/srv/a b#c.qcow2"}).Draw(t, "image"),
+			Image:     rapid.SampledFrom([]string{"", ImageNixOS, ImageTrial, "/srv/a b#c.qcow2", "https://example.org/x.qcow2#sha256=00ff"}).Draw(t, "image"),
 			Backend:   rapid.SampledFrom([]string{"", "lab", "pve_2"}).Draw(t, "backend"),
 			MemoryMiB: rapid.SampledFrom([]int{0, MinMemoryMiB, 8192}).Draw(t, "memory"),
 			VCPUs:     rapid.IntRange(0, MaxVCPUs).Draw(t, "vcpus"),

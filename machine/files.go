@@ -8,7 +8,7 @@ const (
 	ProfileFile = "profile"
 	// MutableFile sets the mode: true, semi, or false; absent = immutable.
 	MutableFile = "mutable"
-	// ImageFile (ours) is nixos, trial or the absolute path of an image; absent = nixos.
+	// ImageFile (ours) is nixos, trial, the absolute path of an image or an URL; absent = nixos.
 	ImageFile = "image"
 	// BackendFile (ours) names the configured backend; absent = the default one.
 	BackendFile = "backend"

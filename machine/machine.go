@@ -60,7 +60,7 @@ type Machine struct {
 	Dir      string
 	Profiles []string // normalised: sorted, without duplicates, "core" and the mode words removed
 	Mode     Mode
-	Image    string // "nixos" (default), "trial", or the absolute path of an image file
+	Image    string // "nixos" (default), "trial", the absolute path of an image file, or an URL
 	Backend  string // configured backend's name; empty = the default
 
 	// Identity. A field is empty while its file is missing, which only an

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -75,16 +76,21 @@ func printMutable(m Machine) string {
 	return string(m.Mode) + "\n" // refused when it is read back
 }
 
+// imageURL is how an image that is downloaded is named; what it lacks, such as a
+// checksum, is for whoever downloads it to say.
+var imageURL = regexp.MustCompile(`^(?:https?|file)://[^\s[:cntrl:]]+$`)
+
 func parseImage(m *Machine, t text) error {
 	l, ok, err := t.value()
 	if err != nil || !ok {
 		return err
 	}
 	named := l.text == ImageNixOS || l.text == ImageTrial || l.text == ImageTiny
-	if !named && (!filepath.IsAbs(l.text) || len(l.text) >= 4096) {
-		return t.fault(l.number, "write nixos, trial, or the absolute path of an image file", "%s is not an image", quote(l.text))
+	url := imageURL.MatchString(l.text)
+	if !named && !url && !filepath.IsAbs(l.text) || len(l.text) >= 4096 {
+		return t.fault(l.number, "write nixos, trial, the absolute path of an image file, or an URL#sha256=HEX", "%s is not an image", quote(l.text))
 	}
-	if m.Image = l.text; !named {
+	if m.Image = l.text; !named && !url {
 		m.Image = filepath.Clean(l.text)
 	}
 	return nil

@@ -30,6 +30,8 @@ var faulty = []struct {
 	{MutableFile, "yes", 1, `"yes"`},
 	{ImageFile, "debian", 1, `"debian"`},
 	{ImageFile, "images/x.qcow2", 1, `"images/x.qcow2"`},
+	{ImageFile, "ftp://example.org/x.qcow2", 1, "ftp://"},
+	{ImageFile, "https://example.org/x y", 1, "is not an image"},
 	{BackendFile, "-lab", 1, `"-lab"`},
 	{HostnameFile, "my_host", 1, `"my_host"`},
 	{HostnameFile, strings.Repeat("a.", 32) + "a", 1, "host name"},

@@ -16,7 +16,8 @@ type CreateParams struct {
 	Name string `json:"name"`
 	// Profiles of the image.
 	Profiles []string `json:"profiles,omitempty"`
-	// Image is "nixos", "trial", or the absolute path of an image file.
+	// Image is "nixos", "trial", the absolute path of an image file, or the URL of
+	// a disk (http, https, file) with its checksum: URL#sha256=HEX.
 	Image string `json:"image,omitempty"`
 	// Mode is "immutable", "semi-mutable" or "mutable".
 	Mode string `json:"mode,omitempty"`

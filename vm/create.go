@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -197,16 +196,13 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
 
 func (s *Service) checkImage(args createArgs) error {
 	if isFile(args.Image) {
-		if _, err := os.Stat(args.Image); err != nil {
-			return problem.New(problem.ImageNotFound, "image file %s: %w", args.Image, errors.Unwrap(err)).
-				WithHint("give the absolute path of a qcow2 or raw image, or --image trial")
-		}
-		return nil
+		return nixbuild.CheckSource(args.Image)
 	}
 	_, err := s.images.CheckRequest(imageRequest(args.Image, args.Draft.Mode, args.Draft.Profiles))
 	return err
 }
 
+// isFile tells a file or an URL from the name of a kind of image.
 func isFile(image string) bool {
 	return filepath.IsAbs(image) || strings.ContainsRune(image, os.PathSeparator)
 }

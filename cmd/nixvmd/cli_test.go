@@ -103,6 +103,7 @@ func TestImageIsAKindOrAFile(t *testing.T) {
 	for image, want := range map[string]string{
 		"": "", "trial": "trial", "nixos": "nixos", "disk.qcow2": filepath.Join(dir, "disk.qcow2"),
 		"./trial": filepath.Join(dir, "trial"), "../x.raw": filepath.Join(filepath.Dir(dir), "x.raw"), "/abs": "/abs", "other": "other",
+		"https://example.org/x.raw": "https://example.org/x.raw", "file:///x.raw": "file:///x.raw",
 	} {
 		if got, err := imagePath(image); err != nil || got != want {
 			t.Errorf("--image %q is %q (%v), want %q", image, got, err, want)

@@ -13,12 +13,14 @@ import (
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/rpc"
 )
 
 // createFlags are the flags of create, as typed.
 type createFlags struct {
 	profiles                      []string
+	imageSum                      string
 	image, mode, network, backend string
 	memory, vcpus, disk           string
 	keyFiles, cidrs, forwards     []string
@@ -57,7 +59,8 @@ for a machine that is declared already, its files.`,
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles of the image, `A,B`: nixvmd profiles lists them")
-	flags.StringVar(&f.image, "image", "", "trial, nixos, or the path of an image `FILE`")
+	flags.StringVar(&f.image, "image", "", "trial, nixos, or an `IMAGE`: a file, or an URL with --image-sha256")
+	flags.StringVar(&f.imageSum, "image-sha256", "", "`HEX` digest that the image of an URL must have")
 	flags.StringVar(&f.mode, "mode", "", "immutable, semi-mutable or mutable `MODE`")
 	flags.StringVar(&f.memory, "memory", "", "memory in `MiB`, or with a unit: 8G")
 	flags.StringVar(&f.vcpus, "vcpus", "", "`N` virtual CPUs")
@@ -96,6 +99,13 @@ func (f createFlags) params(args []string) (rpc.CreateParams, error) {
 	if p.Image, err = imagePath(f.image); err != nil {
 		return p, err
 	}
+	if f.imageSum != "" {
+		if !nixbuild.IsURL(p.Image) {
+			return p, problem.New(problem.BadParams, "--image-sha256 is for an --image that is an URL").
+				WithHint("a file is digested when it is imported, and verified from then on")
+		}
+		p.Image += "#sha256=" + f.imageSum
+	}
 	if p.MemoryMiB, err = optional(f.memory, parseMemory); err != nil {
 		return p, fmt.Errorf("--memory: %w", err)
 	}
@@ -123,7 +133,7 @@ func trimmed(words []string) []string {
 // imagePath makes a file absolute: the daemon works somewhere else. What has no
 // slash is the name of a kind of image, unless a file is called so.
 func imagePath(image string) (string, error) {
-	if image == "" || filepath.IsAbs(image) {
+	if image == "" || filepath.IsAbs(image) || nixbuild.IsURL(image) {
 		return image, nil
 	}
 	if !strings.ContainsRune(image, filepath.Separator) {

@@ -201,7 +201,7 @@ export interface CreateParams {
   name: string;
   /** Profiles of the image. */
   profiles?: string[];
-  /** Image is "nixos", "trial", or the absolute path of an image file. */
+  /** Image is "nixos", "trial", the absolute path of an image file, or the URL of a disk (http, https, file) with its checksum: URL#sha256=HEX. */
   image?: string;
   /** Mode is "immutable", "semi-mutable" or "mutable". */
   mode?: string;
