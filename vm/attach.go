@@ -69,6 +69,9 @@ func uriPath(p string) string {
 // ensureRunning starts or resumes a VM unless it runs, and waits for its sshd.
 // Several callers at once share one start.
 func (s *Service) ensureRunning(ctx context.Context, name, client string) error {
+	if err := s.awaitDown(ctx, name); err != nil {
+		return err
+	}
 	state, err := s.stateNow(ctx, name)
 	if err != nil {
 		return err
@@ -101,6 +104,29 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		}
 	}
 	return s.waitReady(ctx, name)
+}
+
+// takesDown are the operations that end the guest, or hold it, under whoever
+// connects to it while they run.
+var takesDown = map[Kind]bool{
+	KindStop: true, KindKill: true, KindReboot: true, KindSuspend: true,
+	KindRestoreSnapshot: true, KindDestroy: true, KindPurge: true,
+}
+
+// awaitDown waits for an operation that takes the guest down, and, with those
+// that start it again, for the guest. A connection made meanwhile would reach the
+// old guest: an editor that connects again by itself would hang on it until its
+// keepalive gives up.
+func (s *Service) awaitDown(ctx context.Context, name string) error {
+	for {
+		op, busy := s.runningOn(name)
+		if !busy || !takesDown[op.Kind] {
+			return nil
+		}
+		if _, err := s.Wait(ctx, op.ID); err != nil {
+			return err
+		}
+	}
 }
 
 // awaitCreate waits for a create that runs on that name, so that attaching to a
@@ -153,7 +179,9 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 	case req.Wait:
 		ctx, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
-		err = s.waitReady(ctx, name)
+		if err = s.awaitDown(ctx, name); err == nil {
+			err = s.waitReady(ctx, name)
+		}
 	}
 	if err != nil {
 		return Endpoint{}, err

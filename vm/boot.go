@@ -71,19 +71,21 @@ func (b *boot) end() {
 	b.settle(problem.New(problem.VMNotRunning, "the VM stopped").Retry())
 }
 
-// endBoot ends the current boot of a VM that does not run any more.
-func (s *Service) endBoot(name string) {
+// endBoot ends the current boot of a VM that does not run any more, and reports
+// whether there was one.
+func (s *Service) endBoot(name string) bool {
 	s.mu.Lock()
 	e := s.entries[name]
 	if e == nil || e.boot == nil {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	b := e.boot
 	e.boot, e.address = nil, ""
 	s.mu.Unlock()
 	b.end()
 	s.dropForwards(name)
+	return true
 }
 
 // kick passes on that the guest agent has come up: to the wait for sshd, and as

@@ -136,6 +136,7 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 		return
 	case backends.Rebooted:
 		s.newBoot(name)
+		s.closeMastersSoon(name)
 		s.publishVM(name)
 		return
 	case backends.StateChanged:
@@ -149,7 +150,9 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 		s.newBoot(name)
 	}
 	if ev.Status.State != backends.Running && ev.Status.State != backends.Suspended {
-		s.endBoot(name)
+		if s.endBoot(name) {
+			s.closeMastersSoon(name)
+		}
 	}
 	if before != ev.Status.State {
 		s.log.Info("state changed", "machine", name, "backend", b.Name(), "from", before, "to", ev.Status.State, "reason", ev.Status.Reason)

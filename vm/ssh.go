@@ -154,9 +154,28 @@ func (s *Service) SSHRemove(ctx context.Context) error {
 	return s.ssh.Remove(ctx)
 }
 
+// closeMastersSoon closes the SSH masters of a guest that went down by itself, or
+// rebooted: nobody could do so before, and what they hold leads nowhere now.
+func (s *Service) closeMastersSoon(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return
+	}
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		s.closeMasters(s.ctx, name)
+	}()
+}
+
 // disconnect closes what holds SSH connections to a VM that is about to go.
 func (s *Service) disconnect(ctx context.Context, name string) {
 	s.dropForwards(name)
+	s.closeMasters(ctx, name)
+}
+
+func (s *Service) closeMasters(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(ctx, masterLimit)
 	defer cancel()
 	if err := s.ssh.CloseMasters(ctx, name); err != nil {

@@ -1,0 +1,77 @@
+package vm
+
+import (
+	"context"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// An editor connects again as soon as its connection is cut. Answered with the
+// guest that is about to go, it would hang on it.
+func TestWhoConnectsDuringARestoreGetsTheRestoredGuest(t *testing.T) {
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	h := open(t, t.TempDir(), images{}, func(method, _ string) error {
+		if method == "restore" {
+			close(begun)
+			<-goOn
+		}
+		return nil
+	}, nil)
+	h.create(t, "demo")
+	op, err := h.CreateSnapshot(background, "demo", "one", "", "t")
+	h.succeed(t, op, err)
+	op, err = h.RestoreSnapshot(background, "demo", "one", "demo", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	answered := make(chan error, 2)
+	for _, start := range []bool{true, false} {
+		go func() {
+			_, err := h.Endpoint(background, EndpointRequest{Host: "demo", Start: start, Wait: true})
+			if o, _ := h.Operation(op.ID); o.State == OpRunning {
+				t.Errorf("answered (%v) while the restore was at %s", err, o.Step)
+			}
+			answered <- err
+		}()
+	}
+	close(goOn)
+	for range 2 {
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAGuestThatRebootsByItselfLosesItsSSHMasters(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	socket := h.layout.ControlSocket("demo")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := l.Close(); err != nil { // a master that was killed: nixvmd sweeps its socket away
+		t.Fatal(err)
+	}
+	h.handleEvent(h.fake, backends.Event{Kind: backends.Rebooted, Status: backends.Status{Name: "demo", State: backends.Running}})
+	ctx, cancel := context.WithTimeout(background, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(socket); os.IsNotExist(err) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("the socket of the dead master is still there")
+		}
+	}
+}
