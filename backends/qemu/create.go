@@ -99,7 +99,7 @@ func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec, repor
 	if spec.Mutable {
 		err = b.fillMutable(ctx, f, spec, image, report)
 	} else if err = b.overlay(ctx, f.path(bootFile), spec.Image.Disk, spec.Image.Format); err == nil {
-		err = b.blank(ctx, f.path(varFile), spec.DiskBytes)
+		err = b.newState(ctx, f, spec.DiskBytes)
 	}
 	if err != nil {
 		return err

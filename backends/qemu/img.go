@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -116,10 +117,19 @@ func (b *Backend) info(ctx context.Context, path, format string) (imageInfo, err
 	return i, nil
 }
 
-// blank makes an empty qcow2 of the given virtual size.
-func (b *Backend) blank(ctx context.Context, path string, bytes int64) error {
-	_, err := b.img(ctx, "create", "-q", "-f", "qcow2", path, strconv.FormatInt(bytes, 10))
-	return err
+// newState makes an empty state disk of the given virtual size, marked as new.
+func (b *Backend) newState(ctx context.Context, f vmFiles, bytes int64) error {
+	path, mark := f.path(varFile), f.path(varFile+".mark")
+	if _, err := b.img(ctx, "create", "-q", "-f", "qcow2", path, strconv.FormatInt(bytes, 10)); err != nil {
+		return err
+	}
+	head := make([]byte, backends.NewDiskMarkOffset+512)
+	copy(head[backends.NewDiskMarkOffset:], backends.NewDiskMark)
+	if err := os.WriteFile(mark, head, 0o600); err != nil {
+		return diskProblem(err, err.Error())
+	}
+	_, err := b.img(ctx, "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", mark, path)
+	return errors.Join(err, os.Remove(mark))
 }
 
 // overlay makes a thin qcow2 on top of another image.

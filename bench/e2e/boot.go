@@ -24,13 +24,21 @@ var createArgs = []string{"--image", "trial", "--profiles", "claude,dev", "--mem
 // measureBoot boots with nixvm and without it, in turns, as often as pairs says.
 func measureBoot(ctx context.Context, h *home, pairs int) error {
 	note("preparing the image and a first VM")
-	if err := h.nixvmd(ctx, append([]string{"create", benchVM}, createArgs...)...); err != nil {
+	if err := h.nixvmd(ctx, append([]string{"create", benchVM, "--no-start"}, createArgs...)...); err != nil {
+		return err
+	}
+	state, err := os.ReadFile(filepath.Join(h.dir, "state", "vms", benchVM, "var.qcow2"))
+	if err != nil {
+		return err
+	}
+	if err := h.nixvmd(ctx, "start", benchVM, "--quiet"); err != nil {
 		return err
 	}
 	bare, err := copyVM(ctx, h, benchVM)
 	if err != nil {
 		return err
 	}
+	bare.state = state
 	if err := measureAttached(ctx, h, benchVM); err != nil {
 		return err
 	}
@@ -77,7 +85,7 @@ func timeCreate(ctx context.Context, h *home) (time.Duration, error) {
 // bareVM is a QEMU that nixvm started, copied so that it runs without nixvm.
 type bareVM struct {
 	dir, backing, format string
-	diskSize             string
+	state                []byte // a new state disk, as create makes it
 	args                 []string
 	address, hostKey     string
 }
@@ -99,7 +107,7 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 	if err != nil {
 		return nil, err
 	}
-	vm := &bareVM{dir: filepath.Join(h.dir, "bare"), diskSize: "8G"}
+	vm := &bareVM{dir: filepath.Join(h.dir, "bare")}
 	if err := os.MkdirAll(vm.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -141,18 +149,17 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 	return vm, nil
 }
 
-// boot makes the disks anew and times QEMU from exec to the answer of sshd, which
+// boot makes the disks anew, and times QEMU from exec to the answer of sshd, which
 // is waited for as nixvm does it: what differs is nixvm, not the way to look.
 func (vm *bareVM) boot(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
-	for _, args := range [][]string{
-		{"create", "-q", "-f", "qcow2", "-b", vm.backing, "-F", vm.format, filepath.Join(vm.dir, "boot.qcow2")},
-		{"create", "-q", "-f", "qcow2", filepath.Join(vm.dir, "var.qcow2"), vm.diskSize},
-	} {
-		if out, err := exec.CommandContext(ctx, "qemu-img", args...).CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("qemu-img: %w: %s", err, out)
-		}
+	overlay := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", vm.backing, "-F", vm.format, filepath.Join(vm.dir, "boot.qcow2"))
+	if out, err := overlay.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("qemu-img: %w: %s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(vm.dir, "var.qcow2"), vm.state, 0o600); err != nil {
+		return 0, err
 	}
 	start := time.Now()
 	qemu := exec.CommandContext(ctx, vm.args[0], vm.args[1:]...)

@@ -1,8 +1,11 @@
 package contract_test
 
 import (
+	"bytes"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/nixbuild/contract"
@@ -37,10 +40,33 @@ func TestTinyGuestObeysTheContractAndReachesPrivateNetworks(t *testing.T) {
 		return
 	}
 	l := listenEverywhere(t)
-	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: guesttest.NewIdentity(t, "tiny"), StateDisk: guesttest.NewDisk(t, gib)})
+	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: guesttest.NewIdentity(t, "tiny"), StateDisk: guesttest.BlankDisk(t, gib)})
 	c := guesttest.Target(img, g)
 	c.Allowed = append(append(l.public, l.allowed...), l.private...)
 	contract.Run(t, c)
+}
+
+// Neither a partition table nor a file system, and zeros nearly everywhere: what
+// somebody keeps on a raw disk, at a place that a look at a few would miss.
+func TestADiskWithAnythingOnItIsLeftAlone(t *testing.T) {
+	disk := guesttest.BlankDisk(t, gib/4)
+	guesttest.Write(t, disk, 100<<20+4096, "precious")
+	before, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := guesttest.Launch(t, guesttest.Config{Image: trialtest.Tiny(t), Identity: guesttest.NewIdentity(t, "foreign"), StateDisk: disk})
+	select {
+	case <-g.Over():
+	case <-time.After(guesttest.Limit):
+		t.Error("the guest goes on with a disk that is not its own")
+	}
+	if !strings.Contains(g.Console(), "not touching it") {
+		t.Errorf("it does not say why:\n%s", g.Console())
+	}
+	if after, err := os.ReadFile(disk); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the disk was written to (%v)", err)
+	}
 }
 
 // The second boot is by UEFI, from a larger state disk, with another identity.

@@ -58,7 +58,7 @@ func relocated(t *testing.T, text []byte) string {
 // call by its place, that is: where busybox's own will not do.
 var providers = map[string]string{
 	"busybox": "busybox", "blkid": "util-linux", "sfdisk": "util-linux", "partx": "util-linux", "mke2fs": "e2fsprogs",
-	"e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "cmp": "diffutils", "modprobe": "kmod", "chpasswd": "shadow",
+	"e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dd": "coreutils", "modprobe": "kmod", "chpasswd": "shadow",
 }
 
 func TestWhateverTheProgramsCallIsAmongTheirTools(t *testing.T) {

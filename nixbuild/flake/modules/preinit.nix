@@ -16,7 +16,7 @@ let
     paths = map lib.getBin [
       pkgs.util-linux
       pkgs.e2fsprogs
-      pkgs.diffutils
+      pkgs.coreutils
       pkgs.kmod
       pkgs.nftables
       pkgs.shadow

@@ -63,6 +63,21 @@ type Guest struct {
 // Boot starts a guest and returns when its sshd answers with the host key.
 func Boot(t testing.TB, c Config) *Guest {
 	t.Helper()
+	g := Launch(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), Limit)
+	defer cancel()
+	client, err := g.Dial(ctx, "admin")
+	if err != nil {
+		t.Fatalf("the guest does not answer by ssh: %v\nits console:\n%s%s", err, g.Console(), g.log("qemu.log"))
+	}
+	client.Close()
+	t.Logf("guest %s: ssh after %.1f s", c.Image.ID, time.Since(g.Started).Seconds())
+	return g
+}
+
+// Launch starts a guest and does not wait for it.
+func Launch(t testing.TB, c Config) *Guest {
+	t.Helper()
 	need(t, "qemu-system-x86_64", "qemu-system-x86")
 	// Sockets have short names only.
 	dir, err := os.MkdirTemp("", "guest-")
@@ -81,12 +96,6 @@ func Boot(t testing.TB, c Config) *Guest {
 	if err := g.connect(ctx); err != nil {
 		t.Fatalf("QEMU: %v\n%s", err, g.log("qemu.log"))
 	}
-	client, err := g.Dial(ctx, "admin")
-	if err != nil {
-		t.Fatalf("the guest does not answer by ssh: %v\nits console:\n%s%s", err, g.Console(), g.log("qemu.log"))
-	}
-	client.Close()
-	t.Logf("guest %s: ssh after %.1f s", c.Image.ID, time.Since(g.Started).Seconds())
 	return g
 }
 

@@ -92,9 +92,29 @@ func (i Identity) medium(t testing.TB, file string) {
 // NewDisk makes an empty qcow2 of that size, in bytes.
 func NewDisk(t testing.TB, size int64) string {
 	t.Helper()
+	file := BlankDisk(t, size)
+	// As nixvmd marks it: the guest need not read it through to see that it is new.
+	const offset, mark = 32 << 10, "nixvm: being formatted"
+	Write(t, file, offset, mark)
+	return file
+}
+
+// BlankDisk makes a state disk without the mark of a new one.
+func BlankDisk(t testing.TB, size int64) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.qcow2")
 	run(t, "qemu-img", "create", "-q", "-f", "qcow2", file, strconv.FormatInt(size, 10))
 	return file
+}
+
+// Write puts a text on a qcow2 disk, at an offset that is a multiple of 512.
+func Write(t testing.TB, disk string, offset int64, text string) {
+	t.Helper()
+	sector := filepath.Join(t.TempDir(), "sector")
+	if err := os.WriteFile(sector, append([]byte(text), make([]byte, 512-len(text))...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "qemu-io", "-f", "qcow2", "-c", fmt.Sprintf("write -s %s %d 512", sector, offset), disk)
 }
 
 // MutableDisk makes the only disk of a mutable guest, as an overlay: a test has
