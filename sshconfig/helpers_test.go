@@ -301,7 +301,7 @@ func (g *guest) dial(ctx context.Context) (net.Conn, error) {
 
 func (g *guest) await(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := WaitReady(ctx, WaitOptions{Dial: g.dial, HostKey: g.hostKey}); err != nil {
 		t.Fatal(err)
@@ -322,7 +322,7 @@ func freeAddress(t testing.TB) string {
 // eventually polls until f holds; for what has no event to wait for.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {

@@ -35,7 +35,7 @@ func TestWaitReadyForAGuestThatIsUp(t *testing.T) {
 	g.start(t)
 	g.await(t)
 	dial, n := counted(g.dial)
-	if err := waitFor(t, 30*time.Second, WaitOptions{Dial: dial, HostKey: g.hostKey}); err != nil {
+	if err := waitFor(t, 2*time.Minute, WaitOptions{Dial: dial, HostKey: g.hostKey}); err != nil {
 		t.Fatal(err)
 	}
 	if n.Load() > maxAttempts { // on a loaded machine some start before the first banner comes
@@ -48,7 +48,7 @@ func TestWaitReadyForAGuestThatComesUpLater(t *testing.T) {
 	done := make(chan error, 1)
 	refused := make(chan struct{}, 1)
 	go func() {
-		done <- waitFor(t, 60*time.Second, WaitOptions{HostKey: g.hostKey, Dial: func(ctx context.Context) (net.Conn, error) {
+		done <- waitFor(t, 2*time.Minute, WaitOptions{HostKey: g.hostKey, Dial: func(ctx context.Context) (net.Conn, error) {
 			conn, err := g.dial(ctx)
 			if err != nil {
 				select {
@@ -69,7 +69,7 @@ func TestWaitReadyForAGuestThatComesUpLater(t *testing.T) {
 func TestWaitReadyWrongKey(t *testing.T) {
 	g := newGuest(t, newConfig(t))
 	g.start(t)
-	err := waitFor(t, 60*time.Second, WaitOptions{Dial: g.dial, HostKey: otherKey})
+	err := waitFor(t, 2*time.Minute, WaitOptions{Dial: g.dial, HostKey: otherKey})
 	wantCode(t, err, problem.SSHHostKey, "SHA256:")
 }
 
@@ -88,7 +88,7 @@ func TestWaitReadyNoKeyOfThatKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.start(t)
-	err = waitFor(t, 60*time.Second, WaitOptions{Dial: g.dial, HostKey: g.hostKey})
+	err = waitFor(t, 2*time.Minute, WaitOptions{Dial: g.dial, HostKey: g.hostKey})
 	wantCode(t, err, problem.SSHHostKey, "ssh-ed25519")
 }
 
@@ -156,7 +156,7 @@ func TestWaitReadyGivesUpHeldConnections(t *testing.T) {
 	g.await(t)
 	void := silent(t, func(int, net.Conn) {})
 	var n atomic.Int64
-	err := waitFor(t, 60*time.Second, WaitOptions{HostKey: g.hostKey, Dial: func(ctx context.Context) (net.Conn, error) {
+	err := waitFor(t, 2*time.Minute, WaitOptions{HostKey: g.hostKey, Dial: func(ctx context.Context) (net.Conn, error) {
 		if n.Add(1) <= 2*maxAttempts {
 			return void(ctx)
 		}
@@ -182,7 +182,7 @@ func TestWaitReadyKick(t *testing.T) {
 		close(kick)
 	}()
 	start := time.Now()
-	err := waitFor(t, 60*time.Second, WaitOptions{HostKey: g.hostKey, Kick: kick, Dial: func(ctx context.Context) (net.Conn, error) {
+	err := waitFor(t, 2*time.Minute, WaitOptions{HostKey: g.hostKey, Kick: kick, Dial: func(ctx context.Context) (net.Conn, error) {
 		switch i := n.Add(1); {
 		case i < maxAttempts:
 			return void(ctx)
@@ -207,7 +207,7 @@ func TestWaitReadyEndsAtOnce(t *testing.T) {
 		}
 	})
 	t.Run("when dialling has a lasting problem", func(t *testing.T) {
-		err := waitFor(t, 60*time.Second, WaitOptions{HostKey: demoKey, Dial: func(context.Context) (net.Conn, error) {
+		err := waitFor(t, 2*time.Minute, WaitOptions{HostKey: demoKey, Dial: func(context.Context) (net.Conn, error) {
 			return nil, fmt.Errorf("endpoint: %w", problem.New(problem.VMNotRunning, "demo is not running"))
 		}})
 		wantCode(t, err, problem.VMNotRunning)

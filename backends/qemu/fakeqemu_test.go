@@ -56,7 +56,7 @@ func newFake(t *testing.T, change ...func(*record, *fakeQEMU)) *fakeQEMU {
 	}
 	var err error
 	f.b, err = open(Config{Layout: f.s.layout, Accel: accelTCG}, limits{
-		sync: 200 * time.Millisecond, freeze: 200 * time.Millisecond, thaw: 2 * time.Second, taken: 200 * time.Millisecond, reply: testLimit, lost: 100 * time.Millisecond,
+		sync: time.Second, freeze: time.Second, thaw: 5 * time.Second, taken: time.Second, reply: testLimit, lost: 100 * time.Millisecond,
 	})
 	must(t, err)
 	t.Cleanup(func() { f.b.Close() })

@@ -16,7 +16,7 @@ import (
 )
 
 // expectLimit bounds what a test waits for on its terminal.
-const expectLimit = 60 * time.Second
+const expectLimit = 2 * time.Minute
 
 // terminal is nixvmd on a pseudo-terminal, with somebody in front of it.
 type terminal struct {

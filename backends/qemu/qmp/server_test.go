@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-const testLimit = 10 * time.Second
+const testLimit = 2 * time.Minute
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
