@@ -64,6 +64,14 @@ func TestStory(t *testing.T) {
 	testscript.RunT(oneByOne{t}, p)
 }
 
+// TestNixOSStory is about images that nix builds. The small guest stands in for
+// NixOS: nix builds its image, from a derivation, and the way is the same.
+func TestNixOSStory(t *testing.T) {
+	p := scripttest.WithNix(scripttest.Params("testdata/nix"), trialtest.Tiny(t).Dir)
+	p.Cmds["vmProcess"] = vmProcess
+	testscript.RunT(oneByOne{t}, p)
+}
+
 // oneByOne runs scripts in order.
 type oneByOne struct{ *testing.T }
 
