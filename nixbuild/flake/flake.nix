@@ -30,8 +30,15 @@
             value = f system;
           }) pure.systems
         );
-      # What a profile needs beside itself to be an image on its own.
-      alone = profile: [ profile ] ++ builtins.attrNames pure.profiles.${profile}.requires;
+      # A profile with all that it requires: an image on its own.
+      alone =
+        profile:
+        map (item: item.key) (
+          builtins.genericClosure {
+            startSet = [ { key = profile; } ];
+            operator = item: map (key: { inherit key; }) (builtins.attrNames (pure.profiles.${item.key} or { requires = { }; }).requires);
+          }
+        );
     in
     {
       lib = pure // {

@@ -122,6 +122,30 @@ func TestAProfileThatIsDroppedInIsFoundAndABrokenOneHidesNoOther(t *testing.T) {
 	}
 }
 
+func TestEveryProfileIsAnOutputForEverySystemAndMode(t *testing.T) {
+	n := newNix(t)
+	write(t, filepath.Join(n.dir, "profiles/mine.nix"), "# Mine\n# requires: nvidia\n{ }\n")
+	names := func(attribute string) []string {
+		t.Helper()
+		var out []string
+		if err := n.eval(t, &out, "path:"+n.dir+"#"+attribute, "--apply", "builtins.attrNames"); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for _, system := range []string{"x86_64-linux", "aarch64-linux"} {
+		if got := names("packages." + system); !slices.Contains(got, "mine") || !slices.Contains(got, "default") {
+			t.Errorf("the packages for %s are %v", system, got)
+		}
+	}
+	configurations := names("nixosConfigurations")
+	for _, want := range []string{"core", "mine", "mine-semi-mutable", "mine-mutable", "mine-mutable-aarch64"} {
+		if !slices.Contains(configurations, want) {
+			t.Errorf("there is no configuration %s", want)
+		}
+	}
+}
+
 func TestARequestHasOneFormWhateverItsOrder(t *testing.T) {
 	n := newNix(t)
 	want, err := n.request(t, "nvidia,docker,claude", "mutable")
