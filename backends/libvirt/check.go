@@ -26,7 +26,7 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 	return all
 }
 
-// checkNetwork says whether VMs without a bridge will have a network.
+// checkNetwork says what is done about the network of VMs without a bridge.
 func (b *Backend) checkNetwork(ctx context.Context) []backends.Finding {
 	name := b.config.Network
 	active, err := ask(ctx, b, func(l *golibvirt.Libvirt) (int32, error) {
@@ -36,17 +36,19 @@ func (b *Backend) checkNetwork(ctx context.Context) []backends.Finding {
 		}
 		return l.NetworkIsActive(n)
 	})
-	f := backends.Finding{Code: "libvirt.network_missing", Severity: backends.Warning}
-	virsh := "virsh -c " + b.target.Remote
+	f := backends.Finding{Code: "libvirt.network_missing", Severity: backends.Info}
 	switch {
+	case hasCode(err, golibvirt.ErrNoNetwork) && name == defaultNetwork:
+		f.Message = "libvirt has no network " + name + " yet: nixvm defines it (NAT) with the first VM without a bridge"
 	case hasCode(err, golibvirt.ErrNoNetwork):
-		f.Message = "libvirt has no network " + name + ": VMs without a bridge cannot start"
-		f.Fix = virsh + " net-define /usr/share/libvirt/networks/default.xml; " + virsh + " net-start default; " + virsh + " net-autostart default"
+		f.Severity, f.Message = backends.Warning, "libvirt has no network "+name+": VMs without a bridge cannot start"
+		f.Fix = "virsh -c " + b.target.Remote + " net-list --all shows those that it has; change network in config.toml"
 	case err != nil:
+		f.Severity = backends.Warning
 		f.Code, f.Message = "libvirt.network_unknown", "libvirt does not say whether it has the network "+name+": "+backends.OneLine(err.Error())
 	case active == 0:
-		f.Code, f.Message = "libvirt.network_off", "the libvirt network "+name+" is not started: VMs without a bridge cannot start"
-		f.Fix = virsh + " net-start " + name + "; " + virsh + " net-autostart " + name
+		f.Code, f.Message = "libvirt.network_off", "the libvirt network "+name+" is off: nixvm starts it with the next VM without a bridge"
+		f.Fix = "to have it started with the host: virsh -c " + b.target.Remote + " net-autostart " + name
 	default:
 		return nil
 	}

@@ -31,6 +31,9 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if err := b.checkFree(ctx, spec); err != nil {
 		return err
 	}
+	if err := b.ensureNetwork(ctx, spec, report); err != nil {
+		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.storage.remove(context.WithoutCancel(ctx), spec.Name))

@@ -74,6 +74,8 @@ type Backend struct {
 	workers    sync.WaitGroup // of connections
 	refreshing sync.Mutex     // held while libvirtd is asked for what goes into memory
 
+	reserving sync.Mutex // held while an address is picked
+
 	mu      sync.Mutex // guards the rest
 	filled  bool       // libvirtd has been asked once
 	down    error      // why it cannot be asked now; nil also before the first attempt
@@ -119,6 +121,9 @@ func open(c Config, l limits) (*Backend, error) {
 		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 	}
 	b.storage = b.chooseStorage()
+	if t.Driver == "qemu" && !t.Session {
+		b.filter = hostFilter{b}
+	}
 	b.link = newLink(b, dial)
 	return b, nil
 }

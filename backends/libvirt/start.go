@@ -47,6 +47,9 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	if err := backends.CheckImage(spec.Image); err != nil {
 		return err
 	}
+	if err := b.ensureNetwork(ctx, spec, nil); err != nil {
+		return err
+	}
 	made, err := b.storage.prepare(ctx, spec)
 	if err != nil {
 		return err

@@ -109,21 +109,21 @@ func (h *Host) Run(t testing.TB, name string, args ...string) string {
 
 // Dial connects from the host's network to a numeric address.
 func (h *Host) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	inErr := h.InNetwork(func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
+	inErr := h.InNetwork("", func() { conn, err = (&net.Dialer{}).DialContext(ctx, network, address) })
 	if inErr != nil {
 		return nil, inErr
 	}
 	return conn, err
 }
 
-// InNetwork calls f in the host's network. Sockets that f opens, from its own
-// goroutine, stay there.
-func (h *Host) InNetwork(f func()) error {
-	return inNetwork(h.inside.cmd.Process.Pid, f)
-}
-
-func inNetwork(pid int, f func()) error {
-	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+// InNetwork calls f in the host's network, or in one that `ip netns add` has
+// made on it. Sockets that f opens, from its own goroutine, stay there.
+func (h *Host) InNetwork(name string, f func()) error {
+	path := fmt.Sprintf("/proc/%d/ns/net", h.inside.cmd.Process.Pid)
+	if name != "" {
+		path = fmt.Sprintf("/proc/%d/root/run/netns/%s", h.inside.cmd.Process.Pid, name)
+	}
+	ns, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func inNetwork(pid int, f func()) error {
 		// Never unlocked: the thread is in the wrong network, and ends with the goroutine.
 		runtime.LockOSThread()
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter the host's network: %w", err)
+			done <- fmt.Errorf("enter the network %s: %w", path, err)
 			return
 		}
 		f()

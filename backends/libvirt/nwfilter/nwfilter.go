@@ -98,3 +98,13 @@ func (g Guest) resolvers() []netip.Addr {
 	}
 	return list
 }
+
+// MAC is the address of the card that a filter of ours is for; "" for others.
+func MAC(f *libvirtxml.NWFilter) string {
+	for _, e := range f.Entries {
+		if e.Rule != nil && e.Rule.MAC != nil && e.Rule.MAC.Match == no {
+			return e.Rule.MAC.SrcMACAddr.Str
+		}
+	}
+	return ""
+}

@@ -1,0 +1,120 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+	"github.com/google/uuid"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/libvirt/nwfilter"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// hostFilter keeps guests apart by network filters, one for each VM that is to
+// be isolated. A domain that refers to a filter cannot start without it.
+type hostFilter struct{ b *Backend }
+
+// name is that of the VM's filter: two users of one host may have machines of
+// the same name.
+func (f hostFilter) name(vm string) string { return "nixvm-" + f.b.owner.ID + "-" + vm }
+
+func (f hostFilter) apply(ctx context.Context, spec backends.Spec, nic *libvirtxml.DomainInterface) error {
+	if spec.Isolation == nil {
+		return f.remove(ctx, spec.Name)
+	}
+	g, err := f.guest(ctx, spec)
+	if err != nil {
+		return fmt.Errorf("isolate %s: %w", spec.Name, err)
+	}
+	text, err := nwfilter.Filter(g).Marshal()
+	if err != nil {
+		return err
+	}
+	err = do(ctx, f.b, func(l *golibvirt.Libvirt) error {
+		_, err := l.NwfilterDefineXML(text)
+		return err
+	})
+	if err != nil && isAnswer(err) {
+		return problem.New(problem.VMStartFailed, "libvirt refuses the filter that isolates %s: %s", spec.Name, backends.OneLine(err.Error())).
+			WithHint("the host needs libvirt's nwfilter driver, iptables and ebtables; to run without isolation, take the agent profile away")
+	}
+	nic.FilterRef = &libvirtxml.DomainInterfaceFilterRef{Filter: g.Name}
+	return err
+}
+
+// guest collects what the rules are about.
+func (f hostFilter) guest(ctx context.Context, spec backends.Spec) (nwfilter.Guest, error) {
+	name := f.name(spec.Name)
+	g := nwfilter.Guest{
+		// Fixed, so that it can be defined again.
+		Name: name, UUID: uuid.NewSHA1(uuid.NameSpaceURL, []byte(namespace+"/"+name)).String(),
+		MAC: spec.MAC, Allowed: spec.Isolation.AllowedCIDRs, Resolvers: spec.Isolation.Resolvers, Host: f.b.target.addresses(),
+	}
+	var err error
+	if g.Address, err = f.b.addressOf(ctx, spec); err != nil {
+		return g, err
+	}
+	if spec.Bridge != "" {
+		return g, nil
+	}
+	_, x, err := f.b.readNetwork(ctx)
+	if err != nil {
+		return g, err
+	}
+	subnet, _, ok := subnetOf(x)
+	if ok && x.MAC != nil { // else libvirt's name for somebody else's bridge
+		g.Router = &nwfilter.Router{MAC: x.MAC.Address, Address: subnet.Addr(), Subnet: subnet}
+	}
+	return g, nil
+}
+
+// remove gives back what the filter's VM had reserved, and removes the filter.
+func (f hostFilter) remove(ctx context.Context, name string) error {
+	var x libvirtxml.NWFilter
+	filter, err := ask(ctx, f.b, func(l *golibvirt.Libvirt) (golibvirt.Nwfilter, error) {
+		n, err := l.NwfilterLookupByName(f.name(name))
+		if err != nil {
+			return n, err
+		}
+		text, err := l.NwfilterGetXMLDesc(n, 0)
+		if err != nil {
+			return n, err
+		}
+		return n, x.Unmarshal(text)
+	})
+	if hasCode(err, golibvirt.ErrNoNwfilter, golibvirt.ErrNoSupport) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if mac := nwfilter.MAC(&x); mac != "" {
+		if err := f.b.freeAddress(ctx, mac); err != nil {
+			return err
+		}
+	}
+	return do(ctx, f.b, func(l *golibvirt.Libvirt) error { return l.NwfilterUndefine(filter) })
+}
+
+// addresses are those of the host, as far as they are known here, that are not
+// private anyway.
+func (t target) addresses() []netip.Addr {
+	if !t.local() {
+		return nil
+	}
+	all, _ := net.InterfaceAddrs()
+	var list []netip.Addr
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap().IsGlobalUnicast() && !ip.Unmap().IsPrivate() {
+				list = append(list, ip.Unmap())
+			}
+		}
+	}
+	return list
+}
