@@ -69,12 +69,16 @@ func TestADiskWithAnythingOnItIsLeftAlone(t *testing.T) {
 	}
 }
 
-// The second boot is by UEFI, from a larger state disk, with another identity.
+// The first boot is made as NixOS makes it; the second is by UEFI, from a larger
+// state disk, with another identity.
 func TestStateGrowsAndIdentityChangesAtTheNextBoot(t *testing.T) {
 	img := trialtest.Image(t, nixbuild.Immutable, "claude")
 	disk := guesttest.NewDisk(t, gib)
 	id := guesttest.NewIdentity(t, "before")
-	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
+	g := guesttest.Boot(t, guesttest.Config{Image: bootedLikeNixOS(t, img), Identity: id, StateDisk: disk})
+	if !strings.Contains(g.Console(), "the programs in the chroot ended with 0") {
+		t.Errorf("the shared programs did not run as on NixOS:\n%s", g.Console())
+	}
 	g.Run(t, "user", "echo kept > ~/file && sync")
 	g.Kill() // and not in an orderly way
 
