@@ -28,26 +28,24 @@ rec {
   };
   onState = builtins.mapAttrs (name: _: "/var/identity/${name}") identity.mutable;
 
-  # layout.<mode>: what is mounted. Partitions are found by the labels that the
-  # image builder gives them; "state" is the second disk.
+  # layout.<mode>: what the modules ask of a mode. The state disk is the second one,
+  # for /var; nix says whether the nix tools work.
   layout = {
     immutable = {
       readOnlyRoot = true;
       rootFormat = "erofs";
       stateDisk = true;
-      nixOverlay = false;
       directBoot = true;
       nix = false;
     };
+    # /nix is made writable by ../guest, which knows the mode.
     semi-mutable = layout.immutable // {
-      nixOverlay = true;
       nix = true;
     };
     mutable = {
       readOnlyRoot = false;
       rootFormat = "ext4";
       stateDisk = false;
-      nixOverlay = false;
       directBoot = false;
       nix = true;
     };

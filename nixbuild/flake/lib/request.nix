@@ -1,6 +1,6 @@
 # A request for an image, checked and in its one form, with the names of the image
-# that answers it. Needs no nixpkgs: this is how nixvmd knows whether it has the
-# image already.
+# that answers it. nixvmd makes the same id of the same files by itself, where there
+# may be no nix (nixbuild/nixos): they change together.
 {
   profiles ? [ ],
   mode ? "immutable",
