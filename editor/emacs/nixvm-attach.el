@@ -243,6 +243,8 @@ shown instead."
                           (nixvm--host machine)
                           "--" (concat nixvm--terminal-known command))))
           (setq buffer (save-window-excursion (nixvm--terminal name argv)))
+          (with-current-buffer buffer
+            (setq nixvm--buffer-machine (plist-get machine :name)))
           (when-let ((process (get-buffer-process buffer)))
             (process-put process 'nixvm-machine (plist-get machine :name))
             (set-process-query-on-exit-flag process nil)))))

@@ -124,7 +124,7 @@ and COMPLAINT says why."
   "Ask for profiles; DEFAULT is a list."
   (let* ((profiles (append (plist-get (nixvm--call "nixvm/profile/list" nil) :profiles) nil))
          (names (mapcar (lambda (p) (plist-get p :name)) profiles))
-         (default (cl-intersection default names :test #'equal))
+         (default (cl-remove-if-not (lambda (name) (member name names)) default))
          (completion-extra-properties
           (list :annotation-function
                 (lambda (name)

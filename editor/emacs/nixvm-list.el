@@ -382,6 +382,8 @@ is garbage collection; here a row that is the same is the same string."
           (let ((value (funcall (nth 3 column) machine)))
             (when (and value (not (equal value "")))
               (insert (propertize (format "%-10s" (nth 0 column)) 'face 'bold) value "\n"))))
+        (when-let ((reason (plist-get machine :reason)))
+          (insert "\n" reason "\n"))
         (when-let ((problem (plist-get machine :problem)))
           (insert "\n" (propertize (nixvm--error-text problem) 'face 'error) "\n"))))))
 

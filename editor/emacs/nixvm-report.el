@@ -188,6 +188,7 @@ It works when ssh does not.  Kill the buffer to leave it."
       (when-let ((old (get-buffer-process buffer))) (delete-process old))
       (let ((inhibit-read-only t)) (erase-buffer))
       (term-mode)
+      (setq nixvm--buffer-machine name)
       (let ((process (nixvm--locally
                        (make-network-process :name (format "%s console" name) :buffer buffer
                                              :family 'local :service socket

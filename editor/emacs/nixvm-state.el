@@ -15,6 +15,7 @@
 
 ;;; Code:
 
+(require 'iso8601)
 (require 'nixvm-rpc)
 
 (defcustom nixvm-change-functions nil
@@ -52,7 +53,8 @@ no NEW."
 They run soon after a change, once for any number of changes.")
 (defvar nixvm--disruption-functions nil
   "Functions called with (MACHINE KIND) when a machine is about to go away.
-KIND is the kind of the operation, e.g. \"reboot\", or the new state.")
+KIND is the kind of the operation, e.g. \"reboot\", or the new state.  One
+operation calls them when it begins, and again when the machine has gone.")
 (defvar nixvm--refresh-timer nil)
 (defvar nixvm--pending-events nil "Hooks to run, newest first, as (FUNCTION . ARGS).")
 
@@ -118,15 +120,19 @@ KIND is the kind of the operation, e.g. \"reboot\", or the new state.")
   (delete-dups (delq nil (list (plist-get machine :sshHost) (plist-get machine :adminHost)
                                (plist-get machine :name)))))
 
+(defvar-local nixvm--buffer-machine nil
+  "The name of the machine of a terminal, whose directory is one of this computer.")
+
 (defun nixvm-current-machine (&optional directory)
   "Return the machine that DIRECTORY lies in, or nil.
-DIRECTORY defaults to `default-directory'."
-  (when-let* ((directory (or directory default-directory))
-              (method (file-remote-p directory 'method)))
-    ;; /nixvm:demo-admin|sudo:demo-admin: lies in demo as well.
-    (when (string-match-p "\\`\\(?:nixvm\\|nixvmcp\\|ssh\\|scp\\)\\(?::\\|\\'\\)"
-                          (or (file-remote-p directory 'hop) method))
-      (nixvm--machine-of-host (file-remote-p directory 'host)))))
+Without DIRECTORY it is the machine of the current buffer."
+  (if-let ((method (file-remote-p (or directory default-directory) 'method)))
+      ;; /nixvm:demo-admin|sudo:demo-admin: lies in demo as well.
+      (let ((directory (or directory default-directory)))
+        (when (string-match-p "\\`\\(?:nixvm\\|nixvmcp\\|ssh\\|scp\\)\\(?::\\|\\'\\)"
+                              (or (file-remote-p directory 'hop) method))
+          (nixvm--machine-of-host (file-remote-p directory 'host))))
+    (and (null directory) nixvm--buffer-machine (nixvm-machine nixvm--buffer-machine))))
 
 (defun nixvm--offered-p (method &optional machine)
   "Whether the daemon answers METHOD and the backend of MACHINE can do it.
@@ -170,8 +176,10 @@ does not count against it.  While not connected everything is offered."
          (old (gethash name nixvm--machines)))
     (puthash name new nixvm--machines)
     (when (and old (nixvm--up-p old) (not (nixvm--up-p new)))
-      (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions
-                    new (plist-get new :state)))
+      (let ((kind (plist-get (nixvm--operation-of new) :kind)))
+        (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions new
+                      (if (member kind nixvm--disruptive-kinds) kind
+                        (plist-get new :state)))))
     (when nixvm-change-functions
       (nixvm--later #'run-hook-with-args 'nixvm-change-functions name old new))))
 

@@ -97,12 +97,10 @@ Doing it again changes nothing."
         (ssh (cdr (assoc "ssh" tramp-completion-function-alist))))
     (unless (member ours ssh)
       (tramp-set-completion-function "ssh" (append ssh (list ours)))))
+  (advice-add 'tramp-file-name-handler :around #'nixvm-tramp--operation)
   (advice-add 'tramp-maybe-open-connection :before #'nixvm-tramp--before-open))
 
 (connection-local-set-profile-variables 'nixvm-tramp-profile nixvm-tramp--profile)
-
-;;;###autoload
-(with-eval-after-load 'tramp (nixvm-tramp-setup))
 
 ;;;###autoload
 (defun nixvm-tramp-completion-function (&optional _file)
@@ -149,7 +147,10 @@ memory.  Nothing is asked and nothing waits."
 A machine that is off is started, or not, as `nixvm-start-on-open' says.
 There is no hook of TRAMP for this; all its ways to a connection, also that in
 the middle of an operation, lead through the advised function."
-  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec)))
+  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec))
+              ;; TRAMP's hook tells the user of every error, also of one that is
+              ;; expected and handled.
+              (signal-hook-function nil))
     (when (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method))
                (not (process-live-p (tramp-get-connection-process vec))))
       (let ((asked (and this-command (not non-essential))))
@@ -189,9 +190,29 @@ the middle of an operation, lead through the advised function."
       (nixvm-tramp--refuse "%s is %s; %s" name (plist-get machine :state)
                            (substitute-command-keys "\\[nixvm-start] starts it"))))))
 
+(defvar nixvm-tramp--in-operation nil "Non-nil inside a file operation of TRAMP.")
+
 (defun nixvm-tramp--refuse (format &rest args)
-  "Signal that a file cannot be had, for the reason FORMAT with ARGS."
-  (signal 'remote-file-error (list (apply #'format format args))))
+  "Signal that a file cannot be had, for the reason FORMAT with ARGS.
+Inside an operation it is signalled from the operation as a whole: TRAMP takes
+an error in the middle for the lack of some command in the guest, and goes on
+to say so."
+  (let ((reason (apply #'format format args)))
+    (if nixvm-tramp--in-operation
+        (throw 'nixvm-tramp--refused reason)
+      (signal 'remote-file-error (list reason)))))
+
+(defun nixvm-tramp--operation (handler &rest args)
+  "Call HANDLER, which is TRAMP's, with ARGS; signal what was refused meanwhile."
+  (if nixvm-tramp--in-operation
+      (apply handler args)
+    (let* (value
+           (reason (catch 'nixvm-tramp--refused
+                     (let ((nixvm-tramp--in-operation t))
+                       (setq value (apply handler args)))
+                     nil)))
+      (when reason (signal 'remote-file-error (list reason)))
+      value)))
 
 (defun nixvm-tramp--may-start-p (machine)
   "Whether MACHINE may be started because the user opens a file."
@@ -247,28 +268,40 @@ The guest is asked nothing.  Return how many there were."
          (member host hosts))))
 
 (defun nixvm-tramp--buffers (machine)
-  "The buffers of the user whose directory lies in MACHINE."
+  "The buffers of the user whose directory, or terminal, lies in MACHINE."
   (let ((hosts (nixvm--hosts machine)))
     (cl-remove-if-not
      (lambda (buffer)
        (let ((dir (buffer-local-value 'default-directory buffer)))
-         (and (not (string-match-p "\\` \\|\\`\\*\\(?:debug \\)?tramp/" (buffer-name buffer)))
-              (stringp dir) (file-remote-p dir)
-              (nixvm-tramp--of-hosts-p (tramp-dissect-file-name dir) hosts))))
+         (or (equal (buffer-local-value 'nixvm--buffer-machine buffer) (plist-get machine :name))
+             (and (not (string-match-p "\\` \\|\\`\\*\\(?:debug \\)?tramp/" (buffer-name buffer)))
+                  (stringp dir) (file-remote-p dir)
+                  (nixvm-tramp--of-hosts-p (tramp-dissect-file-name dir) hosts)))))
      (buffer-list))))
+
+(defvar-local nixvm-tramp--away nil
+  "Why the machine of the buffer is away, for the mode line; nil if it is not.")
+
+(add-to-list 'minor-mode-alist '(nixvm-tramp--away nixvm-tramp--away))
 
 (defun nixvm-tramp--disrupted (machine kind)
   "Let go of MACHINE because of KIND, which ends its connections."
-  (let ((count (nixvm-tramp-forget machine))
-        (buffers (nixvm-tramp--buffers machine)))
+  (let* ((count (nixvm-tramp-forget machine))
+         (buffers (nixvm-tramp--buffers machine))
+         (away (propertize (format " [%s %s]" (plist-get machine :name)
+                                   (nixvm-tramp--happening kind))
+                           'face 'nixvm-stopped))
+         (news (cl-remove away buffers :test #'equal
+                          :key (lambda (b) (buffer-local-value 'nixvm-tramp--away b)))))
     (dolist (buffer buffers)
       (with-current-buffer buffer
         ;; Killing a changed buffer would remove its lock file in the guest,
         ;; and wait for it.
         (when buffer-file-name
           (setq-local remote-file-name-inhibit-locks t))
-        (nixvm-tramp--show-in-mode-line machine kind)))
-    (when (or buffers (> count 0))
+        (setq nixvm-tramp--away away)))
+    (force-mode-line-update t)
+    (when (or news (> count 0))
       (message "%s" (nixvm-tramp--farewell machine kind buffers)))
     (run-hook-with-args 'nixvm-disconnect-functions machine kind)))
 
@@ -294,16 +327,6 @@ The guest is asked nothing.  Return how many there were."
     ("gone" "is gone")
     (_ (format "is %s" kind))))
 
-(defun nixvm-tramp--show-in-mode-line (machine kind)
-  "Say in the mode line of the current buffer that MACHINE is away because of KIND.
-KIND nil means that it is back."
-  (setq-local mode-line-process
-              (and kind
-                   (list (propertize (format " [%s %s]" (plist-get machine :name)
-                                             (nixvm-tramp--happening kind))
-                                     'face 'nixvm-stopped))))
-  (force-mode-line-update))
-
 (defun nixvm-tramp--back (_name old new)
   "Undo what was set when the machine went away: OLD was away and NEW is ready."
   (when (and new (equal (nixvm--state new) "running")
@@ -313,9 +336,8 @@ KIND nil means that it is back."
         (cond ((not buffer-file-name))
               ((buffer-modified-p) (add-hook 'after-save-hook #'nixvm-tramp--unlock nil t))
               (t (nixvm-tramp--unlock)))
-        (when (and (local-variable-p 'mode-line-process)
-                   (not (get-buffer-process buffer)))
-          (nixvm-tramp--show-in-mode-line new nil))))))
+        (setq nixvm-tramp--away nil)))
+    (force-mode-line-update t)))
 
 (defun nixvm-tramp--unlock ()
   "Use locks again, and remove the one that is left from before the interruption.
@@ -400,6 +422,10 @@ On a near machine the second file of a repository opens three times as fast."
       (setq vc-ignore-dir-regexp (format "%s\\|%s" vc-ignore-dir-regexp ours)))
     (add-function :before-while (var backup-enable-predicate) #'nixvm-tramp--backup-p))
   (message "Files of machines: no VC, no lock files, no backups in this session"))
+
+;; At the end: TRAMP takes only functions that are defined by then.
+;;;###autoload
+(with-eval-after-load 'tramp (nixvm-tramp-setup))
 
 (provide 'nixvm-tramp)
 ;;; nixvm-tramp.el ends here

@@ -65,9 +65,8 @@
     ("t" "Take" nixvm-snapshot :if (lambda () (nixvm-transient--p "nixvm/snapshot/create")))
     ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "nixvm/snapshot/restore")))
     ("T" "Delete" nixvm-delete-snapshot
-     :if (lambda () (nixvm-transient--p "nixvm/snapshot/delete")))
-    ""
-    "Forwards"
+     :if (lambda () (nixvm-transient--p "nixvm/snapshot/delete")))]
+   ["Forwards"
     ("F" "Add" nixvm-forward-add :if (lambda () (nixvm-transient--p "nixvm/forward/add")))
     ("R" "Remove" nixvm-forward-remove
      :if (lambda () (nixvm-transient--p "nixvm/forward/remove")))]

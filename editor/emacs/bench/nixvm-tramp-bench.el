@@ -44,27 +44,36 @@ ROUND chooses the files."
         (kill-buffer)))
     (list first second save)))
 
+(defmacro nixvm-tramp-bench--fast (&rest body)
+  "Run BODY with the settings of `nixvm-tramp-fast'."
+  `(let ((remote-file-name-inhibit-locks nil)
+         (vc-ignore-dir-regexp vc-ignore-dir-regexp)
+         (backup-enable-predicate backup-enable-predicate)
+         ;; As a user opens files: by a command.
+         (this-command 'find-file))
+     (nixvm-tramp-fast)
+     ,@body))
+
+(defun nixvm-tramp-bench--cold (round)
+  "The seconds of a first open without even the shared ssh connection, in ROUND."
+  (call-process "ssh" nil nil nil "-O" "exit" "demo")
+  (nixvm-tramp-forget (nixvm-machine "demo"))
+  (car (nixvm-tramp-bench--turn "/nixvm:demo:/home/user/repo/" round)))
+
 (defun nixvm-tramp-bench ()
   "Measure and print."
   (setq tramp-verbose 0 inhibit-message t tramp-persistency-file-name nil
         nixvm-auto-revert nil)
   (nixvm--ensure)
   (nixvm-tramp-bench--prepare)
-  (let (usual ours)
+  (let (usual ours cold)
     (dotimes (round (1+ nixvm-tramp-bench-rounds))
       (let ((a (nixvm-tramp-bench--turn "/ssh:demo:/home/user/repo/" round))
-            (b (let ((remote-file-name-inhibit-locks nil)
-                     (vc-ignore-dir-regexp vc-ignore-dir-regexp)
-                     (backup-enable-predicate backup-enable-predicate)
-                     ready)
-                 (nixvm-tramp-fast)
-                 ;; As attaching does: the shared connection is up beforehand.
-                 (nixvm--preflight (nixvm-machine "demo") (lambda () (setq ready t))
-                                   (lambda (e) (error "%s" (nixvm--error-text e))))
-                 (nixvm-fake-wait ready 120)
-                 (nixvm-tramp-bench--turn "/nixvm:demo:/home/user/repo/" (+ 8 round)))))
+            (c (nixvm-tramp-bench--fast (nixvm-tramp-bench--cold round)))
+            (b (nixvm-tramp-bench--fast
+                (nixvm-tramp-bench--turn "/nixvm:demo:/home/user/repo/" (+ 8 round)))))
         ;; The first round loads what TRAMP and VC need.
-        (when (> round 0) (push a usual) (push b ours))))
+        (when (> round 0) (push a usual) (push b ours) (push c cold))))
     (cl-loop for (what index) in '(("first open" 0) ("second open" 1) ("first save" 2)) do
              (let ((a (mapcar (lambda (l) (nth index l)) usual))
                    (b (mapcar (lambda (l) (nth index l)) ours)))
@@ -72,7 +81,8 @@ ROUND chooses the files."
                (nixvm-bench--print (concat what ", /nixvm: fast") b
                                    (format "half; it is %.2f"
                                            (/ (nixvm-bench--quantile b 0.5)
-                                              (nixvm-bench--quantile a 0.5))))))))
+                                              (nixvm-bench--quantile a 0.5))))))
+    (nixvm-bench--print "first open, and ssh's shared connection" cold "-")))
 
 (provide 'nixvm-tramp-bench)
 ;;; nixvm-tramp-bench.el ends here

@@ -39,11 +39,12 @@ is free before that was freed by the daemon or by this package.")
   "The TRAMP name of NAME in the project."
   (format "/nixvm:demo:%s/%s" nixvm-e2e-test-project name))
 
-(defun nixvm-e2e-test-ssh (command)
-  "Run COMMAND in the guest by ssh itself, not through TRAMP; return its output."
+(defun nixvm-e2e-test-ssh (command &optional host)
+  "Run COMMAND in the guest by ssh itself, not through TRAMP; return its output.
+HOST is demo unless it is said."
   (let ((default-directory temporary-file-directory))
     (with-temp-buffer
-      (call-process "ssh" nil t nil "demo" command)
+      (call-process "ssh" nil t nil (or host "demo") command)
       (buffer-string))))
 
 (defmacro nixvm-e2e-test-step (name &rest body)
@@ -105,6 +106,34 @@ is free before that was freed by the daemon or by this package.")
     (should (member "ssh:demo:" (file-name-all-completions "ssh:de" "/"))))
   ;; All of it went over one connection: the master of the configuration.
   (should (equal "1" (string-trim (nixvm-e2e-test-ssh "pgrep -cx -u root,user -f 'sshd: user( \\[priv\\])?' >/dev/null; pgrep -f 'sshd: user \\[priv\\]' | wc -l")))))
+
+(nixvm-e2e-test-step nixvm-e2e-a3-large-files-are-copied-with-scp
+  (let* ((text (apply #'concat (mapcar (lambda (n) (format "%d é\n" n)) (number-sequence 1 20000))))
+         (here (make-temp-file "nixvm" nil nil text))
+         (there (concat "/nixvmcp:demo:" nixvm-e2e-test-project "/large"))
+         (back (make-temp-file "nixvm")) scp)
+    (unwind-protect
+        (cl-letf* ((real (symbol-function 'tramp-do-copy-or-rename-file-out-of-band))
+                   ((symbol-function 'tramp-do-copy-or-rename-file-out-of-band)
+                    (lambda (&rest args) (push t scp) (apply real args))))
+          (copy-file here there t)
+          (should (equal (nixvm-e2e-test-ssh (format "md5sum <%s/large" nixvm-e2e-test-project))
+                         (format "%s  -\n" (with-temp-buffer
+                                             (set-buffer-multibyte nil)
+                                             (insert-file-contents-literally here)
+                                             (secure-hash 'md5 (current-buffer))))))
+          (copy-file there back t)
+          (should (equal (with-temp-buffer (insert-file-contents back) (buffer-string)) text))
+          (should (= 2 (length scp))))
+      (delete-file here)
+      (delete-file back))))
+
+(nixvm-e2e-test-step nixvm-e2e-a3-root-is-two-hops-away
+  (let ((file "/nixvm:demo-admin|sudo:demo-admin:/root/made-by-emacs"))
+    (write-region "as root\n" nil file nil 'silent)
+    (should (equal (plist-get (nixvm-current-machine file) :name) "demo"))
+    (should (equal (nixvm-e2e-test-ssh "sudo cat /root/made-by-emacs" "demo-admin") "as root\n"))
+    (should-not (file-exists-p (nixvm-e2e-test-file "../../../root/made-by-emacs")))))
 
 (nixvm-e2e-test-step nixvm-e2e-a4-shell-runs-in-the-guest
   (let (shell)
@@ -185,7 +214,8 @@ is free before that was freed by the daemon or by this package.")
                  (nixvm-fake-wait gone 60)
                  ;; Emacs is free, and says what is going on.
                  (let ((start (float-time)))
-                   (with-current-buffer buffer (should-error (save-buffer) :type 'file-error))
+                   (let ((err (should-error (with-current-buffer buffer (save-buffer)) :type 'file-error)))
+                     (should (string-match-p "\\`demo is busy: reboot" (error-message-string err))))
                    (should (< (- (float-time) start) nixvm-e2e-test-free))))))
     (should (cl-find-if (lambda (s) (string-match-p "demo is rebooting: its connections are closed; [0-9]+ buffers? stays?, 1 of them unsaved" s))
                         said))

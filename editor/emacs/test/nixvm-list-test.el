@@ -122,11 +122,12 @@
   (should (eq (lookup-key nixvm-list-mode-map "?") 'nixvm-menu)))
 
 (ert-deftest nixvm-list-describe-shows-everything ()
-  (nixvm-list-test-with (list (nixvm-fake-machine "a" :problem '(:message "no host key" :hint "restore it")))
+  (nixvm-list-test-with (list (nixvm-fake-machine "a" :reason "the guest powered off" :problem '(:message "no host key" :hint "restore it")))
     (nixvm-list-test-go "a")
     (nixvm-list-describe)
     (with-current-buffer (help-buffer)
       (should (string-match-p "no host key.  Hint: restore it" (buffer-string)))
+      (should (string-match-p "the guest powered off" (buffer-string)))
       (should (string-match-p "Mode +immutable" (buffer-string))))))
 
 (ert-deftest nixvm-menu-shows-what-the-backend-can-do ()

@@ -10,6 +10,7 @@
 
 ;;; Code:
 
+(require 'dired)
 (require 'nixvm-fake)
 (require 'nixvm-transient)
 
@@ -80,7 +81,14 @@ WANTED is as in `nixvm-screenshots--save'."
     (nixvm-list-unmark-all)
     (call-interactively #'nixvm-menu)
     (nixvm-screenshots--save "menu" "Run agent" "Restore" "Suspend")
-    (transient-quit-all)))
+    (transient-quit-all)
+    ;; The one that boots for the pictures has done its part.
+    (if-let ((op (nixvm--operation-of (nixvm-machine "docs"))))
+        (nixvm-cancel (plist-get op :id))
+      (nixvm-kill "docs"))
+    (nixvm-fake-wait (and (null (nixvm--operation-of (nixvm-machine "docs")))
+                          (nixvm--off-p (nixvm-machine "docs")))
+                     120)))
 
 (defun nixvm-screenshots--create ()
   "The questions of create: the profiles."

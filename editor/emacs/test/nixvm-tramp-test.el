@@ -72,6 +72,16 @@ exec sh
     (and (file-exists-p file)
          (with-temp-buffer (insert-file-contents file) (split-string (buffer-string) "\n" t)))))
 
+(defun nixvm-tramp-test-fresh-emacs (form)
+  "Return the value of FORM in an Emacs of its own that has loaded the package."
+  (with-temp-buffer
+    (nixvm--locally
+      (call-process (expand-file-name invocation-name invocation-directory) nil '(t nil) nil
+                    "-Q" "--batch" "-L" (file-name-directory (locate-library "nixvm"))
+                    "--eval" (format "(progn (require 'nixvm) (prin1 %S))" form)))
+    (goto-char (point-min))
+    (read (current-buffer))))
+
 (defun nixvm-tramp-test-name (file)
   "The TRAMP name of FILE in the machine demo."
   (format "/nixvm:demo:%s/%s" nixvm-tramp-test-directory file))
@@ -170,7 +180,14 @@ exec sh
       (write-region "# ours\n\nHost one\n    User user\n\nHost one-admin\n    User admin\n" nil
                     (nixvm-ssh-config-file) nil 'silent)
       (unwind-protect
-          (should (equal (nixvm-tramp-completion-function "") '((nil "one") (nil "one-admin"))))
+          (progn
+            (should (equal (nixvm-tramp-completion-function "") '((nil "one") (nil "one-admin"))))
+            ;; In an Emacs that has only just loaded the package.
+            (dolist (case '(("/nixvm:" . "one:") ("/" . "ssh:one:")))
+              (should (member (cdr case)
+                              (nixvm-tramp-test-fresh-emacs
+                               `(file-name-all-completions ,(if (equal (car case) "/") "ssh:on" "")
+                                                           ,(car case)))))))
         (delete-directory home t)))
     (let ((process-environment (cons "NIXVM_HOME=/nonexistent" process-environment)))
       (should-not (nixvm-tramp-completion-function "")))))
@@ -235,12 +252,27 @@ exec sh
                           said))
       (should-not (process-live-p (get-buffer-process shell)))
       (should-not (file-remote-p (buffer-file-name buffer) nil t))
-      (should (string-match-p "rebooting" (format "%S" (buffer-local-value (quote mode-line-process) buffer))))
+      (should (equal (substring-no-properties (buffer-local-value 'nixvm-tramp--away buffer))
+                     " [demo is rebooting]"))
+      ;; That the machine then goes down is no news.
+      (setq happened nil
+            said (nixvm-fake-messages
+                   (nixvm-fake-change (nixvm-fake-machine "demo" :state "stopped" :ready :json-false
+                                                          :operation "1"))
+                   (nixvm-fake-wait happened)))
+      (should (equal happened '("reboot")))
+      (should-not said)
       ;; Touching the file now says what is going on, and asks nobody.
       (let* ((logins (nixvm-tramp-test-log))
-             (err (should-error (with-temp-buffer (insert-file-contents (buffer-file-name buffer)))
-                                :type 'file-error)))
-        (should (string-match-p "demo is busy: reboot" (error-message-string err)))
+             (err (should-error (with-current-buffer buffer (save-buffer)) :type 'file-error)))
+        (should (equal (error-message-string err) "demo is busy: reboot"))
+        (should (buffer-modified-p buffer))
+        ;; TRAMP takes an error in the middle for an answer: no such file.
+        (dolist (f (list #'file-attributes #'file-exists-p #'directory-files
+                         (lambda (file) (let ((default-directory (file-name-directory file)))
+                                          (process-file "true")))))
+          (setq err (should-error (funcall f (buffer-file-name buffer)) :type 'file-error))
+          (should (equal (error-message-string err) "demo is busy: reboot")))
         ;; Even killing the changed buffer.
         (let (kill-buffer-query-functions)
           (with-current-buffer buffer (set-buffer-modified-p nil))
@@ -253,10 +285,10 @@ exec sh
     (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "x"))
       (insert "kept")
       (nixvm-fake-change (nixvm-fake-machine "demo" :state "suspended" :ready :json-false))
-      (nixvm-fake-wait mode-line-process)
+      (nixvm-fake-wait nixvm-tramp--away)
       (should remote-file-name-inhibit-locks)
       (nixvm-fake-change (nixvm-fake-machine "demo"))
-      (nixvm-fake-wait (null mode-line-process))
+      (nixvm-fake-wait (null nixvm-tramp--away))
       (let ((make-backup-files nil)) (save-buffer))
       (should-not (local-variable-p 'remote-file-name-inhibit-locks))
       (should-not (file-symlink-p (expand-file-name ".#x" nixvm-tramp-test-directory)))
@@ -332,6 +364,7 @@ exec sh
           (nixvm-fake-wait started 20)
           (with-current-buffer (cdr started)
             (should (equal (buffer-name) "*demo: claude-project*"))
+            (should (equal (plist-get (nixvm-current-machine) :name) "demo"))
             (nixvm-fake-wait (string-match-p (concat "agent in " (regexp-quote project)) (buffer-string)) 20))
           (let (kill-buffer-query-functions) (kill-buffer (cdr started))))))))
 
