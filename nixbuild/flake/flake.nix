@@ -59,8 +59,9 @@
         }
       );
 
-      # <profile>, <profile>-mutable, <profile>-aarch64 ...: for nixos-rebuild and
-      # for a look at what a profile does.
+      # <profile>, <profile>-mutable, <profile>-aarch64 ...: for a look at what a
+      # profile does. In a mutable guest also the machine itself, by its name, for
+      # nixos-rebuild: modules/mode-mutable.nix writes machine.nix there.
       nixosConfigurations = builtins.listToAttrs (
         builtins.concatMap (
           name:
@@ -78,7 +79,8 @@
             }) pure.systems
           ) pure.modes
         ) (builtins.attrNames pure.profiles)
-      );
+      )
+      // (if builtins.pathExists ./machine.nix then import ./machine.nix build.mkSystem else { });
 
       nixosModules.default = {
         imports = [ ./modules ];

@@ -76,7 +76,7 @@ func TestMutableNixOSObeysTheContractAndHasAConfiguration(t *testing.T) {
 		case <-tick.C:
 		}
 	}
-	g.Run(t, "admin", "grep -q nixmine /etc/nixos/flake.nix && nix-store --verify && nix-env -p /nix/var/nix/profiles/system --list-generations | grep -q 1")
+	g.Run(t, "admin", "nix eval --apply builtins.attrNames path:/etc/nixos#nixosConfigurations | grep -q nixmine && nix-store --verify && nix-env -p /nix/var/nix/profiles/system --list-generations | grep -q 1")
 	c := guesttest.Target(img, g)
 	c.NixOS = true
 	contract.Run(t, c)

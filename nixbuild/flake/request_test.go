@@ -138,8 +138,9 @@ func TestEveryProfileIsAnOutputForEverySystemAndMode(t *testing.T) {
 			t.Errorf("the packages for %s are %v", system, got)
 		}
 	}
+	write(t, filepath.Join(n.dir, "machine.nix"), `mkSystem: { "boxone" = mkSystem { mode = "mutable"; profiles = "core,dev"; modules = [ ]; }; }`)
 	configurations := names("nixosConfigurations")
-	for _, want := range []string{"core", "mine", "mine-semi-mutable", "mine-mutable", "mine-mutable-aarch64"} {
+	for _, want := range []string{"boxone", "core", "mine", "mine-semi-mutable", "mine-mutable", "mine-mutable-aarch64"} {
 		if !slices.Contains(configurations, want) {
 			t.Errorf("there is no configuration %s", want)
 		}

@@ -7,26 +7,20 @@
   ...
 }:
 let
-  # What `nixos-rebuild switch` builds: this flake, with the profiles of the image
-  # and a place for what the machine's owner adds.
-  start = pkgs.writeText "flake.nix" ''
-    # This machine. Edit configuration.nix beside, then: sudo nixos-rebuild switch
-    # Newer packages: sudo nix flake update --flake /etc/nixos
-    {
-      inputs.nixvm.url = "path:/etc/nixos/nixvm";
-      outputs =
-        { nixvm, ... }:
-        {
-          nixosConfigurations."@hostname@" = nixvm.lib.mkSystem {
-            mode = "mutable";
-            system = "${pkgs.stdenv.hostPlatform.system}";
-            profiles = builtins.fromJSON '''${builtins.toJSON config.nixvm.profiles}''';
-            modules = [ ./configuration.nix ];
-          };
-        };
+  # What `nixos-rebuild switch` builds: the machine, from a copy of this flake, with
+  # the profiles of its image and a place for what its owner adds.
+  machine = pkgs.writeText "machine.nix" ''
+    # This machine. Its owner edits configuration.nix, then: sudo nixos-rebuild switch
+    mkSystem: {
+      "@hostname@" = mkSystem {
+        mode = "mutable";
+        system = "${pkgs.stdenv.hostPlatform.system}";
+        profiles = "${lib.concatStringsSep "," config.nixvm.profiles}";
+        modules = [ ./configuration.nix ];
+      };
     }
   '';
-  own = pkgs.writeText "configuration.nix" ''
+  configuration = pkgs.writeText "configuration.nix" ''
     { pkgs, ... }:
     {
       environment.systemPackages = with pkgs; [ ];
@@ -47,17 +41,17 @@ lib.mkIf (!config.nixvm.layout.readOnlyRoot) {
     description = "A NixOS configuration to start from";
     wantedBy = [ "multi-user.target" ];
     after = [ "nixvm-nix-db.service" ];
-    unitConfig.ConditionPathExists = "!/etc/nixos/flake.nix";
+    unitConfig.ConditionPathExists = "!/etc/nixos/machine.nix";
     serviceConfig.Type = "oneshot";
     path = [ config.nix.package ];
     script = ''
       nix-env --profile /nix/var/nix/profiles/system --set "$(readlink -f /run/current-system)"
-      mkdir -p /etc/nixos/nixvm
-      cp -R --no-preserve=mode ${inputs.self}/. /etc/nixos/nixvm
-      [ -e /etc/nixos/configuration.nix ] || cp --no-preserve=mode ${own} /etc/nixos/configuration.nix
+      mkdir -p /etc/nixos
+      cp -R --no-preserve=mode ${inputs.self}/. /etc/nixos
+      cp --no-preserve=mode ${configuration} /etc/nixos/configuration.nix
       # The name was checked before the host got it (guest/apply.sh).
-      sed "s/@hostname@/$(cat /proc/sys/kernel/hostname)/" ${start} >/etc/nixos/flake.nix.new
-      mv /etc/nixos/flake.nix.new /etc/nixos/flake.nix
+      sed "s/@hostname@/$(cat /proc/sys/kernel/hostname)/" ${machine} >/etc/nixos/machine.nix.new
+      mv /etc/nixos/machine.nix.new /etc/nixos/machine.nix
     '';
   };
 }
