@@ -3,6 +3,7 @@ import { answered, tellProblem, type App } from '../app';
 import { cleanEnvironment } from '../daemon/launch';
 import { findProgram } from '../daemon/program';
 import { problemOf } from '../daemon/problem';
+import { count } from '../model/words';
 import type { DoctorResult, Finding } from '../protocol';
 import type { Commands } from './commands';
 
@@ -39,13 +40,14 @@ function examineByProgram(program: string): Promise<Finding[]> {
 async function doctor(app: App): Promise<void> {
   const findings = await app.ui.progress('Check this computer', () => examine(app));
   findings.forEach(({ severity, area, message, fix }) => app.log.info(`doctor: ${severity}: ${area}: ${message}${fix ? ` (fix: ${fix})` : ''}`));
-  if (findings.length === 0) {
+  const wrong = findings.filter(({ severity }) => severity !== 'info').length;
+  if (wrong === 0) {
     void app.ui.info('All is well: nothing that nixvm needs is missing.');
     return;
   }
   const finding = answered(
     await app.ui.pick(
-      { title: 'What is wrong on this computer', prompt: 'Choose a finding to mend it' },
+      { title: `${count(wrong, 'thing')} to mend on this computer`, prompt: 'Choose a finding to mend it' },
       findings.map((each) => ({
         label: `${each.area}: ${each.message}`,
         detail: each.fix ?? '',

@@ -15,7 +15,7 @@ export interface Detail {
 }
 
 /** Says that the daemon's configuration decides. */
-const byDefault = 'as in config.toml';
+const byDefault = 'default';
 
 function changed(answer: Answer<string>, change: (value: string) => Answers): Answer<Answers> {
   return answer === undefined || answer === back ? answer : change(answer);
@@ -24,7 +24,7 @@ function changed(answer: Answer<string>, change: (value: string) => Answers): An
 /** Asks for a text that is empty or means something; empty means the default. */
 function text(prompt: string, placeholder: string, complaint: (text: string) => string | undefined, value: string | undefined): Partial<TextQuestion> {
   return {
-    prompt: `${prompt}; empty means ${byDefault}`,
+    prompt: `${prompt}; empty means the default of config.toml`,
     placeholder,
     value: value ?? '',
     complaint: (typed) => (typed.trim() === '' ? undefined : complaint(typed)),
@@ -101,7 +101,7 @@ const mode: Detail = {
   icon: 'lock',
   text: (answers) => answers.mode ?? byDefault,
   ask: picked('mode', [
-    { label: 'default', description: byDefault, value: '' },
+    { label: 'default', description: 'of config.toml', value: '' },
     { label: 'immutable', description: 'read-only system, all state on its own disk', value: 'immutable' },
     { label: 'semi-mutable', description: 'the same, with a writable /nix', value: 'semi-mutable' },
     { label: 'mutable', description: 'one disk, changed from the inside', value: 'mutable' },

@@ -82,7 +82,7 @@ async function askProfiles(ui: Ui, facts: Facts, name: string, answers: Answers)
     { title: titleOf(name), step: [2, steps], back: !facts.declared, prompt: 'Profiles: what shall be in it?' },
     offered.map((profile) => ({
       label: profile.name,
-      description: [profile.description, profile.requires.length > 0 ? `with ${profile.requires.join(', ')}` : ''].filter(Boolean).join('; '),
+      description: [profile.description, profile.requires.length > 0 ? `with ${profile.requires.join(', ')}` : '', profile.conflicts?.length ? `not with ${profile.conflicts.join(', ')}` : ''].filter(Boolean).join('; '),
       picked: profiles.includes(profile.name),
       value: profile.name,
       group: profile.agent ? 'Agents (private networks are blocked)' : 'Tools',

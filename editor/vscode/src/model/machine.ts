@@ -1,8 +1,11 @@
 import type { Machine } from '../protocol';
 
-/** The state in one word; a running VM is booting until its sshd has answered. */
-export function stateOf(machine: Machine): string {
-  return machine.state === 'running' && !machine.ready ? 'booting' : machine.state || 'unknown';
+/** The state in a word for people; a running VM is booting until its sshd has answered. */
+export function stateOf({ state, ready }: Machine): string {
+  if (state === 'running' && !ready) {
+    return 'booting';
+  }
+  return state === 'absent' ? 'not created' : state || 'unknown';
 }
 
 export const isUp = (machine: Machine): boolean => machine.state === 'running';

@@ -29,7 +29,7 @@ export function ago(time: string, now = Date.now()): string {
     return '';
   }
   const [value, unit] =
-    seconds < 90 ? [seconds, 's'] : seconds < 5400 ? [seconds / 60, 'min'] : seconds < 129_600 ? [seconds / 3600, 'h'] : [seconds / 86_400, 'days'];
+    seconds < 90 ? [seconds, 's'] : seconds < 5400 ? [seconds / 60, 'min'] : seconds < 172_800 ? [seconds / 3600, 'h'] : [seconds / 86_400, 'days'];
   return `${Math.floor(value)} ${unit} ago`;
 }
 

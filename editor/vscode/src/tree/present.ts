@@ -23,7 +23,7 @@ const icons: Record<string, [icon: string, color?: string]> = {
   booting: ['loading~spin', 'charts.yellow'],
   suspended: ['debug-pause', 'charts.blue'],
   stopped: ['vm-outline'],
-  absent: ['circle-outline'],
+  'not created': ['circle-outline'],
   crashed: ['error', 'errorForeground'],
   broken: ['error', 'errorForeground'],
 };

@@ -3,7 +3,6 @@ import { offerOf, type App } from '../app';
 import type { ServerStatusParams } from '../protocol';
 import { viewState } from '../tree/present';
 import { MachineTree } from '../tree/provider';
-import type { Disposable } from '../util/emitter';
 
 const id = 'nixvm.machines';
 
@@ -62,15 +61,17 @@ function trouble(app: App, status: ServerStatusParams | undefined): string | und
 }
 
 /** The bar above the view moves while any operation runs, whoever began it. */
-function progressInView(app: App): Disposable {
+function progressInView(app: App): vscode.Disposable {
   let done: (() => void) | undefined;
-  return app.store.onChange(() => {
-    const busy = app.store.running.length > 0;
+  const show = (): void => {
+    // Without a connection nobody knows whether they still run.
+    const busy = app.store.running.length > 0 && app.client.status.phase !== 'failed';
     if (busy && !done) {
       void vscode.window.withProgress({ location: { viewId: id } }, () => new Promise<void>((resolve) => (done = resolve)));
     } else if (!busy && done) {
       done();
       done = undefined;
     }
-  });
+  };
+  return vscode.Disposable.from(app.store.onChange(show), app.client.onStatus(show), { dispose: () => done?.() });
 }

@@ -199,7 +199,7 @@ test('a complaint that asking again does not answer is told', () => {
 });
 
 test('a doctor without complaints says so, and a finding can be mended', async () => {
-  app.daemon.handlers.set('nixvm/doctor', () => ({ findings: [] }));
+  app.daemon.handlers.set('nixvm/doctor', () => ({ findings: [{ area: 'ssh', code: 'ssh.ok', severity: 'info', message: 'it can be used' }] }));
   await app.run('doctor');
   assert.match(app.ui.shown[0]?.message ?? '', /All is well/);
 
