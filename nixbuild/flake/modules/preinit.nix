@@ -70,6 +70,7 @@ in
     environment.etc."nixvm/guest".source = guest;
 
     boot.initrd.systemd.enable = true;
+    boot.initrd.systemd.extraBin.chroot = "${pkgs.coreutils}/bin/chroot";
     boot.initrd.systemd.services.nixvm-preinit = {
       description = "State disk and identity";
       requiredBy = [ "initrd-fs.target" ];
