@@ -160,7 +160,8 @@ func (s *Store) install(ctx context.Context, id string, make func(dir string) (I
 		return Image{}, asDiskFull(err)
 	}
 	if id != "" && img.ID != id {
-		return Image{}, problem.New(problem.Internal, "the builder made image %s where %s was asked for", img.ID, id)
+		return Image{}, problem.New(problem.ImageBuildFailed, "what image %s is made from has changed while it was built: it is %s now", id, img.ID).
+			WithHint("ask for it again").Retry()
 	}
 	if err := WriteImage(dir, img); err != nil {
 		return Image{}, asDiskFull(err)

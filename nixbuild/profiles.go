@@ -99,7 +99,7 @@ func (c Catalogue) HasAgent(names []string) bool {
 }
 
 // merge adds the profiles of another kind of image. What both have is described
-// by c.
+// by c, and is an agent if either says so.
 func (c Catalogue) merge(other Catalogue) Catalogue {
 	out := slices.Clone(c)
 	for _, p := range other {
@@ -108,6 +108,7 @@ func (c Catalogue) merge(other Catalogue) Catalogue {
 			out = append(out, p)
 			continue
 		}
+		out[i].Agent = out[i].Agent || p.Agent
 		out[i].Images = slices.Clone(out[i].Images)
 		for _, kind := range p.Images {
 			if !slices.Contains(out[i].Images, kind) {

@@ -56,10 +56,10 @@ func TestProfilesThatExcludeEachOtherAreRefused(t *testing.T) {
 
 func TestAKindAddsItsProfilesToThoseOfAnother(t *testing.T) {
 	one := Catalogue{{Name: Core, Description: "first", Images: []string{"a"}}, {Name: "x", Images: []string{"a"}}}
-	two := Catalogue{{Name: "b", Images: []string{"b"}}, {Name: Core, Description: "second", Images: []string{"b"}}}
+	two := Catalogue{{Name: "x", Agent: true, Images: []string{"b"}}, {Name: "b", Images: []string{"b"}}, {Name: Core, Description: "second", Images: []string{"b"}}}
 	got := one.merge(two)
 	got.Sort()
-	want := Catalogue{{Name: Core, Description: "first", Images: []string{"a", "b"}}, {Name: "b", Images: []string{"b"}}, {Name: "x", Images: []string{"a"}}}
+	want := Catalogue{{Name: Core, Description: "first", Images: []string{"a", "b"}}, {Name: "b", Images: []string{"b"}}, {Name: "x", Agent: true, Images: []string{"a", "b"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -167,7 +167,7 @@ func TestAFailedBuildLeavesNothing(t *testing.T) {
 		"the builder fails":        {fail: problem.New(problem.ImageBuildFailed, "no"), want: problem.ImageBuildFailed},
 		"the disk is full":         {fail: fmt.Errorf("write: %w", syscall.ENOSPC), want: problem.DiskFull},
 		"a tool finds a full disk": {fail: errors.New("tar: No space left on device"), want: problem.DiskFull},
-		"it makes another image":   {wrongID: true, want: problem.Internal},
+		"it makes another image":   {wrongID: true, want: problem.ImageBuildFailed},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

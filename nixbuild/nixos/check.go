@@ -39,15 +39,7 @@ func (b *Builder) Check() []nixbuild.Missing {
 // usesNixpkgs reports whether the flake is locked to a nixpkgs. A flake of the
 // user's own that is not can be built by any nix.
 func (f *Flake) usesNixpkgs() bool {
-	content, err := os.ReadFile(filepath.Join(f.dir, "flake.lock"))
-	if err != nil && !exists(f.dir) {
-		shipped, readErr := readFiles(f.shipped)
-		if readErr != nil {
-			return false
-		}
-		content = shipped["flake.lock"]
-	}
-	return strings.Contains(string(content), `"nixpkgs"`)
+	return strings.Contains(string(f.expected()["flake.lock"]), `"nixpkgs"`)
 }
 
 func tooOld(version string) bool {

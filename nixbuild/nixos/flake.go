@@ -49,26 +49,31 @@ func NewFlake(dir string, shipped fs.FS, say func(text string)) *Flake {
 func (f *Flake) Dir() string { return f.dir }
 
 // Profiles lists the profiles, also before the flake is written. A flake that
-// cannot be read has those that are shipped.
-func (f *Flake) Profiles() nixbuild.Catalogue {
+// cannot be read has those that are shipped: which of them are agents decides
+// what the host keeps from a VM.
+func (f *Flake) Profiles() nixbuild.Catalogue { return f.expected().catalogue() }
+
+// expected is what current will return, as far as that can be said without
+// writing anything and without errors.
+func (f *Flake) expected() files {
 	own, err := f.read()
-	if err != nil || len(own) == 0 {
-		own = files{}
+	if err == nil && (f.written() || f.foreign()) {
+		return own // what is missing was removed, or never there
 	}
-	all, err := readFiles(f.shipped)
-	if err != nil {
+	all, shippedErr := readFiles(f.shipped)
+	if shippedErr != nil {
 		all = files{}
 	}
-	if exists(filepath.Join(f.dir, shippedDir)) || f.foreign() {
-		all = files{} // what is missing was removed, or never there
-	}
 	maps.Copy(all, own)
-	return all.catalogue()
+	return all
 }
+
+// written reports whether nixvmd has written the flake, or begun to.
+func (f *Flake) written() bool { return exists(filepath.Join(f.dir, shippedDir)) }
 
 // foreign reports whether the flake is of the user's own making.
 func (f *Flake) foreign() bool {
-	return exists(filepath.Join(f.dir, "image.nix")) && !exists(filepath.Join(f.dir, shippedDir))
+	return exists(filepath.Join(f.dir, "image.nix")) && !f.written()
 }
 
 func (f *Flake) read() (files, error) { return readDir(f.dir) }
@@ -111,12 +116,7 @@ const lockLimit = time.Minute
 func (f *Flake) Update() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.updated {
-		if _, err := os.Lstat(f.dir); err == nil {
-			return nil
-		}
-	}
-	if f.foreign() {
+	if f.updated && exists(f.dir) || f.foreign() {
 		return nil
 	}
 	now, err := readFiles(f.shipped)

@@ -147,6 +147,13 @@ func TestProfilesAreThereBeforeTheFlakeIs(t *testing.T) {
 	if err := f.Update(); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("/dev/zero", filepath.Join(dir, "unreadable")); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := f.Profiles().Lookup("dev"); !known {
+		t.Error("a flake that cannot be read has no profiles")
+	}
+	os.Remove(filepath.Join(dir, "unreadable"))
 	os.Remove(filepath.Join(dir, "profiles", "dev.nix"))
 	if got := f.Profiles().Names(); !slices.Equal(got, []string{"core", "mine"}) {
 		t.Errorf("without one that the user has removed: %q", got)
@@ -233,8 +240,14 @@ func TestNixpkgsNeedsANixOfItsTime(t *testing.T) {
 	}
 	dir := t.TempDir()
 	own := NewFlake(dir, shipped(map[string]string{"flake.lock": `{"nodes":{"nixpkgs":{}}}`}), func(string) {})
+	if !own.usesNixpkgs() {
+		t.Error("the flake that will be written beside what is there does not use nixpkgs")
+	}
+	if err := write(filepath.Join(dir, "image.nix"), nil); err != nil {
+		t.Fatal(err)
+	}
 	if own.usesNixpkgs() {
-		t.Error("a flake of the user's without a lock uses nixpkgs")
+		t.Error("a flake of the user's own making, without a lock, uses nixpkgs")
 	}
 	if !NewFlake(filepath.Join(dir, "none"), own.shipped, nil).usesNixpkgs() {
 		t.Error("the flake that will be written does not use nixpkgs")
