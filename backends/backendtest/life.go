@@ -51,8 +51,7 @@ func (l *life) start() {
 }
 
 func (l *life) answers() {
-	e, err := l.b.Endpoint(l.limit(), l.name)
-	l.must(err, "Endpoint")
+	e := l.endpoint(l.name)
 	if e.Network != "tcp" || !strings.Contains(e.Address, ":") {
 		l.Errorf("endpoint %+v", e)
 	}

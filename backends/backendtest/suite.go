@@ -195,10 +195,29 @@ func (s *suite) listed(name string) *backends.Status {
 // run runs a command in the guest.
 func (s *suite) run(name, command string) string {
 	s.Helper()
-	ctx := s.limit()
-	e, err := s.b.Endpoint(ctx, name)
-	s.must(err, "Endpoint")
+	ctx, e := s.limit(), s.endpoint(name)
 	out, err := s.h.Exec(ctx, e, command)
 	s.must(err, "in the guest, "+command)
 	return out
+}
+
+// endpoint asks until the guest has an address: the agent may come up before
+// the network does.
+func (s *suite) endpoint(name string) backends.Endpoint {
+	s.Helper()
+	ctx := s.limit()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		e, err := s.b.Endpoint(ctx, name)
+		if !problem.HasCode(err, problem.VMNotReady) {
+			s.must(err, "Endpoint")
+			return e
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.must(err, "Endpoint")
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
 )
 
 // conn is one connection to libvirtd. go-libvirt knows no deadlines and can
@@ -19,6 +20,9 @@ import (
 type conn struct {
 	l    *golibvirt.Libvirt
 	wire *wire
+
+	capsMu sync.Mutex // guards caps
+	caps   *libvirtxml.Caps
 }
 
 // wire is the byte stream below go-libvirt. It tells when it has broken.
@@ -68,8 +72,7 @@ func speak(ctx context.Context, outer net.Conn, w *wire, uri string) (*conn, err
 		return c, nil
 	case <-ctx.Done():
 		c.close()
-		<-opened
-		return nil, context.Cause(ctx)
+		return nil, errors.Join(context.Cause(ctx), <-opened)
 	}
 }
 

@@ -3,18 +3,103 @@ package libvirt
 import (
 	"context"
 	"io"
+	"sync"
 
-	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/backends/internal/console"
 )
 
-// hub is the one connection to the console of a VM, and its clients.
-type hub struct{}
-
-// Console opens the serial console.
-func (b *Backend) Console(_ context.Context, name string) (io.ReadWriteCloser, error) {
-	return nil, problem.New(problem.Unsupported, "the console of %s", name)
+// hub is the one connection to the console of a VM, and its clients: libvirt
+// lets one in at a time. It is there while there are clients, so that virsh
+// console gets through at other times.
+type hub struct {
+	*console.Hub
+	clients int // guarded by Backend.mu
 }
 
-func (b *Backend) closeConsoles() {}
+// Console opens the serial console; several may be open at once. A console that
+// somebody has open with virsh is vm.busy.
+func (b *Backend) Console(ctx context.Context, name string) (io.ReadWriteCloser, error) {
+	d, err := b.now(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if !d.running() {
+		return nil, notRunning(name)
+	}
+	b.consoles.Lock()
+	defer b.consoles.Unlock()
+	b.mu.Lock()
+	h := b.hubs[name]
+	b.mu.Unlock()
+	if h == nil || hasEnded(h) {
+		line, err := b.openLine(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		h = &hub{Hub: console.New(line, nil)}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hubs[name] = h
+	h.clients++
+	return &seat{ReadWriteCloser: h.Attach(), leave: func() { b.leave(name, h) }}, nil
+}
 
-func (b *Backend) dropHub(string) {}
+// seat is one client's end.
+type seat struct {
+	io.ReadWriteCloser
+	once  sync.Once
+	leave func()
+}
+
+// Close lets go of the console; the last client closes the connection.
+func (s *seat) Close() error {
+	err := s.ReadWriteCloser.Close()
+	s.once.Do(s.leave)
+	return err
+}
+
+func (b *Backend) leave(name string, h *hub) {
+	b.mu.Lock()
+	h.clients--
+	last := h.clients == 0
+	if last && b.hubs[name] == h {
+		delete(b.hubs, name)
+	}
+	b.mu.Unlock()
+	if last {
+		h.Close()
+	}
+}
+
+// dropConsole ends the console of a VM that is removed.
+func (b *Backend) dropConsole(name string) {
+	b.mu.Lock()
+	h := b.hubs[name]
+	delete(b.hubs, name)
+	b.mu.Unlock()
+	if h != nil {
+		h.Close()
+	}
+}
+
+func (b *Backend) closeConsoles() {
+	b.mu.Lock()
+	var names []string
+	for name := range b.hubs {
+		names = append(names, name)
+	}
+	b.mu.Unlock()
+	for _, name := range names {
+		b.dropConsole(name)
+	}
+}
+
+func hasEnded(h *hub) bool {
+	select {
+	case <-h.Done():
+		return true
+	default:
+		return false
+	}
+}

@@ -93,15 +93,18 @@ func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks, m mar
 	if err != nil {
 		return err
 	}
-	dom, err := ask(ctx, b, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
+	dom, err := askFor(ctx, b, b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
 		dom, err := l.DomainDefineXMLFlags(text, 0)
 		if err == nil {
 			err = l.DomainSetAutostart(dom, boolean(b.config.Autostart))
 		}
 		return dom, err
 	})
+	if err != nil && isAnswer(err) {
+		return problem.New(problem.VMStartFailed, "libvirt refuses the definition: %s", backends.OneLine(err.Error()))
+	}
 	if err != nil {
-		return problem.New(problem.VMStartFailed, "libvirt refuses the definition: %w", err)
+		return err
 	}
 	b.refreshing.Lock()
 	defer b.refreshing.Unlock()

@@ -19,7 +19,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	b.dropHub(name)
+	b.dropConsole(name)
 	err = b.again(ctx, func() error { return b.undefine(ctx, name) })
 	if err == nil {
 		err = b.storage.remove(ctx, name)

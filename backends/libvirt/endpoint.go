@@ -32,7 +32,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 		sources = append(sources, golibvirt.DomainInterfaceAddressesSrcAgent)
 	}
 	for _, source := range sources {
-		cards, err := askFor(ctx, b, b.limits.freeze, func(l *golibvirt.Libvirt) ([]golibvirt.DomainInterface, error) {
+		cards, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) ([]golibvirt.DomainInterface, error) {
 			return l.DomainInterfaceAddresses(d.dom, uint32(source), 0)
 		})
 		if err != nil && !isAnswer(err) {

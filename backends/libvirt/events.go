@@ -44,7 +44,11 @@ func (b *Backend) follow(ctx context.Context, c *conn) error {
 	if err := b.takeOver(ctx, c); err != nil {
 		return err
 	}
-	b.workers.Add(1)
+	b.workers.Add(2)
+	go func() {
+		defer b.workers.Done()
+		b.thawLeft(ctx)
+	}()
 	go func() {
 		defer b.workers.Done()
 		for {
@@ -93,6 +97,7 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 		}
 	}
 	b.filled, b.down = true, nil
+	b.wake()
 	b.mu.Unlock()
 	for _, name := range gone {
 		b.forget(name)

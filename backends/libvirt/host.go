@@ -13,12 +13,25 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// host asks libvirtd what its host can do.
+// host asks libvirtd what its host can do, once for a connection: the answer is
+// long, and the first time libvirtd has to ask every QEMU that is installed.
 func (b *Backend) host(ctx context.Context) (libvirtxml.Caps, error) {
+	c, err := b.link.get(ctx)
+	if err != nil {
+		return libvirtxml.Caps{}, err
+	}
+	c.capsMu.Lock()
+	defer c.capsMu.Unlock()
+	if c.caps != nil {
+		return *c.caps, nil
+	}
 	var caps libvirtxml.Caps
-	text, err := ask(ctx, b, (*golibvirt.Libvirt).ConnectGetCapabilities)
+	text, err := call(ctx, c, b.limits.start, (*golibvirt.Libvirt).ConnectGetCapabilities)
 	if err == nil {
 		err = caps.Unmarshal(text)
+	}
+	if err == nil {
+		c.caps = &caps
 	}
 	return caps, err
 }
@@ -33,7 +46,7 @@ func (b *Backend) runsAs() (uid, gid int, err error) {
 	if b.target.Session {
 		return ownerOfSocket(b.target)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), b.limits.call)
+	ctx, cancel := context.WithTimeout(context.Background(), b.limits.start)
 	defer cancel()
 	caps, err := b.host(ctx)
 	if err != nil {

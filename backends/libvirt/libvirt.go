@@ -72,6 +72,7 @@ type Backend struct {
 	limits  limits
 
 	workers    sync.WaitGroup // of connections
+	consoles   sync.Mutex     // held while a console is opened
 	refreshing sync.Mutex     // held while libvirtd is asked for what goes into memory
 
 	reserving sync.Mutex // held while an address is picked

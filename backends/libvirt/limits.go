@@ -6,7 +6,7 @@ import "time"
 type limits struct {
 	connect time.Duration // a connection, until libvirtd has said who it is
 	call    time.Duration // libvirtd: anything that it does by itself
-	start   time.Duration // libvirtd: starting QEMU
+	start   time.Duration // libvirtd: starting QEMU, also to ask it what it can do, which comes before the first definition
 	agent   time.Duration // the guest's agent, which may be hostile or merely dead
 	freeze  time.Duration // the agent: freezing waits for the guest's pending writes
 	backoff time.Duration // the first pause between two attempts to connect

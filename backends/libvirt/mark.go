@@ -25,19 +25,17 @@ const namespace = "https://github.com/nixvm/nixvm/libvirt/1"
 //
 //	<machine xmlns="https://github.com/nixvm/nixvm/libvirt/1" name="demo" owner="1f6c0a52" user="ann@laptop" .../>
 type mark struct {
-	XMLName xml.Name // libvirt takes the name space away when it returns the element alone
-	Name    string   `xml:"name,attr"`           // of the machine
-	UUID    string   `xml:"uuid,attr"`           // of the domain: a copy made by virt-clone is not ours
-	Owner   string   `xml:"owner,attr"`          // id of the nixvm installation
-	User    string   `xml:"user,attr,omitempty"` // whose, for people
-	Mutable bool     `xml:"mutable,attr,omitempty"`
-	Image   string   `xml:"image,attr,omitempty"` // id of the image that it was last defined with
-	Port    int      `xml:"port,attr,omitempty"`  // on 127.0.0.1, forwarded to the guest's 22; kept
-	MAC     string   `xml:"mac,attr,omitempty"`
-	Run     *runMark `xml:"run,omitempty"` // in the live definition only: it ends with the run
-	// Unfrozen is set in the copy that a snapshot keeps when the guest could
-	// not be frozen.
-	Unfrozen bool `xml:"unfrozen,attr,omitempty"`
+	XMLName xml.Name  // libvirt takes the name space away when it returns the element alone
+	Name    string    `xml:"name,attr"`           // of the machine
+	UUID    string    `xml:"uuid,attr"`           // of the domain: a copy made by virt-clone is not ours
+	Owner   string    `xml:"owner,attr"`          // id of the nixvm installation
+	User    string    `xml:"user,attr,omitempty"` // whose, for people
+	Mutable bool      `xml:"mutable,attr,omitempty"`
+	Image   string    `xml:"image,attr,omitempty"` // id of the image that it was last defined with
+	Port    int       `xml:"port,attr,omitempty"`  // on 127.0.0.1, forwarded to the guest's 22; kept
+	MAC     string    `xml:"mac,attr,omitempty"`
+	Run     *runMark  `xml:"run,omitempty"`  // in the live definition only: it ends with the run
+	Note    *noteMark `xml:"note,omitempty"` // in the copy that a snapshot keeps
 }
 
 // runMark is about one run of a domain.
@@ -45,6 +43,13 @@ type runMark struct {
 	Started time.Time `xml:"started,attr"`
 	Accel   string    `xml:"accel,attr,omitempty"`
 	Frozen  bool      `xml:"frozen,attr,omitempty"` // set while the guest may be frozen, so that whoever comes next can thaw it
+}
+
+// noteMark is what libvirt does not keep about a snapshot.
+type noteMark struct {
+	Snapshot string    `xml:"snapshot,attr"` // a snapshot made by virsh from a definition with a note is another one
+	Created  time.Time `xml:"created,attr"`
+	Frozen   bool      `xml:"frozen,attr"`
 }
 
 func (m mark) String() string {

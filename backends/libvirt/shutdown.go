@@ -31,12 +31,11 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	if err := b.hear(ctx, d); err != nil {
 		return err
 	}
-	button := golibvirt.DomainShutdownFlagValues(golibvirt.DomainShutdownAcpiPowerBtn)
 	err = b.askUntil(ctx, name, ended, func(l *golibvirt.Libvirt, n int) error {
 		if d, _ := b.get(name); n%2 == 1 && d.agent {
 			return l.DomainShutdownFlags(d.dom, golibvirt.DomainShutdownGuestAgent)
 		}
-		return l.DomainShutdownFlags(d.dom, button)
+		return l.DomainShutdownFlags(d.dom, golibvirt.DomainShutdownAcpiPowerBtn)
 	})
 	if err != nil && ctx.Err() != nil {
 		return problem.New(problem.VMStopTimeout, "VM %s has not powered off: %w", name, context.Cause(ctx)).
@@ -58,7 +57,8 @@ func (b *Backend) hear(ctx context.Context, d domain) error {
 // the limit is the caller's.
 func (b *Backend) askUntil(ctx context.Context, name string, cond func(*domain) bool, request func(l *golibvirt.Libvirt, n int) error) error {
 	for pause, n := firstAsk, 0; ; pause, n = min(2*pause, longestAsk), n+1 {
-		_, err := askFor(ctx, b, b.limits.freeze, func(l *golibvirt.Libvirt) (struct{}, error) { return struct{}{}, request(l, n) })
+		d, _ := b.get(name)
+		_, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) { return struct{}{}, request(l, n) })
 		if err != nil && ctx.Err() == nil {
 			b.log.Debug("request to the guest", "vm", name, "error", err)
 		}

@@ -55,7 +55,7 @@ func (b *Backend) setTime(ctx context.Context, name string) {
 		return
 	}
 	now := time.Now()
-	_, err := askFor(ctx, b, b.limits.freeze, func(l *golibvirt.Libvirt) (struct{}, error) {
+	_, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) {
 		return struct{}{}, l.DomainSetTime(d.dom, now.Unix(), uint32(now.Nanosecond()), 0)
 	})
 	if err != nil {

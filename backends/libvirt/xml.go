@@ -152,8 +152,10 @@ func (p blueprint) nic() libvirtxml.DomainInterface {
 // which Debian switches off, so QEMU is told directly.
 func (p blueprint) forward(x *libvirtxml.Domain) {
 	x.QEMUCommandline = &libvirtxml.DomainQEMUCommandline{Args: []libvirtxml.DomainQEMUCommandlineArg{
-		{Value: "-netdev"}, {Value: fmt.Sprintf("user,id=nixvm0,ipv6=off,hostfwd=tcp:127.0.0.1:%d-:22", p.port)},
-		{Value: "-device"}, {Value: "virtio-net-pci,netdev=nixvm0,romfile=,bus=pcie.0,addr=0x1e,mac=" + p.spec.MAC},
+		{Value: "-netdev"},
+		{Value: fmt.Sprintf("user,id=nixvm0,ipv6=off,hostfwd=tcp:127.0.0.1:%d-:22", p.port)},
+		{Value: "-device"},
+		{Value: "virtio-net-pci,netdev=nixvm0,romfile=,bus=pcie.0,addr=0x1e,mac=" + p.spec.MAC},
 	}}
 }
 

@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nixvm/nixvm/backends/internal/console"
 )
 
 // newConsole returns a console whose serial port is the returned connection.
-func newConsole(t *testing.T) (*console, net.Conn, vmFiles) {
+func newConsole(t *testing.T) (*console.Hub, net.Conn, vmFiles) {
 	t.Helper()
 	dir := t.TempDir()
 	f := vmFiles{dir: dir, runtime: dir}
@@ -25,7 +27,7 @@ func newConsole(t *testing.T) (*console, net.Conn, vmFiles) {
 	must(t, err)
 	guest, err := l.Accept()
 	must(t, err)
-	t.Cleanup(func() { guest.Close(); c.close() })
+	t.Cleanup(func() { guest.Close(); c.Close() })
 	return c, guest, f
 }
 
@@ -46,11 +48,11 @@ func say(t *testing.T, guest io.Writer, text string) {
 
 func TestConsoleReachesEveryClientAndTheLog(t *testing.T) {
 	c, guest, f := newConsole(t)
-	a, b := c.attach(), c.attach()
+	a, b := c.Attach(), c.Attach()
 	say(t, guest, "boot\n")
 	read(t, a, "boot\n")
 	read(t, b, "boot\n")
-	late := c.attach()
+	late := c.Attach()
 	read(t, late, "boot\n")
 	must(t, a.Close())
 	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
@@ -64,19 +66,19 @@ func TestConsoleReachesEveryClientAndTheLog(t *testing.T) {
 	if rest, err := io.ReadAll(late); err != nil || string(rest) != "more" {
 		t.Errorf("%q, %v", rest, err)
 	}
-	<-c.done
+	<-c.Done()
 	if log, err := os.ReadFile(f.path(serialFile)); err != nil || string(log) != "boot\nmore" {
 		t.Errorf("the log holds %q, %v", log, err)
 	}
-	if _, err := c.attach().Read(make([]byte, 1)); err != nil {
+	if _, err := c.Attach().Read(make([]byte, 1)); err != nil {
 		t.Errorf("after the end: %v", err) // the last screen can still be read
 	}
 }
 
 func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 	c, guest, _ := newConsole(t)
-	lazy, good := c.attach(), c.attach()
-	total := 2 * clientBuffer
+	lazy, good := c.Attach(), c.Attach()
+	total := 2 * console.ClientBuffer
 	done := make(chan int64, 1)
 	go func() {
 		n, _ := io.CopyN(io.Discard, good, int64(total))
@@ -95,7 +97,7 @@ func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 		t.Fatal("the other client waits")
 	}
 	n, err := io.Copy(io.Discard, lazy)
-	if err == nil || n > clientBuffer {
+	if err == nil || n > console.ClientBuffer {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }
@@ -105,9 +107,10 @@ func TestSerialLogIsBounded(t *testing.T) {
 	l := serialLog{path: filepath.Join(dir, "a"), old: filepath.Join(dir, "b")}
 	line := []byte(strings.Repeat("y", 1<<16))
 	for range 5 * serialLimit / len(line) {
-		l.write(line)
+		_, err := l.Write(line)
+		must(t, err)
 	}
-	l.close()
+	must(t, l.Close())
 	var total int64
 	for _, p := range []string{l.path, l.old} {
 		if st, err := os.Stat(p); err == nil {
@@ -124,7 +127,7 @@ func TestGuestThatDoesNotReadItsConsole(t *testing.T) {
 		t.Skip("-short: waits for the limit of a write")
 	}
 	c, _, _ := newConsole(t)
-	client := c.attach()
+	client := c.Attach()
 	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 	defer cancel()
 	for ctx.Err() == nil {

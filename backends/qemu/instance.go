@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/console"
 	"github.com/nixvm/nixvm/backends/qemu/qmp"
 )
 
@@ -20,7 +21,7 @@ type instance struct {
 	run     run
 	proc    *process
 	qmp     *qmp.Client
-	console *console
+	console *console.Hub
 	talking chan struct{} // token: one conversation with the guest agent at a time
 	leave   chan struct{} // closed by letGo
 	done    chan struct{} // closed when the process has ended and that is on record, or after letGo
@@ -63,7 +64,7 @@ func (b *Backend) connect(ctx context.Context, v *vm, proc *process, this run) (
 // watch waits for the end of the process and puts it on record.
 func (i *instance) watch() {
 	defer close(i.done)
-	defer i.console.close()
+	defer i.console.Close()
 	defer i.proc.release()
 	switch i.whatEnds() {
 	case processGone:

@@ -1,0 +1,38 @@
+package libvirt_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/backendtest"
+	"github.com/nixvm/nixvm/backends/libvirt/libvirttest"
+)
+
+func TestConformanceOfTheSystem(t *testing.T) {
+	h := libvirttest.Start(t)
+	h.StartDefaultNetwork(t)
+	conform(t, newHost(t, h))
+}
+
+func conform(t *testing.T, h *host) {
+	backendtest.Run(t, backendtest.Harness{
+		Open:  h.open,
+		Spec:  func(_ testing.TB, name string) backends.Spec { return h.spec(name) },
+		Limit: waitLimit,
+		Exec:  h.exec,
+		Murder: func(t testing.TB, s backends.Status) {
+			h.KillGuest(t, s.Name)
+		},
+		Debris: func(t testing.TB, name string) {
+			dir := filepath.Join(h.layout.Libvirt(backendName), name)
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "state.qcow2"), []byte("QFI"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	})
+}

@@ -1,0 +1,98 @@
+package libvirt_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/backendtest/trialguest"
+	"github.com/nixvm/nixvm/backends/libvirt"
+	"github.com/nixvm/nixvm/backends/libvirt/libvirttest"
+	"github.com/nixvm/nixvm/internal/paths"
+)
+
+// waitLimit ends a hang; boots under emulation on a busy machine take up to a minute.
+const waitLimit = 180 * time.Second
+
+const backendName = "conformance"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// host is a libvirtd with the trial guest and a place for its disks.
+type host struct {
+	*libvirttest.Host
+	guest  *trialguest.Guest
+	image  backends.Image
+	layout paths.Layout
+	log    slog.Handler
+}
+
+func newHost(t testing.TB, h *libvirttest.Host) *host {
+	t.Helper()
+	host := &host{Host: h, guest: trialguest.New(t), layout: paths.Under(filepath.Join(h.Dir, "nixvm")), log: slog.DiscardHandler}
+	if os.Getenv("NIXVM_TEST_LOG") != "" {
+		host.log = slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
+	}
+	for _, dir := range []string{h.Dir + "/nixvm", host.layout.State, filepath.Dir(host.layout.Libvirt("x")), host.layout.Libvirt(backendName), h.Dir + "/image"} {
+		if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // QEMU's user passes through
+			t.Fatal(err)
+		}
+	}
+	host.image = host.guest.Spec("image").Image
+	// A copy: the cache of images is closed to QEMU's user.
+	for _, file := range []*string{&host.image.Disk, &host.image.Kernel, &host.image.Initrd} {
+		*file = copyTo(t, *file, h.Dir+"/image")
+	}
+	return host
+}
+
+func copyTo(t testing.TB, from, dir string) string {
+	t.Helper()
+	src, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	to := filepath.Join(dir, filepath.Base(from))
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // QEMU's user reads it
+	if err == nil {
+		_, err = io.Copy(dst, src)
+	}
+	if err == nil {
+		err = dst.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func (h *host) open(t testing.TB) backends.Backend { return h.openWith(t, libvirt.Config{}) }
+
+func (h *host) openWith(t testing.TB, c libvirt.Config) *libvirt.Backend {
+	t.Helper()
+	c.Name, c.Layout, c.URI, c.Log, c.Accel = backendName, h.layout, h.URI, slog.New(h.log), "tcg"
+	b, err := libvirt.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (h *host) spec(name string) backends.Spec {
+	s := h.guest.Spec(name)
+	s.Image = h.image
+	return s
+}
+
+// exec runs a shell command as root in the guest.
+func (h *host) exec(ctx context.Context, e backends.Endpoint, command string) (string, error) {
+	return h.guest.Exec(ctx, h.Dial, e, command)
+}
