@@ -83,6 +83,10 @@ install: build ## Install the program, user units and completions below PREFIX (
 	bin/nixvmd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nixvmd
 	bin/nixvmd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nixvmd.fish
 
+.PHONY: vsix
+vsix: ## Build the VS Code extension: editor/vscode/dist/nixvm.vsix
+	@$(MAKE) -C editor/vscode vsix
+
 .PHONY: clean
 clean: ## Remove what was built (caches outside the tree stay)
 	rm -rf bin dist

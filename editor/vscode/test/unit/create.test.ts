@@ -98,7 +98,7 @@ test('why the daemon does not start is its own last word', async () => {
 });
 
 test('a daemon that goes on with our pipe in its hands does not keep us waiting', async () => {
-  await launchDaemon(program('sleep 30 & exit 0'), process.env);
+  await launchDaemon(program(`tail -f --pid=${process.pid} /dev/null & exit 0`), process.env);
 });
 
 test('the daemon is no part of the editor', () => {
