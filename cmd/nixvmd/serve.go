@@ -69,8 +69,9 @@ func (a *app) serve(ctx context.Context, ready func(error) error) error {
 	defer listener.Close()
 	service, err := vm.OpenDefault(ctx, a.layout, a.exe, log)
 	if err != nil {
-		// Nobody may find the socket of a daemon that will not answer.
-		return errors.Join(err, listener.Close(), ready(err))
+		// Nobody may find the socket of a daemon that will not answer, nor the lock
+		// of one that has said so.
+		return errors.Join(err, listener.Release(), ready(err))
 	}
 	server := rpc.NewServer(service, rpc.Options{
 		Version: version.String(), RuntimeDir: a.layout.Runtime, SSHConfig: service.SSHConfigFile(), Log: log,
