@@ -30,6 +30,9 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("destroy VM %s: %w", name, err)
 	}
+	if b.remote != nil {
+		b.remote.drop(name)
+	}
 	b.forget(name)
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Endpoint is the forwarded port of a session, or the address of the VM's card:
-// from the DHCP server of its network, else from the guest agent.
+// from the DHCP server of its network, else from the guest agent. For a VM of
+// another host it is the near end of a tunnel through ssh.
 func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint, error) {
 	none := backends.Endpoint{}
 	d, err := b.now(ctx, name)
@@ -39,11 +40,20 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 			return none, err
 		}
 		if ip, ok := backends.AddressOf(d.mark.MAC, toCards(cards)); ok {
-			return endpoint(ip.String(), 22), nil
+			return b.endpointAt(name, ip.String())
 		}
 	}
 	return none, problem.New(problem.VMNotReady, "VM %s has no address yet", name).
 		WithHint("wait until it has booted").Retry()
+}
+
+// endpointAt is the guest's sshd as it can be reached from here.
+func (b *Backend) endpointAt(name, ip string) (backends.Endpoint, error) {
+	e := endpoint(ip, 22)
+	if b.remote != nil {
+		return b.remote.endpoint(name, e.Address)
+	}
+	return e, nil
 }
 
 func endpoint(host string, port int) backends.Endpoint {

@@ -64,6 +64,7 @@ type Backend struct {
 	target  target
 	owner   owner
 	link    *link
+	remote  *remote // nil: libvirtd is on this host
 	storage storage
 	filter  filter // isolation on the host; may be nil
 	accel   accelerator
@@ -117,7 +118,7 @@ func open(c Config, l limits) (*Backend, error) {
 	if b.accel, err = newAccelerator(b, os.Getenv("NIXVM_ACCEL")); err != nil {
 		return nil, err
 	}
-	dial, err := t.dialer(c)
+	dial, err := b.dialer()
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 	}
@@ -149,6 +150,9 @@ func (b *Backend) Close() error {
 	b.mu.Unlock()
 	b.closeConsoles()
 	b.link.close()
+	if b.remote != nil {
+		b.remote.close()
+	}
 	b.workers.Wait()
 	b.events.Close()
 	return nil

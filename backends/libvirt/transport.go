@@ -21,11 +21,16 @@ import (
 type dial func(ctx context.Context) (net.Conn, error)
 
 // dialer returns how to reach the target.
-func (t target) dialer(c Config) (dial, error) {
-	if t.Transport == "ssh" {
-		return dialSSH(t, c)
+func (b *Backend) dialer() (dial, error) {
+	if b.target.Transport != "ssh" {
+		return b.target.dialUnix, nil
 	}
-	return t.dialUnix, nil
+	r, err := newRemote(b.target)
+	if err != nil {
+		return nil, err
+	}
+	b.remote = r
+	return r.dialLibvirt, nil
 }
 
 // dialUnix tries the sockets in order.
@@ -68,10 +73,14 @@ func sessionRuntime() string {
 
 // unreachable says why libvirtd does not answer, and the command that helps.
 func (t target) unreachable(err error) *problem.Error {
+	var told *problem.Error
+	if errors.As(err, &told) {
+		return told
+	}
 	p := problem.New(problem.BackendUnreachable, "libvirtd does not answer at %s: %w", t.Host.Redacted(), err).Retry()
 	switch {
 	case t.Transport == "ssh":
-		return p.WithHint("check that ssh reaches the host without a password: ssh %s true", sshDestination(t))
+		return p.WithHint("check that ssh reaches the host without a password: ssh %s true", t.Host.Host)
 	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
 		return p.WithHint("sudo usermod -aG libvirt $USER, then log in again")
 	case t.Session:

@@ -46,10 +46,10 @@ func (h *Host) write(t testing.TB, path, content string) {
 }
 
 // daemon starts a program in the background as the user that the host is of, and
-// keeps its process id in the shell variable of that name.
-func (h *Host) daemon(t testing.TB, name string, args ...string) {
+// keeps its process id in the shell variable of its name.
+func (h *Host) daemon(t testing.TB, program string, args ...string) {
 	t.Helper()
-	words := name
+	name, words := filepath.Base(program), program
 	for _, a := range args {
 		words += " " + quote(a)
 	}

@@ -27,17 +27,14 @@ export function launchDaemon(program: string, env: NodeJS.ProcessEnv): Promise<v
       clearTimeout(timer);
       fail(`nixvmd cannot be started: ${error.message}`);
     });
-    // The daemon that goes on may have inherited our pipe, which then never closes.
+    // "exit", not "close": the daemon that goes on may have inherited our pipe.
     child.on('exit', (code) => {
-      if (code === 0) {
-        clearTimeout(timer);
-        child.stderr.destroy();
-        resolve();
-      }
-    });
-    child.on('close', (code) => {
       clearTimeout(timer);
-      fail(`nixvmd does not start: ${lastLine(said) ?? `it ended with ${code}`}`);
+      if (code === 0) {
+        resolve();
+      } else {
+        fail(`nixvmd does not start: ${lastLine(said) ?? `it ended with ${code}`}`);
+      }
     });
   });
 }
