@@ -144,12 +144,13 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 	s.mu.Lock()
 	e := s.entryFor(name)
 	before := e.status.State
+	goesOn := alive(before) && (before != backends.Unknown || e.boot != nil && e.status.Started.Equal(ev.Status.Started))
 	e.status = ev.Status
 	s.mu.Unlock()
-	if ev.Status.State == backends.Running && (before != backends.Running && before != backends.Suspended) {
+	if ev.Status.State == backends.Running && !goesOn {
 		s.newBoot(name)
 	}
-	if ev.Status.State != backends.Running && ev.Status.State != backends.Suspended {
+	if !alive(ev.Status.State) {
 		if s.endBoot(name) {
 			s.closeMastersSoon(name)
 		}
@@ -158,6 +159,12 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 		s.log.Info("state changed", "machine", name, "backend", b.Name(), "from", before, "to", ev.Status.State, "reason", ev.Status.Reason)
 	}
 	s.publishVM(name)
+}
+
+// alive reports whether a guest may be there: also while its backend cannot be
+// asked, for example because libvirtd is restarted. What holds on to it stays.
+func alive(s backends.State) bool {
+	return s == backends.Running || s == backends.Suspended || s == backends.Unknown
 }
 
 // refresh asks the backend about one VM now; operations call it so that what

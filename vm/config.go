@@ -10,6 +10,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/nixvm/nixvm/backends/libvirt"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 )
@@ -30,6 +31,10 @@ import (
 //	[backends.laptop]
 //	type = "qemu"
 //	accel = "auto"           # or "kvm", "tcg"
+//
+//	[backends.lab]
+//	type = "libvirt"
+//	uri = "qemu:///system"
 //
 //	[ssh]
 //	prefix = ""              # put before every SSH name
@@ -54,8 +59,34 @@ type Defaults struct {
 
 // BackendConfig is one configured backend.
 type BackendConfig struct {
-	Type  string `toml:"type"`
-	Accel string `toml:"accel"` // qemu: "auto", "kvm" or "tcg"
+	Type  string `toml:"type"`  // "qemu" or "libvirt"
+	Accel string `toml:"accel"` // "auto", "kvm" or "tcg"
+
+	// Of libvirt only; see libvirt.Config.
+	URI       string `toml:"uri"`
+	Network   string `toml:"network"`
+	Autostart bool   `toml:"autostart"`
+}
+
+// check says what is wrong with the settings of a backend, as the end of a
+// sentence; empty = nothing.
+func (b BackendConfig) check() string {
+	switch b.Type {
+	case "qemu":
+		if b.URI != "" || b.Network != "" || b.Autostart {
+			return `uri, network and autostart are settings of type "libvirt"`
+		}
+	case "libvirt":
+		if err := libvirt.CheckURI(b.URI); err != nil {
+			return err.Error()
+		}
+	default:
+		return fmt.Sprintf(`type %q is unknown; this version has "qemu" and "libvirt"`, b.Type)
+	}
+	if !slices.Contains([]string{"", "auto", "kvm", "tcg"}, b.Accel) {
+		return fmt.Sprintf("accel %q is none of auto, kvm, tcg", b.Accel)
+	}
+	return ""
 }
 
 // SSHConfig is how SSH names are written.
@@ -108,11 +139,8 @@ func (c *Config) complete(path string) error {
 		if machine.ValidName(name) != nil {
 			return bad("the backend name %q is not made of a-z, 0-9 and -", name)
 		}
-		if b.Type != "qemu" {
-			return bad("backends.%s: type %q is unknown; this version has \"qemu\"", name, b.Type)
-		}
-		if !slices.Contains([]string{"", "auto", "kvm", "tcg"}, b.Accel) {
-			return bad("backends.%s: accel %q is none of auto, kvm, tcg", name, b.Accel)
+		if wrong := b.check(); wrong != "" {
+			return bad("backends.%s: %s", name, wrong)
 		}
 	}
 	if c.DefaultBackend == "" {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/libvirt"
 	"github.com/nixvm/nixvm/backends/qemu"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/machine"
@@ -77,13 +78,23 @@ func proxyArgs() []string {
 func openBackends(config Config, layout paths.Layout, log *slog.Logger) ([]backends.Backend, error) {
 	var list []backends.Backend
 	for name, c := range config.Backends {
-		b, err := qemu.New(qemu.Config{Name: name, Layout: layout, Accel: c.Accel, Log: log})
+		b, err := openBackend(name, c, layout, log)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(list))
 		}
 		list = append(list, b)
 	}
 	return list, nil
+}
+
+func openBackend(name string, c BackendConfig, layout paths.Layout, log *slog.Logger) (backends.Backend, error) {
+	if c.Type == "libvirt" {
+		return libvirt.New(libvirt.Config{
+			Name: name, Layout: layout, URI: c.URI, Network: c.Network,
+			Accel: c.Accel, Autostart: c.Autostart, Log: log,
+		})
+	}
+	return qemu.New(qemu.Config{Name: name, Layout: layout, Accel: c.Accel, Log: log})
 }
 
 func closeAll(list []backends.Backend) error {

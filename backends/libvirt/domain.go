@@ -148,9 +148,11 @@ func (b *Backend) complete(d *domain) {
 	}
 }
 
-// List returns the VMs in memory. It waits for libvirtd only until the first
-// attempt to reach it has ended.
+// List returns the VMs in memory. For the first answer of a libvirtd that is far
+// away it does not wait long: events tell of its VMs when it comes.
 func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.first, b.target.unreachable(errSilent))
+	defer cancel()
 	if err := b.known(ctx); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,15 @@ func (t target) local() bool { return t.Transport == "" }
 
 const uriHint = "use qemu:///system, qemu:///session or qemu+ssh://user@host/system"
 
+// CheckURI refuses a URI that New would refuse; config.invalid says why.
+func CheckURI(uri string) error {
+	if uri == "" {
+		return nil
+	}
+	_, err := parseURI(uri)
+	return err
+}
+
 // parseURI reads a URI (https://libvirt.org/uri.html), of which we know the
 // parts that target has.
 func parseURI(s string) (target, error) {
