@@ -84,7 +84,7 @@ export class Session {
     } catch (error) {
       connection.dispose();
       socket.destroy();
-      throw problemOf(error);
+      throw error instanceof Problem ? error : requestProblem(rpc, error);
     } finally {
       clearTimeout(timer);
     }
@@ -98,7 +98,7 @@ export class Session {
     try {
       return await this.connection.sendRequest(method, params, source.token);
     } catch (error) {
-      throw this.problem(error);
+      throw requestProblem(this.rpc, error);
     } finally {
       signal?.removeEventListener('abort', cancel);
       source.dispose();
@@ -115,13 +115,12 @@ export class Session {
     this.connection.end();
     this.connection.dispose();
   }
+}
 
-  /** Tells an error answer of the daemon from a connection that broke meanwhile. */
-  private problem(error: unknown): Problem {
-    const { ErrorCodes, ResponseError } = this.rpc;
-    const answered = error instanceof ResponseError && error.code !== ErrorCodes.PendingResponseRejected;
-    return answered
-      ? problemOf(error)
-      : new Problem(localCodes.daemonGone, 'the connection to nixvmd was lost', { retryable: true });
-  }
+/** Tells an error answer of the daemon from a connection that broke meanwhile. */
+function requestProblem({ ErrorCodes, ResponseError }: Rpc, error: unknown): Problem {
+  const answered = error instanceof ResponseError && error.code !== ErrorCodes.PendingResponseRejected;
+  return answered
+    ? problemOf(error)
+    : new Problem(localCodes.daemonGone, 'the connection to nixvmd was lost', { retryable: true });
 }

@@ -69,6 +69,19 @@ test('without a daemon and without leave to start one, the user learns what to d
   assert.deepEqual(phases, ['connecting', 'failed']);
 });
 
+test('a daemon that ends while one connects is asked again', async () => {
+  await daemon.listen();
+  daemon.cutOff = 2;
+  await client.connect();
+  assert.deepEqual(phases, ['connecting', 'connected']);
+});
+
+test('one that cuts off everybody is given up', async () => {
+  await daemon.listen();
+  daemon.cutOff = Infinity;
+  await assert.rejects(client.connect(), { code: 'daemon.gone' });
+});
+
 test('what keeps the daemon from starting is the problem', async () => {
   launch = () => Promise.reject(new Error('no such luck'));
   await assert.rejects(client.connect(), /no such luck/);

@@ -21,6 +21,8 @@ export class ScriptedDaemon {
   /** What was notified, in order. */
   readonly notified: { method: string; params: unknown }[] = [];
   readonly handlers = new Map<string, Handler>();
+  /** So many connections are cut off as they begin, as a daemon does that ends. */
+  cutOff = 0;
   machines: Machine[] = [];
   operations: Operation[] = [];
   backends: Backend[] = [backend('qemu')];
@@ -62,6 +64,11 @@ export class ScriptedDaemon {
   }
 
   private serve(socket: Socket): void {
+    if (this.cutOff > 0) {
+      this.cutOff--;
+      socket.destroy();
+      return;
+    }
     this.sockets.add(socket);
     const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
     connection.onClose(() => {
