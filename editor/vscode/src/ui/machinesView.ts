@@ -26,8 +26,8 @@ export function machinesView(app: App): vscode.Disposable {
     }
   };
   const look = (): void => {
-    if (view.visible && app.client.status.phase === 'idle') {
-      // The view itself shows why, if it fails.
+    if (view.visible && ['idle', 'failed'].includes(app.client.status.phase)) {
+      // The view itself shows that it failed, and what can be done.
       app.client.connect().catch(() => {});
     }
   };
@@ -37,6 +37,8 @@ export function machinesView(app: App): vscode.Disposable {
     tree,
     view,
     view.onDidChangeVisibility(look),
+    // Whoever sets the right path does not want to press a button as well.
+    vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('nixvm') && look()),
     app.client.wanted(() => view.visible),
     app.client.onStatus(show),
     app.store.onChange(show),
