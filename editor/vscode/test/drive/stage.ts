@@ -1,0 +1,61 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+// What scripts/stage has prepared: see there.
+
+function need(name: string): string {
+  const value = process.env[name];
+  if (!value) {
+    throw new Error(`${name} is not set: run this by test/run`);
+  }
+  return value;
+}
+
+/** The directory of this run. */
+export const dir = need('NIXVM_E2E');
+/** What scripts/install-vscode has printed. */
+export const vscode = need('NIXVM_TEST_VSCODE');
+export const image = need('NIXVM_E2E_IMAGE');
+const home = need('NIXVM_HOME');
+const run = promisify(execFile);
+
+/** Runs nixvmd, another client of the same daemon, and returns what it prints. */
+export async function nixvmd(...args: string[]): Promise<string> {
+  return (await run('nixvmd', args)).stdout;
+}
+
+/** Runs a command in the machine by the system's own ssh. */
+export async function ssh(host: string, command: string): Promise<string> {
+  return (await run('ssh', [host, command])).stdout;
+}
+
+/** What ssh makes of a name, as its -G prints it. */
+export async function sshSettings(host: string): Promise<Map<string, string>> {
+  const { stdout } = await run('ssh', ['-G', host]);
+  return new Map(stdout.split('\n').map((line) => [line.split(' ', 1)[0] ?? '', line.slice(line.indexOf(' ') + 1)]));
+}
+
+/** The names of all machines that the daemon lists. */
+export async function machines(): Promise<string[]> {
+  const { machines } = JSON.parse(await nixvmd('list', '--json')) as { machines: { name: string }[] };
+  return machines.map(({ name }) => name);
+}
+
+export const isDeclared = (machine: string): boolean => existsSync(join(home, 'data/machines', machine));
+
+/** Where a program is. */
+export function which(program: string): string {
+  const found = (process.env['PATH'] ?? '').split(':').map((directory) => join(directory, program)).find(existsSync);
+  if (!found) {
+    throw new Error(`there is no ${program} in the PATH`);
+  }
+  return found;
+}
+
+/** The process of the daemon. */
+export async function daemonPid(): Promise<number> {
+  const { daemon } = JSON.parse(await nixvmd('version', '--json')) as { daemon: { pid: number } };
+  return daemon.pid;
+}
