@@ -16,8 +16,9 @@ import (
 // our own client library.
 type conn struct {
 	net.Conn
-	in   *bufio.Reader
-	next int
+	in       *bufio.Reader
+	next     int
+	received time.Time // when the last message was complete
 }
 
 // dial connects as soon as the daemon listens, and initializes.
@@ -96,5 +97,6 @@ func (c *conn) receive() ([]byte, error) {
 	}
 	body := make([]byte, length)
 	_, err = io.ReadFull(c.in, body)
+	c.received = time.Now()
 	return body, err
 }
