@@ -27,14 +27,17 @@ export function launchDaemon(program: string, env: NodeJS.ProcessEnv): Promise<v
       clearTimeout(timer);
       fail(`nixvmd cannot be started: ${error.message}`);
     });
-    // "exit", not "close": the daemon that goes on may have inherited our pipe.
+    // The daemon that goes on may have inherited our pipe, which then never closes.
     child.on('exit', (code) => {
-      clearTimeout(timer);
       if (code === 0) {
+        clearTimeout(timer);
+        child.stderr.destroy();
         resolve();
-      } else {
-        fail(`nixvmd does not start: ${lastLine(said) ?? `it ended with ${code}`}`);
       }
+    });
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      fail(`nixvmd does not start: ${lastLine(said) ?? `it ended with ${code}`}`);
     });
   });
 }

@@ -56,7 +56,7 @@ export function problemText(data: ErrorData): string {
   return withHint(data.message ?? data.code, data.hint);
 }
 
-/** One sentence or two about what happened while doing something. */
+/** What to show about what happened while doing something. */
 export function describe(error: unknown, doing?: string): string {
   const problem = problemOf(error);
   const text = withHint(problem.message, problem.hint);
@@ -64,5 +64,6 @@ export function describe(error: unknown, doing?: string): string {
 }
 
 function withHint(message: string, hint: string | undefined): string {
-  return hint ? `${message.replace(/\.$/, '')}. ${hint.charAt(0).toUpperCase()}${hint.slice(1)}` : message;
+  // The hint may begin with a command: it stays as it is.
+  return hint ? `${message.replace(/\.$/, '')}. Hint: ${hint}` : message;
 }

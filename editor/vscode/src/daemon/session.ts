@@ -119,7 +119,8 @@ export class Session {
 
 /** Tells an error answer of the daemon from a connection that broke meanwhile. */
 function requestProblem({ ErrorCodes, ResponseError }: Rpc, error: unknown): Problem {
-  const answered = error instanceof ResponseError && error.code !== ErrorCodes.PendingResponseRejected;
+  const broken: number[] = [ErrorCodes.MessageWriteError, ErrorCodes.MessageReadError, ErrorCodes.PendingResponseRejected, ErrorCodes.ConnectionInactive];
+  const answered = error instanceof ResponseError && !broken.includes(error.code);
   return answered
     ? problemOf(error)
     : new Problem(localCodes.daemonGone, 'the connection to nixvmd was lost', { retryable: true });

@@ -50,7 +50,7 @@ test('a running operation shows in its row', () => {
 test('a machine that is broken says why', () => {
   const broken = machine('demo', { state: 'broken', problem: { code: 'machine.broken', message: 'memory:1: not a number', hint: 'write MiB', retryable: false } });
   const row = machineRow(broken, undefined, offer);
-  assert.equal(row.description, 'broken: memory:1: not a number. Write MiB');
+  assert.equal(row.description, 'broken: memory:1: not a number. Hint: write MiB');
   assert.equal(row.icon, 'warning');
   assert.ok(machineFacts(broken).some(([label]) => label === 'Problem'));
 });

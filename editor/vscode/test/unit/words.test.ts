@@ -34,9 +34,9 @@ test('the summary of a machine is its operation, or its state and address', () =
   assert.equal(summary(machine('a'), operation('1', 'a', { percent: 40, message: 'booting' })), 'create 40% booting  ·  claude, dev');
 });
 
-test('a problem is told with its hint as a second sentence', () => {
+test('a problem is told with its hint, word for word', () => {
   const problem = problemOf({ message: 'there is no machine x', data: { code: 'machine.not_found', hint: 'nixvmd list shows them', retryable: false } });
-  assert.equal(describe(problem, 'Start x'), 'Start x: there is no machine x. Nixvmd list shows them');
+  assert.equal(describe(problem, 'Start x'), 'Start x: there is no machine x. Hint: nixvmd list shows them');
   assert.equal(describe(new Error('boom')), 'boom');
   assert.equal(describe('boom'), 'boom');
 });
