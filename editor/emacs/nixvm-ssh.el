@@ -28,8 +28,19 @@
   :group 'nixvm)
 
 (defvar nixvm--connected-hosts nil
-  "The names of ssh whose shared connection we have seen to work.
-A name leaves the list when its machine goes away.")
+  "Alist of (HOST . IDENTITY): hosts whose shared connection we have seen to work.
+IDENTITY is as `nixvm--identity' returns it.  A host leaves the list when its
+machine goes away.")
+
+(defun nixvm--identity (text)
+  "Return who we are in a guest according to TEXT, the output of id(1) there.
+It is an alist of connection properties of TRAMP, each of which TRAMP would ask
+for by a command of its own."
+  (when (string-match "^uid=\\([0-9]+\\)(\\([^()\n]+\\)) gid=\\([0-9]+\\)(\\([^()\n]+\\))" text)
+    `(("uid-integer" . ,(string-to-number (match-string 1 text)))
+      ("uid-string" . ,(match-string 2 text))
+      ("gid-integer" . ,(string-to-number (match-string 3 text)))
+      ("gid-string" . ,(match-string 4 text)))))
 
 (defun nixvm--host (machine)
   "The name under which ssh knows MACHINE."
@@ -48,7 +59,7 @@ nil if there is none."
                   :name "nixvm-preflight" :noquery t :connection-type 'pipe :buffer buffer
                   :command (list nixvm-ssh-program "-o" "BatchMode=yes"
                                  "-o" (format "ConnectTimeout=%d" nixvm-preflight-timeout)
-                                 host "true")
+                                 host "id")
                   :sentinel #'nixvm--preflight-ended)))
             (process-put process 'nixvm-machine (plist-get (nixvm--machine-of-host host) :name))
             (process-put process 'nixvm-host host)
@@ -77,7 +88,7 @@ nil if there is none."
                    (nixvm--problem "ssh.unreachable"
                                    (format "the connection to %s was closed" host))))
          ((zerop (process-exit-status process))
-          (cl-pushnew host nixvm--connected-hosts :test #'equal)
+          (setf (alist-get host nixvm--connected-hosts nil nil #'equal) (nixvm--identity said))
           (funcall (process-get process 'nixvm-then)))
          (t
           (funcall (process-get process 'nixvm-fail)
@@ -92,7 +103,7 @@ nil if there is none."
   "Have the shared ssh connection to HOST; return nil, or what is wrong.
 Wait for it unless it is known to work.  \\[keyboard-quit] ends the wait.
 Only for the top of an interactive command."
-  (unless (member host nixvm--connected-hosts)
+  (unless (assoc host nixvm--connected-hosts)
     (let* (done
            (process (nixvm--preflight host (lambda () (setq done '(nil)))
                                       (lambda (err) (setq done (list err))))))
@@ -107,7 +118,7 @@ Only for the top of an interactive command."
 
 (defun nixvm--forget-host (host)
   "Take note that the shared connection to HOST is gone."
-  (setq nixvm--connected-hosts (delete host nixvm--connected-hosts)))
+  (setf (alist-get host nixvm--connected-hosts nil t #'equal) nil))
 
 (provide 'nixvm-ssh)
 ;;; nixvm-ssh.el ends here

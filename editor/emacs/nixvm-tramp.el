@@ -162,7 +162,10 @@ the middle of an operation, lead through the advised function."
                                  (substitute-command-keys "\\[nixvm] lists them"))))
         (when asked
           (when-let ((err (nixvm--preflight-wait host)))
-            (nixvm-tramp--refuse "%s" (nixvm--error-text err))))))))
+            (nixvm-tramp--refuse "%s" (nixvm--error-text err))))
+        (unless (tramp-file-name-hop vec)
+          (pcase-dolist (`(,property . ,value) (cdr (assoc host nixvm--connected-hosts)))
+            (tramp-set-connection-property vec property value)))))))
 
 (defun nixvm-tramp--ask-daemon ()
   "Know the machines, even when this is the first that Emacs does with them."

@@ -125,7 +125,7 @@ WANTED is as in `nixvm-screenshots--save'."
       (nixvm-run-agent "demo" "claude" "/home/user/project")
       (nixvm-fake-wait agent 120)
       (with-current-buffer agent
-        (nixvm-fake-wait (string-match-p "Linux demo" (buffer-string)) 120)))
+        (nixvm-fake-wait (string-match-p "Linux demo[^$]*\\$ " (buffer-string)) 120)))
     (dolist (w (window-list))
       (with-current-buffer (window-buffer w)
         (when (derived-mode-p 'dired-mode) (revert-buffer))))

@@ -100,7 +100,7 @@ exec sh
     ;; A preflight, and one login over the ssh configuration's own master: no
     ;; Control options, and the proxy is told not to start the machine.
     (should (equal (nixvm-tramp-test-log)
-                   '("start=no -o BatchMode=yes -o ConnectTimeout=120 demo true"
+                   '("start=no -o BatchMode=yes -o ConnectTimeout=120 demo id"
                      "start=no -e none demo")))
     ;; The preflight is for the first connection only.
     (tramp-cleanup-all-connections)
@@ -109,7 +109,7 @@ exec sh
     ;; And again when the machine was away.
     (nixvm-tramp-forget (nixvm-machine "demo"))
     (should (file-exists-p (nixvm-tramp-test-name "é.txt")))
-    (should (string-match-p "demo true" (nth 3 (nixvm-tramp-test-log))))))
+    (should (string-match-p "demo id" (nth 3 (nixvm-tramp-test-log))))))
 
 (ert-deftest nixvm-tramp-opening-gives-the-error-of-ssh ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
@@ -118,6 +118,21 @@ exec sh
     (let ((err (should-error (find-file-noselect (nixvm-tramp-test-name "x")) :type 'file-error)))
       (should (string-match-p "ssh cannot connect to demo: Host key verification failed\\."
                               (error-message-string err))))))
+
+(ert-deftest nixvm-tramp-need-not-ask-who-it-is ()
+  (should (equal (nixvm--identity "Welcome!\nuid=1000(user) gid=100(users) groups=100(users),27(sudo)\n")
+                 '(("uid-integer" . 1000) ("uid-string" . "user")
+                   ("gid-integer" . 100) ("gid-string" . "users"))))
+  (should-not (nixvm--identity "bash: id: command not found\n"))
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((vec (tramp-dissect-file-name (nixvm-tramp-test-name "x"))) sent)
+      (cl-letf* ((real (symbol-function 'tramp-send-command))
+                 ((symbol-function 'tramp-send-command)
+                  (lambda (vec command &rest args) (push command sent) (apply real vec command args))))
+        (should (file-writable-p (nixvm-tramp-test-name "x")))
+        (should (equal (tramp-get-remote-uid vec 'integer) (user-uid)))
+        (should (equal (tramp-get-remote-gid vec 'string) (group-name (group-gid)))))
+      (should-not (cl-find-if (lambda (c) (string-match-p "\\_<id -" c)) sent)))))
 
 (ert-deftest nixvm-tramp-opening-can-be-quit-while-ssh-connects ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
@@ -322,7 +337,7 @@ exec sh
         (nixvm-fake-wait attached 20))
       (should (equal (plist-get (car attached) :name) "demo"))
       (should (eq (cdr attached) 'dired-mode))
-      (should (string-match-p "BatchMode=yes .* demo true" (car (nixvm-tramp-test-log)))))))
+      (should (string-match-p "BatchMode=yes .* demo id" (car (nixvm-tramp-test-log)))))))
 
 (ert-deftest nixvm-attach-gives-the-error-of-ssh ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
