@@ -16,6 +16,10 @@ func TestConformanceOfTheSystem(t *testing.T) {
 	conform(t, newHost(t, h))
 }
 
+func TestConformanceOfASession(t *testing.T) {
+	conform(t, newHost(t, libvirttest.StartSession(t)))
+}
+
 func conform(t *testing.T, h *host) {
 	backendtest.Run(t, backendtest.Harness{
 		Open:  h.open,

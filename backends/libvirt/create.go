@@ -46,7 +46,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if err := b.define(ctx, spec, d, mark{}); err != nil {
+	if err := b.again(ctx, func() error { return b.define(ctx, spec, d, mark{}) }); err != nil {
 		return fmt.Errorf("create VM %s: %w", spec.Name, err)
 	}
 	report.Report(progress.Update{Vertex: "disk", Done: true})

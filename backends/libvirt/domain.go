@@ -224,6 +224,7 @@ func (b *Backend) lost(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.down = err
+	b.epoch++
 	for _, d := range b.domains {
 		d.agent = false
 		b.tell(d, b.current(d))

@@ -40,17 +40,24 @@ func newHost(t testing.TB, h *libvirttest.Host) *host {
 	if os.Getenv("NIXVM_TEST_LOG") != "" {
 		host.log = slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
 	}
-	for _, dir := range []string{h.Dir + "/nixvm", host.layout.State, filepath.Dir(host.layout.Libvirt("x")), host.layout.Libvirt(backendName), h.Dir + "/image"} {
-		if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // QEMU's user passes through
-			t.Fatal(err)
-		}
-	}
+	host.prepare(t)
 	host.image = host.guest.Spec("image").Image
 	// A copy: the cache of images is closed to QEMU's user.
 	for _, file := range []*string{&host.image.Disk, &host.image.Kernel, &host.image.Initrd} {
 		*file = copyTo(t, *file, h.Dir+"/image")
 	}
 	return host
+}
+
+// prepare makes directories that QEMU's user, who is not the test's, passes through.
+func (h *host) prepare(t testing.TB) {
+	t.Helper()
+	root := filepath.Dir(h.layout.State)
+	for _, dir := range []string{root, h.layout.State, filepath.Dir(h.layout.Libvirt("x")), h.layout.Libvirt(backendName), h.Dir + "/image"} {
+		if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // see above
+			t.Fatal(err)
+		}
+	}
 }
 
 func copyTo(t testing.TB, from, dir string) string {

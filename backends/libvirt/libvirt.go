@@ -81,6 +81,7 @@ type Backend struct {
 
 	mu      sync.Mutex // guards the rest
 	filled  bool       // libvirtd has been asked once
+	epoch   int        // how often the connection was lost, or not made
 	down    error      // why it cannot be asked now; nil also before the first attempt
 	domains map[string]*domain
 	changed chan struct{} // closed, and made anew, at every change of domains

@@ -8,6 +8,7 @@ type limits struct {
 	first   time.Duration // List, for the first answer of a new connection
 	call    time.Duration // libvirtd: anything that it does by itself
 	start   time.Duration // libvirtd: starting QEMU, also to ask it what it can do, which comes before the first definition
+	recover time.Duration // libvirtd that went away in the middle of an operation, to come back
 	agent   time.Duration // the guest's agent, which may be hostile or merely dead
 	freeze  time.Duration // the agent: freezing waits for the guest's pending writes
 	backoff time.Duration // the first pause between two attempts to connect
@@ -16,6 +17,7 @@ type limits struct {
 
 var usualLimits = limits{
 	connect: 10 * time.Second, first: 3 * time.Second, call: 30 * time.Second, start: 120 * time.Second,
-	agent: 5 * time.Second, freeze: 20 * time.Second,
+	recover: 10 * time.Second,
+	agent:   5 * time.Second, freeze: 20 * time.Second,
 	backoff: 100 * time.Millisecond, longest: 30 * time.Second,
 }

@@ -142,6 +142,16 @@ func askFor[T any](ctx context.Context, b *Backend, limit time.Duration, f func(
 	return v, err
 }
 
+// askAgain is ask for what changes nothing: it is asked again when the
+// connection breaks.
+func askAgain[T any](ctx context.Context, b *Backend, f func(*golibvirt.Libvirt) (T, error)) (v T, err error) {
+	err = b.again(ctx, func() (err error) {
+		v, err = ask(ctx, b, f)
+		return err
+	})
+	return v, err
+}
+
 // do is ask for requests without an answer.
 func do(ctx context.Context, b *Backend, f func(*golibvirt.Libvirt) error) error {
 	_, err := ask(ctx, b, func(l *golibvirt.Libvirt) (struct{}, error) { return struct{}{}, f(l) })

@@ -70,13 +70,16 @@ func (n blockNode) has(snapshot string) bool {
 // stateNode finds the state disk of a running domain among QEMU's block nodes.
 // Their names are libvirt's and change from start to start, so the file counts.
 func (b *Backend) stateNode(ctx context.Context, d domain) (blockNode, error) {
-	x, err := ask(ctx, b, func(l *golibvirt.Libvirt) (libvirtxml.Domain, error) { return definition(l, d.dom, 0) })
+	x, err := askAgain(ctx, b, func(l *golibvirt.Libvirt) (libvirtxml.Domain, error) { return definition(l, d.dom, 0) })
 	if err != nil {
 		return blockNode{}, err
 	}
 	file := sourceOf(x, stateTarget(d.mark.Mutable))
 	var nodes []blockNode
-	if err := b.monitor(ctx, d.dom, "query-named-block-nodes", map[string]bool{"flat": true}, &nodes); err != nil {
+	err = b.again(ctx, func() error {
+		return b.monitor(ctx, d.dom, "query-named-block-nodes", map[string]bool{"flat": true}, &nodes)
+	})
+	if err != nil {
 		return blockNode{}, err
 	}
 	for _, n := range nodes {

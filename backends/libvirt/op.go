@@ -66,19 +66,38 @@ func (b *Backend) now(ctx context.Context, name string) (domain, error) {
 	return d, nil
 }
 
+// isNow reports whether libvirtd says that a VM is in a state.
+func (b *Backend) isNow(ctx context.Context, name string, want backends.State) bool {
+	d, err := b.now(ctx, name)
+	return err == nil && d.status.State == want
+}
+
 // attempts is how often something is tried when the connection breaks in the
-// middle: a libvirtd that is upgraded comes back at once.
+// middle.
 const attempts = 3
 
-// again runs f, which may be run twice, until the connection holds.
+// again runs f, which may be run twice, until the connection holds. After a
+// break it waits until libvirtd, which is perhaps upgraded, has been asked anew.
 func (b *Backend) again(ctx context.Context, f func() error) error {
-	var err error
-	for range attempts {
-		if err = f(); !errors.Is(err, errLost) || ctx.Err() != nil {
+	for n := 1; ; n++ {
+		b.mu.Lock()
+		epoch := b.epoch
+		b.mu.Unlock()
+		err := f()
+		if !errors.Is(err, errLost) || ctx.Err() != nil {
 			return err
 		}
+		if n == attempts || b.recovers(ctx, epoch) != nil {
+			return b.target.unreachable(err)
+		}
 	}
-	return b.target.unreachable(err)
+}
+
+// recovers waits for the connection after the one of that epoch.
+func (b *Backend) recovers(ctx context.Context, epoch int) error {
+	ctx, cancel := context.WithTimeout(ctx, b.limits.recover)
+	defer cancel()
+	return b.until(ctx, "", func(*domain) bool { return b.epoch != epoch && b.down == nil })
 }
 
 func (d domain) running() bool {

@@ -48,7 +48,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 
 // stored reads the snapshots of a domain, in no order.
 func (b *Backend) stored(ctx context.Context, d domain) ([]libvirtxml.DomainSnapshot, error) {
-	return ask(ctx, b, func(l *golibvirt.Libvirt) ([]libvirtxml.DomainSnapshot, error) {
+	return askAgain(ctx, b, func(l *golibvirt.Libvirt) ([]libvirtxml.DomainSnapshot, error) {
 		snaps, _, err := l.DomainListAllSnapshots(d.dom, 1, 0)
 		var all []libvirtxml.DomainSnapshot
 		for _, s := range snaps {

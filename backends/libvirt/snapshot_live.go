@@ -53,7 +53,7 @@ const pauseKey = "paused"
 func (b *Backend) take(ctx context.Context, d domain, node string, req backends.SnapshotRequest) error {
 	pause := req.PowerOff && d.status.State == backends.Running
 	if pause {
-		if err := do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainSuspend(d.dom) }); err != nil {
+		if err := b.again(ctx, func() error { return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainSuspend(d.dom) }) }); err != nil {
 			return err
 		}
 	}

@@ -60,6 +60,9 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	_, err = askFor(ctx, b, b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
 		return l.DomainCreateWithFlags(d.dom, 0)
 	})
+	if hasCode(err, golibvirt.ErrOperationInvalid) && b.isNow(ctx, spec.Name, backends.Running) {
+		return nil // an attempt that was cut off had started it
+	}
 	if err != nil && isAnswer(err) {
 		return errors.Join(problem.New(problem.VMStartFailed, "libvirt: %s", backends.OneLine(err.Error())), b.refresh(ctx, spec.Name))
 	}

@@ -37,7 +37,11 @@ func (b *Backend) pause(ctx context.Context, name string, want backends.State, r
 			return nil
 		}
 		changed = true
-		if err := do(ctx, b, func(l *golibvirt.Libvirt) error { return request(l, d.dom) }); err != nil {
+		err = do(ctx, b, func(l *golibvirt.Libvirt) error { return request(l, d.dom) })
+		if hasCode(err, golibvirt.ErrOperationInvalid) && b.isNow(ctx, name, want) {
+			return nil // a libvirtd that was restarted said what was before it had asked QEMU
+		}
+		if err != nil {
 			return err
 		}
 		return b.refresh(ctx, name)
