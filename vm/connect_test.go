@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -73,5 +74,29 @@ func TestAGuestThatRebootsByItselfLosesItsSSHMasters(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("the socket of the dead master is still there")
 		}
+	}
+}
+
+// The configuration may be repaired at any time: a machine directory was edited,
+// a daemon has just started.
+func TestARepairDuringADestroyLeavesNoSSHName(t *testing.T) {
+	var h house
+	home := t.TempDir()
+	h = open(t, home, images{}, func(method, _ string) error {
+		if method == "destroy" {
+			if _, err := h.SSHApply(background); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}, nil)
+	h.create(t, "demo")
+	op, err := h.Destroy(background, "demo", "demo", "t")
+	h.succeed(t, op, err)
+	if text, err := os.ReadFile(filepath.Join(home, "user_config")); err == nil && len(text) > 0 {
+		t.Errorf("left in the user's configuration: %s", text)
+	}
+	if _, err := os.Stat(h.SSHConfigFile()); !os.IsNotExist(err) {
+		t.Errorf("our configuration is still there: %v", err)
 	}
 }

@@ -164,6 +164,7 @@ func (s *Service) end(op *operation, err error) {
 // tells first how the machine is now and then that the operation is over, and
 // wakes those who wait.
 func (s *Service) finish(op *operation, last func(*Operation)) {
+	s.forgetSSH(op.machine)
 	s.publishing.Lock()
 	s.mu.Lock()
 	last(&op.value)

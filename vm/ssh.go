@@ -118,6 +118,21 @@ func (s *Service) repairSSH() {
 	}()
 }
 
+// forgetSSH takes the names of a VM that is gone out of the SSH configuration.
+// Whoever removed the VM did so before its disks; a repair that ran between the
+// two, when the VM still existed, has brought them back.
+func (s *Service) forgetSSH(name string) {
+	if s.recordOf(name) != nil {
+		return
+	}
+	if _, err := os.Stat(s.ssh.ConfigFile()); err != nil {
+		return
+	}
+	if _, err := s.applySSH(context.WithoutCancel(s.ctx), "", ""); err != nil {
+		s.log.Warn("the SSH configuration is not up to date", "error", err)
+	}
+}
+
 // checkSSHName refuses a machine whose SSH names could not be written, before
 // anything of it is made.
 func (s *Service) checkSSHName(name string) error {
