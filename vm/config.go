@@ -34,7 +34,7 @@ import (
 //
 //	[backends.lab]
 //	type = "libvirt"
-//	uri = "qemu:///system"
+//	uri = "qemu:///system"   # or qemu:///session, qemu+ssh://user@host/system
 //
 //	[ssh]
 //	prefix = ""              # put before every SSH name
@@ -65,6 +65,7 @@ type BackendConfig struct {
 	// Of libvirt only; see libvirt.Config.
 	URI       string `toml:"uri"`
 	Network   string `toml:"network"`
+	Pool      string `toml:"pool"`
 	Autostart bool   `toml:"autostart"`
 }
 
@@ -73,12 +74,12 @@ type BackendConfig struct {
 func (b BackendConfig) check() string {
 	switch b.Type {
 	case "qemu":
-		if b.URI != "" || b.Network != "" || b.Autostart {
-			return `uri, network and autostart are settings of type "libvirt"`
+		if b.URI != "" || b.Network != "" || b.Pool != "" || b.Autostart {
+			return `uri, network, pool and autostart are settings of type "libvirt"`
 		}
 	case "libvirt":
 		if err := libvirt.CheckURI(b.URI); err != nil {
-			return err.Error()
+			return strings.TrimRight(err.Error()+"; "+problem.From(err).Hint, "; ")
 		}
 	default:
 		return fmt.Sprintf(`type %q is unknown; this version has "qemu" and "libvirt"`, b.Type)

@@ -90,7 +90,7 @@ func openBackends(config Config, layout paths.Layout, log *slog.Logger) ([]backe
 func openBackend(name string, c BackendConfig, layout paths.Layout, log *slog.Logger) (backends.Backend, error) {
 	if c.Type == "libvirt" {
 		return libvirt.New(libvirt.Config{
-			Name: name, Layout: layout, URI: c.URI, Network: c.Network,
+			Name: name, Layout: layout, URI: c.URI, Network: c.Network, Pool: c.Pool,
 			Accel: c.Accel, Autostart: c.Autostart, Log: log,
 		})
 	}

@@ -86,7 +86,7 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 			found[d.mark.Name] = d
 		}
 	}
-	if err := b.compareDisks(ctx, found); err != nil {
+	if err := b.compareDisks(ctx, c, found); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -110,8 +110,8 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 }
 
 // compareDisks marks as broken what has only disks or only a domain.
-func (b *Backend) compareDisks(ctx context.Context, found map[string]domain) error {
-	names, err := b.storage.names(ctx)
+func (b *Backend) compareDisks(ctx context.Context, c *conn, found map[string]domain) error {
+	names, err := b.storage.names(ctx, c)
 	if err != nil {
 		return fmt.Errorf("list the disks: %w", err)
 	}

@@ -30,10 +30,10 @@ package libvirt
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -49,7 +49,7 @@ type Config struct {
 	// Sessions have none: their VMs get a forwarded port.
 	Network string
 	// Pool is the storage pool for disks and images; empty = files of the user
-	// where libvirtd is on this host, "default" elsewhere.
+	// where libvirtd is on this host, "nixvm" elsewhere, which is made.
 	Pool string
 	// Accel is "auto" (also ""), "kvm" or "tcg". NIXVM_ACCEL in the environment
 	// wins over it.
@@ -68,7 +68,7 @@ type Backend struct {
 	remote  *remote // nil: libvirtd is on this host
 	storage storage
 	filter  filter // isolation on the host; may be nil
-	accel   *host.Accelerator
+	accel   accelerator
 	events  *backends.Queue
 	log     *slog.Logger
 	limits  limits
@@ -121,7 +121,7 @@ func open(c Config, l limits) (*Backend, error) {
 		domains: map[string]*domain{}, changed: make(chan struct{}),
 		ops: map[string]chan struct{}{}, hubs: map[string]*hub{},
 	}
-	if b.accel, err = host.NewAccelerator(c.Accel, b.emulator, c.Layout.State, b.log); err != nil {
+	if b.accel, err = newAccelerator(b, os.Getenv("NIXVM_ACCEL")); err != nil {
 		return nil, err
 	}
 	dial, err := b.dialer()

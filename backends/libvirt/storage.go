@@ -26,8 +26,9 @@ type storage interface {
 	// remove removes everything of a VM, also what is half made. A VM without
 	// disks is not an error.
 	remove(ctx context.Context, name string) error
-	// names lists the VMs that have disks.
-	names(ctx context.Context) ([]string, error)
+	// names lists the VMs that have disks. It is called while c is not yet the
+	// backend's connection.
+	names(ctx context.Context, c *conn) ([]string, error)
 	// check says what keeps the storage from working.
 	check(ctx context.Context) []backends.Finding
 }
@@ -48,5 +49,8 @@ type disks struct {
 
 // chooseStorage picks by the target and the configuration.
 func (b *Backend) chooseStorage() storage {
+	if !b.target.local() || b.config.Pool != "" {
+		return newPoolStorage(b, b.config.Pool)
+	}
 	return &localStorage{b: b, dir: b.config.Layout.Libvirt(b.config.Name)}
 }

@@ -151,7 +151,7 @@ func (s *localStorage) remove(_ context.Context, name string) error {
 	return os.RemoveAll(filepath.Join(s.dir, name))
 }
 
-func (s *localStorage) names(context.Context) ([]string, error) {
+func (s *localStorage) names(context.Context, *conn) ([]string, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

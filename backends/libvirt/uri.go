@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -21,6 +22,14 @@ type target struct {
 // local reports whether libvirtd sees the files of this host.
 func (t target) local() bool { return t.Transport == "" }
 
+// where names the host for people.
+func (t target) where() string {
+	if t.local() {
+		return "libvirt"
+	}
+	return t.Host.Hostname()
+}
+
 const uriHint = "use qemu:///system, qemu:///session or qemu+ssh://user@host/system"
 
 // CheckURI refuses a URI that New would refuse; config.invalid says why.
@@ -28,20 +37,25 @@ func CheckURI(uri string) error {
 	if uri == "" {
 		return nil
 	}
-	_, err := parseURI(uri)
+	t, err := parseURI(uri)
+	if err == nil && t.Transport == "ssh" {
+		_, err = newRemote(t)
+	}
 	return err
 }
 
 // parseURI reads a URI (https://libvirt.org/uri.html), of which we know the
 // parts that target has.
 func parseURI(s string) (target, error) {
+	shown := "" // never with a password
 	bad := func(why string) (target, error) {
-		return target{}, problem.New(problem.ConfigInvalid, "the libvirt URI %q %s", s, why).WithHint(uriHint)
+		return target{}, problem.New(problem.ConfigInvalid, "the libvirt URI %s%s", shown, why).WithHint(uriHint)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return bad("cannot be read")
 	}
+	shown = strconv.Quote(u.Redacted()) + " "
 	t := target{Host: u}
 	t.Driver, t.Transport, _ = strings.Cut(u.Scheme, "+")
 	for key, values := range u.Query() {

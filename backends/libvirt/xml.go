@@ -7,7 +7,6 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // agentChannel is the name of the guest agent's port.
@@ -43,7 +42,7 @@ func (p blueprint) define() *libvirtxml.Domain {
 		OnCrash:    "destroy",
 		Devices:    p.devices(),
 	}
-	if p.accel == host.KVM {
+	if p.accel == accelKVM {
 		x.CPU.Mode = "host-passthrough"
 	}
 	if p.disks.Label != "" {
@@ -56,7 +55,7 @@ func (p blueprint) define() *libvirtxml.Domain {
 }
 
 func (p blueprint) virtType() string {
-	if p.accel == host.KVM {
+	if p.accel == accelKVM {
 		return "kvm"
 	}
 	return "qemu"

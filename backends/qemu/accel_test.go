@@ -1,26 +1,22 @@
-package host
+package qemu
 
 import (
 	"bytes"
 	"debug/elf"
-	"errors"
-	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
 func TestProbeInitIsAnExecutable(t *testing.T) {
 	f, err := elf.NewFile(bytes.NewReader(probeInit()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := f.Progs[0]
 	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC || len(f.Progs) != 1 || p.Type != elf.PT_LOAD {
 		t.Errorf("%+v", f.FileHeader)
@@ -56,41 +52,57 @@ func TestVerdictCountsForItsHostAndItsTime(t *testing.T) {
 }
 
 func TestForcedAcceleratorIsNotProbed(t *testing.T) {
-	t.Setenv("NIXVM_ACCEL", KVM)
-	a, err := NewAccelerator(TCG, missing, t.TempDir(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := a.Choose(t.Context(), backends.Image{}); got != KVM || err != nil {
+	l := paths.Under(t.TempDir())
+	t.Setenv("NIXVM_ACCEL", accelKVM)
+	b, err := New(Config{Layout: l, Accel: accelTCG, QEMU: "no-such-qemu"})
+	must(t, err)
+	defer b.Close()
+	if got, err := b.accel.choose(limit(t), backends.Image{}); got != accelKVM || err != nil {
 		t.Errorf("%s, %v", got, err)
 	}
 	t.Setenv("NIXVM_ACCEL", "hvf")
-	if _, err := NewAccelerator("", missing, t.TempDir(), slog.New(slog.DiscardHandler)); !problem.HasCode(err, problem.ConfigInvalid) {
+	if _, err := New(Config{Layout: l}); !problem.HasCode(err, problem.ConfigInvalid) {
 		t.Errorf("%v", err)
 	}
 }
 
-func missing() (string, error) { return "", errors.New("there is no QEMU") }
-
 // TestKernelThatDoesNotRunIsNotAccelerated has a kernel that never gets to a
 // user space. KVM may be missing here too; the answer is the same.
 func TestKernelThatDoesNotRunIsNotAccelerated(t *testing.T) {
-	kernel := filepath.Join(t.TempDir(), "kernel")
-	if err := os.WriteFile(kernel, make([]byte, 16<<10), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	program, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		t.Skip("there is no QEMU here")
-	}
-	a, err := NewAccelerator("", func() (string, error) { return program, nil }, t.TempDir(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for accel, why := range map[string]string{TCG: "the kernel stops", KVM: "the kernel stops, if KVM is there at all"} {
-		works, err := a.probe(t.Context(), accel, kernel, 500*time.Millisecond)
+	s := newStage(t)
+	b := s.open(t)
+	for accel, why := range map[string]string{accelTCG: "the kernel stops", accelKVM: "the kernel stops, if KVM is there at all"} {
+		works, err := b.probe(limit(t), accel, s.image.Kernel, 500*time.Millisecond)
 		if works || err != nil {
 			t.Errorf("%s (%s): %v, %v", accel, why, works, err)
+		}
+	}
+}
+
+func TestFirmwareFromTheConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	code, vars := filepath.Join(dir, "code"), filepath.Join(dir, "vars")
+	b := &Backend{firmware: Firmware{Code: code, Vars: vars}}
+	if _, err := b.findFirmware(); !problem.HasCode(err, problem.BackendMissing) {
+		t.Errorf("%v", err)
+	}
+	touch(t, code)
+	must(t, os.WriteFile(vars, []byte("template"), 0o400))
+	fw, err := b.findFirmware()
+	if err != nil || fw.Code != code {
+		t.Errorf("%+v, %v", fw, err)
+	}
+	f := vmFiles{dir: t.TempDir()}
+	var l launch
+	must(t, b.prepareFirmware(f, true, &l))
+	must(t, os.WriteFile(l.firmware.Vars, []byte("the guest's"), 0o600))
+	for mutable, want := range map[bool]string{true: "the guest's", false: "template"} {
+		if mutable {
+			must(t, os.WriteFile(l.firmware.Vars, []byte("the guest's"), 0o600))
+		}
+		must(t, b.prepareFirmware(f, mutable, &l))
+		if got, err := os.ReadFile(l.firmware.Vars); err != nil || string(got) != want {
+			t.Errorf("mutable %v: %q, %v", mutable, got, err)
 		}
 	}
 }

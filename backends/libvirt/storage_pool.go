@@ -1,0 +1,238 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// poolStorage keeps disks as volumes of a storage pool, for a libvirtd whose
+// files we do not see:
+//
+//	nixvm-image-ID.disk, .kernel, .initrd   an image, uploaded once for all users of the host
+//	nixvm-image-ID.complete                 made when all of it is there
+//	nixvm-OWNER-NAME.state                  qcow2: the state disk; of a mutable VM an overlay on the image
+//	nixvm-OWNER-NAME.identity               written at every start
+//
+// QEMU runs as libvirt's own user, to whom libvirt gives the volumes of a VM
+// that starts. UEFI variables are where libvirt keeps them.
+type poolStorage struct {
+	b        *Backend
+	name     string
+	bringing chan struct{} // a mutex that can be given up on
+}
+
+func newPoolStorage(b *Backend, name string) *poolStorage {
+	if name == "" {
+		name = ownPool
+	}
+	return &poolStorage{b: b, name: name, bringing: make(chan struct{}, 1)}
+}
+
+// prefix begins the names of the volumes of all VMs of ours, or of one: a
+// machine's name holds no dot.
+func (s *poolStorage) prefix(name string) string {
+	p := "nixvm-" + s.b.owner.ID + "-"
+	if name != "" {
+		p += name + "."
+	}
+	return p
+}
+
+func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report progress.Reporter) (d disks, err error) {
+	p, err := s.pool(ctx, report)
+	if err != nil {
+		return d, err
+	}
+	if err := s.remove(ctx, spec.Name); err != nil { // what a crash left
+		return d, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.remove(context.WithoutCancel(ctx), spec.Name))
+		}
+	}()
+	paths, err := s.bring(ctx, p, spec.Image, report)
+	if err != nil {
+		return d, err
+	}
+	report.Message("disk", "making the disks")
+	var backing *libvirtxml.StorageVolumeBackingStore
+	if spec.Mutable {
+		if err := s.checkHolds(ctx, p, spec); err != nil {
+			return d, err
+		}
+		backing = &libvirtxml.StorageVolumeBackingStore{
+			Path: paths[spec.Image.Disk], Format: &libvirtxml.StorageVolumeTargetFormat{Type: spec.Image.Format},
+		}
+	}
+	state, err := s.makeVolume(ctx, p, s.prefix(spec.Name)+"state", "qcow2", uint64(spec.DiskBytes), backing)
+	if err != nil {
+		return d, err
+	}
+	return s.ready(ctx, p, spec, state, paths)
+}
+
+// checkHolds refuses a mutable VM whose disk is smaller than the image.
+func (s *poolStorage) checkHolds(ctx context.Context, p golibvirt.StoragePool, spec backends.Spec) error {
+	v, _, err := s.volume(ctx, p, "nixvm-image-"+spec.Image.ID+".disk")
+	if err != nil {
+		return err
+	}
+	size, err := s.capacity(ctx, v)
+	if err != nil {
+		return err
+	}
+	if spec.DiskBytes < size {
+		return problem.New(problem.SizeInvalid, "a disk of %d MiB cannot hold the image of %d MiB", spec.DiskBytes>>20, size>>20).
+			WithHint("choose a larger disk")
+	}
+	return nil
+}
+
+func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, error) {
+	p, err := s.pool(ctx, nil)
+	if err != nil {
+		return disks{}, err
+	}
+	state, ok, err := s.volume(ctx, p, s.prefix(spec.Name)+"state")
+	if err == nil && !ok {
+		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, spec.Name).WithHint("restore a backup, or destroy the VM and create it again")
+	}
+	if err != nil {
+		return disks{}, err
+	}
+	size, err := s.capacity(ctx, state)
+	if err != nil {
+		return disks{}, err
+	}
+	if spec.DiskBytes < size {
+		return disks{}, problem.New(problem.SizeInvalid, "the disk has %d MiB and cannot shrink to %d MiB", size>>20, spec.DiskBytes>>20).
+			WithHint("a disk can only grow")
+	}
+	if spec.DiskBytes > size {
+		if err := do(ctx, s.b, func(l *golibvirt.Libvirt) error { return l.StorageVolResize(state, uint64(spec.DiskBytes), 0) }); err != nil {
+			return disks{}, diskProblem(err)
+		}
+	}
+	paths := map[string]string{}
+	if !spec.Mutable { // the overlay of a mutable one has its image already
+		if paths, err = s.bring(ctx, p, spec.Image, nil); err != nil {
+			return disks{}, err
+		}
+	}
+	return s.ready(ctx, p, spec, state, paths)
+}
+
+// ready writes the identity medium and says where all is.
+func (s *poolStorage) ready(ctx context.Context, p golibvirt.StoragePool, spec backends.Spec, state golibvirt.StorageVol, paths map[string]string) (disks, error) {
+	d := disks{Kernel: paths[spec.Image.Kernel], Initrd: paths[spec.Image.Initrd]}
+	if !spec.Mutable {
+		d.Boot, d.Format = paths[spec.Image.Disk], spec.Image.Format
+	}
+	var err error
+	if d.State, err = s.path(ctx, state); err != nil {
+		return d, err
+	}
+	d.Identity, err = s.put(ctx, p, s.prefix(spec.Name)+"identity", spec.Identity)
+	return d, err
+}
+
+func (s *poolStorage) exists(ctx context.Context, name string) (bool, error) {
+	of, err := s.of(ctx, s.prefix(name))
+	return len(of) > 0, err
+}
+
+func (s *poolStorage) names(ctx context.Context, c *conn) ([]string, error) {
+	of, err := call(ctx, c, s.b.limits.call, func(l *golibvirt.Libvirt) ([]golibvirt.StorageVol, error) {
+		p, err := l.StoragePoolLookupByName(s.name)
+		if err != nil {
+			return nil, err
+		}
+		active, err := l.StoragePoolIsActive(p)
+		if err == nil && active == 0 {
+			err = l.StoragePoolCreate(p, golibvirt.StoragePoolCreateNormal)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all, _, err := l.StoragePoolListAllVolumes(p, 1, 0)
+		return all, err
+	})
+	switch {
+	case hasCode(err, golibvirt.ErrNoStoragePool):
+		return nil, nil
+	case err != nil && isAnswer(err): // domains without disks are shown as broken
+		s.b.log.Warn("the storage pool cannot be listed", "pool", s.name, "error", err)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	var names []string
+	seen := map[string]bool{}
+	for _, v := range of {
+		rest, ours := strings.CutPrefix(v.Name, s.prefix(""))
+		name, _, _ := strings.Cut(rest, ".")
+		if ours && backends.ValidName(name) && !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// of lists volumes, of a pool that is there already and runs.
+func (s *poolStorage) of(ctx context.Context, prefix string) ([]string, error) {
+	p, err := s.lookup(ctx)
+	if hasCode(err, golibvirt.ErrNoStoragePool) {
+		return nil, nil
+	}
+	if err == nil {
+		p, err = s.pool(ctx, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.volumes(ctx, p, prefix)
+}
+
+func (s *poolStorage) remove(ctx context.Context, name string) error {
+	if err := backends.CheckName(name); err != nil {
+		return err
+	}
+	all, err := s.of(ctx, s.prefix(name))
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	p, err := s.lookup(ctx)
+	for _, v := range all {
+		if err == nil {
+			err = s.dropVolume(ctx, p, v)
+		}
+	}
+	return err
+}
+
+func (s *poolStorage) check(ctx context.Context) []backends.Finding {
+	_, err := s.lookup(ctx)
+	f := backends.Finding{Code: "libvirt.pool_missing", Severity: backends.Info}
+	switch {
+	case hasCode(err, golibvirt.ErrNoStoragePool) && s.name == ownPool:
+		f.Message = "libvirt has no storage pool " + ownPool + " yet: nixvm defines it, in " + ownPoolPath + ", with the first VM"
+	case hasCode(err, golibvirt.ErrNoStoragePool):
+		f.Severity, f.Message = backends.Fatal, "libvirt has no storage pool "+s.name+": no VM can be created"
+		f.Fix = "virsh -c " + s.b.target.Remote + " pool-list --all shows those that it has; change pool in config.toml"
+	case err != nil:
+		f.Severity, f.Code, f.Message = backends.Warning, "libvirt.pool_unknown", "libvirt does not say whether it has the storage pool "+s.name+": "+backends.OneLine(err.Error())
+	default:
+		return nil
+	}
+	return []backends.Finding{f}
+}
