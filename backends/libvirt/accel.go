@@ -3,53 +3,63 @@ package libvirt
 import (
 	"context"
 
+	"libvirt.org/go/libvirtxml"
+
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// Accelerators, as Status and the configuration name them.
-const (
-	accelKVM = "kvm"
-	accelTCG = "tcg"
-)
-
-// accelerator decides between KVM and emulation.
-type accelerator struct {
-	b      *Backend
-	forced string // "" = find out
-}
-
-func newAccelerator(b *Backend, environment string) (accelerator, error) {
-	wanted := environment
-	if wanted == "" {
-		wanted = b.config.Accel
+// chooseAccel returns the accelerator for a guest of this image: KVM where
+// libvirt offers it and, on this host, a guest really gets up with it.
+func (b *Backend) chooseAccel(ctx context.Context, image backends.Image) (string, error) {
+	if forced := b.accel.Forced(); forced != "" {
+		return forced, nil
 	}
-	switch wanted {
-	case "", "auto":
-		return accelerator{b: b}, nil
-	case accelKVM, accelTCG:
-		return accelerator{b: b, forced: wanted}, nil
-	}
-	return accelerator{}, problem.New(problem.ConfigInvalid, "%q is not an accelerator", wanted).
-		WithHint("use auto, kvm or tcg (NIXVM_ACCEL, or accel in the configuration)")
-}
-
-// choose returns the accelerator for a guest of this image: KVM where libvirt
-// offers it.
-func (a accelerator) choose(ctx context.Context, _ backends.Image) (string, error) {
-	if a.forced != "" {
-		return a.forced, nil
-	}
-	caps, err := a.b.host(ctx)
+	caps, err := b.host(ctx)
 	if err != nil {
 		return "", err
 	}
+	switch {
+	case emulatorFor(caps, host.KVM) == "":
+		return host.TCG, nil
+	case !b.target.local():
+		return host.KVM, nil
+	}
+	return b.accel.Choose(ctx, image)
+}
+
+// emulator is the QEMU that libvirt runs on this host.
+func (b *Backend) emulator() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.limits.start)
+	defer cancel()
+	caps, err := b.host(ctx)
+	if err != nil {
+		return "", err
+	}
+	if path := emulatorFor(caps, "qemu"); path != "" {
+		return path, nil
+	}
+	return "", problem.New(problem.BackendMissing, "libvirt has no QEMU for x86_64").
+		WithHint("Debian, Ubuntu: sudo apt install qemu-system-x86; Fedora: sudo dnf install qemu-system-x86-core")
+}
+
+// emulatorFor is the program that runs x86_64 guests of a type, "kvm" or
+// "qemu"; empty = there is none.
+func emulatorFor(caps libvirtxml.Caps, virtType string) string {
 	for _, g := range caps.Guests {
+		if g.OSType != "hvm" || g.Arch.Name != "x86_64" {
+			continue
+		}
 		for _, d := range g.Arch.Domains {
-			if g.OSType == "hvm" && g.Arch.Name == "x86_64" && d.Type == "kvm" {
-				return accelKVM, nil
+			if d.Type != virtType {
+				continue
 			}
+			if d.Emulator != "" {
+				return d.Emulator
+			}
+			return g.Arch.Emulator
 		}
 	}
-	return accelTCG, nil
+	return ""
 }

@@ -131,7 +131,7 @@ func (b *Backend) blueprint(ctx context.Context, spec backends.Spec, d disks, m 
 		}
 		p.port = m.Port
 	}
-	if p.accel, err = b.accel.choose(ctx, spec.Image); err != nil {
+	if p.accel, err = b.chooseAccel(ctx, spec.Image); err != nil {
 		return p, err
 	}
 	if m.Run != nil {

@@ -30,10 +30,10 @@ package libvirt
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -68,7 +68,7 @@ type Backend struct {
 	remote  *remote // nil: libvirtd is on this host
 	storage storage
 	filter  filter // isolation on the host; may be nil
-	accel   accelerator
+	accel   *host.Accelerator
 	events  *backends.Queue
 	log     *slog.Logger
 	limits  limits
@@ -121,7 +121,7 @@ func open(c Config, l limits) (*Backend, error) {
 		domains: map[string]*domain{}, changed: make(chan struct{}),
 		ops: map[string]chan struct{}{}, hubs: map[string]*hub{},
 	}
-	if b.accel, err = newAccelerator(b, os.Getenv("NIXVM_ACCEL")); err != nil {
+	if b.accel, err = host.NewAccelerator(c.Accel, b.emulator, c.Layout.State, b.log); err != nil {
 		return nil, err
 	}
 	dial, err := b.dialer()

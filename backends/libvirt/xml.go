@@ -7,6 +7,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // agentChannel is the name of the guest agent's port.
@@ -42,7 +43,7 @@ func (p blueprint) define() *libvirtxml.Domain {
 		OnCrash:    "destroy",
 		Devices:    p.devices(),
 	}
-	if p.accel == accelKVM {
+	if p.accel == host.KVM {
 		x.CPU.Mode = "host-passthrough"
 	}
 	if p.disks.Label != "" {
@@ -55,7 +56,7 @@ func (p blueprint) define() *libvirtxml.Domain {
 }
 
 func (p blueprint) virtType() string {
-	if p.accel == accelKVM {
+	if p.accel == host.KVM {
 		return "kvm"
 	}
 	return "qemu"

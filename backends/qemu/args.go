@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // Node names of the disks (-blockdev); QMP commands use them.
@@ -54,7 +55,7 @@ func (l launch) args() []string {
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-machine", l.machine(),
 	}
-	a = append(a, accelArgs(l.accel)...)
+	a = append(a, host.Args(l.accel)...)
 	a = append(a,
 		"-smp", strconv.Itoa(l.spec.VCPUs), "-m", strconv.Itoa(l.spec.MemoryMiB),
 		"-rtc", "base=utc",
@@ -72,14 +73,6 @@ func (l launch) args() []string {
 		"-device", device("virtio-rng-pci", slotRandom),
 	)
 	return append(a, l.boot()...)
-}
-
-// accelArgs choose the accelerator and the best CPU that it offers.
-func accelArgs(accel string) []string {
-	if accel == accelKVM {
-		return []string{"-accel", "kvm", "-cpu", "host"}
-	}
-	return []string{"-accel", "tcg,thread=multi", "-cpu", "max"}
 }
 
 func (l launch) machine() string {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -31,7 +32,7 @@ func TestArguments(t *testing.T) {
 	files := vmFiles{dir: `/home/o,"u/state/vms/demo`, runtime: "/run/user/1000/nixvm/vm/0123456789"}
 	tests := map[string]func(*launch){
 		"direct": func(*launch) {},
-		"kvm":    func(l *launch) { l.accel = accelKVM },
+		"kvm":    func(l *launch) { l.accel = host.KVM },
 		"bridge": func(l *launch) { l.spec.Bridge, l.port = "br0", 0 },
 		"uefi-mutable": func(l *launch) {
 			l.spec.Mutable, l.spec.Image.Kernel = true, ""
@@ -40,7 +41,7 @@ func TestArguments(t *testing.T) {
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := launch{spec: exampleSpec(), files: files, accel: accelTCG, port: 22022}
+			l := launch{spec: exampleSpec(), files: files, accel: host.TCG, port: 22022}
 			change(&l)
 			golden(t, filepath.Join("testdata", name+".args"), strings.Join(l.args(), "\n")+"\n")
 		})
@@ -64,7 +65,7 @@ func golden(t *testing.T, path, got string) {
 }
 
 func TestNothingListensOnTCPButTheForward(t *testing.T) {
-	l := launch{spec: exampleSpec(), files: vmFiles{dir: "/s", runtime: "/r"}, accel: accelTCG, port: 22022}
+	l := launch{spec: exampleSpec(), files: vmFiles{dir: "/s", runtime: "/r"}, accel: host.TCG, port: 22022}
 	line := strings.Join(l.args(), " ")
 	if n := strings.Count(line, "tcp:"); n != 1 || !strings.Contains(line, "hostfwd=tcp:127.0.0.1:22022-:22") {
 		t.Errorf("%d TCP addresses in %s", n, line)

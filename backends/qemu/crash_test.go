@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // crash runs another process as the owner of the stage's VMs and kills it with
@@ -209,7 +210,7 @@ func TestProcessThatTookOverTheNumberIsNotOurs(t *testing.T) {
 	must(t, err)
 	start, err := startTime(os.Getpid())
 	must(t, err)
-	r.Run = &run{PID: os.Getpid(), Start: start + 1, BootID: bootID()}
+	r.Run = &run{PID: os.Getpid(), Start: start + 1, BootID: host.BootID()}
 	must(t, f.writeRecord(r))
 	touch(t, f.path(pidFile))
 	b = s.open(t)

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // fakeQEMU answers on the sockets of one VM as QEMU and its guest's agent do,
@@ -55,7 +56,7 @@ func newFake(t *testing.T, change ...func(*record, *fakeQEMU)) *fakeQEMU {
 		f.listen(filepath.Join(files.runtime, socket), handler)
 	}
 	var err error
-	f.b, err = open(Config{Layout: f.s.layout, Accel: accelTCG}, limits{
+	f.b, err = open(Config{Layout: f.s.layout, Accel: host.TCG}, limits{
 		sync: time.Second, freeze: time.Second, thaw: 5 * time.Second, taken: time.Second, reply: testLimit, lost: 100 * time.Millisecond,
 	})
 	must(t, err)
@@ -70,7 +71,7 @@ func (f *fakeQEMU) record(change []func(*record, *fakeQEMU)) {
 	must(f.t, err)
 	start, err := startTime(f.proc.Process.Pid)
 	must(f.t, err)
-	r.Run = &run{PID: f.proc.Process.Pid, Start: start, BootID: bootID(), Started: time.Now().UTC(), Accel: accelTCG}
+	r.Run = &run{PID: f.proc.Process.Pid, Start: start, BootID: host.BootID(), Started: time.Now().UTC(), Accel: host.TCG}
 	for _, c := range change {
 		c(r, f)
 	}

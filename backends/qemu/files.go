@@ -36,9 +36,6 @@ const (
 	consoleSocket = "console"
 )
 
-// verdictFile, in the state root, keeps the result of the KVM probe.
-const verdictFile = "qemu-accel.json"
-
 // vmFiles names the files of one VM.
 type vmFiles struct {
 	dir     string // state/vms/<name>

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -113,7 +114,7 @@ func (f vmFiles) ended(r *record) end {
 	if _, err := os.Lstat(f.path(pidFile)); errors.Is(err, fs.ErrNotExist) {
 		return end{State: backends.Stopped, Reason: "it ended while nixvmd was not there"}
 	}
-	if r.Run.BootID != bootID() {
+	if r.Run.BootID != host.BootID() {
 		return end{State: backends.Crashed, Reason: "the host was restarted"}
 	}
 	return end{State: backends.Crashed, Reason: lastWords(f, "QEMU was killed")}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // helperEnv makes the test binary a daemon that dies: see dieAt.
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 // reached and waits there to be killed.
 func dieAt(point string) {
 	s := stageAt(os.Getenv("NIXVM_TEST_DIR"))
-	b, err := New(Config{Name: "helper", Layout: s.layout, Accel: accelTCG, QemuImg: os.Getenv("NIXVM_TEST_QEMU_IMG")})
+	b, err := New(Config{Name: "helper", Layout: s.layout, Accel: host.TCG, QemuImg: os.Getenv("NIXVM_TEST_QEMU_IMG")})
 	if err == nil {
 		b.at = func(reached string) {
 			if reached == point {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // process is one QEMU process, held by a pidfd: the number may be given to
@@ -103,20 +105,11 @@ func startTime(pid int) (uint64, error) {
 
 // alive reports whether the process of r still runs.
 func (r *run) alive() bool {
-	if r == nil || r.BootID != bootID() {
+	if r == nil || r.BootID != host.BootID() {
 		return false
 	}
 	start, err := startTime(r.PID)
 	return err == nil && start == r.Start
-}
-
-// bootID names this boot of the host.
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
 }
 
 // orphan returns the process of a start that was cut off before it was

@@ -42,6 +42,7 @@ import (
 	"sync"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -68,7 +69,7 @@ type Backend struct {
 	layout   paths.Layout
 	programs programs
 	firmware Firmware
-	accel    accelerator
+	accel    *host.Accelerator
 	log      *slog.Logger
 	events   *backends.Queue
 	limits   limits
@@ -111,7 +112,8 @@ func open(c Config, l limits) (*Backend, error) {
 	}
 	b.log = b.log.With("backend", b.name)
 	var err error
-	if b.accel, err = newAccelerator(b, orDefault(os.Getenv("NIXVM_ACCEL"), c.Accel)); err != nil {
+	find := func() (string, error) { return b.program(b.programs.qemu) }
+	if b.accel, err = host.NewAccelerator(c.Accel, find, b.layout.State, b.log); err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{b.layout.VMs(), b.layout.Runtime} {

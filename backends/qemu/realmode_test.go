@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/paths"
 )
 
@@ -103,7 +104,7 @@ func (s stage) spec(name string) backends.Spec {
 // open opens a Backend that is closed at the end of the test.
 func (s stage) open(t testing.TB, change ...func(*Config)) *Backend {
 	t.Helper()
-	c := Config{Name: "test", Layout: s.layout, Accel: accelTCG}
+	c := Config{Name: "test", Layout: s.layout, Accel: host.TCG}
 	for _, f := range change {
 		f(&c)
 	}

@@ -10,13 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 func exampleRecord() *record {
 	at := time.Date(2026, 11, 22, 4, 5, 6, 0, time.UTC)
 	return &record{
 		Version: recordVersion, UUID: "u", MAC: "52:54:00:aa:bb:cc", Image: "i", Backing: "/i/boot.qcow2", Port: 22022,
-		Run:       &run{PID: 4242, Start: 17, BootID: "b", Started: at, Accel: accelTCG, Frozen: true},
+		Run:       &run{PID: 4242, Start: 17, BootID: "b", Started: at, Accel: host.TCG, Frozen: true},
 		End:       &end{State: backends.Crashed, Reason: "why"},
 		Snapshots: map[string]snapshotNote{"a": {Description: "d", Created: at, Frozen: true}},
 	}
@@ -76,7 +77,7 @@ func TestStatusOnDisk(t *testing.T) {
 		"ended, watched":          {&record{Backing: image, End: &end{backends.Crashed, "r"}}, []string{varFile}, backends.Crashed, "r"},
 		"ended in order, alone":   {&record{Backing: image, Run: stale}, []string{varFile}, backends.Stopped, "it ended while nixvmd was not there"},
 		"the host went down":      {&record{Backing: image, Run: stale}, []string{varFile, pidFile}, backends.Crashed, "the host was restarted"},
-		"QEMU was killed, unseen": {&record{Backing: image, Run: &run{PID: 1 << 30, BootID: bootID()}}, []string{varFile, pidFile}, backends.Crashed, "QEMU was killed"},
+		"QEMU was killed, unseen": {&record{Backing: image, Run: &run{PID: 1 << 30, BootID: host.BootID()}}, []string{varFile, pidFile}, backends.Crashed, "QEMU was killed"},
 	}
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {

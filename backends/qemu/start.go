@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -79,7 +80,7 @@ func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backen
 		}
 	}
 	var err error
-	l.accel, err = b.accel.choose(ctx, spec.Image)
+	l.accel, err = b.accel.Choose(ctx, spec.Image)
 	return l, err
 }
 
@@ -163,7 +164,7 @@ func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
 		return err
 	}
 	this := run{
-		PID: proc.pid, Start: proc.start, BootID: bootID(), Started: time.Now().UTC(),
+		PID: proc.pid, Start: proc.start, BootID: host.BootID(), Started: time.Now().UTC(),
 		Accel: l.accel, Bridge: l.spec.Bridge,
 	}
 	greet, cancel := context.WithTimeout(ctx, greeting)

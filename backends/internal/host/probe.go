@@ -1,4 +1,4 @@
-package qemu
+package host
 
 import (
 	"bufio"
@@ -19,8 +19,8 @@ const probeMarker = "nixvm-probe: user space runs"
 
 // probe boots a kernel with a user space of our own making under an accelerator
 // and reports whether that user space spoke within the limit.
-func (b *Backend) probe(ctx context.Context, accel, kernel string, limit time.Duration) (bool, error) {
-	program, err := b.program(b.programs.qemu)
+func (a *Accelerator) probe(ctx context.Context, accel, kernel string, limit time.Duration) (bool, error) {
+	program, err := a.program()
 	if err != nil {
 		return false, err
 	}
@@ -35,7 +35,7 @@ func (b *Backend) probe(ctx context.Context, accel, kernel string, limit time.Du
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	args := append(accelArgs(accel),
+	args := append(Args(accel),
 		"-machine", "q35", "-no-user-config", "-nodefaults", "-display", "none", "-m", "256", "-no-reboot",
 		"-serial", "stdio", "-kernel", kernel, "-initrd", initrd.Name(),
 		"-append", "console=ttyS0 quiet panic=-1 rdinit=/init")
@@ -121,4 +121,12 @@ func probeInit() []byte {
 	put(uint32(1), uint32(5), uint64(0), uint64(base), uint64(base), size, size, uint64(0x1000))
 	f.Write(code)
 	return f.Bytes()
+}
+
+// Args are the arguments of QEMU that choose the accelerator and the best CPU that it offers.
+func Args(accel string) []string {
+	if accel == KVM {
+		return []string{"-accel", "kvm", "-cpu", "host"}
+	}
+	return []string{"-accel", "tcg,thread=multi", "-cpu", "max"}
 }
