@@ -105,9 +105,9 @@ type EventKind string
 
 // The kinds of event.
 const (
-	StateChanged EventKind = "state" // Status holds the new state
-	GuestAgentUp EventKind = "agent" // the guest agent has opened its port: sshd is near
-	Rebooted     EventKind = "reboot"
+	StateChanged EventKind = "state"  // Status holds the new state
+	GuestAgentUp EventKind = "agent"  // the guest agent has opened its port: sshd is near
+	Rebooted     EventKind = "reboot" // the guest rebooted by itself
 )
 
 // Event is a change on a backend that nobody had to poll for.
@@ -190,9 +190,6 @@ type Backend interface {
 	Shutdown(ctx context.Context, name string) error
 	// Kill ends the VM at once. A stopped VM is not an error.
 	Kill(ctx context.Context, name string) error
-	// Reboot asks the guest to reboot and returns when it has gone down and the
-	// machine was reset; the process may stay the same.
-	Reboot(ctx context.Context, name string) error
 	// Suspend pauses the virtual CPUs, memory stays; Resume continues and steps
 	// the guest's clock. Both are idempotent.
 	Suspend(ctx context.Context, name string) error

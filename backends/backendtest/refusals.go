@@ -34,7 +34,6 @@ func testAbsent(s *suite) {
 		"Start":           func() error { return s.b.Start(ctx, s.h.Spec(s.T, name)) },
 		"Shutdown":        func() error { return s.b.Shutdown(ctx, name) },
 		"Kill":            func() error { return s.b.Kill(ctx, name) },
-		"Reboot":          func() error { return s.b.Reboot(ctx, name) },
 		"Endpoint":        func() error { _, err := s.b.Endpoint(ctx, name); return err },
 		"Snapshots":       func() error { _, err := s.b.Snapshots(ctx, name); return err },
 		"CreateSnapshot":  func() error { _, err := s.b.CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: "a"}); return err },
@@ -107,7 +106,6 @@ func testCreate(s *suite) {
 	s.must(s.b.Kill(ctx, name), "Kill of a stopped VM")
 	_, err := s.b.Endpoint(ctx, name)
 	s.refused(err, problem.VMNotRunning, "Endpoint of a stopped VM")
-	s.refused(s.b.Reboot(ctx, name), problem.VMNotRunning, "Reboot of a stopped VM")
 
 	s.reopen()
 	s.state(name, backends.Stopped)

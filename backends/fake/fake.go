@@ -219,18 +219,6 @@ func (b *Backend) Shutdown(_ context.Context, name string) error { return b.off(
 // Kill stops a guest.
 func (b *Backend) Kill(_ context.Context, name string) error { return b.off("kill", name) }
 
-// Reboot of a running guest.
-func (b *Backend) Reboot(_ context.Context, name string) error {
-	return b.change("reboot", name, func(g *guest) error {
-		if g.Status.State != backends.Running {
-			return problem.New(problem.VMNotRunning, "%s does not run", name)
-		}
-		b.hangUp(name)
-		b.events <- backends.Event{Kind: backends.Rebooted, Status: g.Status}
-		return nil
-	})
-}
-
 // Suspend a guest.
 func (b *Backend) Suspend(_ context.Context, name string) error {
 	return b.swap("suspend", name, backends.Running, backends.Suspended)

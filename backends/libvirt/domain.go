@@ -17,7 +17,6 @@ type domain struct {
 	status backends.Status
 	told   backends.Status // what the core was told last
 	agent  bool            // the guest agent has opened its channel
-	resets int             // reboots seen
 }
 
 func (d *domain) defined() bool { return d.dom.UUID != golibvirt.UUID{} }
@@ -45,13 +44,13 @@ func (b *Backend) byUUID(id golibvirt.UUID) (string, bool) {
 }
 
 // put takes over what was learned of a VM, and tells the core when its state is
-// another one. Agent and resets are kept.
+// another one. Agent and told are kept.
 func (b *Backend) put(name string, d domain) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.domains[name]
 	if before != nil {
-		d.agent, d.resets, d.told = before.agent, before.resets, before.told
+		d.agent, d.told = before.agent, before.told
 	}
 	if d.status.State != backends.Running && d.status.State != backends.Suspended {
 		d.agent = false

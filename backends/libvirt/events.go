@@ -159,7 +159,6 @@ func (b *Backend) rebooted(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if d := b.domains[name]; d != nil {
-		d.resets++
 		b.events.Push(backends.Event{Kind: backends.Rebooted, Status: d.status})
 		b.wake()
 	}

@@ -31,12 +31,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	if err := b.hear(ctx, d); err != nil {
 		return err
 	}
-	err = b.askUntil(ctx, name, ended, func(l *golibvirt.Libvirt, n int) error {
-		if d, _ := b.get(name); n%2 == 1 && d.agent {
-			return l.DomainShutdownFlags(d.dom, golibvirt.DomainShutdownGuestAgent)
-		}
-		return l.DomainShutdownFlags(d.dom, golibvirt.DomainShutdownAcpiPowerBtn)
-	})
+	err = b.askToPowerOff(ctx, name)
 	if err != nil && ctx.Err() != nil {
 		return problem.New(problem.VMStopTimeout, "VM %s has not powered off: %w", name, context.Cause(ctx)).
 			WithHint("wait and stop it again, or kill it")
@@ -52,18 +47,24 @@ func (b *Backend) hear(ctx context.Context, d domain) error {
 	return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainResume(d.dom) })
 }
 
-// askUntil asks the guest again and again until cond holds or ctx is done. A
+// askToPowerOff asks the guest again and again until it is off or ctx is done. A
 // request that cannot be sent is no error: the next one goes another way, and
 // the limit is the caller's.
-func (b *Backend) askUntil(ctx context.Context, name string, cond func(*domain) bool, request func(l *golibvirt.Libvirt, n int) error) error {
+func (b *Backend) askToPowerOff(ctx context.Context, name string) error {
 	for pause, n := firstAsk, 0; ; pause, n = min(2*pause, longestAsk), n+1 {
 		d, _ := b.get(name)
-		_, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) { return struct{}{}, request(l, n) })
+		way := golibvirt.DomainShutdownAcpiPowerBtn
+		if n%2 == 1 && d.agent {
+			way = golibvirt.DomainShutdownGuestAgent
+		}
+		_, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) {
+			return struct{}{}, l.DomainShutdownFlags(d.dom, way)
+		})
 		if err != nil && ctx.Err() == nil {
 			b.log.Debug("request to the guest", "vm", name, "error", err)
 		}
 		turn, cancel := context.WithTimeout(ctx, pause)
-		err = b.until(turn, name, cond)
+		err = b.until(turn, name, ended)
 		timedOut := turn.Err() != nil
 		cancel()
 		if err == nil || ctx.Err() != nil || !timedOut {

@@ -2,7 +2,6 @@ package qemu
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -107,12 +106,12 @@ func (i *instance) catchUp(ctx context.Context, frozen bool) error {
 	}
 	switch now.Status {
 	case "prelaunch", "shutdown":
-		// Never let go, or powered off while a Reboot held it: both are off.
+		// Never let go, or powered off and about to end: both are off.
 		i.log().Info("ending an interrupted VM", "status", now.Status)
 		return i.kill(ctx)
 	}
 	var devs []chardev
-	if err := errors.Join(i.onPowerOff(ctx, "poweroff"), i.qmp.Execute(ctx, "query-chardev", nil, &devs)); err != nil {
+	if err := i.qmp.Execute(ctx, "query-chardev", nil, &devs); err != nil {
 		return err
 	}
 	i.appear(now.Status, devs)

@@ -50,15 +50,15 @@ func (i *instance) ask(ctx context.Context, command string, arguments, out any) 
 	})
 }
 
-// shutdownByAgent asks for mode "powerdown" or "reboot" and waits until the
-// agent has taken the request, which it does not answer: QEMU drops what the
-// guest has not read when we hang up (chardev/char-socket.c), so we stay until
-// the agent answers the next request, or for a moment.
-func (i *instance) shutdownByAgent(ctx context.Context, mode string) error {
+// shutdownByAgent waits until the agent has taken the request, which it does not
+// answer: QEMU drops what the guest has not read when we hang up
+// (chardev/char-socket.c), so we stay until the agent answers the next request,
+// or for a moment.
+func (i *instance) shutdownByAgent(ctx context.Context) error {
 	return i.withAgent(ctx, func(a *qmp.Agent) error {
 		ctx, cancel := context.WithTimeout(ctx, i.b.limits.reply)
 		defer cancel()
-		if err := a.Send(ctx, "guest-shutdown", map[string]string{"mode": mode}); err != nil {
+		if err := a.Send(ctx, "guest-shutdown", map[string]string{"mode": "powerdown"}); err != nil {
 			return err
 		}
 		ctx, stop := context.WithTimeout(ctx, i.b.limits.taken)

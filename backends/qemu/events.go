@@ -38,10 +38,8 @@ func (i *instance) onEvent(e qmp.Event) {
 		i.reason = ""
 		i.enter(backends.Running)
 	case "SHUTDOWN":
-		i.shutdown, i.down = d.Reason, true
+		i.shutdown = d.Reason
 	case "RESET":
-		i.resets++
-		i.down = false
 		i.emit(backends.Rebooted)
 	case "GUEST_PANICKED":
 		i.reason = "the guest's kernel panicked"

@@ -34,8 +34,6 @@ type instance struct {
 	shutdown string // reason of the SHUTDOWN event
 	asked    bool   // we wanted the end
 	agent    bool   // the guest has opened the agent's port
-	resets   int
-	down     bool // the guest has powered off (QEMU may be held by us)
 }
 
 // connect joins a QEMU process: console, QMP, events. The caller lets the

@@ -52,6 +52,9 @@ const reachedMark = "reached"
 // copying is a point of the helper only: qemu-img is at work, for good.
 const copying = "create: the copy is under way"
 
+// owning is another one: the backend has adopted the VM that runs.
+const owning = "the VM that runs is ours"
+
 func (s stage) doing(point string, b *Backend) error {
 	ctx := context.Background()
 	spec := s.spec("vm")
@@ -68,8 +71,10 @@ func (s stage) doing(point string, b *Backend) error {
 		return err
 	case destroyRenamed:
 		return b.Destroy(ctx, "vm")
-	case rebootHeld:
-		return b.Reboot(ctx, "vm")
+	case owning:
+		_, err := b.Status(ctx, "vm")
+		b.reached(owning)
+		return err
 	}
 	return fmt.Errorf("no such point: %s", point)
 }

@@ -189,7 +189,6 @@ const (
 	startRecorded  = "start: the virtual CPUs still wait"
 	snapshotFrozen = "snapshot: the guest is frozen"
 	destroyRenamed = "destroy: the directory has its last name"
-	rebootHeld     = "reboot: QEMU would hold a guest that powers off"
 )
 
 // errClosed is returned by operations on a closed Backend.

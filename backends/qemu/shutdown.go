@@ -34,8 +34,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	ended := func() bool { return false } // errGone is the end
-	err = inst.askUntil(ctx, "powerdown", ended)
+	err = inst.askToPowerOff(ctx)
 	if errors.Is(err, errGone) && inst.ended() {
 		return nil
 	}
@@ -46,30 +45,31 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	return err
 }
 
-// askUntil asks the guest for mode ("powerdown" or "reboot") again and again
-// until cond holds, the process ends (errGone) or ctx is done.
-func (i *instance) askUntil(ctx context.Context, mode string, cond func() bool) error {
+// askToPowerOff asks the guest again and again until the process ends (errGone)
+// or ctx is done.
+func (i *instance) askToPowerOff(ctx context.Context) error {
+	never := func() bool { return false } // errGone is the end
 	for pause, n := firstAsk, 0; ; pause, n = min(2*pause, longestAsk), n+1 {
-		i.requestDown(ctx, mode, n)
+		i.requestPowerOff(ctx, n)
 		turn, cancel := context.WithTimeout(ctx, pause)
-		err := i.until(turn, cond)
+		err := i.until(turn, never)
 		cancel()
-		if err == nil || errors.Is(err, errGone) || ctx.Err() != nil {
+		if errors.Is(err, errGone) || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// requestDown sends one request. A request that cannot be sent is no error:
+// requestPowerOff sends the n-th request. One that cannot be sent is no error:
 // the next one goes another way, and the limit is the caller's.
-func (i *instance) requestDown(ctx context.Context, mode string, n int) {
+func (i *instance) requestPowerOff(ctx context.Context, n int) {
 	var err error
-	if (mode == "reboot") == (n%2 == 0) && i.agentUp() {
-		err = i.shutdownByAgent(ctx, mode)
+	if n%2 == 1 && i.agentUp() {
+		err = i.shutdownByAgent(ctx)
 	} else {
 		err = i.qmp.Execute(ctx, "system_powerdown", nil, nil)
 	}
 	if err != nil && ctx.Err() == nil {
-		i.log().Debug("request to the guest", "mode", mode, "error", err)
+		i.log().Debug("request to power off", "error", err)
 	}
 }
