@@ -35,7 +35,6 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/paths"
-	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // Config says which libvirtd, and how to use it. Only Name and Layout are required.
@@ -110,10 +109,6 @@ func open(c Config, l limits) (*Backend, error) {
 	t, err := parseURI(c.URI)
 	if err != nil {
 		return nil, err
-	}
-	if c.Pool != "" {
-		return nil, problem.New(problem.ConfigInvalid, "backend %s: this version keeps disks as files, not in the storage pool %q", c.Name, c.Pool).
-			WithHint("take pool away")
 	}
 	b := &Backend{
 		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
