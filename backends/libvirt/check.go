@@ -29,6 +29,9 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 			all = append(all, f)
 		}
 	}
+	if b.filter != nil && b.target.local() {
+		all = append(all, checkBridgeRules(bridgeRules)...)
+	}
 	if !b.target.Session && b.target.Driver == "qemu" {
 		all = append(all, b.checkNetwork(ctx)...)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
@@ -99,6 +101,23 @@ func (f hostFilter) remove(ctx context.Context, name string) error {
 		}
 	}
 	return do(ctx, f.b, func(l *golibvirt.Libvirt) error { return l.NwfilterUndefine(filter) })
+}
+
+// bridgeRules is the kernel's switch for passing bridged frames to iptables. The
+// file is there when the first filter with such rules has been in force.
+const bridgeRules = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+
+// checkBridgeRules says what is open where iptables does not see guests.
+func checkBridgeRules(file string) []backends.Finding {
+	text, err := os.ReadFile(file)
+	if err != nil || strings.TrimSpace(string(text)) != "0" {
+		return nil
+	}
+	return []backends.Finding{{
+		Code: "libvirt.bridge_rules_off", Severity: backends.Warning,
+		Message: "bridged frames do not pass iptables: isolated VMs reach the ports of this host, and on a bridge the private networks behind it",
+		Fix:     "sudo sysctl net.bridge.bridge-nf-call-iptables=1",
+	}}
 }
 
 // addresses are those of the host, as far as they are known here, that are not
