@@ -4,9 +4,10 @@
 // A Host lives in mount, network and process namespaces that it makes. Its
 // /etc/libvirt, /var/lib/libvirt, /run and logs are its own, so that nothing of
 // a libvirtd of the user is seen or touched, and several hosts run side by side;
-// its network has a loopback and no way out. All of it goes with the test, even
-// when the test is killed: the first process of the namespaces ends when the
-// test's end of a pipe does.
+// its network has a loopback and no way out. All of it goes with the test. When
+// the test is killed, only its files below the temporary directory stay: the first
+// process of the namespaces ends when the test's end of a pipe does, and the
+// kernel ends the others with it.
 //
 //	h := libvirttest.Start(t)           // qemu:///system
 //	h.URI                               // for virsh, go-libvirt and the backend
