@@ -4,7 +4,7 @@ import "time"
 
 // limits are what others get to answer, whatever the caller's own limit.
 type limits struct {
-	connect time.Duration // a connection, until libvirtd has said who it is
+	connect time.Duration // a connection, until libvirtd has said who it is; a session's has to be started first
 	first   time.Duration // List, for the first answer of a new connection
 	call    time.Duration // libvirtd: anything that it does by itself
 	start   time.Duration // libvirtd: starting QEMU, also to ask it what it can do, which comes before the first definition
@@ -16,7 +16,7 @@ type limits struct {
 }
 
 var usualLimits = limits{
-	connect: 10 * time.Second, first: 3 * time.Second, call: 30 * time.Second, start: 120 * time.Second,
+	connect: 30 * time.Second, first: 3 * time.Second, call: 30 * time.Second, start: 120 * time.Second,
 	recover: 10 * time.Second,
 	agent:   5 * time.Second, freeze: 20 * time.Second,
 	backoff: 100 * time.Millisecond, longest: 30 * time.Second,

@@ -65,8 +65,10 @@ func statusOf(state golibvirt.DomainState, reason int32) backends.Status {
 		switch golibvirt.DomainShutoffReason(reason) {
 		case golibvirt.DomainShutoffCrashed:
 			return backends.Status{State: backends.Crashed, Reason: "QEMU was killed or failed"}
-		case golibvirt.DomainShutoffFailed, golibvirt.DomainShutoffDaemon:
-			return backends.Status{State: backends.Crashed, Reason: "QEMU ended while libvirtd was not looking, or could not be started"}
+		case golibvirt.DomainShutoffDaemon:
+			return backends.Status{State: backends.Crashed, Reason: "QEMU ended while libvirtd was not there"}
+		case golibvirt.DomainShutoffFailed:
+			return backends.Status{State: backends.Stopped, Reason: "the last start failed"}
 		}
 		return backends.Status{State: backends.Stopped}
 	}

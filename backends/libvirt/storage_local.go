@@ -166,13 +166,38 @@ func (s *localStorage) names(context.Context, *conn) ([]string, error) {
 }
 
 func (s *localStorage) check(context.Context) []backends.Finding {
+	var all []backends.Finding
 	if _, err := exec.LookPath("qemu-img"); err != nil {
-		return []backends.Finding{{
+		all = append(all, backends.Finding{
 			Code: "libvirt.img_missing", Severity: backends.Fatal, Message: "the program qemu-img is missing",
 			Fix: "Debian, Ubuntu: sudo apt install qemu-utils; Fedora: sudo dnf install qemu-img",
-		}}
+		})
 	}
-	return nil
+	if s.b.target.Driver != "qemu" {
+		return all
+	}
+	if uid, _, err := s.b.runsAs(); err == nil && uid != os.Getuid() {
+		if closed := closedDirectory(filepath.Join(s.dir, "x")); closed != "" {
+			all = append(all, backends.Finding{
+				Code: "libvirt.path_closed", Severity: backends.Fatal,
+				Message: fmt.Sprintf("QEMU, which libvirt runs as user %d when nixvmd runs as root, cannot pass through %s", uid, closed),
+				Fix:     "run nixvmd as a plain user; or chmod o+x that directory and those below it that lead to disks and images",
+			})
+		}
+	}
+	return all
+}
+
+// closedDirectory is the first directory above path that others cannot search,
+// of those that are there; empty = none.
+func closedDirectory(path string) string {
+	closed := ""
+	for dir := filepath.Dir(path); dir != "/" && dir != "."; dir = filepath.Dir(dir) {
+		if st, err := os.Stat(dir); err == nil && st.Mode()&0o001 == 0 {
+			closed = dir
+		}
+	}
+	return closed
 }
 
 func (s *localStorage) virtualSize(ctx context.Context, path, format string) (int64, error) {

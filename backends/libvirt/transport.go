@@ -22,7 +22,11 @@ type dial func(ctx context.Context) (net.Conn, error)
 
 // dialer returns how to reach the target.
 func (b *Backend) dialer() (dial, error) {
-	if b.target.Transport != "ssh" {
+	switch {
+	case b.target.Transport == "ssh":
+	case b.target.Session && b.target.Socket == "":
+		return b.target.dialSession, nil
+	default:
 		return b.target.dialUnix, nil
 	}
 	r, err := newRemote(b.target)
