@@ -15,7 +15,7 @@ for pair in etc:/etc/libvirt lib:/var/lib/libvirt cache:/var/cache/libvirt log:/
   mount --bind "$host/${pair%%:*}" "${pair#*:}"
 done
 ip link set lo up
-# Test machines have a /dev/kvm that cannot run a guest, and libvirtd would try
+# A /dev/kvm may be there and run no guest, and libvirtd would try
 # it for 20 seconds. Its place is taken by what QEMU's user cannot open: libvirtd
 # asks QEMU again, at every request, as long as KVM looks usable and is not.
 if [ "$accel" != kvm ] && [ -e /dev/kvm ]; then
