@@ -4,12 +4,11 @@ import "github.com/nixvm/nixvm/backends"
 
 // Capabilities says what is true of this backend.
 func (b *Backend) Capabilities() backends.Capabilities {
-	qemu := b.target.Driver == "qemu"
 	return backends.Capabilities{
-		LiveSnapshot: qemu,
+		LiveSnapshot: true,
 		ThinClone:    true,
 		Bridge:       !b.target.Session,
-		Console:      qemu,
+		Console:      true,
 		Suspend:      true,
 		Resize:       true,
 		HostFirewall: b.filter != nil,

@@ -20,19 +20,17 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 		return []backends.Finding{{Code: "libvirt.unreachable", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint}}
 	}
 	all := b.storage.check(ctx)
-	if b.target.Driver == "qemu" {
-		if _, err := b.emulator(); err != nil {
-			p := problem.From(err)
-			all = append(all, backends.Finding{Code: "libvirt.qemu_missing", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint})
-		}
-		if f, slow := b.accel.Slow("libvirt"); slow && b.target.local() {
-			all = append(all, f)
-		}
+	if _, err := b.emulator(); err != nil {
+		p := problem.From(err)
+		all = append(all, backends.Finding{Code: "libvirt.qemu_missing", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint})
+	}
+	if f, slow := b.accel.Slow("libvirt"); slow && b.target.local() {
+		all = append(all, f)
 	}
 	if b.filter != nil && b.target.local() {
 		all = append(all, checkBridgeRules(bridgeRules)...)
 	}
-	if !b.target.Session && b.target.Driver == "qemu" {
+	if !b.target.Session {
 		all = append(all, b.checkNetwork(ctx)...)
 	}
 	return all

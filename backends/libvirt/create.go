@@ -17,7 +17,7 @@ import (
 // Create makes the disks, and then the domain: disks without a domain are what
 // a crash leaves, and are shown as broken.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
-	if err := errors.Join(backends.CheckSpec(spec)); err != nil {
+	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
 	if err := backends.CheckImage(spec.Image); err != nil {
@@ -36,7 +36,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.storage.remove(context.WithoutCancel(ctx), spec.Name))
+			err = errors.Join(err, b.uncreate(context.WithoutCancel(ctx), spec))
 		}
 	}()
 	d, err := b.storage.create(ctx, spec, report)
@@ -53,6 +53,46 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	return nil
 }
 
+// uncreate removes what a Create that failed has made, which may be all of it.
+func (b *Backend) uncreate(ctx context.Context, spec backends.Spec) error {
+	err := b.again(ctx, func() error {
+		dom, err := b.lookup(ctx, spec.UUID)
+		if err != nil || dom == nil {
+			return err
+		}
+		b.refreshing.Lock()
+		err = b.learn(ctx, *dom) // into memory, if it is ours
+		b.refreshing.Unlock()
+		if err != nil {
+			return err
+		}
+		return b.undefine(ctx, spec.Name)
+	})
+	if b.filter != nil {
+		err = errors.Join(err, b.filter.remove(ctx, spec.Name))
+	}
+	err = errors.Join(err, b.storage.remove(ctx, spec.Name))
+	if err == nil {
+		b.forget(spec.Name)
+	}
+	return err
+}
+
+// lookup finds a domain, ours or not; nil = there is none.
+func (b *Backend) lookup(ctx context.Context, id string) (*golibvirt.Domain, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return nil, err
+	}
+	dom, err := ask(ctx, b, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
+		return l.DomainLookupByUUID(golibvirt.UUID(parsed))
+	})
+	if hasCode(err, golibvirt.ErrNoDomain) {
+		return nil, nil
+	}
+	return &dom, err
+}
+
 // checkFree refuses a VM that exists, here or under the same UUID elsewhere.
 func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
 	if _, err := b.now(ctx, spec.Name); err == nil {
@@ -61,15 +101,8 @@ func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
 	} else if !problem.HasCode(err, problem.VMNotFound) {
 		return err
 	}
-	id, err := uuid.Parse(spec.UUID)
-	if err != nil {
-		return err
-	}
-	dom, err := ask(ctx, b, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) { return l.DomainLookupByUUID(golibvirt.UUID(id)) })
-	switch {
-	case hasCode(err, golibvirt.ErrNoDomain):
-		return nil
-	case err != nil:
+	dom, err := b.lookup(ctx, spec.UUID)
+	if err != nil || dom == nil {
 		return err
 	}
 	return problem.New(problem.VMExists, "libvirt has a domain %s with the UUID of %s, which nixvm did not make", dom.Name, spec.Name).

@@ -54,9 +54,6 @@ func (b *Backend) undefine(ctx context.Context, name string) error {
 	return do(ctx, b, func(l *golibvirt.Libvirt) error {
 		err := l.DomainUndefineFlags(d.dom, golibvirt.DomainUndefineManagedSave|golibvirt.DomainUndefineSnapshotsMetadata|
 			golibvirt.DomainUndefineNvram|golibvirt.DomainUndefineCheckpointsMetadata)
-		if hasCode(err, golibvirt.ErrInvalidArg) {
-			err = l.DomainUndefine(d.dom) // the test driver knows no flags
-		}
 		if hasCode(err, golibvirt.ErrNoDomain) {
 			return nil
 		}

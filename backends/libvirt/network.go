@@ -26,7 +26,7 @@ var subnets = []string{"192.168.122", "192.168.150", "192.168.180", "192.168.210
 // ensureNetwork starts the network of a VM without a bridge. The network
 // "default" is defined if it is not there; others are their owner's affair.
 func (b *Backend) ensureNetwork(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
-	if spec.Bridge != "" || b.target.Session || b.target.Driver != "qemu" {
+	if spec.Bridge != "" || b.target.Session {
 		return nil
 	}
 	name := b.config.Network

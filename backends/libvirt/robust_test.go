@@ -221,6 +221,16 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	}
 	h.Virsh(t, "destroy", "demo")
 	awaits(t, events, "demo", backends.Stopped)
+
+	// An external snapshot puts a file on top of the disk; a start keeps it.
+	layer := h.layout.Libvirt(backendName) + "/demo/layer.qcow2"
+	h.Virsh(t, "snapshot-create-as", "demo", "external", "--disk-only",
+		"--diskspec", "vda,snapshot=no", "--diskspec", "vdb,snapshot=external,file="+layer)
+	h.Run(t, "chown", "libvirt-qemu", layer)
+	must(t, b.Start(ctx, h.vm("demo")))
+	if got := h.Virsh(t, "domblklist", "demo"); !strings.Contains(got, layer) {
+		t.Errorf("after an external snapshot the VM runs on\n%s", got)
+	}
 }
 
 func TestDomainsOfOthersAreLeftAlone(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -54,6 +55,9 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	if err != nil {
 		return err
 	}
+	if err := b.keepLayer(ctx, d, &made); err != nil {
+		return err
+	}
 	if err := b.define(ctx, spec, made, mark{Run: newRun()}); err != nil {
 		return err
 	}
@@ -71,4 +75,31 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	}
 	b.log.Info("VM started", "vm", spec.Name, "domain", d.dom.Name)
 	return b.refresh(ctx, spec.Name)
+}
+
+// keepLayer goes on with the file that an external snapshot of virsh has put on
+// top of the state disk: without it the guest would be back where it was then.
+func (b *Backend) keepLayer(ctx context.Context, d domain, made *disks) error {
+	x, err := ask(ctx, b, func(l *golibvirt.Libvirt) (libvirtxml.Domain, error) {
+		return definition(l, d.dom, golibvirt.DomainXMLInactive)
+	})
+	if err != nil {
+		return err
+	}
+	snapshots, err := b.stored(ctx, d)
+	if err != nil {
+		return err
+	}
+	file, target := sourceOf(x, stateTarget(d.mark.Mutable)), stateTarget(d.mark.Mutable)
+	for _, s := range snapshots {
+		if s.Disks == nil || file == "" {
+			continue
+		}
+		for _, disk := range s.Disks.Disks {
+			if disk.Name == target && disk.Snapshot == "external" && disk.Source != nil && disk.Source.File != nil && disk.Source.File.File == file {
+				made.State = file
+			}
+		}
+	}
+	return nil
 }

@@ -173,9 +173,6 @@ func (s *localStorage) check(context.Context) []backends.Finding {
 			Fix: "Debian, Ubuntu: sudo apt install qemu-utils; Fedora: sudo dnf install qemu-img",
 		})
 	}
-	if s.b.target.Driver != "qemu" {
-		return all
-	}
 	if uid, _, err := s.b.runsAs(); err == nil && uid != os.Getuid() {
 		if closed := closedDirectory(filepath.Join(s.dir, "x")); closed != "" {
 			all = append(all, backends.Finding{

@@ -10,7 +10,6 @@ import (
 
 // target is a libvirtd, as its URI names it.
 type target struct {
-	Driver    string // "qemu" or "test"
 	Transport string // "" = unix socket of this host; "ssh"
 	Session   bool   // the user's own libvirtd, not the system's
 	Host      *url.URL
@@ -57,7 +56,8 @@ func parseURI(s string) (target, error) {
 	}
 	shown = strconv.Quote(u.Redacted()) + " "
 	t := target{Host: u}
-	t.Driver, t.Transport, _ = strings.Cut(u.Scheme, "+")
+	driver, transport, _ := strings.Cut(u.Scheme, "+")
+	t.Transport = transport
 	for key, values := range u.Query() {
 		switch key {
 		case "socket":
@@ -81,13 +81,12 @@ func parseURI(s string) (target, error) {
 		return bad("has a transport that nixvm does not know: " + t.Transport)
 	}
 	switch {
-	case t.Driver == "qemu" && u.Path == "/system":
-	case t.Driver == "qemu" && u.Path == "/session":
+	case driver == "qemu" && u.Path == "/system":
+	case driver == "qemu" && u.Path == "/session":
 		t.Session = true
-	case t.Driver == "test" && u.Path == "/default":
 	default:
 		return bad("is not one that nixvm can use")
 	}
-	t.Remote = t.Driver + "://" + u.Path
+	t.Remote = driver + "://" + u.Path
 	return t, nil
 }
