@@ -82,7 +82,7 @@ func run(ctx context.Context, log io.Writer, args ...string) ([]byte, error) {
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // nix itself has ended well
 	}
-	return out.Bytes(), err
+	return out.kept.Bytes(), err
 }
 
 // stop ends nix once ctx has: by SIGINT and SIGTERM, at which nix ends its
@@ -107,12 +107,13 @@ func stop(ctx context.Context, pid int, grace time.Duration, gone <-chan struct{
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
 }
 
-// limited keeps the first bytes that are written to it.
-type limited struct{ bytes.Buffer }
+// limited keeps the first bytes that are written to it. The buffer is not
+// embedded: io.Copy would find its ReadFrom, which knows no limit.
+type limited struct{ kept bytes.Buffer }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if rest := longestAnswer - l.Len(); rest > 0 {
-		l.Buffer.Write(p[:min(len(p), rest)])
+	if rest := longestAnswer - l.kept.Len(); rest > 0 {
+		l.kept.Write(p[:min(len(p), rest)])
 	}
 	return len(p), nil
 }

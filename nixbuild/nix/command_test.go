@@ -2,6 +2,7 @@ package nix
 
 import (
 	"context"
+	"io"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -38,5 +39,17 @@ func TestWhatHeedsNoSignalIsKilledWithItsChildren(t *testing.T) {
 	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if err == nil || !ok || status.Signal() != syscall.SIGKILL {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestAnAnswerWithoutEndIsCutOff(t *testing.T) {
+	var out limited
+	cmd := exec.Command("head", "-c", "6000000", "/dev/zero")
+	cmd.Stdout, cmd.Stderr = &out, io.Discard
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if n := out.kept.Len(); n != longestAnswer {
+		t.Errorf("%d bytes are kept of an answer of 6000000", n)
 	}
 }
