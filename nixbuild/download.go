@@ -48,7 +48,7 @@ func download(ctx context.Context, from *url.URL, target string, report progress
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return "", problem.New(problem.ImageNotFound, "%s: the server answers %s", withoutFragment(from), resp.Status).WithHint("check the address")
+		return "", problem.New(problem.ImageNotFound, "%s: the server answers %s", shown(from), resp.Status).WithHint("check the address")
 	case resp.ContentLength > largestDownload:
 		return "", tooLarge(from)
 	}
@@ -99,15 +99,11 @@ func notDownloaded(ctx context.Context, from *url.URL, err error) error {
 		}
 		err = cause
 	}
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err // its text repeats the address
-	}
-	return problem.New(problem.ImageNotFound, "cannot download %s: %w", withoutFragment(from), err).
+	return problem.New(problem.ImageNotFound, "cannot download %s: %w", shown(from), reason(err)).
 		WithHint("check the network and the address, and try again").Retry()
 }
 
 func tooLarge(from *url.URL) error {
-	return problem.New(problem.ImageUnsupported, "%s is larger than %d GiB", withoutFragment(from), largestDownload>>30).
+	return problem.New(problem.ImageUnsupported, "%s is larger than %d GiB", shown(from), largestDownload>>30).
 		WithHint("download it yourself and give the file")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -154,12 +153,21 @@ func TestAFileCanBeNamedByItsURLAndItsChecksum(t *testing.T) {
 }
 
 func TestTheSecretOfAnURLIsNotTold(t *testing.T) {
-	u, err := url.Parse("https://me:secret@example.org/x.raw")
+	for _, address := range []string{
+		"https://me:secret@example.org/x.raw", "https://example.org/x.raw?signature=secret", "https://me:secret@example.org:x/",
+		"https:///x.raw?secret#sha256=" + strings.Repeat("0", 64),
+	} {
+		err := CheckSource(address)
+		if err == nil || strings.Contains(err.Error()+problem.From(err).Hint, "secret") {
+			t.Errorf("got %v, hint %q", err, problem.From(err).Hint)
+		}
+	}
+	s := newServer(t)
+	src, err := findSource(s.URL+"/disk.raw?signature=secret#sha256="+s.sum, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = CheckSource(u.String())
-	if err == nil || strings.Contains(err.Error()+problem.From(err).Hint, "secret") {
-		t.Errorf("got %v, hint %q", err, problem.From(err).Hint)
+	if told := src.name + src.img.Version + src.img.Source; strings.Contains(told, "secret") || src.url.RawQuery == "" {
+		t.Errorf("told is %q, asked for is %v", told, src.url)
 	}
 }

@@ -85,17 +85,17 @@ func plainDisk(disk, name, mode string) source {
 func urlSource(image, mode string) (source, error) {
 	u, err := url.Parse(image)
 	if err != nil {
-		return source{}, problem.New(problem.BadParams, "not an URL: %w", err)
+		return source{}, problem.New(problem.BadParams, "not an URL: %w", reason(err))
 	}
 	sum, hasSum := strings.CutPrefix(strings.ToLower(u.Fragment), sumKey)
 	switch {
 	case u.Fragment != "" && (!hasSum || !sha256re.MatchString(sum)), !hasSum && u.Scheme != "file":
-		return source{}, problem.New(problem.BadParams, "the image %s needs its checksum", u.Redacted()).
-			WithHint("give it as %s#%s<64 hex digits>, or with --image-sha256", strings.TrimSuffix(withoutFragment(u), "#"), sumKey)
+		return source{}, problem.New(problem.BadParams, "the image %s needs its checksum", shown(u)).
+			WithHint("put #%s<64 hex digits> behind the URL, or use --image-sha256", sumKey)
 	case u.Scheme == "file" && (u.Host != "" && u.Host != "localhost" || !filepath.IsAbs(u.Path)):
-		return source{}, problem.New(problem.BadParams, "%s names no file of this machine", u.Redacted()).WithHint("write file:///PATH")
+		return source{}, problem.New(problem.BadParams, "%s names no file of this machine", shown(u)).WithHint("write file:///PATH")
 	case u.Scheme != "file" && u.Host == "":
-		return source{}, problem.New(problem.BadParams, "%s names no server", u.Redacted())
+		return source{}, problem.New(problem.BadParams, "%s names no server", shown(u))
 	case u.Scheme == "file":
 		src, err := findSource(u.Path, mode)
 		if src.sum == "" {
@@ -103,15 +103,25 @@ func urlSource(image, mode string) (source, error) {
 		}
 		return src, err
 	}
-	src := plainDisk("", withoutFragment(u), mode)
+	src := plainDisk("", shown(u), mode)
 	src.url, src.sum = u, sum
 	return src, nil
 }
 
-// withoutFragment is the URL for people, without its password.
-func withoutFragment(u *url.URL) string {
+// reason is an error of net/url or net/http without the address, which they repeat.
+func reason(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// shown is the URL for people and for image.json: without its password, without
+// its query, which signs it on many servers, and without the checksum.
+func shown(u *url.URL) string {
 	plain := *u
-	plain.Fragment = ""
+	plain.Fragment, plain.RawFragment, plain.RawQuery, plain.ForceQuery = "", "", "", false
 	return plain.Redacted()
 }
 
