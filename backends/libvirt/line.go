@@ -115,6 +115,7 @@ func (s swallow) Write(p []byte) (int, error) {
 type tap struct {
 	*wire
 	opened chan struct{}
+	once   sync.Once // closes opened: what a libvirtd answers twice was open before
 
 	reading struct { // of the packets that come in
 		header [headerSize]byte
@@ -153,7 +154,7 @@ func (t *tap) watch(p []byte) {
 		field := func(i int) uint32 { return binary.BigEndian.Uint32(r.header[4*i:]) }
 		r.skip = max(field(0), headerSize) - headerSize
 		if field(1) == remoteProgram && field(3) == openConsole && field(4) == typeReply && field(6) == statusOK {
-			close(t.opened)
+			t.once.Do(func() { close(t.opened) })
 		}
 	}
 }
