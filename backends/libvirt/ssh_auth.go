@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,22 +23,26 @@ type keyring struct {
 	signers []ssh.Signer
 	locked  []string // files with a passphrase, whose keys the agent does not have
 	agent   net.Conn // open while signers are in use; nil = none
+	stop    func() bool
 }
 
 func (k *keyring) close() {
 	if k.agent != nil {
+		k.stop()
 		k.agent.Close()
 	}
 }
 
-func openKeyring(s sshSettings) *keyring {
+// openKeyring collects the keys. An agent may ask its user first, and nobody may
+// be there to answer: when ctx ends, so does the connection to it.
+func openKeyring(ctx context.Context, s sshSettings) *keyring {
 	k := &keyring{}
 	held := map[string]bool{}
 	var wanted []string // public keys of the identity files
 	for _, f := range s.identities {
 		wanted = append(wanted, firstKey(f+".pub"), firstKey(f))
 	}
-	for _, signer := range k.ofAgent(s.agent) {
+	for _, signer := range k.ofAgent(ctx, s.agent) {
 		line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 		isWanted := slices.Contains(wanted, line)
 		switch {
@@ -56,20 +61,22 @@ func openKeyring(s sshSettings) *keyring {
 	return k
 }
 
-func (k *keyring) ofAgent(socket string) []ssh.Signer {
+func (k *keyring) ofAgent(ctx context.Context, socket string) []ssh.Signer {
 	if socket == "" {
 		return nil
 	}
-	conn, err := net.Dial("unix", socket)
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil // an agent that has ended: the files may do
 	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	signers, err := agent.NewClient(conn).Signers()
 	if err != nil {
+		stop()
 		conn.Close()
 		return nil
 	}
-	k.agent = conn
+	k.agent, k.stop = conn, stop
 	return signers
 }
 

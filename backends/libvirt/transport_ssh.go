@@ -179,8 +179,14 @@ const maxJumps = 8
 
 // open makes an SSH connection, through another one or directly.
 func (r *remote) open(ctx context.Context, d destination, through *ssh.Client, depth int) (*ssh.Client, error) {
+	closeJump := func() {
+		if through != nil {
+			through.Close()
+		}
+	}
 	s, err := resolveSSH(ctx, d)
 	if err != nil {
+		closeJump()
 		return nil, err
 	}
 	if d == r.to {
@@ -189,11 +195,6 @@ func (r *remote) open(ctx context.Context, d destination, through *ssh.Client, d
 	if through == nil && len(s.jumps) > 0 {
 		if through, err = r.jump(ctx, s.jumps, depth); err != nil {
 			return nil, err
-		}
-	}
-	closeJump := func() {
-		if through != nil {
-			through.Close()
 		}
 	}
 	var conn net.Conn
@@ -250,7 +251,7 @@ func greet(ctx context.Context, conn net.Conn, d destination, s sshSettings) (*s
 	if err != nil {
 		return nil, err
 	}
-	keys := openKeyring(s)
+	keys := openKeyring(ctx, s)
 	defer keys.close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
