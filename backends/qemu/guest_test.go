@@ -46,7 +46,7 @@ func (g *guest) open(t testing.TB) backends.Backend {
 	return b
 }
 
-// accel is emulation unless the environment says otherwise: test machines pretend to have KVM.
+// accel is emulation unless the environment says otherwise: some hosts only pretend to have KVM.
 func accel() string {
 	if a := os.Getenv("NIXVM_ACCEL"); a != "" {
 		return a
