@@ -39,6 +39,20 @@ func (b *boot) isReady() bool {
 	}
 }
 
+// awaitsSSH reports whether the guest's sshd is still waited for.
+func (s *Service) awaitsSSH(name string) bool {
+	b := s.bootOf(name)
+	if b == nil {
+		return false
+	}
+	select {
+	case <-b.done:
+		return false
+	default:
+		return true
+	}
+}
+
 // newBoot begins to wait for the guest's sshd.
 func (s *Service) newBoot(name string) {
 	ctx, cancel := context.WithCancel(s.ctx)

@@ -135,6 +135,9 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 		s.kick(name)
 		return
 	case backends.Rebooted:
+		if s.awaitsSSH(name) {
+			return // one reboot may reset the machine several times
+		}
 		s.newBoot(name)
 		s.closeMastersSoon(name)
 		s.publishVM(name)

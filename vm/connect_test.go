@@ -2,9 +2,11 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +76,36 @@ func TestAGuestThatRebootsByItselfLosesItsSSHMasters(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("the socket of the dead master is still there")
 		}
+	}
+}
+
+// Firmware resets a machine again, and so does a guest that tries several ways.
+func TestSeveralResetsOfOneRebootAreOneWaitForTheGuest(t *testing.T) {
+	var booting atomic.Bool
+	h := open(t, t.TempDir(), images{}, func(method, _ string) error {
+		if method == "Endpoint" && booting.Load() {
+			return errors.New("no sshd yet")
+		}
+		return nil
+	}, nil)
+	h.create(t, "demo")
+	reset := func() *boot {
+		h.handleEvent(h.fake, backends.Event{Kind: backends.Rebooted, Status: backends.Status{Name: "demo", State: backends.Running}})
+		return h.bootOf("demo")
+	}
+	booting.Store(true)
+	before, first := h.bootOf("demo"), reset()
+	if first == before {
+		t.Fatal("a guest that had answered is not waited for again")
+	}
+	if second := reset(); second != first {
+		t.Error("a second reset begins a second wait")
+	}
+	booting.Store(false)
+	ctx, cancel := context.WithTimeout(background, time.Minute)
+	defer cancel()
+	if err := h.waitReady(ctx, "demo"); err != nil || !first.isReady() {
+		t.Errorf("the guest that came: %v", err)
 	}
 }
 
