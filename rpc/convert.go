@@ -42,7 +42,7 @@ func problemOf(p *problem.Error) *ErrorData {
 	if p == nil {
 		return nil
 	}
-	return &ErrorData{Code: p.Code, Message: plainText(p.Message), Hint: p.Hint, Retryable: p.Retryable}
+	return &ErrorData{Code: p.Code, Message: plainText(p.Message), Hint: plainText(p.Hint), Retryable: p.Retryable}
 }
 
 func plainLines(list []string) []string {

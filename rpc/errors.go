@@ -86,7 +86,7 @@ func (e *operationError) Unwrap() error { return e.problem }
 // wireError turns any error into what is sent.
 func wireError(err error) *jsonrpc2.Error {
 	p := problem.From(err)
-	data := ErrorData{Code: p.Code, Hint: p.Hint, Retryable: p.Retryable}
+	data := ErrorData{Code: p.Code, Hint: plainText(p.Hint), Retryable: p.Retryable}
 	var oe *operationError
 	if errors.As(err, &oe) {
 		data.Operation = oe.operation

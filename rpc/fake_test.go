@@ -270,7 +270,7 @@ func (c *core) Purge(_ context.Context, name, _, client string) (vm.Operation, e
 
 func (c *core) Snapshots(_ context.Context, name string) ([]backends.Snapshot, error) {
 	_, err := c.Get(name)
-	return []backends.Snapshot{{Name: "s1", Description: "first", Created: time.Unix(1_800_000_000, 0), Frozen: true}}, err
+	return []backends.Snapshot{{Name: "s1", Description: "\x1b[1mfirst", Created: time.Unix(1_800_000_000, 0), Frozen: true}}, err
 }
 
 func (c *core) CreateSnapshot(_ context.Context, name, _, _, client string) (vm.Operation, error) {

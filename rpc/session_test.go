@@ -269,10 +269,15 @@ func TestTextOfGuestsAndToolsIsMadePlain(t *testing.T) {
 		return len(p.Changed) == 1 && p.Changed[0].Reason == "red and more"
 	})
 	r := call[rpc.OperationResult](t, c, rpc.MethodVMStart, map[string]any{"name": "demo", "detach": true})
-	fake.end(r.Operation.ID, vm.OpFailed, problem.New(problem.VMStartFailed, "qemu says:\n\x1b]0;x\x07no"))
+	fake.end(r.Operation.ID, vm.OpFailed, problem.New(problem.VMStartFailed, "qemu says:\n\x1b]0;x\x07no").WithHint("\x1b[2Jvirsh"))
 	err := c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: r.Operation.ID}, nil)
 	if p := wantCode(t, err, problem.VMStartFailed); strings.ContainsAny(p.Message, "\x1b\x07") || !strings.HasPrefix(p.Message, "qemu says:\n") {
 		t.Errorf("message %q", p.Message)
+	} else if p.Hint != "virsh" {
+		t.Errorf("hint %q", p.Hint)
+	}
+	if list := call[rpc.SnapshotListResult](t, c, rpc.MethodSnapshotList, rpc.MachineParams{Name: "demo"}); list.Snapshots[0].Description != "first" {
+		t.Errorf("snapshots %+v", list.Snapshots)
 	}
 }
 

@@ -85,7 +85,10 @@ func snapshotMethods() []Method {
 				}
 				out := SnapshotListResult{Snapshots: make([]Snapshot, 0, len(list))}
 				for _, sn := range list {
-					out.Snapshots = append(out.Snapshots, Snapshot{Name: sn.Name, Description: sn.Description, Created: wireTime(sn.Created), Frozen: sn.Frozen})
+					out.Snapshots = append(out.Snapshots, Snapshot{
+						Name: plainLine(sn.Name), Description: plainText(sn.Description), // virsh takes any
+						Created: wireTime(sn.Created), Frozen: sn.Frozen,
+					})
 				}
 				return out, nil
 			}, result[SnapshotListResult](problem.VMNotFound, problem.BackendUnreachable)),
