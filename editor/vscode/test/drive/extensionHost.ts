@@ -1,11 +1,15 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
+import { installRemoteSsh } from './remoteSsh.ts';
 import { Server } from './server.ts';
 import { vscode } from './stage.ts';
 import { guestLimit, Window } from './window.ts';
 
 /** What test/ext/index.ts puts before the lines of mocha. */
 const mark = 'mocha| ';
+/** What test/ext/stubs.ts says to be looked at. */
+const lookAtMe = 'look at this window';
 const extension = join(import.meta.dirname, '../..');
 
 interface Options {
@@ -15,7 +19,7 @@ interface Options {
   suite: string;
   /** The folder of the window. */
   folder: string;
-  /** Is shown the window when the tests have ended. */
+  /** Is shown the window when a test asks for that, which then waits. */
   look?: (window: Window) => Promise<void>;
 }
 
@@ -24,11 +28,20 @@ interface Options {
  * printed, and whether all of them have passed.
  */
 export async function runInExtensionHost(browser: Browser, options: Options): Promise<{ passed: boolean; output: string }> {
-  const server = await Server.start({ dir: options.dir, vscode, testHost: true, env: { NIXVM_TEST_SUITE: options.suite } });
+  const looked = join(options.dir, 'looked');
+  installRemoteSsh(options.dir);
+  const server = await Server.start({ dir: options.dir, vscode, testHost: true, env: { NIXVM_TEST_SUITE: options.suite, NIXVM_TEST_LOOKED: looked } });
   const window = await Window.blank(browser);
   try {
     const lines: string[] = [];
-    await window.page.exposeFunction('codeAutomationLog', (_: string, args: unknown[]) => lines.push(...args.map(String).join(' ').split('\n')));
+    await window.page.exposeFunction('codeAutomationLog', async (_: string, args: unknown[]) => {
+      const said = args.map(String).join(' ');
+      lines.push(...said.split('\n'));
+      if (said.includes(lookAtMe)) {
+        await options.look?.(window).catch((error: unknown) => lines.push(`${mark}the look at the window failed: ${String(error)}`));
+        writeFileSync(looked, '');
+      }
+    });
     let end: (code: number) => void = () => {};
     const ended = new Promise<number>((resolve, reject) => {
       end = resolve;
@@ -44,7 +57,6 @@ export async function runInExtensionHost(browser: Browser, options: Options): Pr
       }),
     );
     const code = await ended;
-    await options.look?.(window);
     const ours = lines.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length));
     return { passed: code === 0 && ours.length > 0, output: (ours.length > 0 ? ours : lines).join('\n') };
   } finally {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 // What scripts/stage has prepared: see there.
@@ -54,8 +55,17 @@ export function which(program: string): string {
   return found;
 }
 
-/** The process of the daemon. */
-export async function daemonPid(): Promise<number> {
-  const { daemon } = JSON.parse(await nixvmd('version', '--json')) as { daemon: { pid: number } };
-  return daemon.pid;
+/** The process of the daemon, if one runs; asking starts none. */
+export async function daemonPid(): Promise<number | undefined> {
+  const { daemon } = JSON.parse(await nixvmd('version', '--json')) as { daemon?: { pid: number } };
+  return daemon?.pid;
+}
+
+/** Waits for what nobody tells us of. */
+export async function until(what: string, is: () => Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 120_000; !(await is()); await setTimeout(200)) {
+    if (Date.now() > end) {
+      throw new Error(`waited in vain for ${what}`);
+    }
+  }
 }

@@ -6,7 +6,10 @@ export const limit = 120_000;
 /** How long anything of an emulated guest may take. */
 export const guestLimit = 600_000;
 
-const screenshots = join(import.meta.dirname, '../../screenshots');
+/** A part of a window, in pixels. */
+type Clip = { x: number; y: number; width: number; height: number };
+
+const screenshots = join(import.meta.dirname, '../../dist/screenshots');
 
 /** A window of VS Code, and what a user sees and touches in it. */
 export class Window {
@@ -36,16 +39,16 @@ export class Window {
     await this.context.close();
   }
 
-  /** Saves what the window shows as a picture of the README. */
-  async screenshot(name: string): Promise<void> {
+  /** Saves what the window, or a part of it, shows as a picture of the README. */
+  async screenshot(name: string, clip?: Clip): Promise<void> {
     // No row lights up, and no tooltip shows, under a mouse that nobody sees.
     await this.page.mouse.move(1272, 740);
-    await this.picture(join(screenshots, `${name}.png`));
+    await this.picture(join(screenshots, `${name}.png`), clip);
   }
 
   /** Saves what the window shows. */
-  async picture(path: string): Promise<void> {
-    await this.page.screenshot({ path, animations: 'disabled', caret: 'hide' });
+  async picture(path: string, clip?: Clip): Promise<void> {
+    await this.page.screenshot({ path, animations: 'disabled', caret: 'hide', ...(clip ? { clip } : {}) });
   }
 
   /** Shows the NixVM view. */
@@ -57,12 +60,27 @@ export class Window {
     await this.page.locator('.sidebar .composite.title', { hasText: 'NixVM' }).waitFor();
   }
 
-  /** The row of the NixVM view that begins with the label; of all rows that do, the first. */
+  /** Makes the side bar wide enough for what stands beside the names. */
+  async widen(): Promise<void> {
+    const sash = await this.page.locator('.sidebar').boundingBox();
+    if (sash) {
+      const edge = sash.x + sash.width + 1;
+      await this.page.mouse.move(edge, 400);
+      await this.page.mouse.down();
+      await this.page.mouse.move(edge + 140, 400, { steps: 5 });
+      await this.page.mouse.up();
+    }
+  }
+
+  /** Takes what was said before out of the picture. */
+  async clearNotifications(): Promise<void> {
+    await this.palette('Notifications: Clear All Notifications');
+    await this.page.locator('.notifications-toasts .notification-toast').first().waitFor({ state: 'detached' });
+  }
+
+  /** A row of the NixVM view: by its label, or by all of its text. */
   row(label: string | RegExp): Locator {
-    const rows = this.page.locator('.sidebar .pane-body .monaco-list-row');
-    return typeof label === 'string'
-      ? rows.filter({ has: this.page.locator('.label-name', { hasText: new RegExp(`^${RegExp.escape(label)}$`) }) }).first()
-      : rows.filter({ hasText: label }).first();
+    return this.entry(this.page.locator('.sidebar .pane-body .monaco-list-row'), label);
   }
 
   /** What the view says when it has no rows. */
@@ -121,9 +139,14 @@ export class Window {
     await this.page.keyboard.press('Enter');
   }
 
-  /** The row of a quick pick. */
-  choice(label: string): Locator {
-    return this.quickInput.locator('.monaco-list-row', { hasText: label }).first();
+  /** A row of a quick pick: by its label, or by all of its text. */
+  choice(label: string | RegExp): Locator {
+    return this.entry(this.quickInput.locator('.monaco-list-row'), label);
+  }
+
+  private entry(rows: Locator, label: string | RegExp): Locator {
+    const labelled = typeof label === 'string' ? { has: this.page.locator('.label-name', { hasText: new RegExp(`^${RegExp.escape(label)}$`) }) } : { hasText: label };
+    return rows.filter(labelled).first();
   }
 
   notification(text: string | RegExp): Locator {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import * as vscode from 'vscode';
-import { eventually, recordCommands, recordMessages, replace } from './stubs';
+import { eventually, lookedAt, recordCommands, recordMessages, replace } from './stubs';
 
 // A window that Remote-SSH opens on the machine demo, which is off. There is no
 // Remote-SSH outside of Microsoft's own registry, so the two values by which the
@@ -52,6 +52,7 @@ describe('a window attached to a machine', () => {
       const command = item(verb).command as vscode.Command;
       assert.deepEqual([command.command, command.arguments], [`nixvm.${verb}`, ['demo']]);
     }
+    await lookedAt();
   });
 
   it('hands exactly the address of the machine over, for a new window and for this one', async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 
 // The extension and its tests share one vscode module, and nothing of it that is
@@ -60,4 +61,10 @@ export async function eventually<T>(what: string, look: () => T | undefined | fa
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`waited in vain for ${what}`);
+}
+
+/** Has whoever drives the window look at it, while the extension runs. */
+export async function lookedAt(): Promise<void> {
+  console.log('look at this window');
+  await eventually('a look at the window', () => existsSync(process.env['NIXVM_TEST_LOOKED'] ?? ''));
 }

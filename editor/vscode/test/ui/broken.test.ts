@@ -42,7 +42,7 @@ step('with the daemon in place one button starts it, and the first machine is of
   await window.welcome.locator('.monaco-button', { hasText: 'Start nixvmd' }).click();
   await window.welcome.filter({ hasText: 'There is no virtual machine yet' }).waitFor();
   assert.deepEqual(await machines(), []);
-  await window.palette('Notifications: Clear All Notifications');
+  await window.clearNotifications();
   await window.palette('View: Hide Panel');
   await window.screenshot('welcome');
 });
