@@ -28,21 +28,32 @@ func (b *Backend) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 	}
 	b.consoles.Lock()
 	defer b.consoles.Unlock()
-	b.mu.Lock()
-	h := b.hubs[name]
-	b.mu.Unlock()
-	if h == nil || hasEnded(h) {
-		line, err := b.openLine(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		h = &hub{Hub: console.New(line, nil)}
+	if s := b.sit(name, nil); s != nil {
+		return s, nil
 	}
+	line, err := b.openLine(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return b.sit(name, &hub{Hub: console.New(line, nil)}), nil
+}
+
+// sit gives a client a seat at the console that is open, or at fresh, which takes
+// its place; nil when there is neither. Found and counted under one lock: the
+// last client, who closes the console, cannot leave in between.
+func (b *Backend) sit(name string, fresh *hub) *seat {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hubs[name] = h
+	h := b.hubs[name]
+	switch {
+	case fresh != nil:
+		h = fresh
+		b.hubs[name] = h
+	case h == nil || hasEnded(h):
+		return nil
+	}
 	h.clients++
-	return &seat{ReadWriteCloser: h.Attach(), leave: func() { b.leave(name, h) }}, nil
+	return &seat{ReadWriteCloser: h.Attach(), leave: func() { b.leave(name, h) }}
 }
 
 // seat is one client's end.
