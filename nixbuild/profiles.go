@@ -132,9 +132,6 @@ func (c Catalogue) Sort() {
 	})
 }
 
-// IsProfileName reports whether a profile can be called so.
-func IsProfileName(name string) bool { return profileName.MatchString(name) }
-
 // The modes.
 const (
 	Immutable   = "immutable"
