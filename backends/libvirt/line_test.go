@@ -11,7 +11,8 @@ func TestALibvirtdThatAnswersTwiceEndsNoDaemon(t *testing.T) {
 		binary.BigEndian.PutUint32(reply[4*i:], field)
 	}
 	tp := &tap{opened: make(chan struct{})}
-	tp.watch(append(reply, reply...))
+	tp.watch(reply)
+	tp.watch(reply)
 	select {
 	case <-tp.opened:
 	default:

@@ -18,6 +18,11 @@ import (
 // destination is where ssh is to go, as a person writes it.
 type destination struct{ user, host, port string }
 
+// destination is the other host of a target, as its URI names it.
+func (t target) destination() destination {
+	return destination{user: t.Host.User.Username(), host: t.Host.Hostname(), port: t.Host.Port()}
+}
+
 // String is what ssh(1) takes.
 func (d destination) String() string {
 	s := d.host

@@ -84,7 +84,7 @@ func (t target) unreachable(err error) *problem.Error {
 	p := problem.New(problem.BackendUnreachable, "libvirtd does not answer at %s: %w", t.Host.Redacted(), err).Retry()
 	switch {
 	case t.Transport == "ssh":
-		return p.WithHint("check that ssh reaches the host without a password: ssh %s true", t.Host.Host)
+		return p.WithHint("check that ssh reaches the host without a password: ssh %s true", t.destination())
 	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
 		return p.WithHint("sudo usermod -aG libvirt $USER, then log in again")
 	case t.Session:

@@ -34,7 +34,7 @@ type remote struct {
 
 func newRemote(t target) (*remote, error) {
 	r := &remote{target: t, lock: make(chan struct{}, 1), tunnels: map[string]*tunnel{}}
-	r.to = destination{user: t.Host.User.Username(), host: t.Host.Hostname(), port: t.Host.Port()}
+	r.to = t.destination()
 	if _, has := t.Host.User.Password(); has {
 		return nil, problem.New(problem.ConfigInvalid, "the libvirt URI holds a password").WithHint("nixvm uses SSH keys: ssh-copy-id %s", r.to)
 	}

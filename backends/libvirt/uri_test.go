@@ -1,6 +1,8 @@
 package libvirt
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -28,5 +30,15 @@ func TestAURIThatCannotBeUsedIsRefusedWithTheFormsThatCan(t *testing.T) {
 		if p := problem.From(err); p == nil || p.Code != problem.ConfigInvalid || p.Hint == "" {
 			t.Errorf("%q: %v", uri, err)
 		}
+	}
+}
+
+func TestTheHintForAHostThatDoesNotAnswerIsACommandThatReachesIt(t *testing.T) {
+	lab, err := parseURI("qemu+ssh://ann@lab.example:2222/system")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hint := lab.unreachable(errors.New("no answer")).Hint; !strings.HasSuffix(hint, "ssh -p 2222 ann@lab.example true") {
+		t.Errorf("the hint is %q", hint)
 	}
 }
