@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -147,8 +148,17 @@ func TestAFileCanBeNamedByItsURLAndItsChecksum(t *testing.T) {
 			t.Errorf("%s: %+v, %v", image, img, err)
 		}
 	}
-	if _, err := s.Import(t.Context(), "file://"+raw+"#sha256="+strings.Repeat("0", 64), "", nil); !problem.HasCode(err, problem.ImageCorrupt) {
-		t.Errorf("another checksum: %v", err)
+	img, err := s.Import(t.Context(), raw, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Import(t.Context(), "file://"+img.Dir+"#sha256="+sum, "", nil); err != nil {
+		t.Errorf("an image with its description: %v", err)
+	}
+	for _, path := range []string{raw, img.Dir, filepath.Join(img.Dir, ImageFile)} {
+		if _, err := s.Import(t.Context(), "file://"+path+"#sha256="+strings.Repeat("0", 64), "", nil); !problem.HasCode(err, problem.ImageCorrupt) {
+			t.Errorf("another checksum for %s: %v", path, err)
+		}
 	}
 }
 

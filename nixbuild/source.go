@@ -98,10 +98,15 @@ func urlSource(image, mode string) (source, error) {
 		return source{}, problem.New(problem.BadParams, "%s names no server", shown(u))
 	case u.Scheme == "file":
 		src, err := findSource(u.Path, mode)
-		if src.sum == "" {
-			src.sum = sum
+		if err != nil || sum == "" {
+			return src, err
 		}
-		return src, err
+		if src.sum != "" && src.sum != sum {
+			return source{}, problem.New(problem.ImageCorrupt, "image.json in %s describes a disk with the SHA-256 %s, and not %s", src.name, src.sum, sum).
+				WithHint("get it again, or the checksum from where the image comes from")
+		}
+		src.sum = sum
+		return src, nil
 	}
 	src := plainDisk("", shown(u), mode)
 	src.url, src.sum = u, sum
