@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,7 @@ starts one.
 			var err error
 			switch root := cmd.Root(); args[0] {
 			case "bash":
-				err = root.GenBashCompletionV2(a.out, true)
+				err = bashCompletion(root, a.out)
 			case "zsh":
 				err = root.GenZshCompletion(a.out)
 			case "fish":
@@ -37,4 +39,21 @@ starts one.
 			return nil
 		},
 	}
+}
+
+// bashCompletion writes cobra's script, mended in one point: it compares what was
+// typed with the candidates as `printf %q` writes them, which has a backslash
+// before each comma, so the second word of A,B would never be completed.
+func bashCompletion(root *cobra.Command, w io.Writer) error {
+	var script strings.Builder
+	if err := root.GenBashCompletionV2(&script, true); err != nil {
+		return err
+	}
+	_, err := strings.NewReplacer(
+		`        [[ $comp == "$cur"* ]] || continue`, `        comp=${comp//\\,/,}
+        [[ $comp == "$cur"* ]] || continue`,
+		`COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]%%$tab*}")`, `COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]%%$tab*}")
+        COMPREPLY[0]=${COMPREPLY[0]//\\,/,}`,
+	).WriteString(w, script.String())
+	return err
 }
