@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 
 PREFIX  ?= /usr/local
+UNITDIR ?= $(PREFIX)/lib/systemd/user
 # "dev" where there is no git: an unpacked archive builds as well.
 VERSION ?= $(shell git describe --tags --dirty --match 'v*' 2>/dev/null || echo dev)
 
@@ -75,13 +76,11 @@ fuzz: ## Fuzz every target for FUZZTIME (30s)
 .PHONY: install
 install: build ## Install the program, user units and completions below PREFIX (/usr/local)
 	install -D -m 755 bin/nixvmd $(DESTDIR)$(PREFIX)/bin/nixvmd
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
-	sed 's|@bindir@|$(PREFIX)/bin|' contrib/systemd/nixvmd.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/nixvmd.service
-	install -m 644 contrib/systemd/nixvmd.socket $(DESTDIR)$(PREFIX)/lib/systemd/user/
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	bin/nixvmd completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/nixvmd
-	bin/nixvmd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nixvmd
-	bin/nixvmd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nixvmd.fish
+	sed 's|@bindir@|$(PREFIX)/bin|' contrib/systemd/nixvmd.service | install -D -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/nixvmd.service
+	install -D -m 644 contrib/systemd/nixvmd.socket $(DESTDIR)$(UNITDIR)/nixvmd.socket
+	bin/nixvmd completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nixvmd
+	bin/nixvmd completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nixvmd
+	bin/nixvmd completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nixvmd.fish
 
 .PHONY: vsix
 vsix: ## Build the VS Code extension: editor/vscode/dist/nixvm.vsix
