@@ -175,14 +175,15 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
 		return problem.New(problem.Unsupported, "backend %s cannot attach VMs to a bridge here", b.Name()).
 			WithHint("use --network nat, or see nixvmd doctor")
 	}
+	// Before the check: a backend that cannot be reached now is not one that is missing.
+	st, err := b.Status(ctx, args.Draft.Name)
+	if err != nil {
+		return fmt.Errorf("backend %s: %w", b.Name(), err)
+	}
 	for _, f := range b.Check(ctx) {
 		if f.Severity == backends.Fatal {
 			return problem.New(problem.BackendMissing, "backend %s cannot be used: %s", b.Name(), f.Message).WithHint("%s", f.Fix)
 		}
-	}
-	st, err := b.Status(ctx, args.Draft.Name)
-	if err != nil {
-		return err
 	}
 	if st.State != backends.Absent {
 		return problem.New(problem.VMExists, "backend %s has a VM named %s that nixvm has no record of: it is %s", b.Name(), args.Draft.Name, st.State).

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -52,6 +53,9 @@ type sshSettings struct {
 func resolveSSH(ctx context.Context, d destination) (sshSettings, error) {
 	var args []string
 	if own := os.Getenv("NIXVM_SSH_CONFIG"); own != "" {
+		if _, err := os.Stat(own); errors.Is(err, fs.ErrNotExist) {
+			own = "none" // nixvm's line is not in it yet
+		}
 		args = append(args, "-F", own)
 	}
 	if d.user != "" {
