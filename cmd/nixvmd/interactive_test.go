@@ -132,3 +132,34 @@ func TestCreateWithANameOnlyAsksWhetherThatIsRight(t *testing.T) {
 	x.expect("demo is made")
 	x.end(0)
 }
+
+func TestLineByLineAnEmptyLineTakesWhatIsOffered(t *testing.T) {
+	env, image := place(t)
+	x := onTerminal(t, append(env, "ACCESSIBLE=1"), "create", "--image", image, "--mode", "mutable", "--no-start")
+	x.expect("Name")
+	x.send("demo\r")
+	for _, question := range []string{"Image", "Mode"} {
+		x.expect(question)
+		x.expect("Enter a number")
+		x.send("\r")
+	}
+	x.expect("Profiles")
+	x.expect("Enter a number")
+	x.send("0\r")
+	x.expect(`Memory \(MiB, or with a unit: 8G\) \[2048\]:`)
+	x.send("none\r")
+	x.expect("is not an amount of memory")
+	x.send("\r")
+	x.expect(`CPUs \[2\]:`)
+	x.send("3\r")
+	x.expect(`Disk .*\[20G\]:`)
+	x.send("\r")
+	x.expect(`Network .*\[nat\]:`)
+	x.send("\r")
+	x.expect("Memory: +2048 MiB")
+	x.expect("CPUs: +3")
+	x.expect("1. Create it")
+	x.send("3\r")
+	x.expect("nothing was made")
+	x.end(exitCancelled)
+}

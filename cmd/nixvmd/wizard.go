@@ -190,11 +190,31 @@ func (w *wizard) askRest(ctx context.Context) error {
 		huh.NewGroup(huh.NewMultiSelect[string]().Title("Profiles").Description("Space selects, Enter goes on").
 			Options(w.profileOptions()...).Value(&w.chosen)),
 		huh.NewGroup(
-			huh.NewInput().Title("Memory").Description("MiB, or with a unit: 8G").Value(&w.memory).Validate(inline(parseMemory)),
-			huh.NewInput().Title("CPUs").Value(&w.vcpus).Validate(inline(parseCount)),
-			huh.NewInput().Title("Disk").Description("Size of the state disk; it takes only what is used").Value(&w.disk).Validate(inline(machine.ParseSize)),
-			huh.NewInput().Title("Network").Description("nat, or bridge:<interface>").Value(&w.network).Validate(inline(machine.ParseNetwork)),
+			question("Memory", "MiB, or with a unit: 8G", &w.memory, inline(parseMemory)),
+			question("CPUs", "", &w.vcpus, inline(parseCount)),
+			question("Disk", "Size of the state disk; it takes only what is used", &w.disk, inline(machine.ParseSize)),
+			question("Network", "nat, or bridge:<interface>", &w.network, inline(machine.ParseNetwork)),
 		))
+}
+
+// question asks for a line, and offers what value holds.
+func question(title, description string, value *string, check func(string) error) *huh.Input {
+	if accessible() && *value != "" {
+		// Line by line the library shows neither the description nor the offer, and
+		// takes the offer for an empty line only if that passes the check.
+		whole := check
+		check = func(s string) error {
+			if strings.TrimSpace(s) == "" {
+				return nil
+			}
+			return whole(s)
+		}
+		if description != "" {
+			title += " (" + description + ")"
+		}
+		title += " [" + *value + "]:"
+	}
+	return huh.NewInput().Title(title).Description(description).Value(value).Validate(check)
 }
 
 func (w *wizard) imageOptions() []huh.Option[string] {
