@@ -163,3 +163,18 @@ func TestLineByLineAnEmptyLineTakesWhatIsOffered(t *testing.T) {
 	x.expect("nothing was made")
 	x.end(exitCancelled)
 }
+
+func TestTheEndOfTheInputMakesNothing(t *testing.T) {
+	env, image := place(t)
+	x := onTerminal(t, append(env, "ACCESSIBLE=1"), "create", "demo", "--image", image, "--mode", "mutable", "--no-start")
+	x.expect("1. Create it")
+	x.send("\x04") // C-d
+	x.expect("nothing was made")
+	x.end(exitCancelled)
+
+	x = onTerminal(t, append(env, "ACCESSIBLE=1"), "create", "--no-start")
+	x.expect("Name")
+	x.send("\x04")
+	x.expect("nothing was made")
+	x.end(exitCancelled)
+}

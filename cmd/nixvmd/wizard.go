@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -291,14 +292,35 @@ func memoryText(s string) string {
 }
 
 func (w *wizard) run(ctx context.Context, groups ...*huh.Group) error {
-	err := huh.NewForm(groups...).WithAccessible(accessible()).WithInput(w.app.in).WithOutput(w.app.err).RunWithContext(ctx)
-	if errors.Is(err, huh.ErrUserAborted) {
+	form := huh.NewForm(groups...).WithInput(w.app.in).WithOutput(w.app.err)
+	lines := &untilEnd{Reader: w.app.in}
+	if accessible() {
+		form = form.WithAccessible(true).WithInput(lines)
+	}
+	err := form.RunWithContext(ctx)
+	if errors.Is(err, huh.ErrUserAborted) || lines.ended {
 		return nothingMade()
 	}
 	if err != nil {
 		return fmt.Errorf("ask: %w", err)
 	}
 	return nil
+}
+
+// untilEnd remembers the end of the input (C-d), which the library, line by line,
+// takes for Enter.
+type untilEnd struct {
+	io.Reader
+	ended bool
+}
+
+func (u *untilEnd) Read(p []byte) (int, error) {
+	if u.ended {
+		return 0, io.EOF
+	}
+	n, err := u.Reader.Read(p)
+	u.ended = errors.Is(err, io.EOF)
+	return n, err //nolint:wrapcheck // readers compare it
 }
 
 // accessible reports whether questions must come line by line, for a screen
