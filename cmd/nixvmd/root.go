@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,11 @@ func run(ctx context.Context, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	// Parsing stops at a wrong flag, before a --json that comes later.
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	a.json = a.json || slices.Contains(args, "--json")
 	return a.fail(err)
 }
 
@@ -79,7 +85,26 @@ func newRoot(a *app) *cobra.Command {
 	cobra.EnableCommandSorting = false // the order of addVerbs is the order in which people meet them
 	addVerbs(a, root)
 	root.SetHelpCommandGroupID(groupSetup)
+	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseUnknownTopics makes `help nonsense` an error: the library shows the
+// overview, as if that were the answer.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	show := help.Run
+	help.Run, help.RunE = nil, func(cmd *cobra.Command, args []string) error {
+		if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+			return unknownVerb(root, strings.Join(args, " "))
+		}
+		show(cmd, args)
+		return nil
+	}
 }
 
 // addVerbs adds one command per file, in the order in which people meet them.
@@ -118,6 +143,9 @@ func unknownVerb(root *cobra.Command, verb string) error {
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		hint := strings.TrimSpace(cmd.CommandPath() + " " + strings.Join(names, " "))
+		if cmd.HasSubCommands() {
+			hint = cmd.CommandPath() + " --help lists its verbs"
+		}
 		for i, name := range names {
 			if i >= len(args) && !strings.HasPrefix(name, "[") {
 				return problem.New(problem.BadParams, "%s is missing", name).WithHint("%s", hint)

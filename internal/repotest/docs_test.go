@@ -164,7 +164,7 @@ func helpOf(t *testing.T, program, verb string) string {
 	// A home of its own: asking for help must touch nothing, and does not here.
 	cmd.Env = append(os.Environ(), "NIXVM_HOME="+t.TempDir())
 	out, err := cmd.CombinedOutput()
-	if err != nil || strings.Contains(string(out), "Unknown help topic") {
+	if err != nil {
 		return ""
 	}
 	return string(out)
