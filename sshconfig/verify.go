@@ -63,6 +63,19 @@ func (c *Config) verify(ctx context.Context, blocks []block) ([]mismatch, error)
 // errNotAccepted begins ssh's complaint about the user's file.
 var errNotAccepted = errors.New("ssh does not accept")
 
+// CheckProgram says whether there is an ssh to verify with, and to connect.
+func (c *Config) CheckProgram() error {
+	if _, err := exec.LookPath(c.opts.SSH); err != nil {
+		return noProgram(err)
+	}
+	return nil
+}
+
+func noProgram(err error) error {
+	return problem.New(problem.BackendMissing, "there is no ssh program: %w", err).
+		WithHint("Debian, Ubuntu: sudo apt install openssh-client; Fedora: sudo dnf install openssh-clients")
+}
+
 // sshG runs `ssh -G`, which resolves the configuration and connects nowhere.
 func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
 	caller := ctx
@@ -78,7 +91,7 @@ func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
 	case err == nil:
 		return out, nil
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, problem.New(problem.BackendMissing, "there is no ssh program: %w", err).WithHint("install the OpenSSH client (openssh-client)")
+		return nil, noProgram(err)
 	case caller.Err() != nil:
 		return nil, fmt.Errorf("ssh -G %s: %w", alias, caller.Err())
 	case ctx.Err() != nil:

@@ -57,11 +57,14 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	return list
 }
 
-// doctorSSH says whether the user's SSH configuration leads to ours.
+// doctorSSH says whether there is an ssh, and whether the user's configuration leads to ours.
 func (s *Service) doctorSSH() []Finding {
 	s.sshMu.Lock()
 	defer s.sshMu.Unlock()
-	_, err := s.ssh.Preview(s.hosts(""))
+	err := s.ssh.CheckProgram()
+	if err == nil {
+		_, err = s.ssh.Preview(s.hosts(""))
+	}
 	if err == nil {
 		return []Finding{{Area: "ssh", Code: "ssh.ok", Severity: backends.Info, Message: "the SSH configuration " + s.ssh.UserConfig() + " can be used"}}
 	}
