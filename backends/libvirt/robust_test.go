@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -312,6 +314,7 @@ func TestAUEFIGuestHasItsVariablesBesideItsDisk(t *testing.T) {
 	if _, err := os.Stat(vars); err != nil {
 		t.Errorf("UEFI variables: %v", err)
 	}
+	onlyFilesAreQEMUs(t, filepath.Dir(vars))
 	_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: "live"})
 	must(t, err)
 	must(t, b.Kill(ctx, "demo"))
@@ -320,5 +323,22 @@ func TestAUEFIGuestHasItsVariablesBesideItsDisk(t *testing.T) {
 	must(t, b.Destroy(ctx, "demo"))
 	if left, err := os.ReadDir(h.layout.Libvirt(backendName)); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// onlyFilesAreQEMUs: a QEMU that a guest has taken over may write to its disks,
+// and not put a link in the place of one.
+func onlyFilesAreQEMUs(t *testing.T, dir string) {
+	t.Helper()
+	owner := func(path string) uint32 {
+		var st syscall.Stat_t
+		must(t, syscall.Lstat(path, &st))
+		return st.Uid
+	}
+	if got := owner(dir); got != 0 {
+		t.Errorf("%s belongs to user %d", dir, got)
+	}
+	if got := owner(filepath.Join(dir, "state.qcow2")); got == 0 {
+		t.Error("the state disk is not QEMU's")
 	}
 }

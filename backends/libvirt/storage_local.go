@@ -122,18 +122,27 @@ func (s *localStorage) ready(spec backends.Spec) (disks, error) {
 	return d, s.give(spec.Name, uid, gid)
 }
 
-// give changes the owner where we are root and QEMU is not.
+// give changes the owner of the files where we are root and QEMU is not. The
+// directory stays root's: whoever could rename in it would choose what root's
+// qemu-img follows at the next start.
 func (s *localStorage) give(name string, uid, gid int) error {
 	if os.Getuid() != 0 || uid == 0 {
 		return nil
 	}
 	dir := filepath.Join(s.dir, name)
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
+	if err := errors.Join(os.Lchown(dir, 0, 0), os.Chmod(dir, 0o711)); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.Lchown(filepath.Join(dir, e.Name()), uid, gid); err != nil {
 			return err
 		}
-		return os.Lchown(path, uid, gid)
-	})
+	}
+	return nil
 }
 
 func (s *localStorage) exists(_ context.Context, name string) (bool, error) {
