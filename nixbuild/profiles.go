@@ -98,6 +98,15 @@ func (c Catalogue) HasAgent(names []string) bool {
 	})
 }
 
+// MayHaveAgent is HasAgent for names that were written down earlier: a profile
+// that is not known any more counts as an agent profile.
+func (c Catalogue) MayHaveAgent(names []string) bool {
+	return c.HasAgent(names) || slices.ContainsFunc(names, func(n string) bool {
+		_, ok := c.Lookup(n)
+		return !ok && n != Core
+	})
+}
+
 // merge adds the profiles of another kind of image. What both have is described
 // by c, and is an agent if either says so.
 func (c Catalogue) merge(other Catalogue) Catalogue {

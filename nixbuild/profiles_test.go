@@ -73,3 +73,12 @@ func TestAgentProfilesAreKnown(t *testing.T) {
 		t.Error("which profiles are agents")
 	}
 }
+
+func TestAProfileThatIsNotKnownAnyMoreMayHaveBeenAnAgent(t *testing.T) {
+	bare := Catalogue{{Name: "dev"}, {Name: "claude", Agent: true}}
+	for names, want := range map[string]bool{"dev": false, Core: false, "claude": true, "gone": true} {
+		if got := bare.MayHaveAgent([]string{"dev", names}); got != want {
+			t.Errorf("%s: %v", names, got)
+		}
+	}
+}

@@ -100,9 +100,10 @@ func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (bac
 }
 
 // isolation asks the host for what the agent profiles promise inside the guest.
-// It holds as soon as the machine or the image that it still runs has one.
+// It holds as soon as the machine or the image that it still runs has one, and
+// when that cannot be told: a profile can be deleted while images have it.
 func isolation(m machine.Machine, img nixbuild.Image, known nixbuild.Catalogue) *backends.Isolation {
-	if !known.HasAgent(m.Profiles) && !known.HasAgent(img.Profiles) {
+	if !known.MayHaveAgent(m.Profiles) && !known.MayHaveAgent(img.Profiles) {
 		return nil
 	}
 	return &backends.Isolation{AllowedCIDRs: m.AllowedCIDRs, Resolvers: resolvers(m.ResolvConf)}

@@ -25,6 +25,7 @@ func TestAMachineWithAnAgentIsIsolatedByItsHost(t *testing.T) {
 		"no agent":                        {machine: []string{"dev"}, image: []string{"dev"}},
 		"an agent":                        {machine: []string{"claude", "dev"}, image: []string{"claude", "dev"}, want: want},
 		"an agent until the next image":   {machine: []string{"dev"}, image: []string{"open-code"}, want: want},
+		"a profile that was deleted":      {machine: []string{"dev"}, image: []string{"gone"}, want: want},
 		"an agent from the next image on": {machine: []string{"claude"}, image: nil, want: want},
 	} {
 		m := machine.Machine{Profiles: c.machine, AllowedCIDRs: allowed, ResolvConf: resolv}
