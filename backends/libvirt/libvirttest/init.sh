@@ -1,5 +1,6 @@
 # Runs as the first process of a host's namespaces: gives it directories, a view
 # of its own processes and devices, and a loopback. $host is the test's directory.
+# shellcheck shell=bash disable=SC2154 # $host and $accel come from the one who starts it
 set -e
 mount --make-rprivate /
 mount -t proc proc /proc

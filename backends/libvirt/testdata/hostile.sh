@@ -1,6 +1,7 @@
 # What root in a guest does to get out. Every attempt carries a word; the test
 # hears which words arrive. $@ is NAME ADDRESS PORT of what it tries as it is;
 # $mate_mac and $mate6 are another guest's card and its link-local address.
+# shellcheck shell=dash disable=SC2154 # they are set in front of it
 nft flush ruleset
 dev=$(ip -o link | sed -n 's/^[0-9]*: \(e[a-z0-9]*\):.*/\1/p' | head -n 1)
 mac=$(cat /sys/class/net/$dev/address)
