@@ -7,6 +7,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,10 @@ var sessionDaemons = []string{"virtqemud", "libvirtd"}
 // and running VMs; libvirt's own clients take the same.
 const idleLimit = "120"
 
+// outputDelay is how long what a daemon's start has to say is waited for once it
+// has ended.
+const outputDelay = 500 * time.Millisecond
+
 // dialSession starts the user's libvirtd when none runs, as libvirt's own
 // clients do.
 func (t target) dialSession(ctx context.Context) (net.Conn, error) {
@@ -31,8 +36,11 @@ func (t target) dialSession(ctx context.Context) (net.Conn, error) {
 	if program == "" {
 		return nil, err
 	}
-	// It ends its start when its socket answers, and goes on by itself.
-	if out, err := exec.CommandContext(ctx, program, "--daemon", "--timeout", idleLimit).CombinedOutput(); err != nil {
+	// It ends its start when its socket answers, and goes on by itself. What goes
+	// on may keep the output open.
+	cmd := exec.CommandContext(ctx, program, "--daemon", "--timeout", idleLimit)
+	cmd.WaitDelay = outputDelay
+	if out, err := cmd.CombinedOutput(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return nil, fmt.Errorf("start %s: %w: %s", program, err, backends.OneLine(string(out)))
 	}
 	return t.dialUnix(ctx)

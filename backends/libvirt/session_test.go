@@ -1,10 +1,13 @@
 package libvirt
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestASessionStartsItsDaemonWhenNoneRuns(t *testing.T) {
@@ -26,4 +29,46 @@ func TestASessionStartsItsDaemonWhenNoneRuns(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(dir, "asked")); err != nil || string(got) != "--daemon --timeout 120\n" {
 		t.Errorf("asked for %q, %v", got, err)
 	}
+}
+
+// TestADaemonThatKeepsItsOutputOpenDoesNotKeepUsFromIt has a daemon whose child
+// goes on with the output of the start.
+func TestADaemonThatKeepsItsOutputOpenDoesNotKeepUsFromIt(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", dir)
+	target, err := parseURI("qemu:///session")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The socket is there when the start has ended, as with the real one.
+	socket, usual := filepath.Join(dir, "ready"), target.sockets()[0]
+	if err := os.MkdirAll(filepath.Dir(usual), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	// It goes on until the other end of the pipe is opened and closed, 20 s at most.
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\nPATH=" + path + "\ntimeout 20 cat " + pipe + " &\nln -s " + socket + " " + usual + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "virtqemud"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	conn, err := target.dialSession(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	end, err := os.OpenFile(pipe, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatalf("the connection was there only when what kept the output had ended: %v", err)
+	}
+	end.Close()
 }
