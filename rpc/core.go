@@ -41,6 +41,7 @@ type Core interface {
 	Reboot(ctx context.Context, name, client string) (vm.Operation, error)
 	Suspend(ctx context.Context, name, client string) (vm.Operation, error)
 	Resume(ctx context.Context, name, client string) (vm.Operation, error)
+	Migrate(ctx context.Context, name, backend, client string) (vm.Operation, error)
 	Destroy(ctx context.Context, name, confirm, client string) (vm.Operation, error)
 	Purge(ctx context.Context, name, confirm, client string) (vm.Operation, error)
 

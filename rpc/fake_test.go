@@ -260,6 +260,10 @@ func (c *core) Resume(_ context.Context, name, client string) (vm.Operation, err
 	return c.on(vm.KindResume, name, client)
 }
 
+func (c *core) Migrate(_ context.Context, name, _, client string) (vm.Operation, error) {
+	return c.on(vm.KindMigrate, name, client)
+}
+
 func (c *core) Destroy(_ context.Context, name, _, client string) (vm.Operation, error) {
 	return c.on(vm.KindDestroy, name, client)
 }

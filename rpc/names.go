@@ -29,6 +29,7 @@ const (
 	MethodVMReboot           = "nixvm/vm/reboot"
 	MethodVMSuspend          = "nixvm/vm/suspend"
 	MethodVMResume           = "nixvm/vm/resume"
+	MethodVMMigrate          = "nixvm/vm/migrate"
 	MethodVMDestroy          = "nixvm/vm/destroy"
 	MethodVMPurge            = "nixvm/vm/purge"
 	MethodVMConsole          = "nixvm/vm/console"

@@ -12,7 +12,8 @@ type Operation struct {
 	// ID is a ULID.
 	ID string `json:"id"`
 	// Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend",
-	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "build-image".
+	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
+	// "migrate", "build-image".
 	Kind string `json:"kind"`
 	// Machine that it changes; empty for one that is about no machine.
 	Machine string `json:"machine"`

@@ -88,6 +88,20 @@ func (p StopParams) Validate() error {
 		checkAtMost("timeoutSeconds", p.TimeoutSeconds, 24*3600), p.Work.Validate())
 }
 
+// MigrateParams names a VM and where it is to go.
+type MigrateParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+	// Backend that it goes to, as configured.
+	Backend string `json:"backend"`
+}
+
+// Validate implements params.
+func (p MigrateParams) Validate() error {
+	return firstError(checkName(p.Name), checkRequired("backend", p.Backend), checkLine("backend", p.Backend), p.Work.Validate())
+}
+
 // ConfirmParams names a machine twice, because what it asks for cannot be undone.
 type ConfirmParams struct {
 	Work
@@ -136,6 +150,11 @@ func vmMethods() []Method {
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
 		verb(MethodVMResume, "Let a suspended VM go on, with its clock put right.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
+		operation(MethodVMMigrate, "Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability \"migrate\".",
+			func(ctx context.Context, s *session, p MigrateParams) (vm.Operation, error) {
+				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
+			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
+			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
 		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays.",
 			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
 				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())

@@ -130,6 +130,9 @@ func (s *Service) namesOn(b backends.Backend, seen map[string]backends.Status) [
 // handleEvent applies what a backend says of one VM.
 func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 	name := ev.Status.Name
+	if r := s.recordOf(name); r != nil && r.Backend != b.Name() {
+		return // the VM is on another one: this one had it, or is about to get it
+	}
 	switch ev.Kind {
 	case backends.GuestAgentUp:
 		s.kick(name)

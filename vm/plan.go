@@ -69,6 +69,7 @@ var planners = map[Kind]func(s *Service, machine string, args json.RawMessage) (
 	KindSnapshot:        planFrom((*Service).planSnapshot),
 	KindRestoreSnapshot: planFrom((*Service).planRestore),
 	KindDeleteSnapshot:  planFrom((*Service).planDeleteSnapshot),
+	KindMigrate:         planFrom((*Service).planMigrate),
 	KindBuildImage:      planFrom((*Service).planBuildImage),
 }
 

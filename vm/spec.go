@@ -132,6 +132,20 @@ func imageSpec(img nixbuild.Image, mode machine.Mode) backends.Image {
 	return b
 }
 
+// specOf is specFor of a VM that exists; nothing is stored.
+func (s *Service) specOf(name string) (backends.Spec, error) {
+	m, _, err := s.realised(name)
+	if err != nil {
+		return backends.Spec{}, err
+	}
+	r := s.recordOf(name)
+	img, err := s.images.Get(r.Image.ID)
+	if err != nil {
+		return backends.Spec{}, fmt.Errorf("image of %s: %w", name, err)
+	}
+	return s.specFor(m, r, img)
+}
+
 // startVM boots a VM with its machine directory as it is now.
 func (s *Service) startVM(ctx context.Context, name string) error {
 	m, b, err := s.realised(name)

@@ -66,6 +66,7 @@ const (
 	KindSnapshot        Kind = "snapshot"
 	KindRestoreSnapshot Kind = "restore-snapshot"
 	KindDeleteSnapshot  Kind = "delete-snapshot"
+	KindMigrate         Kind = "migrate"
 	KindBuildImage      Kind = "build-image"
 )
 

@@ -547,6 +547,20 @@ export interface MessageParams {
   vertex?: string;
 }
 
+/** MigrateParams names a VM and where it is to go. */
+export interface MigrateParams {
+  /** Name of the machine. */
+  name: string;
+  /** Backend that it goes to, as configured. */
+  backend: string;
+  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
 /** NoParams is for methods that take nothing. */
 export interface NoParams {
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
@@ -559,7 +573,7 @@ export interface NoParams {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "build-image". */
+  /** Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "build-image". */
   kind: string;
   /** Machine that it changes; empty for one that is about no machine. */
   machine: string;
@@ -844,6 +858,8 @@ export interface Requests {
   'nixvm/vm/suspend': { params: VMParams; result: OperationResult };
   /** Let a suspended VM go on, with its clock put right. */
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
+  /** Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability "migrate". */
+  'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
   /** Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. */
   'nixvm/vm/destroy': { params: ConfirmParams; result: OperationResult };
   /** Destroy the VM and delete the machine directory, whoever made it, and the backups. */
@@ -1016,10 +1032,14 @@ export const problemCodes = {
   sshShadowed: 'ssh.shadowed',
   /** the guest's SSH server, or an ssh master, does not answer */
   sshUnreachable: 'ssh.unreachable',
+  /** the two hosts do not see the same disks */
+  storageNotShared: 'storage.not_shared',
   /** another operation runs on the machine; the message names it */
   vmBusy: 'vm.busy',
   /** the machine has a VM */
   vmExists: 'vm.exists',
+  /** the VM could not move; the message says on which backend it is */
+  migrateFailed: 'vm.migrate_failed',
   /** the machine has no VM */
   vmNotFound: 'vm.not_found',
   /** the guest's SSH server did not answer in time */

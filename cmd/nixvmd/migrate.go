@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+)
+
+func newMigrate(a *app) *cobra.Command {
+	to, detach := "", false
+	cmd := &cobra.Command{
+		Use: "migrate NAME --to BACKEND", Short: "Move a VM to another host that shares its storage",
+		Long: `Move a VM to another backend: while it runs, without a stop, or off. Both
+backends are libvirtds of hosts that see the same storage pool. The VM keeps its
+SSH name, its disks and its snapshots; connections to it are made anew.
+
+Cancelling leaves it where it was.`,
+		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if to == "" {
+				return problem.New(problem.BadParams, "--to is missing").WithHint("nixvmd migrate %s --to BACKEND; the backends are in config.toml", args[0])
+			}
+			params := rpc.MigrateParams{Work: rpc.Work{Detach: true}, Name: args[0], Backend: to}
+			result, err := a.operate(cmd.Context(), "migrate", rpc.MethodVMMigrate, params, detach)
+			if err != nil {
+				return err
+			}
+			return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintf(w, "%s is on %s\n", args[0], to) })
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "the `BACKEND` that it goes to")
+	_ = cmd.RegisterFlagCompletionFunc("to", a.completeTargets) // fails for a flag that is not there
+	detachFlag(cmd, &detach)
+	return cmd
+}
+
+// completeTargets offers the backends that a VM can move to, without the one
+// where it is.
+func (a *app) completeTargets(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var r rpc.BackendListResult
+	if !a.lookup(cmd, rpc.MethodBackendList, rpc.NoParams{}, &r) {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var machines rpc.MachineListResult
+	here := ""
+	if len(args) > 0 && a.lookup(cmd, rpc.MethodMachineList, rpc.NoParams{}, &machines) {
+		if at := slices.IndexFunc(machines.Machines, func(m rpc.Machine) bool { return m.Name == args[0] }); at >= 0 {
+			here = machines.Machines[at].Backend
+		}
+	}
+	var words []string
+	for _, b := range r.Backends {
+		if b.Capabilities.Migrate && b.Name != here {
+			words = append(words, cobra.CompletionWithDesc(b.Name, b.Type))
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
+}

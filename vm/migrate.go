@@ -1,0 +1,159 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+)
+
+// migrateArgs is what a migration must remember from its beginning.
+type migrateArgs struct {
+	From string          `json:"from"`
+	To   string          `json:"to"`
+	Plan json.RawMessage `json:"plan"` // see backends.Migrator
+}
+
+// Migrate moves a VM to another backend whose host shares the storage: while it
+// runs, or off. What cannot work is refused before anything is touched.
+func (s *Service) Migrate(ctx context.Context, name, backend, client string) (Operation, error) {
+	return begin(ctx, s, KindMigrate, name, client, func(ctx context.Context) (migrateArgs, error) {
+		return s.checkMigrate(ctx, name, backend)
+	}, nil)
+}
+
+func (s *Service) checkMigrate(ctx context.Context, name, backend string) (migrateArgs, error) {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return migrateArgs{}, err
+	}
+	args := migrateArgs{From: b.Name(), To: backend}
+	from, to, err := s.migrators(args)
+	if err != nil {
+		return args, err
+	}
+	st, err := from.Status(ctx, name)
+	if err != nil {
+		return args, err
+	}
+	if err := canMigrate(st); err != nil {
+		return args, err
+	}
+	spec, err := s.specOf(name)
+	if err != nil {
+		return args, err
+	}
+	args.Plan, err = from.PlanMigration(ctx, spec, to)
+	return args, err
+}
+
+// migrators returns the two backends, if a VM can move from one to the other.
+func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backend, error) {
+	b, err := s.backend(args.From)
+	if err != nil {
+		return nil, nil, err
+	}
+	to, err := s.backend(args.To)
+	if err != nil {
+		return nil, nil, err
+	}
+	if to == b {
+		return nil, nil, problem.New(problem.BadParams, "it is on backend %s already", to.Name()).
+			WithHint("nixvmd doctor and config.toml name the others")
+	}
+	for _, side := range []backends.Backend{b, to} {
+		if !side.Capabilities().Migrate {
+			return nil, nil, problem.New(problem.Unsupported, "backend %s (%s) cannot take part in a migration", side.Name(), side.Type()).
+				WithHint("both must be libvirtds of a system (qemu:///system, qemu+ssh://host/system) with their disks in a shared pool: see docs/libvirt.md")
+		}
+	}
+	from, ok := b.(backends.Migrator)
+	if !ok || b.Type() != to.Type() {
+		return nil, nil, problem.New(problem.Unsupported, "VMs of a %s backend cannot move to one of type %s", b.Type(), to.Type())
+	}
+	return from, to, nil
+}
+
+// canMigrate refuses what is neither running nor off.
+func canMigrate(st backends.Status) error {
+	switch st.State {
+	case backends.Running, backends.Stopped:
+		return nil
+	case backends.Suspended:
+		return problem.New(problem.VMNotRunning, "%s is suspended, and cannot move like that", st.Name).WithHint("nixvmd resume %s first", st.Name)
+	case backends.Unknown:
+		return problem.New(problem.BackendUnreachable, "the backend of %s cannot be asked now", st.Name).WithHint("nixvmd doctor").Retry()
+	}
+	return problem.New(problem.VMNotRunning, "%s is %s, and cannot move like that", st.Name, st.State).
+		WithHint("nixvmd start %s first; nixvmd status %s says what is wrong", st.Name, st.Name)
+}
+
+// planMigrate has no undo: a move that fails is taken back by the backend at
+// once, and one that a crash has cut off is finished by the next daemon.
+func (s *Service) planMigrate(name string, args migrateArgs) plan {
+	return plan{steps: []step{
+		{name: "move", title: "moving the VM to " + args.To, weight: 30, do: func(ctx context.Context, r *run) error {
+			return s.move(ctx, r, name, args)
+		}},
+		{name: "record", title: "noting where it is", shielded: true, do: func(ctx context.Context, _ *run) error {
+			return s.moved(ctx, name, args)
+		}},
+		{name: readyStepName, title: "waiting for the guest's SSH server", weight: 5, do: func(ctx context.Context, _ *run) error {
+			if s.stateSeen(name) != backends.Running {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(ctx, readyLimit)
+			defer cancel()
+			return s.waitReady(ctx, name)
+		}},
+	}}
+}
+
+func (s *Service) move(ctx context.Context, r *run, name string, args migrateArgs) error {
+	from, to, err := s.migrators(args)
+	if err != nil {
+		return err
+	}
+	spec, err := s.specOf(name)
+	if err != nil {
+		return err
+	}
+	err = from.Migrate(ctx, spec, to, args.Plan, r.report())
+	if errors.Is(err, backends.ErrUnsettled) {
+		return fmt.Errorf("%w; %w", err, errNotUndone) // the journal stays
+	}
+	if err != nil {
+		return errors.Join(err, s.refresh(context.WithoutCancel(ctx), from, name))
+	}
+	return nil
+}
+
+// moved makes the record and the machine directory name the backend where the
+// VM is.
+func (s *Service) moved(ctx context.Context, name string, args migrateArgs) error {
+	to, err := s.backend(args.To)
+	if err != nil {
+		return err
+	}
+	r := s.recordOf(name)
+	if r == nil {
+		return problem.New(problem.VMNotFound, "the record of %s is gone", name)
+	}
+	r.Backend = to.Name()
+	if err := s.writeRecord(*r); err != nil {
+		return err
+	}
+	backend := to.Name()
+	if _, err := s.machines.Update(name, machine.Changes{Backend: &backend}); err != nil {
+		return diskProblem(err)
+	}
+	s.reload(name)
+	// Its sshd is reached in another way from now on.
+	s.endBoot(name)
+	s.closeMastersSoon(name)
+	return s.refresh(ctx, to, name)
+}
