@@ -42,6 +42,9 @@ type Spec struct {
 	SSHPort   int    // port on 127.0.0.1 where a backend forwards one (qemu); 0 = it chooses, and keeps its choice
 	Image     Image
 	Identity  []byte // content of the identity medium (ISO 9660)
+	// Autostart makes the host of a backend with Autostart start the VM when it
+	// boots itself; others leave it aside.
+	Autostart bool
 	// StaticIP is the address that the guest gives itself; zero = DHCP.
 	StaticIP netip.Prefix
 	// Isolation is what a backend with HostFirewall keeps from the guest; nil =
@@ -146,7 +149,7 @@ type Capabilities struct {
 	Clone          bool
 	HostFirewall   bool // isolation enforced outside the guest
 	Migrate        bool
-	Autostart      bool
+	Autostart      bool // the host starts VMs when it boots
 }
 
 // Backend runs VMs. All methods may be called at once for different VMs; the
@@ -194,6 +197,11 @@ type Backend interface {
 	// the guest's clock. Both are idempotent.
 	Suspend(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
+
+	// SetAutostart says whether the host starts the VM when it boots itself,
+	// whatever state the VM is in now. It holds until the next Start, whose
+	// spec says it again. Without the capability Autostart: unsupported.
+	SetAutostart(ctx context.Context, name string, on bool) error
 
 	// Endpoint returns where sshd is reachable now. A VM that does not run:
 	// vm.not_running.

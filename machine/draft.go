@@ -18,6 +18,7 @@ type Draft struct {
 	MemoryMiB int   // 0 = 2048
 	VCPUs     int   // 0 = 2
 	DiskBytes int64 // 0 = 30 GiB
+	Autostart bool
 
 	Network        Network // zero = nat
 	StaticIP       *StaticIP
@@ -54,8 +55,8 @@ func (d Draft) machine() Machine {
 	m := Machine{
 		Name: d.Name, Profiles: d.Profiles, Mode: d.Mode, Image: orDefault(d.Image, ImageNixOS), Backend: d.Backend,
 		MemoryMiB: orDefault(d.MemoryMiB, DefaultMemoryMiB), VCPUs: orDefault(d.VCPUs, DefaultVCPUs),
-		DiskBytes: orDefault(d.DiskBytes, DefaultDiskBytes),
-		Network:   orDefault(d.Network, Network{Kind: "nat"}), StaticIP: d.StaticIP, ResolvConf: d.ResolvConf, Hosts: d.Hosts,
+		DiskBytes: orDefault(d.DiskBytes, DefaultDiskBytes), Autostart: d.Autostart,
+		Network: orDefault(d.Network, Network{Kind: "nat"}), StaticIP: d.StaticIP, ResolvConf: d.ResolvConf, Hosts: d.Hosts,
 		AdminKeys: d.AdminKeys, UserKeys: d.UserKeys, TCPPorts: d.TCPPorts, UDPPorts: d.UDPPorts,
 		AllowedCIDRs: d.AllowedCIDRs, RemoteForwards: d.RemoteForwards,
 		AgentTOML: d.AgentTOML, VMID: d.VMID, PCIDevices: d.PCIDevices,

@@ -25,6 +25,7 @@ func drafts() *rapid.Generator[Draft] {
 			MemoryMiB: rapid.SampledFrom([]int{0, MinMemoryMiB, 8192}).Draw(t, "memory"),
 			VCPUs:     rapid.IntRange(0, MaxVCPUs).Draw(t, "vcpus"),
 			DiskBytes: rapid.Int64Range(MinDiskBytes, MaxDiskBytes).Draw(t, "disk"),
+			Autostart: rapid.Bool().Draw(t, "autostart"),
 			Network:   rapid.SampledFrom([]Network{{}, {Kind: "nat"}, {Kind: "bridge", Bridge: "br0.100"}}).Draw(t, "network"),
 			AdminKeys: keys.Draw(t, "admin keys"), UserKeys: keys.Draw(t, "user keys"),
 			TCPPorts: ports.Draw(t, "tcp"), UDPPorts: ports.Draw(t, "udp"),

@@ -42,6 +42,10 @@ const (
 	// VarSizeFile is what older nixos-vm-template calls DiskSizeFile. Read only.
 	VarSizeFile = "var_size"
 
+	// AutostartFile (ours) is true when the VM starts with the host of its
+	// backend, or false; absent = false.
+	AutostartFile = "autostart"
+
 	// NetworkFile is nat or bridge:<interface>; absent = nat.
 	NetworkFile = "network"
 	// StaticIPFile holds address=<ip>/<len> and gateway=<ip>; absent = DHCP.

@@ -74,6 +74,7 @@ type Machine struct {
 	MemoryMiB int
 	VCPUs     int
 	DiskBytes int64
+	Autostart bool // start with the host of the backend
 
 	Network        Network
 	StaticIP       *StaticIP // nil = DHCP

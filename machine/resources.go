@@ -90,6 +90,25 @@ func parseDiskSize(m *Machine, t text) error {
 	return nil
 }
 
+func parseAutostart(m *Machine, t text) error {
+	l, ok, err := t.value()
+	if err != nil || !ok {
+		return err
+	}
+	if l.text != "true" && l.text != "false" {
+		return t.fault(l.number, "write true, or remove the file", "%s is neither true nor false", quote(l.text))
+	}
+	m.Autostart = l.text == "true"
+	return nil
+}
+
+func printAutostart(m Machine) string {
+	if !m.Autostart {
+		return ""
+	}
+	return "true\n"
+}
+
 // parseVarSize reads the name that older nixos-vm-template gives disk_size.
 func parseVarSize(m *Machine, t text) error {
 	if m.DiskBytes != 0 {

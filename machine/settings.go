@@ -31,6 +31,7 @@ var settings = []setting{
 	{VCPUsFile, parseVCPUs, func(m Machine) string { return fmt.Sprintln(m.VCPUs) }},
 	{DiskSizeFile, parseDiskSize, func(m Machine) string { return oneLine(FormatSize(m.DiskBytes)) }},
 	{VarSizeFile, parseVarSize, nil},
+	{AutostartFile, parseAutostart, printAutostart},
 	{NetworkFile, parseNetwork, func(m Machine) string { return oneLine(m.Network.String()) }},
 	{StaticIPFile, parseStaticIP, printStaticIP},
 	{ResolvConfFile, parseResolvConf, func(m Machine) string { return m.ResolvConf }},

@@ -33,6 +33,7 @@ var faulty = []struct {
 	{ImageFile, "ftp://example.org/x.qcow2", 1, "ftp://"},
 	{ImageFile, "https://example.org/x y", 1, "is not an image"},
 	{BackendFile, "-lab", 1, `"-lab"`},
+	{AutostartFile, "yes", 1, `"yes"`},
 	{HostnameFile, "my_host", 1, `"my_host"`},
 	{HostnameFile, strings.Repeat("a.", 32) + "a", 1, "host name"},
 	{MachineIDFile, "1234", 1, `"1234"`},

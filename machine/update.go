@@ -22,6 +22,7 @@ type Changes struct {
 	MemoryMiB      *int
 	VCPUs          *int
 	DiskBytes      *int64 // not less than now: a file system cannot be shrunk from outside
+	Autostart      *bool
 	Network        *Network
 	StaticIP       *StaticIP
 	DHCP           bool // remove the static IP
@@ -112,6 +113,7 @@ func (ch Changes) apply(m Machine) Machine {
 	set(&m.MemoryMiB, ch.MemoryMiB)
 	set(&m.VCPUs, ch.VCPUs)
 	set(&m.DiskBytes, ch.DiskBytes)
+	set(&m.Autostart, ch.Autostart)
 	set(&m.Network, ch.Network)
 	if ch.StaticIP != nil || ch.DHCP {
 		m.StaticIP = ch.StaticIP

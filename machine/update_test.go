@@ -37,6 +37,7 @@ func TestUpdateOfEverySetting(t *testing.T) {
 	want := old
 	want.Profiles, want.Mode, want.Image, want.Backend = []string{"claude", "dev"}, SemiMutable, "/srv/x.qcow2", "pve"
 	want.MemoryMiB, want.VCPUs, want.DiskBytes, want.Network = 8192, 8, 60<<30, Network{Kind: "bridge", Bridge: "br0"}
+	want.Autostart = true
 	want.StaticIP = &StaticIP{Address: netip.MustParsePrefix("10.0.0.5/24"), Gateway: netip.MustParseAddr("10.0.0.1")}
 	want.ResolvConf, want.Hosts, want.AgentTOML = "nameserver 9.9.9.9\n", "10.0.0.9 nine\n", "x = 1\n"
 	want.AdminKeys, want.UserKeys = []string{userKey}, []string{userKey}
@@ -45,7 +46,7 @@ func TestUpdateOfEverySetting(t *testing.T) {
 	want.RootPassword, want.VMID, want.PCIDevices = true, 100, []string{"0000:01:00"}
 	got, err := s.Update("demo", Changes{
 		Profiles: &want.Profiles, Mode: &want.Mode, Image: &want.Image, Backend: &want.Backend, MemoryMiB: &want.MemoryMiB,
-		VCPUs: &want.VCPUs, DiskBytes: &want.DiskBytes, Network: &want.Network, StaticIP: want.StaticIP, ResolvConf: &want.ResolvConf,
+		VCPUs: &want.VCPUs, DiskBytes: &want.DiskBytes, Autostart: &want.Autostart, Network: &want.Network, StaticIP: want.StaticIP, ResolvConf: &want.ResolvConf,
 		Hosts: &want.Hosts, AdminKeys: &want.AdminKeys, UserKeys: &want.UserKeys, TCPPorts: &want.TCPPorts, UDPPorts: &want.UDPPorts,
 		AllowedCIDRs: &want.AllowedCIDRs, RemoteForwards: &want.RemoteForwards, RootPassword: new("$y$j9T$abc$def"),
 		AgentTOML: &want.AgentTOML, VMID: &want.VMID, PCIDevices: &want.PCIDevices,
@@ -57,7 +58,7 @@ func TestUpdateOfEverySetting(t *testing.T) {
 		Profiles: &[]string{}, Mode: new(Immutable), Image: new(""), Backend: new(""), Network: &Network{Kind: "nat"}, DHCP: true,
 		ResolvConf: new(""), Hosts: new(""), AdminKeys: &[]string{}, UserKeys: &[]string{}, TCPPorts: &[]uint16{}, UDPPorts: &[]uint16{},
 		AllowedCIDRs: &[]netip.Prefix{}, RemoteForwards: &[]RemoteForward{}, RootPassword: new(""), AgentTOML: new(""), VMID: new(0),
-		PCIDevices: &[]string{}, MemoryMiB: &old.MemoryMiB, VCPUs: &old.VCPUs,
+		PCIDevices: &[]string{}, MemoryMiB: &old.MemoryMiB, VCPUs: &old.VCPUs, Autostart: new(false),
 	})
 	old.DiskBytes, old.TCPPorts = want.DiskBytes, nil // a disk does not shrink; no ports means none
 	if err != nil || !reflect.DeepEqual(back, old) {

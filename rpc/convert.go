@@ -14,7 +14,7 @@ func machineOf(v vm.VM) Machine {
 		Name: v.Name, State: string(v.State), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
 		Profiles: notNil(v.Profiles), Backend: v.Backend,
 		Image:     ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
-		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Network: v.Network,
+		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
 		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
 		Started: wireTime(v.Started), Problem: problemOf(v.Problem),
 	}

@@ -33,6 +33,8 @@ type Machine struct {
 	VCPUs int `json:"vcpus"`
 	// DiskBytes is the virtual size of the state disk in bytes.
 	DiskBytes int64 `json:"diskBytes"`
+	// Autostart: the VM starts with the host of its backend.
+	Autostart bool `json:"autostart,omitempty"`
 	// Network is "nat" or "bridge:<interface>".
 	Network string `json:"network"`
 	// Accel is "kvm" or "tcg" while the VM runs.
@@ -110,6 +112,9 @@ type ConfigureParams struct {
 	VCPUs *int `json:"vcpus,omitempty"`
 	// DiskBytes is the virtual size of the state disk in bytes; it may only grow once the VM exists.
 	DiskBytes *int64 `json:"diskBytes,omitempty"`
+	// Autostart: the VM starts with the host of its backend, if that has the
+	// capability; holds at once, whether the VM runs or not.
+	Autostart *bool `json:"autostart,omitempty"`
 	// Network is "nat" or "bridge:<interface>".
 	Network *string `json:"network,omitempty"`
 	// TCPPorts to open in the guest's firewall.
@@ -167,7 +172,7 @@ func machineMethods() []Method {
 			func(ctx context.Context, s *session, p ConfigureParams) (any, error) {
 				_, err := s.srv.core.Configure(ctx, vm.ConfigureRequest{
 					Name: p.Name, Profiles: p.Profiles, MemoryMiB: p.MemoryMiB, VCPUs: p.VCPUs, DiskBytes: p.DiskBytes,
-					Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
+					Autostart: p.Autostart, Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
 					AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards,
 				})
 				if err != nil {
@@ -175,7 +180,7 @@ func machineMethods() []Method {
 				}
 				return s.oneMachine(p.Name), nil
 			},
-			result[MachineResult](problem.MachineNotFound, problem.MachineInvalid, problem.SizeInvalid, problem.ProfileUnknown, problem.VMBusy)),
+			result[MachineResult](problem.MachineNotFound, problem.MachineInvalid, problem.SizeInvalid, problem.ProfileUnknown, problem.Unsupported, problem.BackendUnreachable, problem.VMBusy)),
 		change(MethodMachineDelete, "Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards.",
 			func(ctx context.Context, s *session, p DeleteMachineParams) (any, error) {
 				return EmptyResult{}, s.srv.core.DeleteMachine(ctx, p.Name, p.Confirm)

@@ -27,6 +27,9 @@ type CreateParams struct {
 	VCPUs *int `json:"vcpus,omitempty"`
 	// DiskBytes is the virtual size of the state disk in bytes.
 	DiskBytes *int64 `json:"diskBytes,omitempty"`
+	// Autostart: the VM starts with the host of its backend, if that has the
+	// capability. Absent: what config.toml says of the backend.
+	Autostart *bool `json:"autostart,omitempty"`
 	// Network is "nat" or "bridge:<interface>".
 	Network string `json:"network,omitempty"`
 	// Backend is the name of a configured backend.
@@ -134,7 +137,7 @@ func vmMethods() []Method {
 	return []Method{
 		operation(MethodVMCreate, "Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers. Cancelling leaves nothing behind.",
 			createVM, problem.MachineNameInvalid, problem.MachineExists, problem.VMExists, problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown,
-			problem.ModeUnsupported, problem.SizeInvalid, problem.ImageNotFound, problem.ImageBuildFailed, problem.DiskFull, problem.SSHNameTaken, problem.VMBusy),
+			problem.ModeUnsupported, problem.Unsupported, problem.SizeInvalid, problem.ImageNotFound, problem.ImageBuildFailed, problem.DiskFull, problem.SSHNameTaken, problem.VMBusy),
 		verb(MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone.",
 			func(c Core) named { return c.Start }, problem.VMStartFailed),
 		operation(MethodVMStop, "Ask the guest to power off and wait until it has. If it does not in time, it goes on running.",
@@ -174,7 +177,7 @@ func vmMethods() []Method {
 func createVM(ctx context.Context, s *session, p CreateParams) (vm.Operation, error) {
 	return s.srv.core.Create(ctx, vm.CreateRequest{
 		Name: p.Name, Profiles: p.Profiles, Image: p.Image, Mode: p.Mode,
-		MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs), DiskBytes: valueOf(p.DiskBytes),
+		MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs), DiskBytes: valueOf(p.DiskBytes), Autostart: p.Autostart,
 		Network: p.Network, Backend: p.Backend, AuthorizedKeys: p.AuthorizedKeys, AllowedCIDRs: p.AllowedCIDRs,
 		TCPPorts: p.TCPPorts, RemoteForwards: p.RemoteForwards, NoStart: p.NoStart, Client: s.who(),
 	})

@@ -252,6 +252,9 @@ func (s *Service) viewLocked(name string) *VM {
 		v.Backend = s.config.DefaultBackend
 	}
 	s.describeRealised(v, e)
+	if b := s.backends[v.Backend]; b != nil && e.machine != nil {
+		v.Autostart = e.machine.Autostart && b.Capabilities().Autostart
+	}
 	if op != nil {
 		o := op.value
 		v.Operation = &o

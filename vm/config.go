@@ -66,7 +66,7 @@ type BackendConfig struct {
 	URI       string `toml:"uri"`
 	Network   string `toml:"network"`
 	Pool      string `toml:"pool"`
-	Autostart bool   `toml:"autostart"`
+	Autostart bool   `toml:"autostart"` // of the machines that are created there from now on, unless they are told otherwise
 }
 
 // check says what is wrong with the settings of a backend, as the end of a
@@ -80,6 +80,9 @@ func (b BackendConfig) check() string {
 	case "libvirt":
 		if err := libvirt.CheckURI(b.URI); err != nil {
 			return strings.TrimRight(err.Error()+"; "+problem.From(err).Hint, "; ")
+		}
+		if b.Autostart && !libvirt.CanAutostart(b.URI) {
+			return "autostart is not for sessions: their libvirtd does not start with the host"
 		}
 	default:
 		return fmt.Sprintf(`type %q is unknown; this version has "qemu" and "libvirt"`, b.Type)

@@ -33,6 +33,7 @@ func TestConfigIsRefusedWithItsPlace(t *testing.T) {
 		"an unknown backend type":  {"[backends.a]\ntype = \"xen\"\n", `type "xen"`},
 		"a libvirt URI by TCP":     {"[backends.a]\ntype = \"libvirt\"\nuri = \"qemu+tcp://h/system\"\n", "qemu+tcp"},
 		"a URI for qemu":           {"[backends.a]\ntype = \"qemu\"\nuri = \"qemu:///system\"\n", "libvirt"},
+		"autostart of a session":   {"[backends.a]\ntype = \"libvirt\"\nuri = \"qemu:///session\"\nautostart = true\n", "autostart"},
 		"an unknown accelerator":   {"[backends.a]\ntype = \"qemu\"\naccel = \"warp\"\n", `accel "warp"`},
 		"a default that is not":    {"default_backend = \"b\"\n[backends.a]\ntype = \"qemu\"\n", `"b"`},
 		"two and no default":       {"[backends.a]\ntype = \"qemu\"\n[backends.b]\ntype = \"qemu\"\n", "default_backend"},

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -9,7 +10,7 @@ import (
 )
 
 // Configure changes a declared machine. What the VM reads at boot (memory,
-// CPUs, disk size, identity) takes effect at its next start.
+// CPUs, disk size, identity) takes effect at its next start; Autostart at once.
 func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, error) {
 	before, err := s.Get(req.Name)
 	if err != nil {
@@ -25,8 +26,12 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 	if err := s.checkProfiles(req); err != nil {
 		return VM{}, err
 	}
+	undo, err := s.setAutostart(ctx, before, req.Autostart)
+	if err != nil {
+		return VM{}, err
+	}
 	if _, err := s.machines.Update(req.Name, changes); err != nil {
-		return VM{}, diskProblem(err)
+		return VM{}, diskProblem(errors.Join(err, undo()))
 	}
 	s.reload(req.Name)
 	if req.RemoteForwards != nil && s.recordOf(req.Name) != nil {
@@ -52,7 +57,7 @@ func (s *Service) checkProfiles(req ConfigureRequest) error {
 }
 
 func (s *Service) changes(req ConfigureRequest) (machine.Changes, error) {
-	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes}
+	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Autostart: req.Autostart}
 	if req.Profiles != nil {
 		c.Profiles = &req.Profiles
 	}

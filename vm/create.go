@@ -65,6 +65,11 @@ func (s *Service) draft(req CreateRequest) (createArgs, error) {
 	args.Draft.Image = args.Image
 	args.Backend = args.Draft.Backend
 	setDefault(&args.Backend, s.config.DefaultBackend)
+	if req.Autostart != nil {
+		args.Draft.Autostart = *req.Autostart
+	} else if args.Declare {
+		args.Draft.Autostart = s.config.Backends[args.Backend].Autostart
+	}
 	return args, nil
 }
 
@@ -175,6 +180,9 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
 		return problem.New(problem.Unsupported, "backend %s cannot attach VMs to a bridge here", b.Name()).
 			WithHint("use --network nat, or see nixvmd doctor")
 	}
+	if err := checkAutostart(b, args.Draft.Autostart); err != nil {
+		return err
+	}
 	// Before the check: a backend that cannot be reached now is not one that is missing.
 	st, err := b.Status(ctx, args.Draft.Name)
 	if err != nil {
@@ -267,7 +275,7 @@ func (c *creation) adopt() error {
 	d := c.args.Draft
 	_, err := c.service.machines.Update(c.name, machine.Changes{
 		Profiles: &d.Profiles, Mode: &d.Mode, Image: &d.Image, Backend: &d.Backend,
-		MemoryMiB: &d.MemoryMiB, VCPUs: &d.VCPUs, DiskBytes: &d.DiskBytes, Network: &d.Network,
+		MemoryMiB: &d.MemoryMiB, VCPUs: &d.VCPUs, DiskBytes: &d.DiskBytes, Autostart: &d.Autostart, Network: &d.Network,
 		AdminKeys: &d.AdminKeys, UserKeys: &d.UserKeys, TCPPorts: &d.TCPPorts,
 		AllowedCIDRs: &d.AllowedCIDRs, RemoteForwards: &d.RemoteForwards,
 	})
@@ -278,7 +286,7 @@ func (c *creation) adopt() error {
 func draftOf(m machine.Machine) machine.Draft {
 	return machine.Draft{
 		Name: m.Name, Profiles: m.Profiles, Mode: m.Mode, Image: m.Image, Backend: m.Backend,
-		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Network: m.Network,
+		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Autostart: m.Autostart, Network: m.Network,
 		AdminKeys: m.AdminKeys, UserKeys: m.UserKeys, TCPPorts: m.TCPPorts,
 		AllowedCIDRs: m.AllowedCIDRs, RemoteForwards: m.RemoteForwards,
 	}

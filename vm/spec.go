@@ -91,7 +91,8 @@ func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (bac
 	spec := backends.Spec{
 		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: m.Network.Bridge,
-		Image: imageSpec(img, m.Mode), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
+		Autostart: m.Autostart,
+		Image:     imageSpec(img, m.Mode), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
 	}
 	if m.StaticIP != nil {
 		spec.StaticIP = m.StaticIP.Address

@@ -89,6 +89,52 @@ func TestConfigureRefusesUnknownProfiles(t *testing.T) {
 	}
 }
 
+func TestAutostartHoldsAtOnceAndForGood(t *testing.T) {
+	var broken error
+	fault := func(method, _ string) error {
+		if method == "autostart" {
+			return broken
+		}
+		return nil
+	}
+	h := open(t, t.TempDir(), images{}, fault, nil)
+	h.config.Backends["test"] = BackendConfig{Type: "qemu", Autostart: true}
+	says := func(name string, want bool) {
+		t.Helper()
+		v, err := h.Get(name)
+		host, hostErr := h.fake.Autostart(name)
+		if v.Autostart != want || host != want || err != nil || hostErr != nil {
+			t.Errorf("%s: the machine says %v, its host %v, want %v (%v, %v)", name, v.Autostart, host, want, err, hostErr)
+		}
+	}
+	h.create(t, "rule")
+	says("rule", true)
+	op, err := h.Create(background, CreateRequest{Name: "demo", Image: "trial", Autostart: new(false), NoStart: true})
+	h.succeed(t, op, err)
+	says("demo", false)
+
+	configure := func(on bool, disk int64) error {
+		_, err := h.Configure(background, ConfigureRequest{Name: "demo", Autostart: &on, DiskBytes: &disk})
+		return err
+	}
+	if err := configure(true, 20<<30); err != nil {
+		t.Fatal(err)
+	}
+	says("demo", true)
+	if err := configure(false, 1<<30); !problem.HasCode(err, problem.SizeInvalid) {
+		t.Errorf("a disk that shrinks: %v", err)
+	}
+	says("demo", true) // all of a request, or nothing
+	broken = problem.New(problem.BackendUnreachable, "it is away")
+	if err := configure(false, 20<<30); !problem.HasCode(err, problem.BackendUnreachable) {
+		t.Errorf("a host that cannot be told: %v", err)
+	}
+	says("demo", true)
+	op, err = h.Start(background, "demo", "test")
+	h.succeed(t, op, err)
+	says("demo", true)
+}
+
 func TestDestroyKeepsADirectoryThatWasThereBefore(t *testing.T) {
 	home := t.TempDir()
 	h := open(t, home, images{}, nil, nil)

@@ -24,6 +24,7 @@ type VM struct {
 	MemoryMiB int
 	VCPUs     int
 	DiskBytes int64
+	Autostart bool   // it starts with the host of its backend
 	Network   string // "nat" or "bridge:<if>"
 	Accel     string // "kvm", "tcg"; empty unless it runs
 	Address   string // host:port of sshd; empty unless it runs
@@ -137,6 +138,7 @@ type CreateRequest struct {
 	MemoryMiB      int
 	VCPUs          int
 	DiskBytes      int64
+	Autostart      *bool // nil: what the machine says, else the backend's setting
 	Network        string
 	Backend        string
 	AuthorizedKeys []string // besides nixvm's own key; both accounts
@@ -154,6 +156,7 @@ type ConfigureRequest struct {
 	MemoryMiB      *int
 	VCPUs          *int
 	DiskBytes      *int64 // may only grow once the VM exists
+	Autostart      *bool  // holds at once
 	Network        *string
 	TCPPorts       []uint16
 	UDPPorts       []uint16

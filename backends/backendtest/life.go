@@ -38,7 +38,9 @@ type life struct {
 
 func (l *life) start() {
 	mark := l.events.mark()
+	l.spec.Autostart = l.b.Capabilities().Autostart
 	l.must(l.b.Start(l.limit(), l.spec), "Start")
+	l.startsWithHost(l.name, l.spec.Autostart)
 	st := l.state(l.name, backends.Running)
 	if st.Started.IsZero() || time.Since(st.Started).Abs() > 10*l.h.Limit {
 		l.Errorf("started at %v", st.Started)

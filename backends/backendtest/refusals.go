@@ -48,6 +48,9 @@ func testAbsent(s *suite) {
 	if c.Console {
 		calls["Console"] = func() error { _, err := s.b.Console(ctx, name); return err }
 	}
+	if c.Autostart {
+		calls["SetAutostart"] = func() error { return s.b.SetAutostart(ctx, name, true) }
+	}
 	for what, call := range calls {
 		s.refused(call(), problem.VMNotFound, what)
 	}
@@ -107,6 +110,8 @@ func testCreate(s *suite) {
 	_, err := s.b.Endpoint(ctx, name)
 	s.refused(err, problem.VMNotRunning, "Endpoint of a stopped VM")
 
+	s.autostart(name)
+
 	s.reopen()
 	s.state(name, backends.Stopped)
 	mark = s.events.mark()
@@ -116,6 +121,28 @@ func testCreate(s *suite) {
 	s.must(s.b.Destroy(s.limit(), name), "a second Destroy")
 	s.must(s.b.Create(s.limit(), spec, nil), "Create after Destroy")
 	s.state(name, backends.Stopped)
+}
+
+// autostart is switched on and off for a VM that is off.
+func (s *suite) autostart(name string) {
+	s.Helper()
+	if !s.b.Capabilities().Autostart {
+		s.refused(s.b.SetAutostart(s.limit(), name, true), problem.Unsupported, "SetAutostart")
+		return
+	}
+	s.startsWithHost(name, false)
+	for _, on := range []bool{true, true, false} {
+		s.must(s.b.SetAutostart(s.limit(), name, on), "SetAutostart")
+		s.startsWithHost(name, on)
+	}
+}
+
+// startsWithHost checks what the host says, where it can be asked.
+func (s *suite) startsWithHost(name string, want bool) {
+	s.Helper()
+	if s.h.Autostart != nil && s.h.Autostart(s.T, name) != want {
+		s.Errorf("the host starts %s with it: %v, want %v", name, !want, want)
+	}
 }
 
 func testDebris(s *suite) {

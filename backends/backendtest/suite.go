@@ -41,6 +41,9 @@ type Harness struct {
 	// Debris makes a VM of that name as a crash in the middle of Create leaves
 	// it. nil = not possible.
 	Debris func(t testing.TB, name string)
+	// Autostart reports what the host itself says: whether it starts the VM when
+	// it boots. nil = it cannot be asked.
+	Autostart func(t testing.TB, name string) bool
 	// StateDisk is where the guest keeps files, a directory that snapshots
 	// cover; empty = /var.
 	StateDisk string

@@ -53,6 +53,7 @@ type guest struct {
 	Status    backends.Status
 	Content   string
 	Disk      int64
+	Autostart bool
 	Snapshots []snapshot
 }
 
@@ -74,7 +75,7 @@ func (b *Backend) Type() string { return "fake" }
 
 // Capabilities are those that the fake can play.
 func (b *Backend) Capabilities() backends.Capabilities {
-	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, Suspend: true}
+	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, Suspend: true, Autostart: true}
 }
 
 // Check finds nothing.
@@ -175,7 +176,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return b.save(spec.Name, &guest{Status: backends.Status{Name: spec.Name, State: backends.Stopped}, Disk: spec.DiskBytes})
+	return b.save(spec.Name, &guest{Status: backends.Status{Name: spec.Name, State: backends.Stopped}, Disk: spec.DiskBytes, Autostart: spec.Autostart})
 }
 
 // Destroy removes a guest.
@@ -197,7 +198,7 @@ func (b *Backend) Start(_ context.Context, spec backends.Spec) error {
 		if spec.DiskBytes < g.Disk {
 			return problem.New(problem.SizeInvalid, "the disk of %s cannot shrink", spec.Name)
 		}
-		g.Disk = spec.DiskBytes
+		g.Disk, g.Autostart = spec.DiskBytes, spec.Autostart
 		if g.Status.State == backends.Stopped || g.Status.State == backends.Crashed {
 			g.Status.State, g.Status.Started, g.Status.Accel = backends.Running, time.Now(), "none"
 		}
@@ -238,6 +239,22 @@ func (b *Backend) swap(method, name string, from, to backends.State) error {
 		}
 		return problem.New(problem.VMNotRunning, "%s does not run", name)
 	})
+}
+
+// SetAutostart notes what it is told.
+func (b *Backend) SetAutostart(_ context.Context, name string, on bool) error {
+	return b.change("autostart", name, func(g *guest) error { g.Autostart = on; return nil })
+}
+
+// Autostart is what the host of a guest has been told.
+func (b *Backend) Autostart(name string) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g, err := b.load(name)
+	if err != nil || g == nil {
+		return false, err
+	}
+	return g.Autostart, nil
 }
 
 // Crash ends a guest as its process would.

@@ -12,6 +12,6 @@ func (b *Backend) Capabilities() backends.Capabilities {
 		Suspend:      true,
 		Resize:       true,
 		HostFirewall: b.filter != nil,
-		Autostart:    b.config.Autostart,
+		Autostart:    b.target.autostarts(),
 	}
 }

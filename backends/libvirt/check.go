@@ -39,9 +39,9 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 // checkNetwork says what is done about the network of VMs without a bridge.
 func (b *Backend) checkNetwork(ctx context.Context) []backends.Finding {
 	name := b.config.Network
-	active, err := ask(ctx, b, func(l *golibvirt.Libvirt) (int32, error) {
-		n, err := l.NetworkLookupByName(name)
-		if err != nil {
+	var n golibvirt.Network
+	active, err := ask(ctx, b, func(l *golibvirt.Libvirt) (active int32, err error) {
+		if n, err = l.NetworkLookupByName(name); err != nil {
 			return 0, err
 		}
 		return l.NetworkIsActive(n)
@@ -59,8 +59,9 @@ func (b *Backend) checkNetwork(ctx context.Context) []backends.Finding {
 	case active == 0:
 		f.Code, f.Message = "libvirt.network_off", "the libvirt network "+name+" is off: nixvm starts it with the next VM without a bridge"
 		f.Fix = "to have it started with the host: virsh -c " + b.target.Remote + " net-autostart " + name
+		return append(b.checkAutostart(ctx, n), f)
 	default:
-		return nil
+		return b.checkAutostart(ctx, n)
 	}
 	return []backends.Finding{f}
 }

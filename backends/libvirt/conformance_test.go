@@ -3,6 +3,8 @@ package libvirt_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nixvm/nixvm/backends"
@@ -28,6 +30,9 @@ func conform(t *testing.T, h *host) {
 		Exec:  h.exec,
 		Murder: func(t testing.TB, s backends.Status) {
 			h.KillGuest(t, s.Name)
+		},
+		Autostart: func(t testing.TB, name string) bool {
+			return slices.Contains(strings.Fields(h.Virsh(t, "list", "--all", "--autostart", "--name")), name)
 		},
 		Debris: func(t testing.TB, name string) {
 			dir := filepath.Join(h.layout.Libvirt(backendName), name)

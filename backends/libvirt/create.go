@@ -129,7 +129,7 @@ func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks, m mar
 	dom, err := askFor(ctx, b, b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
 		dom, err := l.DomainDefineXMLFlags(text, 0)
 		if err == nil {
-			err = l.DomainSetAutostart(dom, boolean(b.config.Autostart))
+			err = l.DomainSetAutostart(dom, boolean(spec.Autostart && b.target.autostarts()))
 		}
 		return dom, err
 	})
@@ -142,13 +142,6 @@ func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks, m mar
 	b.refreshing.Lock()
 	defer b.refreshing.Unlock()
 	return b.learn(ctx, dom)
-}
-
-func boolean(v bool) int32 {
-	if v {
-		return 1
-	}
-	return 0
 }
 
 // blueprint completes what the definition is made from.

@@ -53,9 +53,7 @@ type Config struct {
 	// Accel is "auto" (also ""), "kvm" or "tcg". NIXVM_ACCEL in the environment
 	// wins over it.
 	Accel string
-	// Autostart makes libvirt start the VMs with the host.
-	Autostart bool
-	Log       *slog.Logger // nil = discard
+	Log   *slog.Logger // nil = discard
 }
 
 // Backend implements backends.Backend.

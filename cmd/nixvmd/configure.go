@@ -17,6 +17,7 @@ type configureFlags struct {
 	memory, vcpus, disk string
 	network             string
 	tcp, udp, cidrs     []string
+	autostart           bool
 }
 
 func newConfigure(a *app) *cobra.Command {
@@ -24,7 +25,8 @@ func newConfigure(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "configure NAME", Short: "Change the settings of a machine",
 		Long: `Change the settings of a machine. What is not named stays as it is; a list
-replaces the list. A VM that runs takes them over at its next start.`,
+replaces the list. A VM takes them over at its next start; --autostart holds at
+once.`,
 		Example: "  nixvmd configure demo --memory 8192 --vcpus 4",
 		Args:    takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +38,7 @@ replaces the list. A VM that runs takes them over at its next start.`,
 			if err := a.ask(cmd.Context(), "configure", rpc.MethodMachineConfigure, params, &r); err != nil {
 				return err
 			}
-			if r.Machine.State == "running" && (params.Profiles == nil || ownFlags(cmd) > 1) {
+			if r.Machine.State == "running" && atNextStart(cmd) {
 				a.note("%s takes this over at its next start", args[0])
 			}
 			if params.Profiles != nil && r.Machine.Image.ID != "" {
@@ -50,12 +52,25 @@ replaces the list. A VM that runs takes them over at its next start.`,
 	flags.StringVar(&f.memory, "memory", "", "memory in `MiB`, or with a unit: 8G")
 	flags.StringVar(&f.vcpus, "vcpus", "", "`N` virtual CPUs")
 	flags.StringVar(&f.disk, "disk", "", "`SIZE` of the state disk; it can only grow")
+	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where that can (libvirt)")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "TCP `PORT` that the guest's firewall opens; may be repeated")
 	flags.StringArrayVar(&f.udp, "udp-port", nil, "UDP `PORT` that the guest's firewall opens; may be repeated")
 	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "exception to the block of private networks; may be repeated")
 	completeFlags(a, cmd)
 	return cmd
+}
+
+// atNextStart reports whether something was changed that a VM which runs has
+// yet to take over.
+func atNextStart(cmd *cobra.Command) bool {
+	others := 0
+	for _, flag := range []string{"profiles", "autostart"} {
+		if cmd.Flags().Changed(flag) {
+			others++
+		}
+	}
+	return ownFlags(cmd) > others
 }
 
 func (f configureFlags) params(cmd *cobra.Command, name string) (rpc.ConfigureParams, error) {
@@ -66,6 +81,7 @@ func (f configureFlags) params(cmd *cobra.Command, name string) (rpc.ConfigurePa
 	if ownFlags(cmd) == 0 {
 		return p, problem.New(problem.BadParams, "nothing to change").WithHint("nixvmd configure --help lists what can be changed")
 	}
+	p.Autostart = given(cmd, "autostart", f.autostart)
 	var err error
 	if p.MemoryMiB, err = optional(f.memory, parseMemory); err != nil {
 		return p, fmt.Errorf("--memory: %w", err)

@@ -25,6 +25,7 @@ type createFlags struct {
 	memory, vcpus, disk           string
 	keyFiles, cidrs, forwards     []string
 	ports                         []string
+	autostart                     bool
 	noStart, yes, detach          bool
 }
 
@@ -46,6 +47,7 @@ for a machine that is declared already, its files.`,
 			if err != nil {
 				return err
 			}
+			params.Autostart = given(cmd, "autostart", f.autostart)
 			if a.interactive() && !f.yes {
 				if params, err = a.askCreate(cmd.Context(), params); err != nil {
 					return err
@@ -71,6 +73,7 @@ for a machine that is declared already, its files.`,
 	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "exception to the block of private networks, e.g. `192.168.1.0/24`; may be repeated")
 	flags.StringArrayVar(&f.ports, "tcp-port", nil, "`PORT` that the guest's firewall opens; may be repeated")
 	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "`\"PORT HOST:PORT\"`: a port in the guest that leads to the host; may be repeated")
+	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where that can (libvirt)")
 	flags.BoolVar(&f.noStart, "no-start", false, "make it, do not boot it")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "ask nothing")
 	detachFlag(cmd, &f.detach)
@@ -163,6 +166,14 @@ func optional[T any](s string, parse func(string) (T, error)) (*T, error) {
 		return nil, err
 	}
 	return &v, nil
+}
+
+// given is a switch that was named; nil when it was not.
+func given(cmd *cobra.Command, flag string, value bool) *bool {
+	if !cmd.Flags().Changed(flag) {
+		return nil
+	}
+	return &value
 }
 
 // parseMemory reads MiB, or a size with a unit.

@@ -84,6 +84,10 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 	if m.MemoryMiB > 0 {
 		resources = fmt.Sprintf("%d MiB, %d CPUs, disk %s", m.MemoryMiB, m.VCPUs, machine.FormatSize(m.DiskBytes))
 	}
+	autostart := ""
+	if m.Autostart {
+		autostart = "with the host of the backend"
+	}
 	pairs := [][2]string{
 		{"Name", m.Name},
 		{"State", state},
@@ -96,6 +100,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Resources", resources},
 		{"Network", m.Network},
 		{"Backend", m.Backend},
+		{"Autostart", autostart},
 		{"Acceleration", m.Accel},
 		{"Operation", operationText(s.Operation, now)},
 	}

@@ -159,6 +159,8 @@ export interface ConfigureParams {
   vcpus?: number;
   /** DiskBytes is the virtual size of the state disk in bytes; it may only grow once the VM exists. */
   diskBytes?: number;
+  /** Autostart: the VM starts with the host of its backend, if that has the capability; holds at once, whether the VM runs or not. */
+  autostart?: boolean;
   /** Network is "nat" or "bridge:<interface>". */
   network?: string;
   /** TCPPorts to open in the guest's firewall. */
@@ -211,6 +213,8 @@ export interface CreateParams {
   vcpus?: number;
   /** DiskBytes is the virtual size of the state disk in bytes. */
   diskBytes?: number;
+  /** Autostart: the VM starts with the host of its backend, if that has the capability. Absent: what config.toml says of the backend. */
+  autostart?: boolean;
   /** Network is "nat" or "bridge:<interface>". */
   network?: string;
   /** Backend is the name of a configured backend. */
@@ -493,6 +497,8 @@ export interface Machine {
   vcpus: number;
   /** DiskBytes is the virtual size of the state disk in bytes. */
   diskBytes: number;
+  /** Autostart: the VM starts with the host of its backend. */
+  autostart?: boolean;
   /** Network is "nat" or "bridge:<interface>". */
   network: string;
   /** Accel is "kvm" or "tcg" while the VM runs. */

@@ -1,0 +1,71 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// autostarts reports whether the libvirtd of a target begins with its host. That
+// of a session begins when somebody asks it something.
+func (t target) autostarts() bool { return !t.Session }
+
+// CanAutostart reports whether VMs of a URI can start with their host.
+func CanAutostart(uri string) bool {
+	t, err := parseURI(uri)
+	return uri == "" || err == nil && t.autostarts()
+}
+
+// SetAutostart tells libvirt; see backends.Backend.
+func (b *Backend) SetAutostart(ctx context.Context, name string, on bool) error {
+	if !b.target.autostarts() {
+		return backends.NoAutostart(b.Name())
+	}
+	d, release, err := b.begin(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = b.again(ctx, func() error {
+		return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainSetAutostart(d.dom, boolean(on)) })
+	})
+	if err != nil {
+		return fmt.Errorf("autostart of VM %s: %w", name, err)
+	}
+	return nil
+}
+
+func boolean(v bool) int32 {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+// checkAutostart says when VMs of ours are to start with a host whose network
+// for them does not: libvirt starts no domain whose network is off.
+func (b *Backend) checkAutostart(ctx context.Context, n golibvirt.Network) []backends.Finding {
+	left, err := ask(ctx, b, func(l *golibvirt.Libvirt) (bool, error) {
+		if on, err := l.NetworkGetAutostart(n); err != nil || on != 0 {
+			return false, err
+		}
+		doms, _, err := l.ConnectListAllDomains(1, golibvirt.ConnectListDomainsAutostart)
+		for _, dom := range doms {
+			if _, ours := b.byUUID(dom.UUID); ours {
+				return true, nil
+			}
+		}
+		return false, err
+	})
+	if err != nil || !left {
+		return nil
+	}
+	return []backends.Finding{{
+		Code: "libvirt.network_no_autostart", Severity: backends.Warning,
+		Message: "VMs are to start with the host, and their libvirt network " + n.Name + " is not: they will stay off",
+		Fix:     "virsh -c " + b.target.Remote + " net-autostart " + n.Name,
+	}}
+}
