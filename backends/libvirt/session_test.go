@@ -52,12 +52,12 @@ func TestADaemonThatKeepsItsOutputOpenDoesNotKeepUsFromIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	// It goes on until the other end of the pipe is opened and closed, 20 s at most.
+	// It holds the pipe open until a byte comes through it, 20 s at most.
 	pipe := filepath.Join(dir, "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	script := "#!/bin/sh\nPATH=" + path + "\ntimeout 20 cat " + pipe + " &\nln -s " + socket + " " + usual + "\n"
+	script := "#!/bin/sh\nPATH=" + path + "\nexec 3<>" + pipe + "\ntimeout 20 head -c1 <&3 &\nln -s " + socket + " " + usual + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "virtqemud"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
@@ -70,5 +70,8 @@ func TestADaemonThatKeepsItsOutputOpenDoesNotKeepUsFromIt(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the connection was there only when what kept the output had ended: %v", err)
 	}
-	end.Close()
+	defer end.Close()
+	if _, err := end.WriteString("x"); err != nil {
+		t.Error(err)
+	}
 }
