@@ -116,6 +116,25 @@ func TestImageBuildsExcludeNobody(t *testing.T) {
 	}
 }
 
+func TestABuildLeavesTheSSHConfigurationAlone(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	before, err := os.Stat(h.SSHConfigFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What has been changed by hand is what an apply would put right.
+	if err := os.WriteFile(h.SSHConfigFile(), []byte("# by hand\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	op, err := h.BuildImage(t.Context(), BuildRequest{Image: "trial"})
+	h.succeed(t, op, err)
+	after, err := os.Stat(h.SSHConfigFile())
+	if err != nil || !os.SameFile(before, after) {
+		t.Errorf("it was written again, %v", err)
+	}
+}
+
 func TestABuildGoesOnInTheNextDaemon(t *testing.T) {
 	home := t.TempDir()
 	begun := make(chan struct{})

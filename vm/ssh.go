@@ -120,9 +120,10 @@ func (s *Service) repairSSH() {
 
 // forgetSSH takes the names of a VM that is gone out of the SSH configuration.
 // Whoever removed the VM did so before its disks; a repair that ran between the
-// two, when the VM still existed, has brought them back.
+// two, when the VM still existed, has brought them back. An operation without a
+// machine ("") leaves the configuration as it is.
 func (s *Service) forgetSSH(name string) {
-	if s.recordOf(name) != nil {
+	if name == "" || s.recordOf(name) != nil {
 		return
 	}
 	if _, err := os.Stat(s.ssh.ConfigFile()); err != nil {
