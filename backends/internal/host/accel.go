@@ -47,15 +47,17 @@ type Accelerator struct {
 	file    string
 	log     *slog.Logger
 	forced  string // "" = find out
+	device  string // that KVM is reached by
 
-	mu sync.Mutex // held while probing: one probe serves all who wait
+	mu     sync.Mutex // held while probing: one probe serves all who wait
+	probed verdict    // by this process, in case that the file cannot be written; guarded by mu
 }
 
 // NewAccelerator takes what is wanted: NIXVM_ACCEL in the environment before
 // configured, each "auto", "kvm", "tcg" or empty. program finds the QEMU to
 // probe with; the verdict is kept in the directory state.
 func NewAccelerator(configured string, program func() (string, error), state string, log *slog.Logger) (*Accelerator, error) {
-	a := &Accelerator{program: program, file: filepath.Join(state, verdictFile), log: log}
+	a := &Accelerator{program: program, file: filepath.Join(state, verdictFile), device: kvmDevice, log: log}
 	wanted := os.Getenv("NIXVM_ACCEL")
 	if wanted == "" {
 		wanted = configured
@@ -93,7 +95,7 @@ func (a *Accelerator) Choose(ctx context.Context, image backends.Image) (string,
 	if a.forced != "" {
 		return a.forced, nil
 	}
-	if unix.Access(kvmDevice, unix.R_OK|unix.W_OK) != nil {
+	if unix.Access(a.device, unix.R_OK|unix.W_OK) != nil {
 		return TCG, nil
 	}
 	a.mu.Lock()
@@ -101,6 +103,9 @@ func (a *Accelerator) Choose(ctx context.Context, image backends.Image) (string,
 	host := a.host()
 	if v, err := a.read(); err == nil && v.valid(host) {
 		return v.accel(), nil
+	}
+	if a.probed.valid(host) {
+		return a.probed.accel(), nil
 	}
 	v := verdict{Host: host, Tried: time.Now().UTC()}
 	kernel := probeKernel(image)
@@ -114,7 +119,11 @@ func (a *Accelerator) Choose(ctx context.Context, image backends.Image) (string,
 		return "", err
 	}
 	a.log.Info("probed KVM", "works", v.Works, "kernel", kernel, "took", time.Since(v.Tried).Round(time.Millisecond))
-	return v.accel(), a.write(v)
+	a.probed = v
+	if err := a.write(v); err != nil {
+		a.log.Warn("the next daemon has to find out again whether KVM works", "error", err)
+	}
+	return v.accel(), nil
 }
 
 func (v verdict) accel() string {
@@ -196,7 +205,7 @@ func hasVirtualisation() bool {
 func (a *Accelerator) Slow(kind string) (backends.Finding, bool) {
 	slow := backends.Finding{Code: kind + ".kvm_unusable", Severity: backends.Warning}
 	const effect = ": VMs are emulated and about ten times slower"
-	err := unix.Access(kvmDevice, unix.R_OK|unix.W_OK)
+	err := unix.Access(a.device, unix.R_OK|unix.W_OK)
 	switch {
 	case a.forced == TCG:
 		slow.Code, slow.Severity = kind+".kvm_off", backends.Info

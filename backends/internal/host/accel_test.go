@@ -94,3 +94,29 @@ func TestKernelThatDoesNotRunIsNotAccelerated(t *testing.T) {
 		}
 	}
 }
+
+// TestAVerdictThatCannotBeKeptStillCounts has a QEMU that reaches user space when
+// it is asked the first time, and a state directory that is gone.
+func TestAVerdictThatCannotBeKeptStillCounts(t *testing.T) {
+	t.Setenv("NIXVM_ACCEL", "")
+	dir := t.TempDir()
+	program, asked := filepath.Join(dir, "qemu"), filepath.Join(dir, "asked")
+	script := "#!/bin/sh\n[ -e " + asked + " ] || echo '" + probeMarker + "'\n>" + asked + "\n"
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	a, err := NewAccelerator("", func() (string, error) { return program, nil }, filepath.Join(dir, "gone"), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.device = os.DevNull
+	for _, time := range []string{"first", "second"} {
+		if got, err := a.Choose(t.Context(), backends.Image{Kernel: program}); got != KVM || err != nil {
+			t.Errorf("the %s time: %q, %v", time, got, err)
+		}
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings: %s", n, &log)
+	}
+}
