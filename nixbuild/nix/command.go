@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -68,14 +70,14 @@ func run(ctx context.Context, log io.Writer, args ...string) ([]byte, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start nix: %w", err)
 	}
-	gone, stopped := make(chan struct{}), make(chan struct{})
+	gone := make(chan struct{})
 	go func() {
-		defer close(stopped)
-		stop(ctx, cmd.Process.Pid, gracePeriod, gone)
+		defer close(gone)
+		awaitEnd(cmd.Process.Pid)
 	}()
+	stop(ctx, cmd.Process.Pid, gracePeriod, gone)
+	<-gone
 	err := cmd.Wait()
-	close(gone)
-	<-stopped
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -85,17 +87,25 @@ func run(ctx context.Context, log io.Writer, args ...string) ([]byte, error) {
 	return out.kept.Bytes(), err
 }
 
+// awaitEnd returns when a child has ended, and leaves it to be waited for: until
+// then its number is that of no other process or group, and may be signalled.
+func awaitEnd(pid int) {
+	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+}
+
 // stop ends nix once ctx has: by SIGINT and SIGTERM, at which nix ends its
 // builders first and has the grace period for it, and in the end by SIGKILL of
-// its process group.
+// its process group. gone is closed when nix has ended; nobody has waited for it
+// before stop returns.
 func stop(ctx context.Context, pid int, grace time.Duration, gone <-chan struct{}) {
 	select {
 	case <-gone:
 		return
 	case <-ctx.Done():
 	}
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		_ = syscall.Kill(pid, sig) // it may have ended: then gone is closed in a moment
+	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM} {
+		_ = unix.Kill(pid, sig) // it may have ended: then gone is closed in a moment
 		timer := time.NewTimer(grace)
 		select {
 		case <-gone:
@@ -104,7 +114,7 @@ func stop(ctx context.Context, pid int, grace time.Duration, gone <-chan struct{
 		case <-timer.C:
 		}
 	}
-	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	_ = unix.Kill(-pid, unix.SIGKILL)
 }
 
 // limited keeps the first bytes that are written to it. The buffer is not

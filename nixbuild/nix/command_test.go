@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestWhatHeedsNoSignalIsKilledWithItsChildren(t *testing.T) {
@@ -39,6 +41,30 @@ func TestWhatHeedsNoSignalIsKilledWithItsChildren(t *testing.T) {
 	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if err == nil || !ok || status.Signal() != syscall.SIGKILL {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestWhatHasEndedKeepsItsNumberUntilItIsWaitedFor is what makes it sound to
+// signal a number.
+func TestWhatHasEndedKeepsItsNumberUntilItIsWaitedFor(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "exit 3")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	awaitEnd(pid)
+	var info unix.Siginfo
+	if err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil); err != nil || info.Signo != int32(unix.SIGCHLD) {
+		t.Errorf("it has not ended: %+v, %v", info, err)
+	}
+	for _, n := range []int{pid, -pid} {
+		if err := unix.Kill(n, 0); err != nil {
+			t.Errorf("the number %d is free: %v", n, err)
+		}
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 3 {
+		t.Errorf("it cannot be waited for any more: %v", err)
 	}
 }
 
