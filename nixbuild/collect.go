@@ -19,8 +19,9 @@ type Collected struct {
 
 // Rules say what a collection keeps.
 type Rules struct {
-	// InUse says what needs the image, e.g. "machine demo"; "" = nothing does.
-	InUse func(id string) string
+	// Claim is called before an image is removed. It says what needs the image,
+	// e.g. "demo"; when that is "", nobody begins to use it until release.
+	Claim func(id string) (user string, release func(), err error)
 	// All removes also what would be built again as it is.
 	All bool
 	// DryRun removes nothing.
@@ -30,7 +31,8 @@ type Rules struct {
 // Collect removes the images that nothing needs: those of an earlier version of
 // their flake or recipe, those that were imported, and broken ones. What is in
 // use stays, and so does what is being made. Several processes may collect at
-// once, beside builds. An error is about one image; the others were seen to.
+// once, beside builds. An error is about one image; the others were seen to,
+// unless ctx has ended.
 func (s *Store) Collect(ctx context.Context, rules Rules) ([]Collected, []error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -41,6 +43,9 @@ func (s *Store) Collect(ctx context.Context, rules Rules) ([]Collected, []error)
 	for _, e := range entries {
 		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") || !imageID.MatchString(e.Name()) {
 			continue
+		}
+		if ctx.Err() != nil {
+			return out, append(errs, ctx.Err())
 		}
 		c, err := s.collect(ctx, e.Name(), rules)
 		if err != nil {
@@ -55,30 +60,40 @@ func (s *Store) Collect(ctx context.Context, rules Rules) ([]Collected, []error)
 func (s *Store) collect(ctx context.Context, id string, rules Rules) (Collected, error) {
 	img, broken := s.Get(id)
 	c := Collected{ID: id, Bytes: s.Size(id)}
-	if user := rules.InUse(id); user != "" {
-		c.Kept = user + " uses it"
-		return c, nil
-	}
-	if broken == nil && !rules.All && s.current(img) {
-		c.Kept = "it is what its profiles give now; --all removes it too"
-		return c, nil
-	}
-	unlock, ok := s.tryLockID(id)
-	if !ok {
-		c.Kept = "it is being made"
-		return c, nil
-	}
-	defer unlock()
-	if rules.DryRun {
-		return c, nil
-	}
-	if err := s.Remove(id); err != nil {
+	var err error
+	if c.Kept, err = s.removeUnused(id, rules, broken == nil && !rules.All && s.current(img)); err != nil || c.Kept != "" || rules.DryRun {
 		return c, err
 	}
+	// Nothing is held any more: nix may wait for minutes, for what it does otherwise.
 	if d, ok := s.builders[kindOf(id)].(Discarder); ok && img.StorePath != "" && d.Discard(ctx, img) != nil {
 		c.Note = "its files stay in the Nix store until nix store gc"
 	}
 	return c, nil
+}
+
+// removeUnused removes an image, unless it says why it is kept. With DryRun it
+// removes nothing.
+func (s *Store) removeUnused(id string, rules Rules, current bool) (kept string, err error) {
+	user, release, err := rules.Claim(id)
+	if err != nil {
+		return "", err
+	}
+	if user != "" {
+		return user + " uses it", nil
+	}
+	defer release()
+	if current {
+		return "it is what its profiles give now; --all removes it too", nil
+	}
+	unlock, ok := s.tryLockID(id)
+	if !ok {
+		return "it is being made", nil
+	}
+	defer unlock()
+	if rules.DryRun {
+		return "", nil
+	}
+	return "", s.Remove(id)
 }
 
 // current reports whether a build would give this very image.

@@ -315,7 +315,11 @@ func (c *creation) image(ctx context.Context, r *run) (err error) {
 		if err != nil {
 			return err
 		}
-		if c.service.take(c.name, c.img.ID) {
+		there, err := c.service.take(ctx, c.name, c.img.ID)
+		if err != nil {
+			return err
+		}
+		if there {
 			c.service.warnOfNotes(r, c.img)
 			return nil
 		}

@@ -90,32 +90,62 @@ func (s *Service) imageUsers() (func(id string) []string, error) {
 }
 
 // take notes that an operation of the machine is about to use the image, until
-// it has ended. It reports false when the image has been collected meanwhile.
-func (s *Service) take(machine, id string) bool {
-	s.collecting.Lock()
-	defer s.collecting.Unlock()
-	if _, err := s.images.Get(id); err != nil {
-		return false
+// it has ended. It waits while that very image is being removed, and reports
+// false when it is not there any more.
+func (s *Service) take(ctx context.Context, machine, id string) (bool, error) {
+	for {
+		s.mu.Lock()
+		removed := s.removing[id]
+		if removed == nil {
+			s.taken[machine] = id // claim sees it from here on
+		}
+		s.mu.Unlock()
+		if removed == nil {
+			_, err := s.images.Get(id)
+			return err == nil, nil
+		}
+		select {
+		case <-removed:
+		case <-ctx.Done():
+			return false, fmt.Errorf("wait for the removal of image %s: %w", id, ctx.Err())
+		}
 	}
+}
+
+// claim says what needs an image. If nothing does, take waits until release.
+func (s *Service) claim(id string) (user string, release func(), err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.taken[machine] = id
-	return true
+	if s.removing[id] != nil {
+		s.mu.Unlock()
+		return "another image gc", nil, nil
+	}
+	removed := make(chan struct{})
+	s.removing[id] = removed
+	s.mu.Unlock()
+	release = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.removing, id)
+		close(removed)
+	}
+	// What took the image before is seen now: as an operation, or in its record.
+	users, err := s.imageUsers()
+	if err != nil {
+		release()
+		return "", nil, err
+	}
+	if user = strings.Join(users(id), ", "); user != "" {
+		release()
+		return user, nil, nil
+	}
+	return "", release, nil
 }
 
 // CollectImages removes images that no machine needs: those of earlier versions,
 // imported and broken ones, and with all also those that would be built again as
 // they are. dryRun only says what would become of each.
 func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) ([]nixbuild.Collected, error) {
-	s.collecting.Lock()
-	defer s.collecting.Unlock()
-	users, err := s.imageUsers()
-	if err != nil {
-		return nil, err
-	}
-	list, errs := s.images.Collect(ctx, nixbuild.Rules{All: all, DryRun: dryRun, InUse: func(id string) string {
-		return strings.Join(users(id), ", ")
-	}})
+	list, errs := s.images.Collect(ctx, nixbuild.Rules{All: all, DryRun: dryRun, Claim: s.claim})
 	for _, c := range list {
 		if c.Kept == "" && !dryRun {
 			s.log.Info("image removed", "image", c.ID, "bytes", c.Bytes)

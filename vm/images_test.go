@@ -61,6 +61,53 @@ func TestAnImageIsInUseFromTheCreateToTheDestroy(t *testing.T) {
 	}
 }
 
+// TestACreateWaitsForARemoval has a removal that
+// ends after two creates came that need the image.
+func TestACreateWaitsForARemoval(t *testing.T) {
+	begun, proceed, over := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	imgs := images{remove: func() {
+		close(begun)
+		<-proceed
+	}}
+	waiting := make(chan struct{}, 2)
+	h := open(t, t.TempDir(), imgs, nil, func(e journalEntry) {
+		if e.Step == "image" && e.Event == "begin" {
+			waiting <- struct{}{}
+		}
+	})
+	go func() {
+		_, err := h.CollectImages(t.Context(), true, false)
+		over <- err
+	}()
+	<-begun
+	if why := h.why(t); why != "another image gc" {
+		t.Errorf("what a second collection says: %q", why)
+	}
+	var ops []Operation
+	for _, name := range []string{"impatient", "patient"} {
+		op, err := h.Create(t.Context(), CreateRequest{Name: name, Image: "trial"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-waiting
+		ops = append(ops, op)
+	}
+	if err := h.Cancel(ops[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if op := h.do(t, ops[0], nil); op.State != OpCancelled {
+		t.Errorf("cancelled: %+v", op)
+	}
+	if op, err := h.Operation(ops[1].ID); err != nil || op.State != OpRunning || op.Step != "image" {
+		t.Errorf("it does not wait: %+v, %v", op, err)
+	}
+	close(proceed)
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	h.succeed(t, ops[1], nil)
+}
+
 func TestImageBuildsExcludeNobody(t *testing.T) {
 	proceed := make(chan struct{})
 	imgs := images{ensure: func(ctx context.Context, report progress.Reporter) error {

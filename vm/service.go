@@ -81,12 +81,12 @@ type Service struct {
 
 	mu         sync.Mutex
 	entries    map[string]*entry
-	running    map[string]*operation // by machine
-	operations []*operation          // oldest first
-	taken      map[string]string     // image that a machine's running operation is about to use
+	running    map[string]*operation    // by machine
+	operations []*operation             // oldest first
+	taken      map[string]string        // image that a machine's running operation is about to use
+	removing   map[string]chan struct{} // images being removed; closed when that is over
 	closing    bool
 
-	collecting  sync.Mutex         // images are being removed, or one is being taken; before mu
 	sshMu       sync.Mutex         // one ssh config change at a time
 	journalHook func(journalEntry) // tests: crash at a chosen entry
 	machineDirs io.Closer          // the watch on the machines directory
@@ -105,6 +105,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		entries:     map[string]*entry{},
 		running:     map[string]*operation{},
 		taken:       map[string]string{},
+		removing:    map[string]chan struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, b := range o.Backends {

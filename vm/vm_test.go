@@ -29,6 +29,7 @@ import (
 // images is a store with one image, that takes as long as the test says.
 type images struct {
 	ensure func(ctx context.Context, report progress.Reporter) error
+	remove func() // called while an unused image is claimed
 }
 
 func testImage() nixbuild.Image {
@@ -70,7 +71,17 @@ func (i images) CheckRequest(r nixbuild.Request) (string, error) {
 }
 
 func (i images) Collect(_ context.Context, rules nixbuild.Rules) ([]nixbuild.Collected, []error) {
-	return []nixbuild.Collected{{ID: "img1", Bytes: 1, Kept: rules.InUse("img1")}}, nil
+	user, release, err := rules.Claim("img1")
+	if err != nil {
+		return nil, []error{err}
+	}
+	if user == "" {
+		if i.remove != nil && !rules.DryRun {
+			i.remove()
+		}
+		release()
+	}
+	return []nixbuild.Collected{{ID: "img1", Bytes: 1, Kept: user}}, nil
 }
 func (i images) CanBuild(kind string) bool { return kind == "trial" }
 func (i images) Missing() []*problem.Error { return nil }

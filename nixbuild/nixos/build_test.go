@@ -144,7 +144,7 @@ func TestAChangeOfTheFlakeIsAnotherImage(t *testing.T) {
 		t.Errorf("got %+v", second)
 	}
 	// The first is of an earlier flake now: the collection takes it, and frees its files.
-	list, errs := h.Collect(t.Context(), nixbuild.Rules{InUse: func(string) string { return "" }})
+	list, errs := h.Collect(t.Context(), nixbuild.Rules{Claim: func(string) (string, func(), error) { return "", func() {}, nil }})
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
