@@ -32,15 +32,20 @@ func (s *Store) Create(ctx context.Context, d Draft) (Machine, error) {
 	if s.Exists(d.Name) {
 		return Machine{}, exists(d.Name)
 	}
-	made, err := identity(d.Name, c, s.macTaken())
+	return s.make(ctx, d.Name, c)
+}
+
+// make gives the content an identity and writes it. The store is locked.
+func (s *Store) make(ctx context.Context, name string, c content) (Machine, error) {
+	made, err := identity(name, c, s.macTaken())
 	if err != nil {
-		return Machine{}, fmt.Errorf("generate the identity of %s: %w", d.Name, err)
+		return Machine{}, fmt.Errorf("generate the identity of %s: %w", name, err)
 	}
 	maps.Copy(c, made)
-	if err := s.place(ctx, d.Name, c); err != nil {
-		return Machine{}, writeProblem("create machine "+d.Name, err)
+	if err := s.place(ctx, name, c); err != nil {
+		return Machine{}, writeProblem("create machine "+name, err)
 	}
-	return s.Read(d.Name)
+	return s.Read(name)
 }
 
 // place writes the files into a hidden directory and gives it its name.

@@ -57,29 +57,39 @@ func (s *Store) Update(name string, ch Changes) (Machine, error) {
 	if err != nil {
 		return Machine{}, asProblem(err, (*Fault).broken)
 	}
-	if ch.DiskBytes != nil && *ch.DiskBytes < old.DiskBytes {
-		return Machine{}, problem.New(problem.SizeInvalid, "the disk of %s has %s and cannot shrink to %s",
-			name, FormatSize(old.DiskBytes), FormatSize(*ch.DiskBytes)).
-			WithHint("choose a larger size, or create another machine and copy what you need")
-	}
-	m := ch.apply(old)
-	if err := m.printable(); err != nil {
-		return Machine{}, asProblem(err, (*Fault).invalid)
-	}
-	changed := ch.files(old, m)
-	want := maps.Clone(have)
-	for file, data := range changed {
-		if want[file] = data; len(data) == 0 {
-			delete(want, file)
-		}
-	}
-	if _, err := want.parse(name, func(file string) string { return file }); err != nil {
-		return Machine{}, asProblem(err, (*Fault).invalid)
+	_, changed, err := ch.over(old, have)
+	if err != nil {
+		return Machine{}, err
 	}
 	if err := s.replace(name, have, changed); err != nil {
 		return Machine{}, writeProblem("update machine "+name, err)
 	}
 	return s.Read(name)
+}
+
+// over lays the changes over the files of a machine, and reads the result back:
+// want is all of them, changed those that are different (empty: the file goes).
+func (ch Changes) over(old Machine, have content) (want, changed content, err error) {
+	if ch.DiskBytes != nil && *ch.DiskBytes < old.DiskBytes {
+		return nil, nil, problem.New(problem.SizeInvalid, "the disk of %s has %s and cannot shrink to %s",
+			old.Name, FormatSize(old.DiskBytes), FormatSize(*ch.DiskBytes)).
+			WithHint("choose a larger size, or create another machine and copy what you need")
+	}
+	m := ch.apply(old)
+	if err := m.printable(); err != nil {
+		return nil, nil, asProblem(err, (*Fault).invalid)
+	}
+	changed = ch.files(old, m)
+	want = maps.Clone(have)
+	for file, data := range changed {
+		if want[file] = data; len(data) == 0 {
+			delete(want, file)
+		}
+	}
+	if _, err := want.parse(old.Name, func(file string) string { return file }); err != nil {
+		return nil, nil, asProblem(err, (*Fault).invalid)
+	}
+	return want, changed, nil
 }
 
 // files gives the new content of every file whose setting differs; empty
