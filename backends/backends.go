@@ -94,6 +94,12 @@ type Snapshot struct {
 	Frozen      bool // the guest's file systems were frozen, or the VM was off
 }
 
+// Source is the state disk that a clone begins with.
+type Source struct {
+	Name     string // of the VM, which must be off
+	Snapshot string // of that VM; empty = the disk as it is now
+}
+
 // SnapshotRequest asks for a snapshot.
 type SnapshotRequest struct {
 	Name        string
@@ -176,8 +182,14 @@ type Backend interface {
 	// already is refused with vm.exists. On error, and on cancellation, nothing
 	// that it made is left.
 	Create(ctx context.Context, spec Spec, report progress.Reporter) error
+	// Clone is Create, with a state disk that is an independent copy of another
+	// VM's, of spec.DiskBytes (a smaller size than the source's: size.invalid),
+	// without the source's snapshots. spec brings the identity. A mutable VM gets
+	// a copy of the UEFI variables too, where the backend can read them. The
+	// source stays as it is; one that runs is refused with vm.running.
+	Clone(ctx context.Context, from Source, spec Spec, report progress.Reporter) error
 	// Destroy ends the VM at once if it runs and removes everything that
-	// Create, Start and the snapshots made. A VM that does not exist, or is
+	// Create, Clone, Start and the snapshots made. A VM that does not exist, or is
 	// half made, is removed as far as it is there: not an error.
 	Destroy(ctx context.Context, name string) error
 

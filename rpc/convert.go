@@ -26,7 +26,7 @@ func machineOf(v vm.VM) Machine {
 
 func operationOf(op vm.Operation) Operation {
 	o := Operation{
-		ID: op.ID, Kind: string(op.Kind), Machine: op.Machine, State: string(op.State), Step: op.Step,
+		ID: op.ID, Kind: string(op.Kind), Machine: op.Machine, Source: op.Source, State: string(op.State), Step: op.Step,
 		Steps: op.Steps, Done: op.Done, Message: plainLine(op.Message), Started: wireTime(op.Started), Ended: wireTime(op.Ended),
 		Problem: problemOf(op.Problem), Warnings: plainLines(op.Warnings), Client: op.Client, Snapshot: op.Snapshot, Safety: op.Safety,
 		Image: op.Image,

@@ -35,6 +35,7 @@ type Core interface {
 	Cancel(id string) error
 
 	Create(ctx context.Context, req vm.CreateRequest) (vm.Operation, error)
+	Clone(ctx context.Context, req vm.CloneRequest) (vm.Operation, error)
 	Start(ctx context.Context, name, client string) (vm.Operation, error)
 	Stop(ctx context.Context, name string, timeout time.Duration, client string) (vm.Operation, error)
 	Kill(ctx context.Context, name, client string) (vm.Operation, error)

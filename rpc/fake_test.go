@@ -236,6 +236,13 @@ func (c *core) Create(_ context.Context, r vm.CreateRequest) (vm.Operation, erro
 	return c.begin(vm.KindCreate, r.Name, r.Client)
 }
 
+func (c *core) Clone(_ context.Context, r vm.CloneRequest) (vm.Operation, error) {
+	if _, err := c.Get(r.Source); err != nil {
+		return vm.Operation{}, err
+	}
+	return c.begin(vm.KindClone, r.Name, r.Client)
+}
+
 func (c *core) Start(_ context.Context, name, client string) (vm.Operation, error) {
 	return c.on(vm.KindStart, name, client)
 }

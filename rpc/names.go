@@ -23,6 +23,7 @@ const (
 	MethodBackendList        = "nixvm/backend/list"
 	MethodBackendCheck       = "nixvm/backend/check"
 	MethodVMCreate           = "nixvm/vm/create"
+	MethodVMClone            = "nixvm/vm/clone"
 	MethodVMStart            = "nixvm/vm/start"
 	MethodVMStop             = "nixvm/vm/stop"
 	MethodVMKill             = "nixvm/vm/kill"

@@ -11,12 +11,15 @@ import (
 type Operation struct {
 	// ID is a ULID.
 	ID string `json:"id"`
-	// Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend",
+	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
 	// "migrate", "build-image".
 	Kind string `json:"kind"`
 	// Machine that it changes; empty for one that is about no machine.
 	Machine string `json:"machine"`
+	// Source is the machine that a clone is a copy of. It is busy with the
+	// operation, too, until its disk is copied.
+	Source string `json:"source,omitempty"`
 	// State is "running", "succeeded", "failed", "cancelled" or "interrupted"
 	// (the daemon died while it ran; message says what the next start did about it).
 	State string `json:"state"`
@@ -40,7 +43,7 @@ type Operation struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Client that asked, e.g. "Emacs 30.1".
 	Client string `json:"client,omitempty"`
-	// Snapshot that was made, restored or deleted.
+	// Snapshot that was made, restored, deleted or cloned.
 	Snapshot string `json:"snapshot,omitempty"`
 	// Safety is the snapshot that a restore took first.
 	Safety string `json:"safety,omitempty"`

@@ -124,12 +124,14 @@ func firstError(errs ...error) error {
 }
 
 // checkName keeps the code and hint of the machine package: one rule for names.
-func checkName(name string) error {
+func checkName(name string) error { return checkNameIn("name", name) }
+
+func checkNameIn(field, name string) error {
 	if name == "" {
-		return badField("name", "is required")
+		return badField(field, "is required")
 	}
 	if err := machine.ValidName(name); err != nil {
-		return fmt.Errorf("name: %w", err)
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	return nil
 }

@@ -138,6 +138,7 @@ func vmMethods() []Method {
 		operation(MethodVMCreate, "Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers. Cancelling leaves nothing behind.",
 			createVM, problem.MachineNameInvalid, problem.MachineExists, problem.VMExists, problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown,
 			problem.ModeUnsupported, problem.Unsupported, problem.SizeInvalid, problem.ImageNotFound, problem.ImageBuildFailed, problem.DiskFull, problem.SSHNameTaken, problem.VMBusy),
+		cloneMethod(),
 		verb(MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone.",
 			func(c Core) named { return c.Start }, problem.VMStartFailed),
 		operation(MethodVMStop, "Ask the guest to power off and wait until it has. If it does not in time, it goes on running.",

@@ -69,6 +69,9 @@ func uriPath(p string) string {
 // ensureRunning starts or resumes a VM unless it runs, and waits for its sshd.
 // Several callers at once share one start.
 func (s *Service) ensureRunning(ctx context.Context, name, client string) error {
+	if err := s.awaitCopied(ctx, name); err != nil {
+		return err
+	}
 	if err := s.awaitDown(ctx, name); err != nil {
 		return err
 	}
@@ -96,7 +99,7 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		if op, err = s.Wait(ctx, op.ID); err != nil {
 			return err
 		}
-		if op.State != OpSucceeded && (op.Kind == KindStart || op.Kind == KindResume || op.Kind == KindCreate) {
+		if op.State != OpSucceeded && op.Machine == name && (op.Kind == KindStart || op.Kind == KindResume || makes[op.Kind]) {
 			return op.Problem
 		}
 		if state, err = s.stateNow(ctx, name); err != nil {
@@ -129,11 +132,14 @@ func (s *Service) awaitDown(ctx context.Context, name string) error {
 	}
 }
 
-// awaitCreate waits for a create that runs on that name, so that attaching to a
-// VM that is just being made works instead of finding none.
+// makes are the operations at whose end there is a new VM.
+var makes = map[Kind]bool{KindCreate: true, KindClone: true}
+
+// awaitCreate waits for an operation that makes the VM of that name, so that
+// attaching to one that is just being made works instead of finding none.
 func (s *Service) awaitCreate(ctx context.Context, name string) error {
 	op, busy := s.runningOn(name)
-	if !busy || op.Kind != KindCreate {
+	if !busy || !makes[op.Kind] || op.Machine != name {
 		return nil
 	}
 	op, err := s.Wait(ctx, op.ID)
@@ -142,6 +148,23 @@ func (s *Service) awaitCreate(ctx context.Context, name string) error {
 	}
 	if op.State != OpSucceeded {
 		return op.Problem
+	}
+	return nil
+}
+
+// awaitCopied waits while the disk of a machine is copied to another one.
+func (s *Service) awaitCopied(ctx context.Context, name string) error {
+	s.mu.Lock()
+	op := s.running[name]
+	s.mu.Unlock()
+	if op == nil || op.machine == name {
+		return nil
+	}
+	select {
+	case <-op.letGo:
+	case <-op.ended:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	return nil
 }

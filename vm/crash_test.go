@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 // beginKind is every operation that a crash test interrupts.
 var beginKind = map[string]func(h house) (Operation, error){
 	"create": func(h house) (Operation, error) { return h.Create(background, CreateRequest{Name: "demo"}) },
+	"clone": func(h house) (Operation, error) {
+		return h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	},
 	"snapshot": func(h house) (Operation, error) {
 		return h.CreateSnapshot(background, "demo", "s2", "", "t")
 	},
@@ -86,9 +89,9 @@ func crash(t *testing.T, home, kind string, at int) bool {
 	return false
 }
 
-// whole is a house with a VM "demo" that runs, has the snapshot s1 ("precious")
-// and content "today".
-func whole(t *testing.T, home string) {
+// whole is a house with a VM "demo" that runs (to be cloned: is off), has the
+// snapshot s1 ("precious") and content "today".
+func whole(t *testing.T, home, kind string) {
 	t.Helper()
 	h, err := openHouse(home, images{}, nil, nil)
 	if err != nil {
@@ -102,6 +105,10 @@ func whole(t *testing.T, home string) {
 	h.succeed(t, op, err)
 	if err := h.fake.Write("demo", "today"); err != nil {
 		t.Fatal(err)
+	}
+	if kind == "clone" {
+		op, err := h.Stop(background, "demo", 0, "t")
+		h.succeed(t, op, err)
 	}
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -117,7 +124,7 @@ func TestKillAtEveryStep(t *testing.T) {
 			for at := 1; ; at++ {
 				home := t.TempDir()
 				if kind != "create" {
-					whole(t, home)
+					whole(t, home, kind)
 				}
 				if !crash(t, home, kind, at) {
 					if at == 1 {
@@ -144,6 +151,10 @@ func checkRecovered(t *testing.T, home, kind string) {
 	}
 	if left, bad, _ := readJournals(h.layout.Journal()); len(left)+len(bad) > 0 {
 		t.Errorf("journals left: %v %v", left, bad)
+	}
+	if kind == "clone" {
+		checkCloned(t, h)
+		return
 	}
 	v, err := h.Get("demo")
 	gone := err != nil
@@ -197,5 +208,26 @@ func checkOutcome(t *testing.T, kind string, gone bool, v VM, content string, sn
 		if content != "today" || len(snapshots) > 2 {
 			t.Errorf("content %q, snapshots %v", content, snapshots)
 		}
+	}
+}
+
+// checkCloned: the source is as it was, and the clone is whole or not there.
+func checkCloned(t *testing.T, h house) {
+	t.Helper()
+	v, err := h.Get("demo")
+	content, _ := h.fake.Content("demo")
+	if err != nil || v.State != backends.Stopped || v.Operation != nil || content != "today" {
+		t.Errorf("the source is %+v with %q, %v", v, content, err)
+	}
+	st, _ := h.fake.Status(background, "copy")
+	content, _ = h.fake.Content("copy")
+	if v, err = h.Get("copy"); err != nil {
+		if st.State != backends.Absent || len(h.List()) != 1 {
+			t.Errorf("left of the clone: %+v, %+v", st, h.List())
+		}
+		return
+	}
+	if v.State != backends.Running || content != "today" {
+		t.Errorf("the clone is %+v with %q", v, content)
 	}
 }

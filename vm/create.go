@@ -183,8 +183,19 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
 	if err := checkAutostart(b, args.Draft.Autostart); err != nil {
 		return err
 	}
+	if err := checkPlace(ctx, b, args.Draft.Name); err != nil {
+		return err
+	}
+	if err := s.checkImage(args); err != nil {
+		return err
+	}
+	return s.checkSSHName(args.Draft.Name)
+}
+
+// checkPlace refuses a backend that cannot make the VM, or has one of that name.
+func checkPlace(ctx context.Context, b backends.Backend, name string) error {
 	// Before the check: a backend that cannot be reached now is not one that is missing.
-	st, err := b.Status(ctx, args.Draft.Name)
+	st, err := b.Status(ctx, name)
 	if err != nil {
 		return fmt.Errorf("backend %s: %w", b.Name(), err)
 	}
@@ -194,13 +205,10 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
 		}
 	}
 	if st.State != backends.Absent {
-		return problem.New(problem.VMExists, "backend %s has a VM named %s that nixvm has no record of: it is %s", b.Name(), args.Draft.Name, st.State).
-			WithHint("remove it: nixvmd destroy %s --confirm %s", args.Draft.Name, args.Draft.Name)
+		return problem.New(problem.VMExists, "backend %s has a VM named %s that nixvm has no record of: it is %s", b.Name(), name, st.State).
+			WithHint("remove it: nixvmd destroy %s --confirm %s", name, name)
 	}
-	if err := s.checkImage(args); err != nil {
-		return err
-	}
-	return s.checkSSHName(args.Draft.Name)
+	return nil
 }
 
 func (s *Service) checkImage(args createArgs) error {
@@ -221,32 +229,38 @@ func imageRequest(kind string, mode machine.Mode, profiles []string) nixbuild.Re
 }
 
 func (s *Service) planCreate(name string, args createArgs) plan {
-	c := &creation{service: s, name: name, args: args}
-	steps := []step{
-		{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare},
-		{name: "image", title: "preparing the image", weight: 30, do: c.image},
-		{name: "disks", title: "making the disks", weight: 3, do: c.disks, undo: c.removeDisks},
-		{name: "ssh", title: "writing the SSH configuration", do: c.writeSSH, undo: c.removeSSH},
-	}
+	c := &creation{service: s, name: name, backend: args.Backend, declares: args.Declare, args: args}
+	return c.plan(args.Start,
+		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare},
+		step{name: "image", title: "preparing the image", weight: 30, do: c.image},
+		step{name: "disks", title: "making the disks", weight: 3, do: c.disks, undo: c.removeDisks},
+	)
+}
+
+// plan is the given steps, which make a VM, and those that make it reachable.
+func (c *creation) plan(start bool, steps ...step) plan {
+	steps = append(steps, step{name: "ssh", title: "writing the SSH configuration", do: c.writeSSH, undo: c.removeSSH})
 	p := plan{commit: len(steps), cancelUndoes: true}
-	if args.Start {
+	if start {
 		steps = append(steps, step{
-			name: "start", title: "starting the VM", do: func(ctx context.Context, _ *run) error { return s.startVM(ctx, name) },
+			name: "start", title: "starting the VM", do: func(ctx context.Context, _ *run) error { return c.service.startVM(ctx, c.name) },
 			undo: c.kill,
-		}, s.readyStep(name))
+		}, c.service.readyStep(c.name))
 		p.commit++
 	}
 	p.steps = steps
 	return p
 }
 
-// creation is one create on its way. Steps find what earlier ones made on the
-// disk, because after a crash they run in another process.
+// creation is one VM on its way. Steps find what earlier ones made on the disk,
+// because after a crash they run in another process.
 type creation struct {
-	service *Service
-	name    string
-	args    createArgs
-	img     nixbuild.Image
+	service  *Service
+	name     string
+	backend  string
+	declares bool // the directory is made by this operation
+	args     createArgs
+	img      nixbuild.Image
 }
 
 func (c *creation) declare(ctx context.Context, r *run) error {
@@ -293,7 +307,7 @@ func draftOf(m machine.Machine) machine.Draft {
 }
 
 func (c *creation) undeclare(context.Context) error {
-	if !c.args.Declare {
+	if !c.declares {
 		return nil // it was there before
 	}
 	err := c.service.machines.Delete(c.name)
@@ -326,11 +340,18 @@ func (c *creation) image(ctx context.Context, r *run) (err error) {
 	}
 }
 
-// disks makes the VM on its backend, and the record that says it exists. The
-// record comes last: a VM without one is not listed as whole.
 func (c *creation) disks(ctx context.Context, r *run) error {
+	rec := record{Image: recordImage{Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version}}
+	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error {
+		return b.Create(ctx, spec, r.report())
+	})
+}
+
+// realise makes the VM on its backend, and completes the record that says it
+// exists. The record comes last: a VM without one is not listed as whole.
+func (c *creation) realise(ctx context.Context, rec record, img nixbuild.Image, build func(backends.Backend, backends.Spec) error) error {
 	s := c.service
-	b, err := s.backend(c.args.Backend)
+	b, err := s.backend(c.backend)
 	if err != nil {
 		return err
 	}
@@ -338,16 +359,12 @@ func (c *creation) disks(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	rec := record{
-		Machine: c.name, Backend: b.Name(),
-		Image:    recordImage{Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version},
-		Declared: c.args.Declare, Created: time.Now().UTC(),
-	}
-	spec, err := s.specFor(m, &rec, c.img)
+	rec.Machine, rec.Backend, rec.Declared, rec.Created = c.name, b.Name(), c.declares, time.Now().UTC()
+	spec, err := s.specFor(m, &rec, img)
 	if err != nil {
 		return err
 	}
-	if err := b.Create(ctx, spec, r.report()); err != nil {
+	if err := build(b, spec); err != nil {
 		return err
 	}
 	if err := s.writeRecord(rec); err != nil {
@@ -359,7 +376,7 @@ func (c *creation) disks(ctx context.Context, r *run) error {
 
 func (c *creation) removeDisks(ctx context.Context) error {
 	s := c.service
-	b, err := s.backend(c.args.Backend)
+	b, err := s.backend(c.backend)
 	if err != nil {
 		return err
 	}
@@ -387,7 +404,7 @@ func (c *creation) removeSSH(ctx context.Context) error {
 }
 
 func (c *creation) kill(ctx context.Context) error {
-	b, err := c.service.backend(c.args.Backend)
+	b, err := c.service.backend(c.backend)
 	if err != nil {
 		return err
 	}

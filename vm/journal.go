@@ -29,6 +29,7 @@ type journalHeader struct {
 	ID      string          `json:"id"`
 	Kind    Kind            `json:"kind"`
 	Machine string          `json:"machine"`
+	Source  string          `json:"source,omitempty"`
 	Client  string          `json:"client,omitempty"`
 	Started time.Time       `json:"started"`
 	Args    json.RawMessage `json:"args"`

@@ -38,7 +38,9 @@ type operation struct {
 	ctx     context.Context // of the operation's whole life, not of the request that began it
 	cancel  context.CancelCauseFunc
 	ended   chan struct{}
-	value   Operation // guarded by Service.mu
+	source  string        // another machine that it keeps busy, until it lets it go; guarded by Service.mu
+	letGo   chan struct{} // closed when it has
+	value   Operation     // guarded by Service.mu
 }
 
 // begin journals and starts an operation, unless one runs on that machine.
@@ -46,7 +48,15 @@ type operation struct {
 // remember (was the VM running?) before anything acts. Its problems refuse the
 // request without a trace.
 func begin[A any](ctx context.Context, s *Service, kind Kind, machine, client string, facts func(context.Context) (A, error), set func(*Operation)) (Operation, error) {
-	op := s.newOperation(Operation{ID: ulid.Make().String(), Kind: kind, Machine: machine, Started: time.Now(), Client: client})
+	return beginAs(ctx, s, Operation{Kind: kind, Machine: machine, Client: client}, facts, set)
+}
+
+// beginAs is begin with the first value of the operation. One with a Source
+// keeps that machine busy as well, until it lets it go.
+func beginAs[A any](ctx context.Context, s *Service, v Operation, facts func(context.Context) (A, error), set func(*Operation)) (Operation, error) {
+	v.ID, v.Started = ulid.Make().String(), time.Now()
+	op := s.newOperation(v)
+	op.source = v.Source
 	if err := s.reserve(op); err != nil {
 		return Operation{}, err
 	}
@@ -61,12 +71,15 @@ func begin[A any](ctx context.Context, s *Service, kind Kind, machine, client st
 		s.mu.Unlock()
 	}
 	s.launch(op, j, nil)
+	if v.Source != "" {
+		s.publishVM(v.Source) // it is busy now
+	}
 	return s.snapshotOf(op), nil
 }
 
 func (s *Service) newOperation(v Operation) *operation {
 	v.State, v.Percent = OpRunning, -1
-	op := &operation{id: v.ID, kind: v.Kind, machine: v.Machine, ended: make(chan struct{}), value: v}
+	op := &operation{id: v.ID, kind: v.Kind, machine: v.Machine, ended: make(chan struct{}), letGo: make(chan struct{}), value: v}
 	op.ctx, op.cancel = context.WithCancelCause(s.ctx)
 	return op
 }
@@ -84,7 +97,7 @@ func prepare[A any](ctx context.Context, s *Service, op *operation, facts func(c
 		return nil, err
 	}
 	j, err := createJournal(s.layout.Journal(), journalHeader{
-		ID: op.id, Kind: op.kind, Machine: op.machine, Client: op.value.Client, Started: op.value.Started, Args: raw,
+		ID: op.id, Kind: op.kind, Machine: op.machine, Source: op.value.Source, Client: op.value.Client, Started: op.value.Started, Args: raw,
 	})
 	if err != nil {
 		return nil, diskProblem(err)
@@ -93,36 +106,69 @@ func prepare[A any](ctx context.Context, s *Service, op *operation, facts func(c
 	return j, nil
 }
 
-// key is what it is alone with in Service.running. An operation that is about
-// no machine excludes no other.
-func (op *operation) key() string {
-	if op.machine == "" {
-		return "operation " + op.id // no machine has a name with a space
+// keys are what it is alone with in Service.running. An operation that is about
+// no machine excludes no other. mu is held.
+func (op *operation) keys() []string {
+	switch {
+	case op.machine == "":
+		return []string{"operation " + op.id} // no machine has a name with a space
+	case op.source != "":
+		return []string{op.machine, op.source}
 	}
-	return op.machine
+	return []string{op.machine}
 }
 
-// reserve makes op the one operation of its machine.
+// reserve makes op the one operation of its machines.
 func (s *Service) reserve(op *operation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		return problem.New(problem.DaemonUnreachable, "%w", errShutdown).Retry()
 	}
-	if other := s.running[op.key()]; other != nil {
-		return problem.New(problem.VMBusy, "%s is busy: %s has been running for %s (operation %s)",
-			op.machine, other.kind, time.Since(other.value.Started).Round(time.Second), other.id).
-			WithHint("wait for it, or cancel it: nixvmd cancel %s", other.id).Retry()
+	for _, key := range op.keys() {
+		if other := s.running[key]; other != nil {
+			return busy(key, other)
+		}
 	}
-	s.running[op.key()] = op
+	for _, key := range op.keys() {
+		s.running[key] = op
+	}
 	s.operations = append(s.operations, op)
 	return nil
+}
+
+// busy is the problem of a machine on which an operation runs.
+func busy(machine string, op *operation) *problem.Error {
+	what := string(op.kind)
+	if machine != op.machine {
+		what += " to " + op.machine
+	}
+	return problem.New(problem.VMBusy, "%s is busy: %s has been running for %s (operation %s)",
+		machine, what, time.Since(op.value.Started).Round(time.Second), op.id).
+		WithHint("wait for it, or cancel it: nixvmd cancel %s", op.id).Retry()
+}
+
+// letGoOfSource frees the machine that an operation has only read.
+func (s *Service) letGoOfSource(op *operation) {
+	s.mu.Lock()
+	source := op.source
+	if source != "" {
+		op.source = ""
+		delete(s.running, source)
+		close(op.letGo)
+	}
+	s.mu.Unlock()
+	if source != "" {
+		s.publishVM(source)
+	}
 }
 
 func (s *Service) release(op *operation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.running, op.key())
+	for _, key := range op.keys() {
+		delete(s.running, key)
+	}
 	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool { return o == op })
 	close(op.ended)
 }
@@ -165,11 +211,14 @@ func (s *Service) end(op *operation, err error) {
 // wakes those who wait.
 func (s *Service) finish(op *operation, last func(*Operation)) {
 	s.forgetSSH(op.machine)
+	s.letGoOfSource(op)
 	s.publishing.Lock()
 	s.mu.Lock()
 	last(&op.value)
 	op.value.Ended = time.Now()
-	delete(s.running, op.key())
+	for _, key := range op.keys() {
+		delete(s.running, key)
+	}
 	extra := len(s.operations) - keptOperations
 	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool {
 		if extra <= 0 || o.value.State == OpRunning {

@@ -58,6 +58,7 @@ func (r *run) warn(text string) {
 // planners rebuild the plan of an operation from its journalled arguments.
 var planners = map[Kind]func(s *Service, machine string, args json.RawMessage) (plan, error){
 	KindCreate:          planFrom((*Service).planCreate),
+	KindClone:           planFrom((*Service).planClone),
 	KindStart:           planFrom((*Service).planStart),
 	KindStop:            planFrom((*Service).planStop),
 	KindKill:            planFrom((*Service).planKill),

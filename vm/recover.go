@@ -40,7 +40,9 @@ func (s *Service) recoverOperation(r journalRecord) error {
 		return err
 	}
 	j.hook = s.journalHook
-	op := s.newOperation(Operation{ID: h.ID, Kind: h.Kind, Machine: h.Machine, Started: h.Started, Client: h.Client})
+	// The source of a clone is free: what is finished has its copy, what is undone
+	// needs none.
+	op := s.newOperation(Operation{ID: h.ID, Kind: h.Kind, Machine: h.Machine, Source: h.Source, Started: h.Started, Client: h.Client})
 	op.plan = p
 	if err := s.reserve(op); err != nil {
 		return err
@@ -76,10 +78,10 @@ func progressOf(p plan, r journalRecord) (done map[string]bool, begun int) {
 
 func (s *Service) undoInterrupted(op *operation, steps []step, j *journal, r journalRecord) {
 	err := s.undo(steps, j, op, r.undone)
-	message := fmt.Sprintf("%s of %s was interrupted by the end of the daemon and has been undone", op.kind, op.machine)
+	message := fmt.Sprintf("%s of %s was interrupted by the end of the daemon and has been undone", op.kind, op.value.Subject())
 	if err != nil {
 		j.close() // the next start tries again
-		message = fmt.Sprintf("%s of %s was interrupted and could not be undone: %v", op.kind, op.machine, err)
+		message = fmt.Sprintf("%s of %s was interrupted and could not be undone: %v", op.kind, op.value.Subject(), err)
 	} else if rerr := j.remove(); rerr != nil {
 		s.log.Error("journal not removed", "operation", op.id, "error", rerr)
 	}

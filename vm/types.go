@@ -56,6 +56,7 @@ type Kind string
 // The kinds.
 const (
 	KindCreate          Kind = "create"
+	KindClone           Kind = "clone"
 	KindStart           Kind = "start"
 	KindStop            Kind = "stop"
 	KindKill            Kind = "kill"
@@ -89,6 +90,7 @@ type Operation struct {
 	ID       string // ULID
 	Kind     Kind
 	Machine  string // empty: it is about no machine
+	Source   string // clone: the machine that Machine is a copy of
 	State    OperationState
 	Step     string // name of the current or last step
 	Steps    int    // how many there are
@@ -100,15 +102,18 @@ type Operation struct {
 	Problem  *problem.Error // why it failed
 	Warnings []string       // what the user should know although it succeeded
 	Client   string         // who asked, e.g. "nixvmd create", "Emacs 28.2"
-	Snapshot string         // the snapshot made, restored or deleted
+	Snapshot string         // the snapshot made, restored, deleted or cloned
 	Safety   string         // restore: the safety snapshot that was taken first
 	Image    string         // build-image: the id of the image
 }
 
-// Subject is what the operation is about: a machine, or an image.
+// Subject is what the operation is about: a machine, two, or an image.
 func (o Operation) Subject() string {
-	if o.Machine == "" {
+	switch {
+	case o.Machine == "":
 		return o.Image
+	case o.Source != "":
+		return o.Source + " to " + o.Machine
 	}
 	return o.Machine
 }
@@ -147,6 +152,18 @@ type CreateRequest struct {
 	RemoteForwards []string // as after RemoteForward in ssh_config(5)
 	NoStart        bool     // make it, do not boot it
 	Client         string
+}
+
+// CloneRequest asks for a machine like another one. Zero fields: as the source.
+type CloneRequest struct {
+	Source    string
+	Name      string // of the new machine
+	Snapshot  string // of the source; empty = its disk as it is now
+	MemoryMiB int
+	VCPUs     int
+	DiskBytes int64 // may only be larger
+	NoStart   bool  // make it, do not boot it
+	Client    string
 }
 
 // ConfigureRequest changes a declared machine. Nil fields stay as they are.

@@ -75,7 +75,7 @@ func (b *Backend) Type() string { return "fake" }
 
 // Capabilities are those that the fake can play.
 func (b *Backend) Capabilities() backends.Capabilities {
-	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, Suspend: true, Autostart: true}
+	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, Suspend: true, Clone: true, Autostart: true}
 }
 
 // Check finds nothing.
@@ -162,8 +162,37 @@ func (b *Backend) Status(_ context.Context, name string) (backends.Status, error
 
 // Create makes a stopped guest.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
+	return b.place(ctx, "create", spec, report, func() (string, error) { return "", nil })
+}
+
+// Clone makes a stopped guest with the content of another one.
+func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
+	return b.place(ctx, "clone", spec, report, func() (string, error) {
+		g, err := b.load(from.Name)
+		switch {
+		case err != nil:
+			return "", err
+		case g == nil:
+			return "", problem.New(problem.VMNotFound, "no VM %s", from.Name)
+		case g.Status.State != backends.Stopped && g.Status.State != backends.Crashed:
+			return "", problem.New(problem.VMRunning, "%s runs", from.Name)
+		case spec.DiskBytes < g.Disk:
+			return "", problem.New(problem.SizeInvalid, "the disk of %s is larger", from.Name)
+		case from.Snapshot == "":
+			return g.Content, nil
+		}
+		i := find(g, from.Snapshot)
+		if i < 0 {
+			return "", problem.New(problem.SnapshotNotFound, "%s has no snapshot %s", from.Name, from.Snapshot)
+		}
+		return g.Snapshots[i].Content, nil
+	})
+}
+
+// place makes a stopped guest; content is asked with mu held.
+func (b *Backend) place(ctx context.Context, method string, spec backends.Spec, report progress.Reporter, content func() (string, error)) error {
 	if b.config.Fault != nil {
-		if err := b.config.Fault("create", spec.Name); err != nil {
+		if err := b.config.Fault(method, spec.Name); err != nil {
 			return err
 		}
 	}
@@ -176,7 +205,13 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return b.save(spec.Name, &guest{Status: backends.Status{Name: spec.Name, State: backends.Stopped}, Disk: spec.DiskBytes, Autostart: spec.Autostart})
+	made, err := content()
+	if err != nil {
+		return err
+	}
+	return b.save(spec.Name, &guest{
+		Status: backends.Status{Name: spec.Name, State: backends.Stopped}, Disk: spec.DiskBytes, Content: made, Autostart: spec.Autostart,
+	})
 }
 
 // Destroy removes a guest.

@@ -62,6 +62,14 @@ func (a *app) completeSnapshots(cmd *cobra.Command, args []string, toComplete st
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeSnapshotsOf offers the snapshots of the first argument.
+func (a *app) completeSnapshotsOf(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeSnapshots(cmd, args[:1], toComplete)
+}
+
 // completeOperations offers the operations that run.
 func (a *app) completeOperations(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var r rpc.OperationListResult
@@ -94,8 +102,8 @@ func fixedWords(words ...string) completer {
 	}
 }
 
-// completeFlags completes the values of those flags of create and configure
-// that the command has.
+// completeFlags completes the values of those flags of create, clone and
+// configure that the command has.
 func completeFlags(a *app, cmd *cobra.Command) {
 	for flag, complete := range map[string]completer{
 		"profiles": a.completeProfiles,
@@ -104,7 +112,8 @@ func completeFlags(a *app, cmd *cobra.Command) {
 		"image": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"trial", "nixos"}, cobra.ShellCompDirectiveDefault // or a file
 		},
-		"backend": a.completeBackends,
+		"backend":  a.completeBackends,
+		"snapshot": a.completeSnapshotsOf,
 	} {
 		if cmd.Flags().Lookup(flag) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag, complete) // fails for a flag that is not there

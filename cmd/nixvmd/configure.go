@@ -13,11 +13,11 @@ import (
 
 // configureFlags are the flags of configure, as typed.
 type configureFlags struct {
-	profiles            []string
-	memory, vcpus, disk string
-	network             string
-	tcp, udp, cidrs     []string
-	autostart           bool
+	resourceFlags
+	profiles        []string
+	network         string
+	tcp, udp, cidrs []string
+	autostart       bool
 }
 
 func newConfigure(a *app) *cobra.Command {
@@ -49,9 +49,7 @@ once.`,
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles `A,B`")
-	flags.StringVar(&f.memory, "memory", "", "memory in `MiB`, or with a unit: 8G")
-	flags.StringVar(&f.vcpus, "vcpus", "", "`N` virtual CPUs")
-	flags.StringVar(&f.disk, "disk", "", "`SIZE` of the state disk; it can only grow")
+	f.add(flags, "`SIZE` of the state disk; it can only grow")
 	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where that can (libvirt)")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "TCP `PORT` that the guest's firewall opens; may be repeated")
@@ -83,14 +81,8 @@ func (f configureFlags) params(cmd *cobra.Command, name string) (rpc.ConfigurePa
 	}
 	p.Autostart = given(cmd, "autostart", f.autostart)
 	var err error
-	if p.MemoryMiB, err = optional(f.memory, parseMemory); err != nil {
-		return p, fmt.Errorf("--memory: %w", err)
-	}
-	if p.VCPUs, err = optional(f.vcpus, parseCount); err != nil {
-		return p, fmt.Errorf("--vcpus: %w", err)
-	}
-	if p.DiskBytes, err = optional(f.disk, machine.ParseSize); err != nil {
-		return p, fmt.Errorf("--disk: %w", err)
+	if p.MemoryMiB, p.VCPUs, p.DiskBytes, err = f.parse(); err != nil {
+		return p, err
 	}
 	if f.network != "" {
 		p.Network = &f.network

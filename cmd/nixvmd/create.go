@@ -19,10 +19,10 @@ import (
 
 // createFlags are the flags of create, as typed.
 type createFlags struct {
+	resourceFlags
 	profiles                      []string
 	imageSum                      string
 	image, mode, network, backend string
-	memory, vcpus, disk           string
 	keyFiles, cidrs, forwards     []string
 	ports                         []string
 	autostart                     bool
@@ -64,9 +64,7 @@ for a machine that is declared already, its files.`,
 	flags.StringVar(&f.image, "image", "", "trial, nixos, or an `IMAGE`: a file, or an URL with --image-sha256")
 	flags.StringVar(&f.imageSum, "image-sha256", "", "`HEX` digest that the image of an URL must have")
 	flags.StringVar(&f.mode, "mode", "", "immutable, semi-mutable or mutable `MODE`")
-	flags.StringVar(&f.memory, "memory", "", "memory in `MiB`, or with a unit: 8G")
-	flags.StringVar(&f.vcpus, "vcpus", "", "`N` virtual CPUs")
-	flags.StringVar(&f.disk, "disk", "", "`SIZE` of the state disk, e.g. 30G")
+	f.add(flags, "`SIZE` of the state disk, e.g. 30G")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringVar(&f.backend, "backend", "", "`NAME` of a configured backend")
 	flags.StringArrayVar(&f.keyFiles, "authorized-key", nil, "`FILE` with SSH public keys that may log in, besides nixvm's own; may be repeated")
@@ -109,14 +107,8 @@ func (f createFlags) params(args []string) (rpc.CreateParams, error) {
 		}
 		p.Image += "#sha256=" + f.imageSum
 	}
-	if p.MemoryMiB, err = optional(f.memory, parseMemory); err != nil {
-		return p, fmt.Errorf("--memory: %w", err)
-	}
-	if p.VCPUs, err = optional(f.vcpus, parseCount); err != nil {
-		return p, fmt.Errorf("--vcpus: %w", err)
-	}
-	if p.DiskBytes, err = optional(f.disk, machine.ParseSize); err != nil {
-		return p, fmt.Errorf("--disk: %w", err)
+	if p.MemoryMiB, p.VCPUs, p.DiskBytes, err = f.parse(); err != nil {
+		return p, err
 	}
 	if p.TCPPorts, err = parsePorts("--tcp-port", f.ports); err != nil {
 		return p, err
@@ -156,48 +148,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// optional parses a flag that may be absent.
-func optional[T any](s string, parse func(string) (T, error)) (*T, error) {
-	if s == "" {
-		return nil, nil //nolint:nilnil // absent is an answer here
-	}
-	v, err := parse(s)
-	if err != nil {
-		return nil, err
-	}
-	return &v, nil
-}
-
 // given is a switch that was named; nil when it was not.
 func given(cmd *cobra.Command, flag string, value bool) *bool {
 	if !cmd.Flags().Changed(flag) {
 		return nil
 	}
 	return &value
-}
-
-// parseMemory reads MiB, or a size with a unit.
-func parseMemory(s string) (int, error) {
-	bad := problem.New(problem.SizeInvalid, "%q is not an amount of memory", s).WithHint("write MiB, or a size with a unit: 8192 or 8G")
-	if n, err := strconv.Atoi(s); err == nil {
-		if n <= 0 || n > 1<<30 {
-			return 0, bad
-		}
-		return n, nil
-	}
-	n, err := machine.ParseSize(s)
-	if err != nil || n < 1<<20 || n > 1<<50 {
-		return 0, bad
-	}
-	return int(n >> 20), nil
-}
-
-func parseCount(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
-		return 0, problem.New(problem.BadParams, "%q is not a number of CPUs", s).WithHint("write a whole number from 1")
-	}
-	return n, nil
 }
 
 func parsePorts(flag string, words []string) ([]uint16, error) {
@@ -237,10 +193,15 @@ func (a *app) create(ctx context.Context, params rpc.CreateParams, detach bool) 
 	if err != nil {
 		return err
 	}
+	return a.printMade(result, params.Name, detach)
+}
+
+// printMade prints how to reach the VM that an operation has made.
+func (a *app) printMade(result rpc.OperationResult, name string, detach bool) error {
 	return a.printOperation(result, detach, func(w io.Writer) {
 		switch m := result.VM; {
 		case m == nil:
-			fmt.Fprintf(w, "%s is made\n", params.Name)
+			fmt.Fprintf(w, "%s is made\n", name)
 		case m.SSHHost == "":
 			fmt.Fprintf(w, "%s is made, but has no SSH name: nixvmd status %s says why\n", m.Name, m.Name)
 		case m.State != "running":

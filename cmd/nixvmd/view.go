@@ -32,10 +32,13 @@ func (a *app) newView(op rpc.Operation) view {
 	return &lineView{w: a.err, subject: subject(op), logs: a.verbose}
 }
 
-// subject is what an operation is about: a machine, or an image.
+// subject is what an operation is about: a machine, two, or an image.
 func subject(op rpc.Operation) string {
-	if op.Machine == "" {
+	switch {
+	case op.Machine == "":
 		return op.Image
+	case op.Source != "":
+		return op.Source + " to " + op.Machine
 	}
 	return op.Machine
 }

@@ -135,6 +135,30 @@ export interface ClientInfo {
   version?: string;
 }
 
+/** CloneParams asks for a machine like another one. Absent fields are as the source has them. */
+export interface CloneParams {
+  /** Name of the machine that is copied. Its VM must be off. */
+  name: string;
+  /** NewName of the machine that is made, a DNS label of at most 63 characters. */
+  newName: string;
+  /** Snapshot of the source to copy; absent = its state disk as it is now. */
+  snapshot?: string;
+  /** MemoryMiB is the memory in MiB. */
+  memoryMiB?: number;
+  /** VCPUs is the number of virtual CPUs. */
+  vcpus?: number;
+  /** DiskBytes is the virtual size of the state disk in bytes; it may only be larger. */
+  diskBytes?: number;
+  /** NoStart makes the VM without booting it. */
+  noStart?: boolean;
+  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
 /** CollectedImage is what became of one image. */
 export interface CollectedImage {
   /** ID of the image. */
@@ -579,10 +603,12 @@ export interface NoParams {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "build-image". */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "build-image". */
   kind: string;
   /** Machine that it changes; empty for one that is about no machine. */
   machine: string;
+  /** Source is the machine that a clone is a copy of. It is busy with the operation, too, until its disk is copied. */
+  source?: string;
   /** State is "running", "succeeded", "failed", "cancelled" or "interrupted" (the daemon died while it ran; message says what the next start did about it). */
   state: string;
   /** Step is the name of the current or last step. */
@@ -605,7 +631,7 @@ export interface Operation {
   warnings?: string[];
   /** Client that asked, e.g. "Emacs 30.1". */
   client?: string;
-  /** Snapshot that was made, restored or deleted. */
+  /** Snapshot that was made, restored, deleted or cloned. */
   snapshot?: string;
   /** Safety is the snapshot that a restore took first. */
   safety?: string;
@@ -852,6 +878,8 @@ export interface Requests {
   'nixvm/machine/delete': { params: DeleteMachineParams; result: EmptyResult };
   /** Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers. Cancelling leaves nothing behind. */
   'nixvm/vm/create': { params: CreateParams; result: OperationResult };
+  /** Make a machine with the settings of another one, an identity of its own and a copy of its state disk, on the same backend; boot it and wait until sshd answers. Snapshots, static address, VM number and PCI devices stay with the source. The operation is the new machine's; the source is busy until its disk is copied. Cancelling leaves nothing behind. */
+  'nixvm/vm/clone': { params: CloneParams; result: OperationResult };
   /** Boot the VM and wait until sshd answers. A running VM is left alone. */
   'nixvm/vm/start': { params: VMParams; result: OperationResult };
   /** Ask the guest to power off and wait until it has. If it does not in time, it goes on running. */

@@ -1,0 +1,191 @@
+package vm
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+)
+
+// cloneArgs is what clone must remember from its beginning.
+type cloneArgs struct {
+	Source    string      `json:"source"`
+	Snapshot  string      `json:"snapshot"`            // empty: the disk as it is now
+	MemoryMiB int         `json:"memoryMiB,omitempty"` // 0: as the source has
+	VCPUs     int         `json:"vcpus,omitempty"`
+	DiskBytes int64       `json:"diskBytes,omitempty"`
+	Backend   string      `json:"backend"`
+	Image     recordImage `json:"image"`
+	// Generation of the source's identity medium: the copied disk may remember it.
+	Generation uint64   `json:"generation"`
+	Start      bool     `json:"start"`
+	Warnings   []string `json:"warnings"` // what the clone does not have of its source
+}
+
+// Clone makes a machine with the settings of another one, an identity of its
+// own and a copy of its state disk, on the same backend. The source must be off,
+// and is busy until its disk is copied. A request that cannot work is refused
+// before anything is made; cancelling leaves nothing behind.
+func (s *Service) Clone(ctx context.Context, req CloneRequest) (Operation, error) {
+	for _, name := range []string{req.Source, req.Name} {
+		if err := machine.ValidName(name); err != nil {
+			return Operation{}, err
+		}
+	}
+	if req.Source == req.Name {
+		return Operation{}, nameTaken(req.Name)
+	}
+	return beginAs(ctx, s, Operation{
+		Kind: KindClone, Machine: req.Name, Source: req.Source, Snapshot: req.Snapshot, Client: req.Client,
+	}, func(ctx context.Context) (cloneArgs, error) { return s.checkClone(ctx, req) }, nil)
+}
+
+func nameTaken(name string) *problem.Error {
+	return problem.New(problem.MachineExists, "there is already a machine %s", name).WithHint("choose another name")
+}
+
+// checkClone refuses what cannot work, and finds out what the plan needs.
+func (s *Service) checkClone(ctx context.Context, req CloneRequest) (cloneArgs, error) {
+	args := cloneArgs{
+		Source: req.Source, Snapshot: req.Snapshot, Start: !req.NoStart,
+		MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes,
+	}
+	m, b, err := s.realised(req.Source)
+	if err != nil {
+		return args, err
+	}
+	if !b.Capabilities().Clone {
+		return args, problem.New(problem.Unsupported, "backend %s cannot clone VMs", b.Name()).
+			WithHint("create %s with the same profiles, and copy what you need", req.Name)
+	}
+	if s.recordOf(req.Name) != nil {
+		return args, nameTaken(req.Name)
+	}
+	if err := s.machines.CheckClone(req.Source, req.Name, args.changes()); err != nil {
+		return args, err
+	}
+	if err := s.checkSource(ctx, req, &args); err != nil {
+		return args, err
+	}
+	if err := checkPlace(ctx, b, req.Name); err != nil {
+		return args, err
+	}
+	r := s.recordOf(req.Source)
+	if _, err := s.images.Get(r.Image.ID); err != nil {
+		return args, err
+	}
+	args.Backend, args.Image, args.Generation = r.Backend, r.Image, r.Generation
+	args.Warnings = append(args.Warnings, keptBySource(m)...)
+	return args, s.checkSSHName(req.Name)
+}
+
+// changes are what the request asks to be different from the source.
+func (a cloneArgs) changes() machine.Changes {
+	var ch machine.Changes
+	if a.MemoryMiB != 0 {
+		ch.MemoryMiB = &a.MemoryMiB
+	}
+	if a.VCPUs != 0 {
+		ch.VCPUs = &a.VCPUs
+	}
+	if a.DiskBytes != 0 {
+		ch.DiskBytes = &a.DiskBytes
+	}
+	return ch
+}
+
+// checkSource refuses a source that runs or has no such snapshot, and warns of a
+// disk that is not in order.
+func (s *Service) checkSource(ctx context.Context, req CloneRequest, args *cloneArgs) error {
+	state, err := s.stateNow(ctx, req.Source)
+	if err != nil {
+		return err
+	}
+	switch state {
+	case backends.Stopped, backends.Crashed:
+	case backends.Running, backends.Suspended:
+		return problem.New(problem.VMRunning, "%s is %s: only a VM that is off can be cloned", req.Source, state).
+			WithHint("nixvmd stop %s first", req.Source)
+	case backends.Unknown:
+		return problem.New(problem.BackendUnreachable, "whether %s is off cannot be told now", req.Source).
+			WithHint("nixvmd status %s says why", req.Source).Retry()
+	default:
+		return problem.New(problem.MachineBroken, "%s is %s", req.Source, state).WithHint("nixvmd status %s says why", req.Source)
+	}
+	if req.Snapshot == "" {
+		if state == backends.Crashed {
+			args.Warnings = append(args.Warnings, req.Source+" was not shut down: the copy is as after a power cut")
+		}
+		return nil
+	}
+	list, err := s.snapshotsWith(ctx, req.Source, req.Snapshot)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(list, func(sn backends.Snapshot) bool { return sn.Name == req.Snapshot })
+	if !list[at].Frozen {
+		args.Warnings = append(args.Warnings, "the guest was not frozen for the snapshot "+req.Snapshot+": the copy is as after a power cut")
+	}
+	return nil
+}
+
+// keptBySource says what of a machine its clone does not have.
+func keptBySource(m machine.Machine) []string {
+	var kept []string
+	if m.StaticIP != nil {
+		kept = append(kept, "the static address "+m.StaticIP.Address.Addr().String())
+	}
+	if m.VMID != 0 {
+		kept = append(kept, "the VM number")
+	}
+	if len(m.PCIDevices) > 0 {
+		kept = append(kept, "the PCI devices")
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return []string{"the clone does not get " + strings.Join(kept, " and ") + " of " + m.Name}
+}
+
+func (s *Service) planClone(name string, args cloneArgs) plan {
+	c := &cloning{creation{service: s, name: name, backend: args.Backend, declares: true}, args}
+	return c.plan(args.Start,
+		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare},
+		step{name: "disks", title: "copying the disk of " + args.Source, weight: 20, do: c.disks, undo: c.removeDisks},
+	)
+}
+
+// cloning is one clone on its way.
+type cloning struct {
+	creation
+	args cloneArgs
+}
+
+func (c *cloning) declare(ctx context.Context, r *run) error {
+	for _, w := range c.args.Warnings {
+		r.warn(w)
+	}
+	if _, err := c.service.machines.Clone(ctx, c.args.Source, c.name, c.args.changes()); err != nil {
+		return diskProblem(err)
+	}
+	c.service.reload(c.name)
+	return nil
+}
+
+// disks copies, and lets the source go. The identity medium gets a generation
+// that no medium of the source had: a guest takes the identity of another one.
+func (c *cloning) disks(ctx context.Context, r *run) error {
+	img, err := c.service.images.Get(c.args.Image.ID)
+	if err != nil {
+		return err
+	}
+	rec := record{Image: c.args.Image, Generation: c.args.Generation}
+	err = c.realise(ctx, rec, img, func(b backends.Backend, spec backends.Spec) error {
+		return b.Clone(ctx, backends.Source{Name: c.args.Source, Snapshot: c.args.Snapshot}, spec, r.report())
+	})
+	c.service.letGoOfSource(r.op)
+	return err
+}

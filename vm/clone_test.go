@@ -1,0 +1,261 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/fake"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// off makes a VM that is off, with the snapshot s1 of "precious" and "today" on its disk.
+func (h house) off(t *testing.T, name string) {
+	t.Helper()
+	h.create(t, name)
+	op, err := h.Stop(background, name, 0, "t")
+	h.succeed(t, op, err)
+	if err := h.fake.Write(name, "precious"); err != nil {
+		t.Fatal(err)
+	}
+	op, err = h.CreateSnapshot(background, name, "s1", "", "t")
+	h.succeed(t, op, err)
+	if err := h.fake.Write(name, "today"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACloneIsAMachineOfItsOwn(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, images{}, nil, nil)
+	h.off(t, "demo")
+	source := tree(t, filepath.Join(h.layout.Machines(), "demo"))
+	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy", MemoryMiB: 4096})
+	op = h.succeed(t, op, err)
+	if op.Machine != "copy" || op.Source != "demo" || op.Subject() != "demo to copy" || len(op.Warnings) > 0 {
+		t.Errorf("the operation is %+v", op)
+	}
+	v, err := h.Get("copy")
+	if err != nil || v.State != backends.Running || !v.Ready || v.SSHHost != "copy" || v.MemoryMiB != 4096 {
+		t.Fatalf("the clone is %+v, %v", v, err)
+	}
+	if err := h.fake.Write("copy", "of the copy"); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := h.fake.Content("demo"); got != "today" {
+		t.Errorf("a write to the clone changes the source: %q", got)
+	}
+	if list, err := h.Snapshots(background, "copy"); err != nil || len(list) > 0 {
+		t.Errorf("the clone has the snapshots %+v, %v", list, err)
+	}
+	if v, _ = h.Get("demo"); v.State != backends.Stopped || v.Operation != nil || tree(t, filepath.Join(h.layout.Machines(), "demo")) != source {
+		t.Errorf("the source is changed: %+v", v)
+	}
+	if of, at := h.recordOf("demo").Generation, h.recordOf("copy").Generation; at <= of {
+		t.Errorf("the disk remembers generation %d of the identity, the clone's medium has %d: the guest would keep the source's", of, at)
+	}
+	op, err = h.Destroy(background, "copy", "copy", "t")
+	h.succeed(t, op, err)
+	if _, err := h.Get("copy"); err == nil {
+		t.Error("destroy leaves the directory that clone made")
+	}
+}
+
+func TestACloneOfASnapshotBeginsThere(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.off(t, "demo")
+	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy", Snapshot: "s1", DiskBytes: 64 << 30, NoStart: true})
+	h.succeed(t, op, err)
+	if got, _ := h.fake.Content("copy"); got != "precious" {
+		t.Errorf("the clone begins with %q", got)
+	}
+	if v, _ := h.Get("copy"); v.State != backends.Stopped || v.DiskBytes != 64<<30 {
+		t.Errorf("the clone is %+v", v)
+	}
+}
+
+func TestACloneSaysWhatItDoesNotGet(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.off(t, "demo")
+	dir := filepath.Join(h.layout.Machines(), "demo")
+	for file, text := range map[string]string{"static_ip": "address=192.168.7.5/24\n", "vmid": "104\n", "pci_devices": "0000:01:00\n"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.reload("demo")
+	if err := h.fake.Crash("demo", "the power went"); err != nil {
+		t.Fatal(err)
+	}
+	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	said := strings.Join(h.succeed(t, op, err).Warnings, "\n")
+	for _, want := range []string{"as after a power cut", "static address 192.168.7.5", "VM number", "PCI devices"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the warnings do not name %q: %q", want, said)
+		}
+	}
+	if m, err := h.machines.Read("copy"); err != nil || m.StaticIP != nil || m.VMID != 0 || len(m.PCIDevices) > 0 {
+		t.Errorf("the clone is %+v, %v", m, err)
+	}
+}
+
+// cannotClone is a backend without that capability.
+type cannotClone struct{ *fake.Backend }
+
+func (cannotClone) Capabilities() backends.Capabilities { return backends.Capabilities{} }
+
+func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, images{}, nil, nil)
+	h.off(t, "demo")
+	h.create(t, "runs")
+	if err := os.Mkdir(filepath.Join(h.layout.Machines(), "declared"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, home)
+	for what, c := range map[string]struct {
+		code problem.Code
+		req  CloneRequest
+	}{
+		"a name that is no name":     {problem.MachineNameInvalid, CloneRequest{Source: "demo", Name: "../x"}},
+		"a source that is no name":   {problem.MachineNameInvalid, CloneRequest{Source: "-rf", Name: "copy"}},
+		"a source that is not there": {problem.MachineNotFound, CloneRequest{Source: "nobody", Name: "copy"}},
+		"a name that is taken":       {problem.MachineExists, CloneRequest{Source: "demo", Name: "runs"}},
+		"a name that is declared":    {problem.MachineExists, CloneRequest{Source: "demo", Name: "declared"}},
+		"its own name":               {problem.MachineExists, CloneRequest{Source: "demo", Name: "demo"}},
+		"an SSH name that is taken":  {problem.SSHNameTaken, CloneRequest{Source: "demo", Name: "demo-admin"}},
+		"a source that runs":         {problem.VMRunning, CloneRequest{Source: "runs", Name: "copy"}},
+		"a snapshot that is not":     {problem.SnapshotNotFound, CloneRequest{Source: "demo", Name: "copy", Snapshot: "s2"}},
+		"a disk that shrinks":        {problem.SizeInvalid, CloneRequest{Source: "demo", Name: "copy", DiskBytes: 1 << 30}},
+		"memory for nothing":         {problem.MachineInvalid, CloneRequest{Source: "demo", Name: "copy", MemoryMiB: 1}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			_, err := h.Clone(background, c.req)
+			wantProblem(t, err, c.code)
+			if after := tree(t, home); after != before {
+				t.Errorf("something was left:\n%s\nbefore:\n%s", after, before)
+			}
+		})
+	}
+	h.backends["test"] = cannotClone{h.fake}
+	_, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	wantProblem(t, err, problem.Unsupported)
+}
+
+func TestACloneThatFailsOrIsCancelledLeavesNothing(t *testing.T) {
+	failing, reached := "", make(chan struct{})
+	home := t.TempDir()
+	h := open(t, home, images{}, func(method, name string) error {
+		switch {
+		case name != "copy" || method != failing:
+			return nil
+		case method == "clone": // cancelled in the middle
+			reached <- struct{}{}
+			<-reached
+			return context.Canceled
+		}
+		return problem.New(problem.DiskFull, "no space left").WithHint("free some")
+	}, nil)
+	h.off(t, "demo")
+	before := tree(t, home)
+	for method, want := range map[string]OperationState{"start": OpFailed, "clone": OpCancelled} {
+		failing = method
+		op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if method == "clone" {
+			<-reached
+			if err := h.Cancel(op.ID); err != nil {
+				t.Fatal(err)
+			}
+			reached <- struct{}{}
+		}
+		if op = h.do(t, op, nil); op.State != want {
+			t.Errorf("%s: the clone %s: %v", method, op.State, op.Problem)
+		}
+		if after := tree(t, home); after != before {
+			t.Errorf("%s: something was left:\n%s\nbefore:\n%s", method, after, before)
+		}
+		if v, err := h.Get("demo"); err != nil || v.Operation != nil {
+			t.Errorf("%s: the source is %+v, %v", method, v, err)
+		}
+	}
+}
+
+func TestASourceIsBusyUntilItsDiskIsCopied(t *testing.T) {
+	copying, booting, proceed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	h := open(t, t.TempDir(), images{}, func(method, name string) error {
+		if name == "copy" && method == "clone" {
+			close(copying)
+			<-proceed
+		}
+		if name == "copy" && method == "start" {
+			close(booting)
+			<-proceed
+		}
+		return nil
+	}, nil)
+	h.off(t, "demo")
+	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-copying
+	_, err = h.Start(background, "demo", "t")
+	wantProblem(t, err, problem.VMBusy)
+	if !strings.Contains(err.Error(), "clone to copy") || !strings.Contains(err.Error(), op.ID) {
+		t.Errorf("it does not say what keeps it busy: %v", err)
+	}
+	if v, _ := h.Get("demo"); v.Operation == nil || v.Operation.ID != op.ID {
+		t.Errorf("the source does not show the operation: %+v", v)
+	}
+	_, err = h.Clone(background, CloneRequest{Source: "demo", Name: "other"})
+	wantProblem(t, err, problem.VMBusy)
+	connected := make(chan error, 1)
+	go func() { // whoever connects waits for the copy, and not for the boot of the clone
+		_, err := h.Endpoint(background, EndpointRequest{Host: "demo", Start: true})
+		connected <- err
+	}()
+	proceed <- struct{}{}
+	<-booting
+	if err := <-connected; err != nil {
+		t.Error(err)
+	}
+	proceed <- struct{}{}
+	h.succeed(t, op, nil)
+}
+
+func TestACloneThatCannotBeUndoneIsTriedAgain(t *testing.T) {
+	home := t.TempDir()
+	h, err := openHouse(home, images{}, func(method, name string) error {
+		if name == "copy" && (method == "start" || method == "destroy") {
+			return errors.New("the backend is away")
+		}
+		return nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.off(t, "demo")
+	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	if op = h.do(t, op, err); op.State != OpFailed {
+		t.Fatalf("got %+v", op)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, home, images{}, nil, nil)
+	for _, op := range again.Operations() {
+		if op = again.do(t, op, nil); op.State != OpInterrupted || !strings.Contains(op.Message, "clone of demo to copy") {
+			t.Errorf("got %+v", op)
+		}
+	}
+	if list := again.List(); len(list) != 1 || list[0].Name != "demo" {
+		t.Errorf("left: %+v", list)
+	}
+}
