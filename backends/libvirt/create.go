@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
@@ -46,7 +45,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if err := b.again(ctx, func() error { return b.define(ctx, spec, d, mark{}) }); err != nil {
+	if err := b.again(ctx, func() error { return b.define(ctx, spec, d) }); err != nil {
 		return fmt.Errorf("create VM %s: %w", spec.Name, err)
 	}
 	report.Report(progress.Update{Vertex: "disk", Done: true})
@@ -109,10 +108,9 @@ func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
 		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; else change %s in the machine's file uuid", b.target.Remote, dom.Name, spec.UUID)
 }
 
-// define defines the domain as spec wants it, with the run that is about to
-// begin (or none) in its mark, and takes it into memory.
-func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks, m mark) error {
-	p, err := b.blueprint(ctx, spec, d, m)
+// define defines the domain as spec wants it, and takes it into memory.
+func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks) error {
+	p, err := b.blueprint(ctx, spec, d)
 	if err != nil {
 		return err
 	}
@@ -145,11 +143,13 @@ func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks, m mar
 }
 
 // blueprint completes what the definition is made from.
-func (b *Backend) blueprint(ctx context.Context, spec backends.Spec, d disks, m mark) (blueprint, error) {
+func (b *Backend) blueprint(ctx context.Context, spec backends.Spec, d disks) (blueprint, error) {
 	old, _ := b.get(spec.Name)
 	p := blueprint{spec: spec, disks: d, network: b.config.Network, name: old.dom.Name}
-	m.Name, m.UUID, m.Owner, m.User = spec.Name, spec.UUID, b.owner.ID, b.owner.User
-	m.Mutable, m.Image, m.MAC = spec.Mutable, spec.Image.ID, spec.MAC
+	m := mark{
+		Name: spec.Name, UUID: spec.UUID, Owner: b.owner.ID, User: b.owner.User,
+		Mutable: spec.Mutable, Image: spec.Image.ID, MAC: spec.MAC,
+	}
 	var err error
 	if b.target.Session && spec.Bridge == "" {
 		if m.Port, err = b.pickPort(spec, old.mark.Port); err != nil {
@@ -160,9 +160,7 @@ func (b *Backend) blueprint(ctx context.Context, spec backends.Spec, d disks, m 
 	if p.accel, err = b.chooseAccel(ctx, spec.Image); err != nil {
 		return p, err
 	}
-	if m.Run != nil {
-		m.Run.Accel = p.accel
-	}
+	m.Accel = p.accel
 	if p.name == "" {
 		p.name, err = b.freeName(ctx, spec.Name)
 	}
@@ -182,6 +180,3 @@ func (b *Backend) freeName(ctx context.Context, name string) (string, error) {
 	}
 	return name + "-" + b.owner.ID, nil
 }
-
-// newRun is the mark of a run that begins now.
-func newRun() *runMark { return &runMark{Started: time.Now().UTC()} }

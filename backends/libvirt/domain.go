@@ -123,7 +123,7 @@ func (b *Backend) refresh(ctx context.Context, name string) error {
 // learn asks for the state of a domain and puts it into memory if it is ours.
 // b.refreshing is held.
 func (b *Backend) learn(ctx context.Context, dom golibvirt.Domain) error {
-	got, err := ask(ctx, b, func(l *golibvirt.Libvirt) (domain, error) { return look(l, b.owner, dom) })
+	got, err := ask(ctx, b, func(l *golibvirt.Libvirt) (domain, error) { return b.look(l, dom) })
 	switch {
 	case hasCode(err, golibvirt.ErrNoDomain):
 		if name, ok := b.byUUID(dom.UUID); ok {

@@ -76,7 +76,7 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 	}
 	found := map[string]domain{}
 	for _, dom := range doms {
-		d, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (domain, error) { return look(l, b.owner, dom) })
+		d, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (domain, error) { return b.look(l, dom) })
 		switch {
 		case hasCode(err, golibvirt.ErrNoDomain): // it went while we looked
 		case err != nil:

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"golang.org/x/sys/unix"
@@ -87,17 +88,7 @@ func ownerOfSocket(t target) (uid, gid int, err error) {
 
 // pidOf is the process of a running domain of this host, 0 if unknown.
 func (b *Backend) pidOf(name string) int {
-	if !b.target.local() {
-		return 0
-	}
-	dir := "/run/libvirt/qemu"
-	if b.target.Session {
-		dir = filepath.Join(sessionRuntime(), "qemu/run")
-	}
-	if b.target.Socket != "" {
-		dir = filepath.Join(filepath.Dir(b.target.Socket), strings.TrimPrefix(strings.TrimPrefix(dir, "/run/libvirt/"), sessionRuntime()+"/"))
-	}
-	text, err := os.ReadFile(filepath.Join(dir, name+".pid"))
+	text, err := os.ReadFile(b.pidFile(name))
 	if err != nil {
 		return 0
 	}
@@ -106,4 +97,29 @@ func (b *Backend) pidOf(name string) int {
 		return 0
 	}
 	return pid
+}
+
+// beganAt is when a domain was started, whoever did: libvirt writes the file
+// then. On another host it is now, which is when it was first seen.
+func (b *Backend) beganAt(name string) time.Time {
+	if st, err := os.Stat(b.pidFile(name)); err == nil {
+		return st.ModTime().UTC()
+	}
+	return time.Now().UTC()
+}
+
+// pidFile is where libvirt keeps the process of a running domain, "" when that
+// is another host.
+func (b *Backend) pidFile(name string) string {
+	if !b.target.local() {
+		return ""
+	}
+	dir := "/run/libvirt/qemu"
+	if b.target.Session {
+		dir = filepath.Join(sessionRuntime(), "qemu/run")
+	}
+	if b.target.Socket != "" {
+		dir = filepath.Join(filepath.Dir(b.target.Socket), strings.TrimPrefix(strings.TrimPrefix(dir, "/run/libvirt/"), sessionRuntime()+"/"))
+	}
+	return filepath.Join(dir, name+".pid")
 }

@@ -1,8 +1,6 @@
 package libvirt
 
 import (
-	"time"
-
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
@@ -10,24 +8,35 @@ import (
 
 // look asks libvirtd about a domain. A domain that is not of this owner comes
 // back without a mark.
-func look(l *golibvirt.Libvirt, o owner, dom golibvirt.Domain) (domain, error) {
+func (b *Backend) look(l *golibvirt.Libvirt, dom golibvirt.Domain) (domain, error) {
 	d := domain{dom: dom}
 	state, reason, err := l.DomainGetState(dom, 0)
 	if err != nil {
 		return d, err
 	}
-	if d.mark, err = readMark(l, dom, golibvirt.DomainAffectCurrent); err != nil || !d.mark.belongs(o, dom) {
+	if d.mark, err = readMark(l, dom, golibvirt.DomainAffectCurrent); err != nil || !d.mark.belongs(b.owner, dom) {
 		return domain{dom: dom}, err
 	}
 	d.status = statusOf(golibvirt.DomainState(state), reason)
-	if d.status.State == backends.Running || d.status.State == backends.Suspended {
-		if d.mark.Run != nil {
-			d.status.Started, d.status.Accel = d.mark.Run.Started, d.mark.Run.Accel
-		} else {
-			d.status.Started = time.Now().UTC() // somebody else started it
+	if !d.running() {
+		return d, nil
+	}
+	if d.mark.Run == nil { // it has been started since we last looked
+		d.mark.Run = &runMark{Started: b.beganAt(dom.Name)}
+		if err := writeMark(l, dom, d.mark); err != nil && !isAnswer(err) {
+			return d, err
+		} else if err != nil { // perhaps it has ended: an event will say so
+			b.log.Debug("the run was not noted", "domain", dom.Name, "error", err)
 		}
 	}
+	d.status.Started, d.status.Accel = d.mark.Run.Started, d.mark.Accel
 	return d, nil
+}
+
+// writeMark replaces our element in the live definition.
+func writeMark(l *golibvirt.Libvirt, dom golibvirt.Domain, m mark) error {
+	return l.DomainSetMetadata(dom, int32(golibvirt.DomainMetadataElement), golibvirt.OptString{m.String()},
+		golibvirt.OptString{"nixvm"}, golibvirt.OptString{namespace}, golibvirt.DomainAffectLive)
 }
 
 // readMark reads our element; a domain without one gives an empty mark.

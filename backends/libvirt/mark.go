@@ -34,14 +34,15 @@ type mark struct {
 	Image   string    `xml:"image,attr,omitempty"` // id of the image that it was last defined with
 	Port    int       `xml:"port,attr,omitempty"`  // on 127.0.0.1, forwarded to the guest's 22; kept
 	MAC     string    `xml:"mac,attr,omitempty"`
-	Run     *runMark  `xml:"run,omitempty"`  // in the live definition only: it ends with the run
-	Note    *noteMark `xml:"note,omitempty"` // in the copy that a snapshot keeps
+	Accel   string    `xml:"accel,attr,omitempty"` // "kvm" or "tcg", as it was last defined
+	Run     *runMark  `xml:"run,omitempty"`        // in the live definition only: it ends with the run
+	Note    *noteMark `xml:"note,omitempty"`       // in the copy that a snapshot keeps
 }
 
-// runMark is about one run of a domain.
+// runMark is about one run of a domain, whoever started it: nixvm, virsh, or
+// libvirtd when its host booted.
 type runMark struct {
 	Started time.Time `xml:"started,attr"`
-	Accel   string    `xml:"accel,attr,omitempty"`
 	Frozen  bool      `xml:"frozen,attr,omitempty"` // set while the guest may be frozen, so that whoever comes next can thaw it
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,8 +28,15 @@ import (
 // empty is a host whose VMs have no guest, only disks.
 func empty(t testing.TB) *host {
 	t.Helper()
-	h := libvirttest.Start(t)
+	h := bare(t)
 	h.StartDefaultNetwork(t)
+	return h
+}
+
+// bare is an empty host without the network of VMs.
+func bare(t testing.TB) *host {
+	t.Helper()
+	h := libvirttest.Start(t)
 	host := &host{Host: h, layout: paths.Under(h.Dir + "/nixvm"), log: slog.DiscardHandler}
 	host.prepare(t)
 	host.image = backends.Image{ID: "blank", Disk: h.Dir + "/image/blank.qcow2", Format: "qcow2", Kernel: h.Dir + "/image/kernel"}
@@ -153,16 +161,22 @@ func TestALibvirtdThatIsKilledLosesNothing(t *testing.T) {
 // settled waits until libvirtd answers and returns the state of a VM.
 func settled(t testing.TB, b backends.Backend, name string) backends.Status {
 	t.Helper()
+	return waits(t, b, name, func(s backends.State) bool { return s != backends.Unknown })
+}
+
+// waits asks for the state of a VM until it fits.
+func waits(t testing.TB, b backends.Backend, name string, fits func(backends.State) bool) backends.Status {
+	t.Helper()
 	ctx := limit(t)
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
 		s, err := b.Status(ctx, name)
-		if err == nil && s.State != backends.Unknown {
+		if err == nil && fits(s.State) {
 			return s
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("libvirtd never answers: %+v, %v", s, err)
+			t.Fatalf("%s is still %+v, %v", name, s, err)
 		}
 	}
 }
@@ -176,8 +190,20 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 		t.Errorf("created: %s", got)
 	}
 	// What is done with virsh is seen here.
+	must(t, b.Start(ctx, h.vm("demo")))
+	before := settled(t, b, "demo")
+	must(t, b.Kill(ctx, "demo"))
+	awaits(t, events, "demo", backends.Stopped)
 	h.Virsh(t, "start", "demo")
 	awaits(t, events, "demo", backends.Running)
+	after := settled(t, b, "demo")
+	if !after.Started.After(before.Started) || after.Accel != before.Accel || before.Accel == "" {
+		t.Errorf("a run that virsh began: %+v, the one before it: %+v", after, before)
+	}
+	reopened, _ := h.opened(t)
+	if again := settled(t, reopened, "demo"); !again.Started.Equal(after.Started) {
+		t.Errorf("the next daemon says that it began at %v, not %v", again.Started, after.Started)
+	}
 	h.Virsh(t, "suspend", "demo")
 	awaits(t, events, "demo", backends.Suspended)
 	h.Virsh(t, "resume", "demo")
@@ -232,6 +258,39 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	must(t, b.Start(ctx, h.vm("demo")))
 	if got := h.Virsh(t, "domblklist", "demo"); !strings.Contains(got, layer) {
 		t.Errorf("after an external snapshot the VM runs on\n%s", got)
+	}
+}
+
+func TestVMsStartWithTheirHost(t *testing.T) {
+	h := bare(t)
+	b, events := h.opened(t)
+	ctx := limit(t)
+	for _, name := range []string{"with", "isolated", "without"} {
+		spec := h.vm(name)
+		spec.Autostart = name == "isolated"
+		if spec.Autostart {
+			spec.Isolation = &backends.Isolation{}
+		}
+		must(t, b.Create(ctx, spec, nil)) // and with the first one its network
+		if spec.Autostart {
+			must(t, b.Start(ctx, spec))
+		}
+	}
+	must(t, b.SetAutostart(ctx, "with", true))
+	if got := h.Virsh(t, "dominfo", "with"); !regexp.MustCompile(`Autostart: +enable`).MatchString(got) {
+		t.Errorf("virsh says\n%s", got)
+	}
+	h.Boot(t)
+	awaits(t, events, "with", backends.Running)
+	for name, want := range map[string]backends.State{"with": backends.Running, "isolated": backends.Running, "without": backends.Stopped} {
+		waits(t, b, name, func(s backends.State) bool { return s == want })
+	}
+	if f := b.Check(ctx); slices.ContainsFunc(f, func(f backends.Finding) bool { return f.Code == "libvirt.network_no_autostart" }) {
+		t.Errorf("%+v", f)
+	}
+	h.Virsh(t, "net-autostart", "default", "--disable")
+	if f := b.Check(ctx); !slices.ContainsFunc(f, func(f backends.Finding) bool { return f.Code == "libvirt.network_no_autostart" }) {
+		t.Errorf("VMs without their network, and nothing is said: %+v", f)
 	}
 }
 

@@ -115,16 +115,10 @@ func (b *Backend) thaw(ctx context.Context, d domain) {
 // noteFrozen keeps in the live definition whether the guest may be frozen.
 func (b *Backend) noteFrozen(ctx context.Context, d domain, frozen bool) error {
 	m := d.mark
-	run := newRun()
-	if m.Run != nil {
-		*run = *m.Run
-	}
+	run := *m.Run
 	run.Frozen = frozen
-	m.Run = run
-	return do(ctx, b, func(l *golibvirt.Libvirt) error {
-		return l.DomainSetMetadata(d.dom, int32(golibvirt.DomainMetadataElement), golibvirt.OptString{m.String()},
-			golibvirt.OptString{"nixvm"}, golibvirt.OptString{namespace}, golibvirt.DomainAffectLive)
-	})
+	m.Run = &run
+	return do(ctx, b, func(l *golibvirt.Libvirt) error { return writeMark(l, d.dom, m) })
 }
 
 // thawLeft thaws guests that a daemon which ended left frozen.

@@ -58,7 +58,7 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	if err := b.keepLayer(ctx, d, &made); err != nil {
 		return err
 	}
-	if err := b.define(ctx, spec, made, mark{Run: newRun()}); err != nil {
+	if err := b.define(ctx, spec, made); err != nil {
 		return err
 	}
 	_, err = askFor(ctx, b, b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {

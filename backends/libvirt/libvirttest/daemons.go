@@ -86,6 +86,22 @@ func (h *Host) StopLibvirtd(t testing.TB) {
 	h.inside.run(t, "kill $libvirtd; wait $libvirtd; true")
 }
 
+// Boot is what a reboot of the host comes to: no guest, no network and nothing
+// below /run is left, and libvirtd starts as if for the first time.
+func (h *Host) Boot(t testing.TB) {
+	t.Helper()
+	h.KillLibvirtd(t)
+	h.inside.run(t, `
+for file in /run/libvirt/qemu/*.pid /run/libvirt/network/*.pid; do
+  [ ! -e "$file" ] || kill -9 "$(cat "$file")"
+done
+for bridge in $(ip -o link show type bridge | cut -d: -f2); do
+  ip link delete "$bridge" || exit 1
+done
+find /run/libvirt -mindepth 1 -maxdepth 1 ! -name 'virtlog*' -exec rm -rf {} +`)
+	h.StartLibvirtd(t)
+}
+
 // await waits until something accepts on the socket.
 func (h *Host) await(t testing.TB, daemon, socket string) {
 	t.Helper()
