@@ -26,13 +26,19 @@ type hub struct {
 	troubled  map[string]string  // what is wrong, by machine
 	backends  string             // what is wrong with them
 	status    ServerStatusParams // as it was told last
-	running   map[string]json.RawMessage
+	running   map[string]runningOperation
 	order     []string // ids of running, as they began
 	ended     map[string]struct{}
 	endedFIFO []string
 	followers map[string][]*follower // by operation
 	sessions  map[*session]struct{}  // those that want notifications
 	poke      func()                 // the daemon's status may have changed
+}
+
+// runningOperation is one as it was told last.
+type runningOperation struct {
+	op   vm.Operation
+	body json.RawMessage
 }
 
 // rememberEnded is how many ended operations are known by id. More than any
@@ -42,7 +48,7 @@ const rememberEnded = 4096
 
 func newHub(poke func()) *hub {
 	return &hub{
-		machines: map[string]json.RawMessage{}, troubled: map[string]string{}, running: map[string]json.RawMessage{}, ended: map[string]struct{}{},
+		machines: map[string]json.RawMessage{}, troubled: map[string]string{}, running: map[string]runningOperation{}, ended: map[string]struct{}{},
 		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
 	}
 }
@@ -155,7 +161,7 @@ func (h *hub) setOperation(op vm.Operation) json.RawMessage {
 		if !known {
 			h.order = append(h.order, op.ID)
 		}
-		h.running[op.ID] = body
+		h.running[op.ID] = runningOperation{op, body}
 		return body
 	case known:
 		delete(h.running, op.ID)
@@ -213,7 +219,7 @@ func (h *hub) state() joined {
 		if i > 0 {
 			ops = append(ops, ',')
 		}
-		ops = append(ops, h.running[id]...)
+		ops = append(ops, h.running[id].body...)
 	}
 	return joined{h.whole, append(ops, "]}"...)}
 }
@@ -301,6 +307,9 @@ func (h *hub) follow(op vm.Operation, f *follower) (ended bool) {
 	defer h.mu.Unlock()
 	if _, ended = h.ended[op.ID]; ended {
 		return true
+	}
+	if now, known := h.running[op.ID]; known {
+		op = now.op // it has moved since the request looked at it
 	}
 	if op.State == vm.OpRunning {
 		f.update(op)

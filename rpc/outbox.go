@@ -19,6 +19,7 @@ const (
 	hardMessages = 8192
 	maxLogs      = 256 // log lines; more are dropped and counted
 	batchBytes   = 64 << 10
+	nowBytes     = 16 << 10 // longer messages are left to the writer
 )
 
 var errTooSlow = errors.New("the client does not read what it is sent")
@@ -40,6 +41,7 @@ type outbox struct {
 	delta   *delta             // the waiting didChange
 	logs    int
 	lost    int   // log lines dropped since the last one that was kept
+	writing bool  // the writer has messages that it took
 	ending  bool  // nothing more is taken in
 	err     error // why the client was dropped
 
@@ -54,6 +56,7 @@ type parcel struct {
 	key    string // of putLatest
 	delta  *delta
 	log    bool
+	framed bool // the header, or what is left of it, is in pieces
 }
 
 // delta is a didChange that still grows.
@@ -84,7 +87,27 @@ func (o *outbox) put(pieces ...[]byte) {
 	defer o.mu.Unlock()
 	o.delta = nil
 	clear(o.latest)
-	o.add(&parcel{pieces: pieces, size: sizeOf(pieces)})
+	p := &parcel{pieces: pieces, size: sizeOf(pieces)}
+	if !o.sendNow(p) {
+		o.add(p)
+	}
+}
+
+// sendNow writes a short message without the writer, if nothing is on its way
+// and the socket takes it without waiting: waking a goroutine for an answer takes
+// longer than all else that the daemon does for it. It reports whether all of it
+// is written; what is not stays in p.
+func (o *outbox) sendNow(p *parcel) bool {
+	if o.writing || o.ending || len(o.queue) > 0 || p.size > nowBytes {
+		return false
+	}
+	message := frame.AppendHeader(make([]byte, 0, p.size+32), p.size)
+	for _, piece := range p.pieces {
+		message = append(message, piece...)
+	}
+	rest := message[writeNow(o.conn, message):]
+	p.pieces, p.size, p.framed = [][]byte{rest}, len(rest), true
+	return len(rest) == 0
 }
 
 // putLatest appends a message of which only the newest counts, or replaces the
@@ -217,6 +240,7 @@ func (o *outbox) awaitRoom() {
 func (o *outbox) take() net.Buffers {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.writing = false
 	for len(o.queue) == 0 && !o.ending {
 		o.changed.Wait()
 	}
@@ -228,13 +252,16 @@ func (o *outbox) take() net.Buffers {
 		o.bytes -= p.size
 		o.forget(p)
 		size += sizeOf(p.pieces)
-		batch = append(batch, frame.AppendHeader(nil, sizeOf(p.pieces)))
+		if !p.framed {
+			batch = append(batch, frame.AppendHeader(nil, sizeOf(p.pieces)))
+		}
 		batch = append(batch, p.pieces...)
 	}
 	o.queue = o.queue[n:]
 	if len(o.queue) == 0 {
 		o.queue = nil // let the array go after a burst
 	}
+	o.writing = n > 0
 	o.changed.Broadcast()
 	return batch
 }

@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 
@@ -67,4 +68,24 @@ func awaitHangup(conn *net.UnixConn, stop <-chan struct{}) bool {
 		}
 	})
 	return gone && err == nil
+}
+
+// writeNow writes as much of b to a unix socket as it takes without waiting, and
+// returns how much that was. Other connections, and those that are gone, take
+// nothing: the next ordinary write finds out.
+func writeNow(conn io.Writer, b []byte) int {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	_ = raw.Write(func(fd uintptr) bool {
+		n, _ = unix.Write(int(fd), b) // Go's sockets do not block
+		return true
+	})
+	return max(n, 0)
 }
