@@ -210,6 +210,53 @@
       (nixvm-fake-wait (>= (length said) 2))
       (should (equal (plist-get (nixvm-machine "demo") :memoryMiB) 2)))))
 
+(defun nixvm-rpc-test--change (memory)
+  "A notification as the filter gets it: demo has MEMORY now."
+  (let ((body (encode-coding-string
+               (json-serialize
+                (list :jsonrpc "2.0" :method "nixvm/didChange"
+                      :params (list :changed (vector (nixvm-fake-machine "demo" :memoryMiB memory
+                                                                         :reason "höß 日本語"))))
+                :false-object :json-false)
+               'utf-8)))
+    (decode-coding-string (format "Content-Length: %d\r\n\r\n%s" (length body) body)
+                          (car (process-coding-system (jsonrpc--process nixvm--connection))))))
+
+(ert-deftest nixvm-rpc-messages-come-in-pieces-or-several-at-once ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm--ensure)
+    (let* (seen
+           (nixvm--notification-handlers
+            (list (cons 'nixvm/didChange
+                        (lambda (params) (push (elt (plist-get params :changed) 0) seen)))))
+           (process (jsonrpc--process nixvm--connection))
+           (all (mapconcat #'nixvm-rpc-test--change '(1 2 3) "")))
+      (dolist (piece (list (length all) 1 7 250))
+        (setq seen nil)
+        (dolist (part (seq-partition all piece))
+          (funcall (process-filter process) process part))
+        (should (equal (mapcar (lambda (m) (plist-get m :memoryMiB)) seen) '(3 2 1)))
+        (should (equal (plist-get (car seen) :reason) "höß 日本語")))
+      (should (zerop (buffer-size (process-buffer process)))))))
+
+(ert-deftest nixvm-rpc-body-that-is-no-json-is-skipped ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm--ensure)
+    (let ((process (jsonrpc--process nixvm--connection)) (debug-on-error nil))
+      (should (seq-find (lambda (text) (string-match-p "nixvmd sent no message" text))
+                        (nixvm-fake-messages
+                          (funcall (process-filter process) process
+                                   (concat "Content-Length: 5\r\n\r\nhello" (nixvm-rpc-test--change 77))))))
+      (should (equal (plist-get (nixvm-machine "demo") :memoryMiB) 77)))))
+
+(ert-deftest nixvm-rpc-log-of-the-protocol-has-both-directions ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (let ((nixvm-events-buffer-size nil))
+      (nixvm--ensure)
+      (with-current-buffer (jsonrpc-events-buffer nixvm--connection)
+        (should (string-match-p "nixvm/machine/list" (buffer-string)))
+        (should (string-match-p "serverInfo" (buffer-string)))))))
+
 (ert-deftest nixvm-rpc-works-from-a-remote-buffer ()
   (nixvm-fake-with nil
     (let ((default-directory "/ssh:nowhere.invalid:/"))
