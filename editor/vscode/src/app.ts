@@ -38,7 +38,11 @@ export function answered<T>(answer: T | typeof back | undefined): T {
 }
 
 /** What the connected daemon offers. */
-export const offerOf = (app: App): Offer => ({ methods: app.client.methods, backends: app.client.backends });
+export const offerOf = (app: App): Offer => ({
+  methods: app.client.methods,
+  backends: app.client.backends,
+  stale: app.client.status.phase === 'failed',
+});
 
 /** Tells the user what went wrong, and offers the log. */
 export async function tellProblem(app: App, error: unknown, doing?: string): Promise<void> {

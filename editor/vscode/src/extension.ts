@@ -12,6 +12,7 @@ import { Store } from './model/store';
 import { watchDisruptions } from './remote/disruption';
 import { awaitAttachedHost, ourHosts, startBeforeConnect } from './remote/onConnect';
 import { realSurroundings } from './surroundings';
+import { offerContexts } from './ui/contexts';
 import { machinesView } from './ui/machinesView';
 import { statusBar } from './ui/statusBar';
 import { vscodeRemoteSsh } from './ui/vscodeRemoteSsh';
@@ -26,7 +27,7 @@ import { Emitter } from './util/emitter';
  */
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const app = makeApp(context);
-  context.subscriptions.push(...listenToDaemon(app), machinesView(app), ...registerCommands(app));
+  context.subscriptions.push(...listenToDaemon(app), machinesView(app), offerContexts(app), ...registerCommands(app));
   if (vscode.env.remoteName === 'ssh-remote') {
     await attachedWindow(app, context);
   }

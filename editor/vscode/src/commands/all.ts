@@ -1,6 +1,8 @@
 import type { App } from '../app';
 import { attachCommands } from './attach';
+import { autostartCommands } from './autostart';
 import { cancelCommands } from './cancel';
+import { cloneCommands } from './clone';
 import type { Commands } from './commands';
 import { consoleCommands } from './console';
 import { createCommands } from './create';
@@ -8,6 +10,8 @@ import { destroyCommands } from './destroy';
 import { doctorCommands } from './doctor';
 import { fileCommands } from './files';
 import { forwardCommands } from './forward';
+import { imageCommands } from './images';
+import { migrateCommands } from './migrate';
 import { miscCommands } from './misc';
 import { otherCommands } from './other';
 import { powerCommands } from './power';
@@ -17,13 +21,17 @@ import { terminalCommands } from './terminal';
 /** Every command, by its id without "nixvm.". */
 export const allCommands = (app: App): Commands => ({
   ...attachCommands(app),
+  ...autostartCommands(app),
   ...cancelCommands(app),
+  ...cloneCommands(app),
   ...consoleCommands(app),
   ...createCommands(app),
   ...destroyCommands(app),
   ...doctorCommands(app),
   ...fileCommands(app),
   ...forwardCommands(app),
+  ...imageCommands(app),
+  ...migrateCommands(app),
   ...miscCommands(app),
   ...otherCommands(app),
   ...powerCommands(app),

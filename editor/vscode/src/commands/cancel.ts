@@ -15,7 +15,7 @@ async function cancel(app: App, args: Arguments): Promise<void> {
 }
 
 async function choose(app: App, name: string | undefined): Promise<Operation | undefined> {
-  const running = app.store.running.filter((operation) => name === undefined || operation.machine === name);
+  const running = app.store.running.filter(({ machine, source }) => name === undefined || [machine, source].includes(name));
   if (running.length === 0) {
     void app.ui.info(name === undefined ? 'No operation runs.' : `No operation runs on ${name}.`);
     return undefined;
@@ -26,7 +26,7 @@ async function choose(app: App, name: string | undefined): Promise<Operation | u
   return answered(
     await app.ui.pick(
       { title: 'Cancel an operation', prompt: 'What it has done so far is undone where that is possible' },
-      running.map((operation) => ({ label: operation.machine, description: progressText(operation), icon: 'sync', value: operation })),
+      running.map((operation) => ({ label: operation.machine || 'image', description: progressText(operation), icon: 'sync', value: operation })),
     ),
   );
 }

@@ -12,6 +12,9 @@ const lastKey = 'create.answers';
 /** What is offered to somebody who has never created a VM here. */
 const first: Answers = { profiles: ['claude', 'dev'] };
 
+/** The answers of the last create. */
+export const lastAnswers = (app: App): Answers => app.memory.get<Answers>(lastKey) ?? first;
+
 async function create(app: App, args: Arguments): Promise<void> {
   const [{ profiles }, backends] = await Promise.all([app.client.request('nixvm/profile/list', {}), app.client.refreshBackends()]);
   const node = nodeOf(args);
@@ -20,7 +23,7 @@ async function create(app: App, args: Arguments): Promise<void> {
     profiles,
     backends,
     project: app.workbench.projectName(),
-    last: app.memory.get<Answers>(lastKey) ?? first,
+    last: lastAnswers(app),
     declared: node && app.store.machine(node.machine),
   });
   if (!result) {
@@ -32,7 +35,8 @@ async function create(app: App, args: Arguments): Promise<void> {
   await afterCreate(app, done.vm ?? app.store.machine(name));
 }
 
-async function afterCreate(app: App, machine: Machine | undefined): Promise<void> {
+/** Opens a VM that was made, as the setting says. */
+export async function afterCreate(app: App, machine: Machine | undefined): Promise<void> {
   if (!machine) {
     return;
   }

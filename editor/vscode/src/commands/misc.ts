@@ -10,12 +10,14 @@ const menuEntries: [VerbName, string, string][] = [
   ['terminal', 'Open Terminal', 'terminal'],
   ['agent', 'Run Agent...', 'robot'],
   ['attach', 'Attach in New Window', 'remote'],
+  ['clone', 'Clone...', 'copy'],
   ['addForward', 'Add Forward...', 'plug'],
   ['start', 'Start', 'play'],
   ['resume', 'Resume', 'debug-continue'],
   ['reboot', 'Reboot', 'debug-restart'],
   ['suspend', 'Suspend', 'debug-pause'],
   ['stop', 'Stop', 'debug-stop'],
+  ['migrate', 'Migrate...', 'arrow-swap'],
   ['console', 'Open Serial Console', 'debug-console'],
 ];
 

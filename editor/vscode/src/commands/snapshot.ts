@@ -1,13 +1,12 @@
 import { answered, operate, type App } from '../app';
 import { hostsOf } from '../model/machine';
-import { count, when } from '../model/words';
+import { count, two, when } from '../model/words';
 import type { Machine, Snapshot } from '../protocol';
 import type { Commands } from './commands';
 import { nodeOf, target, type Arguments } from './target';
 
 /** A name that sorts by time, for those who do not want to think of one. */
 export function timeName(now = new Date()): string {
-  const two = (n: number): string => String(n).padStart(2, '0');
   const date = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
   return `${date}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
 }
@@ -36,7 +35,8 @@ async function take(app: App, args: Arguments): Promise<void> {
   });
 }
 
-async function snapshotsOf(app: App, name: string): Promise<Snapshot[]> {
+/** The snapshots of a machine, newest first. */
+export async function snapshotsOf(app: App, name: string): Promise<Snapshot[]> {
   const { snapshots } = await app.client.request('nixvm/snapshot/list', { name });
   return snapshots.toReversed();
 }

@@ -57,7 +57,7 @@ async function pickMachine(app: App, verb: VerbName, title: string): Promise<Mac
   if (machines.length === 0) {
     throw app.store.machines.length === 0
       ? new Problem(problemCodes.machineNotFound, 'there is no machine yet', { hint: 'NixVM: Create Agent VM makes one' })
-      : new Problem(problemCodes.machineNotFound, 'there is no machine for which that makes sense now');
+      : new Problem(problemCodes.machineNotFound, 'there is no machine for which that makes sense now', { hint: { needs: undefined, ...verbs[verb] }.needs });
   }
   const here = app.workbench.attachedHost();
   const first = here === undefined ? undefined : app.store.machineOfHost(here)?.name;

@@ -16,7 +16,7 @@ export function meaningful(answers: Answers): Answers {
   return Object.fromEntries(said);
 }
 
-export const imageText = (answers: Answers): string => answers.image ?? 'NixOS where it can be built, else the trial guest';
+export const imageText = (answers: Answers): string => answers.image || 'NixOS where it can be built, else the trial guest';
 
 /** One line on what would be made, without the profiles. */
 export function outline(answers: Answers): string {

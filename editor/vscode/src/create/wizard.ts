@@ -1,8 +1,9 @@
 import { freeName, nameComplaint } from '../model/names';
 import type { Backend, CreateParams, Machine, Profile } from '../protocol';
-import { back, type Answer, type Ui } from '../ui/ui';
+import { back, type Answer, type Question, type Ui } from '../ui/ui';
 import { answersOf, meaningful, outline, type Answers } from './answers';
-import { detailsFor, type Detail } from './details';
+import { detailsFor } from './details';
+import { askHub, type Hub } from './hub';
 
 /** What the questions need to know. */
 export interface Facts {
@@ -38,22 +39,23 @@ export async function askCreate(ui: Ui, facts: Facts): Promise<{ name: string; a
       name = answer;
       step = 2;
     } else if (step === 2) {
-      const answer = await askProfiles(ui, facts, name ?? '', answers);
+      const question = { title: titleOf(name ?? ''), step: [2, steps] as [number, number], back: !facts.declared, prompt: 'Profiles: what shall be in it?' };
+      const answer = await askProfiles(ui, question, facts.profiles, answers);
       if (answer === undefined || (answer === back && facts.declared)) {
         return undefined;
       }
       answers = answer === back ? answers : { ...answers, profiles: answer };
       step = answer === back ? 1 : 3;
     } else {
-      const answer = await askHub(ui, facts, name ?? '', answers);
-      if (answer === undefined) {
+      const { way, answers: now } = await askHub(ui, hub(facts, name ?? ''), answers);
+      if (way === undefined) {
         return undefined;
       }
-      if (answer === 'create') {
-        return { name: name ?? '', answers: meaningful(answers) };
+      if (way === 'make') {
+        return { name: name ?? '', answers: meaningful(now) };
       }
-      answers = answer === back ? answers : answer;
-      step = answer === back ? 2 : 3;
+      answers = now;
+      step = 2;
     }
   }
 }
@@ -71,15 +73,15 @@ async function askName(ui: Ui, facts: Facts, before: string | undefined): Promis
   return typeof answer === 'string' ? answer.trim() : answer;
 }
 
-async function askProfiles(ui: Ui, facts: Facts, name: string, answers: Answers): Promise<Answer<string[]>> {
-  const { image, profiles = [] } = answers;
+/** Asks for profiles: those that the image can have. */
+export function askProfiles(ui: Ui, question: Question, all: readonly Profile[], { image, profiles = [] }: Answers): Promise<Answer<string[]>> {
   const inImage = ({ images }: Profile): boolean => !image || image.includes('/') || images.length === 0 || images.includes(image);
-  const offered = facts.profiles
+  const offered = all
     .filter((profile) => profile.name !== 'core' && inImage(profile))
     // Agents first, and each group in one piece.
     .sort((a, b) => Number(b.agent) - Number(a.agent));
   return ui.pickMany(
-    { title: titleOf(name), step: [2, steps], back: !facts.declared, prompt: 'Profiles: what shall be in it?' },
+    question,
     offered.map((profile) => ({
       label: profile.name,
       description: [profile.description, profile.requires.length > 0 ? `with ${profile.requires.join(', ')}` : '', profile.conflicts?.length ? `not with ${profile.conflicts.join(', ')}` : ''].filter(Boolean).join('; '),
@@ -90,30 +92,12 @@ async function askProfiles(ui: Ui, facts: Facts, name: string, answers: Answers)
   );
 }
 
-async function askHub(ui: Ui, facts: Facts, name: string, answers: Answers): Promise<Answer<Answers | 'create'>> {
-  const details = detailsFor(facts.backends, answers);
-  const question = { title: titleOf(name), step: [3, steps] as [number, number], back: true };
-  const chosen = await ui.pick<Detail | 'create'>({ ...question, prompt: 'Enter creates it; everything below can be changed first' }, [
-    {
-      label: `Create ${name}`,
-      description: answers.profiles?.join(', ') || 'no profiles',
-      detail: outline(answers),
-      icon: 'rocket',
-      value: 'create',
-    },
-    ...details.map((detail) => ({
-      label: detail.label,
-      description: detail.text(answers),
-      icon: detail.icon,
-      value: detail,
-      group: 'Change first',
-    })),
-  ]);
-  if (chosen === undefined || chosen === back || chosen === 'create') {
-    return chosen;
-  }
-  const answer = await chosen.ask(ui, answers, { ...question, title: `${titleOf(name)}: ${chosen.label}` });
-  return answer === back ? answers : answer;
+function hub(facts: Facts, name: string): Hub<Answers> {
+  return {
+    question: { title: titleOf(name), step: [3, steps], back: true, prompt: 'Enter creates it; everything below can be changed first' },
+    make: (answers) => ({ label: `Create ${name}`, description: answers.profiles?.join(', ') || 'no profiles', detail: outline(answers) }),
+    details: (answers) => detailsFor(facts.backends, answers),
+  };
 }
 
 /** The request behind the answers. */

@@ -70,6 +70,7 @@ export class Store {
         ended.push(operation);
       }
       changed.add(operation.machine);
+      changed.add(operation.source ?? operation.machine);
     }
     for (const machine of params.changed ?? []) {
       listed ||= !this.byName.has(machine.name);

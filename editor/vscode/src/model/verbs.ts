@@ -1,13 +1,17 @@
 import type { Machine } from '../protocol';
-import { isOffered, otherMethods, type Offer } from '../daemon/offered';
+import { isOffered, isOfferedSomewhere, migrationTargets, otherMethods, type Offer } from '../daemon/offered';
 import { exists, isOff, isSuspended, isUp } from './machine';
 
 interface Verb {
   /** The request that it makes; none needs no more than a connection. */
   method?: string;
+  /** The capability that it needs, where that does not have the name of the method. */
+  capability?: string;
   /** The machines for which it makes sense. */
-  fits(machine: Machine): boolean;
-  /** Also while an operation runs on the machine. */
+  fits(machine: Machine, offer: Offer): boolean;
+  /** What to do first where no machine fits. */
+  needs?: string;
+  /** Also while an operation runs on the machine, or nobody knows what does. */
   whileBusy?: boolean;
 }
 
@@ -26,6 +30,20 @@ export const verbs = {
   suspend: { method: 'nixvm/vm/suspend', fits: isUp },
   resume: { method: 'nixvm/vm/resume', fits: isSuspended },
   kill: { method: 'nixvm/vm/kill', fits: (machine) => isUp(machine) || isSuspended(machine) },
+  clone: { method: 'nixvm/vm/clone', fits: isOff, needs: 'a VM is cloned while it is off: stop it first' },
+  migrate: {
+    method: 'nixvm/vm/migrate',
+    fits: (machine, offer) => ['running', 'stopped'].includes(machine.state) && migrationTargets(offer, machine.backend).length > 0,
+    needs: 'it takes two backends of one kind that can both migrate, and a VM that runs or is off',
+  },
+  autostartOn: {
+    method: 'nixvm/machine/configure',
+    capability: 'autostart',
+    fits: (machine) => machine.state !== 'broken' && !machine.autostart,
+    needs: 'a backend that starts with its host can do it, such as the libvirt of a system',
+  },
+  // A machine may come from a backend that could, so no capability is asked for.
+  autostartOff: { method: 'nixvm/machine/configure', fits: (machine) => machine.autostart === true },
   snapshot: { method: 'nixvm/snapshot/create', fits: exists },
   restore: { method: 'nixvm/snapshot/restore', fits: exists },
   deleteSnapshot: { method: 'nixvm/snapshot/delete', fits: exists },
@@ -43,14 +61,34 @@ export type VerbName = keyof typeof verbs;
 export function can(name: VerbName, machine: Machine, offer: Offer): boolean {
   const verb: Verb = verbs[name];
   return (
-    verb.fits(machine) && (verb.whileBusy || !machine.operation) && (!verb.method || isOffered(offer, verb.method, machine))
+    verb.fits(machine, offer) &&
+    (verb.whileBusy || (!machine.operation && !offer.stale)) &&
+    (!verb.method || isOffered(offer, verb.method, machine, verb.capability))
   );
+}
+
+/** What can be done with images, which belong to no machine. */
+export const imageMethods = {
+  images: 'nixvm/image/list',
+  buildImage: 'nixvm/image/build',
+  removeImages: 'nixvm/image/gc',
+} as const;
+
+/** The commands that this daemon, with these backends, can do for no machine at all. */
+export function impossible(offer: Offer): string[] {
+  const names = (Object.keys(verbs) as VerbName[]).filter((name) => {
+    const verb: Verb = verbs[name];
+    return verb.method && !isOfferedSomewhere(offer, verb.method, verb.capability);
+  });
+  const alone = offer.backends.length > 0 && !offer.backends.some((home) => migrationTargets(offer, home.name).length > 0);
+  const images = Object.entries(imageMethods).filter(([, method]) => !isOfferedSomewhere(offer, method));
+  return [...new Set([...names, ...(alone ? ['migrate'] : [])]), ...images.map(([name]) => name)];
 }
 
 /** The context value of a machine in the tree: tags that `when` clauses match. */
 export function tagsOf(machine: Machine, offer: Offer): string {
   const names = (Object.keys(verbs) as VerbName[]).filter((name) => can(name, machine, offer));
-  const more = otherMethods(offer, machine).length > 0 && !machine.operation ? ['otherOperation'] : [];
-  const busy = machine.operation ? ['busy', 'can-cancel'] : [];
-  return ['machine', machine.state, ...busy, ...[...names, ...more].map((name) => `can-${name}`)].join('+');
+  const more = otherMethods(offer, machine).length > 0 && !machine.operation && !offer.stale ? ['otherOperation'] : [];
+  const busy = machine.operation && !offer.stale ? ['busy', 'can-cancel'] : [];
+  return ['machine', machine.state, ...(offer.stale ? ['stale'] : []), ...busy, ...[...names, ...more].map((name) => `can-${name}`)].join('+');
 }

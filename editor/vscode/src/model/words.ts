@@ -39,9 +39,14 @@ export function localTime(time: string): string {
   if (Number.isNaN(date.getTime())) {
     return '';
   }
-  const two = (n: number): string => String(n).padStart(2, '0');
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`;
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${timeOfDay(date)}`;
 }
+
+/** At least two digits. */
+export const two = (n: number): string => String(n).padStart(2, '0');
+
+/** Hours and minutes in the user's zone: 08:15. */
+export const timeOfDay = (date: Date): string => `${two(date.getHours())}:${two(date.getMinutes())}`;
 
 /** The time of the daemon, and how long ago it was. */
 export const when = (time: string, now?: number): string => `${localTime(time)} (${ago(time, now)})`;

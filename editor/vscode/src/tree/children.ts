@@ -43,6 +43,10 @@ export class Children {
         return resourceNodes(machine);
       case 'snapshots':
       case 'forwards':
+        // Asking would start the daemon, for every row that happens to be open.
+        if (this.client.status.phase === 'failed' && !this.lists.has(`${node.kind}:${machine.name}`)) {
+          return [fact(machine.name, 'Not known', 'no connection to nixvmd', 'warning')];
+        }
         return kept(this.lists, `${node.kind}:${machine.name}`, () => this.load(node.kind as 'snapshots' | 'forwards', machine.name));
       default:
         return [];

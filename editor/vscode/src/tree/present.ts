@@ -28,29 +28,34 @@ const icons: Record<string, [icon: string, color?: string]> = {
   broken: ['error', 'errorForeground'],
 };
 
+/** A machine whose daemon is away. */
+const staleIcon = ['vm', 'disabledForeground'];
+
 export function machineRow(machine: Machine, operation: Operation | undefined, offer: Offer): Row {
+  const { name, profiles } = machine;
   const state = stateOf(machine);
-  const [icon, color] = operation ? ['sync~spin', 'charts.blue'] : (icons[state] ?? ['question']);
-  const wrong = machine.problem ? problemText(machine.problem) : machine.reason;
+  const wrong = operation ? undefined : machine.problem ? problemText(machine.problem) : machine.reason;
+  const [icon, color] = offer.stale ? staleIcon : operation ? ['sync~spin', 'charts.blue'] : (icons[state] ?? ['question']);
   const several = offer.backends.length > 1 ? `  ·  ${machine.backend}` : '';
-  const text = summary(machine, operation) + several;
+  const text = wrong ? `${state}: ${wrong}` : summary(machine, operation) + several;
+  const lastSeen = offer.stale ? 'last seen ' : '';
   return {
-    id: `machine:${machine.name}`,
-    label: machine.name,
-    description: wrong && !operation ? `${state}: ${wrong}` : text,
-    icon: wrong && !operation ? 'warning' : icon,
+    id: `machine:${name}`,
+    label: name,
+    description: lastSeen + text,
+    icon: wrong && !offer.stale ? 'warning' : (icon ?? ''),
     ...(color ? { color } : {}),
     context: tagsOf(machine, offer),
     expands: true,
-    accessible: `${machine.name}, ${operation ? progressText(operation) : state}, ${machine.profiles.join(', ')}`,
+    accessible: [name, lastSeen + (operation ? progressText(operation) : state), wrong, profiles.join(', ')].filter(Boolean).join(', '),
   };
 }
 
 /** What a person may want to know about a machine, as lines of label and value. */
-export function machineFacts(machine: Machine, operation?: Operation): [label: string, value: string][] {
+export function machineFacts(machine: Machine, operation?: Operation, stale?: boolean): [label: string, value: string][] {
   const facts: [string, string | undefined][] = [
-    ['Operation', operation && progressText(operation)],
-    ['State', [stateOf(machine), machine.accel].filter(Boolean).join(', ')],
+    ['Operation', operation && !stale ? progressText(operation) : ''],
+    [stale ? 'Last seen' : 'State', [stateOf(machine), machine.accel].filter(Boolean).join(', ')],
     ['Reason', machine.reason],
     ['Problem', machine.problem && problemText(machine.problem)],
     ['Since', machine.started && `${localTime(machine.started)} (${ago(machine.started)})`],
@@ -70,6 +75,7 @@ function resourceFacts(machine: Machine): [string, string | undefined][] {
     ['Disk', sizeOfBytes(machine.diskBytes)],
     ['Network', machine.network],
     ['Mode', machine.mode],
+    ['Autostart', machine.autostart ? `with the host of ${machine.backend}` : ''],
     ['Image', [distro ?? kind, version].filter(Boolean).join(' ')],
     ['Backend', machine.backend],
   ];
@@ -83,6 +89,7 @@ const factIcons: Record<string, string> = {
   Disk: 'database',
   Network: 'globe',
   Mode: 'lock',
+  Autostart: 'debug-start',
   Image: 'package',
   Backend: 'server-environment',
 };
@@ -114,7 +121,7 @@ export function groupRow(node: GroupNode, machine: Machine | undefined, offer: O
 }
 
 export function snapshotRow({ machine, snapshot }: SnapshotNode, of: Machine | undefined, offer: Offer): Row {
-  const verbs = (['restore', 'deleteSnapshot'] as const).filter((verb) => of && can(verb, of, offer));
+  const verbs = (['restore', 'clone', 'deleteSnapshot'] as const).filter((verb) => of && can(verb, of, offer));
   return {
     id: `snapshot:${machine}:${snapshot.name}`,
     label: snapshot.name,
@@ -142,8 +149,14 @@ export function factRow({ machine, label, text, icon }: FactNode): Row {
   return { id: `fact:${machine}:${label}`, label, description: text, icon, context: 'fact', expands: false };
 }
 
-/** Which welcome the empty view shows; package.json has their texts. */
+/**
+ * How it stands with the view; package.json has a welcome for each state in which
+ * it is empty. What was seen before the daemon went away stays, as "stale".
+ */
 export function viewState(phase: string, code: string | undefined, machines: number, offer: Offer): string {
+  if (phase === 'failed' && machines > 0) {
+    return 'stale';
+  }
   if (phase === 'failed') {
     return code === 'daemon.no_program' || code === 'daemon.no_platform' ? 'noProgram' : 'noDaemon';
   }

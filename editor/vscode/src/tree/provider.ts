@@ -37,11 +37,7 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
   }
 
   getChildren(node?: Node): Node[] | Promise<Node[]> {
-    if (node) {
-      return this.children.of(node);
-    }
-    // Rows stay while a lost connection is made again; they go when that fails.
-    return ['connected', 'connecting'].includes(this.app.client.status.phase) ? this.children.roots() : [];
+    return node ? this.children.of(node) : this.children.roots();
   }
 
   getParent(node: Node): Node | undefined {
@@ -64,7 +60,7 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
   resolveTreeItem(item: vscode.TreeItem, node: Node): vscode.TreeItem {
     const machine = this.app.store.machine(node.machine);
     if (node.kind === 'machine' && machine) {
-      item.tooltip = factsMarkdown(machineFacts(machine, this.app.store.operationOn(machine)));
+      item.tooltip = factsMarkdown(machineFacts(machine, this.app.store.operationOn(machine), offerOf(this.app).stale));
     }
     return item;
   }

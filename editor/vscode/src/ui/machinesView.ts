@@ -1,5 +1,7 @@
 import * as vscode from 'vscode';
 import { offerOf, type App } from '../app';
+import { describe } from '../daemon/problem';
+import { timeOfDay } from '../model/words';
 import type { ServerStatusParams } from '../protocol';
 import { viewState } from '../tree/present';
 import { MachineTree } from '../tree/provider';
@@ -12,15 +14,24 @@ export function machinesView(app: App): vscode.Disposable {
   const view = vscode.window.createTreeView(id, { treeDataProvider: tree, canSelectMany: true, showCollapseAll: true });
   let status: ServerStatusParams | undefined;
   let shown: string | undefined;
+  let before = 'idle';
+  let lost = new Date();
   const show = (): void => {
     const { phase, problem } = app.client.status;
+    lost = before === 'connected' && phase !== before ? new Date() : lost;
+    before = phase;
     const state = viewState(phase, problem?.code, app.store.machines.length, offerOf(app));
     if (state !== shown) {
       shown = state;
       void vscode.commands.executeCommand('setContext', 'nixvm.state', state);
     }
     // VS Code shows no welcome beside a message: the message waits while there is one.
-    const message = phase === 'connecting' ? 'Connecting to nixvmd...' : state === 'ready' ? (trouble(app, status) ?? '') : '';
+    const messages: Record<string, string | undefined> = {
+      connecting: phase === 'connecting' ? 'Connecting to nixvmd...' : undefined,
+      ready: trouble(app, status),
+      stale: `No connection to nixvmd since ${timeOfDay(lost)}; this is how it was then. ${problem ? describe(problem) : ''}`,
+    };
+    const message = messages[state] ?? '';
     if (view.message !== message) {
       view.message = message;
     }

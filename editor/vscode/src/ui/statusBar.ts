@@ -24,12 +24,13 @@ export function statusBar(app: App, host: string): vscode.Disposable {
   const show = (): void => {
     const machine = app.store.machineOfHost(host);
     const operation = machine && app.store.operationOn(machine);
-    const word = machine ? stateOf(machine) : app.client.status.phase === 'connected' ? 'gone' : 'unknown';
-    const well = ['running', 'booting', 'unknown'].includes(word);
-    state.text = operation ? `$(sync~spin) ${host}: ${progressText(operation)}` : `$(vm) ${host}${word === 'running' ? '' : `: ${word}`}`;
+    const { stale } = offerOf(app);
+    const word = stale ? 'nixvmd is away' : machine ? stateOf(machine) : app.client.status.phase === 'connected' ? 'gone' : 'unknown';
+    const well = stale || ['running', 'booting', 'unknown'].includes(word);
+    state.text = operation && !stale ? `$(sync~spin) ${host}: ${progressText(operation)}` : `$(vm) ${host}${word === 'running' ? '' : `: ${word}`}`;
     state.backgroundColor = well || operation ? undefined : new vscode.ThemeColor('statusBarItem.warningBackground');
-    state.tooltip = machine ? factsMarkdown(machineFacts(machine, operation)) : `nixvm does not know more about ${host}`;
-    state.command = machine ? { command: 'nixvm.menu', title: 'Actions', arguments: [machine.name] } : 'nixvm.connect';
+    state.tooltip = machine ? factsMarkdown(machineFacts(machine, operation, stale)) : `nixvm does not know more about ${host}`;
+    state.command = machine && !stale ? { command: 'nixvm.menu', title: 'Actions', arguments: [machine.name] } : 'nixvm.connect';
     state.show();
     for (const [button, verb] of buttons) {
       if (machine && can(verb, machine, offerOf(app))) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { allCommands } from '../../src/commands/all';
-import { verbs } from '../../src/model/verbs';
+import { impossible, verbs } from '../../src/model/verbs';
 import { viewState } from '../../src/tree/present';
 import { defaults, fakeApp } from './fakeApp';
 
@@ -47,6 +47,15 @@ test('every tag that a menu asks for can be set', () => {
   for (const { when } of contributes.menus['view/item/context'] ?? []) {
     const [, tag] = /can-(\w+)/.exec(when) ?? [];
     assert.ok(!tag || known.includes(tag), `${tag} in ${when}`);
+  }
+});
+
+test('the palette hides what cannot be done by a name that can be told', () => {
+  const tellable = impossible({ methods: [], backends: [] });
+  const clauses = Object.values(contributes.menus).flat().flatMap(({ when }) => [...when.matchAll(/nixvm\.without\.(\w+)/g)].map(([, name]) => name ?? ''));
+  assert.ok(clauses.length > 10);
+  for (const name of clauses) {
+    assert.ok(tellable.includes(name), name);
   }
 });
 

@@ -6,7 +6,7 @@ import { forwardRow, groupRow, machineFacts, machineRow, snapshotRow, viewState 
 import { Coalescer } from '../../src/util/coalesce';
 import { fakeApp, type FakeApp } from './fakeApp';
 import { backend, machine, operation } from './machines';
-import { problem } from './scriptedDaemon';
+import { problem, until } from './scriptedDaemon';
 
 const offer = { methods: undefined, backends: [backend('qemu')] };
 let app: FakeApp;
@@ -73,6 +73,33 @@ test('snapshots, newest first, are asked for once and again after they have chan
   assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 2);
 });
 
+test('while the daemon is away a row says what was last seen, and nothing turns', () => {
+  const away = { ...offer, stale: true };
+  const row = machineRow(machine('demo', { operation: '1' }), operation('1', 'demo', { percent: 30, message: 'booting' }), away);
+  assert.match(row.description, /^last seen create 30% booting/);
+  assert.deepEqual([row.icon, row.color], ['vm', 'disabledForeground']);
+  assert.match(row.accessible ?? '', /^demo, last seen create/);
+  assert.deepEqual(machineFacts(machine('demo'), undefined, true)[0], ['Last seen', 'running']);
+});
+
+test('while the daemon is away open rows do not ask for it, and what was listed stays', async () => {
+  const [snapshots, forwards] = [await group('demo', 'snapshots'), await group('demo', 'forwards')];
+  assert.equal((await below(snapshots)).length, 2);
+  await app.daemon.die();
+  await until('the loss is noticed', () => app.client.status.phase === 'failed');
+  app.launch = () => Promise.reject(new Error('it must not be started'));
+  assert.deepEqual(children.roots().map(({ machine: name }) => name), ['demo', 'new']);
+  assert.equal((await below(snapshots)).length, 2);
+  const [unknown] = await below(forwards);
+  assert.ok(unknown?.kind === 'fact' && unknown.text === 'no connection to nixvmd');
+  assert.equal(app.client.status.phase, 'failed');
+
+  app.launch = () => app.daemon.listen();
+  await app.client.connect();
+  const [none] = await below(forwards);
+  assert.ok(none?.kind === 'fact' && none.label === 'No forwards');
+});
+
 test('what cannot be listed says why, and is asked for again', async () => {
   app.daemon.handlers.set('nixvm/snapshot/list', () => problem('backend.unreachable', 'no answer'));
   const snapshots = await group('demo', 'snapshots');
@@ -106,6 +133,10 @@ test('snapshots and forwards carry what can be done with them', () => {
   const snapshot = { name: 'a', created: '2026-11-26T08:00:00Z', frozen: true };
   const node = { kind: 'snapshot', machine: 'demo', snapshot } as const;
   assert.equal(snapshotRow(node, machine('demo'), offer).context, 'snapshot+can-restore+can-deleteSnapshot');
+  const off = machine('demo', { state: 'stopped' });
+  const cloning = { ...offer, backends: [backend('qemu')] };
+  cloning.backends[0]!.capabilities.clone = true;
+  assert.equal(snapshotRow(node, off, cloning).context, 'snapshot+can-restore+can-clone+can-deleteSnapshot');
   assert.equal(snapshotRow(node, machine('demo', { operation: '1' }), offer).context, 'snapshot');
   assert.equal(groupRow({ kind: 'snapshots', machine: 'demo' }, machine('demo'), offer).context, 'snapshots+can-snapshot');
   const forward = { listen: '80', target: 'localhost:80', daemon: true, state: 'conflict', detail: 'in use' };
@@ -116,7 +147,8 @@ test('the empty view says what is the matter', () => {
   const dead = { methods: undefined, backends: [backend('qemu', { problem: { code: 'backend.unreachable', retryable: true } })] };
   assert.equal(viewState('idle', undefined, 0, offer), 'connecting');
   assert.equal(viewState('failed', 'daemon.no_program', 0, offer), 'noProgram');
-  assert.equal(viewState('failed', 'daemon.unreachable', 3, offer), 'noDaemon');
+  assert.equal(viewState('failed', 'daemon.unreachable', 0, offer), 'noDaemon');
+  assert.equal(viewState('failed', 'daemon.no_program', 3, offer), 'stale', 'what was seen stays');
   assert.equal(viewState('connected', undefined, 0, offer), 'empty');
   assert.equal(viewState('connected', undefined, 0, dead), 'unreachable');
   assert.equal(viewState('connected', undefined, 3, dead), 'ready');

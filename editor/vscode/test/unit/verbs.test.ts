@@ -24,6 +24,13 @@ test('while an operation runs only what does not change the machine is offered',
   assert.match(tagsOf(machine('a', { operation: '1' }), offer()), /^machine\+running\+busy\+can-cancel\+/);
 });
 
+test('while the daemon is away only what makes a connection first is offered', () => {
+  const tags = tagsOf(machine('a', { operation: '1' }), offer({ stale: true }));
+  assert.match(tags, /^machine\+running\+stale\+/);
+  assert.match(tags, /\+can-attach\+/);
+  assert.doesNotMatch(tags, /busy|can-(cancel|stop|snapshot|destroy|otherOperation)/);
+});
+
 test('nothing is offered that the daemon does not answer', () => {
   const little = offer({ methods: ['nixvm/vm/start'] });
   assert.equal(can('start', machine('a', { state: 'stopped' }), little), true);
@@ -42,7 +49,7 @@ test('nothing is offered that the backend of the machine cannot do', () => {
 });
 
 test('operations of a newer daemon appear by themselves, where the backend can do them', () => {
-  const newer = offer({ methods: ['nixvm/vm/start', 'nixvm/vm/upgrade', 'nixvm/vm/clone', 'nixvm/vm/resize', 'nixvm/backup/create', 'nixvm/backup/list', 'nixvm/doctor'] });
+  const newer = offer({ methods: ['nixvm/vm/start', 'nixvm/vm/upgrade', 'nixvm/vm/clone', 'nixvm/vm/migrate', 'nixvm/vm/resize', 'nixvm/backup/create', 'nixvm/backup/list', 'nixvm/doctor'] });
   assert.deepEqual(otherMethods(newer, machine('a')), ['nixvm/vm/upgrade', 'nixvm/vm/resize', 'nixvm/backup/create']);
   assert.match(tagsOf(machine('a'), newer), /\+can-otherOperation(\+|$)/);
   assert.doesNotMatch(tagsOf(machine('a'), offer({ methods: ['nixvm/vm/start'] })), /otherOperation/);

@@ -1,0 +1,31 @@
+import { offerOf, operate, type App } from '../app';
+import { isOffered } from '../daemon/offered';
+import { askClone, cloneParams } from '../create/clone';
+import type { Commands } from './commands';
+import { afterCreate } from './create';
+import { snapshotsOf } from './snapshot';
+import { nodeOf, target, type Arguments } from './target';
+
+/** Asks for the name of the copy; on a snapshot of the view, that is what is copied. */
+async function clone(app: App, args: Arguments): Promise<void> {
+  const source = await target(app, args, 'clone', 'Clone a VM');
+  const node = nodeOf(args);
+  const snapshots = isOffered(offerOf(app), 'nixvm/snapshot/list') ? await snapshotsOf(app, source.name) : [];
+  const facts = { source, snapshots, exists: (name: string) => app.store.machine(name) !== undefined };
+  const result = await askClone(app.ui, facts, node?.kind === 'snapshot' ? node.snapshot.name : undefined);
+  if (!result) {
+    return;
+  }
+  const { name, answers } = result;
+  const done = await operate(app, `Clone ${source.name} to ${name}`, 'nixvm/vm/clone', cloneParams(source, name, answers));
+  if (answers.start) {
+    await afterCreate(app, done.vm ?? app.store.machine(name));
+  } else {
+    void app.ui.info(`${name}, a copy of ${source.name}, is made.`);
+  }
+}
+
+export const cloneCommands = (app: App): Commands => ({
+  clone: (...args) => clone(app, args),
+  cloneSnapshot: (...args) => clone(app, args),
+});

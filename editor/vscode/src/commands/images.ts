@@ -1,0 +1,113 @@
+import { answered, offerOf, operate, type App } from '../app';
+import { askImage } from '../create/image';
+import { hasMethod } from '../daemon/offered';
+import { Problem } from '../daemon/problem';
+import { imageMethods } from '../model/verbs';
+import { count, sizeOfBytes, when } from '../model/words';
+import { problemCodes, type CollectedImage, type Image } from '../protocol';
+import type { Commands } from './commands';
+import { lastAnswers } from './create';
+
+type Name = keyof typeof imageMethods;
+
+/** Connects, and says so when the daemon does not have what a command needs. */
+async function has(app: App, name: Name): Promise<void> {
+  await app.client.connect();
+  const method = imageMethods[name];
+  if (!hasMethod(offerOf(app), method)) {
+    throw new Problem(problemCodes.method, `this nixvmd has no ${method}`, { hint: 'update nixvmd' });
+  }
+}
+
+const total = (images: { bytes: number }[]): string => sizeOfBytes(images.reduce((sum, { bytes }) => sum + bytes, 0)) || '0 MiB';
+
+/** Lists the images, and what can be done about them. */
+async function show(app: App): Promise<void> {
+  await has(app, 'images');
+  const { images } = await app.client.request('nixvm/image/list', {});
+  const offer = offerOf(app);
+  const actions: { label: string; icon: string; value: Image | Name }[] = [
+    { label: 'Build Image...', icon: 'tools', value: 'buildImage' },
+    { label: 'Remove Unused Images...', icon: 'trash', value: 'removeImages' },
+  ];
+  const chosen = answered(
+    await app.ui.pick<Image | Name>({ title: `${count(images.length, 'image')}, ${total(images)}`, prompt: 'Choose an image to copy its id' }, [
+      ...images.map((image) => ({ ...lookOf(image), icon: 'package', value: image })),
+      ...actions.filter(({ value }) => hasMethod(offer, imageMethods[value as Name])).map((action) => ({ ...action, group: 'Do' })),
+    ]),
+  );
+  if (typeof chosen === 'string') {
+    await app.workbench.execute(`nixvm.${chosen}`);
+  } else {
+    await app.workbench.copy(chosen.id);
+  }
+}
+
+function lookOf({ id, distro, mode, profiles, bytes, built, machines }: Image): { label: string; description: string; detail: string } {
+  const use = machines.length > 0 ? `used by ${machines.join(', ')}` : 'used by no machine';
+  return {
+    label: profiles.join(', ') || 'no profiles',
+    description: [distro, mode, sizeOfBytes(bytes), use].join('  ·  '),
+    detail: [id, built ? when(built) : ''].filter(Boolean).join('  ·  '),
+  };
+}
+
+async function build(app: App): Promise<void> {
+  await has(app, 'buildImage');
+  const { profiles } = await app.client.request('nixvm/profile/list', {});
+  const params = await askImage(app.ui, profiles, lastAnswers(app));
+  if (!params) {
+    return;
+  }
+  const { operation } = await operate(app, `Build image ${params.profiles?.join(', ') ?? ''}`.trim(), 'nixvm/image/build', params);
+  void app.ui.info(`The image ${operation.image ?? ''} is there: a VM that needs it does not wait for it.`);
+}
+
+/** What would go, going by a collection that removes nothing. */
+async function removable(app: App, all: boolean): Promise<CollectedImage[]> {
+  const { images } = await app.client.request('nixvm/image/gc', { dryRun: true, all });
+  return images.filter(({ kept }) => !kept);
+}
+
+/** Whether to remove also what a create would build again; asked where that makes a difference. */
+async function askAll(app: App, unused: CollectedImage[], every: CollectedImage[]): Promise<boolean> {
+  if (unused.length === 0 || unused.length === every.length) {
+    return unused.length === 0;
+  }
+  const choice = (label: string, images: CollectedImage[], detail: string, value: boolean) => ({ label, description: `${count(images.length, 'image')}, ${total(images)}`, detail, value });
+  return answered(
+    await app.ui.pick({ title: 'Remove unused images', prompt: 'Which? What a VM is made from always stays' }, [
+      choice('Those of no use', unused, 'of an earlier version of nixvm or of your profiles, imported ones, broken ones', false),
+      choice('All that no machine needs', every, 'also those that a create would build again as they are', true),
+    ]),
+  );
+}
+
+async function remove(app: App): Promise<void> {
+  await has(app, 'removeImages');
+  const [unused, every] = await Promise.all([removable(app, false), removable(app, true)]);
+  if (every.length === 0) {
+    void app.ui.info('There is no image to remove: machines need them all.');
+    return;
+  }
+  const all = await askAll(app, unused, every);
+  const going = all ? every : unused;
+  const sure = await app.ui.confirm({
+    message: `Remove ${count(going.length, 'image')} (${total(going)})?`,
+    detail: `${going.map(({ id }) => id).join('\n')}\n\nNo VM is touched.${all ? ' A create that needs one of them builds it again.' : ''} This cannot be undone.`,
+    action: 'Remove',
+  });
+  if (!sure) {
+    return;
+  }
+  const { images } = await app.ui.progress('Remove unused images', (_, signal) => app.client.request('nixvm/image/gc', { all }, signal));
+  const gone = images.filter(({ kept }) => !kept);
+  gone.forEach(({ id, note }) => app.log.info(`removed the image ${id}${note ? ` (${note})` : ''}`));
+  void app.ui.info(`Removed ${count(gone.length, 'image')}, ${total(gone)}.`);
+}
+
+export const imageCommands = (app: App): Commands => ({
+  images: () => show(app),
+  buildImage: () => build(app),
+  removeImages: () => remove(app),
+});

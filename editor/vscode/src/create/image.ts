@@ -1,0 +1,33 @@
+import type { ImageBuildParams, Profile } from '../protocol';
+import { back, type Ui } from '../ui/ui';
+import { imageText, meaningful, type Answers } from './answers';
+import { image, mode } from './details';
+import { askHub } from './hub';
+import { askProfiles } from './wizard';
+
+const title = 'Build an image';
+
+/** Asks what shall be in an image, then shows what would be built. */
+export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answers): Promise<ImageBuildParams | undefined> {
+  // A file or URL is an image already.
+  let answers: Answers = { profiles: last.profiles ?? [], mode: last.mode ?? '', image: ['nixos', 'trial'].includes(last.image ?? '') ? (last.image ?? '') : '' };
+  for (;;) {
+    const chosen = await askProfiles(ui, { title, step: [1, 2], prompt: 'Profiles: what shall be in it?' }, profiles, answers);
+    if (chosen === undefined || chosen === back) {
+      return undefined;
+    }
+    const { way, answers: now } = await askHub(
+      ui,
+      {
+        question: { title, step: [2, 2], back: true, prompt: 'Enter builds it; everything below can be changed first' },
+        make: (be) => ({ label: 'Build the image', description: be.profiles?.join(', ') || 'no profiles', detail: [imageText(be), be.mode].filter(Boolean).join(', ') }),
+        details: () => [image, mode],
+      },
+      { ...answers, profiles: chosen },
+    );
+    if (way !== back) {
+      return way && meaningful(now);
+    }
+    answers = now;
+  }
+}

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { can, impossible } from '../../src/model/verbs';
+import type { Backend } from '../../src/protocol';
+import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
+import { backend, machine, operation } from './machines';
+import { problem } from './scriptedDaemon';
+
+// What depends on the hosts behind the backends: migrate and autostart.
+
+let app: FakeApp;
+
+const host = (name: string, more: Partial<Backend> = {}): Backend => {
+  const made = backend(name, { type: 'libvirt', default: false, ...more });
+  Object.assign(made.capabilities, { migrate: true, autostart: true });
+  return made;
+};
+
+beforeEach(async () => {
+  app = await fakeApp();
+  app.daemon.backends = [backend('laptop'), host('lab'), host('attic')];
+  app.daemon.machines = [machine('demo', { backend: 'lab' }), machine('here', { backend: 'laptop' })];
+  app.daemon.methods.push('nixvm/vm/migrate', 'nixvm/machine/configure');
+  app.daemon.handlers.set('nixvm/vm/migrate', () => ({ operation: operation('1', 'demo', { kind: 'migrate', state: 'succeeded' }) }));
+  app.daemon.handlers.set('nixvm/machine/configure', () => ({ machine: machine('demo') }));
+});
+
+afterEach(() => app.end());
+
+const answer = (...answers: Scripted[]): void => void app.ui.answers.push(...answers);
+const sent = (method: string): object[] => app.daemon.paramsOf(method).map(({ workDoneToken: _, ...params }) => params);
+
+test('a VM moves to a backend of its kind that can take it', async () => {
+  answer('demo', 'attic');
+  await app.run('migrate');
+  assert.deepEqual(app.ui.asked.map((asked) => 'choices' in asked && asked.choices.map(({ label }) => label)), [['demo'], ['attic']]);
+  assert.deepEqual(sent('nixvm/vm/migrate'), [{ name: 'demo', backend: 'attic' }]);
+  assert.deepEqual(app.ui.progressTitles, ['Migrate demo to attic']);
+  assert.equal(app.ui.shown.at(-1)?.message, 'demo is on attic.');
+});
+
+test('a backend that does not work says so among the targets, as it is now', async () => {
+  await app.client.connect();
+  app.daemon.backends = [host('lab'), host('attic', { problem: { code: 'backend.unreachable', message: 'no route', retryable: true } })];
+  answer(undefined);
+  await assert.rejects(app.run('migrate', 'demo'));
+  const [asked] = app.ui.asked;
+  assert.match((asked?.kind === 'pick' && asked.choices[0]?.description) || '', /does not work: no route/);
+});
+
+test('where there is nowhere to go, migrate is not offered and says what it takes', async () => {
+  const offer = { methods: undefined, backends: [backend('laptop'), host('lab'), host('attic')] };
+  assert.equal(can('migrate', machine('a', { backend: 'lab' }), offer), true);
+  assert.equal(can('migrate', machine('a', { backend: 'laptop' }), offer), false, 'the only one of its kind');
+  assert.equal(can('migrate', machine('a', { backend: 'lab', state: 'suspended' }), offer), false);
+  await assert.rejects(app.run('migrate', 'here'), { code: 'capability.unsupported', hint: /two backends of one kind/ });
+});
+
+test('what a move came to is the daemon’s to tell', async () => {
+  app.daemon.handlers.set('nixvm/vm/migrate', () => problem('storage.not_shared', 'lab and attic do not see the same disks', 'put them into a shared pool'));
+  answer('attic');
+  await assert.rejects(app.run('migrate', 'demo'), { code: 'storage.not_shared', hint: 'put them into a shared pool' });
+});
+
+test('autostart is turned on where the backend can, and off where it is on', async () => {
+  answer('demo');
+  await app.run('autostartOn');
+  assert.deepEqual(app.ui.asked.map((asked) => 'choices' in asked && asked.choices.map(({ label }) => label)), [['demo']]);
+  assert.deepEqual(sent('nixvm/machine/configure'), [{ name: 'demo', autostart: true }]);
+  assert.match(app.ui.shown[0]?.message ?? '', /starts with the host of lab/);
+
+  app.store.apply({ changed: [machine('demo', { backend: 'lab', autostart: true })] });
+  await app.run('autostartOff', { kind: 'machine', machine: 'demo' });
+  assert.deepEqual(sent('nixvm/machine/configure')[1], { name: 'demo', autostart: false });
+  const offer = { methods: undefined, backends: [backend('laptop')] };
+  assert.equal(can('autostartOff', machine('a', { backend: 'laptop', autostart: true }), offer), true, 'it came from a backend that could');
+  assert.equal(can('autostartOn', machine('a', { backend: 'laptop' }), offer), false);
+});
+
+test('one machine whose autostart cannot be set does not keep the others from it', async () => {
+  app.daemon.machines.push(machine('busy', { backend: 'lab' }));
+  app.daemon.handlers.set('nixvm/machine/configure', ({ name }) => (name === 'busy' ? problem('vm.busy', 'start runs') : { machine: machine('demo') }));
+  const [demo, busy] = ['demo', 'busy'].map((name) => ({ kind: 'machine', machine: name }));
+  await app.run('autostartOn', demo, [demo, busy]);
+  assert.deepEqual(app.ui.shown.map(({ level, message }) => [level, message]).sort(), [
+    ['error', 'Autostart of busy: start runs'],
+    ['info', 'demo starts with the host of lab from now on.'],
+  ]);
+});
+
+test('the palette leaves out what no backend can do, and nothing before it is known', () => {
+  const methods = ['nixvm/vm/migrate', 'nixvm/vm/start', 'nixvm/vm/suspend', 'nixvm/machine/configure', 'nixvm/image/list'];
+  const alone = impossible({ methods, backends: [backend('laptop'), host('lab')] });
+  assert.ok(alone.includes('migrate'), 'one host has nowhere to move to');
+  assert.ok(!alone.includes('autostartOn') && !alone.includes('images') && !alone.includes('start'));
+  assert.ok(alone.includes('clone') && alone.includes('buildImage'), 'methods that are not there');
+  assert.ok(!impossible({ methods, backends: [host('lab'), host('attic')] }).includes('migrate'));
+  assert.ok(impossible({ methods, backends: [backend('laptop')] }).includes('autostartOn'));
+  assert.deepEqual(impossible({ methods: undefined, backends: [] }), []);
+});
