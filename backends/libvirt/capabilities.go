@@ -4,6 +4,9 @@ import "github.com/nixvm/nixvm/backends"
 
 // Capabilities says what is true of this backend.
 func (b *Backend) Capabilities() backends.Capabilities {
+	if b.target.Test {
+		return testCapabilities()
+	}
 	return backends.Capabilities{
 		LiveSnapshot: true,
 		ThinClone:    true,

@@ -26,6 +26,9 @@ func (b *Backend) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 	if !d.running() {
 		return nil, notRunning(name)
 	}
+	if b.target.Test {
+		return nil, noGuest(name)
+	}
 	b.consoles.Lock()
 	defer b.consoles.Unlock()
 	if s := b.sit(name, nil); s != nil {

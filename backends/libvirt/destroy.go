@@ -52,8 +52,7 @@ func (b *Backend) undefine(ctx context.Context, name string) error {
 		}
 	}
 	return do(ctx, b, func(l *golibvirt.Libvirt) error {
-		err := l.DomainUndefineFlags(d.dom, golibvirt.DomainUndefineManagedSave|golibvirt.DomainUndefineSnapshotsMetadata|
-			golibvirt.DomainUndefineNvram|golibvirt.DomainUndefineCheckpointsMetadata)
+		err := l.DomainUndefineFlags(d.dom, b.target.undefineFlags())
 		if hasCode(err, golibvirt.ErrNoDomain) {
 			return nil
 		}

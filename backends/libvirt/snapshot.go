@@ -128,7 +128,9 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 			WithHint("choose another name, or delete that one first")
 	}
 	note := noteMark{Snapshot: req.Name, Created: time.Now().UTC()}
-	if d.running() {
+	if d.running() && b.target.Test {
+		err = b.snapshotTest(ctx, d, req, note)
+	} else if d.running() {
 		note.Frozen, err = b.snapshotLive(ctx, d, req, note)
 	} else {
 		note.Frozen = d.status.State == backends.Stopped

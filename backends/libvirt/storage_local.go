@@ -116,7 +116,7 @@ func (s *localStorage) ready(spec backends.Spec) (disks, error) {
 	if err != nil {
 		return d, err
 	}
-	if !s.b.target.Session {
+	if !s.b.target.Session && !s.b.target.Test {
 		d.Label = fmt.Sprintf("+%d:+%d", uid, gid)
 	}
 	return d, s.give(spec.Name, uid, gid)
