@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"strconv"
@@ -74,9 +75,9 @@ func (srv *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser) {
 	select {
 	case <-s.conn.DisconnectNotify():
 	case <-ctx.Done():
-		s.stop()
+		s.stop(ctx)
 	case <-srv.stopping:
-		s.stop()
+		s.stop(ctx)
 	}
 	srv.hub.leave(s)
 	s.close()
@@ -106,8 +107,13 @@ type discard struct{}
 
 func (discard) Printf(string, ...any) {}
 
-// stop answers what waits and ends the session in an orderly way: the daemon goes.
-func (s *session) stop() {
+// stop answers what waits and ends the session in an orderly way: the daemon goes,
+// and says why when ctx has a cause of its own.
+func (s *session) stop(ctx context.Context) {
+	message := "the daemon stops"
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, ctx.Err()) {
+		message += ": " + cause.Error()
+	}
 	s.mu.Lock()
 	s.stopping = true
 	waiting := make([]*request, 0, len(s.requests))
@@ -120,7 +126,7 @@ func (s *session) stop() {
 	}
 	if s.srv.hub.joined(s) {
 		s.out.put(notification(MethodServerStatus, ServerStatusParams{
-			Health: HealthWarning, Quiescent: true, Message: "the daemon stops",
+			Health: HealthWarning, Quiescent: true, Message: message,
 		}))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,22 +17,43 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// Listener is the daemon's socket, and the lock that makes it the only daemon.
+// lockName is the file, in the runtime and in the state directory, whose lock
+// makes a daemon the only one.
+const lockName = "nixvmd.lock"
+
+// Listener is the daemon's socket, and the locks that make it the only daemon.
 type Listener struct {
 	net.Listener
-	lock *os.File
+	locks []*os.File
+	files []presence // by which clients and other daemons find this one
+}
+
+// Close stops listening. The socket's file goes, unless systemd owns it, or
+// another daemon has made its own in that place.
+func (l *Listener) Close() error {
+	if u, ok := l.Listener.(*net.UnixListener); ok && l.lost() != "" {
+		u.SetUnlinkOnClose(false)
+	}
+	return l.Listener.Close()
 }
 
 // Release stops listening and lets another daemon start. Close only stops
 // listening: a daemon that winds down must be the only one until it has ended,
-// and then the lock goes with the process. The socket's file goes, unless systemd
-// owns it.
+// and then the locks go with the process.
 func (l *Listener) Release() error {
 	err := l.Close()
 	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}
-	return errors.Join(err, l.lock.Close())
+	return errors.Join(err, l.unlock())
+}
+
+func (l *Listener) unlock() error {
+	var all []error
+	for _, f := range l.locks {
+		all = append(all, f.Close())
+	}
+	return errors.Join(all...)
 }
 
 // Listen opens the daemon's socket, or takes the one that systemd passes
@@ -41,18 +63,61 @@ func Listen(layout paths.Layout) (*Listener, error) {
 	if err := layout.Ensure(); err != nil {
 		return nil, err
 	}
-	lock, err := lockDaemon(filepath.Join(layout.Runtime, "nixvmd.lock"))
+	l := &Listener{}
+	if err := l.open(layout); err != nil {
+		return nil, errors.Join(err, l.unlock())
+	}
+	return l, nil
+}
+
+func (l *Listener) open(layout paths.Layout) error {
+	state := filepath.Join(layout.State, lockName)
+	// The state too: sessions of one user may have different runtime directories.
+	for _, path := range []string{filepath.Join(layout.Runtime, lockName), state} {
+		f, err := lockDaemon(path)
+		if err != nil {
+			return err
+		}
+		l.locks = append(l.locks, f)
+	}
+	socket, err := activated()
+	if socket == nil && err == nil {
+		socket, err = listenSocket(layout.Socket())
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l, err := activated()
-	if l == nil && err == nil {
-		l, err = listenSocket(layout.Socket())
+	l.Listener = socket
+	if err := writeSocket(l.locks[1], socket.Addr().String()); err != nil {
+		return errors.Join(err, socket.Close())
 	}
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+	for _, path := range []string{socket.Addr().String(), state} {
+		l.files = append(l.files, presenceOf(path))
 	}
-	return &Listener{Listener: l, lock: lock}, nil
+	return nil
+}
+
+// writeSocket says in the state directory where the daemon listens.
+func writeSocket(f *os.File, socket string) error {
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("write the daemon's lock: %w", err)
+	}
+	if _, err := f.WriteAt([]byte(socket+"\n"), 0); err != nil {
+		return fmt.Errorf("write the daemon's lock: %w", err)
+	}
+	return nil
+}
+
+// OtherSocket is where the daemon of this state directory listens, or did, when
+// that is not the layout's own socket; else "". A session without a login (cron)
+// has another runtime directory than one with.
+func OtherSocket(layout paths.Layout) string {
+	text, err := os.ReadFile(filepath.Join(layout.State, lockName))
+	socket := strings.TrimSpace(string(text))
+	if err != nil || !filepath.IsAbs(socket) || socket == layout.Socket() {
+		return ""
+	}
+	return socket
 }
 
 // lockDaemon decides between daemons that start at the same time: a check of

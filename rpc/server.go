@@ -100,9 +100,16 @@ func NewServer(core Core, o Options) *Server {
 	return srv
 }
 
-// Serve accepts clients until ctx ends or the listener fails, and then ends all
-// sessions in an orderly way.
+// Serve accepts clients until ctx ends, the listener fails or its socket has been
+// removed, and then ends all sessions in an orderly way.
 func (srv *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, end := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer end(nil)
+	if own, ok := l.(*Listener); ok {
+		watch.Go(func() { srv.watchLoss(ctx, own, end) })
+	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	defer srv.Close()

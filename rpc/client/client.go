@@ -67,6 +67,11 @@ func Dial(ctx context.Context, layout paths.Layout, o Options) (*Client, error) 
 func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", layout.Socket())
+	if other := rpc.OtherSocket(layout); err != nil && other != "" {
+		if c, oerr := d.DialContext(ctx, "unix", other); oerr == nil {
+			conn, err = c, nil
+		}
+	}
 	if err != nil {
 		return nil, problem.New(problem.DaemonUnreachable, "no nixvmd answers at %s: %w", layout.Socket(), errors.Unwrap(err)).
 			WithHint("start it: nixvmd serve, or systemctl --user start nixvmd").Retry()

@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// presence is a file as it was when the daemon began.
+type presence struct {
+	path string
+	info os.FileInfo // nil: it was not there
+}
+
+func presenceOf(path string) presence {
+	info, err := os.Lstat(path)
+	if err != nil {
+		info = nil
+	}
+	return presence{path, info}
+}
+
+// lost reports whether the file is not there any more, or another one is.
+func (p presence) lost() bool {
+	now, err := os.Lstat(p.path)
+	return err != nil || p.info == nil || !os.SameFile(p.info, now)
+}
+
+// lost names the file without which nobody finds this daemon, neither clients nor
+// the next daemon; "" = all are there.
+func (l *Listener) lost() string {
+	for _, p := range l.files {
+		if p.lost() {
+			return p.path
+		}
+	}
+	return ""
+}
+
+// awaitLoss returns the file when one by which this daemon is found has gone. It
+// waits for events of the directories, and returns an error when it cannot, or
+// when ctx ends.
+func (l *Listener) awaitLoss(ctx context.Context) (string, error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return "", err
+	}
+	defer w.Close()
+	for _, p := range l.files {
+		if err := w.Add(filepath.Dir(p.path)); err != nil && !os.IsNotExist(err) {
+			return "", fmt.Errorf("watch %s: %w", filepath.Dir(p.path), err)
+		}
+	}
+	for {
+		if path := l.lost(); path != "" {
+			return path, nil
+		}
+		select {
+		case _, ok := <-w.Events:
+			if !ok {
+				return "", fsnotify.ErrClosed
+			}
+		case err := <-w.Errors:
+			if !errors.Is(err, fsnotify.ErrEventOverflow) {
+				return "", err
+			}
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// watchLoss ends the server, by its context, when nobody can find it any more. A
+// daemon that stayed would work on the same machines as the next one.
+func (srv *Server) watchLoss(ctx context.Context, l *Listener, end context.CancelCauseFunc) {
+	path, err := l.awaitLoss(ctx)
+	switch {
+	case err == nil:
+		srv.log.Error("this daemon ends: its file has been removed, and no client would find it; VMs run on", "path", path, "running", srv.runningVMs())
+		end(fmt.Errorf("%s has been removed", path))
+	case ctx.Err() == nil:
+		srv.log.Warn("it will not be noticed when the socket is removed", "error", err)
+	}
+}
+
+// runningVMs are the names of the VMs that run.
+func (srv *Server) runningVMs() []string {
+	var names []string
+	for _, v := range srv.core.List() {
+		if v.State == backends.Running {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}

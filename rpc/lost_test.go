@@ -1,0 +1,92 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/rpc/client"
+)
+
+func TestADaemonThatNobodyFindsAnyMoreEnds(t *testing.T) {
+	for name, remove := range map[string]func(t *testing.T, home string){
+		"its home is deleted":      func(t *testing.T, home string) { removeAll(t, home) },
+		"its runtime is deleted":   func(t *testing.T, home string) { removeAll(t, filepath.Join(home, "runtime")) },
+		"its state is deleted":     func(t *testing.T, home string) { removeAll(t, filepath.Join(home, "state")) },
+		"its runtime is put aside": func(t *testing.T, home string) { rename(t, filepath.Join(home, "runtime")) },
+		"its socket is put aside":  func(t *testing.T, home string) { rename(t, filepath.Join(home, "runtime", "nixvmd.sock")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			layout := shortLayout(t)
+			var log bytes.Buffer
+			srv := rpc.NewServer(newCore("demo"), rpc.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+			l := listen(t, layout)
+			ended := make(chan error, 1)
+			go func() { ended <- srv.Serve(context.Background(), l) }()
+			c, notes := connect(t, layout, "test")
+			remove(t, filepath.Dir(layout.Runtime))
+			// The client that is connected is told why, and let go.
+			await(t, notes, rpc.MethodServerStatus, func(p rpc.ServerStatusParams) bool { return strings.Contains(p.Message, "has been removed") })
+			<-c.Done()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if !strings.Contains(log.String(), "VMs run on") {
+				t.Errorf("the log says %q", &log)
+			}
+			if err := l.Release(); err != nil {
+				t.Error(err)
+			}
+			listen(t, layout) // the next daemon
+		})
+	}
+}
+
+func removeAll(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+func rename(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Rename(path, path+".aside"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheSocketOfTheNextDaemonStays(t *testing.T) {
+	layout := shortLayout(t)
+	old := listen(t, layout)
+	removeAll(t, filepath.Dir(layout.Runtime))
+	listen(t, layout)
+	if err := old.Release(); err != nil {
+		t.Error(err)
+	}
+	conn, err := net.Dial("unix", layout.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func TestSessionsWithAnotherRuntimeDirectoryShareTheDaemon(t *testing.T) {
+	layout := serve(t, newCore("demo"))
+	other := layout
+	other.Runtime = shortDir(t)
+	_, err := rpc.Listen(other)
+	wantCode(t, err, "daemon.running")
+	c, err := client.Dial(context.Background(), other, client.Options{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	call[rpc.MachineResult](t, c, rpc.MethodMachineGet, rpc.MachineParams{Name: "demo"})
+}
