@@ -35,7 +35,8 @@ func (s *Service) Start(ctx context.Context, name, client string) (Operation, er
 		if err == nil && state == backends.Suspended {
 			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
 		}
-		return startArgs{WasOff: state != backends.Running}, err
+		// One of which nobody knows whether it runs is not ended by taking back.
+		return startArgs{WasOff: state != backends.Running && state != backends.Unknown}, err
 	}, nil)
 }
 

@@ -1,10 +1,12 @@
 package vm
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // A libvirtd that is restarted does not touch the guests: who is connected stays so.
@@ -38,5 +40,40 @@ func TestABackendThatCannotBeAskedEndsNoConnection(t *testing.T) {
 	tell(running)
 	if h.bootOf("demo") == before {
 		t.Error("another run passes for the old one")
+	}
+}
+
+// deaf is a backend whose VMs do not answer, and can be killed all the same.
+type deaf struct {
+	backends.Backend
+	killed bool
+}
+
+func (d *deaf) Status(_ context.Context, name string) (backends.Status, error) {
+	return backends.Status{Name: name, State: backends.Unknown}, nil
+}
+
+func (d *deaf) Start(context.Context, backends.Spec) error {
+	return problem.New(problem.BackendUnreachable, "it does not answer")
+}
+
+func (d *deaf) Kill(context.Context, string) error {
+	d.killed = true
+	return nil
+}
+
+func TestAStartOfAVMThatDoesNotAnswerKillsNothing(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	b := &deaf{Backend: h.fake}
+	h.mu.Lock()
+	h.backends["test"] = b
+	h.mu.Unlock()
+	op, err := h.Start(t.Context(), "demo", "")
+	if op = h.do(t, op, err); op.State != OpFailed || op.Problem.Code != problem.BackendUnreachable {
+		t.Errorf("ended: %+v", op)
+	}
+	if b.killed {
+		t.Error("what runs has been killed to take the start back")
 	}
 }

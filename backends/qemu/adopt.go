@@ -68,7 +68,7 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	if err != nil {
 		proc.release()
 		return problem.New(problem.BackendUnreachable, "QEMU of VM %s (process %d) does not answer: %w", v.name, r.Run.PID, err).
-			WithHint("destroy the VM, or end the process, if this stays").Retry()
+			WithHint("if this stays, end it as if its power failed: nixvmd kill %s", v.name).Retry()
 	}
 	if err := inst.catchUp(ctx, r.Run.Frozen); err != nil {
 		return fmt.Errorf("adopt VM %s: %w", v.name, err)

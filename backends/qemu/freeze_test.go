@@ -3,6 +3,7 @@ package qemu
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -154,6 +155,24 @@ func TestLostMonitorIsUnknownAndFoundAgain(t *testing.T) {
 	if got := status(t, f.b, "vm").State; got != backends.Suspended {
 		t.Errorf("%s", got)
 	}
+}
+
+func TestAVMWhoseMonitorIsGoneCanBeKilled(t *testing.T) {
+	f := newFake(t)
+	await(t, f.b, inState(backends.Running))
+	must(t, os.RemoveAll(filesOf(f.s.layout, "vm").runtime))
+	f.mu.Lock()
+	f.monitor.Close()
+	f.mu.Unlock()
+	await(t, f.b, inState(backends.Unknown))
+	if err := f.b.Suspend(limit(t), "vm"); !problem.HasCode(err, problem.BackendUnreachable) {
+		t.Errorf("a suspend: %v", err)
+	}
+	must(t, f.b.Kill(limit(t), "vm"))
+	if got := status(t, f.b, "vm").State; got != backends.Crashed {
+		t.Errorf("%s", got)
+	}
+	must(t, f.b.Kill(limit(t), "vm"))
 }
 
 func TestFullDiskOfTheHostIsAReason(t *testing.T) {

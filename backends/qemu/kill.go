@@ -24,12 +24,21 @@ func (b *Backend) Kill(ctx context.Context, name string) error {
 	if inst := b.held(name); inst != nil {
 		return inst.kill(ctx)
 	}
-	v, err := b.begin(ctx, name)
+	v, err := b.hold(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer v.finish()
-	return b.endProcess(ctx, v)
+	if v.instance() != nil {
+		return b.endProcess(ctx, v)
+	}
+	if err := b.adopt(ctx, v); err != nil {
+		b.log.Warn("killing a QEMU that does not answer", "vm", name, "error", err)
+	}
+	if err := b.endProcess(ctx, v); err != nil || v.instance() != nil {
+		return err
+	}
+	return b.adopt(ctx, v) // puts its end on record
 }
 
 // kill asks QEMU to quit, then does not ask. It returns when the end is on record.

@@ -58,6 +58,21 @@ func (v *vm) instance() *instance {
 // the only owner on this host, and with the running process adopted. The
 // caller must call v.finish.
 func (b *Backend) begin(ctx context.Context, name string) (*vm, error) {
+	v, err := b.hold(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if v.instance() == nil {
+		if err := b.adopt(ctx, v); err != nil {
+			v.finish()
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// hold is begin for what must get through to a process that cannot be adopted.
+func (b *Backend) hold(ctx context.Context, name string) (*vm, error) {
 	v, err := b.reserve(ctx, name)
 	if err != nil {
 		return nil, err
@@ -69,12 +84,6 @@ func (b *Backend) begin(ctx context.Context, name string) (*vm, error) {
 	if err := v.own(); err != nil {
 		v.finish()
 		return nil, err
-	}
-	if v.instance() == nil {
-		if err := b.adopt(ctx, v); err != nil {
-			v.finish()
-			return nil, err
-		}
 	}
 	return v, nil
 }
