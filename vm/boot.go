@@ -55,9 +55,17 @@ func (s *Service) awaitsSSH(name string) bool {
 
 // newBoot begins to wait for the guest's sshd.
 func (s *Service) newBoot(name string) {
+	s.mu.Lock()
+	begin := s.newBootLocked(name)
+	s.mu.Unlock()
+	begin()
+}
+
+// newBootLocked makes the boot the current one, so that whoever sees the VM run
+// finds it, and returns what is left to do without mu, which is held.
+func (s *Service) newBootLocked(name string) (begin func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	b := &boot{cancel: cancel, kick: make(chan struct{}, 1), done: make(chan struct{})}
-	s.mu.Lock()
 	e := s.entryFor(name)
 	old := e.boot
 	e.boot, e.address = b, ""
@@ -65,18 +73,19 @@ func (s *Service) newBoot(name string) {
 	if !closing {
 		s.wg.Add(1)
 	}
-	s.mu.Unlock()
-	if old != nil {
-		old.end()
+	return func() {
+		if old != nil {
+			old.end()
+		}
+		if closing {
+			b.end()
+			return
+		}
+		go func() {
+			defer s.wg.Done()
+			s.awaitSSH(ctx, name, b)
+		}()
 	}
-	if closing {
-		b.end()
-		return
-	}
-	go func() {
-		defer s.wg.Done()
-		s.awaitSSH(ctx, name, b)
-	}()
 }
 
 // end gives up a boot: the guest is gone or boots again.

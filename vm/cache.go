@@ -152,10 +152,12 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 	before := e.status.State
 	goesOn := alive(before) && (before != backends.Unknown || e.boot != nil && e.status.Started.Equal(ev.Status.Started))
 	e.status = ev.Status
-	s.mu.Unlock()
+	begin := func() {}
 	if ev.Status.State == backends.Running && !goesOn {
-		s.newBoot(name)
+		begin = s.newBootLocked(name)
 	}
+	s.mu.Unlock()
+	begin()
 	if !alive(ev.Status.State) {
 		if s.endBoot(name) {
 			s.closeMastersSoon(name)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -130,5 +131,36 @@ func TestARepairDuringADestroyLeavesNoSSHName(t *testing.T) {
 	}
 	if _, err := os.Stat(h.SSHConfigFile()); !os.IsNotExist(err) {
 		t.Errorf("our configuration is still there: %v", err)
+	}
+}
+
+// An event of the backend and the operation that asks it may tell of a start at
+// the same time: whichever comes second finds the boot that the first began.
+func TestWhoeverSeesAVMRunFindsItsBoot(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	b, err := h.backend("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, err := b.Status(background, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell := func(st backends.Status) {
+		h.handleEvent(b, backends.Event{Kind: backends.StateChanged, Status: st})
+	}
+	for range 200 {
+		tell(backends.Status{Name: "demo", State: backends.Stopped})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				tell(running)
+				if h.bootOf("demo") == nil {
+					t.Error("it runs, and nobody waits for its sshd")
+				}
+			})
+		}
+		wg.Wait()
 	}
 }
