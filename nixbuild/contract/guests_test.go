@@ -128,12 +128,22 @@ func TestMutableGuestOwnsItsIdentityAfterTheFirstBoot(t *testing.T) {
 	contract.Run(t, guesttest.Target(img, g))
 
 	guesttest.Resize(t, disk, 4*gib)
-	later := id.With(map[string]string{"hostname": "theirs\n", "machine-id": strings.Repeat("a", 32) + "\n"})
+	later := id.With(map[string]string{"hostname": "theirs\n"})
 	g = guesttest.Boot(t, guesttest.Config{Image: img, Identity: later, StateDisk: disk})
 	if got, want := g.Run(t, "admin", "hostname; cat /etc/machine-id"), "mine\n"+strings.TrimSpace(id.Files["machine-id"]); got != want {
 		t.Errorf("after a new generation the guest is %q, want %q still", got, want)
 	}
 	if got := g.Run(t, "admin", "df -BG --output=size / | tail -n 1"); strings.TrimSpace(got) != "4G" {
 		t.Errorf("the root has %s of a disk of 4 GiB", got)
+	}
+	g.Run(t, "admin", "echo kept > ~/file && sync")
+	g.Kill()
+
+	// The medium of another machine: the disk is that of a clone. Boot accepts no
+	// host key but the new one.
+	clone := guesttest.NewIdentity(t, "clone")
+	g = guesttest.Boot(t, guesttest.Config{Image: img, Identity: clone, StateDisk: disk})
+	if got, want := g.Run(t, "admin", "cat ~/file; hostname; cat /etc/machine-id"), "kept\nclone\n"+strings.TrimSpace(clone.Files["machine-id"]); got != want {
+		t.Errorf("the clone has %q, want %q", got, want)
 	}
 }

@@ -3,9 +3,7 @@
 # shellcheck shell=dash
 
 bind_machine_id() {
-	[ -f $P_MACHINE_ID ] && read -r id < $P_MACHINE_ID
-	case $id in *[!0-9a-f]*) id= ;; esac
-	[ ${#id} = 32 ] && mount --bind $P_MACHINE_ID /etc/machine-id || say "no valid machine id: a new one every boot"
+	[ -n "$(machine_id $P_MACHINE_ID)" ] && mount --bind $P_MACHINE_ID /etc/machine-id || say "no valid machine id: a new one every boot"
 }
 
 # root_hash: the password hash if it looks like one of crypt(5), else nothing.

@@ -42,6 +42,16 @@ generation() {
 	g=
 }
 
+# machine_id FILE: the machine id in it, or nothing.
+machine_id() {
+	id=
+	[ -f "$1" ] && read -r id < "$1"
+	case $id in *[!0-9a-f]*) ;; ????????????????????????????????) echo "$id" ;; esac
+}
+
+# new_seed: two machines must not begin with the same random numbers.
+new_seed() { rm -f /var/lib/systemd/random-seed; }
+
 # take NAME TARGET: copies one file of the medium, if it is there and sane.
 take() {
 	[ -f "$MEDIUM_DIR/$1" ] && [ ! -L "$MEDIUM_DIR/$1" ] || return 1
@@ -62,6 +72,7 @@ refresh_identity() {
 	[ "$new" != "$(generation $P_DIR/generation)" ] || return
 	rm -rf $P_DIR.new
 	mkdir $P_DIR.new
+	[ "$(machine_id $MEDIUM_DIR/machine-id)" = "$(machine_id $P_DIR/machine-id)" ] || new_seed
 	for n in $IDENTITY_FILES; do take "$n" $P_DIR.new/"$n"; done
 	sync
 	echo "$new" > $P_DIR.new/generation
@@ -81,10 +92,21 @@ place() {
 	if take "$1" "$2.nixvm-new"; then mv "$2.nixvm-new" "$2"; fi
 }
 
-# provision: mutable mode, once. The mark is written when all the rest is on
-# disk, so a power cut before that means that it is done again.
+# is_provisioned: mutable mode. Has this machine given the guest its identity? On
+# a copy of another machine's disk that one has: the mark names it. (A mark of
+# earlier programs names none; what they wrote is in /etc.)
+is_provisioned() {
+	[ -e $P_PROVISIONED ] || return 1
+	ours=$(machine_id $MEDIUM_DIR/machine-id)
+	of=$(sed -n 2p $P_PROVISIONED)
+	[ -z "$ours" ] || [ "$ours" = "${of:-$(machine_id $P_MACHINE_ID)}" ]
+}
+
+# provision: mutable mode, once for each machine. The mark is written when all the
+# rest is on disk, so a power cut before that means that it is done again.
 provision() {
 	[ -n "$MEDIUM" ] || return
+	new_seed
 	place hostname $P_HOSTNAME
 	place machine-id $P_MACHINE_ID
 	place ssh_host_ed25519_key $P_HOST_KEY
@@ -101,7 +123,8 @@ provision() {
 	[ -z "$hash" ] || [ ! -f /etc/shadow ] || printf 'root:%s\n' "$hash" | /usr/sbin/chpasswd -e
 	mkdir -p "${P_PROVISIONED%/*}"
 	sync
-	generation $MEDIUM_DIR/generation > $P_PROVISIONED
+	{ generation $MEDIUM_DIR/generation && machine_id $MEDIUM_DIR/machine-id; } > $P_PROVISIONED.new
+	mv $P_PROVISIONED.new $P_PROVISIONED
 	sync
-	say "identity generation $(cat $P_PROVISIONED), now owned by the guest"
+	say "identity generation $(head -n 1 $P_PROVISIONED), now owned by the guest"
 }

@@ -1,5 +1,5 @@
 # Where the identity lies when the root is writable: in /etc, owned by the guest
-# after its first boot. Sourced.
+# after its first boot, or the first one of a copy of its disk. Sourced.
 # shellcheck shell=dash disable=SC2034
 P_DIR=
 P_HOSTNAME=/etc/hostname
@@ -14,4 +14,4 @@ P_STATIC_IP=/etc/network-config/static_ip
 P_RESOLV_CONF=/etc/network-config/resolv.conf
 P_HOSTS=/etc/network-config/hosts
 P_ROOT_HASH=/etc/root_password_hash
-P_PROVISIONED=/etc/nixvm/provisioned
+P_PROVISIONED=/etc/nixvm/provisioned # the generation, and the machine id of that medium
