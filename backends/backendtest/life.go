@@ -23,6 +23,7 @@ func testLife(s *suite) {
 	s.step("daemon restarts", l.restart)
 	s.step("reboot", l.reboot)
 	s.step("shutdown", l.shutdown)
+	s.step("clones", l.clones)
 	s.step("restore", l.restore)
 	s.step("start with a larger disk", l.grow)
 	s.step("snapshot with power off", l.snapshotOff)
@@ -49,6 +50,10 @@ func (l *life) start() {
 	l.must(l.b.Start(l.limit(), l.spec), "Start of a running VM")
 	l.refused(l.b.RestoreSnapshot(l.limit(), l.name, "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
 	l.refused(l.b.Create(l.limit(), l.spec, nil), problem.VMExists, "Create of a running VM")
+	if l.b.Capabilities().Clone {
+		from := backends.Source{Name: l.name}
+		l.refused(l.b.Clone(l.limit(), from, l.h.Spec(l.T, "conf-now"), nil), problem.VMRunning, "Clone of a running VM")
+	}
 	l.agentUp(mark)
 }
 

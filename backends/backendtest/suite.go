@@ -27,7 +27,9 @@ type Harness struct {
 	// state: the suite closes and opens it to see what survives. Required.
 	Open func(t testing.TB) backends.Backend
 	// Spec makes a valid specification of a VM, with a guest that boots and
-	// obeys the guest contract. Called twice with one name it gives the same identity. Required.
+	// obeys the guest contract. Each name has an identity of its own, with the
+	// name as host name and another generation; called twice with one name it
+	// gives the same. Required.
 	Spec func(t testing.TB, name string) backends.Spec
 	// Limit bounds every single wait; 0 = 180 s. It is there to end a hang, not
 	// to measure.
@@ -65,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("bad input", func(t *testing.T) { testBadInput(newSuite(t, h)) })
 	t.Run("create and destroy", func(t *testing.T) { testCreate(newSuite(t, h)) })
 	t.Run("offline snapshots", func(t *testing.T) { testOffline(newSuite(t, h)) })
+	t.Run("clones", func(t *testing.T) { testClone(newSuite(t, h)) })
 	t.Run("debris of a crash", func(t *testing.T) { testDebris(newSuite(t, h)) })
 	t.Run("life of a VM", func(t *testing.T) { testLife(newSuite(t, h)) })
 }
@@ -115,6 +118,11 @@ func (s *suite) create(name string) backends.Spec {
 	s.Helper()
 	spec := s.h.Spec(s.T, name)
 	s.must(s.b.Create(s.limit(), spec, nil), "Create")
+	s.destroyAtEnd(name)
+	return spec
+}
+
+func (s *suite) destroyAtEnd(name string) {
 	s.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.h.Limit)
 		defer cancel()
@@ -122,7 +130,6 @@ func (s *suite) create(name string) backends.Spec {
 			s.Errorf("Destroy %s at the end: %v", name, err)
 		}
 	})
-	return spec
 }
 
 // step is a part of a longer test; the test ends when it fails.

@@ -15,6 +15,7 @@ func (b *Backend) Capabilities() backends.Capabilities {
 		Console:      true,
 		Suspend:      true,
 		Resize:       true,
+		Clone:        true,
 	}
 }
 

@@ -2,13 +2,106 @@ package qemu
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/diskcopy"
+	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Clone is not there yet.
-func (b *Backend) Clone(context.Context, backends.Source, backends.Spec, progress.Reporter) error {
-	return problem.New(problem.Unsupported, "the qemu backend cannot clone VMs")
+// Clone makes a VM with a copy of another one's state disk. The source is ours
+// alone meanwhile, so that nothing opens its disk, and only read.
+func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
+	err := b.build(ctx, spec, report, func(f vmFiles) error {
+		source, err := b.begin(ctx, from.Name)
+		if err != nil {
+			return err
+		}
+		defer source.finish()
+		if source.instance() != nil {
+			return problem.New(problem.VMRunning, "VM %s runs", from.Name).WithHint("stop it first")
+		}
+		return b.copyState(ctx, source.files, from, f, spec, report)
+	})
+	if err != nil {
+		return fmt.Errorf("clone VM %s: %w", from.Name, err)
+	}
+	return nil
+}
+
+// copyState copies the state disk and, of a mutable VM, the UEFI variables.
+func (b *Backend) copyState(ctx context.Context, source vmFiles, from backends.Source, f vmFiles, spec backends.Spec, report progress.Reporter) error {
+	r, err := source.readRecord()
+	if err != nil {
+		return problem.New(problem.MachineBroken, "VM %s is broken: %w", from.Name, err)
+	}
+	if r.Mutable != spec.Mutable {
+		return problem.New(problem.ModeUnsupported, "VM %s was created in another mode", from.Name).
+			WithHint("clone it in the mode that it has")
+	}
+	disk := source.state(r.Mutable)
+	info, err := b.info(ctx, disk, "qcow2")
+	if err != nil {
+		return fmt.Errorf("the state disk cannot be read: %w", err)
+	}
+	if spec.DiskBytes < info.VirtualSize {
+		return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB, the copy cannot have %d MiB", from.Name, info.VirtualSize>>20, spec.DiskBytes>>20).
+			WithHint("a disk can only grow")
+	}
+	if err := b.copyDisk(ctx, disk, info, from, f.state(r.Mutable), report); err != nil {
+		return err
+	}
+	if spec.DiskBytes > info.VirtualSize {
+		if err := b.resize(ctx, f.state(r.Mutable), spec.DiskBytes); err != nil {
+			return err
+		}
+	}
+	return copyVariables(source.path(varsFile), f.path(varsFile), r.Mutable)
+}
+
+// copyDisk makes an independent qcow2 without snapshots: by reflink where there
+// are none and the file system can, else by qemu-img.
+func (b *Backend) copyDisk(ctx context.Context, disk string, info imageInfo, from backends.Source, to string, report progress.Reporter) error {
+	source := []string{"-f", "qcow2", disk}
+	if from.Snapshot != "" {
+		s, err := find(info.Snapshots, from.Name, from.Snapshot)
+		if err != nil {
+			return err
+		}
+		source = append([]string{"-l", "snapshot.id=" + s.ID}, source...)
+	} else if len(info.Snapshots) == 0 && diskcopy.Reflink(disk, to) == nil {
+		return nil
+	}
+	size, err := b.measure(ctx, source...)
+	if err != nil {
+		return err
+	}
+	if err := room(b.layout.VMs(), size+spare); err != nil {
+		return err
+	}
+	return b.convert(ctx, to, size, report, source...)
+}
+
+// copyVariables: an immutable VM gets fresh ones at every start, and a mutable
+// one that has never run has none.
+func copyVariables(from, to string, mutable bool) error {
+	if !mutable {
+		return nil
+	}
+	content, err := os.ReadFile(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = atomicfile.Write(to, content, 0o600)
+	}
+	if err != nil {
+		return diskProblem(fmt.Errorf("UEFI variables: %w", err), err.Error())
+	}
+	return nil
 }

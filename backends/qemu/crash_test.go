@@ -84,8 +84,40 @@ func TestDaemonDiesInCreate(t *testing.T) {
 // the disk for a VM that is no more.
 func TestDaemonDiesInCopy(t *testing.T) {
 	s := newStage(t)
+	s.crashCopying(t, copying)
+	b := s.open(t)
+	if got := s.left(t); got != "" {
+		t.Errorf("after the next start there is %q", got)
+	}
+	if all, err := b.List(limit(t)); err != nil || len(all) != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+func TestDaemonDiesInClone(t *testing.T) {
+	s := newStage(t)
+	b := s.open(t)
+	must(t, b.Create(limit(t), s.spec("vm"), nil))
+	_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "kept"})
+	must(t, err)
+	must(t, b.Close())
+	s.crashCopying(t, copyingClone)
+	b = s.open(t)
+	if got := s.left(t); got != "vm" {
+		t.Errorf("after the next start there is %q", got)
+	}
+	list, err := b.Snapshots(limit(t), "vm")
+	if err != nil || len(list) != 1 || status(t, b, "vm").State != backends.Stopped {
+		t.Errorf("the source has %+v, %v", list, err)
+	}
+}
+
+// crashCopying kills the daemon while it copies, and waits for the end of the
+// copying process.
+func (s stage) crashCopying(t *testing.T, point string) {
+	t.Helper()
 	pid := filepath.Join(filepath.Dir(s.layout.State), "pid")
-	s.crash(t, copying, "NIXVM_TEST_QEMU_IMG="+s.fakeCopy(t, pid))
+	s.crash(t, point, "NIXVM_TEST_QEMU_IMG="+s.fakeCopy(t, pid))
 	text, err := os.ReadFile(pid)
 	must(t, err)
 	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -96,13 +128,6 @@ func TestDaemonDiesInCopy(t *testing.T) {
 			t.Errorf("the copy goes on: %v", err)
 		}
 		p.release()
-	}
-	b := s.open(t)
-	if got := s.left(t); got != "" {
-		t.Errorf("after the next start there is %q", got)
-	}
-	if all, err := b.List(limit(t)); err != nil || len(all) != 0 {
-		t.Errorf("%v, %v", all, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/diskcopy"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -15,9 +16,28 @@ import (
 // spare is what a copy needs beyond its data: metadata, logs, the identity.
 const spare = 64 << 20
 
-// Create builds the VM's directory under another name and renames it when it is
+// Create makes a VM with an empty state disk, or, mutable, a copy of the image.
+func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
+	err := b.build(ctx, spec, report, func(f vmFiles) error {
+		image, err := b.imageOf(ctx, spec.Image)
+		if err != nil {
+			return err
+		}
+		if spec.Mutable {
+			return b.fillMutable(ctx, f, spec, image, report)
+		}
+		return b.newState(ctx, f, spec.DiskBytes)
+	})
+	if err != nil {
+		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// build makes the VM's directory under another name and renames it when it is
 // complete: there is no half-made VM, only a directory that New sweeps away.
-func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
+// disk makes the state disk.
+func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress.Reporter, disk func(vmFiles) error) (err error) {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
@@ -50,12 +70,16 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 			os.RemoveAll(making.dir)
 		}
 	}()
-	if err := b.fill(ctx, making, spec, report); err != nil {
-		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	report.Message("disk", "making the disks")
+	if err := disk(making); err != nil {
+		return err
+	}
+	if err := b.fill(ctx, making, spec); err != nil {
+		return err
 	}
 	b.reached(createFilled)
 	if err := os.Rename(making.dir, v.files.dir); err != nil {
-		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+		return err
 	}
 	report.Report(progress.Update{Vertex: "disk", Done: true})
 	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, State: backends.Stopped}})
@@ -89,20 +113,13 @@ func beginMaking(f vmFiles, name string) (*os.File, error) {
 	return lock, nil
 }
 
-// fill makes the disks, the identity medium and, last, the record.
-func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec, report progress.Reporter) error {
-	image, err := b.imageOf(ctx, spec.Image)
-	if err != nil {
-		return err
-	}
-	report.Message("disk", "making the disks")
-	if spec.Mutable {
-		err = b.fillMutable(ctx, f, spec, image, report)
-	} else if err = b.overlay(ctx, f.path(bootFile), spec.Image.Disk, spec.Image.Format); err == nil {
-		err = b.newState(ctx, f, spec.DiskBytes)
-	}
-	if err != nil {
-		return err
+// fill makes what is not the state disk: the boot disk, the identity medium and,
+// last, the record.
+func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec) error {
+	if !spec.Mutable {
+		if err := b.overlay(ctx, f.path(bootFile), spec.Image.Disk, spec.Image.Format); err != nil {
+			return err
+		}
 	}
 	if err := atomicfile.Write(f.path(identityFile), spec.Identity, 0o600); err != nil {
 		return diskProblem(err, err.Error())
@@ -122,8 +139,11 @@ func (b *Backend) fillMutable(ctx context.Context, f vmFiles, spec backends.Spec
 		return err
 	}
 	disk := f.path(diskFile)
-	if err := b.fullCopy(ctx, spec.Image.Disk, spec.Image.Format, disk, image.ActualSize, report); err != nil {
-		return err
+	if spec.Image.Format != "qcow2" || diskcopy.Reflink(spec.Image.Disk, disk) != nil {
+		err := b.convert(ctx, disk, image.ActualSize, report, "-f", spec.Image.Format, spec.Image.Disk)
+		if err != nil {
+			return err
+		}
 	}
 	if spec.DiskBytes == image.VirtualSize {
 		return nil

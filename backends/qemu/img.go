@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/diskcopy"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -145,61 +146,22 @@ func (b *Backend) resize(ctx context.Context, path string, bytes int64) error {
 	return err
 }
 
-// fullCopy makes an independent qcow2 of an image: by reflink where the file
-// system can, else by qemu-img with progress.
-func (b *Backend) fullCopy(ctx context.Context, from, format, to string, size int64, report progress.Reporter) error {
-	if format == "qcow2" && reflink(from, to) == nil {
-		return nil
-	}
-	percent := &percentWriter{report: func(p float64) {
-		report.Report(progress.Update{
-			Vertex: "disk", Message: "copying the image", Unit: "bytes",
-			Current: int64(p / 100 * float64(size)), Total: size,
-		})
-	}}
-	return b.imgTo(ctx, percent, "convert", "-p", "-f", format, "-O", "qcow2", from, to)
+// convert makes an independent qcow2 of an image, with progress up to size. The
+// source is what qemu-img takes: options and a file.
+func (b *Backend) convert(ctx context.Context, to string, size int64, report progress.Reporter, source ...string) error {
+	return b.imgTo(ctx, diskcopy.Percent(report, size), "convert", append(append([]string{"-p", "-O", "qcow2"}, source...), to)...)
 }
 
-// reflink makes to share the blocks of from, copy on write (ioctl_ficlone(2)).
-func reflink(from, to string) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
+// measure is how many bytes a qcow2 copy of an image takes at most.
+func (b *Backend) measure(ctx context.Context, source ...string) (int64, error) {
+	var m struct {
+		Required int64 `json:"required"`
 	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
+	out, err := b.img(ctx, "measure", append([]string{"--output=json", "-O", "qcow2"}, source...)...)
+	if err == nil {
+		err = json.Unmarshal(out, &m)
 	}
-	defer dst.Close()
-	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err != nil {
-		os.Remove(to)
-		return err
-	}
-	return nil
-}
-
-// percentWriter reads "    (12.34/100%)\r" from qemu-img -p.
-type percentWriter struct {
-	report func(percent float64)
-	last   []byte
-}
-
-func (w *percentWriter) Write(p []byte) (int, error) {
-	for _, c := range p {
-		switch {
-		case c == '(':
-			w.last = w.last[:0]
-		case c == '/':
-			if f, err := strconv.ParseFloat(string(w.last), 64); err == nil && f >= 0 && f <= 100 {
-				w.report(f)
-			}
-			w.last = w.last[:0]
-		case len(w.last) < 16:
-			w.last = append(w.last, c)
-		}
-	}
-	return len(p), nil
+	return m.Required, err
 }
 
 // room refuses to begin what cannot end: bytes more than the file system of dir has free.

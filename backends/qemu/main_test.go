@@ -52,6 +52,10 @@ const reachedMark = "reached"
 // copying is a point of the helper only: qemu-img is at work, for good.
 const copying = "create: the copy is under way"
 
+// copyingClone is the same of a clone of "vm", which must have a snapshot: then
+// no file system copies the disk by itself.
+const copyingClone = "clone: the copy is under way"
+
 // owning is another one: the backend has adopted the VM that runs.
 const owning = "the VM that runs is ours"
 
@@ -64,6 +68,9 @@ func (s stage) doing(point string, b *Backend) error {
 	case copying:
 		spec.Mutable, spec.Image.Format = true, "raw" // a qcow2 might be cloned by the file system
 		return b.Create(ctx, spec, nil)
+	case copyingClone:
+		spec.Name = "copy"
+		return b.Clone(ctx, backends.Source{Name: "vm"}, spec, nil)
 	case startSpawned, startRecorded:
 		return b.Start(ctx, spec)
 	case snapshotFrozen:

@@ -5,6 +5,7 @@ package trialguest
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -23,18 +24,20 @@ import (
 	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
 )
 
-// Guest is a trial image with one identity, and the key that opens it.
+// Guest is a trial image, the identities of its VMs, and the key that opens them.
 type Guest struct {
-	Image  nixbuild.Image
-	Key    ssh.Signer
-	Medium []byte // the identity medium
+	Image nixbuild.Image
+	Key   ssh.Signer
+
+	tb      testing.TB
+	mediums map[string][]byte // by the name of the VM
 }
 
 // New returns a guest of the tiny image; with NIXVM_TEST_GUEST=systemd, of the
 // image that users get, which is slower.
 func New(t testing.TB) *Guest {
 	t.Helper()
-	g := &Guest{}
+	g := &Guest{tb: t, mediums: map[string][]byte{}}
 	if os.Getenv("NIXVM_TEST_GUEST") == "systemd" {
 		g.Image = trialtest.Image(t, nixbuild.Immutable)
 	} else {
@@ -47,13 +50,21 @@ func New(t testing.TB) *Guest {
 	if g.Key, err = ssh.NewSignerFromKey(private); err != nil {
 		t.Fatal(err)
 	}
-	g.Medium = identityMedium(t, g.Key.PublicKey())
 	return g
 }
 
+// medium is the identity of a VM, always the same for one name.
+func (g *Guest) medium(name string) []byte {
+	if g.mediums[name] == nil {
+		g.mediums[name] = identityMedium(g.tb, name, g.Key.PublicKey())
+	}
+	return g.mediums[name]
+}
+
 // identityMedium is what the machine package makes in the product: the files of
-// the guest contract on an ISO 9660 volume with Rock Ridge names.
-func identityMedium(t testing.TB, client ssh.PublicKey) []byte {
+// the guest contract on an ISO 9660 volume with Rock Ridge names. Each name has
+// another generation, as a clone has another one than its source.
+func identityMedium(t testing.TB, name string, client ssh.PublicKey) []byte {
 	t.Helper()
 	_, host, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -67,7 +78,7 @@ func identityMedium(t testing.TB, client ssh.PublicKey) []byte {
 	_, _ = rand.Read(id)
 	keys := string(ssh.MarshalAuthorizedKey(client))
 	return isoVolume(t, map[string]string{
-		"hostname": "conformance\n", "machine-id": hex.EncodeToString(id) + "\n", "generation": "1\n",
+		"hostname": name + "\n", "machine-id": hex.EncodeToString(id) + "\n", "generation": fmt.Sprintf("%d\n", 1+hash(name)),
 		"ssh_host_ed25519_key":  string(pem.EncodeToMemory(hostKey)),
 		"admin_authorized_keys": keys, "user_authorized_keys": keys,
 		"tcp_ports": "22\n",
@@ -105,16 +116,20 @@ func isoVolume(t testing.TB, files map[string]string) []byte {
 
 // Spec is a VM of the guest. UUID and MAC follow from the name.
 func (g *Guest) Spec(name string) backends.Spec {
-	h := fnv.New32a()
-	h.Write([]byte(name))
-	id := h.Sum(nil)
+	id := binary.BigEndian.AppendUint32(nil, hash(name))
 	return backends.Spec{
 		Name: name, UUID: "2c7e8d1a-8d5d-4d07-9a0c-0000" + hex.EncodeToString(id),
 		MAC:       "52:54:00:" + hex.EncodeToString(id[:1]) + ":" + hex.EncodeToString(id[1:2]) + ":" + hex.EncodeToString(id[2:3]),
-		MemoryMiB: 512, VCPUs: 2, DiskBytes: 512 << 20, Identity: g.Medium,
+		MemoryMiB: 512, VCPUs: 2, DiskBytes: 512 << 20, Identity: g.medium(name),
 		Image: backends.Image{
 			ID: g.Image.ID, Disk: filepath.Join(g.Image.Dir, g.Image.Disk.File), Format: g.Image.Disk.Format,
 			Kernel: filepath.Join(g.Image.Dir, g.Image.Kernel), Initrd: filepath.Join(g.Image.Dir, g.Image.Initrd), Cmdline: g.Image.Cmdline,
 		},
 	}
+}
+
+func hash(name string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return h.Sum32()
 }

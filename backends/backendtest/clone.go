@@ -1,0 +1,109 @@
+package backendtest
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// testClone needs no boot: clones of a VM that has never run.
+func testClone(s *suite) {
+	const source, name = "conf-source", "conf-clone"
+	from := backends.Source{Name: source}
+	spec := s.h.Spec(s.T, name)
+	if !s.b.Capabilities().Clone {
+		s.create(source)
+		s.refused(s.b.Clone(s.limit(), from, spec, nil), problem.Unsupported, "Clone")
+		s.state(name, backends.Absent)
+		return
+	}
+	s.refused(s.b.Clone(s.limit(), from, spec, nil), problem.VMNotFound, "Clone of a VM that does not exist")
+	first := s.create(source)
+	s.snapshot(source, backends.SnapshotRequest{Name: "1"})
+	s.refuseClones(from, spec)
+
+	mark := s.events.mark()
+	spec.DiskBytes = first.DiskBytes * 2
+	s.must(s.b.Clone(s.limit(), from, spec, nil), "Clone")
+	s.destroyAtEnd(name)
+	s.becomes(mark, name, backends.Stopped)
+	s.state(name, backends.Stopped)
+	s.snapshotNames(name)
+	s.snapshotNames(source, "1")
+	s.refused(s.b.Clone(s.limit(), from, spec, nil), problem.VMExists, "Clone to a name in use")
+
+	const second = "conf-second"
+	s.must(s.b.Clone(s.limit(), backends.Source{Name: source, Snapshot: "1"}, s.h.Spec(s.T, second), nil), "Clone of a snapshot")
+	s.destroyAtEnd(second)
+	s.must(s.b.Destroy(s.limit(), source), "Destroy of the source")
+	s.reopen()
+	for _, clone := range []string{name, second} {
+		s.state(clone, backends.Stopped)
+		s.snapshotNames(clone)
+	}
+	smaller := spec
+	smaller.DiskBytes = first.DiskBytes
+	s.refused(s.b.Start(s.limit(), smaller), problem.SizeInvalid, "Start of a clone with a smaller disk than it was made with")
+}
+
+// refuseClones checks that what cannot be cloned is refused, and leaves nothing.
+func (s *suite) refuseClones(from backends.Source, spec backends.Spec) {
+	s.Helper()
+	cancelled, cancel := context.WithCancel(s.ctx)
+	cancel()
+	if err := s.b.Clone(cancelled, from, spec, nil); err == nil {
+		s.Errorf("Clone with a cancelled context succeeds")
+	}
+	smaller, itself, bad, mutable := spec, spec, spec, spec
+	smaller.DiskBytes /= 2
+	itself.Name = from.Name
+	bad.Name = "../x"
+	mutable.Mutable = !spec.Mutable
+	s.refused(s.b.Clone(s.limit(), from, smaller, nil), problem.SizeInvalid, "Clone with a smaller disk")
+	s.refused(s.b.Clone(s.limit(), from, itself, nil), problem.VMExists, "Clone to its own name")
+	s.refused(s.b.Clone(s.limit(), from, bad, nil), problem.MachineNameInvalid, "Clone to a bad name")
+	s.refused(s.b.Clone(s.limit(), from, mutable, nil), problem.ModeUnsupported, "Clone in another mode")
+	s.refused(s.b.Clone(s.limit(), backends.Source{Name: "../x"}, spec, nil), problem.MachineNameInvalid, "Clone of a bad name")
+	s.refused(s.b.Clone(s.limit(), backends.Source{Name: from.Name, Snapshot: "nosuch"}, spec, nil), problem.SnapshotNotFound, "Clone of a snapshot that does not exist")
+	s.state(spec.Name, backends.Absent)
+	s.state(from.Name, backends.Stopped)
+}
+
+// clones boots two clones of a VM that is off: one of its disk as it is now,
+// with "two" in the file, and one of the snapshot "live", with "one".
+func (l *life) clones() {
+	if !l.b.Capabilities().Clone {
+		l.Skip("this backend cannot clone")
+	}
+	l.refused(l.b.Clone(l.limit(), backends.Source{Name: l.name, Snapshot: "nosuch"}, l.h.Spec(l.T, "conf-now"), nil), problem.SnapshotNotFound, "Clone")
+	want := map[string]string{"conf-now": "two", "conf-then": "one"}
+	for name := range want {
+		from := backends.Source{Name: l.name}
+		if name == "conf-then" && l.b.Capabilities().LiveSnapshot {
+			from.Snapshot = "live"
+		}
+		spec := l.h.Spec(l.T, name)
+		spec.DiskBytes = l.spec.DiskBytes * 2
+		l.must(l.b.Clone(l.limit(), from, spec, nil), "Clone")
+		l.destroyAtEnd(name)
+		l.must(l.b.Start(l.limit(), spec), "Start of a clone")
+	}
+	if l.h.Exec == nil {
+		return
+	}
+	for name, content := range want {
+		if got := strings.TrimSpace(l.run(name, "hostname")); got != name {
+			l.Errorf("the clone %s calls itself %q", name, got)
+		}
+		if got := strings.TrimSpace(l.run(name, "cat "+l.file()+" && echo changed > "+l.file()+" && sync")); got != content {
+			l.Errorf("the file of the clone %s holds %q, want %q", name, got, content)
+		}
+	}
+	for name := range want {
+		if got := strings.TrimSpace(l.run(name, "cat "+l.file())); got != "changed" {
+			l.Errorf("the clone %s does not keep what is written: %q", name, got)
+		}
+	}
+}
