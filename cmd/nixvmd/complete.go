@@ -12,8 +12,9 @@ import (
 	"github.com/nixvm/nixvm/rpc"
 )
 
-// completionLimit bounds what a TAB may cost.
-const completionLimit = 200 * time.Millisecond
+// completionLimit bounds what a TAB may cost when the daemon hangs; it answers
+// within a millisecond, but on a busy machine it has to get its turn.
+const completionLimit = 2 * time.Second
 
 type completer = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
 
