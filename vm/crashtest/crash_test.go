@@ -39,6 +39,9 @@ var verbs = map[string]func(context.Context, *vm.Service) (vm.Operation, error){
 	"create": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
 		return s.Create(ctx, vm.CreateRequest{Name: "demo", Image: "tiny", MemoryMiB: 512, VCPUs: 1, DiskBytes: 1 << 30})
 	},
+	"clone": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
+		return s.Clone(ctx, vm.CloneRequest{Source: "demo", Name: "copy"})
+	},
 	"snapshot": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
 		return s.CreateSnapshot(ctx, "demo", "second", "", "test")
 	},
@@ -99,8 +102,8 @@ func newHouse(t *testing.T) house {
 	trialtest.Seed(t, filepath.Join(home, "data", "images"), trialtest.Tiny(t))
 	t.Cleanup(func() {
 		h.open(func(s *vm.Service) {
-			if _, err := s.Get("demo"); err == nil {
-				h.succeed(s, s.Purge)
+			for _, v := range s.List() {
+				h.purge(s, v.Name)
 			}
 		})
 		if err := os.RemoveAll(home); err != nil {
@@ -110,10 +113,9 @@ func newHouse(t *testing.T) house {
 	return h
 }
 
-// succeed destroys or purges demo.
-func (h house) succeed(s *vm.Service, remove func(context.Context, string, string, string) (vm.Operation, error)) {
+func (h house) purge(s *vm.Service, name string) {
 	h.t.Helper()
-	op, err := remove(context.Background(), "demo", "demo", "test")
+	op, err := s.Purge(context.Background(), name, name, "test")
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -164,17 +166,22 @@ func (h house) crash(kind, step string) {
 	}
 }
 
-// guest runs a command as user in the guest, which is started if need be.
+// guest runs a command as user in the guest of demo, which is started if need be.
 func (h house) guest(s *vm.Service, command string) string {
+	h.t.Helper()
+	return h.guestOf(s, "demo", command)
+}
+
+func (h house) guestOf(s *vm.Service, name, command string) string {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	ep, err := s.Endpoint(ctx, vm.EndpointRequest{Host: "demo", Start: true})
+	ep, err := s.Endpoint(ctx, vm.EndpointRequest{Host: name, Start: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	layout := paths.Under(h.home)
-	key, err := os.ReadFile(filepath.Join(layout.Machines(), "demo", "ssh_host_ed25519_key.pub"))
+	key, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key.pub"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -280,6 +287,45 @@ func TestKillDuringCreate(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestKillDuringClone(t *testing.T) {
+	h := newHouse(t)
+	h.open(func(s *vm.Service) {
+		op, err := verbs["create"](context.Background(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ended(s, op.ID)
+		h.guest(s, "echo precious >file && sync")
+		if op, err = s.Stop(context.Background(), "demo", 0, "test"); err != nil {
+			t.Fatal(err)
+		}
+		h.ended(s, op.ID)
+	})
+	layout := paths.Under(h.home)
+	for _, step := range []string{"declare", "disks", "ssh", "start"} {
+		h.crash("clone", step)
+		h.open(func(s *vm.Service) {
+			if v, _ := h.state(s); v.State != backends.Stopped || v.Operation != nil {
+				t.Errorf("killed in %s: the source is %+v", step, v)
+			}
+			for _, dir := range []string{layout.Machines(), layout.VMs(), layout.Records()} {
+				if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+					t.Errorf("killed in %s: %s holds %v, %v", step, dir, entries, err)
+				}
+			}
+			if pids := qemuOf(t, h.home); len(pids) > 0 {
+				t.Errorf("killed in %s: QEMU still runs: %v", step, pids)
+			}
+		})
+	}
+	h.crash("clone", "ready")
+	h.open(func(s *vm.Service) {
+		if got := h.guestOf(s, "copy", "hostname; cat file"); got != "copy\nprecious" {
+			t.Errorf("killed in ready: the clone says %q", got)
+		}
+	})
 }
 
 func TestKillDuringSnapshotRestoreAndDestroy(t *testing.T) {
