@@ -197,7 +197,7 @@ func (c *core) end(id string, state vm.OperationState, p *problem.Error) {
 	o.value.State, o.value.Problem, o.value.Ended = state, p, time.Now()
 	if state == vm.OpSucceeded {
 		o.value.Percent = 100
-		if o.value.Kind == vm.KindCreate {
+		if o.value.Kind == vm.KindCreate || o.value.Kind == vm.KindClone {
 			v := machineNamed(o.value.Machine)
 			c.machines[v.Name] = v
 			c.tell(vm.Change{VM: &v})
@@ -240,7 +240,12 @@ func (c *core) Clone(_ context.Context, r vm.CloneRequest) (vm.Operation, error)
 	if _, err := c.Get(r.Source); err != nil {
 		return vm.Operation{}, err
 	}
-	return c.begin(vm.KindClone, r.Name, r.Client)
+	op, err := c.begin(vm.KindClone, r.Name, r.Client)
+	if err == nil {
+		op.Source, op.Snapshot = r.Source, r.Snapshot
+		c.move(op.ID, func(o *vm.Operation) { o.Source, o.Snapshot = r.Source, r.Snapshot })
+	}
+	return op, err
 }
 
 func (c *core) Start(_ context.Context, name, client string) (vm.Operation, error) {

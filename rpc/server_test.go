@@ -147,6 +147,11 @@ func TestErrorsCarryCodeMessageAndHint(t *testing.T) {
 		{rpc.MethodVMCreate, map[string]any{"name": "x", "memoryMiB": -1}, problem.BadParams, "memoryMiB"},
 		{rpc.MethodVMCreate, map[string]any{"name": "x", "profiles": []string{"a,b"}}, problem.BadParams, "profiles[0]"},
 		{rpc.MethodVMCreate, map[string]any{"name": "demo"}, problem.MachineExists, "demo"},
+		{rpc.MethodVMClone, map[string]any{"name": "demo"}, problem.BadParams, "newName: is required"},
+		{rpc.MethodVMClone, map[string]any{"name": "demo", "newName": "../x"}, problem.MachineNameInvalid, "newName"},
+		{rpc.MethodVMClone, map[string]any{"name": "demo", "newName": "x", "snapshot": "a\nb"}, problem.BadParams, "snapshot"},
+		{rpc.MethodVMClone, map[string]any{"name": "demo", "newName": "x", "diskBytes": 0}, problem.BadParams, "diskBytes"},
+		{rpc.MethodVMClone, map[string]any{"name": "nobody", "newName": "x"}, problem.MachineNotFound, "nobody"},
 		{rpc.MethodVMDestroy, map[string]any{"name": "demo"}, problem.ConfirmRequired, "confirm"},
 		{rpc.MethodVMDestroy, map[string]any{"name": "demo", "confirm": "other"}, problem.ConfirmRequired, "confirm"},
 		{rpc.MethodSnapshotCreate, map[string]any{"name": "demo", "snapshot": "a\nb"}, problem.BadParams, "snapshot"},
@@ -208,6 +213,25 @@ func TestTwoClientsSeeTheSameCreate(t *testing.T) {
 	await(t, secondNotes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
 		return len(p.Operations) == 1 && p.Operations[0].State == "succeeded"
 	})
+}
+
+func TestACloneIsAnOperationOfTheNewMachine(t *testing.T) {
+	fake := newCore("demo")
+	c, notes := connect(t, serve(t, fake), "test")
+	result := make(chan rpc.OperationResult, 1)
+	go func() {
+		result <- call[rpc.OperationResult](t, c, rpc.MethodVMClone,
+			map[string]any{"name": "demo", "newName": "copy", "snapshot": "s1", "workDoneToken": 1})
+	}()
+	begin := await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	if begin.Value.Title != "Clone demo to copy" {
+		t.Errorf("begin: %+v", begin)
+	}
+	fake.end(begin.Value.Operation, vm.OpSucceeded, nil)
+	r := <-result
+	if o := r.Operation; o.Kind != "clone" || o.Machine != "copy" || o.Source != "demo" || o.Snapshot != "s1" || r.VM == nil || r.VM.Name != "copy" {
+		t.Errorf("the answer is %+v, %+v", r, r.VM)
+	}
 }
 
 func TestCancellingARequestCancelsItsOperation(t *testing.T) {
