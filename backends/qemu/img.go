@@ -146,10 +146,11 @@ func (b *Backend) resize(ctx context.Context, path string, bytes int64) error {
 	return err
 }
 
-// convert makes an independent qcow2 of an image, with progress up to size. The
-// source is what qemu-img takes: options and a file.
+// convert makes an independent qcow2 of an image, which is on the disk when it
+// returns, with progress up to size. The source is what qemu-img takes: options
+// and a file.
 func (b *Backend) convert(ctx context.Context, to string, size int64, report progress.Reporter, source ...string) error {
-	return b.imgTo(ctx, diskcopy.Percent(report, size), "convert", append(append([]string{"-p", "-O", "qcow2"}, source...), to)...)
+	return b.imgTo(ctx, diskcopy.Percent(report, size), "convert", append(append([]string{"-p", "-t", "writeback", "-O", "qcow2"}, source...), to)...)
 }
 
 // measure is how many bytes a qcow2 copy of an image takes at most.

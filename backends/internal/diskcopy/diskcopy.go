@@ -25,11 +25,14 @@ func Reflink(from, to string) error {
 		return err
 	}
 	defer dst.Close()
-	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err != nil {
-		os.Remove(to)
-		return err
+	err = unix.IoctlFileClone(int(dst.Fd()), int(src.Fd()))
+	if err == nil {
+		err = dst.Sync()
 	}
-	return nil
+	if err != nil {
+		os.Remove(to)
+	}
+	return err
 }
 
 // Percent is for the output of qemu-img convert -p, whose copy has about size
