@@ -38,6 +38,12 @@ func operationOf(op vm.Operation) Operation {
 	return o
 }
 
+func defaultsOf(d vm.Defaults) CreateDefaults {
+	return CreateDefaults{
+		Image: d.Image, Profiles: notNil(d.Profiles), Mode: d.Mode, MemoryMiB: d.Memory, VCPUs: d.VCPUs, DiskBytes: d.DiskBytes(), Network: d.Network,
+	}
+}
+
 func problemOf(p *problem.Error) *ErrorData {
 	if p == nil {
 		return nil

@@ -59,6 +59,8 @@ type Core interface {
 	// DeleteMachine removes the declaration of a machine that has no VM.
 	DeleteMachine(ctx context.Context, name, confirm string) error
 
+	// Defaults are what Create takes when it is not told.
+	Defaults() vm.Defaults
 	Profiles() []nixbuild.Profile
 	Images() ([]vm.ImageState, error)
 	BuildImage(ctx context.Context, req vm.BuildRequest) (vm.Operation, error)

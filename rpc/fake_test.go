@@ -334,6 +334,10 @@ func (c *core) DeleteMachine(_ context.Context, name, _ string) error {
 	return err
 }
 
+func (c *core) Defaults() vm.Defaults {
+	return vm.Defaults{Profiles: []string{"claude"}, Mode: "immutable", Memory: 2048, VCPUs: 2, Disk: "20G", Network: "nat"}
+}
+
 func (c *core) Profiles() []nixbuild.Profile {
 	return []nixbuild.Profile{{Name: "core", Images: []string{"trial"}}, {Name: "claude", Agent: true, Images: []string{"nixos", "trial"}}}
 }

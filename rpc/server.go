@@ -197,7 +197,10 @@ func (srv *Server) version() VersionResult {
 }
 
 func (srv *Server) capabilities() Capabilities {
-	return Capabilities{ProtocolVersion: ProtocolVersion, Methods: srv.names, Backends: backendsOf(srv.core.Backends()), SSHConfigFile: srv.options.SSHConfig}
+	return Capabilities{
+		ProtocolVersion: ProtocolVersion, Methods: srv.names, Backends: backendsOf(srv.core.Backends()),
+		SSHConfigFile: srv.options.SSHConfig, Defaults: defaultsOf(srv.core.Defaults()),
+	}
 }
 
 // poke says that the status may be another one.

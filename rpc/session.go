@@ -97,6 +97,28 @@ type Capabilities struct {
 	// SSHConfigFile is the path of the SSH configuration that the daemon writes,
 	// for clients that list hosts without following Include (TRAMP).
 	SSHConfigFile string `json:"sshConfigFile,omitempty"`
+	// Defaults of nixvm/vm/create, for clients that show what would be made.
+	Defaults CreateDefaults `json:"defaults"`
+}
+
+// CreateDefaults are what create takes when it is not told: [defaults] of
+// config.toml.
+type CreateDefaults struct {
+	// Image is the kind, or a file or URL; absent = nixos where it can be built,
+	// else trial.
+	Image string `json:"image,omitempty"`
+	// Profiles of the image.
+	Profiles []string `json:"profiles"`
+	// Mode is "immutable", "semi-mutable" or "mutable".
+	Mode string `json:"mode"`
+	// MemoryMiB is the memory in MiB.
+	MemoryMiB int `json:"memoryMiB"`
+	// VCPUs is the number of virtual CPUs.
+	VCPUs int `json:"vcpus"`
+	// DiskBytes is the virtual size of the state disk in bytes.
+	DiskBytes int64 `json:"diskBytes"`
+	// Network is "nat" or "bridge:<interface>".
+	Network string `json:"network"`
 }
 
 // VersionResult is the answer to nixvm/version.

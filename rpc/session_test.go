@@ -108,8 +108,13 @@ func TestASessionHasABeginningAndAnEnd(t *testing.T) {
 		t.Errorf("a protocol of the future: %v", m.Error)
 	}
 	r.request(5, rpc.MethodInitialize, `{"capabilities":{"textDocument":{"hover":{}}},"rootUri":null,"trace":"off"}`)
-	if m := r.answer(5); m.Error != nil {
+	m := r.answer(5)
+	if m.Error != nil {
 		t.Errorf("initialize: %v", m.Error)
+	}
+	const defaults = `"defaults":{"profiles":["claude"],"mode":"immutable","memoryMiB":2048,"vcpus":2,"diskBytes":21474836480,"network":"nat"}`
+	if !strings.Contains(string(m.Result), defaults) {
+		t.Errorf("initialize does not tell the defaults of create: %s", m.Result)
 	}
 	r.request(6, rpc.MethodShutdown, `null`)
 	if m := r.answer(6); m.Error != nil || string(m.Result) != "null" {

@@ -57,6 +57,15 @@ type Defaults struct {
 	Network  string   `toml:"network"`
 }
 
+// DiskBytes is Disk in bytes; 0 if it is no size, which LoadConfig refuses.
+func (d Defaults) DiskBytes() int64 {
+	n, err := machine.ParseSize(d.Disk)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // BackendConfig is one configured backend.
 type BackendConfig struct {
 	Type  string `toml:"type"`  // "qemu" or "libvirt"

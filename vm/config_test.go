@@ -20,7 +20,7 @@ func loadText(t testing.TB, text string) (Config, error) {
 
 func TestNoConfigIsTheDefaultConfig(t *testing.T) {
 	c, err := LoadConfig(filepath.Join(t.TempDir(), "config.toml"))
-	if err != nil || c.DefaultBackend != "qemu" || c.Backends["qemu"].Type != "qemu" || c.Defaults.Memory != 2048 {
+	if err != nil || c.DefaultBackend != "qemu" || c.Backends["qemu"].Type != "qemu" || c.Defaults.Memory != 2048 || c.Defaults.DiskBytes() != 20<<30 {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }

@@ -73,6 +73,9 @@ func (s *Service) draft(req CreateRequest) (createArgs, error) {
 	return args, nil
 }
 
+// Defaults are what Create takes when it is not told.
+func (s *Service) Defaults() Defaults { return s.config.Defaults }
+
 // applyRequest lays what was asked for over the draft, and the defaults under it.
 func (s *Service) applyRequest(d *machine.Draft, req CreateRequest) error {
 	def := s.config.Defaults
@@ -87,11 +90,8 @@ func (s *Service) applyRequest(d *machine.Draft, req CreateRequest) error {
 	}
 	mode := string(d.Mode)
 	override(&mode, req.Mode, def.Mode)
-	size, err := machine.ParseSize(def.Disk)
-	if err != nil {
-		return err
-	}
-	override(&d.DiskBytes, req.DiskBytes, size)
+	override(&d.DiskBytes, req.DiskBytes, def.DiskBytes())
+	var err error
 	if d.Mode, err = parseMode(mode); err != nil {
 		return err
 	}

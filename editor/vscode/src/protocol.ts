@@ -119,6 +119,8 @@ export interface Capabilities {
   backends: Backend[];
   /** SSHConfigFile is the path of the SSH configuration that the daemon writes, for clients that list hosts without following Include (TRAMP). */
   sshConfigFile?: string;
+  /** Defaults of nixvm/vm/create, for clients that show what would be made. */
+  defaults: CreateDefaults;
 }
 
 /** ClientCapabilities are the LSP client capabilities; all others are ignored. */
@@ -219,6 +221,24 @@ export interface ConfirmParams {
 export interface ConsoleResult {
   /** Socket is the path of a unix socket that accepts one connection of this user, within 30 seconds, and carries the raw bytes of the serial console. */
   socket: string;
+}
+
+/** CreateDefaults are what create takes when it is not told: [defaults] of config.toml. */
+export interface CreateDefaults {
+  /** Image is the kind, or a file or URL; absent = nixos where it can be built, else trial. */
+  image?: string;
+  /** Profiles of the image. */
+  profiles: string[];
+  /** Mode is "immutable", "semi-mutable" or "mutable". */
+  mode: string;
+  /** MemoryMiB is the memory in MiB. */
+  memoryMiB: number;
+  /** VCPUs is the number of virtual CPUs. */
+  vcpus: number;
+  /** DiskBytes is the virtual size of the state disk in bytes. */
+  diskBytes: number;
+  /** Network is "nat" or "bridge:<interface>". */
+  network: string;
 }
 
 /** CreateParams asks for a machine and its VM. Absent fields take the defaults of config.toml, or, for a machine that is declared already, its files. */

@@ -17,7 +17,7 @@ async function clone(app: App, args: Arguments): Promise<void> {
     return;
   }
   const { name, answers } = result;
-  const done = await operate(app, `Clone ${source.name} to ${name}`, 'nixvm/vm/clone', cloneParams(source, name, answers));
+  const done = await operate(app, `Clone ${source.name} to ${name}`, 'nixvm/vm/clone', cloneParams(source.name, name, answers));
   if (answers.start) {
     await afterCreate(app, done.vm ?? app.store.machine(name));
   } else {

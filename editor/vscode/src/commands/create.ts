@@ -9,11 +9,14 @@ import { openShell } from './terminal';
 
 const lastKey = 'create.answers';
 
-/** What is offered to somebody who has never created a VM here. */
-const first: Answers = { profiles: ['claude', 'dev'] };
+/** An agent and its tools, for somebody whose config.toml says nothing else. */
+const first = ['claude', 'dev'];
 
-/** The answers of the last create. */
-export const lastAnswers = (app: App): Answers => app.memory.get<Answers>(lastKey) ?? first;
+/** The answers of the last create; before there is one, the profiles of config.toml. */
+export function lastAnswers(app: App): Answers {
+  const profiles = app.client.defaults?.profiles ?? [];
+  return app.memory.get<Answers>(lastKey) ?? { profiles: profiles.length > 0 ? profiles : first };
+}
 
 async function create(app: App, args: Arguments): Promise<void> {
   const [{ profiles }, backends] = await Promise.all([app.client.request('nixvm/profile/list', {}), app.client.refreshBackends()]);
@@ -23,6 +26,7 @@ async function create(app: App, args: Arguments): Promise<void> {
     profiles,
     backends,
     project: app.workbench.projectName(),
+    defaults: app.client.defaults,
     last: lastAnswers(app),
     declared: node && app.store.machine(node.machine),
   });

@@ -55,7 +55,7 @@ function lookOf({ id, distro, mode, profiles, bytes, built, machines }: Image): 
 async function build(app: App): Promise<void> {
   await has(app, 'buildImage');
   const { profiles } = await app.client.request('nixvm/profile/list', {});
-  const params = await askImage(app.ui, profiles, lastAnswers(app));
+  const params = await askImage(app.ui, profiles, lastAnswers(app), app.client.defaults);
   if (!params) {
     return;
   }

@@ -1,5 +1,5 @@
 import { sizeOfBytes, sizeOfMiB } from '../model/words';
-import type { CreateParams, Machine } from '../protocol';
+import type { CreateDefaults, CreateParams, Machine } from '../protocol';
 
 /** What a VM is made of. What is absent is left to the daemon's config.toml. */
 export type Answers = Pick<CreateParams, 'profiles' | 'image' | 'mode' | 'memoryMiB' | 'vcpus' | 'diskBytes' | 'network' | 'backend'>;
@@ -16,7 +16,14 @@ export function meaningful(answers: Answers): Answers {
   return Object.fromEntries(said);
 }
 
-export const imageText = (answers: Answers): string => answers.image || 'NixOS where it can be built, else the trial guest';
+/** What no image in particular means. */
+export const automaticImage = 'NixOS where it can be built, else trial';
+
+/** The profiles in a line; none at all leaves them to the daemon, too. */
+export function profilesText({ profiles }: Answers, defaults: CreateDefaults | undefined): string {
+  const byDefault = defaults?.profiles.join(', ');
+  return profiles?.join(', ') || (byDefault ? `${byDefault} (default)` : 'no profiles');
+}
 
 /** One line on what would be made, without the profiles. */
 export function outline(answers: Answers): string {

@@ -22,8 +22,7 @@ export interface CloneFacts {
 
 /** Asks for the name of the copy, then shows what would be made. */
 export async function askClone(ui: Ui, facts: CloneFacts, snapshot?: string): Promise<{ name: string; answers: CloneAnswers } | undefined> {
-  const { memoryMiB, vcpus, diskBytes } = facts.source;
-  let answers: CloneAnswers = { snapshot, memoryMiB, vcpus, diskBytes, start: true };
+  let answers: CloneAnswers = { snapshot, start: true };
   let name = freeName(facts.source.name, facts.exists);
   for (;;) {
     const typed = await ui.text({
@@ -48,6 +47,8 @@ export async function askClone(ui: Ui, facts: CloneFacts, snapshot?: string): Pr
 const asItIs = 'its disk as it is now';
 
 function hub({ source, snapshots }: CloneFacts, name: string): Hub<CloneAnswers> {
+  const { memoryMiB, vcpus, diskBytes } = source;
+  const asSource = { word: `as ${source.name}`, sentence: `what ${source.name} has`, values: { memoryMiB, vcpus, diskBytes } };
   return {
     question: { title: `Clone ${source.name}`, step: [2, 2], back: true, prompt: 'Enter makes the copy; everything below can be changed first' },
     make: ({ snapshot }) => ({
@@ -57,7 +58,7 @@ function hub({ source, snapshots }: CloneFacts, name: string): Hub<CloneAnswers>
     }),
     details: () => [
       ...(snapshots.length > 0 ? [from(snapshots)] : []),
-      ...sizes<CloneAnswers>({ word: `as ${source.name}`, sentence: `what ${source.name} has` }, source.diskBytes),
+      ...sizes<CloneAnswers>(asSource, diskBytes),
       start,
     ],
   };
@@ -89,14 +90,8 @@ const start: Detail<CloneAnswers> = {
   },
 };
 
-/** The request behind the answers: only what is to be different from the source. */
-export function cloneParams(source: Machine, name: string, answers: CloneAnswers): CloneParams {
-  const differs = (key: keyof Sizes): boolean => Boolean(answers[key]) && answers[key] !== source[key];
-  return {
-    name: source.name,
-    newName: name,
-    ...(answers.snapshot ? { snapshot: answers.snapshot } : {}),
-    ...Object.fromEntries((['memoryMiB', 'vcpus', 'diskBytes'] as const).filter(differs).map((key) => [key, answers[key]])),
-    ...(answers.start ? {} : { noStart: true }),
-  };
+/** The request behind the answers: what is not said is as in the source. */
+export function cloneParams(source: string, newName: string, { snapshot, start: starts, ...sized }: CloneAnswers): CloneParams {
+  const changed = Object.fromEntries(Object.entries(sized).filter(([, size]) => size));
+  return { name: source, newName, ...changed, ...(snapshot ? { snapshot } : {}), ...(starts ? {} : { noStart: true }) };
 }

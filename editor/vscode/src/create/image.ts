@@ -1,16 +1,17 @@
-import type { ImageBuildParams, Profile } from '../protocol';
+import type { CreateDefaults, ImageBuildParams, Profile } from '../protocol';
 import { back, type Ui } from '../ui/ui';
-import { imageText, meaningful, type Answers } from './answers';
-import { image, mode } from './details';
+import { meaningful, profilesText, type Answers } from './answers';
+import { byConfig, image, mode } from './details';
 import { askHub } from './hub';
 import { askProfiles } from './wizard';
 
 const title = 'Build an image';
 
 /** Asks what shall be in an image, then shows what would be built. */
-export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answers): Promise<ImageBuildParams | undefined> {
+export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answers, defaults: CreateDefaults | undefined): Promise<ImageBuildParams | undefined> {
   // A file or URL is an image already.
   let answers: Answers = { profiles: last.profiles ?? [], mode: last.mode ?? '', image: ['nixos', 'trial'].includes(last.image ?? '') ? (last.image ?? '') : '' };
+  const details = [image(byConfig(defaults)), mode(byConfig(defaults))];
   for (;;) {
     const chosen = await askProfiles(ui, { title, step: [1, 2], prompt: 'Profiles: what shall be in it?' }, profiles, answers);
     if (chosen === undefined || chosen === back) {
@@ -20,8 +21,8 @@ export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answe
       ui,
       {
         question: { title, step: [2, 2], back: true, prompt: 'Enter builds it; everything below can be changed first' },
-        make: (be) => ({ label: 'Build the image', description: be.profiles?.join(', ') || 'no profiles', detail: [imageText(be), be.mode].filter(Boolean).join(', ') }),
-        details: () => [image, mode],
+        make: (be) => ({ label: 'Build the image', description: profilesText(be, defaults), detail: details.map((detail) => detail.text(be)).join(', ') }),
+        details: () => details,
       },
       { ...answers, profiles: chosen },
     );

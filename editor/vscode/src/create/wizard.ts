@@ -1,8 +1,8 @@
 import { freeName, nameComplaint } from '../model/names';
-import type { Backend, CreateParams, Machine, Profile } from '../protocol';
+import type { Backend, CreateDefaults, CreateParams, Machine, Profile } from '../protocol';
 import { back, type Answer, type Question, type Ui } from '../ui/ui';
-import { answersOf, meaningful, outline, type Answers } from './answers';
-import { detailsFor } from './details';
+import { answersOf, meaningful, outline, profilesText, type Answers } from './answers';
+import { byConfig, detailsFor } from './details';
 import { askHub, type Hub } from './hub';
 
 /** What the questions need to know. */
@@ -10,6 +10,7 @@ export interface Facts {
   machine(name: string): Machine | undefined;
   profiles: readonly Profile[];
   backends: readonly Backend[];
+  defaults?: CreateDefaults | undefined;
   /** Name of the project in this window. */
   project: string | undefined;
   /** The answers of last time. */
@@ -95,8 +96,8 @@ export function askProfiles(ui: Ui, question: Question, all: readonly Profile[],
 function hub(facts: Facts, name: string): Hub<Answers> {
   return {
     question: { title: titleOf(name), step: [3, steps], back: true, prompt: 'Enter creates it; everything below can be changed first' },
-    make: (answers) => ({ label: `Create ${name}`, description: answers.profiles?.join(', ') || 'no profiles', detail: outline(answers) }),
-    details: (answers) => detailsFor(facts.backends, answers),
+    make: (answers) => ({ label: `Create ${name}`, description: profilesText(answers, facts.defaults), detail: outline(answers) }),
+    details: (answers) => detailsFor(facts.backends, answers, byConfig(facts.defaults)),
   };
 }
 

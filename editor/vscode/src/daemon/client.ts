@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import type { Backend } from '../protocol';
+import type { Backend, CreateDefaults } from '../protocol';
 import { problemCodes } from '../protocol';
 import { Emitter, type Disposable } from '../util/emitter';
 import { localCodes, Problem, problemOf } from './problem';
@@ -69,6 +69,11 @@ export class Client implements Disposable {
   /** The SSH configuration that the daemon writes, if it has said so. */
   get sshConfigFile(): string | undefined {
     return this.session?.capabilities.sshConfigFile;
+  }
+
+  /** What a create takes when it is not told. */
+  get defaults(): CreateDefaults | undefined {
+    return this.session?.capabilities.defaults;
   }
 
   /** Keeps a lost connection coming back for as long as the function says true. */

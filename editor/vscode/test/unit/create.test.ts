@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { lastAnswers } from '../../src/commands/create';
 import { launchDaemon, cleanEnvironment } from '../../src/daemon/launch';
 import { fakeApp, type FakeApp } from './fakeApp';
 import { machine, operation } from './machines';
@@ -54,6 +55,16 @@ test('the answers are remembered, also when the creation fails', async () => {
   const last = app.ui.asked.at(-1);
   assert.ok(last?.kind === 'pick');
   assert.equal(last.choices.find(({ label }) => label === 'Memory')?.description, '8 GiB');
+});
+
+test('the first create ticks the profiles of config.toml, or an agent and its tools', async () => {
+  for (const [defaults, picked] of [[['open-code'], ['open-code']], [[], ['claude', 'dev']]] as const) {
+    app.daemon.defaults.profiles = [...defaults];
+    await app.client.connect();
+    assert.deepEqual(lastAnswers(app), { profiles: picked });
+    await app.end();
+    app = await fakeApp();
+  }
 });
 
 test('a declaration of the view is created without asking for its name', async () => {

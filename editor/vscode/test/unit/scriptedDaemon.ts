@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMessageConnection, ResponseError, SocketMessageReader, SocketMessageWriter, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
-import type { Backend, Capabilities, Machine, Operation } from '../../src/protocol';
+import type { Backend, Capabilities, CreateDefaults, Machine, Operation } from '../../src/protocol';
 import { backend } from './machines';
 
 type Handler = (params: Record<string, unknown>, token: CancellationToken) => unknown;
@@ -23,6 +23,7 @@ export class ScriptedDaemon {
   readonly handlers = new Map<string, Handler>();
   /** So many connections are cut off as they begin, as a daemon does that ends. */
   cutOff = 0;
+  defaults: CreateDefaults = { profiles: [], mode: 'immutable', memoryMiB: 2048, vcpus: 2, diskBytes: 20 * 2 ** 30, network: 'nat' };
   machines: Machine[] = [];
   operations: Operation[] = [];
   backends: Backend[] = [backend('qemu')];
@@ -97,7 +98,7 @@ export class ScriptedDaemon {
   }
 
   private capabilities(): Capabilities {
-    return { protocolVersion: 1, methods: this.methods, backends: this.backends, sshConfigFile: '/nowhere/ssh/config' };
+    return { protocolVersion: 1, methods: this.methods, backends: this.backends, sshConfigFile: '/nowhere/ssh/config', defaults: this.defaults };
   }
 }
 

@@ -47,9 +47,22 @@ test('everything can be changed before it is created, and what is not said is le
   });
 });
 
+test('what is not said shows what config.toml makes of it', async () => {
+  const defaults = { profiles: ['dev'], image: 'trial', mode: 'mutable', memoryMiB: 4096, vcpus: 4, diskBytes: 30 * 2 ** 30, network: 'nat' };
+  const ui = new ScriptedUi(['demo', [], 'CPUs', '2', 'Create demo']);
+  await askCreate(ui, facts({ defaults }));
+  const [, , hub, cpus, last] = ui.asked;
+  assert.ok(hub?.kind === 'pick' && cpus?.kind === 'text' && last?.kind === 'pick');
+  assert.equal(hub.choices[0]?.description, 'dev (default)', 'no profiles leave them to the daemon');
+  const described = (asked: typeof hub) => asked.choices.slice(1).map(({ description }) => description);
+  assert.deepEqual(described(hub), ['4 GiB (default)', '4 (default)', '30 GiB (default)', 'nat (default)', 'trial (default)', 'mutable (default)']);
+  assert.equal(cpus.question.placeholder, '4');
+  assert.equal(described(last)[1], '2');
+});
+
 test('an emptied answer goes back to the default of the daemon', async () => {
   const last = { profiles: [], memoryMiB: 4096, image: 'trial' };
-  const ui = new ScriptedUi(['demo', [], 'Memory', '', 'Image', 'automatic', 'Create demo']);
+  const ui = new ScriptedUi(['demo', [], 'Memory', '', 'Image', 'default', 'Create demo']);
   assert.deepEqual(await askCreate(ui, facts({ last })), { name: 'demo', answers: { profiles: [] } });
 });
 
@@ -90,6 +103,14 @@ test('a network is asked for only where there is a choice, a backend only where 
   const lab = backend('lab', { default: false, type: 'libvirt' });
   const many = new ScriptedUi(['demo', [], 'Backend', 'lab', 'Create demo']);
   assert.deepEqual(await askCreate(many, facts({ backends: [plain, lab] })), { name: 'demo', answers: { profiles: [], backend: 'lab' } });
+});
+
+test('a size that was rounded to be shown, and is left alone, is not changed', async () => {
+  const declared = machine('old', { state: 'absent', diskBytes: 20_000_000_000 });
+  const ui = new ScriptedUi([['dev'], 'Disk', '18.6 GiB', 'Create old']);
+  const result = await askCreate(ui, facts({ declared }));
+  assert.equal(ui.asked[2]?.kind === 'text' && ui.asked[2].question.value, '18.6 GiB');
+  assert.equal(result?.answers.diskBytes, 20_000_000_000);
 });
 
 test('a machine that is declared already brings its own answers', async () => {
