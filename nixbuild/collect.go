@@ -41,7 +41,7 @@ func (s *Store) Collect(ctx context.Context, rules Rules) ([]Collected, []error)
 	var out []Collected
 	var errs []error
 	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") || !imageID.MatchString(e.Name()) {
+		if !s.isDir(e) || strings.HasPrefix(e.Name(), ".") || !imageID.MatchString(e.Name()) {
 			continue
 		}
 		if ctx.Err() != nil {

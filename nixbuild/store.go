@@ -67,7 +67,7 @@ func (s *Store) List() ([]Image, []error) {
 	var images []Image
 	var errs []error
 	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") || !s.isDir(e) {
 			continue
 		}
 		img, err := s.Get(e.Name())
@@ -78,6 +78,15 @@ func (s *Store) List() ([]Image, []error) {
 		images = append(images, img)
 	}
 	return images, errs
+}
+
+// isDir follows links: an image may have been put on another disk.
+func (s *Store) isDir(e fs.DirEntry) bool {
+	if e.Type() != fs.ModeSymlink {
+		return e.IsDir()
+	}
+	fi, err := os.Stat(filepath.Join(s.dir, e.Name()))
+	return err == nil && fi.IsDir()
 }
 
 // Get returns the image of that id: image.not_found if there is none,

@@ -90,6 +90,30 @@ func goodImage() Image {
 
 var fakeRequest = Request{Kind: "fake", Mode: Immutable}
 
+func TestAnImageThatWasPutElsewhereIsStillOne(t *testing.T) {
+	store := OpenStore(t.TempDir(), newFake())
+	img, err := store.Ensure(t.Context(), fakeRequest, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := filepath.Join(t.TempDir(), "image")
+	if err := errors.Join(os.Rename(img.Dir, elsewhere), os.Symlink(elsewhere, img.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if list, errs := store.List(); len(list) != 1 || len(errs) > 0 || list[0].ID != img.ID {
+		t.Errorf("listed: %+v, %v", list, errs)
+	}
+	if err := store.Remove(img.ID); err != nil {
+		t.Fatal(err)
+	}
+	if list, errs := store.List(); len(list) > 0 || len(errs) > 0 {
+		t.Errorf("listed after its removal: %+v, %v", list, errs)
+	}
+	if _, err := os.Stat(elsewhere); err != nil {
+		t.Errorf("what the link led to is gone too: %v", err)
+	}
+}
+
 func TestCallersOfOneImageShareItsBuild(t *testing.T) {
 	b := newFake()
 	b.proceed = make(chan struct{})
