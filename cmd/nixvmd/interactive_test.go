@@ -107,6 +107,39 @@ func TestCreateAsksForWhatItNeedsToKnow(t *testing.T) {
 	}
 }
 
+func TestCreateGoesBackToTheImage(t *testing.T) {
+	env, _ := place(t)
+	x := onTerminal(t, env, "create", "--image", "nixos", "--no-start")
+	x.expect("Name")
+	x.send("demo\r")
+	x.expect("Image")
+	x.send("\r")
+	x.expect("Mode")
+	x.send("\r")
+	x.expect("Profiles")
+	x.expect("nvidia")
+	x.send("\x1b[Z") // Shift-Tab
+	x.expect("┃ Mode")
+	x.send("\x1b[Z")
+	x.expect("┃ Image")
+	x.send("\x1b[B") // down
+	x.expect("> trial")
+	x.send("\r")
+	x.expect("┃ Mode")
+	x.send("\r")
+	x.expect("Profiles")
+	x.send("x\r")
+	for _, question := range []string{"Memory", "CPUs", "Disk", "Network"} {
+		x.expect("┃ " + question)
+		x.send("\r")
+	}
+	x.expect("Image: +trial, immutable")
+	x.expect("Create demo\\?")
+	x.send("\x03")
+	x.expect("nothing was made")
+	x.end(exitCancelled)
+}
+
 func TestCreateWithANameOnlyAsksWhetherThatIsRight(t *testing.T) {
 	env, image := place(t)
 	x := onTerminal(t, env, "create", "demo", "--image", image, "--mode", "mutable", "--no-start")

@@ -175,8 +175,25 @@ func (w *wizard) askName(ctx context.Context) error {
 	))
 }
 
-// askRest asks in two forms, because the profiles on offer depend on the image.
+// askRest asks in one form, in which one can go back. The profiles on offer depend
+// on the image, so each image has its own question for them.
 func (w *wizard) askRest(ctx context.Context) error {
+	about, resources := w.aboutGroup(), w.resourcesGroup()
+	if accessible() {
+		// Line by line the library asks hidden questions too.
+		if err := w.run(ctx, about); err != nil {
+			return err
+		}
+		return w.run(ctx, w.profilesGroup(w.image), resources)
+	}
+	groups := []*huh.Group{about}
+	for _, image := range w.imageOptions() {
+		groups = append(groups, w.profilesGroup(image.Value).WithHideFunc(func() bool { return w.image != image.Value }))
+	}
+	return w.run(ctx, append(groups, resources)...)
+}
+
+func (w *wizard) aboutGroup() *huh.Group {
 	about := []huh.Field{
 		huh.NewSelect[string]().Title("Image").Options(w.imageOptions()...).Value(&w.image),
 		huh.NewSelect[string]().Title("Mode").Options(modeOptions()...).Value(&w.mode),
@@ -184,18 +201,21 @@ func (w *wizard) askRest(ctx context.Context) error {
 	if len(w.backends) > 1 {
 		about = append(about, huh.NewSelect[string]().Title("Backend").Options(w.backendOptions()...).Value(&w.backend))
 	}
-	if err := w.run(ctx, huh.NewGroup(about...)); err != nil {
-		return err
-	}
-	return w.run(ctx,
-		huh.NewGroup(huh.NewMultiSelect[string]().Title("Profiles").Description("Space selects, Enter goes on").
-			Options(w.profileOptions()...).Value(&w.chosen)),
-		huh.NewGroup(
-			question("Memory", "MiB, or with a unit: 8G", &w.memory, inline(parseMemory)),
-			question("CPUs", "", &w.vcpus, inline(parseCount)),
-			question("Disk", "Size of the state disk; it takes only what is used", &w.disk, inline(machine.ParseSize)),
-			question("Network", "nat, or bridge:<interface>", &w.network, inline(machine.ParseNetwork)),
-		))
+	return huh.NewGroup(about...)
+}
+
+func (w *wizard) profilesGroup(image string) *huh.Group {
+	return huh.NewGroup(huh.NewMultiSelect[string]().Title("Profiles").Description("Space selects, Enter goes on").
+		Options(w.profileOptions(image)...).Value(&w.chosen))
+}
+
+func (w *wizard) resourcesGroup() *huh.Group {
+	return huh.NewGroup(
+		question("Memory", "MiB, or with a unit: 8G", &w.memory, inline(parseMemory)),
+		question("CPUs", "", &w.vcpus, inline(parseCount)),
+		question("Disk", "Size of the state disk; it takes only what is used", &w.disk, inline(machine.ParseSize)),
+		question("Network", "nat, or bridge:<interface>", &w.network, inline(machine.ParseNetwork)),
+	)
 }
 
 // question asks for a line, and offers what value holds.
@@ -246,10 +266,10 @@ func (w *wizard) backendOptions() []huh.Option[string] {
 	return options
 }
 
-func (w *wizard) profileOptions() []huh.Option[string] {
+func (w *wizard) profileOptions(image string) []huh.Option[string] {
 	var options []huh.Option[string]
 	for _, p := range w.profiles {
-		has := slices.Contains(p.Images, w.image) || (w.image != "nixos" && w.image != "trial")
+		has := slices.Contains(p.Images, image) || (image != "nixos" && image != "trial")
 		if has && p.Name != nixbuild.Core {
 			options = append(options, huh.NewOption(p.Name+": "+p.Description, p.Name))
 		}
