@@ -21,7 +21,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	case err != nil:
 		return none, err
 	case d.status.State == backends.Suspended:
-		return none, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("resume it first")
+		return none, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("nixvmd resume %s", name)
 	case d.status.State != backends.Running:
 		return none, notRunning(name)
 	}

@@ -15,7 +15,7 @@ func notFound(name string) error {
 }
 
 func notRunning(name string) error {
-	return problem.New(problem.VMNotRunning, "VM %s is not running", name).WithHint("start it first")
+	return problem.New(problem.VMNotRunning, "VM %s is not running", name).WithHint("nixvmd start %s", name)
 }
 
 // diskProblem turns "no space left" into the code that says so.

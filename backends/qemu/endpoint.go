@@ -17,7 +17,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 		return backends.Endpoint{}, err
 	}
 	if inst.status().State != backends.Running {
-		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("resume it first")
+		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("nixvmd resume %s", name)
 	}
 	r, err := filesOf(b.layout, name).readRecord()
 	if err != nil {

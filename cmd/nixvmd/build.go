@@ -47,8 +47,8 @@ has built by then is not built a second time.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&p.Image, "image", "", "which kind: nixos or trial `IMAGE`")
-	flags.StringVar(&p.Mode, "mode", "", "immutable, semi-mutable or mutable `MODE`")
+	flags.StringVar(&p.Image, "image", "", "kind of `IMAGE`: nixos or trial")
+	flags.StringVar(&p.Mode, "mode", "", "`MODE` of the image: immutable, semi-mutable or mutable")
 	detachFlag(cmd, &detach)
 	completeFlags(a, cmd)
 	return cmd

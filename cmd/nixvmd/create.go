@@ -63,7 +63,7 @@ for a machine that is declared already, its files.`,
 	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles of the image, `A,B`: nixvmd profiles lists them")
 	flags.StringVar(&f.image, "image", "", "trial, nixos, or an `IMAGE`: a file, or an URL with --image-sha256")
 	flags.StringVar(&f.imageSum, "image-sha256", "", "`HEX` digest that the image of an URL must have")
-	flags.StringVar(&f.mode, "mode", "", "immutable, semi-mutable or mutable `MODE`")
+	flags.StringVar(&f.mode, "mode", "", "`MODE` of the VM: immutable, semi-mutable or mutable")
 	f.add(flags, "`SIZE` of the state disk, e.g. 30G")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringVar(&f.backend, "backend", "", "`NAME` of a configured backend")

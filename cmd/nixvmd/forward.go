@@ -16,7 +16,7 @@ host, as ssh -R makes them, but kept with the machine.`,
 		Example: `  nixvmd forward add demo "8080 localhost:8080"    the guest's port 8080 is the host's
   nixvmd forward list demo`,
 		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: verbMissing,
 	}
 	daemonHeld := false
 	list := &cobra.Command{

@@ -12,7 +12,7 @@ import (
 func newImage(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "image", Short: "List, or collect, the images that are built", Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: verbMissing,
 	}
 	cmd.AddCommand(newImageList(a), newImageGC(a))
 	return cmd

@@ -138,6 +138,12 @@ func unknownVerb(root *cobra.Command, verb string) error {
 	return p.WithHint("nixvmd --help lists the verbs")
 }
 
+// verbMissing is what a command does that only groups its verbs.
+func verbMissing(cmd *cobra.Command, _ []string) error {
+	return problem.New(problem.BadParams, "a verb of %s is missing", cmd.CommandPath()).
+		WithHint("%s --help lists its verbs", cmd.CommandPath())
+}
+
 // takes makes an argument check whose message names what is missing. An
 // argument in brackets may be left out.
 func takes(names ...string) cobra.PositionalArgs {
