@@ -110,20 +110,21 @@ and see all keys with \\[nixvm-menu].
                    nixvm-list-columns)))
 
 (defun nixvm--list-state (machine)
-  "The cell with the state of MACHINE, or with the progress of its operation."
+  "The cell with the state of MACHINE, or with the progress of its operation.
+What is more than a word may run over the columns behind it."
   (let ((op (nixvm--operation-of machine))
         (state (nixvm--state machine)))
-    (cond (op (propertize (nixvm--progress-text op) 'face 'nixvm-busy))
+    (cond (op (propertize (nixvm--progress-text op) 'face 'nixvm-busy 'nixvm-wide t))
           ((plist-get machine :problem)
            (propertize (format "%s: %s" state
                                (or (plist-get (plist-get machine :problem) :message) "problem"))
-                       'face 'nixvm-broken
+                       'face 'nixvm-broken 'nixvm-wide t
                        'help-echo (plist-get (plist-get machine :problem) :hint)))
           ((member state '("crashed" "broken"))
            (propertize (if-let ((reason (plist-get machine :reason)))
                            (format "%s: %s" state reason)
                          state)
-                       'face 'nixvm-broken))
+                       'face 'nixvm-broken 'nixvm-wide t))
           (t (propertize state 'face (nixvm--state-face state))))))
 
 (defun nixvm--list-memory< (a b)
@@ -251,20 +252,28 @@ is garbage collection; here a row that is the same is the same string."
               (puthash cells (nixvm--list-row id cells) nixvm--list-rows))))
 
 (defun nixvm--list-row (id cells)
-  "Return the text of the row of the machine ID with CELLS."
-  (let* ((last (1- (length tabulated-list-format)))
-         (parts (list (make-string tabulated-list-padding ?\s))))
-    (dotimes (n (1+ last))
+  "Return the text of the row of the machine ID with CELLS.
+A cell with the property `nixvm-wide' takes as many of the columns behind it as
+it needs, but not the last one."
+  (let ((last (1- (length tabulated-list-format)))
+        (parts (list (make-string tabulated-list-padding ?\s)))
+        (n 0))
+    (while (<= n last)
       (let* ((width (nth 1 (aref tabulated-list-format n)))
              (full (aref cells n))
              (text (if (string-match-p "[[:cntrl:]]" full)
                        (replace-regexp-in-string "[[:cntrl:]]" " " full)
                      full)))
+        (when (and (> (string-width text) width) (get-text-property 0 'nixvm-wide full))
+          (while (and (< (1+ n) last) (> (string-width text) width))
+            (cl-incf n)
+            (cl-incf width (1+ (nth 1 (aref tabulated-list-format n))))))
         (when (> (string-width text) width)
           (setq text (propertize (truncate-string-to-width text width nil nil t) 'help-echo full)))
         (unless (= n last)
           (setq text (concat text (make-string (- (1+ width) (string-width text)) ?\s))))
-        (push text parts)))
+        (push text parts)
+        (cl-incf n)))
     (propertize (concat (apply #'concat (nreverse parts)) "\n")
                 'tabulated-list-id id 'tabulated-list-entry cells)))
 

@@ -70,6 +70,20 @@
                            :operations (vector (nixvm-fake-operation "1" "reboot" "a" :state "succeeded"))))
     (nixvm-fake-wait (string-match-p "running" (nixvm-list-test-row "a")))))
 
+(ert-deftest nixvm-list-shows-long-progress-over-the-columns-behind ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a") (nixvm-fake-machine "b"))
+    (let ((long "the guest is up; waiting for its SSH server"))
+      (nixvm-fake-push nixvm-fake "nixvm/didChange"
+                       (list :changed (vector (nixvm-fake-machine "a" :operation "1"))
+                             :operations (vector (nixvm-fake-operation "1" "create" "a" :percent 100 :message long))))
+      (nixvm-fake-wait (string-search (concat "create 100% " long) (nixvm-list-test-row "a")))
+      ;; What comes after it is where it is in other rows, and an endless text ends.
+      (should (equal (string-match "laptop" (nixvm-list-test-row "a"))
+                     (string-match "laptop" (nixvm-list-test-row "b"))))
+      (nixvm-fake-push nixvm-fake "nixvm/didChange"
+                       (list :changed (vector (nixvm-fake-machine "a" :state "broken" :reason (make-string 300 ?x)))))
+      (nixvm-fake-wait (string-match-p "broken: x+… +a$" (nixvm-list-test-row "a"))))))
+
 (ert-deftest nixvm-list-keeps-point-and-marks-by-machine ()
   (nixvm-list-test-with (list (nixvm-fake-machine "b") (nixvm-fake-machine "d"))
     (nixvm-list-test-go "b")
