@@ -247,9 +247,29 @@ shown instead."
             (setq nixvm--buffer-machine (plist-get machine :name)))
           (when-let ((process (get-buffer-process buffer)))
             (process-put process 'nixvm-machine (plist-get machine :name))
-            (set-process-query-on-exit-flag process nil)))))
+            (set-process-query-on-exit-flag process nil)
+            (when (with-current-buffer buffer (derived-mode-p 'term-mode))
+              (add-function :after (process-sentinel process)
+                            (nixvm--term-ended
+                             (lambda (&rest _) (nixvm--run-terminal machine name command)))))))))
     (pop-to-buffer-same-window buffer)
     buffer))
+
+(defun nixvm--term-ended (again)
+  "Return a sentinel, to run after that of term, whose buffers call AGAIN on \\`g'.
+Term leaves a buffer without a keymap there, which its own function of
+`menu-bar-update-hook' takes for an error, time and again."
+  (lambda (process _event)
+    (let ((buffer (process-buffer process)))
+      (when (and (buffer-live-p buffer) (not (process-live-p process)))
+        (with-current-buffer buffer
+          (use-local-map (make-composed-keymap nil special-mode-map))
+          (setq-local revert-buffer-function again)
+          (goto-char (point-max))
+          (let ((inhibit-read-only t))
+            (insert (substitute-command-keys
+                     "\nPress \\[revert-buffer] to connect again, \\[quit-window] to leave.\n")))
+          (setq buffer-read-only t))))))
 
 (defun nixvm--terminal (name argv)
   "Run ARGV in a terminal buffer called NAME and return the buffer."

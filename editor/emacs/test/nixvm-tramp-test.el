@@ -383,6 +383,27 @@ exec sh
             (nixvm-fake-wait (string-match-p (concat "agent in " (regexp-quote project)) (buffer-string)) 20))
           (let (kill-buffer-query-functions) (kill-buffer (cdr started))))))))
 
+(ert-deftest nixvm-terminal-that-ended-can-be-connected-again ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let* ((nixvm-terminal 'term)
+           (machine (nixvm-machine "demo"))
+           (start (lambda () (nixvm--run-terminal machine "*demo terminal*" "echo up; exec sh")))
+           (buffer (save-window-excursion (funcall start))))
+      (nixvm-fake-wait (string-match-p "up" (with-current-buffer buffer (buffer-string))))
+      (nixvm-tramp-forget machine)
+      (with-current-buffer buffer
+        (should (string-match-p "Press g to connect again, q to leave" (buffer-string)))
+        ;; Term's own part of `menu-bar-update-hook' wants a keymap.
+        (run-hook-with-args 'menu-bar-update-hook)
+        (when (fboundp 'term--update-term-menu) (funcall 'term--update-term-menu t))
+        (should (eq (key-binding "g") 'revert-buffer))
+        (save-window-excursion (funcall revert-buffer-function)))
+      (setq buffer (get-buffer "*demo terminal*"))
+      (nixvm-fake-wait (string-match-p "up" (with-current-buffer buffer (buffer-string))))
+      (should (process-live-p (get-buffer-process buffer)))
+      (nixvm-tramp-forget machine)
+      (kill-buffer buffer))))
+
 (ert-deftest nixvm-agent-line-survives-every-quoting ()
   (let ((nixvm-agents '(("a" . "printf '%s|' \"it's $((1+1))\""))) nixvm-agent-tmux)
     (let ((dir (make-temp-file "it's a \"dir\" " t)))
