@@ -89,15 +89,16 @@ and COMPLAINT says why."
                               text nil (and default (format "%s" default)))))
     value))
 
-(defun nixvm--read-name ()
-  "Ask for the name of a new machine."
+(defun nixvm--read-name (prompt default taken)
+  "Ask with PROMPT and DEFAULT for the name of a new machine.
+TAKEN says of a name whether it is in use."
   (nixvm--read-checked
-   "Name of the new machine" (nixvm--free-name)
+   prompt default
    (lambda (text)
      (let ((name (string-trim text))
            (case-fold-search nil))
        (and (string-match-p nixvm--name-regexp name)
-            (not (nixvm--taken-p name))
+            (not (funcall taken name))
             name)))
    "Use a-z, 0-9 and -, at most 63, and no name that is taken."))
 
@@ -106,16 +107,19 @@ and COMPLAINT says why."
   (when-let ((machine (nixvm-machine name)))
     (not (equal (plist-get machine :state) "absent"))))
 
-(defun nixvm--free-name ()
-  "A name that is free: that of the project, or of its first agent."
+(defun nixvm--project-name ()
+  "The name of the current project as that of a machine, or \"agent\"."
   (let* ((root (or (locate-dominating-file default-directory ".git") default-directory))
          (base (replace-regexp-in-string
                 "\\`-+\\|-+\\'" ""
                 (replace-regexp-in-string
                  "[^a-z0-9]+" "-"
-                 (downcase (file-name-nondirectory (directory-file-name root))))))
-         (base (if (or (string-empty-p base) (> (length base) 40)) "agent" base))
-         (name base) (n 1))
+                 (downcase (file-name-nondirectory (directory-file-name root)))))))
+    (if (or (string-empty-p base) (> (length base) 40)) "agent" base)))
+
+(defun nixvm--free-name (base)
+  "A name that is free: BASE, or BASE with a number."
+  (let ((name base) (n 1))
     (while (nixvm-machine name)
       (setq name (format "%s-%d" base (cl-incf n))))
     name))
@@ -176,6 +180,31 @@ and COMPLAINT says why."
          nil t nil nil default)
       (car names))))
 
+(defun nixvm--read-image (default)
+  "Ask for the kind of image with DEFAULT; nil is what the daemon chooses."
+  (let ((image (completing-read
+                (format-prompt "Image: nixos, trial or a file" (or default "automatic"))
+                '("automatic" "nixos" "trial") nil nil nil nil (or default "automatic"))))
+    (unless (equal image "automatic") image)))
+
+(defun nixvm--read-mode (default)
+  "Ask for the mode of an image with DEFAULT."
+  (completing-read (format-prompt "Mode" (or default "immutable"))
+                   '("immutable" "semi-mutable" "mutable") nil t nil nil (or default "immutable")))
+
+(defun nixvm--read-size (prompt default)
+  "Ask for a size with PROMPT and DEFAULT; return it as it was written."
+  (nixvm--read-checked prompt default
+                       (lambda (text) (and (nixvm--parse-size text) (string-trim text)))
+                       "A size is 512M or 20G."))
+
+(defun nixvm--read-vcpus (default)
+  "Ask for a number of CPUs with DEFAULT."
+  (nixvm--read-checked "CPUs" default
+                       (lambda (text) (and (string-match-p "\\`[1-9][0-9]*\\'" (string-trim text))
+                                           (string-to-number text)))
+                       "A number of CPUs, please."))
+
 (defun nixvm--create-ask ()
   "Ask all questions; return the answers as a plist."
   (let* ((last (nixvm--create-defaults))
@@ -183,55 +212,49 @@ and COMPLAINT says why."
          (questions (append (and current-prefix-arg '(image mode)) nixvm-create-questions)))
     (cl-flet ((asked (key question value)
                 (when (memq question questions)
-                  (setq answers (plist-put answers key (funcall value (plist-get last key))))))
-              (size (prompt)
-                (lambda (default)
-                  (nixvm--read-checked prompt default
-                                       (lambda (text) (and (nixvm--parse-size text) (string-trim text)))
-                                       "A size is 512M or 20G."))))
+                  (setq answers (plist-put answers key (funcall value (plist-get last key)))))))
       (asked :backend 'backend #'nixvm--read-backend)
       (asked :profiles 'profiles #'nixvm--read-profiles)
-      (asked :image 'image
-             (lambda (default)
-               (let ((image (completing-read
-                             (format-prompt "Image: nixos, trial or a file" (or default "automatic"))
-                             '("automatic" "nixos" "trial") nil nil nil nil
-                             (or default "automatic"))))
-                 (unless (equal image "automatic") image))))
-      (asked :mode 'mode
-             (lambda (default)
-               (completing-read (format-prompt "Mode" (or default "immutable"))
-                                '("immutable" "semi-mutable" "mutable") nil t nil nil
-                                (or default "immutable"))))
-      (asked :memory 'memory (size "Memory"))
-      (asked :vcpus 'vcpus
-             (lambda (default)
-               (nixvm--read-checked
-                "CPUs" default
-                (lambda (text) (and (string-match-p "\\`[1-9][0-9]*\\'" (string-trim text))
-                                    (string-to-number text)))
-                "A number of CPUs, please.")))
-      (asked :disk 'disk (size "Disk"))
+      (asked :image 'image #'nixvm--read-image)
+      (asked :mode 'mode #'nixvm--read-mode)
+      (asked :memory 'memory (apply-partially #'nixvm--read-size "Memory"))
+      (asked :vcpus 'vcpus #'nixvm--read-vcpus)
+      (asked :disk 'disk (apply-partially #'nixvm--read-size "Disk"))
       (asked :network 'network
              (lambda (default)
                (nixvm--read-network default (nixvm--backend (plist-get answers :backend))))))
     answers))
 
-(defun nixvm--create-params (name answers)
-  "The params of nixvm/vm/create for the machine NAME and ANSWERS."
-  (cl-loop for (key value) in
-           `((:name ,name)
-             (:profiles ,(vconcat (plist-get answers :profiles)))
-             (:image ,(plist-get answers :image))
-             (:mode ,(plist-get answers :mode))
-             (:memoryMiB ,(nixvm--parse-size (or (plist-get answers :memory) "")))
-             (:vcpus ,(plist-get answers :vcpus))
-             (:diskBytes ,(when-let ((mib (nixvm--parse-size (or (plist-get answers :disk) ""))))
-                            (* mib 1048576)))
-             (:network ,(plist-get answers :network))
-             (:backend ,(plist-get answers :backend)))
+(defun nixvm--size-params (answers)
+  "The params :memoryMiB, :vcpus and :diskBytes for the plist ANSWERS."
+  (list :memoryMiB (nixvm--parse-size (or (plist-get answers :memory) ""))
+        :vcpus (plist-get answers :vcpus)
+        :diskBytes (when-let ((mib (nixvm--parse-size (or (plist-get answers :disk) ""))))
+                     (* mib 1048576))))
+
+(defun nixvm--given (params)
+  "PARAMS without those whose value is nil or empty."
+  (cl-loop for (key value) on params by #'cddr
            unless (member value '(nil "" []))
            append (list key value)))
+
+(defun nixvm--create-params (name answers)
+  "The params of nixvm/vm/create for the machine NAME and ANSWERS."
+  (nixvm--given
+   (append (list :name name
+                 :profiles (vconcat (plist-get answers :profiles))
+                 :image (plist-get answers :image)
+                 :mode (plist-get answers :mode))
+           (nixvm--size-params answers)
+           (list :network (plist-get answers :network)
+                 :backend (plist-get answers :backend)))))
+
+(defun nixvm--created (name result)
+  "Run what follows when the machine NAME is new and up according to RESULT."
+  (run-hook-with-args 'nixvm-after-create-functions
+                      (or (plist-get result :vm) (nixvm-machine name)))
+  (when nixvm-attach-after-create
+    (nixvm--attach name nixvm-attach-function)))
 
 ;;;###autoload
 (defun nixvm-create (name answers)
@@ -243,15 +266,14 @@ prefix argument ask for the image and the mode too.  ANSWERS is a plist as in
 The machine is made in the background.  \\[keyboard-quit] as the very next key
 cancels that and leaves nothing behind, and so does \\[nixvm-cancel]."
   (interactive (progn (nixvm--ensure)
-                      (list (nixvm--read-name) (nixvm--create-ask))))
+                      (list (nixvm--read-name "Name of the new machine"
+                                              (nixvm--free-name (nixvm--project-name))
+                                              #'nixvm--taken-p)
+                            (nixvm--create-ask))))
   (nixvm--create-remember answers)
   (nixvm--begin
    "nixvm/vm/create" (nixvm--create-params name answers) (format "Create %s" name)
-   (lambda (result)
-     (let ((machine (or (plist-get result :vm) (nixvm-machine name))))
-       (run-hook-with-args 'nixvm-after-create-functions machine)
-       (when nixvm-attach-after-create
-         (nixvm--attach name nixvm-attach-function))))))
+   (apply-partially #'nixvm--created name)))
 
 (provide 'nixvm-create)
 ;;; nixvm-create.el ends here

@@ -20,7 +20,7 @@
 Each is a symbol of `nixvm-list-column-alist', or a list like its values."
   :type '(repeat (choice (const name) (const state) (const profiles) (const mode) (const memory)
                          (const cpus) (const disk) (const network) (const backend) (const host)
-                         (const image) (const address) (const started)
+                         (const image) (const address) (const started) (const autostart)
                          (list string integer (choice (const t) (const nil) function) function)))
   :group 'nixvm)
 
@@ -45,7 +45,9 @@ Each is a symbol of `nixvm-list-column-alist', or a list like its values."
     (address "Address" 18 t ,(lambda (m) (plist-get m :address)))
     (started "Started" 17 t
              ,(lambda (m) (if-let ((time (nixvm--time (plist-get m :started))))
-                              (format-time-string "%F %R" time) ""))))
+                              (format-time-string "%F %R" time) "")))
+    (autostart "Autostart" 9 t
+               ,(lambda (m) (if (nixvm--true (plist-get m :autostart)) "yes" ""))))
   "Alist of (SYMBOL TITLE WIDTH SORT FUNCTION); FUNCTION gets the machine.
 SORT is as in `tabulated-list-format'.")
 
@@ -69,6 +71,8 @@ SORT is as in `tabulated-list-format'.")
                        ("C" . nixvm-console) ("l" . nixvm-log) ("d" . nixvm-doctor)
                        ("k" . nixvm-cancel) ("x" . nixvm-operation)
                        ("w" . nixvm-list-copy-host)
+                       ("y" . nixvm-clone) ("M" . nixvm-migrate) ("A" . nixvm-autostart)
+                       ("I" . nixvm-images) ("B" . nixvm-image-build) ("X" . nixvm-image-gc)
                        ("m" . nixvm-list-mark) ("u" . nixvm-list-unmark)
                        ("U" . nixvm-list-unmark-all) ("DEL" . nixvm-list-unmark-backward)
                        ("i" . nixvm-list-describe)

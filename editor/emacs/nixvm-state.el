@@ -134,12 +134,13 @@ Without DIRECTORY it is the machine of the current buffer."
           (nixvm--machine-of-host (file-remote-p directory 'host))))
     (and (null directory) nixvm--buffer-machine (nixvm-machine nixvm--buffer-machine))))
 
-(defun nixvm--offered-p (method &optional machine)
+(defun nixvm--offered-p (method &optional machine capability)
   "Whether the daemon answers METHOD and the backend of MACHINE can do it.
-The capability of a backend has the name of the verb; one that is not known
-does not count against it.  While not connected everything is offered."
+What the backend must be able to do has the name of the verb, or is CAPABILITY;
+one that it does not speak of does not count against it.  While not connected
+everything is offered."
   (let ((methods (nixvm--methods))
-        (verb (car (last (split-string method "/")))))
+        (verb (or capability (car (last (split-string method "/"))))))
     (or (null methods)
         (and (member method methods)
              (let* ((backend (and machine (nixvm--backend (plist-get machine :backend))))
@@ -148,6 +149,11 @@ does not count against it.  While not connected everything is offered."
                (or (not (plist-member capabilities key))
                    (nixvm--true (plist-get capabilities key))))
              t))))
+
+(defun nixvm--need-method (method)
+  "Complain if the daemon does not have METHOD."
+  (unless (nixvm--offered-p method)
+    (user-error "This nixvmd has no %s" method)))
 
 ;;;; Changes from the daemon
 

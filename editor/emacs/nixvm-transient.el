@@ -23,9 +23,18 @@
             (and targets
                  (concat " " (propertize (string-join targets ", ") 'face 'transient-value))))))
 
-(defun nixvm-transient--p (method)
-  "Whether METHOD is worth offering for the machine that the menu is about."
-  (nixvm--offered-p method (or (nixvm-machine (nixvm--name-at-point)) (nixvm-current-machine))))
+(defun nixvm-transient--machine ()
+  "The machine that the menu is about, or nil."
+  (or (nixvm-machine (nixvm--name-at-point)) (nixvm-current-machine)))
+
+(defun nixvm-transient--p (method &optional capability)
+  "Whether METHOD is worth offering for the machine that the menu is about.
+CAPABILITY is as in `nixvm--offered-p'."
+  (nixvm--offered-p method (nixvm-transient--machine) capability))
+
+(defun nixvm-transient--autostart ()
+  "What `nixvm-autostart' would do."
+  (if (nixvm--autostart-p (nixvm-transient--machine)) "Autostart off" "Autostart on"))
 
 (defun nixvm-transient--magit-p ()
   "Whether Magit is installed."
@@ -72,9 +81,17 @@
      :if (lambda () (nixvm-transient--p "nixvm/forward/remove")))]
    ["Machine"
     ("c" "Create" nixvm-create :if (lambda () (nixvm-transient--p "nixvm/vm/create")))
+    ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--p "nixvm/vm/clone")))
+    ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "nixvm/vm/migrate")))
+    ("A" nixvm-autostart :description nixvm-transient--autostart
+     :if (lambda () (nixvm-transient--p "nixvm/machine/configure" "autostart")))
     ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "nixvm/vm/destroy")))
     ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "nixvm/vm/purge")))
     ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]
+   ["Images"
+    ("I" "List" nixvm-images :if (lambda () (nixvm-transient--p "nixvm/image/list")))
+    ("B" "Build" nixvm-image-build :if (lambda () (nixvm-transient--p "nixvm/image/build")))
+    ("X" "Remove unused" nixvm-image-gc :if (lambda () (nixvm-transient--p "nixvm/image/gc")))]
    ["Look"
     ("i" "Details" nixvm-list-describe :if nixvm-transient--list-p)
     ("C" "Console" nixvm-console :if (lambda () (nixvm-transient--p "nixvm/vm/console")))

@@ -38,6 +38,7 @@
 (require 'nixvm-create)
 (require 'nixvm-agent)
 (require 'nixvm-report)
+(require 'nixvm-image)
 (require 'nixvm-list)
 
 (autoload 'nixvm-menu "nixvm-transient" "Show what can be done with machines." t)
@@ -50,21 +51,20 @@
 
 ;;;; Verbs
 
-(defun nixvm--targets (prompt method &optional predicate)
+(defun nixvm--targets (prompt method &optional predicate capability)
   "The machines that a command shall work on, as a list of names.
 In a list those that are marked, or the one at point; elsewhere ask with
-PROMPT.  Complain if the backend of one of them cannot do METHOD.  PREDICATE
-says which machines to offer."
+PROMPT.  Complain if the backend of one of them cannot do METHOD, for which it
+needs CAPABILITY.  PREDICATE says which machines to offer."
   (nixvm--ensure)
-  (unless (nixvm--offered-p method)
-    (user-error "This nixvmd has no %s" method))
+  (nixvm--need-method method)
   (let ((names (or (nixvm--list-targets)
                    (list (nixvm-read-machine
                           prompt (lambda (m)
-                                   (and (nixvm--offered-p method m)
+                                   (and (nixvm--offered-p method m capability)
                                         (or (null predicate) (funcall predicate m)))))))))
     (dolist (name names names)
-      (unless (nixvm--offered-p method (nixvm-machine name))
+      (unless (nixvm--offered-p method (nixvm-machine name) capability)
         (user-error "The backend %s of %s cannot do that"
                     (plist-get (nixvm-machine name) :backend) name)))))
 
@@ -136,6 +136,108 @@ Interactively the marked ones, or the one at point, or ask."
   (interactive (list (nixvm--targets "Resume" "nixvm/vm/resume" #'nixvm--suspended-p)))
   (nixvm--each names "Resume" "nixvm/vm/resume"))
 
+;;;###autoload
+(defun nixvm-autostart (names on)
+  "Start the machines NAMES with the host of their backend if ON, else do not.
+Interactively the marked ones, or the one at point, or ask; it is switched on
+unless all of them have it.  It holds at once, whether they run or not."
+  (interactive
+   (let ((names (nixvm--targets "Start with its host" "nixvm/machine/configure" nil "autostart")))
+     (list names (cl-notevery (lambda (name) (nixvm--autostart-p (nixvm-machine name))) names))))
+  (dolist (name (ensure-list names))
+    (nixvm--async "nixvm/machine/configure"
+                  (list :name name :autostart (if on t :json-false))
+                  (lambda (_)
+                    (message "%s %s with the host of its backend" name
+                             (if on "starts" "does not start")))
+                  (lambda (err) (nixvm--show-error err (format "Autostart of %s" name))))))
+
+(defun nixvm--autostart-p (machine)
+  "Whether autostart is on for MACHINE."
+  (nixvm--true (plist-get machine :autostart)))
+
+;;;; Copies and moves
+
+;;;###autoload
+(defun nixvm-clone (name new &optional snapshot answers)
+  "Copy the machine NAME, which is off, to a NEW one, and attach to that.
+The disk is copied as it is now, or as it was in SNAPSHOT, with the credentials
+on it; ANSWERS is a plist with :memory, :vcpus and :disk if they shall differ.
+Interactively a machine that is up is shut down first, if you agree.  With a
+prefix argument ask for ANSWERS as well."
+  (interactive
+   (let* ((name (nixvm--target "Clone" "nixvm/vm/clone" #'nixvm--exists-p))
+          (new (nixvm--read-name (format "Name of the copy of %s" name) (nixvm--free-name name)
+                                 #'nixvm-machine)))
+     (list name new
+           (plist-get (nixvm--read-snapshot "Copy the disk" name "as it is now") :name)
+           (and current-prefix-arg (nixvm--read-sizes (nixvm-machine name))))))
+  (let ((machine (nixvm-machine name)))
+    (nixvm--stopped-first
+     machine (format "%s is %s; only what is off can be cloned.  Shut it down? " name
+                     (nixvm--state machine))
+     (lambda ()
+       (nixvm--begin
+        "nixvm/vm/clone"
+        (nixvm--given (append (list :name name :newName new :snapshot snapshot)
+                              (nixvm--size-params answers)))
+        (format "Clone %s to %s" name new) (apply-partially #'nixvm--created new))))))
+
+(defun nixvm--read-sizes (machine)
+  "Ask for memory, CPUs and disk, with those of MACHINE as defaults."
+  (list :memory (nixvm--read-size "Memory" (nixvm--size (plist-get machine :memoryMiB)))
+        :vcpus (nixvm--read-vcpus (plist-get machine :vcpus))
+        :disk (nixvm--read-size "Disk" (nixvm--size (/ (or (plist-get machine :diskBytes) 0)
+                                                       1048576)))))
+
+(defun nixvm--stopped-first (machine question then)
+  "Call THEN when MACHINE is off; shut it down if QUESTION is answered with yes."
+  (if (not (or (nixvm--up-p machine) (nixvm--suspended-p machine)))
+      (funcall then)
+    (unless (y-or-n-p question) (keyboard-quit))
+    (let ((name (plist-get machine :name)))
+      (nixvm--begin "nixvm/vm/stop" (list :name name) (format "Stop %s" name)
+                    (lambda (_) (funcall then))))))
+
+(defun nixvm--migration-targets (machine)
+  "The names of the backends that MACHINE can move to."
+  (let* ((backends (append (plist-get (nixvm--call "nixvm/backend/list" nil) :backends) nil))
+         (here (cl-find (plist-get machine :backend) backends
+                        :key (lambda (b) (plist-get b :name)) :test #'equal)))
+    (cl-flet ((able (b) (nixvm--true (plist-get (plist-get b :capabilities) :migrate))))
+      (mapcar (lambda (b) (plist-get b :name))
+              (cl-remove-if-not (lambda (b)
+                                  (and (able here) (able b) (not (eq b here))
+                                       (equal (plist-get b :type) (plist-get here :type))))
+                                backends)))))
+
+;;;###autoload
+(defun nixvm-migrate (name backend)
+  "Move the VM of the machine NAME to another BACKEND, be it up or off.
+Only backends are offered that can take it.  Files and terminals of a machine
+that moves are connected anew."
+  (interactive
+   (let* ((name (nixvm--target "Migrate" "nixvm/vm/migrate" #'nixvm--exists-p))
+          (machine (nixvm-machine name))
+          (targets (or (nixvm--migration-targets machine)
+                       (user-error "There is no other backend that %s can move to: see docs/libvirt.md of nixvm"
+                                   name)))
+          (backend (completing-read
+                    (format-prompt "Migrate %s from %s to" (car targets) name
+                                   (plist-get machine :backend))
+                    targets nil t nil nil (car targets))))
+     (unless (or (not (nixvm--up-p machine))
+                 (yes-or-no-p
+                  (format "%s runs, and goes on while it moves to %s; its connections are made anew.  Go on? "
+                          name backend)))
+       (keyboard-quit))
+     (list name backend)))
+  (nixvm--begin "nixvm/vm/migrate" (list :name name :backend backend)
+                (format "Migrate %s to %s" name backend)
+                (lambda (_)
+                  (when-let ((machine (nixvm-machine name))) (nixvm-tramp-forget machine))
+                  (message "%s is on %s" name backend))))
+
 ;;;; Snapshots
 
 (defun nixvm--snapshots (name)
@@ -144,31 +246,34 @@ Interactively the marked ones, or the one at point, or ask."
                               :snapshots)
                    nil)))
 
-(defun nixvm--read-snapshot (prompt name)
-  "Ask with PROMPT for a snapshot of the machine NAME; return it, a plist."
+(defun nixvm--read-snapshot (prompt name &optional none)
+  "Ask with PROMPT for a snapshot of the machine NAME; return it, a plist.
+NONE is the answer that stands for no snapshot, which is nil then."
   (let* ((snapshots (or (nixvm--snapshots name)
-                        (user-error "%s" (substitute-command-keys
-                                          (format "%s has no snapshot; \\[nixvm-snapshot] takes one"
-                                                  name)))))
-         (names (mapcar (lambda (s) (plist-get s :name)) snapshots))
+                        (unless none
+                          (user-error "%s" (substitute-command-keys
+                                            (format "%s has no snapshot; \\[nixvm-snapshot] takes one"
+                                                    name))))))
+         (names (append (and none (list none)) (mapcar (lambda (s) (plist-get s :name)) snapshots)))
          (find (lambda (n) (cl-find n snapshots :key (lambda (s) (plist-get s :name))
                                     :test #'equal)))
          (annotate (lambda (n)
-                     (let ((s (funcall find n)))
+                     (when-let ((s (funcall find n)))
                        (concat "  " (nixvm--when (plist-get s :created))
                                (and (plist-get s :description)
                                     (concat "  " (plist-get s :description))))))))
-    (funcall find
-             (completing-read
-              (format-prompt prompt (car names))
-              (lambda (string pred action)
-                (if (eq action 'metadata)
-                    `(metadata (category . nixvm-snapshot)
-                               (annotation-function . ,annotate)
-                               (display-sort-function . ,#'identity)
-                               (cycle-sort-function . ,#'identity))
-                  (complete-with-action action names string pred)))
-              nil t nil nil (car names)))))
+    (when snapshots
+      (funcall find
+               (completing-read
+                (format-prompt prompt (car names))
+                (lambda (string pred action)
+                  (if (eq action 'metadata)
+                      `(metadata (category . nixvm-snapshot)
+                                 (annotation-function . ,annotate)
+                                 (display-sort-function . ,#'identity)
+                                 (cycle-sort-function . ,#'identity))
+                    (complete-with-action action names string pred)))
+                nil t nil nil (car names))))))
 
 ;;;###autoload
 (defun nixvm-snapshot (name snapshot &optional description)
@@ -312,7 +417,8 @@ the daemon hold it.  It applies at once."
 ;;;; Whatever else the daemon can do
 
 (defconst nixvm--own-methods
-  '("create" "start" "stop" "kill" "reboot" "suspend" "resume" "destroy" "purge" "console")
+  '("create" "clone" "start" "stop" "kill" "reboot" "suspend" "resume" "migrate" "destroy" "purge"
+    "console")
   "The methods nixvm/vm/... that have a command of their own.")
 
 (defun nixvm--other-verbs (&optional machine)
@@ -329,7 +435,7 @@ the daemon hold it.  It applies at once."
 
 ;;;###autoload
 (defun nixvm-operation (name verb &optional params)
-  "Run VERB of the daemon on the machine NAME, e.g. \"upgrade\" or \"clone\".
+  "Run VERB of the daemon on the machine NAME, e.g. \"upgrade\" or \"resize\".
 The verbs are those that this daemon has and that have no command of their own.
 PARAMS are further params; what the daemon still needs is asked for."
   (interactive

@@ -131,7 +131,7 @@
   (nixvm-fake-with (list (nixvm-fake-machine "taken"))
     (nixvm--ensure)
     (nixvm-fake-typing '("Bad Name" "taken" "-x" "../../etc" "ok-1")
-      (should (equal (nixvm--read-name) "ok-1")))))
+      (should (equal (nixvm--read-name "Name" nil #'nixvm--taken-p) "ok-1")))))
 
 (ert-deftest nixvm-sizes-are-read-as-people-write-them ()
   (dolist (case '(("512" . 512) ("512M" . 512) ("4G" . 4096) ("1.5g" . 1536) ("2 GiB" . 2048)
@@ -213,8 +213,8 @@
 
 (ert-deftest nixvm-other-operations-come-from-the-daemon ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))
-    (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/vm/clone" "nixvm/vm/resize") nixvm-fake-methods))
-    (nixvm-fake-on "nixvm/vm/clone"
+    (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/vm/recreate" "nixvm/vm/resize") nixvm-fake-methods))
+    (nixvm-fake-on "nixvm/vm/recreate"
                    (lambda (params &rest _)
                      (cond ((not (plist-get params :to))
                             '(:error -32602 "to: is required" (:code "params.invalid")))
@@ -230,13 +230,147 @@
                                  "memoryMiB: must be an integer, not string"
                                "memoryMiB: is required")
                              '(:code "params.invalid")))))
-    (nixvm-fake-typing '("demo" "clone" "copy" "demo")
+    (nixvm-fake-typing '("demo" "recreate" "copy" "demo")
       (call-interactively #'nixvm-operation)
-      (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/clone") :confirm) "demo")))
-    (should (equal (plist-get (nixvm-fake-params "nixvm/vm/clone") :to) "copy"))
+      (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/recreate") :confirm) "demo")))
+    (should (equal (plist-get (nixvm-fake-params "nixvm/vm/recreate") :to) "copy"))
     (nixvm-fake-typing '("demo" "resize" "2048")
       (call-interactively #'nixvm-operation)
       (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/resize") :memoryMiB) 2048)))))
+
+(ert-deftest nixvm-clone-copies-a-snapshot-or-the-disk-as-it-is ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :state "stopped" :ready :json-false))
+    (let* (created (nixvm-after-create-functions (list (lambda (m) (push (plist-get m :name) created)))))
+      (nixvm-fake-on "nixvm/vm/clone"
+                     (lambda (params &rest _)
+                       (nixvm-command-test-result (list :name (plist-get params :newName)))))
+      (nixvm-fake-answer "nixvm/snapshot/list" '(:snapshots [(:name "clean" :created "2026-01-02T03:04:05Z")]))
+      (nixvm-fake-typing '("demo" "" "") (call-interactively #'nixvm-clone))
+      (nixvm-fake-wait created)
+      (let ((params (nixvm-fake-params "nixvm/vm/clone")))
+        (should (equal (plist-get params :newName) "demo-2"))
+        (should-not (plist-member params :snapshot))
+        (should-not (plist-member params :memoryMiB)))
+      (let ((current-prefix-arg '(4)))
+        (nixvm-fake-typing '("demo" "copy" "clean" "2G" "" "") (call-interactively #'nixvm-clone)))
+      (nixvm-fake-wait (member "copy" created))
+      (let ((params (nixvm-fake-params "nixvm/vm/clone")))
+        (should (equal (plist-get params :snapshot) "clean"))
+        (should (equal (plist-get params :memoryMiB) 2048))
+        (should (equal (plist-get params :vcpus) 2))
+        (should (equal (plist-get params :diskBytes) (* 20 1024 1024 1024)))))))
+
+(ert-deftest nixvm-clone-of-what-runs-shuts-it-down-if-one-agrees ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/snapshot/list" '(:snapshots []))
+    (nixvm-fake-on "nixvm/vm/stop" (lambda (params &rest _) (nixvm-command-test-result params)))
+    (nixvm-fake-on "nixvm/vm/clone" (lambda (params &rest _) (nixvm-command-test-result params)))
+    (should (eq 'quit (condition-case nil
+                          (nixvm-fake-typing '("demo" "copy" nil) (call-interactively #'nixvm-clone))
+                        (quit 'quit))))
+    (should-not (nixvm-fake-received-p "nixvm/vm/stop"))
+    (nixvm-fake-typing '("demo" "copy" t) (call-interactively #'nixvm-clone))
+    (nixvm-fake-wait (nixvm-fake-received-p "nixvm/vm/clone"))
+    (should (nixvm-fake-received-p "nixvm/vm/stop"))
+    (nixvm-fake-wait (null nixvm--works))))
+
+(defconst nixvm-command-test-backends
+  [(:name "laptop" :type "qemu" :default t :capabilities (:clone t :migrate :json-false))
+   (:name "one" :type "libvirt" :default :json-false :capabilities (:migrate t :autostart t))
+   (:name "two" :type "libvirt" :default :json-false :capabilities (:migrate t))
+   (:name "odd" :type "libvirt" :default :json-false :capabilities (:migrate :json-false))]
+  "Backends, of which two can migrate.")
+
+(ert-deftest nixvm-migrate-offers-only-where-the-vm-can-go ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :backend "one") (nixvm-fake-machine "here"))
+    (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/vm/migrate" "nixvm/backend/list") nixvm-fake-methods)
+          (nixvm-fake-backends nixvm-fake) nixvm-command-test-backends)
+    (nixvm-fake-answer "nixvm/backend/list" (list :backends nixvm-command-test-backends))
+    (nixvm-fake-answer "nixvm/vm/migrate" (list :operation '(:id "1" :state "succeeded")
+                                                :vm (nixvm-fake-machine "demo" :backend "two")))
+    (nixvm--ensure)
+    (should (equal (nixvm--migration-targets (nixvm-machine "demo")) '("two")))
+    (should-not (nixvm--offered-p "nixvm/vm/migrate" (nixvm-machine "here")))
+    ;; It runs: that is said, and asked for.
+    (should (eq 'quit (condition-case nil
+                          (nixvm-fake-typing '("demo" "two" nil) (call-interactively #'nixvm-migrate))
+                        (quit 'quit))))
+    (should-not (nixvm-fake-received-p "nixvm/vm/migrate"))
+    (let ((said (nixvm-fake-messages
+                  (nixvm-fake-typing '("demo" "two" t) (call-interactively #'nixvm-migrate))
+                  (nixvm-fake-wait (null nixvm--works)))))
+      (should (member "demo is on two" said)))
+    (should (equal (plist-get (nixvm-fake-params "nixvm/vm/migrate") :backend) "two"))
+    (nixvm-fake-answer "nixvm/backend/list" (list :backends (vector (aref nixvm-command-test-backends 0)
+                                                               (aref nixvm-command-test-backends 2))))
+    (let ((err (should-error (nixvm-fake-typing '("demo") (call-interactively #'nixvm-migrate))
+                             :type 'user-error)))
+      (should (string-match-p "no other backend that demo can move to" (cadr err))))))
+
+(ert-deftest nixvm-autostart-is-switched-on-and-off ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :backend "one")
+                         (nixvm-fake-machine "twin" :backend "one" :autostart t)
+                         (nixvm-fake-machine "here"))
+    (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/machine/configure" nixvm-fake-methods)
+          (nixvm-fake-backends nixvm-fake) nixvm-command-test-backends)
+    (nixvm-fake-on "nixvm/machine/configure" (lambda (params &rest _) (list :machine params)))
+    (nixvm-fake-typing '("demo") (call-interactively #'nixvm-autostart))
+    (nixvm-fake-wait (eq t (plist-get (nixvm-fake-params "nixvm/machine/configure") :autostart)))
+    (nixvm-fake-typing '("twin") (call-interactively #'nixvm-autostart))
+    (nixvm-fake-wait (eq :json-false (plist-get (nixvm-fake-params "nixvm/machine/configure") :autostart)))
+    (setf (nixvm-fake-backends nixvm-fake)
+          [(:name "laptop" :type "qemu" :default t :capabilities (:autostart :json-false))])
+    (nixvm-disconnect)
+    (should-error (nixvm-fake-typing '("here") (call-interactively #'nixvm-autostart)) :type 'user-error)))
+
+(ert-deftest nixvm-image-build-asks-for-profiles ()
+  (nixvm-fake-with nil
+    (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/image/build" nixvm-fake-methods))
+    (nixvm-fake-answer "nixvm/image/build" '(:operation (:id "1" :state "succeeded" :image "abc")))
+    (let ((said (nixvm-fake-messages
+                  (nixvm-fake-typing '("claude") (call-interactively #'nixvm-image-build))
+                  (nixvm-fake-wait (nixvm-fake-received-p "nixvm/image/build"))
+                  (nixvm-fake-wait (null nixvm--works)))))
+      (should (equal (plist-get (nixvm-fake-params "nixvm/image/build") :profiles) ["claude"]))
+      (should (member "The image abc is there" said)))))
+
+(ert-deftest nixvm-image-gc-says-what-goes-before-it-does ()
+  (nixvm-fake-with nil
+    (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/image/gc" nixvm-fake-methods))
+    (let ((images [(:id "a" :bytes 1073741824) (:id "b" :bytes 536870912 :kept "demo needs it")]) asked)
+      (nixvm-fake-on "nixvm/image/gc" (lambda (&rest _) (list :images images)))
+      (cl-letf (((symbol-function 'yes-or-no-p) (lambda (p) (setq asked p) nil)))
+        (should (eq 'quit (condition-case nil (call-interactively #'nixvm-image-gc) (quit 'quit)))))
+      (should (string-match-p "Remove 1 image, 1.0 GiB\\?" asked))
+      (should (eq t (plist-get (nixvm-fake-params "nixvm/image/gc") :dryRun)))
+      (let ((said (nixvm-fake-messages
+                    (cl-letf (((symbol-function 'yes-or-no-p) (lambda (_) t)))
+                      (let ((current-prefix-arg '(4))) (call-interactively #'nixvm-image-gc)))
+                    (nixvm-fake-wait (not (plist-get (nixvm-fake-params "nixvm/image/gc") :dryRun)))
+                    (nixvm--call "nixvm/profile/list" nil))))
+        (should (eq t (plist-get (nixvm-fake-params "nixvm/image/gc") :all)))
+        (should (member "Removed 1 image, 1.0 GiB" said)))
+      (setq images [])
+      (should-error (call-interactively #'nixvm-image-gc) :type 'user-error))))
+
+(ert-deftest nixvm-images-shows-who-needs-them ()
+  (nixvm-fake-with nil
+    (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/image/list" nixvm-fake-methods))
+    (nixvm-fake-answer "nixvm/image/list"
+                       '(:images [(:id "abc" :distro "nixos" :mode "immutable" :profiles ["claude" "dev"]
+                                   :bytes 2147483648 :built "2026-01-02T03:04:05Z" :machines ["demo"])
+                                  (:id "def" :distro "debian" :mode "mutable" :profiles []
+                                   :bytes 1048576 :machines [])]))
+    (save-window-excursion
+      (nixvm-images)
+      (with-current-buffer "*nixvm images*"
+        (nixvm-fake-wait (string-match-p "claude,dev +nixos +immutable +2.0 GiB +2026-01-02 ..:.. +demo"
+                                         (buffer-string)))
+        (should (string-match-p "no profiles +debian +mutable +1 MiB +none" (buffer-string)))
+        (goto-char (point-min))
+        (nixvm-images-copy-id)
+        (should (equal (current-kill 0) "abc"))
+        (kill-buffer)))))
 
 (ert-deftest nixvm-command-that-is-not-offered-says-so ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))

@@ -19,7 +19,7 @@
     "nixvm/vm/purge" "nixvm/vm/console" "nixvm/snapshot/list" "nixvm/snapshot/create"
     "nixvm/snapshot/restore" "nixvm/snapshot/delete" "nixvm/forward/list" "nixvm/forward/add"
     "nixvm/forward/remove" "nixvm/attach" "nixvm/operation/cancel" "nixvm/operation/subscribe"
-    "nixvm/doctor")
+    "nixvm/doctor" "nixvm/vm/clone")
   "What a fake offers unless a test says otherwise.")
 
 (cl-defstruct (nixvm-fake (:constructor nixvm-fake--make))

@@ -149,6 +149,7 @@
     (nixvm-list-test-go "a")
     (should (nixvm-transient--p "nixvm/vm/suspend"))
     (should-not (nixvm-transient--p "nixvm/vm/upgrade"))
+    (should-not (nixvm-transient--p "nixvm/machine/configure" "autostart"))
     (should-not (nixvm-transient--others-p)))
   (nixvm-fake-with (list (nixvm-fake-machine "a"))
     (setf (nixvm-fake-methods nixvm-fake)

@@ -16,7 +16,7 @@
     (mapatoms (lambda (symbol)
                 (when (and (commandp symbol)
                            (string-match-p "\\`nixvm\\(?:-[^-]\\|\\'\\)" (symbol-name symbol))
-                           (not (string-match-p "--\\|-fake\\|\\(?:log\\|list\\|doctor\\)-mode\\'"
+                           (not (string-match-p "--\\|-fake\\|\\(?:log\\|list\\|images\\|doctor\\)-mode\\'"
                                                 (symbol-name symbol)))
                            (not (command-modes symbol)))
                   (push symbol commands))))

@@ -1,0 +1,160 @@
+;;; nixvm-image.el --- The images that machines are made from  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; Images are built when a machine needs one.  Here they can be built
+;; beforehand, and those that no machine needs any more be removed.
+
+;;; Code:
+
+(require 'nixvm-create)
+(require 'tabulated-list)
+
+(defvar nixvm-images-mode-map
+  (let ((map (make-sparse-keymap)))
+    (set-keymap-parent map tabulated-list-mode-map)
+    (define-key map "B" #'nixvm-image-build)
+    (define-key map "+" #'nixvm-image-build)
+    (define-key map "X" #'nixvm-image-gc)
+    (define-key map "w" #'nixvm-images-copy-id)
+    map)
+  "Keymap of `nixvm-images-mode'.")
+
+(define-derived-mode nixvm-images-mode tabulated-list-mode "nixvm images"
+  "The images in the store of nixvmd, and the machines that need them.
+
+\\{nixvm-images-mode-map}"
+  :interactive nil
+  (setq tabulated-list-padding 2
+        tabulated-list-format [("Profiles" 28 t) ("Distro" 8 t) ("Mode" 13 t)
+                               ("Size" 9 nixvm--image-smaller-p) ("Built" 17 t) ("Machines" 30 t)]
+        tabulated-list-sort-key '("Built" . t))
+  (setq-local revert-buffer-function #'nixvm--images-revert)
+  (tabulated-list-init-header))
+
+(defun nixvm--image-smaller-p (a b)
+  "Whether the image of the entry A takes less room than that of B."
+  (< (plist-get (car a) :bytes) (plist-get (car b) :bytes)))
+
+(defun nixvm--bytes (n)
+  "N bytes as people write them."
+  (cond ((< n 1048576) (format "%d KiB" (/ n 1024)))
+        ((< n 1073741824) (format "%d MiB" (/ n 1048576)))
+        (t (format "%.1f GiB" (/ n 1073741824.0)))))
+
+(defun nixvm--image-entry (image)
+  "The row of IMAGE."
+  (let ((machines (plist-get image :machines)))
+    (list image
+          (vector (if (equal (plist-get image :profiles) []) "no profiles"
+                    (string-join (plist-get image :profiles) ","))
+                  (plist-get image :distro)
+                  (plist-get image :mode)
+                  (nixvm--bytes (plist-get image :bytes))
+                  (if-let ((time (nixvm--time (plist-get image :built))))
+                      (format-time-string "%F %R" time) "")
+                  (if (equal machines []) (propertize "none" 'face 'shadow)
+                    (string-join machines ","))))))
+
+;;;###autoload
+(defun nixvm-images ()
+  "Show the images in the store, and which machines need them."
+  (interactive)
+  (nixvm--ensure)
+  (nixvm--need-method "nixvm/image/list")
+  (with-current-buffer (get-buffer-create "*nixvm images*")
+    (nixvm-images-mode)
+    (nixvm--images-revert)
+    (pop-to-buffer-same-window (current-buffer))))
+
+(defun nixvm--images-revert (&rest _)
+  "Show the images as they are now."
+  (let ((buffer (current-buffer)))
+    (nixvm--async "nixvm/image/list" nil
+                  (lambda (result)
+                    (when (buffer-live-p buffer)
+                      (with-current-buffer buffer
+                        (setq tabulated-list-entries
+                              (mapcar #'nixvm--image-entry (plist-get result :images)))
+                        (tabulated-list-print t)))))))
+
+(defun nixvm--images-refresh ()
+  "Show the images anew where they are shown."
+  (when-let ((buffer (get-buffer "*nixvm images*")))
+    (with-current-buffer buffer (nixvm--images-revert))))
+
+(defun nixvm-images-copy-id ()
+  "Copy the id of the image at point."
+  (interactive nil nixvm-images-mode)
+  (let ((id (plist-get (or (tabulated-list-get-id) (user-error "There is no image at point"))
+                       :id)))
+    (kill-new id)
+    (message "Copied: %s" id)))
+
+;;;###autoload
+(defun nixvm-image-build (profiles &optional image mode)
+  "Build the image with PROFILES, so that a machine that needs it need not wait.
+One that is there already is not built again.  With a prefix argument ask for
+the kind of IMAGE and the MODE too."
+  (interactive
+   (progn
+     (nixvm--ensure)
+     (nixvm--need-method "nixvm/image/build")
+     (let ((last (nixvm--create-defaults)))
+       (list (nixvm--read-profiles (plist-get last :profiles))
+             (if current-prefix-arg (nixvm--read-image (plist-get last :image))
+               (plist-get last :image))
+             (if current-prefix-arg (nixvm--read-mode (plist-get last :mode))
+               (plist-get last :mode))))))
+  (nixvm--begin "nixvm/image/build"
+                (nixvm--given (list :profiles (vconcat profiles) :image image :mode mode))
+                (format "Build image %s" (string-join profiles ","))
+                (lambda (result)
+                  (nixvm--images-refresh)
+                  (message "The image %s is there"
+                           (plist-get (plist-get result :operation) :image)))))
+
+(defun nixvm--images-going (result)
+  "The images that go, or have gone, according to RESULT of a collection."
+  (cl-remove-if (lambda (image) (plist-get image :kept)) (append (plist-get result :images) nil)))
+
+(defun nixvm--images-text (images)
+  "How many IMAGES there are, and their size."
+  (format "%d image%s, %s" (length images) (if (= 1 (length images)) "" "s")
+          (nixvm--bytes (apply #'+ (mapcar (lambda (i) (plist-get i :bytes)) images)))))
+
+;;;###autoload
+(defun nixvm-image-gc (&optional all)
+  "Remove the images that no machine needs: old, imported and broken ones.
+With a prefix argument, or ALL non-nil, also those that a later create would
+build again as they are.  Interactively, ask first."
+  (interactive
+   (progn
+     (nixvm--ensure)
+     (nixvm--need-method "nixvm/image/gc")
+     (let ((going (nixvm--images-going
+                   (nixvm--call "nixvm/image/gc" (list :dryRun t
+                                                       :all (if current-prefix-arg t :json-false))))))
+       (unless going
+         (user-error "%s"
+                     (if current-prefix-arg "Machines need all the images that there are"
+                       "No image is of no use; with a prefix argument also those go that no machine needs")))
+       (unless (yes-or-no-p
+                (format "No machine is touched%s.  Remove %s? "
+                        (if current-prefix-arg "; a create that needs one of these builds it again" "")
+                        (nixvm--images-text going)))
+         (keyboard-quit))
+       (list current-prefix-arg))))
+  (nixvm--async "nixvm/image/gc" (list :all (if all t :json-false))
+                (lambda (result)
+                  (nixvm--images-refresh)
+                  (message "Removed %s" (nixvm--images-text (nixvm--images-going result))))
+                (lambda (err) (nixvm--show-error err "Remove images"))))
+
+(provide 'nixvm-image)
+;;; nixvm-image.el ends here
