@@ -216,6 +216,7 @@ func TestASourceIsBusyUntilItsDiskIsCopied(t *testing.T) {
 	}
 	_, err = h.Clone(background, CloneRequest{Source: "demo", Name: "other"})
 	wantProblem(t, err, problem.VMBusy)
+	wantProblem(t, h.DeleteMachine(background, "copy", "copy"), problem.VMBusy)
 	connected := make(chan error, 1)
 	go func() { // whoever connects waits for the copy, and not for the boot of the clone
 		_, err := h.Endpoint(background, EndpointRequest{Host: "demo", Start: true})

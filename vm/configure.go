@@ -16,8 +16,8 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 	if err != nil {
 		return VM{}, err
 	}
-	if before.Operation != nil {
-		return VM{}, problem.New(problem.VMBusy, "%s is busy: %s", req.Name, before.Operation.Kind).WithHint("wait for it").Retry()
+	if err := s.idle(req.Name); err != nil {
+		return VM{}, err
 	}
 	changes, err := s.changes(req)
 	if err != nil {

@@ -136,6 +136,9 @@ func (s *Service) DeleteMachine(_ context.Context, name, confirm string) error {
 	if err := machine.ValidName(name); err != nil {
 		return err
 	}
+	if err := s.idle(name); err != nil {
+		return err
+	}
 	if s.recordOf(name) != nil {
 		return problem.New(problem.VMExists, "machine %s has a VM", name).WithHint("nixvmd purge %s --confirm %s removes both", name, name)
 	}

@@ -148,6 +148,16 @@ func busy(machine string, op *operation) *problem.Error {
 		WithHint("wait for it, or cancel it: nixvmd cancel %s", op.id).Retry()
 }
 
+// idle refuses a machine on which an operation runs.
+func (s *Service) idle(machine string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if op := s.running[machine]; op != nil {
+		return busy(machine, op)
+	}
+	return nil
+}
+
 // letGoOfSource frees the machine that an operation has only read.
 func (s *Service) letGoOfSource(op *operation) {
 	s.mu.Lock()
