@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -54,7 +53,7 @@ func (s *Store) cloned(source, name string, ch Changes) (content, error) {
 	}
 	want, _, err := ch.over(old, have)
 	if err != nil {
-		return nil, fmt.Errorf("clone %s: %w", source, err)
+		return nil, err
 	}
 	maps.DeleteFunc(want, func(file string, _ []byte) bool { return slices.Contains(ownFiles, file) })
 	return want, nil

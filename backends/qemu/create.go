@@ -19,6 +19,7 @@ const spare = 64 << 20
 // Create makes a VM with an empty state disk, or, mutable, a copy of the image.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
 	err := b.build(ctx, spec, report, func(f vmFiles) error {
+		report.Message("disk", "making the disks")
 		image, err := b.imageOf(ctx, spec.Image)
 		if err != nil {
 			return err
@@ -70,7 +71,6 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 			os.RemoveAll(making.dir)
 		}
 	}()
-	report.Message("disk", "making the disks")
 	if err := disk(making); err != nil {
 		return err
 	}
