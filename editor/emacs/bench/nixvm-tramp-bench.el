@@ -46,7 +46,7 @@ ROUND chooses the files."
 
 (defmacro nixvm-tramp-bench--fast (&rest body)
   "Run BODY with the settings of `nixvm-tramp-fast'."
-  `(let ((remote-file-name-inhibit-locks nil)
+  `(let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
          (vc-ignore-dir-regexp vc-ignore-dir-regexp)
          (backup-enable-predicate backup-enable-predicate)
          ;; As a user opens files: by a command.

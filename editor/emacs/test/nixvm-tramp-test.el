@@ -430,19 +430,84 @@ exec sh
       (should (equal (nixvm-agent-resolve-path "/nixvm:demo:/srv/x") "/srv/x")))
     (should-not (nixvm-agent-command-prefix (get-buffer-create "*scratch*")))))
 
+(defmacro nixvm-tramp-test-fast (&rest body)
+  "Run BODY with what `nixvm-tramp-fast' sets, and take it back."
+  (declare (indent 0) (debug t))
+  `(let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
+         (vc-ignore-dir-regexp vc-ignore-dir-regexp)
+         (backup-enable-predicate backup-enable-predicate)
+         (inhibit-message t))
+     (nixvm-tramp-fast)
+     ,@body))
+
+(defun nixvm-tramp-test-save ()
+  "Save the current buffer; return the commands that TRAMP sends for it."
+  (let (commands)
+    (cl-letf* ((send (symbol-function 'tramp-send-command))
+               ((symbol-function 'tramp-send-command)
+                (lambda (vec command &rest args)
+                  (push command commands)
+                  (apply send vec command args))))
+      (save-buffer))
+    (nreverse commands)))
+
+(ert-deftest nixvm-tramp-fast-saves-with-few-questions-and-sees-a-change ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((file (nixvm-tramp-test-name "f.txt"))
+          (local (expand-file-name "f.txt" nixvm-tramp-test-directory))
+          usual fast)
+      (write-region "one\n" nil local nil 'silent)
+      (with-current-buffer (find-file-noselect file)
+        (insert "two\n")
+        (setq usual (nixvm-tramp-test-save))
+        (nixvm-tramp-test-fast
+          (insert "three\n")
+          (nixvm-tramp-test-save) ; removes the lock
+          (insert "four\n")
+          (setq fast (nixvm-tramp-test-save)))
+        (should (< (length fast) (length usual)))
+        ;; Has it changed?  Can it be written, and where does it lie?  Then it
+        ;; is written, in two commands, and its time is noted.
+        (should (<= (length fast) 6))
+        (should (= 2 (cl-count-if (lambda (c) (string-match-p "stat -c" c)) fast)))
+        (should (> (cl-count-if (lambda (c) (string-match-p "stat -c" c)) usual) 2))
+        (with-temp-buffer
+          (insert-file-contents local)
+          (should (equal (buffer-string) "two\nthree\nfour\none\n")))
+        ;; Somebody else has written it.
+        (nixvm-tramp-test-fast
+          (insert "five\n")
+          (write-region "theirs\n" nil local nil 'silent)
+          (set-file-times local (time-add nil 60))
+          (should (string-match-p "has changed since visited"
+                                  (let (asked)
+                                    (cl-letf (((symbol-function 'yes-or-no-p)
+                                               (lambda (prompt) (setq asked prompt) nil)))
+                                      (should-error (save-buffer) :type 'user-error))
+                                    asked)))
+          ;; And so it is noticed at the first change of a buffer, too.
+          (set-buffer-modified-p nil)
+          (should (catch 'asked
+                    (cl-letf (((symbol-function 'ask-user-about-supersession-threat)
+                               (lambda (&rest _) (throw 'asked t))))
+                      (insert "six\n")
+                      nil))))
+        (with-temp-buffer
+          (insert-file-contents local)
+          (should (equal (buffer-string) "theirs\n")))))))
+
 (ert-deftest nixvm-tramp-fast-is-for-our-files-only ()
-  (let ((remote-file-name-inhibit-locks nil)
-        (vc-ignore-dir-regexp vc-ignore-dir-regexp)
-        (backup-enable-predicate backup-enable-predicate)
-        (inhibit-message t))
-    (nixvm-tramp-fast)
+  (nixvm-tramp-test-fast
     (nixvm-tramp-fast)
     (should remote-file-name-inhibit-locks)
     (should (string-match-p vc-ignore-dir-regexp "/nixvm:a:/x"))
     (should (string-match-p vc-ignore-dir-regexp "/nixvmcp:a:/x"))
     (should-not (string-match-p vc-ignore-dir-regexp "/ssh:a:/x"))
     (should-not (funcall backup-enable-predicate "/nixvm:a:/x"))
-    (should (funcall backup-enable-predicate "/home/me/x"))))
+    (should (funcall backup-enable-predicate "/home/me/x"))
+    (let ((nixvm-tramp--in-operation '(write-region nil nil "/x" nil t "/x")))
+      (should (nixvm-tramp--needless-p '(lock-file "/nixvm:a:/x")))
+      (should-not (nixvm-tramp--needless-p '(lock-file "/ssh:a:/x"))))))
 
 (provide 'nixvm-tramp-test)
 ;;; nixvm-tramp-test.el ends here
