@@ -75,10 +75,6 @@ CAPABILITY is as in `nixvm--offered-p'."
     ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "nixvm/snapshot/restore")))
     ("T" "Delete" nixvm-delete-snapshot
      :if (lambda () (nixvm-transient--p "nixvm/snapshot/delete")))]
-   ["Forwards"
-    ("F" "Add" nixvm-forward-add :if (lambda () (nixvm-transient--p "nixvm/forward/add")))
-    ("R" "Remove" nixvm-forward-remove
-     :if (lambda () (nixvm-transient--p "nixvm/forward/remove")))]
    ["Machine"
     ("c" "Create" nixvm-create :if (lambda () (nixvm-transient--p "nixvm/vm/create")))
     ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--p "nixvm/vm/clone")))
@@ -87,7 +83,11 @@ CAPABILITY is as in `nixvm--offered-p'."
      :if (lambda () (nixvm-transient--p "nixvm/machine/configure" "autostart")))
     ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "nixvm/vm/destroy")))
     ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "nixvm/vm/purge")))
-    ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]
+    ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]]
+  [["Forwards"
+    ("F" "Add" nixvm-forward-add :if (lambda () (nixvm-transient--p "nixvm/forward/add")))
+    ("R" "Remove" nixvm-forward-remove
+     :if (lambda () (nixvm-transient--p "nixvm/forward/remove")))]
    ["Images"
     ("I" "List" nixvm-images :if (lambda () (nixvm-transient--p "nixvm/image/list")))
     ("B" "Build" nixvm-image-build :if (lambda () (nixvm-transient--p "nixvm/image/build")))
