@@ -21,7 +21,7 @@ type conn struct {
 	l    *golibvirt.Libvirt
 	wire *wire
 
-	capsMu sync.Mutex // guards caps
+	asking turn // guards caps
 	caps   *libvirtxml.Caps
 }
 
@@ -60,7 +60,7 @@ func speak(ctx context.Context, outer net.Conn, w *wire, uri string) (*conn, err
 	if outer == w.Conn {
 		outer = w
 	}
-	c := &conn{l: golibvirt.NewWithDialer(dialed{outer}), wire: w}
+	c := &conn{l: golibvirt.NewWithDialer(dialed{outer}), wire: w, asking: newTurn()}
 	opened := make(chan error, 1)
 	go func() { opened <- c.l.ConnectToURI(golibvirt.ConnectURI(uri)) }()
 	select {

@@ -29,8 +29,11 @@ func (b *Backend) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 	if b.target.Test {
 		return nil, noGuest(name)
 	}
-	b.consoles.Lock()
-	defer b.consoles.Unlock()
+	leave, err := b.consoles.take(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if s := b.sit(name, nil); s != nil {
 		return s, nil
 	}

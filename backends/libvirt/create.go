@@ -59,10 +59,7 @@ func (b *Backend) uncreate(ctx context.Context, spec backends.Spec) error {
 		if err != nil || dom == nil {
 			return err
 		}
-		b.refreshing.Lock()
-		err = b.learn(ctx, *dom) // into memory, if it is ours
-		b.refreshing.Unlock()
-		if err != nil {
+		if err := b.learn(ctx, *dom); err != nil { // into memory, if it is ours
 			return err
 		}
 		return b.undefine(ctx, spec.Name)
@@ -72,7 +69,7 @@ func (b *Backend) uncreate(ctx context.Context, spec backends.Spec) error {
 	}
 	err = errors.Join(err, b.storage.remove(ctx, spec.Name))
 	if err == nil {
-		b.forget(spec.Name)
+		b.forget(spec.Name, b.asks())
 	}
 	return err
 }
@@ -104,8 +101,9 @@ func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
 	if err != nil || dom == nil {
 		return err
 	}
-	return problem.New(problem.VMExists, "libvirt has a domain %s with the UUID of %s, which nixvm did not make", dom.Name, spec.Name).
-		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; else change %s in the machine's file uuid", b.target.Remote, dom.Name, spec.UUID)
+	return problem.New(problem.VMExists, "libvirt has a domain %s with the UUID of %s, which nixvm did not make", backends.OneLine(dom.Name), spec.Name).
+		// Not by its name, which somebody else has chosen.
+		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; else change that in the machine's file uuid", b.target.Remote, spec.UUID)
 }
 
 // define defines the domain as spec wants it, and takes it into memory.
@@ -137,8 +135,6 @@ func (b *Backend) define(ctx context.Context, spec backends.Spec, d disks) error
 	if err != nil {
 		return err
 	}
-	b.refreshing.Lock()
-	defer b.refreshing.Unlock()
 	return b.learn(ctx, dom)
 }
 

@@ -33,7 +33,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 	if b.remote != nil {
 		b.remote.drop(name)
 	}
-	b.forget(name)
+	b.forget(name, b.asks())
 	return nil
 }
 

@@ -16,7 +16,22 @@ type domain struct {
 	mark   mark
 	status backends.Status
 	told   backends.Status // what the core was told last
+	asked  moment          // when what is known was asked for
 	agent  bool            // the guest agent has opened its channel
+}
+
+// moment is a point in the order in which questions are asked, so that the
+// answer to an older one does not replace that to a newer one, without anybody
+// having to wait for anybody. What changes between two answers is followed by an
+// event, and that by another question.
+type moment int64
+
+// asks returns the moment of a question that is asked now.
+func (b *Backend) asks() moment {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked++
+	return b.asked
 }
 
 func (d *domain) defined() bool { return d.dom.UUID != golibvirt.UUID{} }
@@ -43,12 +58,22 @@ func (b *Backend) byUUID(id golibvirt.UUID) (string, bool) {
 	return "", false
 }
 
-// put takes over what was learned of a VM, and tells the core when its state is
-// another one. Agent and told are kept.
+// put takes over what was learned of a VM, unless something newer is known, and
+// tells the core when its state is another one. Agent and told are kept.
 func (b *Backend) put(name string, d domain) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.remember(name, d)
+	b.wake()
+}
+
+// remember is put with b.mu held, without waking anybody.
+func (b *Backend) remember(name string, d domain) {
 	before := b.domains[name]
+	if before != nil && before.asked > d.asked || b.gone[name] > d.asked {
+		return
+	}
+	delete(b.gone, name)
 	if before != nil {
 		d.agent, d.told = before.agent, before.told
 	}
@@ -58,7 +83,6 @@ func (b *Backend) put(name string, d domain) {
 	d.status.Name = name
 	b.domains[name] = &d
 	b.tell(&d, d.status)
-	b.wake()
 }
 
 // tell passes a status on to the core unless it has been told so. b.mu is held.
@@ -70,14 +94,16 @@ func (b *Backend) tell(d *domain, s backends.Status) {
 	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: s})
 }
 
-// forget removes a VM that is gone.
-func (b *Backend) forget(name string) {
+// forget removes a VM that was found to be gone, unless something newer is known.
+func (b *Backend) forget(name string, asked moment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.domains[name] == nil {
+	d := b.domains[name]
+	if d == nil || d.asked > asked {
 		return
 	}
 	delete(b.domains, name)
+	b.gone[name] = asked
 	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
 	b.wake()
 }
@@ -111,8 +137,6 @@ func (b *Backend) until(ctx context.Context, name string, cond func(*domain) boo
 // refresh asks libvirtd about a VM and takes the answer over. A VM that is not
 // in memory stays unknown.
 func (b *Backend) refresh(ctx context.Context, name string) error {
-	b.refreshing.Lock() // an older answer must not replace a newer one
-	defer b.refreshing.Unlock()
 	d, ok := b.get(name)
 	if !ok || !d.defined() {
 		return nil
@@ -121,13 +145,13 @@ func (b *Backend) refresh(ctx context.Context, name string) error {
 }
 
 // learn asks for the state of a domain and puts it into memory if it is ours.
-// b.refreshing is held.
 func (b *Backend) learn(ctx context.Context, dom golibvirt.Domain) error {
+	asked := b.asks()
 	got, err := ask(ctx, b, func(l *golibvirt.Libvirt) (domain, error) { return b.look(l, dom) })
 	switch {
 	case hasCode(err, golibvirt.ErrNoDomain):
 		if name, ok := b.byUUID(dom.UUID); ok {
-			b.forget(name)
+			b.forget(name, asked)
 		}
 		return nil
 	case err != nil:
@@ -135,6 +159,7 @@ func (b *Backend) learn(ctx context.Context, dom golibvirt.Domain) error {
 	case got.mark.Name == "":
 		return nil // somebody else's
 	}
+	got.asked = asked
 	b.complete(&got)
 	b.put(got.mark.Name, got)
 	return nil

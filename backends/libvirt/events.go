@@ -65,8 +65,7 @@ func (b *Backend) follow(ctx context.Context, c *conn) error {
 
 // takeOver makes memory what libvirtd says.
 func (b *Backend) takeOver(ctx context.Context, c *conn) error {
-	b.refreshing.Lock()
-	defer b.refreshing.Unlock()
+	listed := b.asks()
 	doms, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) ([]golibvirt.Domain, error) {
 		all, _, err := l.ConnectListAllDomains(1, 0)
 		return all, err
@@ -76,12 +75,14 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 	}
 	found := map[string]domain{}
 	for _, dom := range doms {
+		asked := b.asks()
 		d, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (domain, error) { return b.look(l, dom) })
 		switch {
 		case hasCode(err, golibvirt.ErrNoDomain): // it went while we looked
 		case err != nil:
 			return fmt.Errorf("domain %s: %w", dom.Name, err)
 		case d.mark.Name != "":
+			d.asked = asked
 			b.complete(&d)
 			found[d.mark.Name] = d
 		}
@@ -97,13 +98,15 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 		}
 	}
 	b.filled, b.down = true, nil
+	for name, d := range found { // all at once: nobody sees a part of them
+		b.remember(name, d)
+	}
 	b.wake()
 	b.mu.Unlock()
 	for _, name := range gone {
-		b.forget(name)
+		b.forget(name, listed)
 	}
 	for name, d := range found {
-		b.put(name, d)
 		b.setAgent(name, b.agentConnected(ctx, c, d))
 	}
 	return nil
@@ -111,6 +114,7 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 
 // compareDisks marks as broken what has only disks or only a domain.
 func (b *Backend) compareDisks(ctx context.Context, c *conn, found map[string]domain) error {
+	asked := b.asks()
 	names, err := b.storage.names(ctx, c)
 	if err != nil {
 		return fmt.Errorf("list the disks: %w", err)
@@ -119,7 +123,7 @@ func (b *Backend) compareDisks(ctx context.Context, c *conn, found map[string]do
 	for _, name := range names {
 		with[name] = true
 		if _, ok := found[name]; !ok {
-			found[name] = domain{status: backends.Status{State: backends.Broken, Reason: "it has disks and no domain: its creation or removal was cut off"}}
+			found[name] = domain{asked: asked, status: backends.Status{State: backends.Broken, Reason: "it has disks and no domain: its creation or removal was cut off"}}
 		}
 	}
 	for name, d := range found {
@@ -136,8 +140,6 @@ func (b *Backend) compareDisks(ctx context.Context, c *conn, found map[string]do
 func (b *Backend) handle(ctx context.Context, event any) {
 	switch e := event.(type) {
 	case *golibvirt.DomainEventCallbackLifecycleMsg:
-		b.refreshing.Lock()
-		defer b.refreshing.Unlock()
 		if err := b.learn(ctx, e.Msg.Dom); err != nil {
 			b.log.Debug("event lost", "domain", e.Msg.Dom.Name, "error", err)
 		}

@@ -21,8 +21,10 @@ func (b *Backend) host(ctx context.Context) (libvirtxml.Caps, error) {
 	if err != nil {
 		return libvirtxml.Caps{}, err
 	}
-	c.capsMu.Lock()
-	defer c.capsMu.Unlock()
+	if err := c.asking.take(ctx); err != nil {
+		return libvirtxml.Caps{}, err
+	}
+	defer c.asking.leave()
 	if c.caps != nil {
 		return *c.caps, nil
 	}
@@ -40,15 +42,13 @@ func (b *Backend) host(ctx context.Context) (libvirtxml.Caps, error) {
 // runsAs is the user that QEMU runs as, on this host: us, so that our files stay
 // ours; but with root's rights only what root started itself, so libvirt's own
 // user there.
-func (b *Backend) runsAs() (uid, gid int, err error) {
+func (b *Backend) runsAs(ctx context.Context) (uid, gid int, err error) {
 	if uid := os.Getuid(); uid != 0 || b.target.Test {
 		return uid, os.Getgid(), nil
 	}
 	if b.target.Session {
 		return ownerOfSocket(b.target)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), b.limits.start)
-	defer cancel()
 	caps, err := b.host(ctx)
 	if err != nil {
 		return 0, 0, err

@@ -70,19 +70,19 @@ type Backend struct {
 	log     *slog.Logger
 	limits  limits
 
-	workers    sync.WaitGroup // of connections
-	consoles   sync.Mutex     // held while a console is opened
-	refreshing sync.Mutex     // held while libvirtd is asked for what goes into memory
-
-	reserving sync.Mutex // held while an address is picked
+	workers   sync.WaitGroup // of connections
+	ops       turns          // of VMs: operations
+	consoles  turns          // of VMs: opening a console
+	reserving turn           // held while an address is picked
 
 	mu      sync.Mutex // guards the rest
+	asked   moment     // of the last question about a domain
 	filled  bool       // libvirtd has been asked once
 	epoch   int        // how often the connection was lost, or not made
 	down    error      // why it cannot be asked now; nil also before the first attempt
 	domains map[string]*domain
-	changed chan struct{} // closed, and made anew, at every change of domains
-	ops     map[string]chan struct{}
+	gone    map[string]moment // when VMs were found to be gone
+	changed chan struct{}     // closed, and made anew, at every change of domains
 	hubs    map[string]*hub
 	closed  bool
 }
@@ -111,8 +111,8 @@ func open(c Config, l limits) (*Backend, error) {
 	b := &Backend{
 		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
 		owner: ownerOf(c.Layout), events: backends.NewQueue(),
-		domains: map[string]*domain{}, changed: make(chan struct{}),
-		ops: map[string]chan struct{}{}, hubs: map[string]*hub{},
+		domains: map[string]*domain{}, gone: map[string]moment{}, changed: make(chan struct{}),
+		reserving: newTurn(), hubs: map[string]*hub{},
 	}
 	if b.accel, err = host.NewAccelerator(c.Accel, b.emulator, c.Layout.State, b.log); err != nil {
 		return nil, err

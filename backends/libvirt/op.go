@@ -13,19 +13,7 @@ func (b *Backend) reserve(ctx context.Context, name string) (release func(), err
 	if err := backends.CheckName(name); err != nil {
 		return nil, err
 	}
-	b.mu.Lock()
-	op := b.ops[name]
-	if op == nil {
-		op = make(chan struct{}, 1)
-		b.ops[name] = op
-	}
-	b.mu.Unlock()
-	select {
-	case op <- struct{}{}:
-		return func() { <-op }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return b.ops.take(ctx, name)
 }
 
 // begin is reserve for an existing VM, with its state as libvirtd has it now.

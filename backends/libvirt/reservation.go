@@ -16,8 +16,10 @@ import (
 // so that a filter can hold it to that address. Without such a server, or
 // without a free address, it returns the zero Addr.
 func (b *Backend) reserveAddress(ctx context.Context, mac string) (netip.Addr, error) {
-	b.reserving.Lock() // two VMs of ours would pick the same
-	defer b.reserving.Unlock()
+	if err := b.reserving.take(ctx); err != nil { // two VMs of ours would pick the same
+		return netip.Addr{}, err
+	}
+	defer b.reserving.leave()
 	for range attempts { // somebody else may take the one that we pick
 		n, x, err := b.readNetwork(ctx)
 		if err != nil {

@@ -54,7 +54,7 @@ func (s *localStorage) create(ctx context.Context, spec backends.Spec, report pr
 	if err != nil {
 		return disks{}, err
 	}
-	return s.ready(spec)
+	return s.ready(ctx, spec)
 }
 
 // fullCopy makes the only disk of a mutable VM.
@@ -82,7 +82,7 @@ func (s *localStorage) prepare(ctx context.Context, spec backends.Spec) (disks, 
 	if err := s.grow(ctx, state, size, spec.DiskBytes); err != nil {
 		return disks{}, err
 	}
-	return s.ready(spec)
+	return s.ready(ctx, spec)
 }
 
 func (s *localStorage) grow(ctx context.Context, disk string, from, to int64) error {
@@ -98,7 +98,7 @@ func (s *localStorage) grow(ctx context.Context, disk string, from, to int64) er
 }
 
 // ready writes the identity medium and gives everything to whom QEMU runs as.
-func (s *localStorage) ready(spec backends.Spec) (disks, error) {
+func (s *localStorage) ready(ctx context.Context, spec backends.Spec) (disks, error) {
 	d := disks{
 		State: s.path(spec.Name, stateFile), Identity: s.path(spec.Name, identityFile),
 		Kernel: spec.Image.Kernel, Initrd: spec.Image.Initrd,
@@ -112,7 +112,7 @@ func (s *localStorage) ready(spec backends.Spec) (disks, error) {
 	if err := atomicfile.Write(d.Identity, spec.Identity, 0o600); err != nil {
 		return d, diskProblem(err)
 	}
-	uid, gid, err := s.b.runsAs()
+	uid, gid, err := s.b.runsAs(ctx)
 	if err != nil {
 		return d, err
 	}
@@ -174,7 +174,7 @@ func (s *localStorage) names(context.Context, *conn) ([]string, error) {
 	return names, nil
 }
 
-func (s *localStorage) check(context.Context) []backends.Finding {
+func (s *localStorage) check(ctx context.Context) []backends.Finding {
 	var all []backends.Finding
 	if _, err := exec.LookPath("qemu-img"); err != nil {
 		all = append(all, backends.Finding{
@@ -182,7 +182,7 @@ func (s *localStorage) check(context.Context) []backends.Finding {
 			Fix: "Debian, Ubuntu: sudo apt install qemu-utils; Fedora: sudo dnf install qemu-img",
 		})
 	}
-	if uid, _, err := s.b.runsAs(); err == nil && uid != os.Getuid() {
+	if uid, _, err := s.b.runsAs(ctx); err == nil && uid != os.Getuid() {
 		if closed := closedDirectory(filepath.Join(s.dir, "x")); closed != "" {
 			all = append(all, backends.Finding{
 				Code: "libvirt.path_closed", Severity: backends.Fatal,

@@ -26,14 +26,14 @@ import (
 type poolStorage struct {
 	b        *Backend
 	name     string
-	bringing chan struct{} // a mutex that can be given up on
+	bringing turn // held while an image is uploaded
 }
 
 func newPoolStorage(b *Backend, name string) *poolStorage {
 	if name == "" {
 		name = ownPool
 	}
-	return &poolStorage{b: b, name: name, bringing: make(chan struct{}, 1)}
+	return &poolStorage{b: b, name: name, bringing: newTurn()}
 }
 
 // prefix begins the names of the volumes of all VMs of ours, or of one: a

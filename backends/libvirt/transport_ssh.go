@@ -22,8 +22,8 @@ const aliveInterval = 15 * time.Second
 type remote struct {
 	target target
 	to     destination
-	extra  sshSettings   // what the URI says, which wins
-	lock   chan struct{} // a mutex that can be given up on
+	extra  sshSettings // what the URI says, which wins
+	lock   turn        // held while a connection is made
 
 	mu      sync.Mutex // guards the rest
 	client  *ssh.Client
@@ -33,7 +33,7 @@ type remote struct {
 }
 
 func newRemote(t target) (*remote, error) {
-	r := &remote{target: t, lock: make(chan struct{}, 1), tunnels: map[string]*tunnel{}}
+	r := &remote{target: t, lock: newTurn(), tunnels: map[string]*tunnel{}}
 	r.to = t.destination()
 	if _, has := t.Host.User.Password(); has {
 		return nil, problem.New(problem.ConfigInvalid, "the libvirt URI holds a password").WithHint("nixvm uses SSH keys: ssh-copy-id %s", r.to)
@@ -117,12 +117,10 @@ func (r *remote) noSocket(err error) error {
 
 // connection returns the SSH connection, a new one if there is none.
 func (r *remote) connection(ctx context.Context) (*ssh.Client, error) {
-	select {
-	case r.lock <- struct{}{}:
-		defer func() { <-r.lock }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := r.lock.take(ctx); err != nil {
+		return nil, err
 	}
+	defer r.lock.leave()
 	r.mu.Lock()
 	client, closed := r.client, r.closed
 	r.mu.Unlock()

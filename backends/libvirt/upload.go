@@ -123,12 +123,10 @@ func (s *poolStorage) bring(ctx context.Context, p golibvirt.StoragePool, i back
 	if err != nil {
 		return nil, err
 	}
-	select { // two VMs of one image: the second waits, and finds it there
-	case s.bringing <- struct{}{}:
-		defer func() { <-s.bringing }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := s.bringing.take(ctx); err != nil { // two VMs of one image: the second waits, and finds it there
+		return nil, err
 	}
+	defer s.bringing.leave()
 	_, there, err := s.volume(ctx, p, complete)
 	if err != nil {
 		return nil, err

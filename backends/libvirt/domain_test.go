@@ -1,0 +1,33 @@
+package libvirt
+
+import (
+	"testing"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+func TestAnOlderAnswerNeverReplacesANewerOne(t *testing.T) {
+	b := &Backend{domains: map[string]*domain{}, gone: map[string]moment{}, changed: make(chan struct{}), events: backends.NewQueue()}
+	defer b.events.Close()
+	answer := func(at moment, s backends.State) {
+		b.put("demo", domain{asked: at, status: backends.Status{State: s}})
+	}
+	says := func(want backends.State) {
+		t.Helper()
+		d, ok := b.get("demo")
+		if got := d.status.State; ok != (want != backends.Absent) || ok && got != want {
+			t.Errorf("memory says %s, want %s", got, want)
+		}
+	}
+	old := b.asks()
+	answer(b.asks(), backends.Running)
+	answer(old, backends.Stopped)
+	says(backends.Running)
+	b.forget("demo", old)
+	says(backends.Running)
+	b.forget("demo", b.asks())
+	answer(old, backends.Running) // on its way while the VM was destroyed
+	says(backends.Absent)
+	answer(b.asks(), backends.Stopped) // created anew
+	says(backends.Stopped)
+}
