@@ -8,3 +8,10 @@ const (
 	NewDiskMark       = "nixvm: being formatted"
 	NewDiskMarkOffset = 32 << 10
 )
+
+// NewDiskHead is what a new state disk begins with; the rest of it is zeros.
+func NewDiskHead() []byte {
+	head := make([]byte, NewDiskMarkOffset+512)
+	copy(head[NewDiskMarkOffset:], NewDiskMark)
+	return head
+}

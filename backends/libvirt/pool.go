@@ -90,6 +90,17 @@ func (s *poolStorage) volume(ctx context.Context, p golibvirt.StoragePool, name 
 
 // makeVolume makes an empty one; backing may be nil.
 func (s *poolStorage) makeVolume(ctx context.Context, p golibvirt.StoragePool, name, format string, bytes uint64, backing *libvirtxml.StorageVolumeBackingStore) (golibvirt.StorageVol, error) {
+	text, err := volumeXML(name, format, bytes, backing)
+	if err != nil {
+		return golibvirt.StorageVol{}, err
+	}
+	v, err := askFor(ctx, s.b, s.b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
+		return l.StorageVolCreateXML(p, text, 0)
+	})
+	return v, diskProblem(err)
+}
+
+func volumeXML(name, format string, bytes uint64, backing *libvirtxml.StorageVolumeBackingStore) (string, error) {
 	x := libvirtxml.StorageVolume{
 		Name: name, Capacity: &libvirtxml.StorageVolumeSize{Unit: "bytes", Value: bytes}, Allocation: &libvirtxml.StorageVolumeSize{},
 		Target: &libvirtxml.StorageVolumeTarget{
@@ -100,14 +111,7 @@ func (s *poolStorage) makeVolume(ctx context.Context, p golibvirt.StoragePool, n
 	if format == "qcow2" {
 		x.Target.Compat = "1.1" // libvirt's own choice cannot discard
 	}
-	text, err := x.Marshal()
-	if err != nil {
-		return golibvirt.StorageVol{}, err
-	}
-	v, err := askFor(ctx, s.b, s.b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
-		return l.StorageVolCreateXML(p, text, 0)
-	})
-	return v, diskProblem(err)
+	return x.Marshal()
 }
 
 // dropVolume deletes one. None is not an error.

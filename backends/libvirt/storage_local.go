@@ -49,12 +49,25 @@ func (s *localStorage) create(ctx context.Context, spec backends.Spec, report pr
 	if spec.Mutable {
 		err = s.fullCopy(ctx, spec, state)
 	} else {
-		_, err = s.img(ctx, "create", "-q", "-f", "qcow2", state, strconv.FormatInt(spec.DiskBytes, 10))
+		err = s.newState(ctx, state, spec.DiskBytes)
 	}
 	if err != nil {
 		return disks{}, err
 	}
 	return s.ready(ctx, spec)
+}
+
+// newState makes an empty state disk, marked as new.
+func (s *localStorage) newState(ctx context.Context, path string, bytes int64) error {
+	if _, err := s.img(ctx, "create", "-q", "-f", "qcow2", path, strconv.FormatInt(bytes, 10)); err != nil {
+		return err
+	}
+	mark := path + ".mark"
+	if err := os.WriteFile(mark, backends.NewDiskHead(), 0o600); err != nil {
+		return diskProblem(err)
+	}
+	_, err := s.img(ctx, "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", mark, path)
+	return errors.Join(err, os.Remove(mark))
 }
 
 // fullCopy makes the only disk of a mutable VM.

@@ -64,20 +64,58 @@ func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report pro
 		return d, err
 	}
 	report.Message("disk", "making the disks")
-	var backing *libvirtxml.StorageVolumeBackingStore
-	if spec.Mutable {
-		if err := s.checkHolds(ctx, p, spec); err != nil {
-			return d, err
-		}
-		backing = &libvirtxml.StorageVolumeBackingStore{
-			Path: paths[spec.Image.Disk], Format: &libvirtxml.StorageVolumeTargetFormat{Type: spec.Image.Format},
-		}
-	}
-	state, err := s.makeVolume(ctx, p, s.prefix(spec.Name)+"state", "qcow2", uint64(spec.DiskBytes), backing)
+	state, err := s.state(ctx, p, spec, paths)
 	if err != nil {
 		return d, err
 	}
 	return s.ready(ctx, p, spec, state, paths)
+}
+
+// state makes the state disk: an overlay on the image, or an empty one that is
+// marked as new.
+func (s *poolStorage) state(ctx context.Context, p golibvirt.StoragePool, spec backends.Spec, paths map[string]string) (golibvirt.StorageVol, error) {
+	name := s.prefix(spec.Name) + "state"
+	if !spec.Mutable {
+		return s.newState(ctx, p, spec, name)
+	}
+	if err := s.checkHolds(ctx, p, spec); err != nil {
+		return golibvirt.StorageVol{}, err
+	}
+	return s.makeVolume(ctx, p, name, "qcow2", uint64(spec.DiskBytes), &libvirtxml.StorageVolumeBackingStore{
+		Path: paths[spec.Image.Disk], Format: &libvirtxml.StorageVolumeTargetFormat{Type: spec.Image.Format},
+	})
+}
+
+// newState lets libvirt convert a small raw volume with the mark, since what is
+// uploaded to a qcow2 volume is not its content but the file.
+func (s *poolStorage) newState(ctx context.Context, p golibvirt.StoragePool, spec backends.Spec, name string) (state golibvirt.StorageVol, err error) {
+	mark := s.prefix(spec.Name) + "mark"
+	if _, err := s.put(ctx, p, mark, backends.NewDiskHead()); err != nil {
+		return state, err
+	}
+	from, _, err := s.volume(ctx, p, mark)
+	if err != nil {
+		return state, err
+	}
+	text, err := volumeXML(name, "qcow2", uint64(len(backends.NewDiskHead())), nil)
+	if err != nil {
+		return state, err
+	}
+	state, err = askFor(ctx, s.b, s.b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
+		return l.StorageVolCreateXMLFrom(p, text, from, 0)
+	})
+	if err == nil {
+		err = s.resize(ctx, state, spec.DiskBytes)
+	}
+	if err == nil {
+		err = s.dropVolume(ctx, p, mark)
+	}
+	return state, diskProblem(err)
+}
+
+// resize sets a volume's virtual size.
+func (s *poolStorage) resize(ctx context.Context, v golibvirt.StorageVol, bytes int64) error {
+	return diskProblem(do(ctx, s.b, func(l *golibvirt.Libvirt) error { return l.StorageVolResize(v, uint64(bytes), 0) }))
 }
 
 // checkHolds refuses a mutable VM whose disk is smaller than the image.
@@ -118,8 +156,8 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 			WithHint("a disk can only grow")
 	}
 	if spec.DiskBytes > size {
-		if err := do(ctx, s.b, func(l *golibvirt.Libvirt) error { return l.StorageVolResize(state, uint64(spec.DiskBytes), 0) }); err != nil {
-			return disks{}, diskProblem(err)
+		if err := s.resize(ctx, state, spec.DiskBytes); err != nil {
+			return disks{}, err
 		}
 	}
 	paths := map[string]string{}

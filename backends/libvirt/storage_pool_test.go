@@ -115,6 +115,7 @@ func TestAnImageIsUploadedOnceAndDisksAreVolumes(t *testing.T) {
 	if i := p.info(t, d.State); i.Format != "qcow2" || i.Size != 128<<20 || i.Backing != "" {
 		t.Errorf("the state disk is %+v", i)
 	}
+	isMarkedAsNew(t, p.onDisk(d.State))
 	if got := string(p.inside(t, d.Identity)); !strings.HasPrefix(got, "identity of one") {
 		t.Errorf("the identity medium holds %q", got)
 	}
@@ -164,6 +165,35 @@ func TestAnImageIsUploadedOnceAndDisksAreVolumes(t *testing.T) {
 	}
 	if got := p.Virsh(t, "vol-list", ownPool); strings.Contains(got, p.b.owner.ID) || strings.Count(got, "\n") != 3 {
 		t.Errorf("what is left in the pool:\n%s", got)
+	}
+}
+
+// isMarkedAsNew checks that the guest is told not to look for content on a disk.
+func isMarkedAsNew(t *testing.T, disk string) {
+	t.Helper()
+	raw := filepath.Join(t.TempDir(), "raw")
+	if out, err := exec.Command("qemu-img", "convert", "-O", "raw", disk, raw).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	content, err := os.ReadFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := backends.NewDiskHead()
+	if !bytes.HasPrefix(content, head) || strings.Trim(string(content[len(head):]), "\x00") != "" {
+		t.Errorf("%s is not what a new disk begins with: %q", disk, bytes.Trim(content, "\x00"))
+	}
+}
+
+func TestANewDiskOfThisHostIsMarked(t *testing.T) {
+	s := &localStorage{dir: t.TempDir()}
+	disk := s.path("", stateFile)
+	if err := s.newState(t.Context(), disk, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	isMarkedAsNew(t, disk)
+	if left, err := os.ReadDir(s.dir); err != nil || len(left) != 1 {
+		t.Errorf("beside it: %v, %v", left, err)
 	}
 }
 

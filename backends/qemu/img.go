@@ -124,9 +124,7 @@ func (b *Backend) newState(ctx context.Context, f vmFiles, bytes int64) error {
 	if _, err := b.img(ctx, "create", "-q", "-f", "qcow2", path, strconv.FormatInt(bytes, 10)); err != nil {
 		return err
 	}
-	head := make([]byte, backends.NewDiskMarkOffset+512)
-	copy(head[backends.NewDiskMarkOffset:], backends.NewDiskMark)
-	if err := os.WriteFile(mark, head, 0o600); err != nil {
+	if err := os.WriteFile(mark, backends.NewDiskHead(), 0o600); err != nil {
 		return diskProblem(err, err.Error())
 	}
 	_, err := b.img(ctx, "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", mark, path)
