@@ -92,6 +92,9 @@ func (s *Service) ask(ctx context.Context, b backends.Backend) {
 	if err != nil {
 		s.log.Warn("backend cannot be asked", "backend", b.Name(), "error", err)
 	}
+	s.mu.Lock()
+	s.silent[b.Name()] = problem.From(err)
+	s.mu.Unlock()
 	seen := map[string]backends.Status{}
 	for _, st := range list {
 		seen[st.Name] = st
@@ -152,6 +155,9 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 	before := e.status.State
 	goesOn := alive(before) && (before != backends.Unknown || e.boot != nil && e.status.Started.Equal(ev.Status.Started))
 	e.status = ev.Status
+	if ev.Status.State != backends.Unknown {
+		delete(s.silent, b.Name()) // it speaks again
+	}
 	begin := func() {}
 	if ev.Status.State == backends.Running && !goesOn {
 		begin = s.newBootLocked(name)

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,9 +12,14 @@ import (
 
 // Backends lists the configured backends, the default first.
 func (s *Service) Backends() []BackendState {
+	s.mu.Lock()
+	silent := maps.Clone(s.silent)
+	s.mu.Unlock()
 	list := make([]BackendState, 0, len(s.backends))
 	for name, b := range s.backends {
-		list = append(list, BackendState{Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: b.Capabilities()})
+		list = append(list, BackendState{
+			Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: b.Capabilities(), Problem: silent[name],
+		})
 	}
 	slices.SortFunc(list, func(a, b BackendState) int {
 		if a.Default != b.Default {
@@ -27,11 +33,18 @@ func (s *Service) Backends() []BackendState {
 	return list
 }
 
-// CheckBackend asks a backend what is missing for it to work.
+// CheckBackend asks a backend what is missing for it to work. One that could not
+// be asked for its VMs is asked again.
 func (s *Service) CheckBackend(ctx context.Context, name string) ([]backends.Finding, error) {
 	b, err := s.backend(name)
 	if err != nil {
 		return nil, err
+	}
+	s.mu.Lock()
+	again := s.silent[b.Name()] != nil
+	s.mu.Unlock()
+	if again {
+		s.ask(ctx, b)
 	}
 	return b.Check(ctx), nil
 }

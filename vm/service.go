@@ -81,10 +81,11 @@ type Service struct {
 
 	mu         sync.Mutex
 	entries    map[string]*entry
-	running    map[string]*operation    // by machine
-	operations []*operation             // oldest first
-	taken      map[string]string        // image that a machine's running operation is about to use
-	removing   map[string]chan struct{} // images being removed; closed when that is over
+	running    map[string]*operation     // by machine
+	operations []*operation              // oldest first
+	taken      map[string]string         // image that a machine's running operation is about to use
+	removing   map[string]chan struct{}  // images being removed; closed when that is over
+	silent     map[string]*problem.Error // backends that could not be asked, and why
 	closing    bool
 
 	sshMu       sync.Mutex         // one ssh config change at a time
@@ -106,6 +107,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		running:     map[string]*operation{},
 		taken:       map[string]string{},
 		removing:    map[string]chan struct{}{},
+		silent:      map[string]*problem.Error{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, b := range o.Backends {

@@ -77,3 +77,48 @@ func TestAStartOfAVMThatDoesNotAnswerKillsNothing(t *testing.T) {
 		t.Error("what runs has been killed to take the start back")
 	}
 }
+
+// mute is a backend that cannot be asked while there is an error.
+type mute struct {
+	backends.Backend
+	err error
+}
+
+func (m *mute) List(ctx context.Context) ([]backends.Status, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	return m.Backend.List(ctx)
+}
+
+func TestABackendThatCannotBeAskedSaysSoUntilItCan(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	b := &mute{Backend: h.fake, err: problem.New(problem.BackendUnreachable, "it is away")}
+	h.mu.Lock()
+	h.backends["test"] = b
+	h.mu.Unlock()
+	h.ask(t.Context(), b)
+	if p := h.Backends()[0].Problem; !problem.HasCode(p, problem.BackendUnreachable) {
+		t.Errorf("while it is away: %v", p)
+	}
+	if _, err := h.CheckBackend(t.Context(), "test"); err != nil || h.Backends()[0].Problem == nil {
+		t.Errorf("still away: %v", err)
+	}
+	b.err = nil
+	if _, err := h.CheckBackend(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	v, err := h.Get("demo")
+	if p := h.Backends()[0].Problem; p != nil || err != nil || v.State != backends.Running {
+		t.Errorf("when it is back: %v, %s, %v", p, v.State, err)
+	}
+	h.ask(t.Context(), &mute{Backend: h.fake, err: context.DeadlineExceeded})
+	if h.Backends()[0].Problem == nil {
+		t.Error("an error that is no problem yet is none")
+	}
+	h.handleEvent(b, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: backends.Stopped}})
+	if p := h.Backends()[0].Problem; p != nil {
+		t.Errorf("it told of a VM, and cannot be asked: %v", p)
+	}
+}
