@@ -20,6 +20,7 @@ import { readSettings } from './ui/vscodeSettings';
 import { vscodeUi } from './ui/vscodeUi';
 import { vscodeWorkbench } from './ui/vscodeWorkbench';
 import { Emitter } from './util/emitter';
+import { noteUsed } from './walkthrough';
 
 /**
  * Runs when the view is opened, a command is used, or Remote-SSH is about to
@@ -70,6 +71,7 @@ function registerCommands(app: App): vscode.Disposable[] {
     vscode.commands.registerCommand(`nixvm.${name}`, async (first?: unknown, selected?: unknown) => {
       try {
         await run(first, selected);
+        await noteUsed(app, name);
       } catch (error) {
         // Not awaited: the command is over, whether or not somebody reads it.
         void tellProblem(app, error);

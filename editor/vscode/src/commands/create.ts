@@ -19,12 +19,12 @@ export function lastAnswers(app: App): Answers {
 }
 
 async function create(app: App, args: Arguments): Promise<void> {
-  const [{ profiles }, backends] = await Promise.all([app.client.request('nixvm/profile/list', {}), app.client.refreshBackends()]);
+  const { profiles } = await app.client.request('nixvm/profile/list', {});
   const node = nodeOf(args);
   const result = await askCreate(app.ui, {
     machine: (name) => app.store.machine(name),
     profiles,
-    backends,
+    backends: app.client.backends,
     project: app.workbench.projectName(),
     defaults: app.client.defaults,
     last: lastAnswers(app),

@@ -1,5 +1,6 @@
 import { answered, offerOf, type App } from '../app';
 import { can, type VerbName } from '../model/verbs';
+import { openWalkthrough } from '../walkthrough';
 import type { Commands } from './commands';
 import { target, type Arguments } from './target';
 
@@ -39,11 +40,13 @@ export const miscCommands = (app: App): Commands => ({
     const { sshHost } = await target(app, args, 'copySshName', 'Copy the SSH name of a VM');
     await app.workbench.copy(answered(sshHost));
   },
-  refresh: async () => {
-    await app.client.refreshBackends();
-    const { machines, operations } = await app.client.request('nixvm/machine/list', {});
-    app.store.apply({ full: true, machines, operations });
-  },
+  refresh: () =>
+    // A host that is away takes its time to be found so.
+    app.ui.busy(async () => {
+      await app.client.refreshBackends();
+      const { machines, operations } = await app.client.request('nixvm/machine/list', {});
+      app.store.apply({ full: true, machines, operations });
+    }),
   showLog: async () => app.log.show(),
-  walkthrough: () => app.workbench.execute('workbench.action.openWalkthrough', 'nixvm.nixvm#nixvm.start', false),
+  walkthrough: () => openWalkthrough(app),
 });

@@ -3,7 +3,7 @@ import { back, type Ui } from '../ui/ui';
 import { meaningful, profilesText, type Answers } from './answers';
 import { byConfig, image, mode } from './details';
 import { askHub } from './hub';
-import { askProfiles } from './wizard';
+import { askProfiles, profilesPrompt } from './wizard';
 
 const title = 'Build an image';
 
@@ -13,7 +13,7 @@ export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answe
   let answers: Answers = { profiles: last.profiles ?? [], mode: last.mode ?? '', image: ['nixos', 'trial'].includes(last.image ?? '') ? (last.image ?? '') : '' };
   const details = [image(byConfig(defaults)), mode(byConfig(defaults))];
   for (;;) {
-    const chosen = await askProfiles(ui, { title, step: [1, 2], prompt: 'Profiles: what shall be in it?' }, profiles, answers);
+    const chosen = await askProfiles(ui, { title, step: [1, 2], prompt: profilesPrompt }, profiles, answers);
     if (chosen === undefined || chosen === back) {
       return undefined;
     }

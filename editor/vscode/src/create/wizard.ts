@@ -40,7 +40,7 @@ export async function askCreate(ui: Ui, facts: Facts): Promise<{ name: string; a
       name = answer;
       step = 2;
     } else if (step === 2) {
-      const question = { title: titleOf(name ?? ''), step: [2, steps] as [number, number], back: !facts.declared, prompt: 'Profiles: what shall be in it?' };
+      const question = { title: titleOf(name ?? ''), step: [2, steps] as [number, number], back: !facts.declared, prompt: profilesPrompt };
       const answer = await askProfiles(ui, question, facts.profiles, answers);
       if (answer === undefined || (answer === back && facts.declared)) {
         return undefined;
@@ -74,6 +74,8 @@ async function askName(ui: Ui, facts: Facts, before: string | undefined): Promis
   return typeof answer === 'string' ? answer.trim() : answer;
 }
 
+export const profilesPrompt = 'What shall be in it? A VM with an agent cannot reach private networks';
+
 /** Asks for profiles: those that the image can have. */
 export function askProfiles(ui: Ui, question: Question, all: readonly Profile[], { image, profiles = [] }: Answers): Promise<Answer<string[]>> {
   const inImage = ({ images }: Profile): boolean => !image || image.includes('/') || images.length === 0 || images.includes(image);
@@ -88,7 +90,7 @@ export function askProfiles(ui: Ui, question: Question, all: readonly Profile[],
       description: [profile.description, profile.requires.length > 0 ? `with ${profile.requires.join(', ')}` : '', profile.conflicts?.length ? `not with ${profile.conflicts.join(', ')}` : ''].filter(Boolean).join('; '),
       picked: profiles.includes(profile.name),
       value: profile.name,
-      group: profile.agent ? 'Agents (private networks are blocked)' : 'Tools',
+      group: profile.agent ? 'Agents' : 'Tools',
     })),
   );
 }

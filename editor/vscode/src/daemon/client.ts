@@ -60,8 +60,10 @@ export class Client implements Disposable {
     return this.session ? this.known : [];
   }
 
-  /** Asks for the backends anew: one may answer again. */
+  /** Asks for the backends anew: one that did not answer may do so now. */
   async refreshBackends(): Promise<readonly Backend[]> {
+    const silent = this.backends.filter(({ problem }) => problem);
+    await Promise.all(silent.map(({ name }) => this.request('nixvm/backend/check', { name })));
     this.known = (await this.request('nixvm/backend/list', {})).backends;
     return this.known;
   }

@@ -28,6 +28,9 @@ export function ago(time: string, now = Date.now()): string {
   if (Number.isNaN(seconds)) {
     return '';
   }
+  if (seconds < 10) {
+    return 'just now';
+  }
   const [value, unit] =
     seconds < 90 ? [seconds, 's'] : seconds < 5400 ? [seconds / 60, 'min'] : seconds < 172_800 ? [seconds / 3600, 'h'] : [seconds / 86_400, 'days'];
   return `${Math.floor(value)} ${unit} ago`;

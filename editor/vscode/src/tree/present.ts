@@ -2,8 +2,8 @@ import type { Offer } from '../daemon/offered';
 import { problemText } from '../daemon/problem';
 import { exists, hostsOf, stateOf } from '../model/machine';
 import { can, tagsOf } from '../model/verbs';
-import { ago, localTime, progressText, sizeOfBytes, sizeOfMiB, summary } from '../model/words';
-import type { Machine, Operation } from '../protocol';
+import { ago, localTime, progressText, sizeOfBytes, sizeOfMiB, summary, when } from '../model/words';
+import type { Machine, Operation, Snapshot } from '../protocol';
 import type { FactNode, ForwardNode, GroupNode, SnapshotNode } from './nodes';
 
 /** A row as it looks; the provider makes a TreeItem of it. */
@@ -125,11 +125,23 @@ export function snapshotRow({ machine, snapshot }: SnapshotNode, of: Machine | u
   return {
     id: `snapshot:${machine}:${snapshot.name}`,
     label: snapshot.name,
-    description: [ago(snapshot.created), snapshot.description].filter(Boolean).join('  ·  '),
+    // Not how long ago: nothing draws the row again when that has changed.
+    description: [localTime(snapshot.created), snapshot.description].filter(Boolean).join('  ·  '),
     icon: 'circle-small-filled',
     context: ['snapshot', ...verbs.map((verb) => `can-${verb}`)].join('+'),
     expands: false,
   };
+}
+
+/** What a person may want to know about a snapshot, as lines of label and value. */
+export function snapshotFacts({ name, created, description, frozen }: Snapshot): [label: string, value: string][] {
+  const facts: [string, string | undefined][] = [
+    ['Snapshot', name],
+    ['Taken', when(created)],
+    ['Description', description],
+    ['Note', frozen ? '' : 'the file systems of the guest were not frozen: it is as after a power cut'],
+  ];
+  return facts.filter((fact): fact is [string, string] => Boolean(fact[1]));
 }
 
 export function forwardRow({ machine, forward }: ForwardNode): Row {

@@ -3,7 +3,7 @@ import { offerOf, type App } from '../app';
 import { Coalescer } from '../util/coalesce';
 import { Children } from './children';
 import type { Node } from './nodes';
-import { factRow, forwardRow, groupRow, machineFacts, machineRow, snapshotRow, type Row } from './present';
+import { factRow, forwardRow, groupRow, machineFacts, machineRow, snapshotFacts, snapshotRow, type Row } from './present';
 
 /** Everything below this name is the list itself. */
 const list: unique symbol = Symbol('list');
@@ -61,6 +61,9 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     const machine = this.app.store.machine(node.machine);
     if (node.kind === 'machine' && machine) {
       item.tooltip = factsMarkdown(machineFacts(machine, this.app.store.operationOn(machine), offerOf(this.app).stale));
+    }
+    if (node.kind === 'snapshot') {
+      item.tooltip = factsMarkdown(snapshotFacts(node.snapshot));
     }
     return item;
   }

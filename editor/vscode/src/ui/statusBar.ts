@@ -29,6 +29,7 @@ export function statusBar(app: App, host: string): vscode.Disposable {
     const well = stale || ['running', 'booting', 'unknown'].includes(word);
     state.text = operation && !stale ? `$(sync~spin) ${host}: ${progressText(operation)}` : `$(vm) ${host}${word === 'running' ? '' : `: ${word}`}`;
     state.backgroundColor = well || operation ? undefined : new vscode.ThemeColor('statusBarItem.warningBackground');
+    state.accessibilityInformation = { label: `NixVM: ${host}, ${operation && !stale ? progressText(operation) : word}`, role: 'button' };
     state.tooltip = machine ? factsMarkdown(machineFacts(machine, operation, stale)) : `nixvm does not know more about ${host}`;
     state.command = machine && !stale ? { command: 'nixvm.menu', title: 'Actions', arguments: [machine.name] } : 'nixvm.connect';
     state.show();

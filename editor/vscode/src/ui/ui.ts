@@ -53,6 +53,8 @@ export interface Ui {
   info(message: string, ...actions: string[]): Promise<string | undefined>;
   warn(message: string, ...actions: string[]): Promise<string | undefined>;
   error(message: string, ...actions: string[]): Promise<string | undefined>;
+  /** Shows in the view that something goes on. */
+  busy<T>(run: () => Promise<T>): Promise<T>;
   /** Shows progress that can be cancelled while run goes on. */
   progress<T>(title: string, run: (report: (r: Report) => void, signal: AbortSignal) => Promise<T>): Promise<T>;
 }

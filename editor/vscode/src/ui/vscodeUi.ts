@@ -17,6 +17,7 @@ export const vscodeUi: Ui = {
   info: async (message, ...actions) => vscode.window.showInformationMessage(withoutLinks(message), ...actions),
   warn: async (message, ...actions) => vscode.window.showWarningMessage(withoutLinks(message), ...actions),
   error: async (message, ...actions) => vscode.window.showErrorMessage(withoutLinks(message), ...actions),
+  busy: async (run) => vscode.window.withProgress({ location: { viewId: 'nixvm.machines' } }, run),
   progress: showProgress,
 };
 

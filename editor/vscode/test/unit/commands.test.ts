@@ -3,6 +3,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { Dismissed, tellProblem } from '../../src/app';
 import { missingIn } from '../../src/commands/other';
 import { completeForward, forwardComplaint } from '../../src/commands/forward';
+import { noteUsed } from '../../src/walkthrough';
 import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
 import { backend, machine, operation } from './machines';
 import { problem } from './scriptedDaemon';
@@ -224,9 +225,13 @@ test('a refresh asks for machines and backends anew', async () => {
   await app.run('refresh');
   app.daemon.machines = [machine('new')];
   app.daemon.backends = [backend('lab', { problem: { code: 'backend.unreachable', retryable: true } })];
+  app.daemon.handlers.set('nixvm/backend/check', () => ({ findings: [] }));
   await app.run('refresh');
   assert.deepEqual(app.store.machines.map(({ name }) => name), ['new']);
   assert.equal(app.client.backends[0]?.name, 'lab');
+  assert.deepEqual(sent('nixvm/backend/check'), []);
+  await app.run('refresh');
+  assert.deepEqual(sent('nixvm/backend/check'), [{ name: 'lab' }], 'one that did not answer is tried again');
 });
 
 test('what the user has left or cancelled is no error', async () => {
@@ -243,4 +248,21 @@ test('an error offers the log, and the doctor where that may help', async () => 
   assert.deepEqual(app.executed, [['nixvm.doctor']]);
   await tellProblem(app, problem('vm.busy', 'busy'));
   assert.deepEqual(app.ui.shown[1]?.actions, ['Show Log']);
+});
+
+test('the walkthrough opens with what is done ticked, whenever it was done', async () => {
+  app.remoteSsh.installed = () => undefined;
+  await app.run('walkthrough');
+  assert.deepEqual(app.executed, [['workbench.action.openWalkthrough', 'nixvm.nixvm#nixvm.start', false]]);
+  await noteUsed(app, 'snapshot');
+  await noteUsed(app, 'snapshot');
+  await noteUsed(app, 'stop');
+  await app.client.connect();
+  app.executed.length = 0;
+  app.workbench.execute = async (...all) => {
+    app.executed.push(all);
+    assert.notEqual(all[0], 'welcome.markStepComplete', 'one that VS Code has not loaded yet');
+  };
+  await app.run('walkthrough');
+  assert.deepEqual(app.executed.map(([, step]) => step), ['daemon', 'create', 'snapshot'].map((step) => `nixvm.nixvm#nixvm.start#${step}`).concat('nixvm.nixvm#nixvm.start'));
 });

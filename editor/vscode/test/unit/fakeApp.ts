@@ -59,6 +59,8 @@ export class ScriptedUi implements Ui {
   warn = (message: string, ...actions: string[]): Promise<string | undefined> => this.show('warn', message, actions);
   error = (message: string, ...actions: string[]): Promise<string | undefined> => this.show('error', message, actions);
 
+  busy = <T>(run: () => Promise<T>): Promise<T> => run();
+
   progress<T>(title: string, run: (report: (r: object) => void, signal: AbortSignal) => Promise<T>): Promise<T> {
     this.progressTitles.push(title);
     const controller = new AbortController();

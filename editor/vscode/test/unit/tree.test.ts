@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Children } from '../../src/tree/children';
 import { isNode, type Node } from '../../src/tree/nodes';
-import { forwardRow, groupRow, machineFacts, machineRow, snapshotRow, viewState } from '../../src/tree/present';
+import { forwardRow, groupRow, machineFacts, machineRow, snapshotFacts, snapshotRow, viewState } from '../../src/tree/present';
 import { Coalescer } from '../../src/util/coalesce';
 import { fakeApp, type FakeApp } from './fakeApp';
 import { backend, machine, operation } from './machines';
@@ -132,6 +132,7 @@ test('the row of a machine is the same object until the machine is gone', () => 
 test('snapshots and forwards carry what can be done with them', () => {
   const snapshot = { name: 'a', created: '2026-11-26T08:00:00Z', frozen: true };
   const node = { kind: 'snapshot', machine: 'demo', snapshot } as const;
+  assert.match(snapshotRow(node, machine('demo'), offer).description, /^2026-11-2\d \d\d:\d\d$/);
   assert.equal(snapshotRow(node, machine('demo'), offer).context, 'snapshot+can-restore+can-deleteSnapshot');
   const off = machine('demo', { state: 'stopped' });
   const cloning = { ...offer, backends: [backend('qemu')] };
@@ -141,6 +142,13 @@ test('snapshots and forwards carry what can be done with them', () => {
   assert.equal(groupRow({ kind: 'snapshots', machine: 'demo' }, machine('demo'), offer).context, 'snapshots+can-snapshot');
   const forward = { listen: '80', target: 'localhost:80', daemon: true, state: 'conflict', detail: 'in use' };
   assert.deepEqual([forwardRow({ kind: 'forward', machine: 'demo', forward }).icon, forwardRow({ kind: 'forward', machine: 'demo', forward }).description], ['warning', 'conflict  ·  held by the daemon  ·  in use']);
+});
+
+test('the tooltip of a snapshot has its date, and what to know of it', () => {
+  const facts = Object.fromEntries(snapshotFacts({ name: 'a', created: '2026-11-26T08:00:00Z', frozen: false }));
+  assert.deepEqual(Object.keys(facts), ['Snapshot', 'Taken', 'Note']);
+  assert.match(facts['Taken'] ?? '', /^2026-11-26 /);
+  assert.match(facts['Note'] ?? '', /not frozen/);
 });
 
 test('the empty view says what is the matter', () => {

@@ -1,0 +1,37 @@
+import type { App } from './app';
+
+const id = 'nixvm.nixvm#nixvm.start';
+/** Steps that are done once their command has been. */
+const commandSteps = ['doctor', 'agent', 'snapshot'];
+const key = 'walkthrough.done';
+
+const noted = (app: App): string[] => app.memory.get<string[]>(key) ?? [];
+
+/** Remembers that a command has been used, for a walkthrough that is opened later. */
+export async function noteUsed(app: App, command: string): Promise<void> {
+  if (commandSteps.includes(command) && !noted(app).includes(command)) {
+    await app.memory.update(key, [...noted(app), command]);
+  }
+}
+
+/** The steps whose end has come already. */
+function done(app: App): string[] {
+  return [
+    ...(app.client.methods ? ['daemon'] : []),
+    ...(app.remoteSsh.installed() ? ['ssh'] : []),
+    ...(app.store.machines.length > 0 ? ['create'] : []),
+    ...noted(app),
+  ];
+}
+
+/**
+ * Opens the walkthrough with what is done ticked: VS Code itself only notices
+ * what happens while it has the walkthrough loaded.
+ */
+export async function openWalkthrough(app: App): Promise<void> {
+  for (const step of done(app)) {
+    // It complains of a step that is not loaded yet, and has ticked it then.
+    await app.workbench.execute('welcome.markStepComplete', `${id}#${step}`).catch(() => {});
+  }
+  await app.workbench.execute('workbench.action.openWalkthrough', id, false);
+}
