@@ -14,6 +14,7 @@ func (b *Backend) Capabilities() backends.Capabilities {
 		Console:      true,
 		Suspend:      true,
 		Resize:       true,
+		Clone:        true,
 		HostFirewall: b.filter != nil,
 		Autostart:    b.target.autostarts(),
 	}

@@ -2,13 +2,62 @@ package libvirt
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Clone is not there yet.
-func (b *Backend) Clone(context.Context, backends.Source, backends.Spec, progress.Reporter) error {
-	return problem.New(problem.Unsupported, "the libvirt backend cannot clone VMs")
+// Clone makes a VM with a copy of another one's state disk. No other operation
+// of ours runs on the source meanwhile, and it is only read.
+func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
+	if b.target.Test {
+		return problem.New(problem.Unsupported, "libvirt's test driver clones no VMs").WithHint("create another one")
+	}
+	err := b.build(ctx, spec, report, func() (disks, error) {
+		d, release, err := b.begin(ctx, from.Name)
+		if err != nil {
+			return disks{}, err
+		}
+		defer release()
+		if err := b.checkSource(ctx, d, from, spec); err != nil {
+			return disks{}, err
+		}
+		return b.storage.clone(ctx, from, spec, report)
+	})
+	if err != nil {
+		return fmt.Errorf("clone VM %s: %w", from.Name, err)
+	}
+	return nil
+}
+
+// checkSource refuses a source whose state disk cannot be copied.
+func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Source, spec backends.Spec) error {
+	switch {
+	case d.running():
+		return problem.New(problem.VMRunning, "VM %s runs", from.Name).WithHint("stop it first")
+	case d.mark.Mutable != spec.Mutable:
+		return problem.New(problem.ModeUnsupported, "VM %s was created in another mode", from.Name).WithHint("clone it in the mode that it has")
+	}
+	all, err := b.stored(ctx, d)
+	if err != nil {
+		return err
+	}
+	layer, err := b.layer(ctx, d, all)
+	if err != nil {
+		return err
+	}
+	if from.Snapshot != "" {
+		s, err := find(all, from.Name, from.Snapshot)
+		if err != nil {
+			return err
+		}
+		layer = externalFile(s, stateTarget(d.mark.Mutable))
+	}
+	if layer != "" {
+		return problem.New(problem.Unsupported, "an external snapshot of virsh has put %s on top of the disk of %s", layer, from.Name).
+			WithHint("merge it first: virsh -c %s blockcommit %s %s --active --pivot, while it runs", b.target.Remote, d.dom.Name, stateTarget(d.mark.Mutable))
+	}
+	return nil
 }

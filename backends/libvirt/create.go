@@ -13,9 +13,18 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Create makes the disks, and then the domain: disks without a domain are what
-// a crash leaves, and are shown as broken.
-func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
+// Create makes a VM with an empty state disk, or, mutable, a copy of the image.
+func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
+	err := b.build(ctx, spec, report, func() (disks, error) { return b.storage.create(ctx, spec, report) })
+	if err != nil {
+		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// build makes the disks, and then the domain: disks without a domain are what a
+// crash leaves, and are shown as broken.
+func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress.Reporter, storage func() (disks, error)) (err error) {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
@@ -31,28 +40,28 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 		return err
 	}
 	if err := b.ensureNetwork(ctx, spec, report); err != nil {
-		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+		return err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.uncreate(context.WithoutCancel(ctx), spec))
 		}
 	}()
-	d, err := b.storage.create(ctx, spec, report)
+	d, err := storage()
 	if err != nil {
-		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
 	if err := b.again(ctx, func() error { return b.define(ctx, spec, d) }); err != nil {
-		return fmt.Errorf("create VM %s: %w", spec.Name, err)
+		return err
 	}
 	report.Report(progress.Update{Vertex: "disk", Done: true})
 	return nil
 }
 
-// uncreate removes what a Create that failed has made, which may be all of it.
+// uncreate removes what a build that failed has made, which may be all of it.
 func (b *Backend) uncreate(ctx context.Context, spec backends.Spec) error {
 	err := b.again(ctx, func() error {
 		dom, err := b.lookup(ctx, spec.UUID)

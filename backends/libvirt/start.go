@@ -80,26 +80,45 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 // keepLayer goes on with the file that an external snapshot of virsh has put on
 // top of the state disk: without it the guest would be back where it was then.
 func (b *Backend) keepLayer(ctx context.Context, d domain, made *disks) error {
-	x, err := ask(ctx, b, func(l *golibvirt.Libvirt) (libvirtxml.Domain, error) {
-		return definition(l, d.dom, golibvirt.DomainXMLInactive)
-	})
-	if err != nil {
-		return err
-	}
 	snapshots, err := b.stored(ctx, d)
 	if err != nil {
 		return err
 	}
-	file, target := sourceOf(x, stateTarget(d.mark.Mutable)), stateTarget(d.mark.Mutable)
+	layer, err := b.layer(ctx, d, snapshots)
+	if layer != "" {
+		made.State = layer
+	}
+	return err
+}
+
+// layer is the file of an external snapshot that the state disk goes on in;
+// empty = none.
+func (b *Backend) layer(ctx context.Context, d domain, snapshots []libvirtxml.DomainSnapshot) (string, error) {
+	x, err := ask(ctx, b, func(l *golibvirt.Libvirt) (libvirtxml.Domain, error) {
+		return definition(l, d.dom, golibvirt.DomainXMLInactive)
+	})
+	if err != nil {
+		return "", err
+	}
+	file := sourceOf(x, stateTarget(d.mark.Mutable))
 	for _, s := range snapshots {
-		if s.Disks == nil || file == "" {
-			continue
-		}
-		for _, disk := range s.Disks.Disks {
-			if disk.Name == target && disk.Snapshot == "external" && disk.Source != nil && disk.Source.File != nil && disk.Source.File.File == file {
-				made.State = file
-			}
+		if file != "" && externalFile(s, stateTarget(d.mark.Mutable)) == file {
+			return file, nil
 		}
 	}
-	return nil
+	return "", nil
+}
+
+// externalFile is the file that a snapshot has put on top of a disk; empty for
+// an internal one.
+func externalFile(s libvirtxml.DomainSnapshot, target string) string {
+	if s.Disks == nil {
+		return ""
+	}
+	for _, disk := range s.Disks.Disks {
+		if disk.Name == target && disk.Snapshot == "external" && disk.Source != nil && disk.Source.File != nil {
+			return disk.Source.File.File
+		}
+	}
+	return ""
 }

@@ -1,16 +1,19 @@
 package libvirt
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/atomicfile"
@@ -37,11 +40,7 @@ func (s *localStorage) path(name, file string) string { return filepath.Join(s.d
 
 func (s *localStorage) create(ctx context.Context, spec backends.Spec, report progress.Reporter) (disks, error) {
 	report.Message("disk", "making the disks")
-	dir := filepath.Join(s.dir, spec.Name)
-	if err := os.RemoveAll(dir); err != nil { // what a crash left
-		return disks{}, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := s.fresh(spec.Name); err != nil {
 		return disks{}, err
 	}
 	state := s.path(spec.Name, stateFile)
@@ -68,6 +67,15 @@ func (s *localStorage) newState(ctx context.Context, path string, bytes int64) e
 	}
 	_, err := s.img(ctx, "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", mark, path)
 	return errors.Join(err, os.Remove(mark))
+}
+
+// fresh makes an empty directory for a VM, over what a crash left.
+func (s *localStorage) fresh(name string) error {
+	dir := filepath.Join(s.dir, name)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.MkdirAll(dir, 0o700)
 }
 
 // fullCopy makes the only disk of a mutable VM.
@@ -232,15 +240,24 @@ func (s *localStorage) virtualSize(ctx context.Context, path, format string) (in
 
 // img runs qemu-img.
 func (s *localStorage) img(ctx context.Context, args ...string) ([]byte, error) {
+	var out bytes.Buffer
+	err := s.imgTo(ctx, &out, args...)
+	return out.Bytes(), err
+}
+
+func (s *localStorage) imgTo(ctx context.Context, out io.Writer, args ...string) error {
 	cmd := exec.CommandContext(ctx, "qemu-img", args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	var out, errs strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	if args[0] == "convert" {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // half a copy has no use
+	}
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = out, &errs
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		return nil, diskProblem(fmt.Errorf("qemu-img %s: %s", args[0], backends.OneLine(errs.String())))
+		return diskProblem(fmt.Errorf("qemu-img %s: %s", args[0], backends.OneLine(errs.String())))
 	}
-	return []byte(out.String()), nil
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -140,14 +141,7 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 	if err != nil {
 		return disks{}, err
 	}
-	state, ok, err := s.volume(ctx, p, s.prefix(spec.Name)+"state")
-	if err == nil && !ok {
-		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, spec.Name).WithHint("restore a backup, or destroy the VM and create it again")
-	}
-	if err != nil {
-		return disks{}, err
-	}
-	size, err := s.capacity(ctx, state)
+	state, size, err := s.stateDisk(ctx, p, spec.Name)
 	if err != nil {
 		return disks{}, err
 	}
@@ -167,6 +161,19 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 		}
 	}
 	return s.ready(ctx, p, spec, state, paths)
+}
+
+// stateDisk is the state disk of a VM, and its size in bytes.
+func (s *poolStorage) stateDisk(ctx context.Context, p golibvirt.StoragePool, name string) (golibvirt.StorageVol, int64, error) {
+	v, ok, err := s.volume(ctx, p, s.prefix(name)+"state")
+	if err == nil && !ok {
+		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, name).WithHint("restore a backup, or destroy the VM and create it again")
+	}
+	if err != nil {
+		return v, 0, err
+	}
+	size, err := s.capacity(ctx, v)
+	return v, size, err
 }
 
 // ready writes the identity medium and says where all is.
@@ -252,11 +259,34 @@ func (s *poolStorage) remove(ctx context.Context, name string) error {
 	p, err := s.lookup(ctx)
 	for _, v := range all {
 		if err == nil {
-			err = s.dropVolume(ctx, p, v)
+			err = s.dropWritten(ctx, p, v)
 		}
 	}
 	return err
 }
+
+// dropWritten waits until libvirtd has ended a copy that somebody who is gone
+// asked for: it deletes no volume that it still writes.
+func (s *poolStorage) dropWritten(ctx context.Context, p golibvirt.StoragePool, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.b.limits.start)
+	defer cancel()
+	tick := time.NewTicker(dropPause)
+	defer tick.Stop()
+	for {
+		err := s.dropVolume(ctx, p, name)
+		if !hasCode(err, golibvirt.ErrOperationInvalid) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// dropPause spaces the attempts: libvirtd tells nobody that a volume is complete.
+const dropPause = 500 * time.Millisecond
 
 func (s *poolStorage) check(ctx context.Context) []backends.Finding {
 	_, err := s.lookup(ctx)

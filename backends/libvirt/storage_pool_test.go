@@ -75,6 +75,10 @@ type diskInfo struct {
 	Format  string `json:"format"`
 	Size    int64  `json:"virtual-size"`
 	Backing string `json:"backing-filename"`
+	// Snapshots within it.
+	Snapshots []struct {
+		Name string `json:"name"`
+	} `json:"snapshots"`
 }
 
 func (p *poolHost) info(t *testing.T, path string) (i diskInfo) {

@@ -1,0 +1,122 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// copyLimit bounds the copy of a volume, which libvirtd makes in one call.
+const copyLimit = 12 * time.Hour
+
+// clone lets libvirtd copy the volume, on its host. It has no request for a
+// snapshot within a volume.
+func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) (d disks, err error) {
+	if from.Snapshot != "" {
+		return d, problem.New(problem.Unsupported, "libvirt cannot copy a snapshot out of a volume of the pool %s", s.name).
+			WithHint("restore %s to it (its present state is kept in a snapshot first), clone it without --snapshot, and restore that one", from.Name)
+	}
+	p, err := s.pool(ctx, report)
+	if err != nil {
+		return d, err
+	}
+	source, size, err := s.stateDisk(ctx, p, from.Name)
+	if err == nil {
+		err = checkGrows(from.Name, size, spec.DiskBytes)
+	}
+	if err == nil {
+		err = s.remove(ctx, spec.Name) // what a crash left
+	}
+	if err != nil {
+		return d, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.remove(context.WithoutCancel(ctx), spec.Name))
+		}
+	}()
+	paths := map[string]string{}
+	if !spec.Mutable { // the copy of a mutable one holds its image
+		if paths, err = s.bring(ctx, p, spec.Image, report); err != nil {
+			return d, err
+		}
+	}
+	report.Message("disk", "copying the disk")
+	stop := s.watchCopy(ctx, p, source, s.prefix(spec.Name)+"state", report)
+	state, err := s.copyVolume(ctx, p, source, s.prefix(spec.Name)+"state", size)
+	stop()
+	if err == nil && spec.DiskBytes > size {
+		err = s.resize(ctx, state, spec.DiskBytes)
+	}
+	if err != nil {
+		return d, diskProblem(err)
+	}
+	return s.ready(ctx, p, spec, state, paths)
+}
+
+// copyVolume makes a volume with the content of another one, without its
+// snapshots. What lies in a backing image is copied too: libvirt 9 does not pass
+// a backing file on to qemu-img convert. It does not give up a copy that it has
+// begun either, so neither do we: whoever cancels waits for its end.
+func (s *poolStorage) copyVolume(ctx context.Context, p golibvirt.StoragePool, source golibvirt.StorageVol, name string, size int64) (golibvirt.StorageVol, error) {
+	if err := ctx.Err(); err != nil {
+		return golibvirt.StorageVol{}, context.Cause(ctx)
+	}
+	text, err := volumeXML(name, "qcow2", uint64(size), nil)
+	if err != nil {
+		return golibvirt.StorageVol{}, err
+	}
+	made, err := askFor(context.WithoutCancel(ctx), s.b, copyLimit, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
+		return l.StorageVolCreateXMLFrom(p, text, source, 0)
+	})
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return made, err
+}
+
+// watchCopy reports how far a copy is, until stop is called: libvirtd does not
+// say, but the volume grows.
+func (s *poolStorage) watchCopy(ctx context.Context, p golibvirt.StoragePool, source golibvirt.StorageVol, name string, report progress.Reporter) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		total, err := s.allocation(ctx, source)
+		tick := time.NewTicker(watchPause)
+		defer tick.Stop()
+		for err == nil {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if v, ok, err := s.volume(ctx, p, name); ok && err == nil {
+				if n, err := s.allocation(ctx, v); err == nil {
+					report.Report(progress.Update{Vertex: "disk", Message: "copying the disk", Unit: "bytes", Current: min(n, total), Total: total})
+				}
+			}
+		}
+	})
+	return func() {
+		cancel()
+		watch.Wait()
+	}
+}
+
+// watchPause spaces the looks at a volume that grows.
+const watchPause = time.Second
+
+// allocation is how many bytes a volume takes.
+func (s *poolStorage) allocation(ctx context.Context, v golibvirt.StorageVol) (int64, error) {
+	return ask(ctx, s.b, func(l *golibvirt.Libvirt) (int64, error) {
+		_, _, allocation, err := l.StorageVolGetInfo(v)
+		return int64(allocation), err
+	})
+}
