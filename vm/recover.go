@@ -78,10 +78,10 @@ func progressOf(p plan, r journalRecord) (done map[string]bool, begun int) {
 
 func (s *Service) undoInterrupted(op *operation, steps []step, j *journal, r journalRecord) {
 	err := s.undo(steps, j, op, r.undone)
-	message := fmt.Sprintf("%s of %s was interrupted by the end of the daemon and has been undone", op.kind, op.value.Subject())
+	message := fmt.Sprintf("%s of %s was interrupted by the end of the daemon and has been undone", op.kind, s.snapshotOf(op).Subject())
 	if err != nil {
 		j.close() // the next start tries again
-		message = fmt.Sprintf("%s of %s was interrupted and could not be undone: %v", op.kind, op.value.Subject(), err)
+		message = fmt.Sprintf("%s of %s was interrupted and could not be undone: %v", op.kind, s.snapshotOf(op).Subject(), err)
 	} else if rerr := j.remove(); rerr != nil {
 		s.log.Error("journal not removed", "operation", op.id, "error", rerr)
 	}
