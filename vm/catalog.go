@@ -96,7 +96,11 @@ func (s *Service) doctorMachines() []Finding {
 		case v.Problem != nil:
 			list = append(list, Finding{Area: "machine " + v.Name, Code: string(v.Problem.Code), Severity: backends.Warning, Message: v.Problem.Message, Fix: v.Problem.Hint})
 		case v.State == backends.Broken || v.State == backends.Crashed:
-			list = append(list, Finding{Area: "machine " + v.Name, Code: "vm." + string(v.State), Severity: backends.Warning, Message: v.Name + " is " + string(v.State) + ": " + v.Reason, Fix: "nixvmd console " + v.Name + ", or nixvmd start " + v.Name})
+			fix := "nixvmd start " + v.Name
+			if v.State == backends.Broken {
+				fix = "nixvmd destroy " + v.Name + ", which asks first"
+			}
+			list = append(list, Finding{Area: "machine " + v.Name, Code: "vm." + string(v.State), Severity: backends.Warning, Message: v.Name + " is " + string(v.State) + ": " + v.Reason, Fix: fix})
 		}
 	}
 	return list

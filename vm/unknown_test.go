@@ -43,6 +43,21 @@ func TestABackendThatCannotBeAskedEndsNoConnection(t *testing.T) {
 	}
 }
 
+func TestTheDoctorNamesWhatHelpsAVM(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	for state, want := range map[backends.State]string{
+		backends.Crashed: "nixvmd start demo",
+		backends.Broken:  "nixvmd destroy demo, which asks first",
+	} {
+		h.handleEvent(h.fake, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: state, Reason: "a test"}})
+		got := h.doctorMachines()
+		if len(got) != 1 || got[0].Fix != want || got[0].Message != "demo is "+string(state)+": a test" {
+			t.Errorf("%s: %+v", state, got)
+		}
+	}
+}
+
 // deaf is a backend whose VMs do not answer, and can be killed all the same.
 type deaf struct {
 	backends.Backend

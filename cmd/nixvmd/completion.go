@@ -20,7 +20,7 @@ starts one.
   bash  nixvmd completion bash >~/.local/share/bash-completion/completions/nixvmd
   zsh   nixvmd completion zsh >"${fpath[1]}/_nixvmd"
   fish  nixvmd completion fish >~/.config/fish/completions/nixvmd.fish`,
-		Args: takes("SHELL"), ValidArgs: []string{"bash", "zsh", "fish"},
+		Args: takes("bash|zsh|fish"), ValidArgs: []string{"bash", "zsh", "fish"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			switch root := cmd.Root(); args[0] {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ func newForward(a *app) *cobra.Command {
 		Use: "forward", Short: "Make services of the host reachable in a VM",
 		Long: `Remote forwards: a port or socket in the guest that leads to a service of the
 host, as ssh -R makes them, but kept with the machine.`,
-		Example: `  nixvmd forward add demo "8080 localhost:8080"    the guest's port 8080 is the host's
+		Example: `  nixvmd forward add demo 8080 localhost:8080    the guest's port 8080 is the host's
   nixvmd forward list demo`,
 		Args: takes(),
 		RunE: verbMissing,
@@ -27,12 +28,12 @@ host, as ssh -R makes them, but kept with the machine.`,
 		},
 	}
 	add := &cobra.Command{
-		Use: "add NAME FORWARD", Short: "Add a forward, also to a connection that is open",
+		Use: "add NAME LISTEN TARGET", Short: "Add a forward, also to a connection that is open",
 		Long: `Add a forward, written as after RemoteForward in ssh_config(5): where it listens
-in the guest, a space, and where it leads to on the host.`,
-		Args: takes("NAME", "FORWARD"), ValidArgsFunction: a.completeFirst(a.completeNames),
+in the guest, and where it leads to on the host; as two words or as one.`,
+		Args: takes("NAME", "LISTEN", "[TARGET]"), ValidArgsFunction: a.completeFirst(a.completeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			line := args[1]
+			line := strings.Join(args[1:], " ")
 			if daemonHeld {
 				line += " daemon"
 			}
@@ -41,10 +42,10 @@ in the guest, a space, and where it leads to on the host.`,
 	}
 	add.Flags().BoolVar(&daemonHeld, "daemon", false, "the daemon's own connection holds it, whether or not somebody is logged in")
 	remove := &cobra.Command{
-		Use: "remove NAME FORWARD", Short: "Remove a forward, also from a connection that is open",
-		Args: takes("NAME", "FORWARD"), ValidArgsFunction: a.completeFirst(a.completeNames),
+		Use: "remove NAME LISTEN TARGET", Short: "Remove a forward, also from a connection that is open",
+		Args: takes("NAME", "LISTEN", "[TARGET]"), ValidArgsFunction: a.completeFirst(a.completeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forward(cmd, rpc.MethodForwardRemove, rpc.ForwardParams{Name: args[0], Forward: args[1]})
+			return a.forward(cmd, rpc.MethodForwardRemove, rpc.ForwardParams{Name: args[0], Forward: strings.Join(args[1:], " ")})
 		},
 	}
 	cmd.AddCommand(list, add, remove)

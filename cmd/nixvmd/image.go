@@ -66,7 +66,7 @@ func collectedTable(w io.Writer, images []rpc.CollectedImage, dryRun bool) {
 		rows = append(rows, []string{i.ID, sizeText(i.Bytes), what, why})
 	}
 	if len(rows) > 0 {
-		table(w, []string{"IMAGE", "SIZE", "", "WHY"}, rows)
+		table(w, []string{"IMAGE", "SIZE", "RESULT", "WHY"}, rows)
 	}
 	if dryRun {
 		fmt.Fprintf(w, "would free %s\n", sizeText(freed))
