@@ -65,7 +65,7 @@ type Core interface {
 	Images() ([]vm.ImageState, error)
 	BuildImage(ctx context.Context, req vm.BuildRequest) (vm.Operation, error)
 	// CollectImages removes the images that nothing needs.
-	CollectImages(ctx context.Context, all, dryRun bool) ([]nixbuild.Collected, error)
+	CollectImages(ctx context.Context, all, dryRun bool) (vm.Collection, error)
 	Backends() []vm.BackendState
 	CheckBackend(ctx context.Context, name string) ([]backends.Finding, error)
 	Doctor(ctx context.Context) []vm.Finding

@@ -349,8 +349,10 @@ func (c *core) BuildImage(_ context.Context, r vm.BuildRequest) (vm.Operation, e
 	return c.begin(vm.KindBuildImage, "", r.Client)
 }
 
-func (c *core) CollectImages(context.Context, bool, bool) ([]nixbuild.Collected, error) {
-	return []nixbuild.Collected{{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "demo uses it"}}, nil
+func (c *core) CollectImages(context.Context, bool, bool) (vm.Collection, error) {
+	return vm.Collection{Images: []vm.CollectedImage{{
+		Collected: nixbuild.Collected{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "demo uses it"},
+	}}}, nil
 }
 
 func (c *core) Backends() []vm.BackendState {

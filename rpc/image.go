@@ -100,6 +100,8 @@ func (p ImageGCParams) Validate() error { return nil }
 type CollectedImage struct {
 	// ID of the image.
 	ID string `json:"id"`
+	// Backend on whose host this copy was; absent for an image of the store.
+	Backend string `json:"backend,omitempty"`
 	// Bytes that it takes, or took, on the disk.
 	Bytes int64 `json:"bytes"`
 	// Kept says why it stays; absent when it was removed.
@@ -112,6 +114,8 @@ type CollectedImage struct {
 type ImageGCResult struct {
 	// Images that were there.
 	Images []CollectedImage `json:"images"`
+	// Warnings about backends whose host could not be asked for copies.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func imageMethods() []Method {
@@ -124,8 +128,8 @@ func imageMethods() []Method {
 				return s.srv.core.BuildImage(ctx, vm.BuildRequest{Image: p.Image, Profiles: p.Profiles, Mode: p.Mode, Client: s.who()})
 			}, problem.ProfileUnknown, problem.ProfileConflict, problem.ModeUnsupported, problem.ImageUnsupported, problem.ImageBuildFailed,
 			problem.BackendMissing, problem.DiskFull),
-		change(MethodImageGC, "Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones. "+
-			"Never one that a VM is made from.", collectImages, result[ImageGCResult]()),
+		change(MethodImageGC, "Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones; "+
+			"and the copies on other hosts that no VM there needs. Never one that a VM is made from.", collectImages, result[ImageGCResult]()),
 	}
 }
 
@@ -154,10 +158,10 @@ func listImages(_ context.Context, s *session, _ NoParams) (any, error) {
 }
 
 func collectImages(ctx context.Context, s *session, p ImageGCParams) (any, error) {
-	list, err := s.srv.core.CollectImages(ctx, p.All, p.DryRun)
-	out := ImageGCResult{Images: make([]CollectedImage, 0, len(list))}
-	for _, c := range list {
-		out.Images = append(out.Images, CollectedImage{ID: c.ID, Bytes: c.Bytes, Kept: c.Kept, Note: c.Note})
+	c, err := s.srv.core.CollectImages(ctx, p.All, p.DryRun)
+	out := ImageGCResult{Images: make([]CollectedImage, 0, len(c.Images)), Warnings: plainLines(c.Warnings)}
+	for _, i := range c.Images {
+		out.Images = append(out.Images, CollectedImage{ID: i.ID, Backend: i.Backend, Bytes: i.Bytes, Kept: plainLine(i.Kept), Note: i.Note})
 	}
 	return out, err
 }

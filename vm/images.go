@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild"
 )
@@ -143,18 +145,55 @@ func (s *Service) claim(id string) (user string, release func(), err error) {
 
 // CollectImages removes images that no machine needs: those of earlier versions,
 // imported and broken ones, and with all also those that would be built again as
-// they are. dryRun only says what would become of each.
-func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) ([]nixbuild.Collected, error) {
+// they are. Then it removes the copies on the hosts of backends that no VM there
+// needs; a host that cannot be asked is a warning. dryRun only says what would
+// become of each.
+func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) (Collection, error) {
 	list, errs := s.images.Collect(ctx, nixbuild.Rules{All: all, DryRun: dryRun, Claim: s.claim})
-	for _, c := range list {
-		if c.Kept == "" && !dryRun {
-			s.log.Info("image removed", "image", c.ID, "bytes", c.Bytes)
+	var c Collection
+	kept := map[string]bool{}
+	for _, one := range list {
+		kept[one.ID] = one.Kept != ""
+		c.Images = append(c.Images, CollectedImage{Collected: one})
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.backends)) {
+		if host, ok := s.backends[name].(backends.ImageHost); ok {
+			copies, err := host.CollectImages(ctx, s.claimCopy(kept), dryRun)
+			if err != nil {
+				c.Warnings = append(c.Warnings, fmt.Sprintf("backend %s: %v", name, err))
+			}
+			for _, one := range copies {
+				c.Images = append(c.Images, CollectedImage{Collected: nixbuild.Collected{ID: one.ID, Bytes: one.Bytes, Kept: one.Kept}, Backend: name})
+			}
+		}
+	}
+	for _, one := range c.Images {
+		if one.Kept == "" && !dryRun {
+			s.log.Info("image removed", "image", one.ID, "backend", one.Backend, "bytes", one.Bytes)
 		}
 	}
 	if len(errs) > 0 {
-		return list, fmt.Errorf("collect images: %w", errs[0])
+		return c, fmt.Errorf("collect images: %w", errs[0])
 	}
-	return list, nil
+	return c, nil
+}
+
+// claimCopy is claim for a copy on another host. The copy of an image that stays
+// here stays as well: a machine would have it uploaded again.
+func (s *Service) claimCopy(kept map[string]bool) func(id string) (string, func(), error) {
+	return func(id string) (string, func(), error) {
+		user, release, err := s.claim(id)
+		switch {
+		case err != nil:
+			return "", nil, err
+		case user != "":
+			return user + " uses it", nil, nil
+		case kept[id]:
+			release()
+			return "the image is kept here, too; --all removes both", nil, nil
+		}
+		return "", release, nil
+	}
 }
 
 // BuildRequest asks for an image without a machine. Empty fields take the

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -15,11 +16,11 @@ import (
 // why asks what would keep the one image of the fake store.
 func (h house) why(t *testing.T) string {
 	t.Helper()
-	list, err := h.CollectImages(t.Context(), true, true)
-	if err != nil || len(list) != 1 {
-		t.Fatalf("%v, %v", list, err)
+	c, err := h.CollectImages(t.Context(), true, true)
+	if err != nil || len(c.Images) != 1 {
+		t.Fatalf("%v, %v", c, err)
 	}
-	return list[0].Kept
+	return c.Images[0].Kept
 }
 
 func TestAnImageIsInUseFromTheCreateToTheDestroy(t *testing.T) {
@@ -223,5 +224,53 @@ func TestWhatIsNoImageToBuildIsRefused(t *testing.T) {
 	op, err := h.BuildImage(t.Context(), BuildRequest{})
 	if op = h.succeed(t, op, err); len(op.Warnings) != 1 || !strings.Contains(op.Warnings[0], "trial guest") {
 		t.Errorf("the stand-in for NixOS is not told: %q", op.Warnings)
+	}
+}
+
+// copying is a backend whose host has copies of images.
+type copying struct {
+	backends.Backend
+	asked []string
+	down  error
+}
+
+func (c *copying) CollectImages(_ context.Context, claim func(id string) (string, func(), error), _ bool) ([]backends.ImageCopy, error) {
+	var all []backends.ImageCopy
+	for _, id := range []string{"img1", "theirs"} {
+		why, release, err := claim(id)
+		if err != nil {
+			return nil, err
+		}
+		if why == "" {
+			release()
+		}
+		c.asked = append(c.asked, id)
+		all = append(all, backends.ImageCopy{ID: id, Bytes: 2, Kept: why})
+	}
+	return all, c.down
+}
+
+func TestCopiesOnAHostAreCollectedAfterTheImagesHere(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	host := &copying{Backend: h.fake}
+	h.backends["test"] = host
+	says := func(want string) {
+		t.Helper()
+		c, err := h.CollectImages(t.Context(), false, false)
+		var got []string
+		for _, i := range c.Images {
+			got = append(got, i.ID+"@"+i.Backend+" "+i.Kept)
+		}
+		if err != nil || strings.Join(append(got, c.Warnings...), ", ") != want {
+			t.Errorf("got %s, want %s (%v)", strings.Join(append(got, c.Warnings...), ", "), want, err)
+		}
+	}
+	says("img1@ , img1@test , theirs@test ")
+	h.create(t, "demo")
+	says("img1@ demo, img1@test demo uses it, theirs@test ")
+	host.down = problem.New(problem.BackendUnreachable, "it is away")
+	says("img1@ demo, img1@test demo uses it, theirs@test , backend test: it is away")
+	if len(h.removing) != 0 {
+		t.Errorf("claimed and not given back: %v", h.removing)
 	}
 }

@@ -50,6 +50,18 @@ type ImageState struct {
 	Machines []string // whose VMs are made from it
 }
 
+// Collection is what became of the images.
+type Collection struct {
+	Images   []CollectedImage
+	Warnings []string // backends that could not be asked
+}
+
+// CollectedImage is what became of an image of the store, or of a copy.
+type CollectedImage struct {
+	nixbuild.Collected
+	Backend string // whose host had the copy; empty = it was in the store
+}
+
 // Kind is the verb of an operation.
 type Kind string
 

@@ -13,11 +13,12 @@ type limits struct {
 	freeze  time.Duration // the agent: freezing waits for the guest's pending writes
 	backoff time.Duration // the first pause between two attempts to connect
 	longest time.Duration // the longest such pause
+	settle  time.Duration // an image that was uploaded, to be used by the VM that it was uploaded for
 }
 
 var usualLimits = limits{
 	connect: 30 * time.Second, first: 3 * time.Second, call: 30 * time.Second, start: 120 * time.Second,
 	recover: 10 * time.Second,
 	agent:   5 * time.Second, freeze: 20 * time.Second,
-	backoff: 100 * time.Millisecond, longest: 30 * time.Second,
+	backoff: 100 * time.Millisecond, longest: 30 * time.Second, settle: time.Hour,
 }

@@ -121,7 +121,7 @@ func (s *poolStorage) resize(ctx context.Context, v golibvirt.StorageVol, bytes 
 
 // checkHolds refuses a mutable VM whose disk is smaller than the image.
 func (s *poolStorage) checkHolds(ctx context.Context, p golibvirt.StoragePool, spec backends.Spec) error {
-	v, _, err := s.volume(ctx, p, "nixvm-image-"+spec.Image.ID+".disk")
+	v, _, err := s.volume(ctx, p, imageName(spec.Image.ID)+"disk")
 	if err != nil {
 		return err
 	}

@@ -105,15 +105,15 @@ func imageVolumes(i backends.Image) (files map[string]string, complete string, e
 	if !validID.MatchString(i.ID) {
 		return nil, "", problem.New(problem.ImageUnsupported, "%q is not an id that a volume can be named after", i.ID)
 	}
-	base := "nixvm-image-" + i.ID
-	files = map[string]string{base + ".disk": i.Disk}
+	base := imageName(i.ID)
+	files = map[string]string{base + "disk": i.Disk}
 	if i.Kernel != "" {
-		files[base+".kernel"] = i.Kernel
+		files[base+"kernel"] = i.Kernel
 	}
 	if i.Initrd != "" {
-		files[base+".initrd"] = i.Initrd
+		files[base+"initrd"] = i.Initrd
 	}
-	return files, base + ".complete", nil
+	return files, base + "complete", nil
 }
 
 // bring uploads an image unless the host has it, and returns the paths there by

@@ -33,12 +33,17 @@ flake or of nixvm, those that were imported, and broken ones. An image that
 create would build again as it is stays; --all removes it too. What a VM is made
 from always stays.
 
-Files in the Nix store are removed from it if nothing else there needs them.`,
+Files in the Nix store are removed from it if nothing else there needs them.
+Copies that were uploaded to other hosts are removed when no VM there, of
+anybody, needs them.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r rpc.ImageGCResult
 			if err := a.ask(cmd.Context(), "image gc", rpc.MethodImageGC, p, &r); err != nil {
 				return err
+			}
+			for _, w := range r.Warnings {
+				a.note("%s", w)
 			}
 			return a.print(r, func(w io.Writer) { collectedTable(w, r.Images, p.DryRun) })
 		},
@@ -62,6 +67,9 @@ func collectedTable(w io.Writer, images []rpc.CollectedImage, dryRun bool) {
 			what, why = "kept", i.Kept
 		} else {
 			freed += i.Bytes
+		}
+		if i.Backend != "" {
+			i.ID += " on " + i.Backend
 		}
 		rows = append(rows, []string{i.ID, sizeText(i.Bytes), what, why})
 	}

@@ -165,6 +165,8 @@ export interface CloneParams {
 export interface CollectedImage {
   /** ID of the image. */
   id: string;
+  /** Backend on whose host this copy was; absent for an image of the store. */
+  backend?: string;
   /** Bytes that it takes, or took, on the disk. */
   bytes: number;
   /** Kept says why it stays; absent when it was removed. */
@@ -469,6 +471,8 @@ export interface ImageGCParams {
 export interface ImageGCResult {
   /** Images that were there. */
   images: CollectedImage[];
+  /** Warnings about backends whose host could not be asked for copies. */
+  warnings?: string[];
 }
 
 /** ImageListResult is the images in the store. */
@@ -958,7 +962,7 @@ export interface Requests {
   'nixvm/image/list': { params: NoParams; result: ImageListResult };
   /** Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. What nix has built when it is cancelled serves the next build. */
   'nixvm/image/build': { params: ImageBuildParams; result: OperationResult };
-  /** Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones. Never one that a VM is made from. */
+  /** Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones; and the copies on other hosts that no VM there needs. Never one that a VM is made from. */
   'nixvm/image/gc': { params: ImageGCParams; result: ImageGCResult };
   /** The configured backends and what each can do. */
   'nixvm/backend/list': { params: NoParams; result: BackendListResult };
