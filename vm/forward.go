@@ -97,18 +97,9 @@ func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]Forwa
 func (s *Service) changeForwards(ctx context.Context, name string,
 	edit func([]machine.RemoteForward) ([]machine.RemoteForward, error), live func() error,
 ) ([]Forward, error) {
-	m, _, err := s.realised(name)
-	if err != nil {
+	if err := s.editForwards(name, edit); err != nil {
 		return nil, err
 	}
-	list, err := edit(slices.Clone(m.RemoteForwards))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := s.machines.Update(name, machine.Changes{RemoteForwards: &list}); err != nil {
-		return nil, diskProblem(err)
-	}
-	s.reload(name)
 	if _, err := s.applySSH(ctx, name, ""); err != nil {
 		return nil, err
 	}
@@ -117,6 +108,26 @@ func (s *Service) changeForwards(ctx context.Context, name string,
 	}
 	s.holdForwards(name)
 	return s.Forwards(ctx, name)
+}
+
+// editForwards changes the list in the machine directory, one change at a time: it
+// is read, changed and written as a whole.
+func (s *Service) editForwards(name string, edit func([]machine.RemoteForward) ([]machine.RemoteForward, error)) error {
+	s.editing.Lock()
+	defer s.editing.Unlock()
+	m, _, err := s.realised(name)
+	if err != nil {
+		return err
+	}
+	list, err := edit(slices.Clone(m.RemoteForwards))
+	if err != nil {
+		return err
+	}
+	if _, err := s.machines.Update(name, machine.Changes{RemoteForwards: &list}); err != nil {
+		return diskProblem(err)
+	}
+	s.reload(name)
+	return nil
 }
 
 func (s *Service) holderOf(name string) *sshconfig.Holder {
@@ -144,15 +155,16 @@ func (s *Service) holdForwards(name string) {
 	e := s.entries[name]
 	ready := e != nil && e.boot != nil && e.boot.isReady() && !s.closing
 	var h *sshconfig.Holder
+	var run *boot
 	if ready {
-		h = e.holder
+		h, run = e.holder, e.boot
 	}
 	s.mu.Unlock()
 	if !ready || (h == nil && len(held) == 0) {
 		return
 	}
 	if h == nil {
-		if h = s.newHolder(m, func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) }); h == nil {
+		if h = s.newHolder(m, run, func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) }); h == nil {
 			return
 		}
 	}
@@ -161,7 +173,9 @@ func (s *Service) holdForwards(name string) {
 	}
 }
 
-func (s *Service) newHolder(m machine.Machine, dial sshconfig.DialFunc) *sshconfig.Holder {
+// newHolder makes the holder of one run of a guest; nil when that has ended
+// meanwhile, and nobody would close it.
+func (s *Service) newHolder(m machine.Machine, run *boot, dial sshconfig.DialFunc) *sshconfig.Holder {
 	signer, err := s.ssh.Signer()
 	if err != nil {
 		s.log.Warn("forwards are not held", "machine", m.Name, "error", err)
@@ -172,12 +186,19 @@ func (s *Service) newHolder(m machine.Machine, dial sshconfig.DialFunc) *sshconf
 		OnChange: func([]sshconfig.ForwardState) { s.publishVM(m.Name) },
 	})
 	s.mu.Lock()
-	e := s.entryFor(m.Name)
-	old := e.holder
-	e.holder = h
+	var old *sshconfig.Holder
+	e := s.entries[m.Name]
+	wanted := e != nil && e.boot == run && !s.closing
+	if wanted {
+		old, e.holder = e.holder, h
+	}
 	s.mu.Unlock()
 	if old != nil {
 		old.Close()
+	}
+	if !wanted {
+		h.Close()
+		return nil
 	}
 	return h
 }

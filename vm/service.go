@@ -89,6 +89,7 @@ type Service struct {
 	closing    bool
 
 	sshMu       sync.Mutex         // one ssh config change at a time
+	editing     sync.Mutex         // one change of a machine's list of forwards at a time
 	journalHook func(journalEntry) // tests: crash at a chosen entry
 	machineDirs io.Closer          // the watch on the machines directory
 }
