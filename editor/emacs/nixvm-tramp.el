@@ -209,7 +209,9 @@ to say so."
 (defun nixvm-tramp--operation (handler &rest args)
   "Call HANDLER, which is TRAMP's, with ARGS; signal what was refused meanwhile."
   (if nixvm-tramp--in-operation
-      (unless (nixvm-tramp--needless-p args) (apply handler args))
+      (unless (nixvm-tramp--needless-p args)
+        (nixvm-tramp--look-ahead args)
+        (apply handler args))
     (let* (value
            (reason (catch 'nixvm-tramp--refused
                      (let ((nixvm-tramp--in-operation args))
