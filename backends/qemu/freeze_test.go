@@ -165,6 +165,9 @@ func TestAVMWhoseMonitorIsGoneCanBeKilled(t *testing.T) {
 	f.monitor.Close()
 	f.mu.Unlock()
 	await(t, f.b, inState(backends.Unknown))
+	if got := status(t, f.b, "vm").Reason; !strings.Contains(got, "nixvmd kill vm") {
+		t.Errorf("the reason is %q", got)
+	}
 	if err := f.b.Suspend(limit(t), "vm"); !problem.HasCode(err, problem.BackendUnreachable) {
 		t.Errorf("a suspend: %v", err)
 	}

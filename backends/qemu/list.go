@@ -79,7 +79,7 @@ func statusOnDisk(f vmFiles, name string) backends.Status {
 	if r.Run.alive() {
 		// Held by another nixvmd, or it could not be adopted.
 		s.State, s.PID, s.Started, s.Accel = backends.Unknown, r.Run.PID, r.Run.Started, r.Run.Accel
-		s.Reason = "the process is not held by this nixvmd"
+		s.Reason = fmt.Sprintf("QEMU (process %d) does not answer this nixvmd; nixvmd kill %s ends it", r.Run.PID, name)
 		return s
 	}
 	e := f.ended(r)
@@ -133,8 +133,8 @@ func (b *Backend) running(name string) (*instance, error) {
 		return nil, notFound(name)
 	}
 	if r, err := f.readRecord(); err == nil && r.Run.alive() {
-		return nil, problem.New(problem.VMBusy, "the process of VM %s is not held by this nixvmd", name).
-			WithHint("stop the other daemon, or use it").Retry()
+		return nil, problem.New(problem.VMBusy, "QEMU of VM %s (process %d) does not answer this nixvmd", name, r.Run.PID).
+			WithHint("if this stays, end it as if its power failed: nixvmd kill %s", name).Retry()
 	}
 	return nil, notRunning(name)
 }
