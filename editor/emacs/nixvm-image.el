@@ -41,11 +41,9 @@
   "Whether the image of the entry A takes less room than that of B."
   (< (plist-get (car a) :bytes) (plist-get (car b) :bytes)))
 
-(defun nixvm--bytes (n)
-  "N bytes as people write them."
-  (cond ((< n 1048576) (format "%d KiB" (/ n 1024)))
-        ((< n 1073741824) (format "%d MiB" (/ n 1048576)))
-        (t (format "%.1f GiB" (/ n 1073741824.0)))))
+(defun nixvm--image-size (&rest images)
+  "How much room IMAGES take, as people write it."
+  (nixvm--size (max 1 (/ (apply #'+ (mapcar (lambda (i) (plist-get i :bytes)) images)) 1048576))))
 
 (defun nixvm--image-entry (image)
   "The row of IMAGE."
@@ -55,7 +53,7 @@
                     (string-join (plist-get image :profiles) ","))
                   (plist-get image :distro)
                   (plist-get image :mode)
-                  (nixvm--bytes (plist-get image :bytes))
+                  (nixvm--image-size image)
                   (if-let ((time (nixvm--time (plist-get image :built))))
                       (format-time-string "%F %R" time) "")
                   (if (equal machines []) (propertize "none" 'face 'shadow)
@@ -126,7 +124,7 @@ the kind of IMAGE and the MODE too."
 (defun nixvm--images-text (images)
   "How many IMAGES there are, and their size."
   (format "%d image%s, %s" (length images) (if (= 1 (length images)) "" "s")
-          (nixvm--bytes (apply #'+ (mapcar (lambda (i) (plist-get i :bytes)) images)))))
+          (apply #'nixvm--image-size images)))
 
 ;;;###autoload
 (defun nixvm-image-gc (&optional all)

@@ -184,15 +184,18 @@ prefix argument ask for ANSWERS as well."
         (format "Clone %s to %s" name new) (apply-partially #'nixvm--created new))))))
 
 (defun nixvm--read-sizes (machine)
-  "Ask for memory, CPUs and disk, with those of MACHINE as defaults."
-  (list :memory (nixvm--read-size "Memory" (nixvm--size (plist-get machine :memoryMiB)))
-        :vcpus (nixvm--read-vcpus (plist-get machine :vcpus))
-        :disk (nixvm--read-size "Disk" (nixvm--size (/ (or (plist-get machine :diskBytes) 0)
-                                                       1048576)))))
+  "Ask for memory, CPUs and disk; return those that shall differ from MACHINE's."
+  (let ((memory (nixvm--size (plist-get machine :memoryMiB)))
+        (vcpus (plist-get machine :vcpus))
+        (disk (nixvm--size (/ (or (plist-get machine :diskBytes) 0) 1048576))))
+    (cl-flet ((other (new old) (unless (equal new old) new)))
+      (list :memory (other (nixvm--read-size "Memory" memory) memory)
+            :vcpus (other (nixvm--read-vcpus vcpus) vcpus)
+            :disk (other (nixvm--read-size "Disk" disk) disk)))))
 
 (defun nixvm--stopped-first (machine question then)
   "Call THEN when MACHINE is off; shut it down if QUESTION is answered with yes."
-  (if (not (or (nixvm--up-p machine) (nixvm--suspended-p machine)))
+  (if (not (nixvm--up-p machine))
       (funcall then)
     (unless (y-or-n-p question) (keyboard-quit))
     (let ((name (plist-get machine :name)))
