@@ -176,9 +176,8 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
 	if err := args.Draft.Check(); err != nil {
 		return err
 	}
-	if args.Draft.Network.Kind == "bridge" && !b.Capabilities().Bridge {
-		return problem.New(problem.Unsupported, "backend %s cannot attach VMs to a bridge here", b.Name()).
-			WithHint("use --network nat, or see nixvmd doctor")
+	if err := checkBridge(b, args.Draft.Network); err != nil {
+		return err
 	}
 	if err := checkAutostart(b, args.Draft.Autostart); err != nil {
 		return err
@@ -190,6 +189,21 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
 		return err
 	}
 	return s.checkSSHName(args.Draft.Name)
+}
+
+// checkBridge refuses a bridge that the backend cannot use, or has not.
+func checkBridge(b backends.Backend, n machine.Network) error {
+	if n.Kind != "bridge" {
+		return nil
+	}
+	if !b.Capabilities().Bridge {
+		return problem.New(problem.Unsupported, "backend %s cannot attach VMs to a bridge here", b.Name()).
+			WithHint("use --network nat, or see nixvmd doctor")
+	}
+	if host, ok := b.(backends.BridgeHost); ok {
+		return host.CheckBridge(n.Bridge)
+	}
+	return nil
 }
 
 // checkPlace refuses a backend that cannot make the VM, or has one of that name.
