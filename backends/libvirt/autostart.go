@@ -66,6 +66,6 @@ func (b *Backend) checkAutostart(ctx context.Context, n golibvirt.Network) []bac
 	return []backends.Finding{{
 		Code: "libvirt.network_no_autostart", Severity: backends.Warning,
 		Message: "VMs are to start with the host, and their libvirt network " + n.Name + " is not: they will stay off",
-		Fix:     "virsh -c " + b.target.Remote + " net-autostart " + n.Name,
+		Fix:     "virsh -c " + b.target.virsh() + " net-autostart " + n.Name,
 	}}
 }

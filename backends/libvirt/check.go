@@ -55,13 +55,13 @@ func (b *Backend) checkNetwork(ctx context.Context) []backends.Finding {
 		f.Message = "libvirt has no network " + name + " yet: nixvm defines it (NAT) with the first VM without a bridge"
 	case hasCode(err, golibvirt.ErrNoNetwork):
 		f.Severity, f.Message = backends.Warning, "libvirt has no network "+name+": VMs without a bridge cannot start"
-		f.Fix = "virsh -c " + b.target.Remote + " net-list --all shows those that it has; change network in config.toml"
+		f.Fix = "virsh -c " + b.target.virsh() + " net-list --all shows those that it has; change network in config.toml"
 	case err != nil:
 		f.Severity = backends.Warning
 		f.Code, f.Message = "libvirt.network_unknown", "libvirt does not say whether it has the network "+name+": "+backends.OneLine(err.Error())
 	case active == 0:
 		f.Code, f.Message = "libvirt.network_off", "the libvirt network "+name+" is off: nixvm starts it with the next VM without a bridge"
-		f.Fix = "to have it started with the host: virsh -c " + b.target.Remote + " net-autostart " + name
+		f.Fix = "to have it started with the host: virsh -c " + b.target.virsh() + " net-autostart " + name
 		return append(b.checkAutostart(ctx, n), f)
 	default:
 		return b.checkAutostart(ctx, n)

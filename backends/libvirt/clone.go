@@ -57,7 +57,7 @@ func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Sourc
 	}
 	if layer != "" {
 		return problem.New(problem.Unsupported, "an external snapshot of virsh has put %s on top of the disk of %s", layer, from.Name).
-			WithHint("merge it first: virsh -c %s blockcommit %s %s --active --pivot, while it runs", b.target.Remote, d.dom.Name, stateTarget(d.mark.Mutable))
+			WithHint("merge it first: virsh -c %s blockcommit %s %s --active --pivot, while it runs", b.target.virsh(), d.mark.UUID, stateTarget(d.mark.Mutable))
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
 	}
 	return problem.New(problem.VMExists, "libvirt has a domain %s with the UUID of %s, which nixvm did not make", backends.OneLine(dom.Name), spec.Name).
 		// Not by its name, which somebody else has chosen.
-		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; else change that in the machine's file uuid", b.target.Remote, spec.UUID)
+		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; else change that in the machine's file uuid", b.target.virsh(), spec.UUID)
 }
 
 // define defines the domain as spec wants it, and takes it into memory.

@@ -34,7 +34,7 @@ func (b *Backend) ensureNetwork(ctx context.Context, spec backends.Spec, report 
 	if hasCode(err, golibvirt.ErrNoNetwork) {
 		if name != defaultNetwork {
 			return problem.New(problem.ConfigInvalid, "libvirt has no network %s", name).
-				WithHint("virsh -c %s net-list --all shows those that it has; change network in the configuration of the backend %s", b.target.Remote, b.config.Name)
+				WithHint("virsh -c %s net-list --all shows those that it has; change network in the configuration of the backend %s", b.target.virsh(), b.config.Name)
 		}
 		return b.defineNetwork(ctx, report)
 	}
@@ -52,7 +52,7 @@ func (b *Backend) ensureNetwork(ctx context.Context, spec backends.Spec, report 
 	}
 	if err != nil && isAnswer(err) {
 		return problem.New(problem.VMStartFailed, "the libvirt network %s cannot be started: %s", name, backends.OneLine(err.Error())).
-			WithHint("virsh -c %s net-start %s", b.target.Remote, name)
+			WithHint("virsh -c %s net-start %s", b.target.virsh(), name)
 	}
 	return err
 }
@@ -89,7 +89,7 @@ func (b *Backend) defineNetwork(ctx context.Context, report progress.Reporter) e
 		last = err
 	}
 	return problem.New(problem.VMStartFailed, "libvirt cannot make the network %s: %s", defaultNetwork, backends.OneLine(last.Error())).
-		WithHint("define one yourself (virsh -c %s net-define), or give the machine a bridge", b.target.Remote)
+		WithHint("define one yourself (virsh -c %s net-define), or give the machine a bridge", b.target.virsh())
 }
 
 func natNetwork(subnet string) *libvirtxml.Network {

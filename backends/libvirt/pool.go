@@ -26,7 +26,7 @@ func (s *poolStorage) pool(ctx context.Context, report progress.Reporter) (golib
 	if hasCode(err, golibvirt.ErrNoStoragePool) {
 		if s.name != ownPool {
 			return p, problem.New(problem.ConfigInvalid, "libvirt has no storage pool %s", s.name).
-				WithHint("virsh -c %s pool-list --all shows those that it has; change pool in the configuration of the backend %s", s.b.target.Remote, s.b.config.Name)
+				WithHint("virsh -c %s pool-list --all shows those that it has; change pool in the configuration of the backend %s", s.b.target.virsh(), s.b.config.Name)
 		}
 		return s.definePool(ctx, report)
 	}
@@ -74,7 +74,7 @@ func (s *poolStorage) definePool(ctx context.Context, report progress.Reporter) 
 	})
 	if err != nil && isAnswer(err) {
 		return p, problem.New(problem.ConfigInvalid, "libvirt cannot make the storage pool %s: %s", ownPool, backends.OneLine(err.Error())).
-			WithHint("define one yourself (virsh -c %s pool-define-as) and name it as pool of the backend %s", s.b.target.Remote, s.b.config.Name)
+			WithHint("define one yourself (virsh -c %s pool-define-as) and name it as pool of the backend %s", s.b.target.virsh(), s.b.config.Name)
 	}
 	return p, err
 }

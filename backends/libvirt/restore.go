@@ -34,7 +34,7 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	if strings.Trim(snapshot, "0123456789") == "" {
 		// libvirt calls qemu-img, which takes it for the id of another one.
 		return problem.New(problem.SnapshotFailed, "a snapshot whose name is a number cannot be restored by libvirt").
-			WithHint("the disk holds it: qemu-img snapshot -l FILE, then -a with its id; virsh -c %s domblklist %s names the file", b.target.Remote, d.mark.UUID)
+			WithHint("the disk holds it: qemu-img snapshot -l FILE, then -a with its id; virsh -c %s domblklist %s names the file", b.target.virsh(), d.mark.UUID)
 	}
 	ctx = context.WithoutCancel(ctx)
 	err = b.again(ctx, func() error { return b.revert(ctx, d, s) })

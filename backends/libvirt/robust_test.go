@@ -193,10 +193,8 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	must(t, b.Start(ctx, h.vm("demo")))
 	before := settled(t, b, "demo")
 	must(t, b.Kill(ctx, "demo"))
-	awaits(t, events, "demo", backends.Stopped)
 	h.Virsh(t, "start", "demo")
-	awaits(t, events, "demo", backends.Running)
-	after := settled(t, b, "demo")
+	after := waits(t, b, "demo", func(s backends.State) bool { return s == backends.Running })
 	if !after.Started.After(before.Started) || after.Accel != before.Accel || before.Accel == "" {
 		t.Errorf("a run that virsh began: %+v, the one before it: %+v", after, before)
 	}

@@ -296,7 +296,7 @@ func (s *poolStorage) check(ctx context.Context) []backends.Finding {
 		f.Message = "libvirt has no storage pool " + ownPool + " yet: nixvm defines it, in " + ownPoolPath + ", with the first VM"
 	case hasCode(err, golibvirt.ErrNoStoragePool):
 		f.Severity, f.Message = backends.Fatal, "libvirt has no storage pool "+s.name+": no VM can be created"
-		f.Fix = "virsh -c " + s.b.target.Remote + " pool-list --all shows those that it has; change pool in config.toml"
+		f.Fix = "virsh -c " + s.b.target.virsh() + " pool-list --all shows those that it has; change pool in config.toml"
 	case err != nil:
 		f.Severity, f.Code, f.Message = backends.Warning, "libvirt.pool_unknown", "libvirt does not say whether it has the storage pool "+s.name+": "+backends.OneLine(err.Error())
 	default:

@@ -30,6 +30,16 @@ func (t target) where() string {
 	return t.Host.Hostname()
 }
 
+// virsh is the URI for virsh on this host.
+func (t target) virsh() string {
+	if t.local() {
+		return t.Remote
+	}
+	u := *t.Host
+	u.RawQuery = ""
+	return u.Redacted()
+}
+
 const uriHint = "use qemu:///system, qemu:///session or qemu+ssh://user@host/system"
 
 // CheckURI refuses a URI that New would refuse; config.invalid says why.

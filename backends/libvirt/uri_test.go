@@ -23,6 +23,18 @@ func TestAURINamesATransportAndADaemon(t *testing.T) {
 	}
 }
 
+func TestCommandsToPasteReachTheSameLibvirtd(t *testing.T) {
+	for uri, want := range map[string]string{
+		"qemu:///system?socket=/s":                          "qemu:///system",
+		"qemu+ssh://ann@lab.example:2222/system?keyfile=/k": "qemu+ssh://ann@lab.example:2222/system",
+	} {
+		target, err := parseURI(uri)
+		if got := target.virsh(); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", uri, got, err, want)
+		}
+	}
+}
+
 func TestAURIThatCannotBeUsedIsRefusedWithTheFormsThatCan(t *testing.T) {
 	for _, uri := range []string{
 		"qemu://lab/system", "qemu+tcp://lab/system", "qemu+ssh:///system", "xen:///system", "test:///some.xml", "test+ssh://lab/default", "qemu:///", "qemu:///system?command=/bin/sh", "://", "",
