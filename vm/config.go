@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -76,6 +77,9 @@ type BackendConfig struct {
 	Network   string `toml:"network"`
 	Pool      string `toml:"pool"`
 	Autostart bool   `toml:"autostart"` // of the machines that are created there from now on, unless they are told otherwise
+
+	MigrateURI    string `toml:"migrate_uri"`
+	MigrateUnsafe bool   `toml:"migrate_unsafe"`
 }
 
 // check says what is wrong with the settings of a backend, as the end of a
@@ -83,8 +87,8 @@ type BackendConfig struct {
 func (b BackendConfig) check() string {
 	switch b.Type {
 	case "qemu":
-		if b.URI != "" || b.Network != "" || b.Pool != "" || b.Autostart {
-			return `uri, network, pool and autostart are settings of type "libvirt"`
+		if b.URI != "" || b.Network != "" || b.Pool != "" || b.Autostart || b.MigrateURI != "" || b.MigrateUnsafe {
+			return `uri, network, pool, autostart, migrate_uri and migrate_unsafe are settings of type "libvirt"`
 		}
 	case "libvirt":
 		if err := libvirt.CheckURI(b.URI); err != nil {
@@ -92,6 +96,9 @@ func (b BackendConfig) check() string {
 		}
 		if b.Autostart && !libvirt.CanAutostart(b.URI) {
 			return "autostart is not for sessions: their libvirtd does not start with the host"
+		}
+		if u, err := url.Parse(b.MigrateURI); b.MigrateURI != "" && (err != nil || u.Scheme != "tcp" || u.Hostname() == "") {
+			return fmt.Sprintf("migrate_uri %q is not like tcp://ADDRESS", b.MigrateURI)
 		}
 	default:
 		return fmt.Sprintf(`type %q is unknown; this version has "qemu" and "libvirt"`, b.Type)

@@ -41,6 +41,7 @@ var beginKind = map[string]func(h house) (Operation, error){
 	"delete-snapshot": func(h house) (Operation, error) { return h.DeleteSnapshot(background, "demo", "s1", "t") },
 	"destroy":         func(h house) (Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
 	"stop":            func(h house) (Operation, error) { return h.Stop(background, "demo", 0, "t") },
+	"migrate":         func(h house) (Operation, error) { return h.Migrate(background, "demo", "other", "t") },
 	"reboot":          func(h house) (Operation, error) { return h.Reboot(background, "demo", "t") },
 }
 
@@ -161,11 +162,15 @@ func checkRecovered(t *testing.T, home, kind string) {
 	if gone && len(h.List()) != 0 {
 		t.Errorf("listed: %+v", h.List())
 	}
-	st, _ := h.fake.Status(background, "demo")
+	on := h.fake
+	if kind == "migrate" {
+		on = h.other // it is finished, however far it had come
+	}
+	st, _ := on.Status(background, "demo")
 	if gone && st.State != backends.Absent {
 		t.Errorf("an orphan is left on the backend: %+v", st)
 	}
-	content, _ := h.fake.Content("demo")
+	content, _ := on.Content("demo")
 	var names []string
 	if !gone {
 		list, err := h.Snapshots(background, "demo")
@@ -204,7 +209,7 @@ func checkOutcome(t *testing.T, kind string, gone bool, v VM, content string, sn
 		if !back && !done {
 			t.Errorf("neither before nor after: content %q, snapshots %v", content, snapshots)
 		}
-	case "snapshot", "reboot", "delete-snapshot":
+	case "snapshot", "reboot", "delete-snapshot", "migrate":
 		if content != "today" || len(snapshots) > 2 {
 			t.Errorf("content %q, snapshots %v", content, snapshots)
 		}

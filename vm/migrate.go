@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
 	"github.com/nixvm/nixvm/machine"
 )
 
@@ -34,13 +35,6 @@ func (s *Service) checkMigrate(ctx context.Context, name, backend string) (migra
 	args := migrateArgs{From: b.Name(), To: backend}
 	from, to, err := s.migrators(args)
 	if err != nil {
-		return args, err
-	}
-	st, err := from.Status(ctx, name)
-	if err != nil {
-		return args, err
-	}
-	if err := canMigrate(st); err != nil {
 		return args, err
 	}
 	spec, err := s.specOf(name)
@@ -78,29 +72,18 @@ func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backe
 	return from, to, nil
 }
 
-// canMigrate refuses what is neither running nor off.
-func canMigrate(st backends.Status) error {
-	switch st.State {
-	case backends.Running, backends.Stopped:
-		return nil
-	case backends.Suspended:
-		return problem.New(problem.VMNotRunning, "%s is suspended, and cannot move like that", st.Name).WithHint("nixvmd resume %s first", st.Name)
-	case backends.Unknown:
-		return problem.New(problem.BackendUnreachable, "the backend of %s cannot be asked now", st.Name).WithHint("nixvmd doctor").Retry()
-	}
-	return problem.New(problem.VMNotRunning, "%s is %s, and cannot move like that", st.Name, st.State).
-		WithHint("nixvmd start %s first; nixvmd status %s says what is wrong", st.Name, st.Name)
-}
-
 // planMigrate has no undo: a move that fails is taken back by the backend at
 // once, and one that a crash has cut off is finished by the next daemon.
 func (s *Service) planMigrate(name string, args migrateArgs) plan {
 	return plan{steps: []step{
 		{name: "move", title: "moving the VM to " + args.To, weight: 30, do: func(ctx context.Context, r *run) error {
-			return s.move(ctx, r, name, args)
+			return s.onMigrator(ctx, r, name, args, backends.Migrator.Migrate)
 		}},
 		{name: "record", title: "noting where it is", shielded: true, do: func(ctx context.Context, _ *run) error {
 			return s.moved(ctx, name, args)
+		}},
+		{name: "leave", title: "removing it from " + args.From, do: func(ctx context.Context, r *run) error {
+			return s.onMigrator(ctx, r, name, args, backends.Migrator.LeaveMigrated)
 		}},
 		{name: readyStepName, title: "waiting for the guest's SSH server", weight: 5, do: func(ctx context.Context, _ *run) error {
 			if s.stateSeen(name) != backends.Running {
@@ -113,7 +96,10 @@ func (s *Service) planMigrate(name string, args migrateArgs) plan {
 	}}
 }
 
-func (s *Service) move(ctx context.Context, r *run, name string, args migrateArgs) error {
+// onMigrator calls one of the two halves of a migration.
+func (s *Service) onMigrator(ctx context.Context, r *run, name string, args migrateArgs,
+	half func(backends.Migrator, context.Context, backends.Spec, backends.Backend, json.RawMessage, progress.Reporter) error,
+) error {
 	from, to, err := s.migrators(args)
 	if err != nil {
 		return err
@@ -122,14 +108,11 @@ func (s *Service) move(ctx context.Context, r *run, name string, args migrateArg
 	if err != nil {
 		return err
 	}
-	err = from.Migrate(ctx, spec, to, args.Plan, r.report())
+	err = half(from, ctx, spec, to, args.Plan, r.report())
 	if errors.Is(err, backends.ErrUnsettled) {
 		return fmt.Errorf("%w; %w", err, errNotUndone) // the journal stays
 	}
-	if err != nil {
-		return errors.Join(err, s.refresh(context.WithoutCancel(ctx), from, name))
-	}
-	return nil
+	return err
 }
 
 // moved makes the record and the machine directory name the backend where the
@@ -152,8 +135,14 @@ func (s *Service) moved(ctx context.Context, name string, args migrateArgs) erro
 		return diskProblem(err)
 	}
 	s.reload(name)
-	// Its sshd is reached in another way from now on.
+	// The guest goes on, but its sshd is reached in another way.
 	s.endBoot(name)
 	s.closeMastersSoon(name)
-	return s.refresh(ctx, to, name)
+	if err := s.refresh(ctx, to, name); err != nil {
+		return err
+	}
+	if s.stateSeen(name) == backends.Running {
+		s.newBoot(name)
+	}
+	return nil
 }

@@ -91,7 +91,7 @@ func openBackend(name string, c BackendConfig, layout paths.Layout, log *slog.Lo
 	if c.Type == "libvirt" {
 		return libvirt.New(libvirt.Config{
 			Name: name, Layout: layout, URI: c.URI, Network: c.Network, Pool: c.Pool,
-			Accel: c.Accel, Log: log,
+			Accel: c.Accel, MigrateURI: c.MigrateURI, MigrateUnsafe: c.MigrateUnsafe, Log: log,
 		})
 	}
 	return qemu.New(qemu.Config{Name: name, Layout: layout, Accel: c.Accel, Log: log})

@@ -89,7 +89,8 @@ func (i images) Missing() []*problem.Error { return nil }
 // house is a service over a fake backend, below one directory.
 type house struct {
 	*Service
-	fake   *fake.Backend
+	fake   *fake.Backend // "test", the default
+	other  *fake.Backend // guests can move there
 	layout paths.Layout
 }
 
@@ -121,26 +122,39 @@ func openHouse(home string, imgs images, fault func(method, name string) error, 
 	if err != nil {
 		return house{}, err
 	}
-	dir := filepath.Join(home, "fake")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return house{}, err
-	}
-	b := fake.New(fake.Config{Name: "test", Dir: dir, Fault: fault, HostKey: func(name string) (ssh.Signer, error) {
-		pem, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key"))
-		if err != nil {
-			return nil, err
+	var list []backends.Backend
+	config := Config{Backends: map[string]BackendConfig{}, DefaultBackend: "test"}
+	for name, dir := range map[string]string{"test": "fake", "other": "other", "fixed": "fixed"} {
+		dir = filepath.Join(home, dir)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return house{}, err
 		}
-		return ssh.ParsePrivateKey(pem)
-	}})
-	config := Config{Backends: map[string]BackendConfig{"test": {Type: "qemu"}}}
+		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Fixed: name == "fixed", Fault: fault, HostKey: func(name string) (ssh.Signer, error) {
+			pem, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key"))
+			if err != nil {
+				return nil, err
+			}
+			return ssh.ParsePrivateKey(pem)
+		}}))
+		config.Backends[name] = BackendConfig{Type: "qemu"}
+	}
 	if err := config.complete("config.toml"); err != nil {
 		return house{}, err
 	}
 	s, err := Open(context.Background(), Options{
-		Layout: layout, Config: config, Machines: store, Images: imgs, Backends: []backends.Backend{b}, SSH: conf,
+		Layout: layout, Config: config, Machines: store, Images: imgs, Backends: list, SSH: conf,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), journalHook: hook,
 	})
-	return house{Service: s, fake: b, layout: layout}, err
+	h := house{Service: s, layout: layout}
+	for _, b := range list {
+		switch b := b.(*fake.Backend); b.Name() { //nolint:forcetypeassert // made above
+		case "test":
+			h.fake = b
+		case "other":
+			h.other = b
+		}
+	}
+	return h, err
 }
 
 // do waits for an operation and returns its value.

@@ -30,6 +30,7 @@ import (
 type Config struct {
 	Name    string
 	Dir     string
+	Fixed   bool // its guests cannot move
 	HostKey func(machine string) (ssh.Signer, error)
 	// Fault, if set, is asked before every mutating method ("create", "start",
 	// ...) and its error is the method's.
@@ -75,7 +76,7 @@ func (b *Backend) Type() string { return "fake" }
 
 // Capabilities are those that the fake can play.
 func (b *Backend) Capabilities() backends.Capabilities {
-	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, Suspend: true, Clone: true, Autostart: true}
+	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, Suspend: true, Clone: true, Migrate: !b.config.Fixed, Autostart: true}
 }
 
 // Check finds nothing.

@@ -16,6 +16,7 @@ func (b *Backend) Capabilities() backends.Capabilities {
 		Resize:       true,
 		Clone:        true,
 		HostFirewall: b.filter != nil,
+		Migrate:      b.canMigrate(),
 		Autostart:    b.target.autostarts(),
 	}
 }

@@ -20,12 +20,16 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 	}
 	defer release()
 	b.dropConsole(name)
+	d, _ := b.get(name)
 	err = b.again(ctx, func() error { return b.undefine(ctx, name) })
 	if err == nil {
 		err = b.storage.remove(ctx, name)
 	}
 	if err == nil && b.filter != nil {
 		err = b.filter.remove(ctx, name)
+		if err == nil && d.mark.MAC != "" {
+			err = b.freeAddress(ctx, d.mark.MAC) // of one that came from another host
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("destroy VM %s: %w", name, err)
@@ -52,11 +56,7 @@ func (b *Backend) undefine(ctx context.Context, name string) error {
 		}
 	}
 	return do(ctx, b, func(l *golibvirt.Libvirt) error {
-		err := l.DomainUndefineFlags(d.dom, b.target.undefineFlags())
-		if hasCode(err, golibvirt.ErrNoDomain) {
-			return nil
-		}
-		return err
+		return ignoreGone(l.DomainUndefineFlags(d.dom, b.target.undefineFlags()))
 	})
 }
 

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strconv"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
@@ -31,6 +32,22 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if d.mark.Port != 0 {
 		return endpoint("127.0.0.1", d.mark.Port), nil
 	}
+	ip, err := b.guestAddress(ctx, d)
+	switch {
+	case err != nil:
+		return none, err
+	case ip.IsValid():
+		return b.endpointAt(name, ip.String())
+	}
+	return none, problem.New(problem.VMNotReady, "VM %s has no address yet", name).
+		WithHint("wait until it has booted").Retry()
+}
+
+// guestAddress is the address of a running VM's card: as its network's DHCP
+// server has given it, as the guest agent says, or as it is reserved, which is
+// all there is of a guest that has just come from another host. None is the
+// zero Addr.
+func (b *Backend) guestAddress(ctx context.Context, d domain) (netip.Addr, error) {
 	sources := []golibvirt.DomainInterfaceAddressesSource{golibvirt.DomainInterfaceAddressesSrcLease}
 	if d.agent {
 		sources = append(sources, golibvirt.DomainInterfaceAddressesSrcAgent)
@@ -40,14 +57,13 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 			return l.DomainInterfaceAddresses(d.dom, uint32(source), 0)
 		})
 		if err != nil && !isAnswer(err) {
-			return none, err
+			return netip.Addr{}, err
 		}
 		if ip, ok := backends.AddressOf(d.mark.MAC, toCards(cards)); ok {
-			return b.endpointAt(name, ip.String())
+			return ip, nil
 		}
 	}
-	return none, problem.New(problem.VMNotReady, "VM %s has no address yet", name).
-		WithHint("wait until it has booted").Retry()
+	return b.reservedAddress(ctx, d.mark.MAC)
 }
 
 // endpointAt is the guest's sshd as it can be reached from here.

@@ -119,15 +119,13 @@ func (b *Backend) compareDisks(ctx context.Context, c *conn, found map[string]do
 	if err != nil {
 		return fmt.Errorf("list the disks: %w", err)
 	}
-	with := map[string]bool{}
-	for _, name := range names {
-		with[name] = true
-		if _, ok := found[name]; !ok {
+	for name, ours := range names {
+		if _, ok := found[name]; !ok && ours {
 			found[name] = domain{asked: asked, status: backends.Status{State: backends.Broken, Reason: "it has disks and no domain: its creation or removal was cut off"}}
 		}
 	}
 	for name, d := range found {
-		if !with[name] && d.status.State != backends.Running && d.status.State != backends.Suspended {
+		if _, with := names[name]; !with && d.status.State != backends.Running && d.status.State != backends.Suspended {
 			d.status = backends.Status{State: backends.Broken, Reason: "its disks are gone"}
 			found[name] = d
 		}

@@ -53,7 +53,13 @@ type Config struct {
 	// Accel is "auto" (also ""), "kvm" or "tcg". NIXVM_ACCEL in the environment
 	// wins over it.
 	Accel string
-	Log   *slog.Logger // nil = discard
+	// MigrateURI is where other hosts reach this one with a migration, such as
+	// tcp://10.0.0.2; empty = the name that the host itself has.
+	MigrateURI string
+	// MigrateUnsafe migrates from this host also where libvirt does not know the
+	// pool's file system for one that hosts can share.
+	MigrateUnsafe bool
+	Log           *slog.Logger // nil = discard
 }
 
 // Backend implements backends.Backend.

@@ -9,6 +9,7 @@ type limits struct {
 	call    time.Duration // libvirtd: anything that it does by itself
 	start   time.Duration // libvirtd: starting QEMU, also to ask it what it can do, which comes before the first definition
 	recover time.Duration // libvirtd that went away in the middle of an operation, to come back
+	decide  time.Duration // the hosts of a migration, to say which of them has the VM
 	agent   time.Duration // the guest's agent, which may be hostile or merely dead
 	freeze  time.Duration // the agent: freezing waits for the guest's pending writes
 	backoff time.Duration // the first pause between two attempts to connect
@@ -18,7 +19,7 @@ type limits struct {
 
 var usualLimits = limits{
 	connect: 30 * time.Second, first: 3 * time.Second, call: 30 * time.Second, start: 120 * time.Second,
-	recover: 10 * time.Second,
-	agent:   5 * time.Second, freeze: 20 * time.Second,
+	recover: 10 * time.Second, decide: 2 * time.Minute,
+	agent: 5 * time.Second, freeze: 20 * time.Second,
 	backoff: 100 * time.Millisecond, longest: 30 * time.Second, settle: time.Hour,
 }

@@ -29,10 +29,8 @@ func (b *Backend) reserveAddress(ctx context.Context, mac string) (netip.Addr, e
 		if !ok || dhcp == nil || len(dhcp.Ranges) == 0 {
 			return netip.Addr{}, nil
 		}
-		for _, h := range dhcp.Hosts {
-			if a, err := netip.ParseAddr(h.IP); err == nil && strings.EqualFold(h.MAC, mac) {
-				return a, nil
-			}
+		if a := reserved(*dhcp, mac); a.IsValid() {
+			return a, nil
 		}
 		taken, err := b.leased(ctx, n, mac)
 		if err != nil {
@@ -48,6 +46,61 @@ func (b *Backend) reserveAddress(ctx context.Context, mac string) (netip.Addr, e
 		}
 	}
 	return netip.Addr{}, nil
+}
+
+// reservedAddress is the one that a card has for good; zero = none.
+func (b *Backend) reservedAddress(ctx context.Context, mac string) (netip.Addr, error) {
+	_, x, err := b.readNetwork(ctx)
+	if hasCode(err, golibvirt.ErrNoNetwork) {
+		return netip.Addr{}, nil // a VM on a bridge needs none
+	}
+	_, dhcp, _ := subnetOf(x)
+	if err != nil || dhcp == nil {
+		return netip.Addr{}, err
+	}
+	return reserved(*dhcp, mac), nil
+}
+
+func reserved(dhcp libvirtxml.NetworkDHCP, mac string) netip.Addr {
+	for _, h := range dhcp.Hosts {
+		if a, err := netip.ParseAddr(h.IP); err == nil && strings.EqualFold(h.MAC, mac) {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// keepAddress reserves the address that a guest brings with it from another
+// host. One that the network does not have, or that another card has, is not
+// kept: the guest gets a new one when it asks.
+func (b *Backend) keepAddress(ctx context.Context, mac string, want netip.Addr) (kept bool, err error) {
+	if err := b.reserving.take(ctx); err != nil {
+		return false, err
+	}
+	defer b.reserving.leave()
+	n, x, err := b.readNetwork(ctx)
+	if err != nil {
+		return false, err
+	}
+	subnet, dhcp, ok := subnetOf(x)
+	if !ok || dhcp == nil || !subnet.Masked().Contains(want) || want == subnet.Addr() {
+		return false, nil
+	}
+	taken, err := b.leased(ctx, n, mac)
+	if err != nil || taken[want] {
+		return false, err
+	}
+	for _, h := range dhcp.Hosts {
+		switch {
+		case h.IP == want.String():
+			return strings.EqualFold(h.MAC, mac), nil
+		case strings.EqualFold(h.MAC, mac):
+			if err := b.updateHost(ctx, n, golibvirt.NetworkUpdateCommandDelete, h); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, b.updateHost(ctx, n, golibvirt.NetworkUpdateCommandAddLast, libvirtxml.NetworkDHCPHost{MAC: mac, IP: want.String()})
 }
 
 // leased are the addresses that other cards have now.

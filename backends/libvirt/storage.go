@@ -30,9 +30,9 @@ type storage interface {
 	// remove removes everything of a VM, also what is half made. A VM without
 	// disks is not an error.
 	remove(ctx context.Context, name string) error
-	// names lists the VMs that have disks. It is called while c is not yet the
-	// backend's connection.
-	names(ctx context.Context, c *conn) ([]string, error)
+	// names lists the VMs that have disks; false = they belong to a VM of another
+	// backend. It is called while c is not yet the backend's connection.
+	names(ctx context.Context, c *conn) (map[string]bool, error)
 	// check says what keeps the storage from working.
 	check(ctx context.Context) []backends.Finding
 }

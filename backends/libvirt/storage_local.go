@@ -181,15 +181,15 @@ func (s *localStorage) remove(_ context.Context, name string) error {
 	return os.RemoveAll(filepath.Join(s.dir, name))
 }
 
-func (s *localStorage) names(context.Context, *conn) ([]string, error) {
+func (s *localStorage) names(context.Context, *conn) (map[string]bool, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var names []string
+	names := map[string]bool{}
 	for _, e := range entries {
 		if backends.ValidName(e.Name()) {
-			names = append(names, e.Name())
+			names[e.Name()] = true
 		}
 	}
 	return names, nil

@@ -3,7 +3,6 @@ package libvirt
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
@@ -21,6 +20,7 @@ import (
 //	nixvm-image-ID.complete                 made when all of it is there
 //	nixvm-OWNER-NAME.state                  qcow2: the state disk; of a mutable VM an overlay on the image
 //	nixvm-OWNER-NAME.identity               written at every start
+//	nixvm-OWNER-NAME.at-BACKEND             whose VM it is; see storage_home.go
 //
 // QEMU runs as libvirt's own user, to whom libvirt gives the volumes of a VM
 // that starts. UEFI variables are where libvirt keeps them.
@@ -52,7 +52,13 @@ func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report pro
 	if err != nil {
 		return d, err
 	}
+	if err := s.checkHome(ctx, p, spec.Name); err != nil {
+		return d, err
+	}
 	if err := s.remove(ctx, spec.Name); err != nil { // what a crash left
+		return d, err
+	}
+	if err := s.settle(ctx, p, spec.Name, s.b.config.Name); err != nil {
 		return d, err
 	}
 	defer func() {
@@ -195,7 +201,7 @@ func (s *poolStorage) exists(ctx context.Context, name string) (bool, error) {
 	return len(of) > 0, err
 }
 
-func (s *poolStorage) names(ctx context.Context, c *conn) ([]string, error) {
+func (s *poolStorage) names(ctx context.Context, c *conn) (map[string]bool, error) {
 	of, err := call(ctx, c, s.b.limits.call, func(l *golibvirt.Libvirt) ([]golibvirt.StorageVol, error) {
 		p, err := l.StoragePoolLookupByName(s.name)
 		if err != nil {
@@ -220,15 +226,15 @@ func (s *poolStorage) names(ctx context.Context, c *conn) ([]string, error) {
 	case err != nil:
 		return nil, err
 	}
-	var names []string
-	seen := map[string]bool{}
+	volumes := map[string][]string{}
 	for _, v := range of {
-		rest, ours := strings.CutPrefix(v.Name, s.prefix(""))
-		name, _, _ := strings.Cut(rest, ".")
-		if ours && backends.ValidName(name) && !seen[name] {
-			seen[name] = true
-			names = append(names, name)
+		if name, ok := s.machineOf(v.Name); ok {
+			volumes[name] = append(volumes[name], v.Name)
 		}
+	}
+	names := map[string]bool{}
+	for name, of := range volumes {
+		_, names[name] = s.others(s.homesIn(name, of))
 	}
 	return names, nil
 }
@@ -242,6 +248,9 @@ func (s *poolStorage) of(ctx context.Context, prefix string) ([]string, error) {
 	if err == nil {
 		p, err = s.pool(ctx, nil)
 	}
+	if err == nil {
+		err = s.rescan(ctx, p)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -253,6 +262,9 @@ func (s *poolStorage) remove(ctx context.Context, name string) error {
 		return err
 	}
 	all, err := s.of(ctx, s.prefix(name))
+	if err == nil {
+		all, err = s.removable(name, all)
+	}
 	if err != nil || len(all) == 0 {
 		return err
 	}

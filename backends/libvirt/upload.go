@@ -128,6 +128,11 @@ func (s *poolStorage) bring(ctx context.Context, p golibvirt.StoragePool, i back
 	}
 	defer s.bringing.leave()
 	_, there, err := s.volume(ctx, p, complete)
+	if err == nil && !there { // another host of a shared pool may have brought it
+		if err = s.rescan(ctx, p); err == nil {
+			_, there, err = s.volume(ctx, p, complete)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

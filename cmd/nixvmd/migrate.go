@@ -16,7 +16,8 @@ func newMigrate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate NAME --to BACKEND", Short: "Move a VM to another host that shares its storage",
 		Long: `Move a VM to another backend: while it runs, without a stop, or off. Both
-backends are libvirtds of hosts that see the same storage pool. The VM keeps its
+backends are libvirtds of hosts that see the same storage pool; docs/libvirt.md
+has more. The VM keeps its
 SSH name, its disks and its snapshots; connections to it are made anew.
 
 Cancelling leaves it where it was.`,

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // nobody is the plain user of a session: a real account, with a home of ours.
@@ -28,7 +30,8 @@ func (h *Host) configure(t testing.TB) {
 	if h.session {
 		dir = h.path("home/.config/libvirt")
 	}
-	h.write(t, filepath.Join(dir, "libvirtd.conf"), libvirtdConf)
+	// Else all have the UUID of this machine's mainboard, and are one to libvirt.
+	h.write(t, filepath.Join(dir, "libvirtd.conf"), libvirtdConf+fmt.Sprintf("host_uuid = %q\n", uuid.NewString()))
 	h.write(t, filepath.Join(dir, "qemu.conf"), qemuConf)
 	if h.session {
 		h.inside.run(t, fmt.Sprintf("chown -R %d %s %s && chmod 700 %[3]s", nobody, quote(h.path("home")), quote(h.path("run"))))

@@ -159,3 +159,10 @@ func (h *Host) KillGuest(t testing.TB, domain string) {
 	}
 	h.inside.run(t, fmt.Sprintf("kill -9 $(cat %s)", quote(file)))
 }
+
+// DefinePool defines a storage pool of a directory and starts it.
+func (h *Host) DefinePool(t testing.TB, name, dir string) {
+	t.Helper()
+	h.Virsh(t, "pool-define-as", name, "dir", "--target", dir)
+	h.Virsh(t, "pool-start", name)
+}

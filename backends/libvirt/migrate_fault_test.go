@@ -1,0 +1,178 @@
+package libvirt_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/libvirt"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// crawl makes the stream of the next migration so slow that it lasts until
+// something happens to it; rush takes that back.
+func (p *twoHosts) crawl(t testing.TB, here int) {
+	p.hosts[here].Virsh(t, "migrate-setspeed", "demo", "1")
+}
+
+func (p *twoHosts) rush(t testing.TB, here int) {
+	p.hosts[here].Virsh(t, "migrate-setspeed", "demo", "8796093022207")
+}
+
+// moving begins a migration that crawls, and returns when memory is on its way.
+func (p *twoHosts) moving(ctx context.Context, t *testing.T, from, to *libvirt.Backend, spec backends.Spec) (json.RawMessage, <-chan error) {
+	t.Helper()
+	p.crawl(t, 0)
+	plan, err := from.PlanMigration(ctx, spec, to)
+	must(t, err)
+	on, done := make(chan struct{}, 1000), make(chan error, 1)
+	go func() {
+		done <- from.Migrate(ctx, spec, to, plan, func(u progress.Update) {
+			if u.Vertex == "memory" && u.Total > 0 && u.Unit == "bytes" {
+				on <- struct{}{}
+			}
+		})
+	}()
+	select {
+	case <-on:
+	case err := <-done:
+		t.Fatalf("the migration ended: %v", err)
+	}
+	return plan, done
+}
+
+// cutOff begins migrations that end in the middle; the VM is left on the right.
+func (p *twoHosts) cutOff(t *testing.T, sides *[2]*libvirt.Backend, spec backends.Spec, goesOn func(t *testing.T, here int)) {
+	t.Run("cut off by its user", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(limit(t))
+		_, done := p.moving(ctx, t, sides[0], sides[1], spec)
+		stopped := problem.New(problem.Cancelled, "stopped")
+		cancel(stopped)
+		if err := <-done; !errors.Is(err, stopped) || errors.Is(err, backends.ErrUnsettled) {
+			t.Errorf("cancelled, it returns %v", err)
+		}
+		goesOn(t, 0)
+	})
+	t.Run("cut off by the end of libvirtd at the target", func(t *testing.T) {
+		_, done := p.moving(limit(t), t, sides[0], sides[1], spec)
+		p.hosts[1].KillLibvirtd(t)
+		if err := <-done; !problem.HasCode(err, problem.BackendUnreachable) || errors.Is(err, backends.ErrUnsettled) {
+			t.Errorf("it returns %v", err)
+		}
+		p.hosts[1].StartLibvirtd(t)
+		if got := p.hosts[0].Virsh(t, "domstate", "demo") + p.hosts[0].Virsh(t, "snapshot-list", "demo", "--name"); got != "runningbefore" {
+			t.Errorf("virsh at the source says %s", got)
+		}
+	})
+	t.Run("cut off by the end of libvirtd at the source", func(t *testing.T) {
+		_, done := p.moving(limit(t), t, sides[0], sides[1], spec)
+		p.hosts[0].KillLibvirtd(t)
+		p.hosts[0].StartLibvirtd(t)
+		if err := <-done; err == nil || errors.Is(err, backends.ErrUnsettled) {
+			t.Errorf("it returns %v", err)
+		}
+		goesOn(t, 0)
+	})
+	t.Run("cut off by the end of the daemon, and finished by the next one", func(t *testing.T) {
+		plan, done := p.moving(limit(t), t, sides[0], sides[1], spec)
+		must(t, errors.Join(sides[0].Close(), sides[1].Close()))
+		if err := <-done; !errors.Is(err, backends.ErrUnsettled) {
+			t.Errorf("it returns %v", err)
+		}
+		*sides = [2]*libvirt.Backend{p.open(t, 0), p.open(t, 1)}
+		p.rush(t, 0)
+		must(t, sides[0].Migrate(limit(t), spec, sides[1], plan, nil))
+		must(t, sides[0].LeaveMigrated(limit(t), spec, sides[1], plan, nil))
+		goesOn(t, 1)
+	})
+}
+
+// child is what the process of a migration that is killed gets.
+type child struct {
+	From, To libvirt.Config
+	Spec     backends.Spec
+	Plan     json.RawMessage
+}
+
+const childVariable = "NIXVM_TEST_MIGRATE"
+
+// migrateAndDie is the child: TestMain calls it.
+func migrateAndDie(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var c child
+	if err := json.Unmarshal(text, &c); err != nil {
+		return err
+	}
+	from, err := libvirt.New(c.From)
+	if err != nil {
+		return err
+	}
+	to, err := libvirt.New(c.To)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if err := from.Migrate(ctx, c.Spec, to, c.Plan, nil); err != nil {
+		return err
+	}
+	return from.LeaveMigrated(ctx, c.Spec, to, c.Plan, nil)
+}
+
+// Killed after any part of a migration, what the next process finds it finishes.
+// The first one is not killed: it says how long a migration takes.
+func TestAMigrationWhoseProcessIsKilledAtAnyPointIsFinishedByTheNext(t *testing.T) {
+	p := newTwoHosts(t)
+	sides := [2]*libvirt.Backend{p.open(t, 0), p.open(t, 1)}
+	spec := (&host{image: p.blank(t)}).vm("demo")
+	must(t, sides[0].Create(limit(t), spec, nil))
+	must(t, sides[0].Start(limit(t), spec))
+	_, err := sides[0].CreateSnapshot(limit(t), "demo", backends.SnapshotRequest{Name: "s1"})
+	must(t, err)
+	here, whole := 0, waitLimit
+	for _, part := range []time.Duration{100, 10, 30, 50, 60, 70, 80, 85, 90, 95} {
+		from, to := sides[here], sides[1-here]
+		plan, err := from.PlanMigration(limit(t), spec, to)
+		must(t, err)
+		c := child{From: p.configs[here], To: p.configs[1-here], Spec: spec, Plan: plan}
+		c.From.Log, c.To.Log = nil, nil
+		text, err := json.Marshal(c)
+		must(t, err)
+		file := t.TempDir() + "/child.json"
+		must(t, os.WriteFile(file, text, 0o600))
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), childVariable+"="+file)
+		var said strings.Builder
+		cmd.Stdout, cmd.Stderr = &said, &said
+		must(t, cmd.Start())
+		ended := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(ended) }()
+		began := time.Now()
+		select {
+		case <-time.After(whole * part / 100):
+		case <-ended:
+			whole = min(whole, time.Since(began))
+		}
+		_ = cmd.Process.Kill()
+		<-ended
+		states := [2]string{}
+		for i, h := range p.hosts {
+			states[i] = strings.Join(strings.Fields(h.Virsh(t, "list", "--all")), " ")
+		}
+		t.Logf("killed after %d%% of %s: left %q, right %q %s", part, whole, states[0], states[1], said.String())
+		must(t, from.Migrate(limit(t), spec, to, plan, nil))
+		must(t, from.LeaveMigrated(limit(t), spec, to, plan, nil))
+		here = 1 - here
+		p.sees(t, here, "running", "", "s1")
+	}
+	must(t, sides[here].Destroy(limit(t), "demo"))
+}
