@@ -58,7 +58,11 @@ func (l *Listener) awaitLoss(ctx context.Context) (string, error) {
 		}
 	}
 	for {
-		if path := l.lost(); path != "" {
+		path := l.lost()
+		if ctx.Err() != nil {
+			return "", ctx.Err() // then it is the end of the server that has removed the socket
+		}
+		if path != "" {
 			return path, nil
 		}
 		select {

@@ -48,6 +48,29 @@ func TestADaemonThatNobodyFindsAnyMoreEnds(t *testing.T) {
 	}
 }
 
+func TestADaemonThatIsAskedToEndHasLostNothing(t *testing.T) {
+	for range 20 { // the event of its own socket's end comes at the same time
+		var log bytes.Buffer
+		srv := rpc.NewServer(newCore("demo"), rpc.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		l := listen(t, shortLayout(t))
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- srv.Serve(ctx, l) }()
+		if conn, err := net.Dial("unix", l.Addr().String()); err != nil {
+			t.Error(err)
+		} else {
+			conn.Close()
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(log.String(), "removed") {
+			t.Fatalf("the log says %q", &log)
+		}
+	}
+}
+
 func removeAll(t *testing.T, dir string) {
 	t.Helper()
 	if err := os.RemoveAll(dir); err != nil {
