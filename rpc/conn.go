@@ -110,7 +110,7 @@ func (discard) Printf(string, ...any) {}
 // stop answers what waits and ends the session in an orderly way: the daemon goes,
 // and says why when ctx has a cause of its own.
 func (s *session) stop(ctx context.Context) {
-	message := "the daemon stops"
+	message := stopping
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, ctx.Err()) {
 		message += ": " + cause.Error()
 	}
@@ -122,7 +122,7 @@ func (s *session) stop(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	for _, r := range waiting {
-		r.fail(stoppingProblem())
+		r.fail(stoppingProblem(message))
 	}
 	if s.srv.hub.joined(s) {
 		s.out.put(notification(MethodServerStatus, ServerStatusParams{
@@ -217,7 +217,7 @@ func (s *session) register(r *request) error {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed || s.stopping:
-		return stoppingProblem()
+		return stoppingProblem(stopping)
 	case len(s.requests) >= maxRequests:
 		return problem.New(ProblemTooManyRequests, "%d requests of this client wait for an answer already", maxRequests).Retry()
 	case s.requests[r.id] != nil:
@@ -303,7 +303,7 @@ type (
 
 func (r *request) fail(err error) {
 	if problem.HasCode(problem.From(err), problem.Cancelled) && r.session.srv.ctx.Err() != nil {
-		err = stoppingProblem()
+		err = stoppingProblem(stopping)
 	}
 	r.send([]byte(`,"error":`), joined{marshal(wireError(err))})
 }
@@ -341,9 +341,12 @@ func parseID(raw json.RawMessage) (jsonrpc2.ID, bool) {
 	return jsonrpc2.ID{}, false
 }
 
-func stoppingProblem() error {
-	return problem.New(ProblemStopping, "the daemon stops").
-		WithHint("operations go on when it runs again; nixvm/operation/subscribe follows them").Retry()
+// stopping is what a client reads when the daemon ends.
+const stopping = "the daemon stops"
+
+func stoppingProblem(message string) error {
+	return problem.New(ProblemStopping, "%s", message).
+		WithHint("operations go on when it runs again; nixvmd operations shows them").Retry()
 }
 
 // follow answers when the operation has ended.

@@ -30,8 +30,14 @@ func TestADaemonThatNobodyFindsAnyMoreEnds(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- srv.Serve(context.Background(), l) }()
 			c, notes := connect(t, layout, "test")
+			answer := make(chan error, 1)
+			go func() { answer <- c.Call(t.Context(), rpc.MethodVMStart, rpc.VMParams{Name: "demo"}, nil) }()
+			await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return len(p.Operations) > 0 })
 			remove(t, filepath.Dir(layout.Runtime))
 			// The client that is connected is told why, and let go.
+			if p := wantCode(t, <-answer, rpc.ProblemStopping); !strings.Contains(p.Message, "has been removed") {
+				t.Errorf("what waits is answered with %q", p.Message)
+			}
 			await(t, notes, rpc.MethodServerStatus, func(p rpc.ServerStatusParams) bool { return strings.Contains(p.Message, "has been removed") })
 			<-c.Done()
 			if err := <-ended; err != nil {
