@@ -53,12 +53,8 @@ func (b *Backend) receive(ctx context.Context, spec backends.Spec, address strin
 		}
 	}
 	if a, err := netip.ParseAddr(address); err == nil {
-		kept, err := b.keepAddress(ctx, spec.MAC, a)
-		if err != nil {
+		if err := b.keepAddress(ctx, spec.MAC, a); err != nil {
 			return err
-		}
-		if !kept {
-			b.log.Warn("a VM cannot keep its address on another host", "vm", spec.Name, "address", address)
 		}
 	}
 	if spec.Isolation == nil {

@@ -48,7 +48,7 @@ func (b *Backend) PlanMigration(ctx context.Context, spec backends.Spec, dest ba
 		return nil, err
 	}
 	c := check{from: b, to: to, spec: spec, d: d}
-	for _, refuse := range []func(context.Context) error{c.hosts, c.name, c.network, c.definition, c.cpu, c.storage} {
+	for _, refuse := range []func(context.Context) error{c.hosts, c.name, c.network, c.definition, c.address, c.cpu, c.storage} {
 		if err := refuse(ctx); err != nil {
 			return nil, err
 		}
@@ -74,6 +74,7 @@ type check struct {
 	spec     backends.Spec
 	d        domain
 	x        libvirtxml.Domain // as it runs, or will
+	ip       netip.Addr        // of the guest on a libvirt network, while it runs
 }
 
 // hosts refuses one host under two names.
@@ -161,6 +162,24 @@ func (c *check) definition(ctx context.Context) (err error) {
 	return nil
 }
 
+// address refuses a target where the guest could not keep its address.
+func (c *check) address(ctx context.Context) (err error) {
+	if !c.d.running() || c.spec.Bridge != "" || c.spec.StaticIP.IsValid() {
+		return nil
+	}
+	if c.ip, err = c.from.guestAddress(ctx, c.d); err != nil || !c.ip.IsValid() {
+		return err
+	}
+	n, x, err := c.to.readNetwork(ctx)
+	if hasCode(err, golibvirt.ErrNoNetwork) {
+		return nil // it is made, and looked at then
+	}
+	if err != nil {
+		return err
+	}
+	return c.to.canKeep(ctx, n, x, c.spec.MAC, c.ip)
+}
+
 // cpu refuses a target whose CPU lacks what the guest may use: under KVM it has
 // all of its host's.
 func (c *check) cpu(ctx context.Context) error {
@@ -200,15 +219,8 @@ func (c *check) plan(ctx context.Context) (json.RawMessage, error) {
 	if m.Snapshots, err = c.from.packSnapshots(ctx, c.d); err != nil {
 		return nil, err
 	}
-	var address netip.Addr
-	if c.d.running() && c.spec.Bridge == "" && !c.spec.StaticIP.IsValid() {
-		address, err = c.from.guestAddress(ctx, c.d)
-	}
-	if address.IsValid() {
-		m.Address = address.String()
-	}
-	if err != nil {
-		return nil, err
+	if c.ip.IsValid() {
+		m.Address = c.ip.String()
 	}
 	return json.Marshal(m)
 }

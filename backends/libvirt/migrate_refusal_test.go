@@ -1,6 +1,7 @@
 package libvirt_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -100,6 +101,15 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 		b := p.other(t, func(c *libvirt.Config) { c.Network = "lab" })
 		p.refused(t, try(b), problem.ConfigInvalid, "right", "no network lab", "net-list")
 	})
+	t.Run("a network there without the guest's address", func(t *testing.T) {
+		p.hosts[1].Define(t, "net-define", otherNetwork)
+		p.hosts[1].Virsh(t, "net-start", "other")
+		entry := fmt.Sprintf("<host mac='%s' ip='192.168.122.77'/>", spec.MAC)
+		p.hosts[0].Virsh(t, "net-update", "default", "add", "ip-dhcp-host", entry, "--live")
+		b := p.other(t, func(c *libvirt.Config) { c.Network = "other" })
+		p.refused(t, try(b), problem.ConfigInvalid, "right", "192.168.122.77", "same subnet")
+		p.hosts[0].Virsh(t, "net-update", "default", "delete", "ip-dhcp-host", entry, "--live")
+	})
 	t.Run("the name is taken there", func(t *testing.T) {
 		p.hosts[1].Define(t, "define", strings.Replace(someDomain, "NAME", "demo", 1))
 		err := try(right)
@@ -146,6 +156,8 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 		t.Errorf("the pool holds %v", names)
 	}
 }
+
+const otherNetwork = `<network><name>other</name><bridge name='virbr9'/><ip address='192.168.99.1' netmask='255.255.255.0'><dhcp><range start='192.168.99.2' end='192.168.99.9'/></dhcp></ip></network>`
 
 const someDomain = `<domain type='qemu'><name>NAME</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type machine='q35'>hvm</type></os></domain>`
 

@@ -10,6 +10,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // reserveAddress has the network's DHCP server give a card one address for good,
@@ -70,37 +71,52 @@ func reserved(dhcp libvirtxml.NetworkDHCP, mac string) netip.Addr {
 	return netip.Addr{}
 }
 
-// keepAddress reserves the address that a guest brings with it from another
-// host. One that the network does not have, or that another card has, is not
-// kept: the guest gets a new one when it asks.
-func (b *Backend) keepAddress(ctx context.Context, mac string, want netip.Addr) (kept bool, err error) {
+// canKeep refuses the address that a guest brings from another host when the
+// network here does not have it, or another card has it: the guest would not be
+// reached until it asks for another one, which takes its time.
+func (b *Backend) canKeep(ctx context.Context, n golibvirt.Network, x libvirtxml.Network, mac string, want netip.Addr) error {
+	subnet, dhcp, ok := subnetOf(x)
+	if !ok || dhcp == nil || !subnet.Masked().Contains(want) || want == subnet.Addr() {
+		return problem.New(problem.ConfigInvalid, "the network %s of backend %s does not have the address %s, which the guest has", x.Name, b.config.Name, want).
+			WithHint("give the networks of both hosts the same subnet (virsh net-edit %s), or move the VM while it is off", x.Name)
+	}
+	taken, err := b.leased(ctx, n, mac)
+	if err != nil {
+		return err
+	}
+	for _, h := range dhcp.Hosts {
+		taken[want] = taken[want] || h.IP == want.String() && !strings.EqualFold(h.MAC, mac)
+	}
+	if taken[want] {
+		return problem.New(problem.ConfigInvalid, "on the network %s of backend %s another card has the address %s, which the guest has", x.Name, b.config.Name, want).
+			WithHint("move the VM while it is off: it gets another address with its next start")
+	}
+	return nil
+}
+
+// keepAddress reserves the address that a guest brings from another host.
+func (b *Backend) keepAddress(ctx context.Context, mac string, want netip.Addr) error {
 	if err := b.reserving.take(ctx); err != nil {
-		return false, err
+		return err
 	}
 	defer b.reserving.leave()
 	n, x, err := b.readNetwork(ctx)
+	if err == nil {
+		err = b.canKeep(ctx, n, x, mac, want)
+	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	subnet, dhcp, ok := subnetOf(x)
-	if !ok || dhcp == nil || !subnet.Masked().Contains(want) || want == subnet.Addr() {
-		return false, nil
-	}
-	taken, err := b.leased(ctx, n, mac)
-	if err != nil || taken[want] {
-		return false, err
-	}
-	for _, h := range dhcp.Hosts {
-		switch {
-		case h.IP == want.String():
-			return strings.EqualFold(h.MAC, mac), nil
-		case strings.EqualFold(h.MAC, mac):
-			if err := b.updateHost(ctx, n, golibvirt.NetworkUpdateCommandDelete, h); err != nil {
-				return false, err
-			}
+	_, dhcp, _ := subnetOf(x)
+	switch have := reserved(*dhcp, mac); {
+	case have == want:
+		return nil
+	case have.IsValid():
+		if err := b.updateHost(ctx, n, golibvirt.NetworkUpdateCommandDelete, libvirtxml.NetworkDHCPHost{MAC: mac, IP: have.String()}); err != nil {
+			return err
 		}
 	}
-	return true, b.updateHost(ctx, n, golibvirt.NetworkUpdateCommandAddLast, libvirtxml.NetworkDHCPHost{MAC: mac, IP: want.String()})
+	return b.updateHost(ctx, n, golibvirt.NetworkUpdateCommandAddLast, libvirtxml.NetworkDHCPHost{MAC: mac, IP: want.String()})
 }
 
 // leased are the addresses that other cards have now.
