@@ -79,7 +79,7 @@ func (s *Store) removeUnused(id string, rules Rules, current bool) (kept string,
 		return "", err
 	}
 	if user != "" {
-		return user + " uses it", nil
+		return "used by " + user, nil
 	}
 	defer release()
 	if current {

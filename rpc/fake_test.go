@@ -351,7 +351,7 @@ func (c *core) BuildImage(_ context.Context, r vm.BuildRequest) (vm.Operation, e
 
 func (c *core) CollectImages(context.Context, bool, bool) (vm.Collection, error) {
 	return vm.Collection{Images: []vm.CollectedImage{{
-		Collected: nixbuild.Collected{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "demo uses it"},
+		Collected: nixbuild.Collected{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "used by demo"},
 	}}}, nil
 }
 

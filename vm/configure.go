@@ -26,6 +26,11 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 	if err := s.checkProfiles(req); err != nil {
 		return VM{}, err
 	}
+	if b, err := s.backend(before.Backend); err == nil && changes.Network != nil {
+		if err := checkBridge(b, *changes.Network); err != nil {
+			return VM{}, err
+		}
+	}
 	undo, err := s.setAutostart(ctx, before, req.Autostart)
 	if err != nil {
 		return VM{}, err

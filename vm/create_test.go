@@ -5,7 +5,6 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 )
 
 // bridged is a backend whose host has one bridge.
@@ -22,9 +21,15 @@ func (bridged) CheckBridge(bridge string) error {
 
 func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	h.mu.Lock()
 	h.backends["test"] = bridged{h.fake}
+	h.mu.Unlock()
 	wantProblem(t, createErr(h, CreateRequest{Name: "new", Network: "bridge:br1"}), problem.MachineInvalid)
-	if err := checkBridge(h.backends["test"], machine.Network{Kind: "bridge", Bridge: "br0"}); err != nil {
+	missing, there := "bridge:br1", "bridge:br0"
+	_, err := h.Configure(t.Context(), ConfigureRequest{Name: "demo", Network: &missing})
+	wantProblem(t, err, problem.MachineInvalid)
+	if _, err := h.Configure(t.Context(), ConfigureRequest{Name: "demo", Network: &there}); err != nil {
 		t.Error(err)
 	}
 }

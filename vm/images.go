@@ -187,7 +187,7 @@ func (s *Service) claimCopy(kept map[string]bool) func(id string) (string, func(
 		case err != nil:
 			return "", nil, err
 		case user != "":
-			return user + " uses it", nil, nil
+			return "used by " + user, nil, nil
 		case kept[id]:
 			release()
 			return "the image is kept here, too; --all removes both", nil, nil

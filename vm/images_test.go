@@ -267,9 +267,9 @@ func TestCopiesOnAHostAreCollectedAfterTheImagesHere(t *testing.T) {
 	}
 	says("img1@ , img1@test , theirs@test ")
 	h.create(t, "demo")
-	says("img1@ demo, img1@test demo uses it, theirs@test ")
+	says("img1@ demo, img1@test used by demo, theirs@test ")
 	host.down = problem.New(problem.BackendUnreachable, "it is away")
-	says("img1@ demo, img1@test demo uses it, theirs@test , backend test: it is away")
+	says("img1@ demo, img1@test used by demo, theirs@test , backend test: it is away")
 	if len(h.removing) != 0 {
 		t.Errorf("claimed and not given back: %v", h.removing)
 	}

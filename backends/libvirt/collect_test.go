@@ -59,7 +59,7 @@ func TestTheHostKeepsImagesThatAnybodyNeedsAndNoOthers(t *testing.T) {
 	p.Virsh(t, "vol-create-as", ownPool, "overlay.qcow2", "1G", "--format", "qcow2", "--backing-vol", d.Boot, "--backing-vol-format", "qcow2")
 	kept("overlay.qcow2 is an overlay on it")
 	p.Virsh(t, "vol-delete", "overlay.qcow2", ownPool)
-	if got := p.collected(t, "demo uses it", false)[p.image.ID]; got != "demo uses it" {
+	if got := p.collected(t, "used by demo", false)[p.image.ID]; got != "used by demo" {
 		t.Errorf("what a machine here needs: %q", got)
 	}
 
