@@ -56,7 +56,7 @@ func (s *Service) draft(req CreateRequest) (createArgs, error) {
 	}
 	if r := s.recordOf(req.Name); r != nil {
 		return args, problem.New(problem.MachineExists, "a VM named %s exists already on backend %s", req.Name, r.Backend).
-			WithHint("choose another name, or remove it: nixvmd destroy %s --confirm %s", req.Name, req.Name)
+			WithHint("use it: nixvmd attach %s; or choose another name, or remove it first: nixvmd destroy %s", req.Name, req.Name)
 	}
 	if err := s.applyRequest(&args.Draft, req); err != nil {
 		return args, err
