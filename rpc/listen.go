@@ -92,7 +92,9 @@ func (l *Listener) open(layout paths.Layout) error {
 		return errors.Join(err, socket.Close())
 	}
 	for _, path := range []string{socket.Addr().String(), state} {
-		l.files = append(l.files, presenceOf(path))
+		if filepath.IsAbs(path) { // systemd may pass a socket that is no file
+			l.files = append(l.files, presenceOf(path))
+		}
 	}
 	return nil
 }
