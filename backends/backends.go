@@ -152,7 +152,8 @@ type Capabilities struct {
 	Console        bool
 	Suspend        bool
 	Resize         bool
-	Clone          bool
+	Clone          bool // of a VM that is off
+	CloneSnapshot  bool // also of one of its snapshots
 	HostFirewall   bool // isolation enforced outside the guest
 	Migrate        bool
 	Autostart      bool // the host starts VMs when it boots

@@ -38,8 +38,10 @@ type BackendCapabilities struct {
 	Suspend bool `json:"suspend"`
 	// Resize: the state disk can grow.
 	Resize bool `json:"resize"`
-	// Clone: a VM can be cloned.
+	// Clone: a VM that is off can be cloned.
 	Clone bool `json:"clone"`
+	// CloneSnapshot: so can one of its snapshots.
+	CloneSnapshot bool `json:"cloneSnapshot"`
 	// HostFirewall: isolation is enforced outside the guest.
 	HostFirewall bool `json:"hostFirewall"`
 	// Migrate: VMs can move between hosts.

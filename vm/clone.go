@@ -61,6 +61,10 @@ func (s *Service) checkClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 		return args, problem.New(problem.Unsupported, "backend %s cannot clone VMs", b.Name()).
 			WithHint("create %s with the same profiles, and copy what you need", req.Name)
 	}
+	if req.Snapshot != "" && !b.Capabilities().CloneSnapshot {
+		return args, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Source).
+			WithHint("restore it to the snapshot (its present state is kept in one first), clone it without --snapshot, and restore that one")
+	}
 	if s.recordOf(req.Name) != nil {
 		return args, nameTaken(req.Name)
 	}

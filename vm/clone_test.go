@@ -103,10 +103,13 @@ func TestACloneSaysWhatItDoesNotGet(t *testing.T) {
 	}
 }
 
-// cannotClone is a backend without that capability.
-type cannotClone struct{ *fake.Backend }
+// limited is a backend with other capabilities.
+type limited struct {
+	*fake.Backend
+	to backends.Capabilities
+}
 
-func (cannotClone) Capabilities() backends.Capabilities { return backends.Capabilities{} }
+func (l limited) Capabilities() backends.Capabilities { return l.to }
 
 func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 	home := t.TempDir()
@@ -141,8 +144,11 @@ func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 			}
 		})
 	}
-	h.backends["test"] = cannotClone{h.fake}
+	h.backends["test"] = limited{Backend: h.fake}
 	_, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	wantProblem(t, err, problem.Unsupported)
+	h.backends["test"] = limited{h.fake, backends.Capabilities{Clone: true}}
+	_, err = h.Clone(background, CloneRequest{Source: "demo", Name: "copy", Snapshot: "s1"})
 	wantProblem(t, err, problem.Unsupported)
 }
 

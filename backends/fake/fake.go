@@ -76,7 +76,7 @@ func (b *Backend) Type() string { return "fake" }
 
 // Capabilities are those that the fake can play.
 func (b *Backend) Capabilities() backends.Capabilities {
-	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, Suspend: true, Clone: true, Migrate: !b.config.Fixed, Autostart: true}
+	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, CloneSnapshot: true, Suspend: true, Clone: true, Migrate: !b.config.Fixed, Autostart: true}
 }
 
 // Check finds nothing.

@@ -20,8 +20,7 @@ const copyLimit = 12 * time.Hour
 // snapshot within a volume.
 func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) (d disks, err error) {
 	if from.Snapshot != "" {
-		return d, problem.New(problem.Unsupported, "libvirt cannot copy a snapshot out of a volume of the pool %s", s.name).
-			WithHint("restore %s to it (its present state is kept in a snapshot first), clone it without --snapshot, and restore that one", from.Name)
+		return d, problem.New(problem.Unsupported, "libvirt cannot copy a snapshot out of a volume of the pool %s", s.name)
 	}
 	p, err := s.pool(ctx, report)
 	if err != nil {

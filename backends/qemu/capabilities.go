@@ -9,13 +9,14 @@ import (
 // Capabilities says what is true of this backend on this host.
 func (b *Backend) Capabilities() backends.Capabilities {
 	return backends.Capabilities{
-		LiveSnapshot: true,
-		ThinClone:    true,
-		Bridge:       b.findBridgeHelper() != "",
-		Console:      true,
-		Suspend:      true,
-		Resize:       true,
-		Clone:        true,
+		LiveSnapshot:  true,
+		ThinClone:     true,
+		Bridge:        b.findBridgeHelper() != "",
+		Console:       true,
+		Suspend:       true,
+		Resize:        true,
+		Clone:         true,
+		CloneSnapshot: true,
 	}
 }
 

@@ -71,8 +71,10 @@ export interface BackendCapabilities {
   suspend: boolean;
   /** Resize: the state disk can grow. */
   resize: boolean;
-  /** Clone: a VM can be cloned. */
+  /** Clone: a VM that is off can be cloned. */
   clone: boolean;
+  /** CloneSnapshot: so can one of its snapshots. */
+  cloneSnapshot: boolean;
   /** HostFirewall: isolation is enforced outside the guest. */
   hostFirewall: boolean;
   /** Migrate: VMs can move between hosts. */

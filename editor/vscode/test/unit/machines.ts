@@ -43,6 +43,7 @@ export const backend = (name: string, more: Partial<Backend> = {}): Backend => (
     suspend: true,
     resize: true,
     clone: false,
+    cloneSnapshot: false,
     hostFirewall: false,
     migrate: false,
     autostart: false,
