@@ -24,14 +24,15 @@ const lockName = "nixvmd.lock"
 // Listener is the daemon's socket, and the locks that make it the only daemon.
 type Listener struct {
 	net.Listener
-	locks []*os.File
-	files []presence // by which clients and other daemons find this one
+	locks  []*os.File
+	socket presence
+	state  presence // of the lock in the state directory
 }
 
 // Close stops listening. The socket's file goes, unless systemd owns it, or
 // another daemon has made its own in that place.
 func (l *Listener) Close() error {
-	if u, ok := l.Listener.(*net.UnixListener); ok && l.lost() != "" {
+	if u, ok := l.Listener.(*net.UnixListener); ok && l.socket.lost() {
 		u.SetUnlinkOnClose(false)
 	}
 	return l.Listener.Close()
@@ -88,26 +89,17 @@ func (l *Listener) open(layout paths.Layout) error {
 		return err
 	}
 	l.Listener = socket
-	if err := writeSocket(l.locks[1], socket.Addr().String()); err != nil {
-		return errors.Join(err, socket.Close())
-	}
-	for _, path := range []string{socket.Addr().String(), state} {
-		if filepath.IsAbs(path) { // systemd may pass a socket that is no file
-			l.files = append(l.files, presenceOf(path))
-		}
-	}
+	writeSocket(l.locks[1], socket.Addr().String())
+	l.socket, l.state = presenceOf(socket.Addr().String()), presenceOf(state)
 	return nil
 }
 
-// writeSocket says in the state directory where the daemon listens.
-func writeSocket(f *os.File, socket string) error {
-	if err := f.Truncate(0); err != nil {
-		return fmt.Errorf("write the daemon's lock: %w", err)
+// writeSocket says in the state directory where the daemon listens, if it can: on
+// a full disk a daemon is needed to make room.
+func writeSocket(f *os.File, socket string) {
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(socket+"\n"), 0)
 	}
-	if _, err := f.WriteAt([]byte(socket+"\n"), 0); err != nil {
-		return fmt.Errorf("write the daemon's lock: %w", err)
-	}
-	return nil
 }
 
 // OtherSocket is where the daemon of this state directory listens, or did, when

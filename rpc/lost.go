@@ -15,27 +15,30 @@ import (
 // presence is a file as it was when the daemon began.
 type presence struct {
 	path string
-	info os.FileInfo // nil: it was not there
+	info os.FileInfo // nil: it was not there, and cannot be lost
 }
 
 func presenceOf(path string) presence {
 	info, err := os.Lstat(path)
 	if err != nil {
-		info = nil
+		info = nil // systemd may pass a socket that is no file
 	}
 	return presence{path, info}
 }
 
 // lost reports whether the file is not there any more, or another one is.
 func (p presence) lost() bool {
+	if p.info == nil {
+		return false
+	}
 	now, err := os.Lstat(p.path)
-	return err != nil || p.info == nil || !os.SameFile(p.info, now)
+	return err != nil || !os.SameFile(p.info, now)
 }
 
 // lost names the file without which nobody finds this daemon, neither clients nor
 // the next daemon; "" = all are there.
 func (l *Listener) lost() string {
-	for _, p := range l.files {
+	for _, p := range []presence{l.socket, l.state} {
 		if p.lost() {
 			return p.path
 		}
@@ -52,9 +55,11 @@ func (l *Listener) awaitLoss(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer w.Close()
-	for _, p := range l.files {
-		if err := w.Add(filepath.Dir(p.path)); err != nil && !os.IsNotExist(err) {
-			return "", fmt.Errorf("watch %s: %w", filepath.Dir(p.path), err)
+	for _, p := range []presence{l.socket, l.state} {
+		if dir := filepath.Dir(p.path); p.info != nil {
+			if err := w.Add(dir); err != nil && !os.IsNotExist(err) {
+				return "", fmt.Errorf("watch %s: %w", dir, err)
+			}
 		}
 	}
 	for {

@@ -91,6 +91,18 @@ func rename(t *testing.T, path string) {
 	}
 }
 
+func TestADaemonStartsOnAFullDisk(t *testing.T) {
+	layout := shortLayout(t)
+	// Nothing can be written to a file that is a device which is always full.
+	if err := os.MkdirAll(layout.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", filepath.Join(layout.State, "nixvmd.lock")); err != nil {
+		t.Fatal(err)
+	}
+	listen(t, layout)
+}
+
 func TestTheSocketOfTheNextDaemonStays(t *testing.T) {
 	layout := shortLayout(t)
 	old := listen(t, layout)
