@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/resolvconf"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 )
@@ -107,20 +107,7 @@ func isolation(m machine.Machine, img nixbuild.Image, known nixbuild.Catalogue) 
 	if !known.MayHaveAgent(m.Profiles) && !known.MayHaveAgent(img.Profiles) {
 		return nil
 	}
-	return &backends.Isolation{AllowedCIDRs: m.AllowedCIDRs, Resolvers: resolvers(m.ResolvConf)}
-}
-
-// resolvers are the addresses of the nameserver lines of a resolv.conf(5).
-func resolvers(text string) []netip.Addr {
-	var list []netip.Addr
-	for line := range strings.Lines(text) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
-			if a, err := netip.ParseAddr(f[1]); err == nil {
-				list = append(list, a)
-			}
-		}
-	}
-	return list
+	return &backends.Isolation{AllowedCIDRs: m.AllowedCIDRs, Resolvers: resolvconf.Nameservers(m.ResolvConf)}
 }
 
 // imageSpec picks the way to boot: the kernel directly for images whose root

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/nixvm/nixvm/backends/backendtest/trialguest"
 	"github.com/nixvm/nixvm/backends/libvirt"
 	"github.com/nixvm/nixvm/backends/libvirt/libvirttest"
+	"github.com/nixvm/nixvm/internal/nettest"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -45,29 +45,15 @@ var private = []string{"10.77.0.1", "172.16.5.5", "192.168.1.10", "100.64.1.1", 
 // world is what lies around a guest, in networks with no way out, and hears
 // what arrives from it.
 type world struct {
-	h  *libvirttest.Host
-	mu sync.Mutex
-	in map[string]bool
-}
-
-// heard is what has arrived, sorted.
-func (w *world) heard() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var list []string
-	for s := range w.in {
-		list = append(list, s)
-	}
-	slices.Sort(list)
-	w.in = map[string]bool{}
-	return list
+	nettest.Ear
+	h *libvirttest.Host
 }
 
 // newWorld puts a router with everything behind it on one side of the host, and
 // another machine on the guests' bridge.
 func newWorld(t *testing.T, h *libvirttest.Host) *world {
 	t.Helper()
-	w := &world{h: h, in: map[string]bool{}}
+	w := &world{h: h}
 	ip := func(args ...string) { t.Helper(); h.Run(t, "ip", args...) }
 	for _, name := range []string{"world", "mate"} {
 		ip("netns", "add", name)
@@ -89,60 +75,10 @@ func newWorld(t *testing.T, h *libvirttest.Host) *world {
 	ip("-n", "mate", "route", "add", "default", "via", gateway)
 	for network, ports := range map[string][]string{"": {servicePort}, "world": {servicePort, "53"}, "mate": {servicePort}} {
 		for _, port := range ports {
-			w.listen(t, network, port)
+			w.Listen(t, func(f func()) error { return h.InNetwork(network, f) }, port)
 		}
 	}
 	return w
-}
-
-// listen hears the first word of whatever reaches the port, on every address of
-// a network.
-func (w *world) listen(t *testing.T, network, port string) {
-	t.Helper()
-	var tcp net.Listener
-	var udp net.PacketConn
-	var err, udpErr error
-	if inErr := w.h.InNetwork(network, func() {
-		tcp, err = net.Listen("tcp", ":"+port)
-		udp, udpErr = net.ListenPacket("udp", ":"+port)
-	}); inErr != nil || err != nil || udpErr != nil {
-		t.Fatal(inErr, err, udpErr)
-	}
-	var group sync.WaitGroup
-	t.Cleanup(func() { tcp.Close(); udp.Close(); group.Wait() })
-	group.Go(func() {
-		for {
-			conn, err := tcp.Accept()
-			if err != nil {
-				return
-			}
-			group.Go(func() {
-				defer conn.Close()
-				stop := context.AfterFunc(t.Context(), func() { conn.Close() })
-				defer stop()
-				var word string
-				if _, err := fmt.Fscan(conn, &word); err == nil {
-					w.hear(word)
-				}
-			})
-		}
-	})
-	group.Go(func() {
-		buf := make([]byte, 200)
-		for {
-			n, _, err := udp.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			w.hear(strings.TrimSpace(string(buf[:n])))
-		}
-	})
-}
-
-func (w *world) hear(word string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.in[word] = true
 }
 
 // attack runs the script in the guest and returns what arrived anywhere.
@@ -174,13 +110,13 @@ func (w *world) attack(t *testing.T, client *ssh.Client, guestMAC string) []stri
 		t.Fatal(err)
 	}
 	if strings.Contains(out, "dns answers") {
-		w.hear("dns")
+		w.Hear("dns")
 	}
 	// The neighbour believes that the gateway is where the guest said it is.
 	if got := w.h.Run(t, "ip", "netns", "exec", "mate", "ip", "neigh", "show", gateway); strings.Contains(got, guestMAC) {
-		w.hear("arp-poison")
+		w.Hear("arp-poison")
 	}
-	return w.heard()
+	return w.Heard()
 }
 
 // The host is another one, reached by ssh: its storage pool, its network and its

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/internal/nettest"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/nixbuild/contract"
 	"github.com/nixvm/nixvm/nixbuild/internal/guesttest"
@@ -19,7 +20,7 @@ const gib = 1 << 30
 // private listens and nothing leads out.
 func TestAgentGuestObeysTheContractAndCannotReachPrivateNetworks(t *testing.T) {
 	img := trialtest.Image(t, nixbuild.Immutable, "claude")
-	if !inNamespace(t) {
+	if !nettest.Inside(t) {
 		return
 	}
 	l := listenEverywhere(t)
@@ -36,7 +37,7 @@ func TestAgentGuestObeysTheContractAndCannotReachPrivateNetworks(t *testing.T) {
 // shows that the guest above was held back by its firewall and nothing else.
 func TestTinyGuestObeysTheContractAndReachesPrivateNetworks(t *testing.T) {
 	img := trialtest.Tiny(t)
-	if !inNamespace(t) {
+	if !nettest.Inside(t) {
 		return
 	}
 	l := listenEverywhere(t)

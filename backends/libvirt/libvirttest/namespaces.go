@@ -10,13 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/nixvm/nixvm/internal/nettest"
 )
 
 //go:embed init.sh
@@ -123,23 +122,7 @@ func (h *Host) InNetwork(name string, f func()) error {
 	if name != "" {
 		path = fmt.Sprintf("/proc/%d/root/run/netns/%s", h.inside.cmd.Process.Pid, name)
 	}
-	ns, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	done := make(chan error)
-	go func() {
-		// Never unlocked: the thread is in the wrong network, and ends with the goroutine.
-		runtime.LockOSThread()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("enter the network %s: %w", path, err)
-			return
-		}
-		f()
-		done <- nil
-	}()
-	return <-done
+	return nettest.In(path, f)
 }
 
 // quote makes one word of a POSIX shell.

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/nixvm/nixvm/backends"
 )
 
 // libvirt makes two rules of each: one for what the guest sends and its mirror
@@ -30,7 +32,7 @@ func (r *rules) connections(g Guest) {
 		r.add(accept, out, all(to(p)))
 	}
 	// Rejected, not dropped: whoever meant no harm does not have to wait.
-	closed := Private
+	closed := backends.Private
 	if g.Router != nil {
 		closed = append([]netip.Prefix{g.Router.Subnet}, closed...)
 	}

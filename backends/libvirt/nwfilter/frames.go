@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/nixvm/nixvm/backends"
 )
 
 // rules collects rules in the order in which they are to be tried.
@@ -104,7 +106,7 @@ func (r *rules) routed(g Guest) {
 		allowed.DstIPAddr, allowed.DstIPMask = addr(p.Masked().Addr()), mask(p)
 		r.add(accept, out, ip(allowed))
 	}
-	for _, p := range append([]netip.Prefix{router.Subnet.Masked()}, Private...) {
+	for _, p := range append([]netip.Prefix{router.Subnet.Masked()}, backends.Private...) {
 		r.add(drop, out, ip(libvirtxml.NWFilterRuleIP{DstIPAddr: addr(p.Addr()), DstIPMask: mask(p)}))
 	}
 	r.add(accept, out, ip(through))

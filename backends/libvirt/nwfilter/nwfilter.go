@@ -7,7 +7,7 @@
 //
 // It sends from its own MAC and IP address only, to its router only: no other
 // guest of the network is reached, directly or by way of the router, and none
-// reaches it. It has no IPv6 and no VLANs. Of private networks (see Private) it
+// reaches it. It has no IPv6 and no VLANs. Of private networks (backends.Private) it
 // reaches allowed_cidrs, and the port for DNS of the resolvers that it was
 // given. Of its host it gets DHCP and DNS. It answers whoever connects to it.
 //
@@ -30,19 +30,6 @@ import (
 
 	"libvirt.org/go/libvirtxml"
 )
-
-// Private are the networks that an isolated guest does not reach: those that
-// its own firewall blocks (RFC 1918, shared, link-local, multicast, reserved),
-// and two that no host should route.
-var Private = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "224.0.0.0/3", "127.0.0.0/8", "0.0.0.0/8")
-
-func prefixes(texts ...string) []netip.Prefix {
-	list := make([]netip.Prefix, len(texts))
-	for i, s := range texts {
-		list[i] = netip.MustParsePrefix(s)
-	}
-	return list
-}
 
 // Guest is what the rules are about. Addresses are IPv4; others are passed over.
 type Guest struct {
