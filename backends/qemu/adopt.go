@@ -58,22 +58,37 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 		return b.endOrphan(ctx, v)
 	}
 	if !r.Run.alive() {
-		return b.settle(v, v.files.ended(r))
+		return b.settleGone(ctx, v, r)
 	}
 	proc, err := openProcess(r.Run.PID, r.Run.Start)
 	if err != nil {
-		return b.settle(v, v.files.ended(r)) // it ended just now
+		return b.settleGone(ctx, v, r) // it ended just now
 	}
-	inst, err := b.connect(ctx, v, proc, *r.Run)
+	network, cut := adoptNetwork(*r.Run)
+	inst, err := b.connect(ctx, v, proc, network, *r.Run)
 	if err != nil {
 		proc.release()
+		if network != nil {
+			network.release()
+		}
 		return problem.New(problem.BackendUnreachable, "QEMU of VM %s (process %d) does not answer: %w", v.name, r.Run.PID, err).
 			WithHint("if this stays, end it as if its power failed: nixvmd kill %s", v.name).Retry()
+	}
+	if cut != nil {
+		inst.loseNetwork()
 	}
 	if err := inst.catchUp(ctx, r.Run.Frozen); err != nil {
 		return fmt.Errorf("adopt VM %s: %w", v.name, err)
 	}
 	return nil
+}
+
+// settleGone puts on record an end that nobody watched.
+func (b *Backend) settleGone(ctx context.Context, v *vm, r *record) error {
+	if err := endNetwork(ctx, r.Run); err != nil {
+		return err
+	}
+	return b.settle(v, v.files.ended(r))
 }
 
 // endOrphan ends a QEMU whose start was cut off before it was put on record. It has never

@@ -33,7 +33,7 @@ const (
 	fdQMP = 3 + iota
 	fdAgent
 	fdConsole
-	fdTap // bridged only
+	fdNet // the wire to the network process, or a tap device of the bridge
 )
 
 // launch is everything that decides the command line.
@@ -41,7 +41,7 @@ type launch struct {
 	spec     backends.Spec
 	files    vmFiles
 	accel    string
-	port     int      // user-mode network
+	port     int      // on 127.0.0.1, of the user-mode network
 	firmware Firmware // when the image has no kernel; Vars is this VM's own copy
 }
 
@@ -118,12 +118,12 @@ func (l launch) disks() []string {
 }
 
 func (l launch) network() []string {
-	backend := fmt.Sprintf("user,id=net0,ipv6=off,hostfwd=tcp:127.0.0.1:%d-:22", l.port)
+	backend := "socket"
 	if l.spec.Bridge != "" {
-		backend = fmt.Sprintf("tap,id=net0,fd=%d", fdTap)
+		backend = "tap"
 	}
 	return []string{
-		"-netdev", backend,
+		"-netdev", fmt.Sprintf("%s,id=net0,fd=%d", backend, fdNet),
 		"-device", device("virtio-net-pci", slotNet, "netdev=net0", "mac="+l.spec.MAC, "romfile="),
 	}
 }

@@ -17,6 +17,7 @@ func (b *Backend) Capabilities() backends.Capabilities {
 		Resize:        true,
 		Clone:         true,
 		CloneSnapshot: true,
+		HostFirewall:  true, // of the user-mode network; a bridge has none
 	}
 }
 

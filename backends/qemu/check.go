@@ -33,6 +33,21 @@ func (b *Backend) Check(context.Context) []backends.Finding {
 			Message: "bridged networks are not available: there is no qemu-bridge-helper",
 		})
 	}
+	return append(all, b.checkBridges()...)
+}
+
+// checkBridges names the VMs that nobody outside of them isolates.
+func (b *Backend) checkBridges() []backends.Finding {
+	var all []backends.Finding
+	for _, name := range b.names() {
+		if r, err := filesOf(b.layout, name).readRecord(); err == nil && r.Run.alive() && r.Run.Bridge != "" {
+			all = append(all, backends.Finding{
+				Code: "qemu.bridge_open", Severity: backends.Info,
+				Message: "VM " + name + " is on the bridge " + r.Run.Bridge + ", where this host keeps it from no network: its own firewall may, as long as nobody there lifts it",
+				Fix:     "give the machine the network nat, or a libvirt backend",
+			})
+		}
+	}
 	return all
 }
 

@@ -50,7 +50,7 @@ func (b *Backend) endProcess(ctx context.Context, v *vm) error {
 		return inst.kill(ctx)
 	}
 	if r, err := v.files.readRecord(); err == nil && r.Run.alive() {
-		return killProcess(ctx, r.Run.PID, r.Run.Start)
+		return errors.Join(killProcess(ctx, r.Run.PID, r.Run.Start), endNetwork(ctx, r.Run))
 	}
 	if pid, ok := v.files.orphan(); ok {
 		return killProcess(ctx, pid, 0)

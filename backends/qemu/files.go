@@ -18,9 +18,10 @@ const (
 	varsFile     = "efivars.fd"   // UEFI variables, when booted by UEFI
 	pidFile      = "qemu.pid"     // written by QEMU, removed by QEMU when it ends in order
 	logFile      = "qemu.log"     // what QEMU says, since the last start
-	oldLogFile   = "qemu.log.old" // the same, of the start before
+	networkLog   = "network.log"  // what the network process says, and what it refused to the guest
 	serialFile   = "serial.log"   // serial console, the last part; see serialLimit
 	oldSerial    = "serial.log.old"
+	oldSuffix    = ".old" // the same of the start before, for the other logs
 )
 
 // Directories beside the VMs' own. No machine name begins with a dot.
@@ -34,6 +35,7 @@ const (
 	qmpSocket     = "qmp"
 	agentSocket   = "agent"
 	consoleSocket = "console"
+	policyFile    = "network.json" // what the guest may reach, until its next start
 )
 
 // vmFiles names the files of one VM.

@@ -20,6 +20,7 @@ type instance struct {
 	v       *vm
 	run     run
 	proc    *process
+	network *process // nil on a bridge, when it had ended before the VM was adopted, and for VMs older than it
 	qmp     *qmp.Client
 	console *console.Hub
 	talking chan struct{} // token: one conversation with the guest agent at a time
@@ -34,13 +35,15 @@ type instance struct {
 	shutdown string // reason of the SHUTDOWN event
 	asked    bool   // we wanted the end
 	agent    bool   // the guest has opened the agent's port
+	cut      bool   // the network process has ended before QEMU
 }
 
 // connect joins a QEMU process: console, QMP, events. The caller lets the
 // virtual CPUs go, or asks for the state.
-func (b *Backend) connect(ctx context.Context, v *vm, proc *process, this run) (*instance, error) {
+// On error the processes are the caller's.
+func (b *Backend) connect(ctx context.Context, v *vm, proc, network *process, this run) (*instance, error) {
 	i := &instance{
-		b: b, v: v, proc: proc, run: this,
+		b: b, v: v, proc: proc, network: network, run: this,
 		talking: make(chan struct{}, 1), leave: make(chan struct{}), done: make(chan struct{}),
 		changed: make(chan struct{}), state: backends.Suspended,
 	}
@@ -64,6 +67,9 @@ func (i *instance) watch() {
 	defer close(i.done)
 	defer i.console.Close()
 	defer i.proc.release()
+	if i.network != nil {
+		defer i.network.release()
+	}
 	switch i.whatEnds() {
 	case processGone:
 		i.recordEnd()
@@ -84,7 +90,11 @@ const (
 )
 
 func (i *instance) whatEnds() endKind {
-	var lost <-chan time.Time
+	var lost, alone <-chan time.Time
+	var network <-chan struct{}
+	if i.network != nil {
+		network = i.network.gone
+	}
 	monitor := i.qmp.Done()
 	for {
 		select {
@@ -101,12 +111,21 @@ func (i *instance) whatEnds() endKind {
 			monitor, lost = nil, time.After(i.b.limits.lost)
 		case <-lost:
 			return connectionLost
+		case <-network: // most often because QEMU is about to be gone too
+			network, alone = nil, time.After(i.b.limits.alone)
+		case <-alone:
+			i.loseNetwork()
 		}
 	}
 }
 
 func (i *instance) recordEnd() {
 	e := i.ending()
+	if i.network != nil { // it ends by itself; but the port must be free once the end is on record
+		if err := killAndWait(context.Background(), i.network); err != nil {
+			i.log().Error("the network of the VM does not end", "error", err)
+		}
+	}
 	if err := i.b.settle(i.v, e); err != nil {
 		i.log().Error("cannot record the end of the VM", "error", err)
 	}
@@ -149,7 +168,7 @@ func (i *instance) ending() end {
 	case i.shutdown == "guest-panic":
 		return end{State: backends.Crashed, Reason: "the guest's kernel panicked"}
 	}
-	return end{State: backends.Crashed, Reason: lastWords(i.v.files, "QEMU was killed")}
+	return end{State: backends.Crashed, Reason: lastWords(i.v.files, logFile, "QEMU was killed")}
 }
 
 // settle records that no process runs any more and removes its sockets.
@@ -175,9 +194,17 @@ func (i *instance) status() backends.Status {
 
 func (i *instance) statusLocked() backends.Status {
 	return backends.Status{
-		Name: i.v.name, State: i.state, Reason: i.reason,
+		Name: i.v.name, State: i.state, Reason: i.statusReason(),
 		Started: i.run.Started, Accel: i.run.Accel, PID: i.proc.pid,
 	}
+}
+
+// statusReason is what is wrong with a VM that has not ended. i.mu is held.
+func (i *instance) statusReason() string {
+	if i.reason == "" && i.cut {
+		return "its network has failed: nixvmd reboot " + i.v.name + " gives it a new one"
+	}
+	return i.reason
 }
 
 // errGone is returned by waits on an instance that is no more: its process has

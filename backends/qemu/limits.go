@@ -11,8 +11,10 @@ type limits struct {
 	taken  time.Duration // the agent: to read a request that it does not answer
 	reply  time.Duration // the agent and QEMU: anything else
 	lost   time.Duration // a QEMU that has closed its monitor, to end
+	alone  time.Duration // a QEMU whose network has ended, to end as well
 }
 
 var usualLimits = limits{
 	sync: 5 * time.Second, freeze: 20 * time.Second, thaw: 10 * time.Second, taken: time.Second, reply: 5 * time.Second, lost: 10 * time.Second,
+	alone: time.Second,
 }

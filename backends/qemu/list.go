@@ -117,7 +117,7 @@ func (f vmFiles) ended(r *record) end {
 	if r.Run.BootID != host.BootID() {
 		return end{State: backends.Crashed, Reason: "the host was restarted"}
 	}
-	return end{State: backends.Crashed, Reason: lastWords(f, "QEMU was killed")}
+	return end{State: backends.Crashed, Reason: lastWords(f, logFile, "QEMU was killed")}
 }
 
 // running returns the instance of a running or suspended VM.

@@ -10,12 +10,17 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/qemu/netstack"
 )
 
 // helperEnv makes the test binary a daemon that dies: see dieAt.
 const helperEnv = "NIXVM_TEST_DIE_AT"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == netstack.Verb {
+		playNetwork()
+		return
+	}
 	if point := os.Getenv(helperEnv); point == bridgeHelper {
 		if err := playBridgeHelper(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -27,6 +32,14 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// playNetwork is a VM's network, which is this program started again.
+func playNetwork() {
+	if err := netstack.Main(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // dieAt is the helper process: it does what the point belongs to, says when the point is

@@ -18,15 +18,14 @@
 // # What isolates the guest
 //
 // QEMU runs under its own seccomp sandbox: no new processes, no new privileges.
-// The network is user-mode, IPv4 only: inbound is one port on 127.0.0.1, and
-// no device, bridge or firewall rule of the host is touched. What user-mode
-// networking does NOT do is keep the guest from services that listen on the
-// host's loopback: it maps every address of 10.0.2.0/24 except the DNS server to 127.0.0.1, and
-// QEMU offers no switch for that alone (restrict=on would take the internet
-// away as well; net/slirp.c, QEMU 7.2). Nor does it keep it from the private
-// network of the host. The guest's firewall does, for agent profiles, as far as
-// the agent has no root there. [Backend.Capabilities] therefore says
-// HostFirewall: false.
+// It has no network but a wire to a process of ours (package netstack), which
+// decides outside the guest what that reaches: never the host's loopback, and
+// with Spec.Isolation neither the host nor private networks, whatever root in the
+// guest does. Inbound is one port on 127.0.0.1. The process is this program started
+// again; it ends with its QEMU and outlives the daemon like it. No device, bridge or
+// firewall rule of the host is touched.
+//
+// A VM on a bridge of the host is on that network: nothing here isolates it.
 //
 // The boot disk of an immutable VM is a new overlay at every start, as are its
 // UEFI variables: what root in the guest writes to it does not survive.

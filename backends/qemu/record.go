@@ -42,9 +42,17 @@ type run struct {
 	Started time.Time `json:"started"`
 	Accel   string    `json:"accel"`
 	Bridge  string    `json:"bridge,omitempty"`
+	// Network is the process of the user-mode network, which ends with QEMU.
+	Network *networkRun `json:"network,omitempty"`
 	// Frozen is set before the guest's file systems are frozen and cleared
 	// after the thaw, so that whoever adopts the VM can thaw it.
 	Frozen bool `json:"frozen,omitempty"`
+}
+
+// networkRun is a process of the same boot as its run.
+type networkRun struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"`
 }
 
 // end is how a run ended.
@@ -72,6 +80,8 @@ func parseRecord(b []byte) (*record, error) {
 		return nil, fmt.Errorf("%s: port %d", recordFile, r.Port)
 	case r.Run != nil && (r.Run.PID <= 1 || r.Run.BootID == ""):
 		return nil, fmt.Errorf("%s: process %d of boot %q", recordFile, r.Run.PID, r.Run.BootID)
+	case r.Run != nil && r.Run.Network != nil && r.Run.Network.PID <= 1:
+		return nil, fmt.Errorf("%s: network process %d", recordFile, r.Run.Network.PID)
 	case r.End != nil && r.End.State != backends.Stopped && r.End.State != backends.Crashed:
 		return nil, fmt.Errorf("%s: a run ended as %q", recordFile, r.End.State)
 	}

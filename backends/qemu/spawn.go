@@ -15,17 +15,17 @@ import (
 
 // spawn starts QEMU in a session of its own, so that neither a signal to our
 // process group nor our end reaches it. Its sockets listen before it runs.
-func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch) (*process, error) {
+func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch, wire *os.File) (*process, error) {
 	program, err := b.program(b.programs.qemu)
 	if err != nil {
 		return nil, err
 	}
-	inherited, err := b.descriptors(ctx, f, l)
+	inherited, err := b.descriptors(ctx, f, l, wire)
 	defer closeAll(inherited)
 	if err != nil {
 		return nil, err
 	}
-	output, err := newLog(f)
+	output, err := newLog(f, logFile)
 	if err != nil {
 		return nil, err
 	}
@@ -40,16 +40,21 @@ func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch) (*process, err
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.ExtraFiles = inherited
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	return startProcess(cmd)
+}
+
+// startProcess starts a program. From then on it is held by a pidfd, and
+// process.watch reaps it.
+func startProcess(cmd *exec.Cmd) (*process, error) {
 	if err := cmd.Start(); err != nil {
-		return nil, problem.New(problem.VMStartFailed, "%s cannot be started: %w", program, err)
+		return nil, problem.New(problem.VMStartFailed, "%s cannot be started: %w", cmd.Path, err)
 	}
-	pid := cmd.Process.Pid
-	// From here the process is held by a pidfd; process.watch reaps it.
-	p, err := openProcess(pid, 0)
+	p, err := openProcess(cmd.Process.Pid, 0)
 	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		return nil, problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(f, err.Error()))
+		return nil, problem.New(problem.VMStartFailed, "%s has ended at once: %w", cmd.Path, err).
+			WithHint("its log is in the directory of the VM")
 	}
 	_ = cmd.Process.Release()
 	return p, nil
@@ -66,17 +71,23 @@ func environment() []string {
 	return env
 }
 
-// descriptors opens what QEMU inherits, in the order of the fd constants.
-func (b *Backend) descriptors(ctx context.Context, f vmFiles, l launch) ([]*os.File, error) {
+// freshRuntime empties the directory of the sockets.
+func (f vmFiles) freshRuntime() error {
 	if err := f.checkSockets(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.RemoveAll(f.runtime); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.MkdirAll(f.runtime, 0o700); err != nil {
-		return nil, fmt.Errorf("sockets: %w", err)
+		return fmt.Errorf("sockets: %w", err)
 	}
+	return nil
+}
+
+// descriptors are what QEMU inherits, in the order of the fd constants. The
+// caller closes them, also after an error.
+func (b *Backend) descriptors(ctx context.Context, f vmFiles, l launch, wire *os.File) ([]*os.File, error) {
 	var all []*os.File
 	for _, s := range []string{qmpSocket, agentSocket, consoleSocket} {
 		file, err := listen(f.socket(s))
@@ -85,14 +96,14 @@ func (b *Backend) descriptors(ctx context.Context, f vmFiles, l launch) ([]*os.F
 		}
 		all = append(all, file)
 	}
-	if l.spec.Bridge != "" {
-		tap, err := b.openTap(ctx, l.spec.Bridge)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, tap)
+	if l.spec.Bridge == "" {
+		return append(all, wire), nil
 	}
-	return all, nil
+	tap, err := b.openTap(ctx, l.spec.Bridge)
+	if err != nil {
+		return all, err
+	}
+	return append(all, tap), nil
 }
 
 // listen opens a listening socket that outlives us.
@@ -112,10 +123,10 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// newLog begins qemu.log and keeps the one before.
-func newLog(f vmFiles) (*os.File, error) {
-	if err := os.Rename(f.path(logFile), f.path(oldLogFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+// newLog begins a log and keeps the one before.
+func newLog(f vmFiles, name string) (*os.File, error) {
+	if err := os.Rename(f.path(name), f.path(name+oldSuffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	return os.OpenFile(f.path(logFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND|os.O_EXCL, 0o600)
+	return os.OpenFile(f.path(name), os.O_WRONLY|os.O_CREATE|os.O_APPEND|os.O_EXCL, 0o600)
 }

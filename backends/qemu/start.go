@@ -159,24 +159,36 @@ func (b *Backend) pickPort(r *record, l *launch, refused map[int]bool) error {
 
 // launchOnce is one attempt. On error no process is left.
 func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
-	proc, err := b.spawn(ctx, v.files, l)
+	if err := v.files.freshRuntime(); err != nil {
+		return err
+	}
+	// The two processes come up side by side.
+	net, err := b.startNetwork(v.files, l)
 	if err != nil {
 		return err
 	}
+	defer net.closeFiles()
+	proc, err := b.spawn(ctx, v.files, l, net.qemuEnd())
+	if err != nil {
+		return errors.Join(err, net.end(ctx))
+	}
 	this := run{
 		PID: proc.pid, Start: proc.start, BootID: host.BootID(), Started: time.Now().UTC(),
-		Accel: l.accel, Bridge: l.spec.Bridge,
+		Accel: l.accel, Bridge: l.spec.Bridge, Network: net.onRecord(),
 	}
 	greet, cancel := context.WithTimeout(ctx, greeting)
 	defer cancel()
-	inst, err := b.connect(greet, v, proc, this)
+	inst, err := b.connect(greet, v, proc, net.process(), this)
 	if err != nil {
-		err = errors.Join(err, killAndWait(ctx, proc))
+		err = errors.Join(err, killAndWait(ctx, proc), net.end(ctx))
 		if ctx.Err() != nil {
 			return err
 		}
-		return problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, backends.OneLine(err.Error()))).
+		return problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, logFile, backends.OneLine(err.Error()))).
 			WithHint("see %s", v.files.path(logFile))
+	}
+	if err := net.await(greet, v.files); err != nil {
+		return errors.Join(err, inst.kill(ctx))
 	}
 	b.reached(startSpawned)
 	if err := b.recordStart(v.name, this, l); err != nil {

@@ -18,9 +18,9 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lastWords returns the end of qemu.log, or otherwise when it is empty.
-func lastWords(f vmFiles, otherwise string) string {
-	file, err := os.Open(f.path(logFile))
+// lastWords returns the end of a log, or otherwise when it is empty.
+func lastWords(f vmFiles, log, otherwise string) string {
+	file, err := os.Open(f.path(log))
 	if err != nil {
 		return otherwise
 	}

@@ -91,12 +91,12 @@ type bareVM struct {
 }
 
 var (
-	hostForward = regexp.MustCompile(`hostfwd=tcp:(127\.0\.0\.1:\d+)-:22`)
-	inherited   = regexp.MustCompile(`^socket,id=(\w+),.*fd=.*`)
+	wire      = regexp.MustCompile(`^socket,id=(\w+),fd=\d+$`)
+	inherited = regexp.MustCompile(`^socket,id=(\w+),.*fd=.*`)
 )
 
 // copyVM takes the command line of a running VM. What differs: the sockets that
-// nixvm inherits to QEMU go nowhere, and the CPUs start at once.
+// nixvm inherits to QEMU go nowhere, the network is QEMU's own, and the CPUs start at once.
 func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 	dir := filepath.Join(h.dir, "state", "vms", name)
 	pid, err := os.ReadFile(filepath.Join(dir, "qemu.pid"))
@@ -112,10 +112,12 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 		return nil, err
 	}
 	for arg := range strings.SplitSeq(strings.TrimSuffix(string(cmdline), "\x00"), "\x00") {
-		if m := hostForward.FindStringSubmatch(arg); m != nil {
-			vm.address = m[1]
-		}
-		if m := inherited.FindStringSubmatch(arg); m != nil {
+		if m := wire.FindStringSubmatch(arg); m != nil {
+			if vm.address, err = freeAddress(); err != nil {
+				return nil, err
+			}
+			arg = "user,id=" + m[1] + ",ipv6=off,hostfwd=tcp:" + vm.address + "-:22"
+		} else if m := inherited.FindStringSubmatch(arg); m != nil {
 			arg = "null,id=" + m[1]
 		}
 		if arg != "-S" {
@@ -147,6 +149,16 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 	}
 	vm.backing, vm.format = image.Backing, image.Format
 	return vm, nil
+}
+
+// freeAddress is one on which nobody listens now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
 }
 
 // boot makes the disks anew, and times QEMU from exec to the answer of sshd, which

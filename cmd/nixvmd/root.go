@@ -127,7 +127,7 @@ func addVerbs(a *app, root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newExitCodes())
+	root.AddCommand(newExitCodes(), newNetstack())
 }
 
 func unknownVerb(root *cobra.Command, verb string) error {

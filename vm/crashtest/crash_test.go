@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/qemu/netstack"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
@@ -28,6 +29,13 @@ import (
 const limit = 5 * time.Minute
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == netstack.Verb { // the network of a VM of ours
+		if err := netstack.Main(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if step := os.Getenv("NIXVM_TEST_CRASH_STEP"); step != "" {
 		os.Exit(child(os.Getenv("NIXVM_TEST_CRASH_KIND"), step))
 	}

@@ -1,0 +1,243 @@
+package qemu_test
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/backendtest/trialguest"
+	"github.com/nixvm/nixvm/internal/nettest"
+)
+
+// hostileScript is what root in the guest does.
+//
+//go:embed testdata/hostile.sh
+var hostileScript string
+
+// What lies around a guest, as NAME ADDRESS PORT. The addresses of documentation
+// (RFC 5737) stand for the internet.
+const (
+	world = `public 203.0.113.7 7777 public-dns 203.0.113.7 53 allowed 192.168.77.9 7777 resolver 192.168.1.53 53
+resolver-service 192.168.1.53 7777 other-dns 192.168.1.10 53
+a10 10.77.0.1 7777 a172 172.16.5.5 7777 a192 192.168.1.10 7777 shared 100.64.1.1 7777 linklocal 169.254.169.254 7777`
+	host = "gateway 10.0.2.2 7777 nameserver 10.0.2.3 7777 subnet 10.0.2.4 7777 host-public 192.0.2.1 7777 host-private 10.55.0.1 7777 zero 0.0.0.0 7777"
+)
+
+// surround puts a host with a router and everything behind it around the guest,
+// in networks with no way out.
+func surround(t *testing.T) *nettest.Ear {
+	t.Helper()
+	ear := &nettest.Ear{}
+	outside := nettest.Add(t)
+	there := func(f func()) error { return nettest.In(outside, f) }
+	nettest.IP(t, "link", "set", "lo", "up")
+	nettest.IP(t, "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", outside)
+	nettest.IP(t, "addr", "add", "192.0.2.1/24", "dev", "up0")
+	nettest.IP(t, "addr", "add", "10.55.0.1/24", "dev", "up0")
+	nettest.IP(t, "link", "set", "up0", "up")
+	nettest.IP(t, "route", "add", "default", "via", "192.0.2.2")
+	if err := there(func() {
+		nettest.IP(t, "link", "set", "lo", "up")
+		nettest.IP(t, "addr", "add", "192.0.2.2/24", "dev", "up1")
+		nettest.IP(t, "link", "set", "up1", "up")
+		words := strings.Fields(world)
+		var added []string
+		for i := 1; i < len(words); i += 3 {
+			if !slices.Contains(added, words[i]) {
+				added = append(added, words[i])
+				nettest.IP(t, "addr", "add", words[i]+"/32", "dev", "lo")
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ear.Listen(t, there, "7777")
+	ear.Listen(t, there, "53")
+	ear.Listen(t, nil, "7777")
+	nettest.Resolve(t, map[string]string{"\x06public\x04test\x00": "203.0.113.7", "\x07private\x04test\x00": "192.168.1.10"})
+	return ear
+}
+
+// The agent's account has sudo: nothing inside the guest holds. In one VM: what
+// its host lets through, then what a daemon, its network and itself can suffer.
+func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
+	g := newGuest(t)
+	if !nettest.Inside(t) {
+		return
+	}
+	h := &hostile{T: t, g: g, ear: surround(t), spec: g.Spec("hostile")}
+	h.b = g.open(t)
+	t.Cleanup(func() { h.b.Close() })
+	h.spec.Isolation = &backends.Isolation{
+		AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("192.168.77.0/24")},
+		Resolvers:    []netip.Addr{netip.MustParseAddr("192.168.1.53")},
+	}
+	h.must(h.b.Create(t.Context(), h.spec, nil))
+	t.Cleanup(func() { h.must(h.b.Destroy(context.Background(), h.spec.Name)) })
+
+	h.start()
+	open := []string{"allowed-tcp", "allowed-udp", "public-dns-tcp", "public-dns-udp", "public-name-tcp", "public-tcp", "public-udp", "resolver-tcp", "resolver-udp"}
+	if got := h.attack(); !slices.Equal(got, open) {
+		t.Errorf("with isolation arrived\n%s\nwant\n%s", got, open)
+	}
+	if log := h.file("network.log"); !strings.Contains(log, "to=10.77.0.1:7777") || strings.Contains(log, "203.0.113.7") {
+		t.Errorf("network.log:\n%s", log)
+	}
+	h.daemonRestarts()
+	h.networkDies()
+
+	// The same guest and script without isolation.
+	h.spec.Isolation = nil
+	h.start()
+	got := h.attack()
+	for _, word := range append(open, "a10-tcp", "a172-udp", "a192-tcp", "shared-tcp", "linklocal-tcp", "other-dns-udp", "resolver-service-tcp",
+		"private-name-tcp", "host-public-tcp", "host-private-udp") {
+		if !slices.Contains(got, word) {
+			t.Errorf("without isolation %s does not arrive: its absence above proves nothing\nthere arrive %s", word, got)
+		}
+	}
+	for _, word := range []string{"gateway", "nameserver", "subnet", "zero", "martian", "broadcast", "multicast"} {
+		if slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, word+"-") }) {
+			t.Errorf("without isolation the host's loopback is reached: %s", got)
+		}
+	}
+	h.leavesNothing()
+}
+
+// hostile is one VM and the world around it.
+type hostile struct {
+	*testing.T
+	g      *guest
+	b      backends.Backend
+	ear    *nettest.Ear
+	spec   backends.Spec
+	client *ssh.Client
+}
+
+func (h *hostile) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+// start starts the VM and waits until its sshd answers.
+func (h *hostile) start() {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(h.Context(), waitLimit)
+	defer cancel()
+	h.must(h.b.Start(ctx, h.spec))
+	e, err := h.b.Endpoint(ctx, h.spec.Name)
+	h.must(err)
+	h.client, err = h.g.Connect(ctx, nil, e)
+	h.must(err)
+	h.Cleanup(func() { h.client.Close() })
+}
+
+// run runs a shell command as root in the guest, over the connection of start.
+func (h *hostile) run(command string) string {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(h.Context(), waitLimit)
+	defer cancel()
+	out, err := trialguest.Run(ctx, h.client, strings.ReplaceAll(command, "'", `'\''`))
+	if err != nil {
+		h.Fatalf("%v\n%s", err, out)
+	}
+	return out
+}
+
+// attack runs the script in the guest and returns what arrived anywhere.
+func (h *hostile) attack() []string {
+	h.Helper()
+	out := h.run("set -- " + strings.Join(strings.Fields(world+" "+host), " ") + "\n" + hostileScript)
+	h.Logf("the guest says:\n%s", out)
+	for _, want := range []string{"public.test is 203.0.113.7\n", "private.test is 192.168.1.10\n", "10.0.2.2 answers", "lease of 10.0.2.15 obtained from 10.0.2.2"} {
+		if !strings.Contains(out, want) {
+			h.Errorf("the guest does not say %q", want)
+		}
+	}
+	if strings.Contains(out, "192.168.1.10 answers") || strings.Contains(out, "203.0.113.7 answers") {
+		h.Error("the network answers a ping in the name of others")
+	}
+	return h.ear.Heard()
+}
+
+// daemonRestarts: the network does not depend on it.
+func (h *hostile) daemonRestarts() {
+	h.must(h.b.Close())
+	if got := h.run("echo nobody watches"); got != "nobody watches\n" {
+		h.Errorf("without a daemon the guest says %q", got)
+	}
+	h.b = h.g.open(h)
+	st, err := h.b.Status(h.Context(), h.spec.Name)
+	if err != nil || st.State != backends.Running || st.Reason != "" {
+		h.Errorf("%+v, %v", st, err)
+	}
+	if got := h.run("echo adopted"); got != "adopted\n" {
+		h.Errorf("after the adoption the guest says %q", got)
+	}
+}
+
+// networkDies: the VM says so, to the daemon that sees it and to the next one.
+func (h *hostile) networkDies() {
+	h.must(unix.Kill(h.network(), unix.SIGKILL))
+	for e := range h.b.Events() {
+		if e.Status.State == backends.Running && strings.Contains(e.Status.Reason, "network") {
+			break
+		}
+	}
+	h.must(h.b.Close())
+	h.b = h.g.open(h)
+	if st, err := h.b.Status(h.Context(), h.spec.Name); err != nil || st.State != backends.Running || !strings.Contains(st.Reason, "network") {
+		h.Errorf("%+v, %v", st, err)
+	}
+	h.must(h.b.Kill(h.Context(), h.spec.Name))
+}
+
+// network is the process id of the VM's network.
+func (h *hostile) network() int {
+	h.Helper()
+	var record struct {
+		Run struct {
+			Network struct {
+				PID int `json:"pid"`
+			} `json:"network"`
+		} `json:"run"`
+	}
+	h.must(json.Unmarshal([]byte(h.file("vm.json")), &record))
+	if record.Run.Network.PID <= 1 {
+		h.Fatal("no network process is on record")
+	}
+	return record.Run.Network.PID
+}
+
+// file is one of the VM's directory.
+func (h *hostile) file(name string) string {
+	h.Helper()
+	text, err := os.ReadFile(filepath.Join(h.g.layout.VM(h.spec.Name), name))
+	h.must(err)
+	return string(text)
+}
+
+func (h *hostile) leavesNothing() {
+	pid := h.network()
+	h.must(h.b.Destroy(h.Context(), h.spec.Name))
+	if line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.Contains(string(line), "netstack") {
+		h.Errorf("the network runs on: %s", line)
+	}
+	if _, err := os.Stat(h.g.layout.VMRuntime(h.spec.Name)); !errors.Is(err, os.ErrNotExist) {
+		h.Errorf("the VM leaves %s: %v", h.g.layout.VMRuntime(h.spec.Name), err)
+	}
+}

@@ -1,0 +1,237 @@
+package netstack
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/nettest"
+)
+
+// Addresses of documentation stand for the internet; here they are the host's own.
+const internet = "203.0.113.7:7777"
+
+// TestForwarding needs addresses that are not the loopback's, which a guest
+// never reaches, and a network in which they lead nowhere.
+func TestForwarding(t *testing.T) {
+	if !nettest.Inside(t) {
+		return
+	}
+	nettest.IP(t, "link", "set", "lo", "up")
+	for _, a := range []string{"203.0.113.7", "192.168.1.10", "10.0.2.2", "10.0.2.4"} {
+		nettest.IP(t, "addr", "add", a+"/32", "dev", "lo")
+		echo(t, a+":7777")
+	}
+	echo(t, "127.0.0.1:53")
+	t.Run("TCP carries both ways, and the end of each", carriesTCP)
+	t.Run("UDP carries both ways", carriesUDP)
+	t.Run("the gateway is not the host", keepsGateway)
+	t.Run("an isolated guest is refused at once", refuses)
+	t.Run("a port where nobody listens is refused", refusedByThere)
+	t.Run("connections are counted out", countsTCP)
+	t.Run("whoever connects to the port reaches the guest's sshd", entersGuest)
+	t.Run("a guest that resets its end leaves nothing", survivesReset)
+	t.Run("a guest that is gone in the middle of a handshake holds nothing up", endsInHandshake)
+}
+
+func carriesTCP(t *testing.T) {
+	g := newGuest(t, testNetwork(Policy{}))
+	conn, err := g.dialTCP(internet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	sent := make([]byte, 3<<20) // more than all buffers hold
+	_, _ = rand.Read(sent)
+	go func() {
+		conn.Write(sent) //nolint:errcheck // what arrives is compared
+		conn.CloseWrite()
+	}()
+	got, err := io.ReadAll(conn)
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("of %d bytes came back %d: %v", len(sent), len(got), err)
+	}
+}
+
+func carriesUDP(t *testing.T) {
+	g := newGuest(t, testNetwork(Policy{}))
+	for to, text := range map[string]string{internet: "hello", "10.0.2.3:53": "a question to the host's resolver"} {
+		if got, err := g.ask(to, text); err != nil || got != text {
+			t.Errorf("%s answers %q, %v", to, got, err)
+		}
+	}
+}
+
+func keepsGateway(t *testing.T) {
+	g := newGuest(t, testNetwork(Policy{}))
+	for _, to := range []string{"10.0.2.2:7777", "10.0.2.3:7777", "10.0.2.4:7777"} {
+		if conn, err := g.dialTCP(to); err == nil {
+			t.Errorf("%s answers", to)
+			conn.Close()
+		}
+	}
+}
+
+func refuses(t *testing.T) {
+	g := newGuest(t, testNetwork(Policy{&backends.Isolation{}}))
+	for _, to := range []string{"192.168.1.10:7777", internet /* it is the host's own */} {
+		conn, err := g.dialTCP(to)
+		if err == nil || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("TCP to %s: %v", to, err)
+		}
+		if err == nil {
+			conn.Close()
+		}
+		there := full(to)
+		datagrams, err := gonet.DialUDP(g.stack, nil, &there, ipv4.ProtocolNumber)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer datagrams.Close()
+		datagrams.Write([]byte("x")) //nolint:errcheck // what comes back is counted below
+	}
+	g.until("port unreachable, twice", func() bool { return g.stack.Stats().ICMP.V4.PacketsReceived.DstUnreachable.Value() == 2 })
+}
+
+func refusedByThere(t *testing.T) {
+	g := newGuest(t, testNetwork(Policy{}))
+	if _, err := g.dialTCP("203.0.113.7:7778"); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v", err)
+	}
+}
+
+func countsTCP(t *testing.T) {
+	n := testNetwork(Policy{})
+	n.tcp = newSlots(2)
+	g := newGuest(t, n)
+	var open []*gonet.TCPConn
+	for range 2 {
+		conn, err := g.dialTCP(internet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, conn)
+	}
+	if conn, err := g.dialTCP(internet); err == nil {
+		conn.Close()
+		t.Error("a third of two")
+	}
+	for _, conn := range open {
+		conn.Close()
+	}
+	g.until("a connection is given back when both sides have ended", func() bool {
+		conn, err := g.dialTCP(internet)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+}
+
+func entersGuest(t *testing.T) {
+	g := newGuest(t, testNetwork(Policy{&backends.Isolation{}}))
+	sshd, err := gonet.ListenTCP(g.stack, full("10.0.2.15:22"), ipv4.ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sshd.Close()
+	conn, err := net.Dial("tcp", g.ssh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	there, err := sshd.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	if host, _, _ := net.SplitHostPort(there.RemoteAddr().String()); host != "10.0.2.2" {
+		t.Errorf("the guest is entered from %s", host)
+	}
+	if _, err := there.Write([]byte("SSH-2.0-x\n")); err != nil {
+		t.Fatal(err)
+	}
+	there.Close()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "SSH-2.0-x\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func survivesReset(t *testing.T) {
+	n := testNetwork(Policy{})
+	g := newGuest(t, n)
+	conn, err := g.dialTCP(internet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Write([]byte("x")) //nolint:errcheck // the answer is what counts
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	g.stack.Close() // and with it the connection, by a reset
+	g.until("the connection is given back", func() bool { return len(n.tcp) == 0 })
+}
+
+func endsInHandshake(t *testing.T) {
+	n := testNetwork(Policy{})
+	ours, theirs := net.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- n.run(t.Context(), ours, noListener()) }()
+	go io.Copy(io.Discard, theirs) //nolint:errcheck // its answers are not read
+	if _, err := theirs.Write(onWire(synFrame("203.0.113.7", 7777))); err != nil {
+		t.Fatal(err)
+	}
+	(&guest{T: t}).until("the connection is being made", func() bool { return len(n.tcp) == 1 })
+	theirs.Close()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(testLimit / 2): // the handshake itself is given up after a minute
+		t.Error("the network does not end")
+	}
+}
+
+func TestTheFlowThatWasIdleLongestMakesRoom(t *testing.T) {
+	var all udpFlows
+	ends := map[int]net.Conn{}
+	for i := range maxUDP + 1 {
+		a, b := net.Pipe()
+		f := &udpFlow{guest: a, host: b}
+		f.used.Store(int64((i + 7) % maxUDP)) // the oldest is one in the middle
+		ends[i] = a
+		all.add(f)
+	}
+	if len(all.all) != maxUDP {
+		t.Errorf("%d flows", len(all.all))
+	}
+	for i, end := range ends {
+		err := end.SetDeadline(time.Time{})
+		if closed := err != nil; closed != (i == maxUDP-7) {
+			t.Errorf("flow %d: %v", i, err)
+		}
+		end.Close()
+	}
+}
+
+func TestRefusalsAreLoggedOnceAndNotWithoutEnd(t *testing.T) {
+	var log bytes.Buffer
+	r := newRefusals(textLog(&log))
+	for range 3 {
+		for port := range 2 * maxRefusals {
+			r.refused("tcp", hostPort(port))
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != maxRefusals+1 {
+		t.Errorf("%d lines", n)
+	}
+}

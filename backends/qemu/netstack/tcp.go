@@ -1,0 +1,145 @@
+package netstack
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// connect makes a connection that the guest asks for: on the host's side first,
+// so that the guest hears of a refusal.
+func (n *network) connect(r *tcp.ForwarderRequest) {
+	to, ok := n.target(r.ID())
+	if !ok || !n.tcp.take() {
+		r.Complete(true)
+		return
+	}
+	defer n.tcp.give()
+	host, err := (&net.Dialer{Timeout: dialLimit}).DialContext(n.ctx, "tcp", to.String())
+	if err != nil {
+		r.Complete(true)
+		return
+	}
+	defer host.Close()
+	var queue waiter.Queue
+	guest, failure := r.CreateEndpoint(&queue)
+	r.Complete(failure != nil)
+	if failure != nil {
+		return
+	}
+	keepAlive(guest)
+	n.relay(gonet.NewTCPConn(&queue, guest), host)
+	n.bury(guest, &queue)
+}
+
+// keepAlive ends connections that the guest has forgotten.
+func keepAlive(ep tcpip.Endpoint) {
+	idle, interval := tcpip.KeepaliveIdleOption(keepaliveIdle), tcpip.KeepaliveIntervalOption(keepaliveInterval)
+	_ = ep.SetSockOpt(&idle) // known to every TCP endpoint
+	_ = ep.SetSockOpt(&interval)
+	ep.SocketOptions().SetKeepAlive(true)
+}
+
+// bury waits for the end of a connection that both sides have ended, so that a
+// guest that never says so cannot have more of them than of open ones.
+func (n *network) bury(ep tcpip.Endpoint, queue *waiter.Queue) {
+	entry, changed := waiter.NewChannelEntry(waiter.EventHUp)
+	queue.EventRegister(&entry)
+	defer queue.EventUnregister(&entry)
+	patience := time.NewTimer(lingering)
+	defer patience.Stop()
+	for {
+		switch tcp.EndpointState(ep.State()) {
+		case tcp.StateClose, tcp.StateError, tcp.StateTimeWait:
+			return
+		}
+		select {
+		case <-changed:
+		case <-patience.C:
+			ep.Abort()
+			return
+		case <-n.ctx.Done():
+			ep.Abort()
+			return
+		}
+	}
+}
+
+// forwardSSH connects whoever connects to the host's port with the guest's sshd.
+func (n *network) forwardSSH(l net.Listener) {
+	for {
+		host, err := l.Accept()
+		if err != nil {
+			if n.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			select { // the client was gone at once, or descriptors are short
+			case <-time.After(acceptPause):
+			case <-n.ctx.Done():
+			}
+			continue
+		}
+		if !n.tcp.take() {
+			host.Close()
+			continue
+		}
+		go func() {
+			defer n.tcp.give()
+			defer host.Close()
+			n.enter(host)
+		}()
+	}
+}
+
+// enter connects to the guest's sshd; the guest sees its gateway.
+func (n *network) enter(host net.Conn) {
+	ctx, cancel := context.WithTimeout(n.ctx, dialLimit)
+	defer cancel()
+	guest, err := gonet.DialTCPWithBind(ctx, n.stack,
+		tcpip.FullAddress{NIC: nic, Addr: address(Gateway)}, tcpip.FullAddress{NIC: nic, Addr: address(Guest), Port: 22}, ipv4.ProtocolNumber)
+	if err == nil {
+		n.relay(guest, host)
+	}
+}
+
+// halfCloser is one end of a TCP connection.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// relay copies both ways until both are done, and closes both ends.
+func (n *network) relay(guest halfCloser, host net.Conn) {
+	stop := context.AfterFunc(n.ctx, func() { guest.Close(); host.Close() })
+	defer stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		oneWay(host, guest)
+	}()
+	oneWay(guest, host)
+	<-done
+	guest.Close()
+	host.Close()
+}
+
+// oneWay copies, and passes the end on. After an error nothing more can come of
+// the other direction either.
+func oneWay(to, from net.Conn) {
+	if _, err := io.Copy(to, from); err != nil {
+		to.Close()
+		from.Close()
+		return
+	}
+	if half, ok := to.(halfCloser); ok {
+		_ = half.CloseWrite() // fails when it is closed already
+	}
+}
