@@ -55,7 +55,7 @@ func (a *app) listProblems(machines []rpc.Machine) {
 		case m.Problem != nil:
 			fmt.Fprintf(a.err, "%s: %s\n", m.Name, clean(m.Problem.Message))
 			a.showHint(m.Problem.Hint)
-		case m.Reason != "":
+		case m.Reason != "" && m.State != "stopped": // a guest that was powered off needs nobody
 			fmt.Fprintf(a.err, "%s is %s: %s\n", m.Name, m.State, clean(m.Reason))
 		}
 	}

@@ -33,6 +33,19 @@ torn     broken        -          -           -      -        -        -
 	}
 }
 
+func TestListSaysWhatNeedsSomebody(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{err: &out}
+	a.listProblems([]rpc.Machine{
+		{Name: "off", State: "stopped", Reason: "the guest powered off"},
+		{Name: "down", State: "crashed", Reason: "QEMU was killed"},
+		{Name: "full", State: "suspended", Reason: "a disk of the host is full"},
+	})
+	if want := "down is crashed: QEMU was killed\nfull is suspended: a disk of the host is full\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
 func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{}
