@@ -17,6 +17,7 @@ type migrateArgs struct {
 	From string          `json:"from"`
 	To   string          `json:"to"`
 	Plan json.RawMessage `json:"plan"` // see backends.Migrator
+	Runs bool            `json:"runs"`
 }
 
 // Migrate moves a VM to another backend whose host shares the storage: while it
@@ -42,6 +43,7 @@ func (s *Service) checkMigrate(ctx context.Context, name, backend string) (migra
 		return args, err
 	}
 	args.Plan, err = from.PlanMigration(ctx, spec, to)
+	args.Runs = s.stateSeen(name) == backends.Running
 	return args, err
 }
 
@@ -75,7 +77,7 @@ func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backe
 // planMigrate has no undo: a move that fails is taken back by the backend at
 // once, and one that a crash has cut off is finished by the next daemon.
 func (s *Service) planMigrate(name string, args migrateArgs) plan {
-	return plan{steps: []step{
+	p := plan{steps: []step{
 		{name: "move", title: "moving the VM to " + args.To, weight: 30, do: func(ctx context.Context, r *run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.Migrate)
 		}},
@@ -85,15 +87,11 @@ func (s *Service) planMigrate(name string, args migrateArgs) plan {
 		{name: "leave", title: "removing it from " + args.From, do: func(ctx context.Context, r *run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.LeaveMigrated)
 		}},
-		{name: readyStepName, title: "waiting for the guest's SSH server", weight: 5, do: func(ctx context.Context, _ *run) error {
-			if s.stateSeen(name) != backends.Running {
-				return nil
-			}
-			ctx, cancel := context.WithTimeout(ctx, readyLimit)
-			defer cancel()
-			return s.waitReady(ctx, name)
-		}},
 	}}
+	if args.Runs {
+		p.steps = append(p.steps, s.readyStep(name))
+	}
+	return p
 }
 
 // onMigrator calls one of the two halves of a migration.

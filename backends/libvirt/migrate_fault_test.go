@@ -49,8 +49,8 @@ func (p *twoHosts) moving(ctx context.Context, t *testing.T, from, to *libvirt.B
 }
 
 // cutOff begins migrations that end in the middle; the VM is left on the right.
-func (p *twoHosts) cutOff(t *testing.T, sides *[2]*libvirt.Backend, spec backends.Spec, goesOn func(t *testing.T, here int)) {
-	t.Run("cut off by its user", func(t *testing.T) {
+func (p *twoHosts) cutOff(outer *testing.T, sides *[2]*libvirt.Backend, spec backends.Spec, goesOn func(t *testing.T, here int)) {
+	outer.Run("cut off by its user", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(limit(t))
 		_, done := p.moving(ctx, t, sides[0], sides[1], spec)
 		stopped := problem.New(problem.Cancelled, "stopped")
@@ -60,7 +60,7 @@ func (p *twoHosts) cutOff(t *testing.T, sides *[2]*libvirt.Backend, spec backend
 		}
 		goesOn(t, 0)
 	})
-	t.Run("cut off by the end of libvirtd at the target", func(t *testing.T) {
+	outer.Run("cut off by the end of libvirtd at the target", func(t *testing.T) {
 		_, done := p.moving(limit(t), t, sides[0], sides[1], spec)
 		p.hosts[1].KillLibvirtd(t)
 		if err := <-done; !problem.HasCode(err, problem.BackendUnreachable) || errors.Is(err, backends.ErrUnsettled) {
@@ -71,7 +71,7 @@ func (p *twoHosts) cutOff(t *testing.T, sides *[2]*libvirt.Backend, spec backend
 			t.Errorf("virsh at the source says %s", got)
 		}
 	})
-	t.Run("cut off by the end of libvirtd at the source", func(t *testing.T) {
+	outer.Run("cut off by the end of libvirtd at the source", func(t *testing.T) {
 		_, done := p.moving(limit(t), t, sides[0], sides[1], spec)
 		p.hosts[0].KillLibvirtd(t)
 		p.hosts[0].StartLibvirtd(t)
@@ -80,13 +80,13 @@ func (p *twoHosts) cutOff(t *testing.T, sides *[2]*libvirt.Backend, spec backend
 		}
 		goesOn(t, 0)
 	})
-	t.Run("cut off by the end of the daemon, and finished by the next one", func(t *testing.T) {
+	outer.Run("cut off by the end of the daemon, and finished by the next one", func(t *testing.T) {
 		plan, done := p.moving(limit(t), t, sides[0], sides[1], spec)
 		must(t, errors.Join(sides[0].Close(), sides[1].Close()))
 		if err := <-done; !errors.Is(err, backends.ErrUnsettled) {
 			t.Errorf("it returns %v", err)
 		}
-		*sides = [2]*libvirt.Backend{p.open(t, 0), p.open(t, 1)}
+		*sides = [2]*libvirt.Backend{p.open(outer, 0), p.open(outer, 1)}
 		p.rush(t, 0)
 		must(t, sides[0].Migrate(limit(t), spec, sides[1], plan, nil))
 		must(t, sides[0].LeaveMigrated(limit(t), spec, sides[1], plan, nil))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
@@ -105,27 +106,34 @@ func (p *protocol) begin(ctx context.Context) error {
 		p.set(field, text)
 	}
 	p.set(golibvirt.MigrateParamDestName, p.dom.Name)
-	xml, err := call(ctx, p.src, m.from.limits.start, func(l *golibvirt.Libvirt) (xml string, err error) {
-		p.cookie, xml, err = l.DomainMigrateBegin3Params(p.dom, p.params, uint32(p.flags))
-		return xml, err
+	begun, err := call(ctx, p.src, m.from.limits.start, func(l *golibvirt.Libvirt) (answer, error) {
+		cookie, xml, err := l.DomainMigrateBegin3Params(p.dom, p.params, uint32(p.flags))
+		return answer{cookie, xml}, err
 	})
-	p.set(golibvirt.MigrateParamDestXML, xml)
+	p.cookie = begun.cookie
+	p.set(golibvirt.MigrateParamDestXML, begun.text)
 	return err
+}
+
+// answer is what a phase gives to the next one.
+type answer struct {
+	cookie []byte
+	text   string
 }
 
 // prepare makes the target start a QEMU that waits for the guest.
 func (p *protocol) prepare(ctx context.Context) error {
 	p.set(golibvirt.MigrateParamURI, p.m.to.config.MigrateURI)
-	uri, err := call(ctx, p.dst, p.m.to.limits.start, func(l *golibvirt.Libvirt) (uri golibvirt.OptString, err error) {
-		p.cookie, uri, err = l.DomainMigratePrepare3Params(p.params, p.cookie, uint32(targetFlags))
-		return uri, err
+	params, cookie := p.params, p.cookie
+	prepared, err := call(ctx, p.dst, p.m.to.limits.start, func(l *golibvirt.Libvirt) (answer, error) {
+		cookie, uri, err := l.DomainMigratePrepare3Params(params, cookie, uint32(targetFlags))
+		return answer{cookie, strings.Join(uri, "")}, err
 	})
 	if err != nil {
 		return err
 	}
-	if len(uri) > 0 {
-		p.set(golibvirt.MigrateParamURI, uri[0])
-	}
+	p.cookie = prepared.cookie
+	p.set(golibvirt.MigrateParamURI, prepared.text)
 	return nil
 }
 
@@ -136,9 +144,10 @@ func (p *protocol) perform(ctx context.Context) error {
 		err    error
 	}
 	done := make(chan result, 1)
+	params, cookieIn := p.params, p.cookie
 	go func() {
 		cookie, err := call(context.WithoutCancel(ctx), p.src, carryLimit, func(l *golibvirt.Libvirt) ([]byte, error) {
-			return l.DomainMigratePerform3Params(p.dom, nil, p.params, p.cookie, p.flags)
+			return l.DomainMigratePerform3Params(p.dom, nil, params, cookieIn, p.flags)
 		})
 		done <- result{cookie, err}
 	}()
@@ -211,11 +220,12 @@ func (p *protocol) finish(ctx context.Context, failed error) error {
 	cancelled := boolean(failed != nil)
 	// From here on nothing is cut off: the guest is to run on one of the two.
 	ctx = context.WithoutCancel(ctx)
-	_, err := call(ctx, p.dst, p.m.to.limits.start, func(l *golibvirt.Libvirt) (struct{}, error) {
-		_, cookie, err := l.DomainMigrateFinish3Params(p.params, p.cookie, uint32(targetFlags), cancelled)
-		p.cookie = cookie
-		return struct{}{}, err
+	params, cookieIn := p.params, p.cookie
+	cookie, err := call(ctx, p.dst, p.m.to.limits.start, func(l *golibvirt.Libvirt) ([]byte, error) {
+		_, cookie, err := l.DomainMigrateFinish3Params(params, cookieIn, uint32(targetFlags), cancelled)
+		return cookie, err
 	})
+	p.cookie = cookie
 	switch {
 	case failed != nil:
 		return failed

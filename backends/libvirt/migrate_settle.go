@@ -24,6 +24,7 @@ type side struct {
 	active  bool // it has a QEMU
 	paused  bool
 	moving  bool // paused because a guest comes in, or goes out
+	unclear bool // paused, and its libvirtd was restarted since and does not know why
 }
 
 func (s side) running() bool { return s.active && !s.paused }
@@ -46,7 +47,8 @@ func (m *move) sideOf(ctx context.Context, b *Backend) (side, error) {
 		s.active = golibvirt.DomainState(state) != golibvirt.DomainShutoff
 		s.paused = golibvirt.DomainState(state) == golibvirt.DomainPaused
 		r := golibvirt.DomainPausedReason(reason)
-		s.moving = s.paused && (r == golibvirt.DomainPausedMigration || r == golibvirt.DomainPausedStartingUp || r == golibvirt.DomainPausedUnknown)
+		s.moving = s.paused && (r == golibvirt.DomainPausedMigration || r == golibvirt.DomainPausedStartingUp)
+		s.unclear = s.paused && r == golibvirt.DomainPausedUnknown
 		return s, err
 	})
 	if hasCode(err, golibvirt.ErrNoDomain) {
@@ -91,7 +93,7 @@ var errMoving = errors.New("a migration is still under way")
 // decide says who has a VM that runs on neither.
 func (m *move) decide(ctx context.Context, source, target side) (there bool, err error) {
 	switch {
-	case target.moving && source.active: // a guest comes in, or its QEMU is about to be ended
+	case target.moving || target.unclear && source.active: // a guest comes in, or its QEMU is about to be ended
 		return false, errors.Join(errMoving, m.stopOutgoing(ctx, source))
 	case target.active || target.defined:
 		return true, nil // it ran there, and was paused or has ended; or it is off, and defined there
@@ -151,7 +153,7 @@ func (m *move) hasArrived(ctx context.Context) (arrived bool, err error) {
 		if err != nil {
 			return err
 		}
-		if target.moving {
+		if target.moving || target.unclear {
 			return errMoving
 		}
 		arrived = target.active || target.defined

@@ -1,0 +1,73 @@
+package story
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/nixvm/nixvm/backends/libvirt/libvirttest"
+	"github.com/nixvm/nixvm/cmd/nixvmd/internal/scripttest"
+	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
+)
+
+// TestMigrateStory is about two hosts that are reached by ssh, left and right,
+// with a cable and a pool between them.
+func TestMigrateStory(t *testing.T) {
+	image := trialtest.Tiny(t)
+	hosts := map[string]*libvirttest.Host{"left": libvirttest.Start(t), "right": libvirttest.Start(t)}
+	libvirttest.Cable(t, hosts["left"], "10.77.0.1/24", hosts["right"], "10.77.0.2/24")
+	config := configOf(t, hosts, map[string]string{"left": "10.77.0.1", "right": "10.77.0.2"})
+	p := scripttest.Params("testdata/migrate")
+	operation := ""
+	// virsh HOST ARGUMENT...: what virsh prints on a host goes to the standard output.
+	p.Cmds["virsh"] = func(ts *testscript.TestScript, neg bool, args []string) {
+		ts.Check(ts.Exec("virsh", append([]string{"-q", "-c", hosts[args[0]].URI}, args[1:]...)...))
+	}
+	// begun: the id that was printed last is that of an operation.
+	p.Cmds["begun"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+		operation = strings.TrimSpace(ts.ReadFile("stdout"))
+	}
+	// waitBegun waits for it, whichever daemon runs it now.
+	p.Cmds["waitBegun"] = func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(ts.Exec("nixvmd", "wait", operation)) }
+	setup := p.Setup
+	p.Setup = func(env *testscript.Env) error {
+		if err := setup(env); err != nil {
+			return err
+		}
+		home := env.Getenv("NIXVM_HOME")
+		trialtest.Seed(t, filepath.Join(home, "data", "images"), image)
+		dir := filepath.Join(home, "config")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
+	}
+	testscript.RunT(oneByOne{t}, p)
+}
+
+// configOf makes the hosts ready and returns the config.toml that has them.
+func configOf(t *testing.T, hosts map[string]*libvirttest.Host, addresses map[string]string) string {
+	t.Helper()
+	pool := hosts["left"].Dir + "/pool"
+	if err := os.Mkdir(pool, 0o711); err != nil { //nolint:gosec // QEMU's user passes through
+		t.Fatal(err)
+	}
+	config := "default_backend = \"left\"\n"
+	for name, h := range hosts {
+		h.StartDefaultNetwork(t)
+		h.DefinePool(t, "shared", pool)
+		s := h.StartSSH(t)
+		known := filepath.Join(t.TempDir(), "known_hosts")
+		if err := os.WriteFile(known, []byte(knownhosts.Line([]string{s.Address}, s.HostKey)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config += fmt.Sprintf("[backends.%s]\ntype = \"libvirt\"\nuri = \"qemu+ssh://root@%s/system?socket=%s&keyfile=%s&known_hosts=%s\"\n"+
+			"pool = \"shared\"\nmigrate_uri = \"tcp://%s\"\nmigrate_unsafe = true\n", name, s.Address, h.Socket, s.KeyFile, known, addresses[name])
+	}
+	return config
+}
