@@ -32,8 +32,8 @@ async function show(app: App): Promise<void> {
   ];
   const chosen = answered(
     await app.ui.pick<Image | Name>({ title: `${count(images.length, 'image')}, ${total(images)}`, prompt: 'Choose an image to copy its id' }, [
-      ...images.map((image) => ({ ...lookOf(image), icon: 'package', value: image })),
-      ...actions.filter(({ value }) => hasMethod(offer, imageMethods[value as Name])).map((action) => ({ ...action, group: 'Do' })),
+      ...actions.filter(({ value }) => hasMethod(offer, imageMethods[value as Name])),
+      ...images.sort(byUse).map((image) => ({ ...lookOf(image), icon: 'package', value: image, group: 'Images' })),
     ]),
   );
   if (typeof chosen === 'string') {
@@ -42,6 +42,10 @@ async function show(app: App): Promise<void> {
     await app.workbench.copy(chosen.id);
   }
 }
+
+/** Those that machines need first, then the newest. */
+const byUse = (a: Image, b: Image): number =>
+  Number(b.machines.length > 0) - Number(a.machines.length > 0) || (b.built ?? '').localeCompare(a.built ?? '');
 
 function lookOf({ id, distro, mode, profiles, bytes, built, machines }: Image): { label: string; description: string; detail: string } {
   const use = machines.length > 0 ? `used by ${machines.join(', ')}` : 'used by no machine';

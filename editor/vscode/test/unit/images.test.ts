@@ -19,7 +19,7 @@ let every: string[];
 beforeEach(async () => {
   app = await fakeApp();
   app.daemon.methods.push('nixvm/image/list', 'nixvm/image/build', 'nixvm/image/gc');
-  app.daemon.handlers.set('nixvm/image/list', () => ({ images: [image('trial-1', { machines: ['demo'] }), image('trial-2', { bytes: gib / 2 })] }));
+  app.daemon.handlers.set('nixvm/image/list', () => ({ images: [image('trial-2', { bytes: gib / 2 }), image('trial-0', { bytes: 0, built: '2026-11-01T08:00:00Z' }), image('trial-1', { machines: ['demo'] })] }));
   app.daemon.handlers.set('nixvm/profile/list', () => ({ profiles: [profile('core'), profile('claude', { agent: true }), profile('dev')] }));
   app.daemon.handlers.set('nixvm/image/build', () => ({ operation: operation('1', '', { kind: 'build-image', state: 'succeeded', image: 'trial-3' }) }));
   [unused, every] = [['old'], ['old', 'trial-2']];
@@ -34,13 +34,15 @@ const answer = (...answers: Scripted[]): void => void app.ui.answers.push(...ans
 const sent = (method: string): object[] => app.daemon.paramsOf(method).map(({ workDoneToken: _, ...params }) => params);
 
 test('images are listed with what they take and who needs them, and what can be done', async () => {
-  answer((asked: { choices: { value: { id?: string } }[] }) => asked.choices[1]?.value);
+  answer((asked: { choices: { value: { id?: string } }[] }) => asked.choices[3]?.value);
   await app.run('images');
   const [asked] = app.ui.asked;
   assert.ok(asked?.kind === 'pick');
-  assert.equal(asked.question.title, '2 images, 1.5 GiB');
-  assert.match(asked.choices[0]?.description ?? '', /debian.*immutable.*1 GiB.*used by demo/);
-  assert.match(asked.choices[1]?.detail ?? '', /^trial-2 .*2026-11-20/);
+  assert.equal(asked.question.title, '3 images, 1.5 GiB');
+  assert.match(asked.choices[2]?.description ?? '', /debian.*immutable.*1 GiB.*used by demo/);
+  assert.deepEqual(asked.choices.map(({ label }) => label), ['Build Image...', 'Remove Unused Images...', 'claude', 'claude', 'claude']);
+  assert.match(asked.choices[4]?.detail ?? '', /^trial-0 /, 'the oldest last');
+  assert.match(asked.choices[3]?.detail ?? '', /^trial-2 .*2026-11-20/);
   assert.deepEqual(app.copied, ['trial-2']);
   answer('Remove Unused Images...');
   await app.run('images');
