@@ -2,13 +2,30 @@ package backendtest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
+
+// RunResize is the part of Run about snapshots and a disk that grows, for a kind of
+// storage that Run has not seen.
+func RunResize(t *testing.T, h Harness) {
+	s := newSuite(t, h.complete())
+	const name = "conf-resize"
+	l := &life{suite: s, name: name, spec: s.create(name)}
+	s.step("start", l.start)
+	s.step("guest answers", l.answers)
+	s.step("live snapshot", l.snapshotLive)
+	s.step("shutdown", l.shutdown)
+	s.step("restore", l.restore)
+	s.step("start with a larger disk", l.grow)
+	s.step("destroy", l.destroy)
+}
 
 // testLife takes one VM through everything that needs a running guest.
 func testLife(s *suite) {
@@ -239,9 +256,23 @@ func (l *life) grow() {
 	if l.h.Exec == nil {
 		return
 	}
+	if got := l.sizeInGuest(); l.b.Capabilities().Resize && got < l.spec.DiskBytes*3/4 {
+		l.Errorf("%s has %d bytes on a disk of %d: the guest has not grown it", l.h.StateDisk, got, l.spec.DiskBytes)
+	}
 	if got := strings.TrimSpace(l.run(l.name, "cat "+l.file())); got != "one" && l.b.Capabilities().LiveSnapshot {
 		l.Errorf("after the restore the guest's file holds %q", got)
 	}
+}
+
+// sizeInGuest is the size of the file system on the state disk, in bytes.
+func (l *life) sizeInGuest() int64 {
+	l.Helper()
+	var blocks, size int64
+	out := l.run(l.name, "stat -f -c %b,%S "+l.h.StateDisk)
+	if _, err := fmt.Sscanf(out, "%d,%d", &blocks, &size); err != nil {
+		l.Fatalf("stat says %q: %v", out, err)
+	}
+	return blocks * size
 }
 
 // snapshotOff ends the VM with its snapshot.

@@ -56,12 +56,7 @@ type Harness struct {
 
 // Run runs the whole suite.
 func Run(t *testing.T, h Harness) {
-	if h.Limit == 0 {
-		h.Limit = 180 * time.Second
-	}
-	if h.StateDisk == "" {
-		h.StateDisk = "/var"
-	}
+	h = h.complete()
 	t.Run("identity", func(t *testing.T) { testIdentity(newSuite(t, h)) })
 	t.Run("a VM that does not exist", func(t *testing.T) { testAbsent(newSuite(t, h)) })
 	t.Run("bad input", func(t *testing.T) { testBadInput(newSuite(t, h)) })
@@ -70,6 +65,16 @@ func Run(t *testing.T, h Harness) {
 	t.Run("clones", func(t *testing.T) { testClone(newSuite(t, h)) })
 	t.Run("debris of a crash", func(t *testing.T) { testDebris(newSuite(t, h)) })
 	t.Run("life of a VM", func(t *testing.T) { testLife(newSuite(t, h)) })
+}
+
+func (h Harness) complete() Harness {
+	if h.Limit == 0 {
+		h.Limit = 180 * time.Second
+	}
+	if h.StateDisk == "" {
+		h.StateDisk = "/var"
+	}
+	return h
 }
 
 // suite is one test with an open backend.

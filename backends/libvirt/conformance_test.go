@@ -18,12 +18,24 @@ func TestConformanceOfTheSystem(t *testing.T) {
 	conform(t, newHost(t, h))
 }
 
+func TestADiskInAPoolGrows(t *testing.T) {
+	h := libvirttest.Start(t)
+	h.StartDefaultNetwork(t)
+	host := newHost(t, h)
+	host.config.Pool = "nixvm"
+	backendtest.RunResize(t, host.harness())
+}
+
 func TestConformanceOfASession(t *testing.T) {
 	conform(t, newHost(t, libvirttest.StartSession(t)))
 }
 
 func conform(t *testing.T, h *host) {
-	backendtest.Run(t, backendtest.Harness{
+	backendtest.Run(t, h.harness())
+}
+
+func (h *host) harness() backendtest.Harness {
+	return backendtest.Harness{
 		Open:  h.open,
 		Spec:  func(_ testing.TB, name string) backends.Spec { return h.spec(name) },
 		Limit: waitLimit,
@@ -43,5 +55,5 @@ func conform(t *testing.T, h *host) {
 				t.Fatal(err)
 			}
 		},
-	})
+	}
 }

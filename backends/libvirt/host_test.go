@@ -45,6 +45,7 @@ type host struct {
 	image  backends.Image
 	layout paths.Layout
 	log    slog.Handler
+	config libvirt.Config // of the backend, as far as a test wants it otherwise
 }
 
 func newHost(t testing.TB, h *libvirttest.Host) *host {
@@ -94,7 +95,7 @@ func copyTo(t testing.TB, from, dir string) string {
 	return to
 }
 
-func (h *host) open(t testing.TB) backends.Backend { return h.openWith(t, libvirt.Config{}) }
+func (h *host) open(t testing.TB) backends.Backend { return h.openWith(t, h.config) }
 
 func (h *host) openWith(t testing.TB, c libvirt.Config) *libvirt.Backend {
 	t.Helper()

@@ -21,7 +21,7 @@ import (
 //	undefine        knows no UEFI variables, and fails over the flag for checkpoints
 //	                when there are snapshots
 //	snapshots       kept in its list, off and running; the disk never hears of them
-//	agent, leases   answered with an invented address, and files systems that freeze
+//	agent, leases   answered with an invented address, and file systems that freeze
 //	monitor, console, network filters, uploads: not supported
 //
 // Its invented answers are refused rather than passed on.
