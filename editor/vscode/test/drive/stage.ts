@@ -20,6 +20,8 @@ export const dir = need('NIXVM_E2E');
 export const vscode = need('NIXVM_TEST_VSCODE');
 export const image = need('NIXVM_E2E_IMAGE');
 const home = need('NIXVM_HOME');
+/** config.toml of the stage's daemon. */
+export const config = join(home, 'config/config.toml');
 const run = promisify(execFile);
 
 /** Runs nixvmd, another client of the same daemon, and returns what it prints. */
@@ -42,6 +44,10 @@ export async function sshSettings(host: string): Promise<Map<string, string>> {
 export async function machines(): Promise<string[]> {
   const { machines } = JSON.parse(await nixvmd('list', '--json')) as { machines: { name: string }[] };
   return machines.map(({ name }) => name);
+}
+
+export async function stateOf(machine: string): Promise<string> {
+  return (JSON.parse(await nixvmd('status', machine, '--json')) as { machine: { state: string } }).machine.state;
 }
 
 export const isDeclared = (machine: string): boolean => existsSync(join(home, 'data/machines', machine));

@@ -83,6 +83,16 @@ export class Window {
     return this.entry(this.page.locator('.sidebar .pane-body .monaco-list-row'), label);
   }
 
+  /** The view, with what stands above its rows. */
+  get view(): Locator {
+    return this.page.locator('.sidebar .pane-body');
+  }
+
+  /** A button above the view. */
+  title(label: string): Locator {
+    return this.page.locator(`.sidebar .composite.title .actions-container a[aria-label^="${label}"]`);
+  }
+
   /** What the view says when it has no rows. */
   get welcome(): Locator {
     return this.page.locator('.sidebar .welcome-view-content');
@@ -104,7 +114,10 @@ export class Window {
   /** Chooses from the context menu of a row. */
   async menu(row: Locator, title: string): Promise<void> {
     await row.click({ button: 'right' });
-    await this.page.locator('.monaco-menu .action-item', { hasText: title }).first().click();
+    // A menu ignores the mouse for a moment after it has come up under it.
+    await this.page.locator('.monaco-menu .action-item', { hasText: title }).first().hover();
+    await this.page.keyboard.press('Enter');
+    await this.page.locator('.monaco-menu').waitFor({ state: 'detached' });
   }
 
   /** Runs a command by its name in the palette. */

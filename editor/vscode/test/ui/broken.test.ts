@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { dir, isDeclared, machines, which } from '../drive/stage.ts';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { config, dir, image, isDeclared, machines, nixvmd, stateOf, which } from '../drive/stage.ts';
 import type { Window } from '../drive/window.ts';
 import { story } from './story.ts';
 
 // What somebody sees for whom it does not work yet, until it does.
 
 const program = join(dir, 'nixvmd-of-mine');
-const { step, window: open } = await story('broken', { 'nixvm.path': program });
+const { step, window: open } = await story('broken', { 'nixvm.path': program }, false);
 let window: Window;
 
 step('without the daemon the view says how to get it', async () => {
@@ -36,10 +36,31 @@ step('a daemon that refuses to start is quoted, and offered again', async () => 
   await window.notification('config.toml:3: no such backend type: quemu').waitFor();
 });
 
-step('with the daemon in place one button starts it, and the first machine is offered', async () => {
+/** Puts the real daemon in place, or one that ends at once. */
+function daemonWorks(works: boolean): void {
   rmSync(program);
-  symlinkSync(which('nixvmd'), program);
+  if (works) {
+    symlinkSync(which('nixvmd'), program);
+  } else {
+    writeFileSync(program, '#!/bin/sh\necho "nixvmd: out of order" >&2\nexit 1\n', { mode: 0o755 });
+  }
+}
+
+step('with the daemon in place one button starts it; a backend that does not answer is not "no machines"', async () => {
+  daemonWorks(true);
+  mkdirSync(dirname(config), { recursive: true });
+  writeFileSync(config, '[backends.lab]\ntype = "libvirt"\nuri = "qemu:///system?socket=/nowhere/libvirt-sock"\n');
   await window.welcome.locator('.monaco-button', { hasText: 'Start nixvmd' }).click();
+  await window.welcome.filter({ hasText: 'No backend answers' }).waitFor();
+  for (const button of ['Find Out What Is Wrong', 'Try Again']) {
+    await window.welcome.locator('.monaco-button', { hasText: button }).waitFor();
+  }
+});
+
+step('when the backend answers, the first machine is offered', async () => {
+  rmSync(config);
+  await nixvmd('shutdown');
+  await window.palette('NixVM: Connect to nixvmd');
   await window.welcome.filter({ hasText: 'There is no virtual machine yet' }).waitFor();
   assert.deepEqual(await machines(), []);
   await window.clearNotifications();
@@ -64,5 +85,41 @@ step('the walkthrough leads from the daemon to a running agent', async () => {
   const guide = window.page.locator('.gettingStartedContainer');
   await guide.locator('.step-title', { hasText: /install/i }).first().waitFor();
   await guide.locator('.step-title', { hasText: /agent/i }).first().waitFor();
+  await guide.locator('[data-step-id$="#daemon"] .codicon-getting-started-step-checked').waitFor();
+  await guide.locator('[data-step-id$="#create"] .codicon-getting-started-step-unchecked').waitFor();
   await window.screenshot('walkthrough');
+});
+
+step('attaching without an SSH extension offers one, and a terminal instead', async () => {
+  await nixvmd('create', 'docs', '--image', image, '--profiles', 'claude', '--disk', '1G', '--no-start', '--yes', '--quiet');
+  // While the create goes on the menu is another one.
+  await window.row(/docs.*stopped/).waitFor();
+  await window.menu(window.row('docs'), 'Attach in New Window');
+  const offer = window.notification('this editor needs an SSH extension');
+  for (const button of ['Install', 'Open a Terminal Instead', 'Open Anyway']) {
+    await offer.locator('.monaco-button', { hasText: button }).waitFor();
+  }
+  await window.clearNotifications();
+  assert.equal(await stateOf('docs'), 'stopped');
+});
+
+step('images are listed, those in use first', async () => {
+  await window.palette('NixVM: Show Images');
+  await window.choice(/claude.*used by docs/).waitFor();
+  await window.leave();
+});
+
+step('while the daemon is away the rows stay as they were seen, and one button brings them back', async () => {
+  await window.expand(window.row('docs'));
+  await window.expand(window.row('Resources'));
+  daemonWorks(false);
+  await nixvmd('shutdown');
+  await window.row(/docs.*last seen stopped/).waitFor();
+  await window.row('Disk').waitFor();
+  await window.view.filter({ hasText: /No connection to nixvmd since \d\d:\d\d/ }).waitFor();
+  await window.screenshot('away');
+  daemonWorks(true);
+  await window.title('Connect to nixvmd').click();
+  await window.row(/docs.*last seen/).waitFor({ state: 'detached' });
+  await window.row(/docs.*stopped/).waitFor();
 });

@@ -117,6 +117,20 @@ step('a restore says what it means, brings the state back, and can be undone', a
   await second.row(/before-restore|safety/i).waitFor();
 });
 
+step('a machine that is off is cloned from its menu, and what is as in the first one is shown', async () => {
+  await first.menu(first.row('docs'), 'Clone...');
+  await first.step('Clone docs');
+  await first.answer('docs-copy');
+  await first.choice('Disk').filter({ hasText: '1 GiB (as docs)' }).waitFor();
+  await first.choice('Start').click();
+  await first.choice('No').click();
+  await first.choice('Clone docs to docs-copy').click();
+  await first.row(/docs-copy.*stopped/).waitFor(patient);
+  await second.row(/docs-copy.*stopped/).waitFor();
+  await nixvmd('destroy', 'docs-copy', '--confirm', 'docs-copy', '--quiet');
+  await first.row('docs-copy').waitFor({ state: 'detached' });
+});
+
 step('a daemon that is killed is started again, and the windows have the machine back', async () => {
   const killed = await daemonPid();
   assert(killed);

@@ -21,11 +21,13 @@ export interface Story {
   step(name: string, run: () => Promise<void>): void;
 }
 
-export async function story(name: string, settings: Record<string, unknown> = {}): Promise<Story> {
+export async function story(name: string, settings: Record<string, unknown> = {}, remoteSsh = true): Promise<Story> {
   const home = join(dir, name);
   const project = join(dir, 'project');
   mkdirSync(project, { recursive: true });
-  installRemoteSsh(home);
+  if (remoteSsh) {
+    installRemoteSsh(home);
+  }
   const server = await Server.start({ dir: home, vscode, settings, vsix: [join(root, 'dist/nixvm.vsix')] });
   const browser = await launch();
   const windows: Window[] = [];
