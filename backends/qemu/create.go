@@ -45,7 +45,7 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 	if err := backends.CheckImage(spec.Image); err != nil {
 		return err
 	}
-	if err := checkBridge(spec.Bridge); err != nil {
+	if err := checkNetwork(spec); err != nil {
 		return err
 	}
 	v, err := b.reserve(ctx, spec.Name)

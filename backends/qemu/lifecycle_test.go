@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -320,6 +321,24 @@ func TestImagesThatCannotBe(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+func TestAnAddressWhereNobodyFindsTheGuestIsRefused(t *testing.T) {
+	s := newStage(t)
+	b := s.open(t)
+	spec := s.spec("vm")
+	must(t, b.Create(limit(t), spec, nil))
+	spec.StaticIP = netip.MustParsePrefix("192.168.1.10/24")
+	if err := b.Start(limit(t), spec); !problem.HasCode(err, problem.MachineInvalid) || !strings.Contains(err.Error(), "static_ip") {
+		t.Errorf("start: %v", err)
+	}
+	must(t, b.Destroy(limit(t), "vm"))
+	if err := b.Create(limit(t), spec, nil); !problem.HasCode(err, problem.MachineInvalid) {
+		t.Errorf("create: %v", err)
+	}
+	spec.StaticIP = netip.MustParsePrefix("10.0.2.15/24")
+	must(t, b.Create(limit(t), spec, nil))
+	must(t, b.Destroy(limit(t), "vm"))
 }
 
 func TestDiskGrowsWithItsSnapshots(t *testing.T) {

@@ -30,6 +30,19 @@ type network struct {
 	ready *os.File // says one byte when the guest is served
 }
 
+// checkNetwork refuses a network that this host does not have, and an address at
+// which nobody would find the guest.
+func checkNetwork(spec backends.Spec) error {
+	if spec.Bridge != "" {
+		return checkBridge(spec.Bridge)
+	}
+	if a := spec.StaticIP.Addr(); a.IsValid() && a != netstack.Guest {
+		return problem.New(problem.MachineInvalid, "static_ip: on the network nat of this backend %s has the address %s, not %s", spec.Name, netstack.Guest, a).
+			WithHint("remove the file static_ip of the machine, or give it a bridge: nixvmd configure %s --network bridge:INTERFACE", spec.Name)
+	}
+	return nil
+}
+
 // startNetwork starts the process for the user-mode network; nil on a bridge.
 // The port is ours from here on: nobody can take it between the choice and the use.
 func (b *Backend) startNetwork(f vmFiles, l launch) (*network, error) {

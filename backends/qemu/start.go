@@ -63,6 +63,9 @@ func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backen
 	if err := backends.CheckImage(spec.Image); err != nil {
 		return l, err
 	}
+	if err := checkNetwork(spec); err != nil {
+		return l, err
+	}
 	if err := b.grow(ctx, f.state(r.Mutable), spec.DiskBytes); err != nil {
 		return l, err
 	}
