@@ -122,4 +122,7 @@ step('while the daemon is away the rows stay as they were seen, and one button b
   await window.title('Connect to nixvmd').click();
   await window.row(/docs.*last seen/).waitFor({ state: 'detached' });
   await window.row(/docs.*stopped/).waitFor();
+  // The other stories of this stage begin without a machine.
+  await nixvmd('destroy', 'docs', '--confirm', 'docs', '--quiet');
+  await window.row('docs').waitFor({ state: 'detached' });
 });
