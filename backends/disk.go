@@ -1,5 +1,7 @@
 package backends
 
+import "github.com/nixvm/nixvm/internal/problem"
+
 // NewDiskMark, at this offset of a state disk, tells the guest that nobody has
 // ever stored anything on it (guest contract, "Disks"): the guest formats it
 // without reading it through first. Hosts that cannot write to the disk leave it
@@ -14,4 +16,14 @@ func NewDiskHead() []byte {
 	head := make([]byte, NewDiskMarkOffset+512)
 	copy(head[NewDiskMarkOffset:], NewDiskMark)
 	return head
+}
+
+// CheckCopySize refuses a copy of source's disk, of from bytes, that would have
+// to shrink to to bytes.
+func CheckCopySize(source string, from, to int64) error {
+	if to >= from {
+		return nil
+	}
+	return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB, the copy cannot have %d MiB", source, from>>20, to>>20).
+		WithHint("a disk can only grow")
 }

@@ -21,7 +21,7 @@ func (s *localStorage) clone(ctx context.Context, from backends.Source, spec bac
 	if err != nil {
 		return disks{}, err
 	}
-	if err := checkGrows(from.Name, source.VirtualSize, spec.DiskBytes); err != nil {
+	if err := backends.CheckCopySize(from.Name, source.VirtualSize, spec.DiskBytes); err != nil {
 		return disks{}, err
 	}
 	if err := s.fresh(spec.Name); err != nil {
@@ -40,14 +40,6 @@ func (s *localStorage) clone(ctx context.Context, from backends.Source, spec bac
 		}
 	}
 	return s.ready(ctx, spec)
-}
-
-func checkGrows(source string, from, to int64) error {
-	if to >= from {
-		return nil
-	}
-	return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB, the copy cannot have %d MiB", source, from>>20, to>>20).
-		WithHint("a disk can only grow")
 }
 
 // stateImage is what qemu-img says of a state disk.
@@ -87,7 +79,7 @@ func (s *localStorage) copyDisk(ctx context.Context, source stateImage, from bac
 		}
 		if id == "" {
 			return problem.New(problem.SnapshotNotFound, "libvirt lists a snapshot %q of VM %s, which its disk does not have", from.Snapshot, from.Name).
-				WithHint("delete it")
+				WithHint("nixvmd delete-snapshot removes it from the list")
 		}
 		args = append(args, "-l", "snapshot.id="+id)
 	}

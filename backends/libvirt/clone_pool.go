@@ -28,7 +28,7 @@ func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec back
 	}
 	source, size, err := s.stateDisk(ctx, p, from.Name)
 	if err == nil {
-		err = checkGrows(from.Name, size, spec.DiskBytes)
+		err = backends.CheckCopySize(from.Name, size, spec.DiskBytes)
 	}
 	if err == nil {
 		err = s.remove(ctx, spec.Name) // what a crash left

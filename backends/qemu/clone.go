@@ -49,9 +49,8 @@ func (b *Backend) copyState(ctx context.Context, source vmFiles, from backends.S
 	if err != nil {
 		return fmt.Errorf("the state disk cannot be read: %w", err)
 	}
-	if spec.DiskBytes < info.VirtualSize {
-		return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB, the copy cannot have %d MiB", from.Name, info.VirtualSize>>20, spec.DiskBytes>>20).
-			WithHint("a disk can only grow")
+	if err := backends.CheckCopySize(from.Name, info.VirtualSize, spec.DiskBytes); err != nil {
+		return err
 	}
 	if err := b.copyDisk(ctx, disk, info, from, f.state(r.Mutable), report); err != nil {
 		return err
