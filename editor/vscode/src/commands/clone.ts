@@ -1,6 +1,7 @@
 import { offerOf, operate, type App } from '../app';
 import { isOffered } from '../daemon/offered';
 import { askClone, cloneParams } from '../create/clone';
+import { can } from '../model/verbs';
 import type { Commands } from './commands';
 import { afterCreate } from './create';
 import { snapshotsOf } from './snapshot';
@@ -10,7 +11,8 @@ import { nodeOf, target, type Arguments } from './target';
 async function clone(app: App, args: Arguments): Promise<void> {
   const source = await target(app, args, 'clone', 'Clone a VM');
   const node = nodeOf(args);
-  const snapshots = isOffered(offerOf(app), 'nixvm/snapshot/list') ? await snapshotsOf(app, source.name) : [];
+  const offer = offerOf(app);
+  const snapshots = can('cloneSnapshot', source, offer) && isOffered(offer, 'nixvm/snapshot/list') ? await snapshotsOf(app, source.name) : [];
   const facts = { source, snapshots, exists: (name: string) => app.store.machine(name) !== undefined };
   const result = await askClone(app.ui, facts, node?.kind === 'snapshot' ? node.snapshot.name : undefined);
   if (!result) {

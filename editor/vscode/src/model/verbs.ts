@@ -31,6 +31,8 @@ export const verbs = {
   resume: { method: 'nixvm/vm/resume', fits: isSuspended },
   kill: { method: 'nixvm/vm/kill', fits: (machine) => isUp(machine) || isSuspended(machine) },
   clone: { method: 'nixvm/vm/clone', fits: isOff, needs: 'a VM is cloned while it is off: stop it first' },
+  // Also what a snapshot of the machine offers.
+  cloneSnapshot: { method: 'nixvm/vm/clone', capability: 'cloneSnapshot', fits: isOff, needs: 'a backend whose disks are files of this host can do it' },
   migrate: {
     method: 'nixvm/vm/migrate',
     fits: (machine, offer) => ['running', 'stopped'].includes(machine.state) && migrationTargets(offer, machine.backend).length > 0,

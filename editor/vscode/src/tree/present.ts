@@ -121,7 +121,7 @@ export function groupRow(node: GroupNode, machine: Machine | undefined, offer: O
 }
 
 export function snapshotRow({ machine, snapshot }: SnapshotNode, of: Machine | undefined, offer: Offer): Row {
-  const verbs = (['restore', 'clone', 'deleteSnapshot'] as const).filter((verb) => of && can(verb, of, offer));
+  const verbs = (['restore', 'cloneSnapshot', 'deleteSnapshot'] as const).filter((verb) => of && can(verb, of, offer));
   return {
     id: `snapshot:${machine}:${snapshot.name}`,
     label: snapshot.name,

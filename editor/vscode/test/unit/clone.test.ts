@@ -13,6 +13,7 @@ beforeEach(async () => {
   app.daemon.machines = [machine('demo', { state: 'stopped' }), machine('demo-2', { state: 'absent' }), machine('up')];
   app.daemon.backends = [backend('qemu')];
   app.daemon.backends[0]!.capabilities.clone = true;
+  app.daemon.backends[0]!.capabilities.cloneSnapshot = true;
   app.daemon.methods.push('nixvm/vm/clone', 'nixvm/snapshot/list');
   app.daemon.handlers.set('nixvm/snapshot/list', () => ({ snapshots: [old, recent] }));
   app.daemon.handlers.set('nixvm/vm/clone', ({ newName }) => ({
@@ -75,6 +76,17 @@ test('a snapshot of the view is what is copied, unless another is chosen', async
   answer('more', 'From', 'Now', 'Clone demo to more');
   await app.run('cloneSnapshot', { kind: 'snapshot', machine: 'demo', snapshot: old });
   assert.deepEqual(sent()[1], { name: 'demo', newName: 'more' });
+});
+
+test('where a snapshot cannot be cloned none is offered, nor looked for', async () => {
+  app.daemon.backends[0]!.capabilities.cloneSnapshot = false;
+  answer('copy', 'Clone demo to copy');
+  await app.run('clone', 'demo');
+  const [, hub] = app.ui.asked;
+  assert.ok(hub?.kind === 'pick');
+  assert.equal(hub.choices.some(({ label }) => label === 'From'), false);
+  assert.deepEqual(app.daemon.paramsOf('nixvm/snapshot/list'), []);
+  assert.deepEqual(sent(), [{ name: 'demo', newName: 'copy' }]);
 });
 
 test('going back keeps what was answered, and leaving makes nothing', async () => {

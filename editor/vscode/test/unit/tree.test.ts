@@ -137,7 +137,9 @@ test('snapshots and forwards carry what can be done with them', () => {
   const off = machine('demo', { state: 'stopped' });
   const cloning = { ...offer, backends: [backend('qemu')] };
   cloning.backends[0]!.capabilities.clone = true;
-  assert.equal(snapshotRow(node, off, cloning).context, 'snapshot+can-restore+can-clone+can-deleteSnapshot');
+  assert.equal(snapshotRow(node, off, cloning).context, 'snapshot+can-restore+can-deleteSnapshot', 'only whole VMs');
+  cloning.backends[0]!.capabilities.cloneSnapshot = true;
+  assert.equal(snapshotRow(node, off, cloning).context, 'snapshot+can-restore+can-cloneSnapshot+can-deleteSnapshot');
   assert.equal(snapshotRow(node, machine('demo', { operation: '1' }), offer).context, 'snapshot');
   assert.equal(groupRow({ kind: 'snapshots', machine: 'demo' }, machine('demo'), offer).context, 'snapshots+can-snapshot');
   const forward = { listen: '80', target: 'localhost:80', daemon: true, state: 'conflict', detail: 'in use' };
