@@ -61,6 +61,10 @@ test-units: ## Run the Go packages that need no guest, with the race detector
 test-guests: ## Run the Go packages that boot real QEMU guests
 	@scripts/test-go guests
 
+.PHONY: test-long
+test-long: deps-test build ## Run the exhaustive matrices (kills, faults, versions) and keep the result in bench/
+	@scripts/test-long
+
 .PHONY: test-nixos
 test-nixos: deps-test ## Build real NixOS images and check them, where nix and a cache are
 	@scripts/test-nixos
