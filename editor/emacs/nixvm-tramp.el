@@ -98,7 +98,8 @@ Doing it again changes nothing."
     (unless (member ours ssh)
       (tramp-set-completion-function "ssh" (append ssh (list ours)))))
   (advice-add 'tramp-file-name-handler :around #'nixvm-tramp--operation)
-  (advice-add 'tramp-maybe-open-connection :before #'nixvm-tramp--before-open))
+  (advice-add 'tramp-maybe-open-connection :before #'nixvm-tramp--before-open)
+  (advice-add 'basic-save-buffer :around #'nixvm-tramp--saving))
 
 (connection-local-set-profile-variables 'nixvm-tramp-profile nixvm-tramp--profile)
 
@@ -216,7 +217,9 @@ to say so."
            (reason (catch 'nixvm-tramp--refused
                      (let ((nixvm-tramp--in-operation args))
                        (nixvm-tramp--look-ahead args)
-                       (setq value (apply handler args)))
+                       (setq value (if (eq (car args) 'verify-visited-file-modtime)
+                                       (nixvm-tramp--verify handler (cadr args))
+                                     (apply handler args))))
                      nil)))
       (when reason (signal 'remote-file-error (list reason)))
       value)))
@@ -247,6 +250,44 @@ to say so."
       (quit (nixvm--cancel-work work) (signal 'quit nil)))
     (unless (eq done 'ready)
       (nixvm-tramp--refuse "%s does not start: %s" name (or done "it takes too long")))))
+
+;;;; Saving
+
+(defvar nixvm-tramp--save nil
+  "While a buffer is being saved the list (CHECK), else nil.
+CHECK is (PROCESS . BUFFER) once it is known over the connection PROCESS whether
+the file of BUFFER has changed since it was visited.")
+
+(defun nixvm-tramp--saving (save &rest args)
+  "Call SAVE, which is `basic-save-buffer', with ARGS.
+Its operations know that they belong to a save."
+  (let ((nixvm-tramp--save (list nil))) (apply save args)))
+
+(defun nixvm-tramp--verify (handler buffer)
+  "Call HANDLER, which is TRAMP's, for `verify-visited-file-modtime' of BUFFER.
+TRAMP takes a file that it is not connected to for unchanged.  A save connects
+anyway, so it does so first: after an interruption the guest may hold what an
+agent has written, or what was restored from a snapshot."
+  (let* ((buffer (or buffer (current-buffer)))
+         (file (buffer-file-name buffer)))
+    (if (not (and nixvm-tramp--save file (string-match-p (nixvm-tramp--ours) file)))
+        (funcall handler 'verify-visited-file-modtime buffer)
+      (let ((vec (tramp-dissect-file-name (expand-file-name file))))
+        (tramp-maybe-open-connection vec)
+        (let ((process (tramp-get-connection-process vec)))
+          (prog1 (funcall handler 'verify-visited-file-modtime buffer)
+            (when (process-live-p process)
+              (setcar nixvm-tramp--save (cons process buffer)))))))))
+
+(defun nixvm-tramp--verified-p (file)
+  "Whether the present save has asked the guest if FILE has changed.
+What was asked over another connection does not count: the guest may have been
+another one in between."
+  (pcase (car nixvm-tramp--save)
+    (`(,process . ,buffer)
+     (and (eq buffer (current-buffer))
+          (process-live-p process)
+          (eq process (tramp-get-connection-process (tramp-dissect-file-name file)))))))
 
 ;;;; When a machine goes away
 
@@ -421,11 +462,13 @@ machine, and asks only for buffers that are shown."
 (defun nixvm-tramp--needless-p (args)
   "Whether ARGS, an operation inside of another one, is of no use.
 `save-buffer' asks whether the file has changed since it was visited.  Locking
-it before it is written asks that again, though nothing is locked."
+it before it is written asks that again, though nothing is locked.  Only what
+has been asked over this very connection is not asked again."
   (pcase args
     (`(lock-file ,(and (pred stringp) file))
      (and nixvm-tramp--fast remote-file-name-inhibit-locks
           (string-match-p (nixvm-tramp--ours) file)
+          (nixvm-tramp--verified-p file)
           (pcase nixvm-tramp--in-operation
             ;; What is written is a buffer, to the file that it visits.
             (`(write-region nil ,_ ,_ ,_ t . ,_) t))))))

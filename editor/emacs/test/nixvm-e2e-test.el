@@ -227,6 +227,33 @@ HOST is demo unless it is said."
     (should (string-match-p "before the reboot"
                             (nixvm-e2e-test-ssh (format "cat %s/open.txt" nixvm-e2e-test-project))))))
 
+;; The file that the test before has left is visited and unchanged.
+(nixvm-e2e-test-step nixvm-e2e-a8-save-after-an-interruption-asks
+  (dolist (fast '(nil t))
+    (let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
+          (vc-ignore-dir-regexp vc-ignore-dir-regexp)
+          (backup-enable-predicate backup-enable-predicate)
+          asked)
+      (when fast (nixvm-tramp-fast))
+      (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "open.txt"))
+        (insert "mine\n")
+        ;; The shared connection ends, as it does at every disruption; an agent
+        ;; writes before Emacs is connected again.
+        (nixvm--locally (call-process "ssh" nil nil nil "-O" "exit" "demo"))
+        (nixvm-fake-wait (not (file-remote-p default-directory nil t)) 60)
+        (nixvm-e2e-test-ssh (format "cd %s && echo theirs >open.txt && touch -d '+60 seconds' open.txt"
+                                    nixvm-e2e-test-project))
+        (cl-letf (((symbol-function 'yes-or-no-p) (lambda (prompt) (setq asked prompt) nil)))
+          (should-error (save-buffer) :type 'user-error))
+        (should (string-match-p "open.txt has changed since visited" asked))
+        (should (equal (nixvm-e2e-test-ssh (format "cat %s/open.txt" nixvm-e2e-test-project))
+                       "theirs\n"))
+        (cl-letf (((symbol-function 'yes-or-no-p) (lambda (_) t))
+                  ((symbol-function 'ask-user-about-supersession-threat) #'ignore))
+          (save-buffer))
+        (should (string-prefix-p "written before the reboot\nmine\n"
+                                 (nixvm-e2e-test-ssh (format "cat %s/open.txt" nixvm-e2e-test-project))))))))
+
 (nixvm-e2e-test-step nixvm-e2e-a9-suspend-by-somebody-else-in-the-middle-of-an-operation
   (let* ((buffer (find-file-noselect (nixvm-e2e-test-file "open.txt")))
          (dir (file-name-directory (nixvm-e2e-test-file "x")))

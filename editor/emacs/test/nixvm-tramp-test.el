@@ -5,72 +5,13 @@
 
 ;;; Commentary:
 
-;; An ssh that is a local shell, or that fails as it is told, stands for the
-;; guest: the login dialogue, the methods and the file operations are TRAMP's.
+;; Methods, starting on open, what goes away, ways in: see nixvm-fake-ssh.el for
+;; what stands for the guest.
 
 ;;; Code:
 
 (require 'ert)
-(require 'dired)
-(require 'nixvm-fake)
-
-(defvar nixvm-tramp-test-directory nil "Directory of the scripted ssh.")
-
-(defmacro nixvm-tramp-test-with (machines &rest body)
-  "Run BODY with MACHINES and an ssh that runs commands on this machine.
-Its arguments are written to the file log; a file named error makes it fail
-with that text."
-  (declare (indent 1) (debug t))
-  `(nixvm-fake-with ,machines
-     (let* ((nixvm-tramp-test-directory (make-temp-file "nixvm" t))
-            (nixvm-ssh-program (expand-file-name "ssh" nixvm-tramp-test-directory))
-            (tramp-verbose 0) (nixvm-directories (list (cons t nixvm-tramp-test-directory)))
-            (enable-remote-dir-locals nil) (vc-handled-backends nil)
-            (nixvm-start-on-open 'yes) (this-command 'find-file)
-            (tramp-persistency-file-name nil))
-       (nixvm-tramp-test-write-ssh)
-       (nixvm-tramp-setup)
-       (nixvm-fake-on "nixvm/attach"
-                      (lambda (params &rest _)
-                        (list :name (plist-get params :name) :tramp
-                              (format "/nixvm:%s:%s" (plist-get params :name)
-                                      (plist-get params :directory)))))
-       (unwind-protect (progn (nixvm--ensure) ,@body)
-         (dolist (m (nixvm-machines))
-           (nixvm-tramp-forget m)
-           (dolist (b (nixvm-tramp--buffers m))
-             (with-current-buffer b (set-buffer-modified-p nil)
-                                  (setq-local remote-file-name-inhibit-locks t))
-             (let (kill-buffer-query-functions) (kill-buffer b))))
-         (delete-directory nixvm-tramp-test-directory t)))))
-
-(defun nixvm-tramp-test-write-ssh ()
-  "Write the scripted ssh."
-  (write-region
-   "#!/bin/sh
-# Stands for ssh: logs its arguments, then runs a shell here.
-dir=$(dirname \"$0\")
-echo \"start=$NIXVM_PROXY_START $*\" >>\"$dir/log\"
-if [ -e \"$dir/error\" ]; then cat \"$dir/error\" >&2; exit 255; fi
-while [ $# -gt 0 ]; do
-  case $1 in
-    -o | -l | -e) shift 2 ;;
-    -*) shift ;;
-    *) break ;;
-  esac
-done
-shift
-[ \"$1\" != -- ] || shift
-if [ $# -gt 0 ]; then exec sh -c \"$*\"; fi
-exec sh
-" nil nixvm-ssh-program nil 'silent)
-  (set-file-modes nixvm-ssh-program #o755))
-
-(defun nixvm-tramp-test-log ()
-  "The lines that the scripted ssh has written."
-  (let ((file (expand-file-name "log" nixvm-tramp-test-directory)))
-    (and (file-exists-p file)
-         (with-temp-buffer (insert-file-contents file) (split-string (buffer-string) "\n" t)))))
+(require 'nixvm-fake-ssh)
 
 (defun nixvm-tramp-test-fresh-emacs (form)
   "Return the value of FORM in an Emacs of its own that has loaded the package."
@@ -81,10 +22,6 @@ exec sh
                     "--eval" (format "(progn (require 'nixvm) (prin1 %S))" form)))
     (goto-char (point-min))
     (read (current-buffer))))
-
-(defun nixvm-tramp-test-name (file)
-  "The TRAMP name of FILE in the machine demo."
-  (format "/nixvm:demo:%s/%s" nixvm-tramp-test-directory file))
 
 (ert-deftest nixvm-tramp-opens-edits-and-saves ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
@@ -429,85 +366,6 @@ exec sh
       (should (equal (nixvm-agent-resolve-path "/srv/x") "/nixvm:demo:/srv/x"))
       (should (equal (nixvm-agent-resolve-path "/nixvm:demo:/srv/x") "/srv/x")))
     (should-not (nixvm-agent-command-prefix (get-buffer-create "*scratch*")))))
-
-(defmacro nixvm-tramp-test-fast (&rest body)
-  "Run BODY with what `nixvm-tramp-fast' sets, and take it back."
-  (declare (indent 0) (debug t))
-  `(let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
-         (vc-ignore-dir-regexp vc-ignore-dir-regexp)
-         (backup-enable-predicate backup-enable-predicate)
-         (inhibit-message t))
-     (nixvm-tramp-fast)
-     ,@body))
-
-(defun nixvm-tramp-test-save ()
-  "Save the current buffer; return the commands that TRAMP sends for it."
-  (let (commands)
-    (cl-letf* ((send (symbol-function 'tramp-send-command))
-               ((symbol-function 'tramp-send-command)
-                (lambda (vec command &rest args)
-                  (push command commands)
-                  (apply send vec command args))))
-      (save-buffer))
-    (nreverse commands)))
-
-(ert-deftest nixvm-tramp-fast-saves-with-few-questions-and-sees-a-change ()
-  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
-    (let ((file (nixvm-tramp-test-name "f.txt"))
-          (local (expand-file-name "f.txt" nixvm-tramp-test-directory))
-          usual fast)
-      (write-region "one\n" nil local nil 'silent)
-      (with-current-buffer (find-file-noselect file)
-        (insert "two\n")
-        (setq usual (nixvm-tramp-test-save))
-        (nixvm-tramp-test-fast
-          (insert "three\n")
-          (nixvm-tramp-test-save) ; removes the lock
-          (insert "four\n")
-          (setq fast (nixvm-tramp-test-save)))
-        (should (< (length fast) (length usual)))
-        ;; Has it changed?  Can it be written, and where does it lie?  Then it
-        ;; is written, in two commands, and its time is noted.
-        (should (<= (length fast) 6))
-        (should (= 2 (cl-count-if (lambda (c) (string-match-p "stat -c" c)) fast)))
-        (should (> (cl-count-if (lambda (c) (string-match-p "stat -c" c)) usual) 2))
-        (with-temp-buffer
-          (insert-file-contents local)
-          (should (equal (buffer-string) "two\nthree\nfour\none\n")))
-        ;; Somebody else has written it.
-        (nixvm-tramp-test-fast
-          (insert "five\n")
-          (write-region "theirs\n" nil local nil 'silent)
-          (set-file-times local (time-add nil 60))
-          (should (string-match-p "has changed since visited"
-                                  (let (asked)
-                                    (cl-letf (((symbol-function 'yes-or-no-p)
-                                               (lambda (prompt) (setq asked prompt) nil)))
-                                      (should-error (save-buffer) :type 'user-error))
-                                    asked)))
-          ;; And so it is noticed at the first change of a buffer, too.
-          (set-buffer-modified-p nil)
-          (should (catch 'asked
-                    (cl-letf (((symbol-function 'ask-user-about-supersession-threat)
-                               (lambda (&rest _) (throw 'asked t))))
-                      (insert "six\n")
-                      nil))))
-        (with-temp-buffer
-          (insert-file-contents local)
-          (should (equal (buffer-string) "theirs\n")))))))
-
-(ert-deftest nixvm-tramp-fast-is-for-our-files-only ()
-  (nixvm-tramp-test-fast
-    (nixvm-tramp-fast)
-    (should remote-file-name-inhibit-locks)
-    (should (string-match-p vc-ignore-dir-regexp "/nixvm:a:/x"))
-    (should (string-match-p vc-ignore-dir-regexp "/nixvmcp:a:/x"))
-    (should-not (string-match-p vc-ignore-dir-regexp "/ssh:a:/x"))
-    (should-not (funcall backup-enable-predicate "/nixvm:a:/x"))
-    (should (funcall backup-enable-predicate "/home/me/x"))
-    (let ((nixvm-tramp--in-operation '(write-region nil nil "/x" nil t "/x")))
-      (should (nixvm-tramp--needless-p '(lock-file "/nixvm:a:/x")))
-      (should-not (nixvm-tramp--needless-p '(lock-file "/ssh:a:/x"))))))
 
 (provide 'nixvm-tramp-test)
 ;;; nixvm-tramp-test.el ends here

@@ -1,0 +1,201 @@
+;;; nixvm-tramp-fast-test.el --- Saving files of machines, the fast way too  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;;; Commentary:
+
+;; What a save asks, and what it must never overwrite.
+
+;;; Code:
+
+(require 'ert)
+(require 'nixvm-fake-ssh)
+
+(defmacro nixvm-tramp-test-fast (&rest body)
+  "Run BODY with what `nixvm-tramp-fast' sets, and take it back."
+  (declare (indent 0) (debug t))
+  `(let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
+         (vc-ignore-dir-regexp vc-ignore-dir-regexp)
+         (backup-enable-predicate backup-enable-predicate)
+         (inhibit-message t))
+     (nixvm-tramp-fast)
+     ,@body))
+
+(defun nixvm-tramp-test-save ()
+  "Save the current buffer; return the commands that TRAMP sends for it."
+  (let (commands)
+    (cl-letf* ((send (symbol-function 'tramp-send-command))
+               ((symbol-function 'tramp-send-command)
+                (lambda (vec command &rest args)
+                  (push command commands)
+                  (apply send vec command args))))
+      (save-buffer))
+    (nreverse commands)))
+
+(ert-deftest nixvm-tramp-fast-saves-with-few-questions-and-sees-a-change ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((file (nixvm-tramp-test-name "f.txt"))
+          (local (expand-file-name "f.txt" nixvm-tramp-test-directory))
+          usual fast)
+      (write-region "one\n" nil local nil 'silent)
+      (with-current-buffer (find-file-noselect file)
+        (insert "two\n")
+        (setq usual (nixvm-tramp-test-save))
+        (nixvm-tramp-test-fast
+          (insert "three\n")
+          (nixvm-tramp-test-save) ; removes the lock
+          (insert "four\n")
+          (setq fast (nixvm-tramp-test-save)))
+        (should (< (length fast) (length usual)))
+        ;; Has it changed?  Can it be written, and where does it lie?  Then it
+        ;; is written, in two commands, and its time is noted.
+        (should (<= (length fast) 6))
+        (should (= 2 (cl-count-if (lambda (c) (string-match-p "stat -c" c)) fast)))
+        (should (> (cl-count-if (lambda (c) (string-match-p "stat -c" c)) usual) 2))
+        (with-temp-buffer
+          (insert-file-contents local)
+          (should (equal (buffer-string) "two\nthree\nfour\none\n")))
+        ;; Somebody else has written it.
+        (nixvm-tramp-test-fast
+          (insert "five\n")
+          (write-region "theirs\n" nil local nil 'silent)
+          (set-file-times local (time-add nil 60))
+          (should (string-match-p "has changed since visited"
+                                  (let (asked)
+                                    (cl-letf (((symbol-function 'yes-or-no-p)
+                                               (lambda (prompt) (setq asked prompt) nil)))
+                                      (should-error (save-buffer) :type 'user-error))
+                                    asked)))
+          ;; And so it is noticed at the first change of a buffer, too.
+          (set-buffer-modified-p nil)
+          (should (catch 'asked
+                    (cl-letf (((symbol-function 'ask-user-about-supersession-threat)
+                               (lambda (&rest _) (throw 'asked t))))
+                      (insert "six\n")
+                      nil))))
+        (with-temp-buffer
+          (insert-file-contents local)
+          (should (equal (buffer-string) "theirs\n")))))))
+
+;; What others write while there is no connection.  Each INTERRUPTION is a
+;; function; a save that comes after it must not overwrite what is there.
+
+(defun nixvm-tramp-test-save-asks-p ()
+  "Whether saving the current buffer asks; every question is answered with no."
+  (let (asked (debug-on-error nil)) ; TRAMP handles errors unless they are debugged
+    (cl-letf (((symbol-function 'yes-or-no-p) (lambda (prompt) (setq asked prompt) nil))
+              ((symbol-function 'ask-user-about-supersession-threat)
+               (lambda (file) (setq asked file) (user-error "Not edited"))))
+      (ignore-error user-error (save-buffer)))
+    asked))
+
+(defun nixvm-tramp-test-survives (interruption)
+  "Check that a save after INTERRUPTION does not overwrite what others wrote."
+  (let ((name (nixvm-tramp-test-name "f.txt"))
+        (local (expand-file-name "f.txt" nixvm-tramp-test-directory))
+        (make-backup-files nil))
+    (write-region "one\n" nil local nil 'silent)
+    (with-current-buffer (find-file-noselect name)
+      (insert "mine\n")
+      (save-buffer)
+      (insert "mine, too\n")
+      (write-region "theirs\n" nil local nil 'silent)
+      (set-file-times local (time-add nil 60))
+      (funcall interruption)
+      (should (nixvm-tramp-test-save-asks-p))
+      (should (buffer-modified-p))
+      (with-temp-buffer
+        (insert-file-contents local)
+        (should (equal (buffer-string) "theirs\n")))
+      ;; Who says yes is asked once, and not again by the next save.
+      (let ((questions 0))
+        (cl-letf (((symbol-function 'yes-or-no-p) (lambda (_) (cl-incf questions) t))
+                  ((symbol-function 'ask-user-about-supersession-threat)
+                   (lambda (_) (cl-incf questions))))
+          (save-buffer)
+          (when nixvm-tramp--fast (should (= questions 1)))
+          (setq questions 0)
+          (insert "more\n")
+          (save-buffer)
+          (should (= questions 0))))
+      (with-temp-buffer
+        (insert-file-contents local)
+        (should (string-prefix-p "mine\n" (buffer-string))))
+      (set-buffer-modified-p nil)
+      (kill-buffer))))
+
+(defun nixvm-tramp-test-interruptions ()
+  "Ways to lose the connection, for `nixvm-tramp-test-survives'."
+  (cl-flet ((goes (&rest fields)
+              (nixvm-fake-change (apply #'nixvm-fake-machine "demo" fields))
+              (nixvm-fake-wait nixvm-tramp--away)
+              (nixvm-fake-change (nixvm-fake-machine "demo"))
+              (nixvm-fake-wait (null nixvm-tramp--away)))
+            (process () (tramp-get-connection-process
+                         (tramp-dissect-file-name (buffer-file-name)))))
+    (list (cons "none" #'ignore)
+          (cons "the machine was away" (lambda () (goes :state "stopped" :ready :json-false)))
+          (cons "restored from a snapshot"
+                (lambda ()
+                  (nixvm-fake-push
+                   nixvm-fake "nixvm/didChange"
+                   (list :changed (vector (nixvm-fake-machine "demo" :operation "1"))
+                         :operations (vector (nixvm-fake-operation "1" "restore-snapshot" "demo"))))
+                  (nixvm-fake-wait nixvm-tramp--away)
+                  (goes :state "stopped" :ready :json-false)))
+          (cons "forgotten" (lambda () (nixvm-tramp-forget (nixvm-machine "demo"))))
+          (cons "cleaned up by the user" #'tramp-cleanup-all-connections)
+          (cons "ssh has died"
+                (lambda ()
+                  (let ((process (process)))
+                    (signal-process process 'kill)
+                    (nixvm-fake-wait (not (process-live-p process)))))))))
+
+(ert-deftest nixvm-tramp-save-after-an-interruption-asks ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (pcase-dolist (`(,what . ,interruption) (nixvm-tramp-test-interruptions))
+      (ert-info (what) (nixvm-tramp-test-survives interruption)))))
+
+(ert-deftest nixvm-tramp-fast-save-after-an-interruption-asks ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (pcase-dolist (`(,what . ,interruption) (nixvm-tramp-test-interruptions))
+      (ert-info (what)
+        (nixvm-tramp-test-fast (nixvm-tramp-test-survives interruption))))))
+
+(ert-deftest nixvm-tramp-fast-save-asks-when-the-connection-changes-in-its-middle ()
+  "What was asked over the connection of before says nothing of what is there now."
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (nixvm-tramp-test-fast
+      (let ((local (expand-file-name "f.txt" nixvm-tramp-test-directory)))
+        (write-region "one\n" nil local nil 'silent)
+        (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "f.txt"))
+          (insert "mine\n")
+          (let ((before-save-hook
+                 (list (lambda ()
+                         (nixvm-tramp-forget (nixvm-machine "demo"))
+                         (write-region "theirs\n" nil local nil 'silent)
+                         (set-file-times local (time-add nil 60))))))
+            (should (nixvm-tramp-test-save-asks-p)))
+          (with-temp-buffer
+            (insert-file-contents local)
+            (should (equal (buffer-string) "theirs\n"))))))))
+
+(ert-deftest nixvm-tramp-fast-is-for-our-files-only ()
+  (nixvm-tramp-test-fast
+    (nixvm-tramp-fast)
+    (should remote-file-name-inhibit-locks)
+    (should (string-match-p vc-ignore-dir-regexp "/nixvm:a:/x"))
+    (should (string-match-p vc-ignore-dir-regexp "/nixvmcp:a:/x"))
+    (should-not (string-match-p vc-ignore-dir-regexp "/ssh:a:/x"))
+    (should-not (funcall backup-enable-predicate "/nixvm:a:/x"))
+    (should (funcall backup-enable-predicate "/home/me/x"))
+    (let ((nixvm-tramp--in-operation '(write-region nil nil "/x" nil t "/x")))
+      (cl-letf (((symbol-function 'nixvm-tramp--verified-p) #'stringp))
+        (should (nixvm-tramp--needless-p '(lock-file "/nixvm:a:/x")))
+        (should-not (nixvm-tramp--needless-p '(lock-file "/ssh:a:/x"))))
+      ;; What is written by other means than saving has been asked by nobody.
+      (should-not (nixvm-tramp--needless-p '(lock-file "/nixvm:a:/x"))))))
+
+(provide 'nixvm-tramp-fast-test)
+;;; nixvm-tramp-fast-test.el ends here
