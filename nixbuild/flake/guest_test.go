@@ -1,6 +1,7 @@
 package flake
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,5 +199,46 @@ func TestHomeManagersFilesAreLinkedAndTheUsersOwnStay(t *testing.T) {
 	}
 	if exists(filepath.Join(home, ".only-in-one")) {
 		t.Error("a link of the older image stays though its file is gone")
+	}
+}
+
+func TestALoginNamesTheProfilesThatWentWithTheImage(t *testing.T) {
+	home := t.TempDir()
+	profiles := filepath.Join(home, ".local/state/nix/profiles")
+	write(t, filepath.Join(home, "a store path"), "")
+	for link, to := range map[string]string{
+		".nix-profile": ".local/state/nix/profiles/profile", ".local/state/nix/profiles/profile": "profile-1-link",
+		".local/state/nix/profiles/profile-1-link": "/nix/store/gone-profile", ".local/state/nix/profiles/channels": "../../../../a store path",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(home, link)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, filepath.Join(home, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	login := func(flags, term string) string {
+		t.Helper()
+		cmd := exec.Command("script", "-qec", "bash --noprofile --norc "+flags+" '. modules/nix/login.sh; nixvm_lost'", "/dev/null")
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TERM=" + term, "HOME=" + home}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.ReplaceAll(string(out), "\r\n", "\n")
+	}
+	if out := login("-ic", "xterm"); !strings.Contains(out, "\n  "+profiles+"/profile\n") || !strings.Contains(out, "\n  "+home+"/.nix-profile\n") ||
+		strings.Contains(out, "-link") || strings.Contains(out, "channels") || !strings.Contains(out, "nix profile install") {
+		t.Errorf("it says %q", out)
+	}
+	if out := login("-c", "xterm") + login("-ic", "dumb"); out != "" {
+		t.Errorf("where nobody reads it says %q", out)
+	}
+	write(t, filepath.Join(home, "new"), "")
+	if err := errors.Join(os.Remove(filepath.Join(profiles, "profile-1-link")), os.Symlink(filepath.Join(home, "new"), filepath.Join(profiles, "profile-1-link"))); err != nil {
+		t.Fatal(err)
+	}
+	if out := login("-ic", "xterm"); out != "" {
+		t.Errorf("when all is well it says %q", out)
 	}
 }

@@ -127,16 +127,58 @@ lay_out_state() {
 	mount --bind /var/root /root
 }
 
-# overlay_nix makes /nix writable; what is written lies on the state disk. It fits
-# the image that it was written over and no other: an upgrade starts a new one.
-overlay_nix() {
-	image=$(cat /etc/nixos-image-version)
-	if [ -e /var/nix/upper ] && [ "$(cat /var/nix/image 2>/dev/null)" != "$image" ]; then
-		say "another image: what was installed into /nix is removed"
-		rm -rf /var/nix/upper /var/nix/work
+# store_content names what the store of the image holds, whatever the image calls
+# itself: the digest of its registration, which lists every path with the digest of
+# its files. An image without one (it has no nix) goes by its version.
+store_content() {
+	if [ -f /nix/nixvm-registration ]; then
+		sum=$(sha256sum < /nix/nixvm-registration) && echo "sha256:${sum%% *}"
+	else
+		cat /etc/nixos-image-version
 	fi
+}
+
+# empty_nix removes what was installed into /nix. First the mark goes: a power cut
+# in between leaves no half of it that would be taken for the whole.
+empty_nix() {
+	rm -f /var/nix/image
+	sync
+	rm -rf /var/nix/upper /var/nix/work
+}
+
+# mend_nix brings back what of the image was deleted from /nix: the overlay has
+# noted that as a device that hides it (a whiteout). The database must hear of it.
+mend_nix() {
+	[ ! -c /var/nix/upper/store ] || rm -f /var/nix/upper/store
+	back=0
+	for hidden in /var/nix/upper/store/*; do
+		[ -c "$hidden" ] && [ -e "/nix/store/${hidden##*/}" ] || continue
+		rm -f "$hidden" && back=$((back + 1))
+	done
+	[ $back = 0 ] && return
+	say "$back paths of the image had been deleted from /nix/store: they are back"
+	rm -f /var/nix/upper/var/nix/db/nixvm-registered
+}
+
+# overlay_nix makes /nix writable; what is written lies on the state disk. It fits
+# the store that it was written over and no other (the database in it says what is
+# there, and what is not gets deleted by the next garbage collection): over another
+# one it starts anew. The store is looked at before anything lies over it.
+overlay_nix() {
+	content=$(store_content)
+	[ -n "$content" ] || { say "cannot tell what /nix holds: it stays read-only"; return; }
+	if [ -e /var/nix/upper ] && [ "$(cat /var/nix/image 2>/dev/null)" != "$content" ]; then
+		say "another image: what was installed into /nix is removed"
+		empty_nix
+	fi
+	mend_nix
 	mkdir -p /var/nix/upper /var/nix/work
-	echo "$image" > /var/nix/image
+	if [ "$(cat /var/nix/image 2>/dev/null)" != "$content" ]; then
+		echo "$content" > /var/nix/image.new
+		sync
+		mv /var/nix/image.new /var/nix/image
+		sync
+	fi
 	/usr/sbin/modprobe -q overlay
 	mount -t overlay -o lowerdir=/nix,upperdir=/var/nix/upper,workdir=/var/nix/work overlay /nix || say "cannot make /nix writable"
 }

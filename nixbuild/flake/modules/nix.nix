@@ -20,26 +20,29 @@ lib.mkMerge [
       options = lib.mkDefault "--delete-older-than 30d";
     };
 
-    # The image is made without running nix: what its store holds is told to the
-    # database at the first boot (semi-mutable: at the first of each image).
+    # Before anything else uses nix. It looks again at every boot: a mark alone says
+    # nothing of the store that is below it today.
     systemd.services.nixvm-nix-db = {
       description = "Register what the image's store holds";
       wantedBy = [ "multi-user.target" ];
       requiredBy = [ "nix-daemon.service" ];
       before = [ "nix-daemon.service" ];
-      unitConfig.ConditionPathExists = [
-        "!/nix/var/nix/db/nixvm-registered"
-        "/nix/nixvm-registration"
-      ];
+      unitConfig.ConditionPathExists = "/nix/nixvm-registration";
       serviceConfig = {
         Type = "oneshot";
         RemainAfterExit = true;
       };
       path = [ config.nix.package ];
-      script = ''
-        nix-store --load-db </nix/nixvm-registration
-        touch /nix/var/nix/db/nixvm-registered
-      '';
+      environment.mode = config.nixvm.mode;
+      script = builtins.readFile ./nix/register.sh;
     };
+    # What the database does not know is garbage: without it nothing is collected.
+    systemd.services.nix-gc = {
+      requires = [ "nixvm-nix-db.service" ];
+      after = [ "nixvm-nix-db.service" ];
+    };
+  })
+  (lib.mkIf (config.nixvm.layout.nix && config.nixvm.layout.stateDisk) {
+    environment.loginShellInit = builtins.readFile ./nix/login.sh + "nixvm_lost\nunset -f nixvm_lost\n";
   })
 ]

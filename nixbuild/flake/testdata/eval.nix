@@ -21,6 +21,7 @@ let
     "extraConfig"
     "extraInit"
     "interactiveShellInit"
+    "loginShellInit"
   ];
   anyOption = lib.mkOptionType {
     name = "any option";
