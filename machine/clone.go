@@ -24,37 +24,38 @@ func (s *Store) Clone(ctx context.Context, source, name string, ch Changes) (Mac
 		return Machine{}, err
 	}
 	defer unlock()
-	c, err := s.cloned(source, name, ch)
+	c, wrong, err := s.cloned(source, name, ch)
 	if err != nil {
 		return Machine{}, err
+	}
+	if len(wrong) > 0 {
+		return Machine{}, wrong[0].Err
 	}
 	return s.make(ctx, name, c)
 }
 
-// CheckClone returns the problem that Clone would find, and makes nothing.
-func (s *Store) CheckClone(source, name string, ch Changes) error {
-	_, err := s.cloned(source, name, ch)
-	return err
+// CheckClone says what Clone would refuse, and makes nothing: the changes, each
+// setting by itself, or else the machines (the error).
+func (s *Store) CheckClone(source, name string, ch Changes) ([]SettingProblem, error) {
+	_, wrong, err := s.cloned(source, name, ch)
+	return wrong, err
 }
 
 // cloned is the content of the new directory, but its identity.
-func (s *Store) cloned(source, name string, ch Changes) (content, error) {
+func (s *Store) cloned(source, name string, ch Changes) (content, []SettingProblem, error) {
 	for _, n := range []string{source, name} {
 		if err := ValidName(n); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	old, have, err := s.read(source)
 	if err != nil {
-		return nil, asProblem(err, (*Fault).broken)
+		return nil, nil, asProblem(err, (*Fault).broken)
 	}
 	if s.Exists(name) {
-		return nil, exists(name)
+		return nil, nil, exists(name)
 	}
-	want, _, err := ch.over(old, have)
-	if err != nil {
-		return nil, err
-	}
+	want, _, wrong := ch.lay(old, have)
 	maps.DeleteFunc(want, func(file string, _ []byte) bool { return slices.Contains(ownFiles, file) })
-	return want, nil
+	return want, wrong, nil
 }

@@ -74,8 +74,12 @@ func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			before := s.entries(t)
-			wantProblem(t, s.CheckClone(c.source, c.name, c.changes), c.code)
-			_, err := s.Clone(context.Background(), c.source, c.name, c.changes)
+			wrong, err := s.CheckClone(c.source, c.name, c.changes)
+			if err == nil && len(wrong) == 1 {
+				err = wrong[0].Err
+			}
+			wantProblem(t, err, c.code)
+			_, err = s.Clone(context.Background(), c.source, c.name, c.changes)
 			wantProblem(t, err, c.code)
 			if diff := cmp.Diff(before, s.entries(t)); diff != "" {
 				t.Errorf("entries (-want +got):\n%s", diff)

@@ -20,9 +20,9 @@ func (s *Store) Create(ctx context.Context, d Draft) (Machine, error) {
 	if err := ValidName(d.Name); err != nil {
 		return Machine{}, err
 	}
-	c, err := d.content()
-	if err != nil {
-		return Machine{}, asProblem(err, (*Fault).invalid)
+	c, faults := d.content()
+	if len(faults) > 0 {
+		return Machine{}, faults[0].invalid()
 	}
 	unlock, err := s.lock()
 	if err != nil {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -46,8 +47,34 @@ func (d Draft) Check() error {
 	if err := ValidName(d.Name); err != nil {
 		return err
 	}
-	_, err := d.content()
-	return asProblem(err, (*Fault).invalid)
+	if wrong := d.Problems(); len(wrong) > 0 {
+		return wrong[0].Err
+	}
+	return nil
+}
+
+// SettingProblem is what is wrong with one setting.
+type SettingProblem struct {
+	File string // that the setting would stand in
+	Err  error  // as Draft.Check describes it
+}
+
+// Problems is Check for each setting by itself, in the order in which Check
+// comes upon them: the first problem of each. The name is not among them.
+func (d Draft) Problems() []SettingProblem {
+	_, faults := d.content()
+	return problemsOf(faults)
+}
+
+// problemsOf keeps the first fault of each file.
+func problemsOf(faults []*Fault) []SettingProblem {
+	var out []SettingProblem
+	for _, f := range faults {
+		if !slices.ContainsFunc(out, func(p SettingProblem) bool { return p.File == f.File }) {
+			out = append(out, SettingProblem{f.File, f.invalid()})
+		}
+	}
+	return out
 }
 
 // machine is the draft with its defaults, not validated.
@@ -68,28 +95,23 @@ func (d Draft) machine() Machine {
 }
 
 // content gives the files, identity excepted, after reading them back: what the
-// directory's parsers refuse, a draft cannot hold.
-func (d Draft) content() (content, error) {
+// directory's parsers refuse, a draft cannot hold. The faults name bare files.
+func (d Draft) content() (content, []*Fault) {
 	m := d.machine()
-	if err := m.printable(); err != nil {
-		return nil, err
-	}
+	faults := m.unprintable()
 	c := m.print()
 	c[RootPasswordFile] = []byte(oneLine(d.RootPasswordHash))
-	back, err := c.parse(d.Name, func(file string) string { return file })
-	if err != nil {
-		return nil, err
-	}
-	if d.Mode == "" && back.Mode != Immutable {
-		return c, nil // asked for by a word in the profile list
-	}
-	if want := orDefault(d.Mode, Immutable); back.Mode != want {
-		return nil, &Fault{
+	back, more := c.parseAll(d.Name, func(file string) string { return file })
+	faults = append(faults, more...)
+	want := orDefault(d.Mode, Immutable)
+	askedByWord := d.Mode == "" && back.Mode != Immutable // in the profile list
+	if len(faults) == 0 && !askedByWord && back.Mode != want {
+		faults = append(faults, &Fault{
 			File: ProfileFile, Reason: "the profile list asks for " + string(back.Mode) + ", the mode for " + string(want),
 			Hint: "leave the word out of the profile list",
-		}
+		})
 	}
-	return c, nil
+	return c, faults
 }
 
 func orDefault[T comparable](v, def T) T {

@@ -117,3 +117,20 @@ func TestTheModeMayStandInTheProfileList(t *testing.T) {
 		t.Errorf("%s, %v", m.Mode, m.Profiles)
 	}
 }
+
+func TestEveryProblemOfADraftIsFound(t *testing.T) {
+	wrong := Draft{
+		Name: "demo", Profiles: []string{"#dev"}, Mode: "rw", MemoryMiB: 1, VCPUs: 5000, DiskBytes: 1, Network: Network{Kind: "macvtap"},
+		Image: "x.qcow2", Backend: "#lab", TCPPorts: []uint16{0}, UserKeys: []string{"ssh-rsa x"},
+	}.Problems()
+	var files []string
+	for _, w := range wrong {
+		files = append(files, w.File)
+		wantProblem(t, w.Err, problem.From(w.Err).Code)
+	}
+	for _, want := range []string{ProfileFile, "mode", MemoryFile, VCPUsFile, DiskSizeFile, NetworkFile, ImageFile, BackendFile, TCPPortsFile, UserKeysFile} {
+		if n := len(slices.DeleteFunc(slices.Clone(files), func(f string) bool { return f != want })); n != 1 {
+			t.Errorf("%s is found %d times in %v", want, n, files)
+		}
+	}
+}

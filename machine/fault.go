@@ -40,6 +40,15 @@ func (f *Fault) invalid() *problem.Error {
 	return &problem.Error{Code: code, Message: f.Error(), Hint: f.Hint, Err: f}
 }
 
+// faultOf is the fault that a parser has found.
+func faultOf(err error, file string) *Fault {
+	var f *Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return &Fault{File: file, Reason: err.Error()}
+}
+
 // asProblem turns an error of parse into a problem by convert, and leaves
 // any other error alone.
 func asProblem(err error, convert func(*Fault) *problem.Error) error {

@@ -1,6 +1,20 @@
 package machine
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// ParsePort reads a port as people type it; the problem is params.invalid.
+func ParsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 16)
+	if err != nil || n == 0 {
+		return 0, problem.New(problem.BadParams, "%s is not a port", quote(s)).WithHint("write a number from 1 to 65535")
+	}
+	return uint16(n), nil
+}
 
 func parseTCPPorts(m *Machine, t text) (err error) {
 	m.TCPPorts, err = t.ports()

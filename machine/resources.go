@@ -36,6 +36,42 @@ func (t text) number(least, most int, what, hint string) (int, error) {
 	return n, nil
 }
 
+// ParseMemory reads an amount of memory as people type it, in MiB: "8G", "512M",
+// or a bare number of MiB, as the file memory has it. The problem is size.invalid.
+func ParseMemory(s string) (mib int, err error) {
+	s = strings.TrimSpace(s)
+	const hint = "write a number with a unit, e.g. 4G or 512M; a bare number means MiB"
+	mib, err = strconv.Atoi(s)
+	bare := err == nil
+	if !bare {
+		bytes, err := ParseSize(s)
+		if err != nil {
+			return 0, problem.New(problem.SizeInvalid, "%s is not an amount of memory", quote(s)).WithHint(hint)
+		}
+		if bytes%(1<<20) != 0 {
+			return 0, problem.New(problem.SizeInvalid, "%s is not a whole number of MiB", quote(s)).WithHint(hint)
+		}
+		mib = int(bytes >> 20)
+	}
+	if mib >= MinMemoryMiB && mib <= MaxMemoryMiB {
+		return mib, nil
+	}
+	p := problem.New(problem.SizeInvalid, "%s is not between %d MiB and %d GiB of memory", quote(s), MinMemoryMiB, MaxMemoryMiB>>10).WithHint(hint)
+	if bare && mib > 0 && mib < MinMemoryMiB {
+		p = p.WithHint("a bare number means MiB; write %dG for %d GiB", mib, mib)
+	}
+	return 0, p
+}
+
+// ParseVCPUs reads a number of virtual CPUs; the problem is machine.invalid.
+func ParseVCPUs(s string) (int, error) {
+	var m Machine
+	if err := parseVCPUs(&m, text{VCPUsFile, []byte(s)}); err != nil {
+		return 0, asProblem(err, (*Fault).invalid)
+	}
+	return m.VCPUs, nil
+}
+
 func parseMemory(m *Machine, t text) (err error) {
 	m.MemoryMiB, err = t.number(MinMemoryMiB, MaxMemoryMiB, "an amount of memory in MiB",
 		fmt.Sprintf("write a whole number of MiB, at least %d, e.g. 8192 for 8 GiB", MinMemoryMiB))

@@ -87,44 +87,55 @@ func list[T any](comment string, items []T) string {
 type content map[string][]byte
 
 // parse makes a Machine of the files; place turns a file's name into the one
-// that errors show. The error is a *Fault.
+// that errors show. The error is a *Fault, the first.
 func (c content) parse(name string, place func(file string) string) (Machine, error) {
+	m, faults := c.parseAll(name, place)
+	if len(faults) > 0 {
+		return Machine{}, faults[0]
+	}
+	return m, nil
+}
+
+// parseAll goes on after a fault.
+func (c content) parseAll(name string, place func(file string) string) (Machine, []*Fault) {
 	m := Machine{
 		Name: name, Mode: Immutable, Image: ImageNixOS, Network: Network{Kind: "nat"},
 		MemoryMiB: DefaultMemoryMiB, VCPUs: DefaultVCPUs,
 	}
+	var faults []*Fault
 	for _, s := range settings {
 		data, there := c[s.file]
 		if !there {
 			continue
 		}
 		if err := s.parse(&m, text{place(s.file), data}); err != nil {
-			return Machine{}, err
+			faults = append(faults, faultOf(err, place(s.file)))
 		}
 	}
 	if m.DiskBytes == 0 {
 		m.DiskBytes = DefaultDiskBytes
 	}
-	return m, nil
+	return m, faults
 }
 
-// printable refuses the few values that reading back would not catch, because
+// unprintable finds the few values that reading back would not catch, because
 // on paper they are a comment or two lines.
-func (m Machine) printable() error {
+func (m Machine) unprintable() []*Fault {
+	var faults []*Fault
 	if !slices.Contains([]Mode{Immutable, SemiMutable, Mutable, ""}, m.Mode) {
-		return &Fault{File: "mode", Reason: quote(string(m.Mode)) + " is not a mode", Hint: "choose immutable, semi-mutable or mutable"}
+		faults = append(faults, &Fault{File: "mode", Reason: quote(string(m.Mode)) + " is not a mode", Hint: "choose immutable, semi-mutable or mutable"})
 	}
 	for _, p := range m.Profiles {
 		if !profileRE.MatchString(p) {
-			return &Fault{File: ProfileFile, Reason: quote(p) + " is not a profile name", Hint: "use names as in claude, dev or open-code"}
+			faults = append(faults, &Fault{File: ProfileFile, Reason: quote(p) + " is not a profile name", Hint: "use names as in claude, dev or open-code"})
 		}
 	}
-	for file, value := range map[string]string{ImageFile: m.Image, BackendFile: m.Backend, NetworkFile: m.Network.String()} {
-		if strings.ContainsAny(value, "\r\n") || strings.HasPrefix(value, "#") {
-			return &Fault{File: file, Reason: quote(value) + " is not a value", Hint: "use one line of text that does not begin with #"}
+	for _, one := range [][2]string{{ImageFile, m.Image}, {BackendFile, m.Backend}, {NetworkFile, m.Network.String()}} {
+		if file, value := one[0], one[1]; strings.ContainsAny(value, "\r\n") || strings.HasPrefix(value, "#") {
+			faults = append(faults, &Fault{File: file, Reason: quote(value) + " is not a value", Hint: "use one line of text that does not begin with #"})
 		}
 	}
-	return nil
+	return faults
 }
 
 // print gives the files of a Machine that come from its fields.

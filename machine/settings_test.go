@@ -211,9 +211,9 @@ func printed(m Machine) (Machine, error) {
 func TestEveryDraftSurvivesPrinting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drafts().Draw(t, "draft")
-		c, err := d.content()
-		if err != nil {
-			t.Fatalf("refused: %v", err)
+		c, faults := d.content()
+		if len(faults) > 0 {
+			t.Fatalf("refused: %v", faults[0])
 		}
 		m, err := c.parse(d.Name, func(file string) string { return file })
 		if err != nil {

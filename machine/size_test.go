@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -58,4 +59,22 @@ func FuzzParseSize(f *testing.F) {
 			t.Errorf("%q = %d, printed %s, back %d, %v", s, n, FormatSize(n), back, err)
 		}
 	})
+}
+
+func TestMemoryIsReadAsPeopleTypeIt(t *testing.T) {
+	for typed, want := range map[string]int{"4G": 4096, "512M": 512, " 2048 ": 2048, "8GiB": 8192, "128": 128, "1T": 1 << 20} {
+		if got, err := ParseMemory(typed); err != nil || got != want {
+			t.Errorf("%q is %d MiB, want %d (%v)", typed, got, want, err)
+		}
+	}
+	for typed, hint := range map[string]string{
+		"4": "write 4G", "": "a unit", "0": "a unit", "-1": "a unit", "much": "a unit", "1.5G": "a unit", "1K": "a unit", "17T": "a unit",
+		"99999999999999999999": "a unit", "4096B": "a unit",
+	} {
+		_, err := ParseMemory(typed)
+		wantProblem(t, err, problem.SizeInvalid)
+		if p := problem.From(err); !strings.Contains(p.Hint, hint) {
+			t.Errorf("%q: hint %q does not say %q", typed, p.Hint, hint)
+		}
+	}
 }

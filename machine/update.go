@@ -70,15 +70,38 @@ func (s *Store) Update(name string, ch Changes) (Machine, error) {
 // over lays the changes over the files of a machine, and reads the result back:
 // want is all of them, changed those that are different (empty: the file goes).
 func (ch Changes) over(old Machine, have content) (want, changed content, err error) {
+	want, changed, wrong := ch.lay(old, have)
+	if len(wrong) > 0 {
+		return nil, nil, wrong[0].Err
+	}
+	return want, changed, nil
+}
+
+// CheckUpdate says what Update would refuse of the changes, each setting by
+// itself, and changes nothing. The error is that of the machine.
+func (s *Store) CheckUpdate(name string, ch Changes) ([]SettingProblem, error) {
+	if err := ValidName(name); err != nil {
+		return nil, err
+	}
+	old, have, err := s.read(name)
+	if err != nil {
+		return nil, asProblem(err, (*Fault).broken)
+	}
+	_, _, wrong := ch.lay(old, have)
+	return wrong, nil
+}
+
+// lay is over with all problems, in the order of the settings.
+func (ch Changes) lay(old Machine, have content) (want, changed content, wrong []SettingProblem) {
 	if ch.DiskBytes != nil && *ch.DiskBytes < old.DiskBytes {
-		return nil, nil, problem.New(problem.SizeInvalid, "the disk of %s has %s and cannot shrink to %s",
+		err := problem.New(problem.SizeInvalid, "the disk of %s has %s and cannot shrink to %s",
 			old.Name, FormatSize(old.DiskBytes), FormatSize(*ch.DiskBytes)).
 			WithHint("choose a larger size, or create another machine and copy what you need")
+		wrong = append(wrong, SettingProblem{DiskSizeFile, err})
+		ch.DiskBytes = nil
 	}
 	m := ch.apply(old)
-	if err := m.printable(); err != nil {
-		return nil, nil, asProblem(err, (*Fault).invalid)
-	}
+	faults := m.unprintable()
 	changed = ch.files(old, m)
 	want = maps.Clone(have)
 	for file, data := range changed {
@@ -86,10 +109,8 @@ func (ch Changes) over(old Machine, have content) (want, changed content, err er
 			delete(want, file)
 		}
 	}
-	if _, err := want.parse(old.Name, func(file string) string { return file }); err != nil {
-		return nil, nil, asProblem(err, (*Fault).invalid)
-	}
-	return want, changed, nil
+	_, more := want.parseAll(old.Name, func(file string) string { return file })
+	return want, changed, append(wrong, problemsOf(append(faults, more...))...)
 }
 
 // files gives the new content of every file whose setting differs; empty

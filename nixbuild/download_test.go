@@ -167,7 +167,7 @@ func TestTheSecretOfAnURLIsNotTold(t *testing.T) {
 		"https://me:secret@example.org/x.raw", "https://example.org/x.raw?signature=secret", "https://me:secret@example.org:x/",
 		"https:///x.raw?secret#sha256=" + strings.Repeat("0", 64),
 	} {
-		err := CheckSource(address)
+		err := CheckSource(address, "")
 		if err == nil || strings.Contains(err.Error()+problem.From(err).Hint, "secret") {
 			t.Errorf("got %v, hint %q", err, problem.From(err).Hint)
 		}

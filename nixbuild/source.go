@@ -23,9 +23,10 @@ func IsURL(image string) bool {
 }
 
 // CheckSource refuses, without looking at any content, what Import could not
-// take: a file that is not there, an URL without a checksum.
-func CheckSource(image string) error {
-	_, err := findSource(image, "")
+// take: a file that is not there, an URL without a checksum, an image of another
+// mode.
+func CheckSource(image, mode string) error {
+	_, err := findSource(image, mode)
 	return err
 }
 

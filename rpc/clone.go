@@ -29,15 +29,20 @@ type CloneParams struct {
 
 // Validate implements params.
 func (p CloneParams) Validate() error {
-	return firstError(
-		checkName(p.Name),
-		checkNameIn("newName", p.NewName),
-		checkText("snapshot", p.Snapshot, 128), checkLine("snapshot", p.Snapshot),
-		checkPositive("memoryMiB", p.MemoryMiB),
-		checkPositive("vcpus", p.VCPUs),
-		checkPositive("diskBytes", p.DiskBytes),
-		p.Work.Validate(),
-	)
+	return firstError(firstOf(p.fields()), p.Work.Validate())
+}
+
+// fields checks the form of each.
+func (p CloneParams) fields() []fieldCheck {
+	return []fieldCheck{
+		{"name", checkName(p.Name)},
+		{"newName", checkNameIn("newName", p.NewName)},
+		{"snapshot", checkText("snapshot", p.Snapshot, 128)},
+		{"snapshot", checkLine("snapshot", p.Snapshot)},
+		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
+		{"vcpus", checkPositive("vcpus", p.VCPUs)},
+		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},
+	}
 }
 
 func cloneMethod() Method {
@@ -45,10 +50,14 @@ func cloneMethod() Method {
 		"sshd answers. Snapshots, static address, VM number and PCI devices stay with the source. The operation is the new machine's; the source is busy until its disk is copied. "+
 		"Cancelling leaves nothing behind.",
 		func(ctx context.Context, s *session, p CloneParams) (vm.Operation, error) {
-			return s.srv.core.Clone(ctx, vm.CloneRequest{
-				Source: p.Name, Name: p.NewName, Snapshot: p.Snapshot, MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs),
-				DiskBytes: valueOf(p.DiskBytes), NoStart: p.NoStart, Client: s.who(),
-			})
+			return s.srv.core.Clone(ctx, p.request(s.who()))
 		}, problem.MachineNotFound, problem.VMNotFound, problem.MachineNameInvalid, problem.MachineExists, problem.VMExists, problem.VMRunning, problem.SnapshotNotFound,
 		problem.SizeInvalid, problem.Unsupported, problem.DiskFull, problem.SSHNameTaken, problem.VMBusy, problem.BackendUnreachable)
+}
+
+func (p CloneParams) request(client string) vm.CloneRequest {
+	return vm.CloneRequest{
+		Source: p.Name, Name: p.NewName, Snapshot: p.Snapshot, MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs),
+		DiskBytes: valueOf(p.DiskBytes), NoStart: p.NoStart, Client: client,
+	}
 }

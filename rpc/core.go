@@ -53,6 +53,8 @@ type Core interface {
 
 	Attach(ctx context.Context, req vm.AttachRequest) (vm.Attachment, error)
 	Endpoint(ctx context.Context, req vm.EndpointRequest) (vm.Endpoint, error)
+	// CheckDraft says of each field of a request what would become of it.
+	CheckDraft(ctx context.Context, d vm.Draft) map[string]vm.Checked
 	// Configure changes the files of a machine. Both of these have told the
 	// watchers when they return.
 	Configure(ctx context.Context, req vm.ConfigureRequest) (vm.VM, error)

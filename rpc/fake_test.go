@@ -316,6 +316,17 @@ func (c *core) Endpoint(ctx context.Context, r vm.EndpointRequest) (vm.Endpoint,
 	return vm.Endpoint{Machine: r.Host, Network: "tcp", Address: "127.0.0.1:1"}, err
 }
 
+// CheckDraft finds no fault with anything.
+func (c *core) CheckDraft(_ context.Context, d vm.Draft) map[string]vm.Checked {
+	fields := map[string]vm.Checked{}
+	if d.Create != nil {
+		fields["name"] = vm.Checked{Value: d.Create.Name}
+		fields["memoryMiB"] = vm.Checked{Number: int64(d.Create.MemoryMiB), Default: d.Create.MemoryMiB == 0}
+		fields["profiles"] = vm.Checked{Values: d.Create.Profiles, Choices: []string{"claude"}}
+	}
+	return fields
+}
+
 func (c *core) Configure(_ context.Context, r vm.ConfigureRequest) (vm.VM, error) {
 	v, err := c.Get(r.Name)
 	if err == nil && r.MemoryMiB != nil {

@@ -39,7 +39,12 @@ type ForwardParams struct {
 
 // Validate implements params.
 func (p ForwardParams) Validate() error {
-	return firstError(checkName(p.Name), checkRequired("forward", p.Forward), checkLine("forward", p.Forward))
+	return firstOf(p.fields())
+}
+
+// fields checks the form of each.
+func (p ForwardParams) fields() []fieldCheck {
+	return []fieldCheck{{"name", checkName(p.Name)}, {"forward", checkRequired("forward", p.Forward)}, {"forward", checkLine("forward", p.Forward)}}
 }
 
 func forwardMethods() []Method {

@@ -81,7 +81,16 @@ type ImageBuildParams struct {
 
 // Validate implements params.
 func (p ImageBuildParams) Validate() error {
-	return firstError(checkLine("image", p.Image), checkWords("profiles", p.Profiles), checkLine("mode", p.Mode), p.Work.Validate())
+	return firstError(firstOf(p.fields()), p.Work.Validate())
+}
+
+// fields checks the form of each.
+func (p ImageBuildParams) fields() []fieldCheck {
+	return []fieldCheck{{"image", checkLine("image", p.Image)}, {"profiles", checkWords("profiles", p.Profiles)}, {"mode", checkLine("mode", p.Mode)}}
+}
+
+func (p ImageBuildParams) request(client string) vm.BuildRequest {
+	return vm.BuildRequest{Image: p.Image, Profiles: p.Profiles, Mode: p.Mode, Client: client}
 }
 
 // ImageGCParams asks for the removal of images that nothing needs.
@@ -125,7 +134,7 @@ func imageMethods() []Method {
 		operation(MethodImageBuild, "Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. "+
 			"What nix has built when it is cancelled serves the next build.",
 			func(ctx context.Context, s *session, p ImageBuildParams) (vm.Operation, error) {
-				return s.srv.core.BuildImage(ctx, vm.BuildRequest{Image: p.Image, Profiles: p.Profiles, Mode: p.Mode, Client: s.who()})
+				return s.srv.core.BuildImage(ctx, p.request(s.who()))
 			}, problem.ProfileUnknown, problem.ProfileConflict, problem.ModeUnsupported, problem.ImageUnsupported, problem.ImageBuildFailed,
 			problem.BackendMissing, problem.DiskFull),
 		change(MethodImageGC, "Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones; "+

@@ -129,18 +129,31 @@ type ConfigureParams struct {
 
 // Validate implements params.
 func (p ConfigureParams) Validate() error {
-	return firstError(
-		checkName(p.Name),
-		checkWords("profiles", p.Profiles),
-		checkPositive("memoryMiB", p.MemoryMiB),
-		checkPositive("vcpus", p.VCPUs),
-		checkPositive("diskBytes", p.DiskBytes),
-		checkOptionalLine("network", p.Network),
-		checkPorts("tcpPorts", p.TCPPorts),
-		checkPorts("udpPorts", p.UDPPorts),
-		checkCIDRs("allowedCidrs", p.AllowedCIDRs),
-		checkLines("remoteForwards", p.RemoteForwards),
-	)
+	return firstOf(p.fields())
+}
+
+// fields checks the form of each.
+func (p ConfigureParams) fields() []fieldCheck {
+	return []fieldCheck{
+		{"name", checkName(p.Name)},
+		{"profiles", checkWords("profiles", p.Profiles)},
+		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
+		{"vcpus", checkPositive("vcpus", p.VCPUs)},
+		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},
+		{"network", checkOptionalLine("network", p.Network)},
+		{"tcpPorts", checkPorts("tcpPorts", p.TCPPorts)},
+		{"udpPorts", checkPorts("udpPorts", p.UDPPorts)},
+		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
+		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
+	}
+}
+
+func (p ConfigureParams) request() vm.ConfigureRequest {
+	return vm.ConfigureRequest{
+		Name: p.Name, Profiles: p.Profiles, MemoryMiB: p.MemoryMiB, VCPUs: p.VCPUs, DiskBytes: p.DiskBytes,
+		Autostart: p.Autostart, Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
+		AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards,
+	}
 }
 
 // DeleteMachineParams removes the declaration of a machine.
@@ -168,13 +181,10 @@ func machineMethods() []Method {
 		instant(MethodMachineGet, "One machine. Answered from memory.",
 			func(s *session, p MachineParams) (any, error) { return s.oneMachine(p.Name), nil },
 			result[MachineResult](problem.MachineNotFound)),
+		draftMethod(),
 		change(MethodMachineConfigure, "Change the files of a machine directory.",
 			func(ctx context.Context, s *session, p ConfigureParams) (any, error) {
-				_, err := s.srv.core.Configure(ctx, vm.ConfigureRequest{
-					Name: p.Name, Profiles: p.Profiles, MemoryMiB: p.MemoryMiB, VCPUs: p.VCPUs, DiskBytes: p.DiskBytes,
-					Autostart: p.Autostart, Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
-					AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards,
-				})
+				_, err := s.srv.core.Configure(ctx, p.request())
 				if err != nil {
 					return nil, err
 				}

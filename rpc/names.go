@@ -17,6 +17,7 @@ const (
 	MethodVersion            = "nixvm/version"
 	MethodMachineList        = "nixvm/machine/list"
 	MethodMachineGet         = "nixvm/machine/get"
+	MethodMachineCheck       = "nixvm/machine/check"
 	MethodMachineConfigure   = "nixvm/machine/configure"
 	MethodMachineDelete      = "nixvm/machine/delete"
 	MethodProfileList        = "nixvm/profile/list"

@@ -114,6 +114,22 @@ func badField(field, format string, args ...any) *problem.Error {
 	return problem.New(problem.BadParams, "%s: %s", field, fmt.Sprintf(format, args...))
 }
 
+// fieldCheck is what the form of one field comes to.
+type fieldCheck struct {
+	field string
+	err   error
+}
+
+// firstOf is the first error among the checks.
+func firstOf(checks []fieldCheck) error {
+	for _, c := range checks {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
+}
+
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

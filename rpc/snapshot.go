@@ -40,8 +40,12 @@ type SnapshotCreateParams struct {
 
 // Validate implements params.
 func (p SnapshotCreateParams) Validate() error {
-	return firstError(checkName(p.Name), checkSnapshot(p.Snapshot),
-		checkText("description", p.Description, 1024), p.Work.Validate())
+	return firstError(firstOf(p.fields()), p.Work.Validate())
+}
+
+// fields checks the form of each.
+func (p SnapshotCreateParams) fields() []fieldCheck {
+	return []fieldCheck{{"name", checkName(p.Name)}, {"snapshot", checkSnapshot(p.Snapshot)}, {"description", checkText("description", p.Description, 1024)}}
 }
 
 // SnapshotRestoreParams asks for the state disk to be put back.

@@ -48,22 +48,26 @@ type CreateParams struct {
 
 // Validate implements params.
 func (p CreateParams) Validate() error {
-	return firstError(
-		checkName(p.Name),
-		checkWords("profiles", p.Profiles),
-		checkLine("image", p.Image),
-		checkLine("mode", p.Mode),
-		checkPositive("memoryMiB", p.MemoryMiB),
-		checkPositive("vcpus", p.VCPUs),
-		checkPositive("diskBytes", p.DiskBytes),
-		checkLine("network", p.Network),
-		checkLine("backend", p.Backend),
-		checkLines("authorizedKeys", p.AuthorizedKeys),
-		checkCIDRs("allowedCidrs", p.AllowedCIDRs),
-		checkPorts("tcpPorts", p.TCPPorts),
-		checkLines("remoteForwards", p.RemoteForwards),
-		p.Work.Validate(),
-	)
+	return firstError(firstOf(p.fields()), p.Work.Validate())
+}
+
+// fields checks the form of each.
+func (p CreateParams) fields() []fieldCheck {
+	return []fieldCheck{
+		{"name", checkName(p.Name)},
+		{"profiles", checkWords("profiles", p.Profiles)},
+		{"image", checkLine("image", p.Image)},
+		{"mode", checkLine("mode", p.Mode)},
+		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
+		{"vcpus", checkPositive("vcpus", p.VCPUs)},
+		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},
+		{"network", checkLine("network", p.Network)},
+		{"backend", checkLine("backend", p.Backend)},
+		{"authorizedKeys", checkLines("authorizedKeys", p.AuthorizedKeys)},
+		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
+		{"tcpPorts", checkPorts("tcpPorts", p.TCPPorts)},
+		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
+	}
 }
 
 // VMParams names the machine whose VM is meant.
@@ -176,12 +180,16 @@ func vmMethods() []Method {
 }
 
 func createVM(ctx context.Context, s *session, p CreateParams) (vm.Operation, error) {
-	return s.srv.core.Create(ctx, vm.CreateRequest{
+	return s.srv.core.Create(ctx, p.request(s.who()))
+}
+
+func (p CreateParams) request(client string) vm.CreateRequest {
+	return vm.CreateRequest{
 		Name: p.Name, Profiles: p.Profiles, Image: p.Image, Mode: p.Mode,
 		MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs), DiskBytes: valueOf(p.DiskBytes), Autostart: p.Autostart,
 		Network: p.Network, Backend: p.Backend, AuthorizedKeys: p.AuthorizedKeys, AllowedCIDRs: p.AllowedCIDRs,
-		TCPPorts: p.TCPPorts, RemoteForwards: p.RemoteForwards, NoStart: p.NoStart, Client: s.who(),
-	})
+		TCPPorts: p.TCPPorts, RemoteForwards: p.RemoteForwards, NoStart: p.NoStart, Client: client,
+	}
 }
 
 func valueOf[T any](p *T) T {

@@ -40,50 +40,62 @@ func (s *Service) Clone(ctx context.Context, req CloneRequest) (Operation, error
 	}
 	return beginAs(ctx, s, Operation{
 		Kind: KindClone, Machine: req.Name, Source: req.Source, Snapshot: req.Snapshot, Client: req.Client,
-	}, func(ctx context.Context) (cloneArgs, error) { return s.checkClone(ctx, req) }, nil)
+	}, func(ctx context.Context) (cloneArgs, error) {
+		args, wrong := s.judgeClone(ctx, req)
+		return args, wrong.first()
+	}, nil)
 }
 
 func nameTaken(name string) *problem.Error {
 	return problem.New(problem.MachineExists, "there is already a machine %s", name).WithHint("choose another name")
 }
 
-// checkClone refuses what cannot work, and finds out what the plan needs.
-func (s *Service) checkClone(ctx context.Context, req CloneRequest) (cloneArgs, error) {
+// judgeClone finds everything that is wrong with the request, and what the plan needs.
+func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, *fieldErrors) {
+	wrong := &fieldErrors{}
 	args := cloneArgs{
 		Source: req.Source, Snapshot: req.Snapshot, Start: !req.NoStart,
 		MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes,
 	}
 	m, b, err := s.realised(req.Source)
 	if err != nil {
-		return args, err
+		wrong.add(fieldName, err)
+		return args, wrong
 	}
 	if !b.Capabilities().Clone {
-		return args, problem.New(problem.Unsupported, "backend %s cannot clone VMs", b.Name()).
-			WithHint("create %s with the same profiles, and copy what you need", req.Name)
+		wrong.add(fieldName, problem.New(problem.Unsupported, "backend %s cannot clone VMs", b.Name()).
+			WithHint("create %s with the same profiles, and copy what you need", req.Name))
 	}
 	if req.Snapshot != "" && !b.Capabilities().CloneSnapshot {
-		return args, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Source).
-			WithHint("restore it to the snapshot (its present state is kept in one first), clone it without --snapshot, and restore that one")
+		wrong.add(fieldSnapshot, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Source).
+			WithHint("restore it to the snapshot (its present state is kept in one first), clone it without --snapshot, and restore that one"))
 	}
 	if s.recordOf(req.Name) != nil {
-		return args, nameTaken(req.Name)
+		wrong.add(fieldNewName, nameTaken(req.Name))
 	}
-	if err := s.machines.CheckClone(req.Source, req.Name, args.changes()); err != nil {
-		return args, err
-	}
-	if err := s.checkSource(ctx, req, &args); err != nil {
-		return args, err
-	}
-	if err := checkPlace(ctx, b, req.Name); err != nil {
-		return args, err
+	settings, err := s.machines.CheckClone(req.Source, req.Name, args.changes())
+	wrong.add(fieldNewName, err)
+	wrong.addSettings(settings)
+	field, err := s.checkSource(ctx, req, &args)
+	wrong.add(field, err)
+	if !wrong.has(fieldNewName) {
+		field, err := checkPlace(ctx, b, req.Name)
+		// The backend is the source's, and is not asked for.
+		wrong.add(map[string]string{fieldBackend: fieldName, fieldName: fieldNewName}[field], err)
 	}
 	r := s.recordOf(req.Source)
-	if _, err := s.images.Get(r.Image.ID); err != nil {
-		return args, err
+	if r == nil {
+		wrong.add(fieldName, notFound(req.Source)) // destroyed meanwhile
+		return args, wrong
 	}
+	_, err = s.images.Get(r.Image.ID)
+	wrong.add(fieldName, err)
 	args.Backend, args.Image, args.Generation = r.Backend, r.Image, r.Generation
 	args.Warnings = append(args.Warnings, keptBySource(m)...)
-	return args, s.checkSSHName(req.Name)
+	if !wrong.has(fieldNewName) {
+		wrong.add(fieldNewName, s.checkSSHName(req.Name))
+	}
+	return args, wrong
 }
 
 // changes are what the request asks to be different from the source.
@@ -102,38 +114,38 @@ func (a cloneArgs) changes() machine.Changes {
 }
 
 // checkSource refuses a source that runs or has no such snapshot, and warns of a
-// disk that is not in order.
-func (s *Service) checkSource(ctx context.Context, req CloneRequest, args *cloneArgs) error {
+// disk that is not in order. field is the one whose fault it is.
+func (s *Service) checkSource(ctx context.Context, req CloneRequest, args *cloneArgs) (field string, err error) {
 	state, err := s.stateNow(ctx, req.Source)
 	if err != nil {
-		return err
+		return fieldName, err
 	}
 	switch state {
 	case backends.Stopped, backends.Crashed:
 	case backends.Running, backends.Suspended:
-		return problem.New(problem.VMRunning, "%s is %s: only a VM that is off can be cloned", req.Source, state).
+		return fieldName, problem.New(problem.VMRunning, "%s is %s: only a VM that is off can be cloned", req.Source, state).
 			WithHint("nixvmd stop %s first", req.Source)
 	case backends.Unknown:
-		return problem.New(problem.BackendUnreachable, "whether %s is off cannot be told now", req.Source).
+		return fieldName, problem.New(problem.BackendUnreachable, "whether %s is off cannot be told now", req.Source).
 			WithHint("nixvmd status %s says why", req.Source).Retry()
 	default:
-		return problem.New(problem.MachineBroken, "%s is %s", req.Source, state).WithHint("nixvmd status %s says why", req.Source)
+		return fieldName, problem.New(problem.MachineBroken, "%s is %s", req.Source, state).WithHint("nixvmd status %s says why", req.Source)
 	}
 	if req.Snapshot == "" {
 		if state == backends.Crashed {
 			args.Warnings = append(args.Warnings, req.Source+" was not shut down: the copy is as after a power cut")
 		}
-		return nil
+		return fieldNone, nil
 	}
 	list, err := s.snapshotsWith(ctx, req.Source, req.Snapshot)
 	if err != nil {
-		return err
+		return fieldSnapshot, err
 	}
 	at := slices.IndexFunc(list, func(sn backends.Snapshot) bool { return sn.Name == req.Snapshot })
 	if !list[at].Frozen {
 		args.Warnings = append(args.Warnings, "the guest was not frozen for the snapshot "+req.Snapshot+": the copy is as after a power cut")
 	}
-	return nil
+	return fieldNone, nil
 }
 
 // keptBySource says what of a machine its clone does not have.

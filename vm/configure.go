@@ -12,24 +12,15 @@ import (
 // Configure changes a declared machine. What the VM reads at boot (memory,
 // CPUs, disk size, identity) takes effect at its next start; Autostart at once.
 func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, error) {
-	before, err := s.Get(req.Name)
-	if err != nil {
-		return VM{}, err
+	before, changes, wrong := s.judgeConfigure(req)
+	if before.Name == "" {
+		return VM{}, wrong.first()
 	}
 	if err := s.idle(req.Name); err != nil {
 		return VM{}, err
 	}
-	changes, err := s.changes(req)
-	if err != nil {
+	if err := wrong.first(); err != nil {
 		return VM{}, err
-	}
-	if err := s.checkProfiles(req); err != nil {
-		return VM{}, err
-	}
-	if b, err := s.backend(before.Backend); err == nil && changes.Network != nil {
-		if err := checkBridge(b, *changes.Network); err != nil {
-			return VM{}, err
-		}
 	}
 	undo, err := s.setAutostart(ctx, before, req.Autostart)
 	if err != nil {
@@ -47,21 +38,46 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 	return s.Get(req.Name)
 }
 
+// judgeConfigure finds everything that is wrong with the request. before is the
+// machine as it is, without a name when there is none.
+func (s *Service) judgeConfigure(req ConfigureRequest) (before VM, changes machine.Changes, wrong *fieldErrors) {
+	wrong = &fieldErrors{}
+	before, err := s.Get(req.Name)
+	if err != nil {
+		wrong.add(fieldName, err)
+		return VM{}, changes, wrong
+	}
+	changes = changesOf(req, wrong)
+	s.checkProfiles(req, wrong)
+	if b, err := s.backend(before.Backend); err == nil {
+		if changes.Network != nil && !wrong.has(fieldNetwork) {
+			wrong.add(fieldNetwork, checkBridge(b, *changes.Network))
+		}
+		if req.Autostart != nil {
+			wrong.add(fieldAutostart, checkAutostart(b, *req.Autostart))
+		}
+	}
+	settings, err := s.machines.CheckUpdate(req.Name, changes)
+	wrong.add(fieldName, err)
+	wrong.addSettings(settings)
+	return before, changes, wrong
+}
+
 // checkProfiles refuses profiles that the machine's kind of image does not have.
 // What is missing to build that image is for the request that builds it.
-func (s *Service) checkProfiles(req ConfigureRequest) error {
+func (s *Service) checkProfiles(req ConfigureRequest, wrong *fieldErrors) {
 	m, err := s.machines.Read(req.Name)
 	if err != nil || req.Profiles == nil || isFile(m.Image) {
-		return err
+		wrong.add(fieldName, err)
+		return
 	}
 	_, err = s.images.CheckRequest(imageRequest(m.Image, m.Mode, req.Profiles))
 	if problem.HasCode(err, problem.ProfileUnknown) || problem.HasCode(err, problem.ProfileConflict) {
-		return err
+		wrong.add(fieldProfiles, err)
 	}
-	return nil
 }
 
-func (s *Service) changes(req ConfigureRequest) (machine.Changes, error) {
+func changesOf(req ConfigureRequest, wrong *fieldErrors) machine.Changes {
 	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Autostart: req.Autostart}
 	if req.Profiles != nil {
 		c.Profiles = &req.Profiles
@@ -73,27 +89,23 @@ func (s *Service) changes(req ConfigureRequest) (machine.Changes, error) {
 		c.UDPPorts = &req.UDPPorts
 	}
 	if req.Network != nil {
-		n, err := machine.ParseNetwork(*req.Network)
-		if err != nil {
-			return c, err
+		if n, err := machine.ParseNetwork(*req.Network); err != nil {
+			wrong.add(fieldNetwork, err)
+		} else {
+			c.Network = &n
 		}
-		c.Network = &n
 	}
 	if req.AllowedCIDRs != nil {
 		list, err := parsePrefixes(req.AllowedCIDRs)
-		if err != nil {
-			return c, err
-		}
+		wrong.add(fieldAllowedCIDRs, err)
 		c.AllowedCIDRs = &list
 	}
 	if req.RemoteForwards != nil {
 		list, err := parseForwards(req.RemoteForwards)
-		if err != nil {
-			return c, err
-		}
+		wrong.add(fieldRemoteForwards, err)
 		c.RemoteForwards = &list
 	}
-	return c, nil
+	return c
 }
 
 func parsePrefixes(words []string) ([]netip.Prefix, error) {
@@ -114,7 +126,7 @@ func parsePrefixes(words []string) ([]netip.Prefix, error) {
 func parseForwards(lines []string) ([]machine.RemoteForward, error) {
 	list := make([]machine.RemoteForward, 0, len(lines))
 	for _, line := range lines {
-		f, err := machine.ParseForward(line)
+		f, err := newForward(line)
 		if err != nil {
 			return nil, err
 		}

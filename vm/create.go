@@ -32,17 +32,22 @@ func (s *Service) Create(ctx context.Context, req CreateRequest) (Operation, err
 		return Operation{}, err
 	}
 	return begin(ctx, s, KindCreate, req.Name, req.Client, func(ctx context.Context) (createArgs, error) {
-		args, err := s.draft(req)
-		if err != nil {
-			return args, err
-		}
-		return args, s.checkCreate(ctx, args)
+		args, wrong := s.judgeCreate(ctx, req)
+		return args, wrong.first()
 	}, nil)
+}
+
+// judgeCreate completes the request and finds everything that is wrong with it.
+func (s *Service) judgeCreate(ctx context.Context, req CreateRequest) (createArgs, *fieldErrors) {
+	wrong := &fieldErrors{}
+	args := s.draft(req, wrong)
+	s.checkCreate(ctx, args, wrong)
+	return args, wrong
 }
 
 // draft completes the request: from the machine directory if there is one, from
 // the defaults otherwise.
-func (s *Service) draft(req CreateRequest) (createArgs, error) {
+func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
 	args := createArgs{Start: !req.NoStart}
 	declared, err := s.machines.Read(req.Name)
 	switch {
@@ -52,15 +57,13 @@ func (s *Service) draft(req CreateRequest) (createArgs, error) {
 		args.Declare = true
 		args.Draft = machine.Draft{Name: req.Name}
 	default:
-		return args, err
+		wrong.add(fieldName, err)
 	}
 	if r := s.recordOf(req.Name); r != nil {
-		return args, problem.New(problem.MachineExists, "a VM named %s exists already on backend %s", req.Name, r.Backend).
-			WithHint("use it: nixvmd attach %s; or choose another name, or remove it first: nixvmd destroy %s", req.Name, req.Name)
+		wrong.add(fieldName, problem.New(problem.MachineExists, "a VM named %s exists already on backend %s", req.Name, r.Backend).
+			WithHint("use it: nixvmd attach %s; or choose another name, or remove it first: nixvmd destroy %s", req.Name, req.Name))
 	}
-	if err := s.applyRequest(&args.Draft, req); err != nil {
-		return args, err
-	}
+	s.applyRequest(&args.Draft, req, wrong)
 	args.Image, args.Fallback = s.chooseImage(args.Draft.Image)
 	args.Draft.Image = args.Image
 	args.Backend = args.Draft.Backend
@@ -70,14 +73,14 @@ func (s *Service) draft(req CreateRequest) (createArgs, error) {
 	} else if args.Declare {
 		args.Draft.Autostart = s.config.Backends[args.Backend].Autostart
 	}
-	return args, nil
+	return args
 }
 
 // Defaults are what Create takes when it is not told.
 func (s *Service) Defaults() Defaults { return s.config.Defaults }
 
 // applyRequest lays what was asked for over the draft, and the defaults under it.
-func (s *Service) applyRequest(d *machine.Draft, req CreateRequest) error {
+func (s *Service) applyRequest(d *machine.Draft, req CreateRequest, wrong *fieldErrors) {
 	def := s.config.Defaults
 	override(&d.Image, req.Image, def.Image)
 	override(&d.Backend, req.Backend, "")
@@ -92,48 +95,42 @@ func (s *Service) applyRequest(d *machine.Draft, req CreateRequest) error {
 	override(&mode, req.Mode, def.Mode)
 	override(&d.DiskBytes, req.DiskBytes, def.DiskBytes())
 	var err error
-	if d.Mode, err = parseMode(mode); err != nil {
-		return err
-	}
+	d.Mode, err = parseMode(mode)
+	wrong.add(fieldMode, err)
 	network := ""
 	if d.Network.Kind != "" {
 		network = d.Network.String()
 	}
 	override(&network, req.Network, def.Network)
-	if d.Network, err = machine.ParseNetwork(network); err != nil {
-		return err
-	}
-	return s.applyAccess(d, req)
+	d.Network, err = machine.ParseNetwork(network)
+	wrong.add(fieldNetwork, err)
+	s.applyAccess(d, req, wrong)
 }
 
 // applyAccess adds keys, ports, exceptions and forwards.
-func (s *Service) applyAccess(d *machine.Draft, req CreateRequest) error {
+func (s *Service) applyAccess(d *machine.Draft, req CreateRequest, wrong *fieldErrors) {
 	own, err := s.ssh.PublicKey()
 	if err != nil {
-		return err
-	}
-	for _, key := range append([]string{own}, req.AuthorizedKeys...) {
-		d.AdminKeys = appendNew(d.AdminKeys, key)
-		d.UserKeys = appendNew(d.UserKeys, key)
+		wrong.add(fieldNone, err)
+	} else {
+		for _, key := range append([]string{own}, req.AuthorizedKeys...) {
+			d.AdminKeys = appendNew(d.AdminKeys, key)
+			d.UserKeys = appendNew(d.UserKeys, key)
+		}
 	}
 	for _, port := range req.TCPPorts {
 		d.TCPPorts = appendNew(d.TCPPorts, port)
 	}
 	prefixes, err := parsePrefixes(req.AllowedCIDRs)
-	if err != nil {
-		return err
-	}
+	wrong.add(fieldAllowedCIDRs, err)
 	for _, p := range prefixes {
 		d.AllowedCIDRs = appendNew(d.AllowedCIDRs, p)
 	}
 	forwards, err := parseForwards(req.RemoteForwards)
-	if err != nil {
-		return err
-	}
+	wrong.add(fieldRemoteForwards, err)
 	for _, f := range forwards {
 		d.RemoteForwards = appendNew(d.RemoteForwards, f)
 	}
-	return nil
 }
 
 // override takes the asked value, else keeps what is there, else the default.
@@ -167,28 +164,25 @@ func (s *Service) chooseImage(asked string) (kind string, fallback bool) {
 	return "trial", true
 }
 
-// checkCreate refuses what cannot work.
-func (s *Service) checkCreate(ctx context.Context, args createArgs) error {
+// checkCreate finds what cannot work.
+func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *fieldErrors) {
 	b, err := s.backend(args.Backend)
-	if err != nil {
-		return err
+	wrong.add(fieldBackend, err)
+	wrong.addSettings(args.Draft.Problems())
+	if b != nil {
+		if !wrong.has(fieldNetwork) {
+			wrong.add(fieldNetwork, checkBridge(b, args.Draft.Network))
+		}
+		wrong.add(fieldAutostart, checkAutostart(b, args.Draft.Autostart))
+		if !wrong.has(fieldName) {
+			field, err := checkPlace(ctx, b, args.Draft.Name)
+			wrong.add(field, err)
+		}
 	}
-	if err := args.Draft.Check(); err != nil {
-		return err
+	s.checkImage(imageRequest(args.Image, args.Draft.Mode, args.Draft.Profiles), wrong)
+	if !wrong.has(fieldName) {
+		wrong.add(fieldName, s.checkSSHName(args.Draft.Name))
 	}
-	if err := checkBridge(b, args.Draft.Network); err != nil {
-		return err
-	}
-	if err := checkAutostart(b, args.Draft.Autostart); err != nil {
-		return err
-	}
-	if err := checkPlace(ctx, b, args.Draft.Name); err != nil {
-		return err
-	}
-	if err := s.checkImage(args); err != nil {
-		return err
-	}
-	return s.checkSSHName(args.Draft.Name)
 }
 
 // checkBridge refuses a bridge that the backend cannot use, or has not.
@@ -206,31 +200,47 @@ func checkBridge(b backends.Backend, n machine.Network) error {
 	return nil
 }
 
-// checkPlace refuses a backend that cannot make the VM, or has one of that name.
-func checkPlace(ctx context.Context, b backends.Backend, name string) error {
+// checkPlace refuses a backend that cannot make the VM, or has one of that name;
+// field is the one whose fault that is.
+func checkPlace(ctx context.Context, b backends.Backend, name string) (field string, err error) {
 	// Before the check: a backend that cannot be reached now is not one that is missing.
 	st, err := b.Status(ctx, name)
 	if err != nil {
-		return fmt.Errorf("backend %s: %w", b.Name(), err)
+		return fieldBackend, fmt.Errorf("backend %s: %w", b.Name(), err)
 	}
 	for _, f := range b.Check(ctx) {
 		if f.Severity == backends.Fatal {
-			return problem.New(problem.BackendMissing, "backend %s cannot be used: %s", b.Name(), f.Message).WithHint("%s", f.Fix)
+			return fieldBackend, problem.New(problem.BackendMissing, "backend %s cannot be used: %s", b.Name(), f.Message).WithHint("%s", f.Fix)
 		}
 	}
 	if st.State != backends.Absent {
-		return problem.New(problem.VMExists, "backend %s has a VM named %s that nixvm has no record of: it is %s", b.Name(), name, st.State).
+		return fieldName, problem.New(problem.VMExists, "backend %s has a VM named %s that nixvm has no record of: it is %s", b.Name(), name, st.State).
 			WithHint("remove it: nixvmd destroy %s --confirm %s", name, name)
 	}
-	return nil
+	return fieldNone, nil
 }
 
-func (s *Service) checkImage(args createArgs) error {
-	if isFile(args.Image) {
-		return nixbuild.CheckSource(args.Image)
+// checkImage finds what the image cannot be or have. It returns the id of one
+// that is built.
+func (s *Service) checkImage(req nixbuild.Request, wrong *fieldErrors) (id string) {
+	if wrong.has(fieldImage) {
+		return ""
 	}
-	_, err := s.images.CheckRequest(imageRequest(args.Image, args.Draft.Mode, args.Draft.Profiles))
-	return err
+	if isFile(req.Kind) {
+		wrong.addImage(nixbuild.CheckSource(req.Kind, req.Mode))
+		return ""
+	}
+	id, err := s.images.CheckRequest(req)
+	if err == nil {
+		return id
+	}
+	wrong.addImage(err)
+	// There may be more: each by itself.
+	for _, alone := range []nixbuild.Request{{Kind: req.Kind, Profiles: req.Profiles}, {Kind: req.Kind, Mode: req.Mode}} {
+		_, err = s.images.CheckRequest(alone)
+		wrong.addImage(err)
+	}
+	return ""
 }
 
 // isFile tells a file or an URL from the name of a kind of image.

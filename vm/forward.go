@@ -53,16 +53,13 @@ func sshForward(f machine.RemoteForward) sshconfig.Forward {
 // AddForward declares a remote forward, given as after RemoteForward in
 // ssh_config(5), and applies it to connections that are open already.
 func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward, error) {
-	f, err := machine.ParseForward(line)
+	f, err := newForward(line)
 	if err != nil {
 		return nil, err
 	}
 	return s.changeForwards(ctx, name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
-		for _, have := range list {
-			if have.Listen == f.Listen {
-				return nil, problem.New(problem.ForwardConflict, "%s forwards %s already, to %s", name, have.Listen, have.Target).
-					WithHint("remove it first, or listen elsewhere in the guest")
-			}
+		if err := forwardConflict(name, list, f); err != nil {
+			return nil, err
 		}
 		return append(list, f), nil
 	}, func() error {

@@ -217,25 +217,31 @@ type buildArgs struct {
 func (s *Service) BuildImage(ctx context.Context, req BuildRequest) (Operation, error) {
 	var args buildArgs
 	return begin(ctx, s, KindBuildImage, "", req.Client, func(context.Context) (buildArgs, error) {
-		def := s.config.Defaults
-		override(&req.Image, "", def.Image)
-		override(&req.Mode, "", def.Mode)
-		if len(req.Profiles) == 0 {
-			req.Profiles = def.Profiles
-		}
-		var kind string
-		if kind, args.Fallback = s.chooseImage(req.Image); isFile(kind) {
-			return args, problem.New(problem.BadParams, "%s is an image already", kind).
-				WithHint("say which kind is to be built: nixos or trial")
-		}
-		mode, err := parseMode(req.Mode)
-		if err != nil {
-			return args, err
-		}
-		args.Request = imageRequest(kind, mode, req.Profiles)
-		args.Image, err = s.images.CheckRequest(args.Request)
-		return args, err
+		var wrong *fieldErrors
+		args, wrong = s.judgeBuild(req)
+		return args, wrong.first()
 	}, func(o *Operation) { o.Image = args.Image })
+}
+
+// judgeBuild completes the request and finds everything that is wrong with it.
+func (s *Service) judgeBuild(req BuildRequest) (args buildArgs, wrong *fieldErrors) {
+	wrong = &fieldErrors{}
+	def := s.config.Defaults
+	override(&req.Image, "", def.Image)
+	override(&req.Mode, "", def.Mode)
+	if len(req.Profiles) == 0 {
+		req.Profiles = def.Profiles
+	}
+	var kind string
+	if kind, args.Fallback = s.chooseImage(req.Image); isFile(kind) {
+		wrong.add(fieldImage, problem.New(problem.BadParams, "%s is an image already", kind).
+			WithHint("say which kind is to be built: nixos or trial"))
+	}
+	mode, err := parseMode(req.Mode)
+	wrong.add(fieldMode, err)
+	args.Request = imageRequest(kind, mode, req.Profiles)
+	args.Image = s.checkImage(args.Request, wrong)
+	return args, wrong
 }
 
 func (s *Service) planBuildImage(_ string, args buildArgs) plan {

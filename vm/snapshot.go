@@ -46,22 +46,30 @@ func (s *Service) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 // file systems frozen, or of a stopped one.
 func (s *Service) CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (Operation, error) {
 	return begin(ctx, s, KindSnapshot, name, client, func(ctx context.Context) (snapshotArgs, error) {
-		args := snapshotArgs{Snapshot: snapshot, Description: description}
-		if !snapshotName.MatchString(snapshot) {
-			return args, problem.New(problem.SnapshotNameInvalid, "%q is not a snapshot name", snapshot).
-				WithHint("use letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit")
-		}
-		list, err := s.Snapshots(ctx, name)
-		if err != nil {
-			return args, err
-		}
-		args.Known = snapshotNames(list)
-		if slices.Contains(args.Known, snapshot) {
-			return args, problem.New(problem.SnapshotExists, "%s has a snapshot %q already", name, snapshot).
-				WithHint("choose another name, or nixvmd delete-snapshot %s %s", name, snapshot)
-		}
-		return args, nil
+		known, wrong := s.judgeSnapshot(ctx, name, snapshot)
+		return snapshotArgs{Snapshot: snapshot, Description: description, Known: known}, wrong.first()
 	}, func(o *Operation) { o.Snapshot = snapshot })
+}
+
+// judgeSnapshot finds everything that is wrong with a new snapshot; known are
+// the names that there are.
+func (s *Service) judgeSnapshot(ctx context.Context, name, snapshot string) (known []string, wrong *fieldErrors) {
+	wrong = &fieldErrors{}
+	if !snapshotName.MatchString(snapshot) {
+		wrong.add(fieldSnapshot, problem.New(problem.SnapshotNameInvalid, "%q is not a snapshot name", snapshot).
+			WithHint("use letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit"))
+	}
+	list, err := s.Snapshots(ctx, name)
+	if err != nil {
+		wrong.add(fieldName, err)
+		return nil, wrong
+	}
+	known = snapshotNames(list)
+	if slices.Contains(known, snapshot) {
+		wrong.add(fieldSnapshot, problem.New(problem.SnapshotExists, "%s has a snapshot %q already", name, snapshot).
+			WithHint("choose another name, or nixvmd delete-snapshot %s %s", name, snapshot))
+	}
+	return known, wrong
 }
 
 func snapshotNames(list []backends.Snapshot) []string {

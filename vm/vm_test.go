@@ -30,6 +30,7 @@ import (
 type images struct {
 	ensure func(ctx context.Context, report progress.Reporter) error
 	remove func() // called while an unused image is claimed
+	known  nixbuild.Catalogue
 }
 
 func testImage() nixbuild.Image {
@@ -58,7 +59,7 @@ func (i images) Ensure(ctx context.Context, _ nixbuild.Request, report progress.
 func (i images) Import(context.Context, string, string, progress.Reporter) (nixbuild.Image, error) {
 	return testImage(), nil
 }
-func (i images) Profiles() nixbuild.Catalogue { return nil }
+func (i images) Profiles() nixbuild.Catalogue { return i.known }
 func (i images) Notes() []string              { return nil }
 func (i images) Size(string) int64            { return 1 }
 func (i images) CheckRequest(r nixbuild.Request) (string, error) {
@@ -66,6 +67,12 @@ func (i images) CheckRequest(r nixbuild.Request) (string, error) {
 		if p == "unknown" {
 			return "", problem.New(problem.ProfileUnknown, "there is no profile %q", p).WithHint("there are: dev")
 		}
+	}
+	if r.Mode == "semi-mutable" {
+		return "", problem.New(problem.ModeUnsupported, "no image is semi-mutable here").WithHint("use another mode")
+	}
+	if r.Kind != "trial" {
+		return "", problem.New(problem.ImageUnsupported, "there are no images of the kind %s", r.Kind).WithHint("use trial")
 	}
 	return "img1", nil
 }

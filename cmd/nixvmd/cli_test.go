@@ -79,19 +79,6 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 	walk(newRoot(newApp(os.Stdin, os.Stdout, os.Stderr)))
 }
 
-func TestMemoryIsInMiBOrHasAUnit(t *testing.T) {
-	for s, want := range map[string]int{"512": 512, "8G": 8192, "4096M": 4096, "1GiB": 1024} {
-		if got, err := parseMemory(s); err != nil || got != want {
-			t.Errorf("%s is %d (%v), want %d", s, got, err, want)
-		}
-	}
-	for _, s := range []string{"", "0", "-1", "1.5Q", "1.5G", "12K", "99999999999999", "9999999T"} {
-		if got, err := parseMemory(s); !problem.HasCode(err, problem.SizeInvalid) {
-			t.Errorf("%q is %d (%v), want size.invalid", s, got, err)
-		}
-	}
-}
-
 func TestImageIsAKindOrAFile(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

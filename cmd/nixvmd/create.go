@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -159,11 +158,11 @@ func given(cmd *cobra.Command, flag string, value bool) *bool {
 func parsePorts(flag string, words []string) ([]uint16, error) {
 	var ports []uint16
 	for _, w := range words {
-		n, err := strconv.ParseUint(strings.TrimSpace(w), 10, 16)
-		if err != nil || n == 0 {
-			return nil, problem.New(problem.BadParams, "%s: %q is not a port", flag, w).WithHint("write a number from 1 to 65535")
+		port, err := machine.ParsePort(w)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
-		ports = append(ports, uint16(n))
+		ports = append(ports, port)
 	}
 	return ports, nil
 }

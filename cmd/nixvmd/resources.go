@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/pflag"
 
-	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 )
 
@@ -23,10 +21,10 @@ func (f *resourceFlags) add(flags *pflag.FlagSet, disk string) {
 
 // parse returns nil for a flag that is absent.
 func (f resourceFlags) parse() (memoryMiB, vcpus *int, diskBytes *int64, err error) {
-	if memoryMiB, err = optional(f.memory, parseMemory); err != nil {
+	if memoryMiB, err = optional(f.memory, machine.ParseMemory); err != nil {
 		return nil, nil, nil, fmt.Errorf("--memory: %w", err)
 	}
-	if vcpus, err = optional(f.vcpus, parseCount); err != nil {
+	if vcpus, err = optional(f.vcpus, machine.ParseVCPUs); err != nil {
 		return nil, nil, nil, fmt.Errorf("--vcpus: %w", err)
 	}
 	if diskBytes, err = optional(f.disk, machine.ParseSize); err != nil {
@@ -45,28 +43,4 @@ func optional[T any](s string, parse func(string) (T, error)) (*T, error) {
 		return nil, err
 	}
 	return &v, nil
-}
-
-// parseMemory reads MiB, or a size with a unit.
-func parseMemory(s string) (int, error) {
-	bad := problem.New(problem.SizeInvalid, "%q is not an amount of memory", s).WithHint("write MiB, or a size with a unit: 8192 or 8G")
-	if n, err := strconv.Atoi(s); err == nil {
-		if n <= 0 || n > 1<<30 {
-			return 0, bad
-		}
-		return n, nil
-	}
-	n, err := machine.ParseSize(s)
-	if err != nil || n < 1<<20 || n > 1<<50 {
-		return 0, bad
-	}
-	return int(n >> 20), nil
-}
-
-func parseCount(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
-		return 0, problem.New(problem.BadParams, "%q is not a number of CPUs", s).WithHint("write a whole number from 1")
-	}
-	return n, nil
 }

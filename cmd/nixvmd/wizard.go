@@ -18,41 +18,46 @@ import (
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/rpc"
-	"github.com/nixvm/nixvm/vm"
 )
 
-// wizard asks for what create needs to know. Its fields are what was typed.
+// wizard asks for what create needs to know. Its fields are what was typed; what
+// that means, and what is wrong with it, the daemon says.
 type wizard struct {
 	app      *app
-	machines []rpc.Machine
+	daemon   daemon
+	params   rpc.CreateParams // what was given on the command line
 	profiles []rpc.Profile
 	backends []rpc.Backend
 
 	name, image, mode, backend, network string
 	memory, vcpus, disk                 string
 	chosen                              []string // profiles
+	byDefault                           string   // what no image in particular comes to
 }
 
 // askCreate completes the parameters of a create by questions. With a name it
 // shows what would be made and asks only whether that is right.
 func (a *app) askCreate(ctx context.Context, p rpc.CreateParams) (rpc.CreateParams, error) {
-	w, err := a.newWizard(ctx, p)
+	d, err := a.connect(ctx, "create", nil)
+	if err != nil {
+		return p, err
+	}
+	defer d.Close()
+	w, err := newWizard(ctx, a, d, p)
 	if err != nil {
 		return p, err
 	}
 	// The library could not ask at its start: see package calm.
 	lipgloss.SetHasDarkBackground(termenv.NewOutput(os.Stderr).HasDarkBackground())
-	config, err := vm.LoadConfig(a.layout.ConfigFile())
-	if err != nil {
-		return p, err
-	}
 	ask := w.name == ""
 	if ask {
 		if err := w.askName(ctx); err != nil {
 			return p, err
 		}
 	}
-	w.fill(config.Defaults)
+	if err := w.fill(ctx); err != nil {
+		return p, err
+	}
 	for {
 		if ask {
 			if err := w.askRest(ctx); err != nil {
@@ -63,10 +68,15 @@ func (a *app) askCreate(ctx context.Context, p rpc.CreateParams) (rpc.CreatePara
 		switch {
 		case err != nil:
 			return p, err
-		case next == "create":
-			return w.apply(p)
 		case next == "cancel":
 			return p, nothingMade()
+		case next == "create":
+			// What was fine where it was typed may not be so with the rest.
+			if p, wrong, err := w.apply(ctx); err != nil || wrong == "" {
+				return p, err
+			} else if _, err := fmt.Fprintln(a.err, wrong); err != nil {
+				return p, fmt.Errorf("ask: %w", err)
+			}
 		}
 		ask = true
 	}
@@ -74,24 +84,17 @@ func (a *app) askCreate(ctx context.Context, p rpc.CreateParams) (rpc.CreatePara
 
 func nothingMade() error { return problem.New(problem.Cancelled, "nothing was made") }
 
-func (a *app) newWizard(ctx context.Context, p rpc.CreateParams) (*wizard, error) {
-	d, err := a.connect(ctx, "create", nil)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	var machines rpc.MachineListResult
+func newWizard(ctx context.Context, a *app, d daemon, p rpc.CreateParams) (*wizard, error) {
 	var profiles rpc.ProfileListResult
 	var backends rpc.BackendListResult
 	if err := errors.Join(
-		d.Call(ctx, rpc.MethodMachineList, rpc.NoParams{}, &machines),
 		d.Call(ctx, rpc.MethodProfileList, rpc.NoParams{}, &profiles),
 		d.Call(ctx, rpc.MethodBackendList, rpc.NoParams{}, &backends),
 	); err != nil {
 		return nil, err
 	}
 	w := &wizard{
-		app: a, machines: machines.Machines, profiles: profiles.Profiles, backends: backends.Backends,
+		app: a, daemon: d, params: p, profiles: profiles.Profiles, backends: backends.Backends,
 		name: p.Name, image: p.Image, mode: p.Mode, backend: p.Backend, network: p.Network, chosen: p.Profiles,
 	}
 	if p.MemoryMiB != nil {
@@ -103,118 +106,93 @@ func (a *app) newWizard(ctx context.Context, p rpc.CreateParams) (*wizard, error
 	if p.DiskBytes != nil {
 		w.disk = machine.FormatSize(*p.DiskBytes)
 	}
-	if w.name != "" {
-		return w, w.checkName(w.name)
-	}
 	return w, nil
-}
-
-// checkName accepts a name that can become a VM: new, or declared without one.
-func (w *wizard) checkName(name string) error {
-	if err := machine.ValidName(name); err != nil {
-		return err
-	}
-	if i := slices.IndexFunc(w.machines, func(m rpc.Machine) bool { return m.Name == name }); i >= 0 && w.machines[i].State != "absent" {
-		return problem.New(problem.MachineExists, "there is a VM named %s already", name).WithHint("choose another name, or remove it: nixvmd destroy %s", name)
-	}
-	return nil
-}
-
-// fill gives every field that was not asked for what the machine's own files
-// say, else the default.
-func (w *wizard) fill(d vm.Defaults) {
-	if i := slices.IndexFunc(w.machines, func(m rpc.Machine) bool { return m.Name == w.name }); i >= 0 {
-		m := w.machines[i]
-		d = vm.Defaults{
-			Image: m.Image.Kind, Profiles: m.Profiles, Mode: m.Mode, Memory: m.MemoryMiB, VCPUs: m.VCPUs,
-			Disk: machine.FormatSize(m.DiskBytes), Network: m.Network,
-		}
-		setDefault(&w.backend, m.Backend)
-	}
-	setDefault(&w.image, d.Image)
-	setDefault(&w.mode, d.Mode)
-	setDefault(&w.memory, strconv.Itoa(d.Memory))
-	setDefault(&w.vcpus, strconv.Itoa(d.VCPUs))
-	setDefault(&w.disk, d.Disk)
-	setDefault(&w.network, d.Network)
-	if len(w.chosen) == 0 {
-		w.chosen = slices.Clone(d.Profiles)
-	}
-	for _, b := range w.backends {
-		if b.Default {
-			setDefault(&w.backend, b.Name)
-		}
-	}
-}
-
-func setDefault(field *string, value string) {
-	if *field == "" {
-		*field = value
-	}
-}
-
-// inline makes an error message of a validator fit beneath a field.
-func inline[T any](check func(string) (T, error)) func(string) error {
-	return func(s string) error {
-		_, err := check(strings.TrimSpace(s))
-		if err == nil {
-			return nil
-		}
-		p := problem.From(err)
-		if p.Hint == "" {
-			return errors.New(p.Message)
-		}
-		return errors.New(p.Message + ": " + p.Hint)
-	}
 }
 
 func (w *wizard) askName(ctx context.Context) error {
 	return w.run(ctx, huh.NewGroup(
 		huh.NewInput().Title("Name").Description("Also its name for ssh and the editors").Placeholder("claude-dev").Value(&w.name).
-			Validate(inline(func(s string) (bool, error) { return true, w.checkName(s) })),
+			Validate(w.rule(ctx, "name", func(d *rpc.DraftParams, s string) { d.Name = s })),
 	))
 }
 
 // askRest asks in one form, in which one can go back. The profiles on offer depend
 // on the image, so each image has its own question for them.
 func (w *wizard) askRest(ctx context.Context) error {
-	about, resources := w.aboutGroup(), w.resourcesGroup()
+	about, resources := w.aboutGroup(ctx), w.resourcesGroup(ctx)
 	if accessible() {
 		// Line by line the library asks hidden questions too.
 		if err := w.run(ctx, about); err != nil {
 			return err
 		}
-		return w.run(ctx, w.profilesGroup(w.image), resources)
+		profiles, err := w.profilesGroup(ctx, w.image)
+		if err != nil {
+			return err
+		}
+		return w.run(ctx, profiles, resources)
 	}
 	groups := []*huh.Group{about}
 	for _, image := range w.imageOptions() {
-		groups = append(groups, w.profilesGroup(image.Value).WithHideFunc(func() bool { return w.image != image.Value }))
+		profiles, err := w.profilesGroup(ctx, image.Value)
+		if err != nil {
+			return err
+		}
+		groups = append(groups, profiles.WithHideFunc(func() bool { return w.image != image.Value }))
 	}
 	return w.run(ctx, append(groups, resources)...)
 }
 
-func (w *wizard) aboutGroup() *huh.Group {
+func (w *wizard) aboutGroup(ctx context.Context) *huh.Group {
 	about := []huh.Field{
-		huh.NewSelect[string]().Title("Image").Options(w.imageOptions()...).Value(&w.image),
-		huh.NewSelect[string]().Title("Mode").Options(modeOptions()...).Value(&w.mode),
+		huh.NewSelect[string]().Title("Image").Options(w.imageOptions()...).Value(&w.image).
+			Validate(w.rule(ctx, "image", func(d *rpc.DraftParams, s string) { d.Image, d.Profiles, d.Mode = s, nil, "" })),
+		huh.NewSelect[string]().Title("Mode").Options(modeOptions()...).Value(&w.mode).
+			Validate(w.rule(ctx, "mode", func(d *rpc.DraftParams, s string) { d.Mode, d.Profiles = s, nil })),
 	}
 	if len(w.backends) > 1 {
-		about = append(about, huh.NewSelect[string]().Title("Backend").Options(w.backendOptions()...).Value(&w.backend))
+		about = append(about, huh.NewSelect[string]().Title("Backend").Options(w.backendOptions()...).Value(&w.backend).
+			Validate(w.rule(ctx, "backend", func(d *rpc.DraftParams, s string) { d.Backend = s })))
 	}
 	return huh.NewGroup(about...)
 }
 
-func (w *wizard) profilesGroup(image string) *huh.Group {
+// profilesGroup offers the profiles that an image can have.
+func (w *wizard) profilesGroup(ctx context.Context, image string) (*huh.Group, error) {
+	d := w.draft()
+	d.Image, d.Profiles, d.Mode = image, nil, ""
+	checked, err := w.check(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	var options []huh.Option[string]
+	for _, name := range checked.Fields["profiles"].Choices {
+		about := name
+		if i := slices.IndexFunc(w.profiles, func(p rpc.Profile) bool { return p.Name == name }); i >= 0 {
+			about += ": " + w.profiles[i].Description
+		}
+		options = append(options, huh.NewOption(about, name))
+	}
+	if len(options) == 0 { // an image that does not say what it has
+		for _, p := range w.profiles {
+			if p.Name != nixbuild.Core {
+				options = append(options, huh.NewOption(p.Name+": "+p.Description, p.Name))
+			}
+		}
+	}
 	return huh.NewGroup(huh.NewMultiSelect[string]().Title("Profiles").Description("Space selects, Enter goes on").
-		Options(w.profileOptions(image)...).Value(&w.chosen))
+		Options(options...).Value(&w.chosen).Validate(func(chosen []string) error {
+		d := w.draft()
+		d.Image, d.Profiles = image, chosen
+		return w.verdict(ctx, "profiles", d)
+	})), nil
 }
 
-func (w *wizard) resourcesGroup() *huh.Group {
+func (w *wizard) resourcesGroup(ctx context.Context) *huh.Group {
 	return huh.NewGroup(
-		question("Memory", "MiB, or with a unit: 8G", &w.memory, inline(parseMemory)),
-		question("CPUs", "", &w.vcpus, inline(parseCount)),
-		question("Disk", "Size of the state disk; it takes only what is used", &w.disk, inline(machine.ParseSize)),
-		question("Network", "nat, or bridge:<interface>", &w.network, inline(machine.ParseNetwork)),
+		question("Memory", "With a unit: 4G; a bare number means MiB", &w.memory, w.rule(ctx, "memoryMiB", func(d *rpc.DraftParams, s string) { d.MemoryMiB = s })),
+		question("CPUs", "", &w.vcpus, w.rule(ctx, "vcpus", func(d *rpc.DraftParams, s string) { d.VCPUs = s })),
+		question("Disk", "Size of the state disk; it takes only what is used", &w.disk, w.rule(ctx, "diskBytes", func(d *rpc.DraftParams, s string) { d.DiskBytes = s })),
+		question("Network", "nat, or bridge:<interface>", &w.network, w.rule(ctx, "network", func(d *rpc.DraftParams, s string) { d.Network = s })),
 	)
 }
 
@@ -240,7 +218,7 @@ func question(title, description string, value *string, check func(string) error
 
 func (w *wizard) imageOptions() []huh.Option[string] {
 	options := []huh.Option[string]{
-		huh.NewOption("NixOS where it can be built, else the trial guest", ""),
+		huh.NewOption("default: "+w.byDefault, ""),
 		huh.NewOption("nixos: NixOS, built with nix", "nixos"),
 		huh.NewOption("trial: a small Debian, for trying nixvm out", "trial"),
 	}
@@ -266,28 +244,17 @@ func (w *wizard) backendOptions() []huh.Option[string] {
 	return options
 }
 
-func (w *wizard) profileOptions(image string) []huh.Option[string] {
-	var options []huh.Option[string]
-	for _, p := range w.profiles {
-		has := slices.Contains(p.Images, image) || (image != "nixos" && image != "trial")
-		if has && p.Name != nixbuild.Core {
-			options = append(options, huh.NewOption(p.Name+": "+p.Description, p.Name))
-		}
-	}
-	return options
-}
-
 // summary shows what would be made and asks what to do.
 func (w *wizard) summary(ctx context.Context) (next string, err error) {
 	image := w.image
 	if image == "" {
-		image = "nixos, or trial where it cannot be built"
+		image = w.byDefault
 	}
 	e := w.app.err
 	fmt.Fprintln(e)
 	fields(e,
 		[2]string{"Name", w.name}, [2]string{"Image", image + ", " + w.mode}, [2]string{"Profiles", orNone(strings.Join(w.chosen, ", "))},
-		[2]string{"Memory", memoryText(w.memory)}, [2]string{"CPUs", w.vcpus}, [2]string{"Disk", w.disk}, [2]string{"Network", w.network},
+		[2]string{"Memory", w.memory}, [2]string{"CPUs", w.vcpus}, [2]string{"Disk", w.disk}, [2]string{"Network", w.network},
 		[2]string{"Backend", w.backend},
 	)
 	fmt.Fprintln(e)
@@ -300,13 +267,6 @@ func (w *wizard) summary(ctx context.Context) (next string, err error) {
 func orNone(s string) string {
 	if s == "" {
 		return "none"
-	}
-	return s
-}
-
-func memoryText(s string) string {
-	if n, err := parseMemory(s); err == nil {
-		return strconv.Itoa(n) + " MiB"
 	}
 	return s
 }
@@ -346,19 +306,3 @@ func (u *untilEnd) Read(p []byte) (int, error) {
 // accessible reports whether questions must come line by line, for a screen
 // reader or a terminal that cannot move its cursor.
 func accessible() bool { return os.Getenv("ACCESSIBLE") != "" || os.Getenv("TERM") == "dumb" }
-
-// apply puts the answers into the request.
-func (w *wizard) apply(p rpc.CreateParams) (rpc.CreateParams, error) {
-	p.Name, p.Image, p.Mode, p.Backend, p.Network, p.Profiles = w.name, w.image, w.mode, w.backend, strings.TrimSpace(w.network), w.chosen
-	var err error
-	if p.MemoryMiB, err = optional(strings.TrimSpace(w.memory), parseMemory); err != nil {
-		return p, fmt.Errorf("memory: %w", err)
-	}
-	if p.VCPUs, err = optional(strings.TrimSpace(w.vcpus), parseCount); err != nil {
-		return p, fmt.Errorf("CPUs: %w", err)
-	}
-	if p.DiskBytes, err = optional(strings.TrimSpace(w.disk), machine.ParseSize); err != nil {
-		return p, fmt.Errorf("disk: %w", err)
-	}
-	return p, nil
-}

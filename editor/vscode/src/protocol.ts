@@ -317,6 +317,82 @@ export interface DoctorResult {
   findings: Finding[];
 }
 
+/** DraftField is what the daemon makes of one field. */
+export interface DraftField {
+  /** OK: the request would not be refused for this field. */
+  ok: boolean;
+  /** Value that would be taken, in the words in which it can be typed again. Absent for lists. */
+  value?: string;
+  /** Values of a list. */
+  values?: string[];
+  /** Number behind a size or count, in the unit of the request's parameter. */
+  number?: number;
+  /** Default: the draft does not say it. The value is that of the machine's directory, of the source of a clone, or of config.toml. */
+  default?: boolean;
+  /** Choices are all that the field can be (image, mode, backend, snapshot), or that its list can have (profiles), with what the rest of the draft says. */
+  choices?: string[];
+  /** Note is what there is to know of the value. */
+  note?: string;
+  /** Problem that the request would be refused with. */
+  problem?: ErrorData;
+}
+
+/** DraftParams is a request that is not made yet, as far as it has been typed. Absent and empty fields are not said. */
+export interface DraftParams {
+  /** For is the request that is meant: "create" (also when absent), "clone", "configure", "image" (nixvm/image/build), "snapshot" or "forward" (nixvm/forward/add). */
+  for?: string;
+  /** Name of the machine. */
+  name?: string;
+  /** NewName of the machine that clone makes. */
+  newName?: string;
+  /** Profiles of the image. */
+  profiles?: string[];
+  /** Image is its kind, a file, or an URL with its checksum. */
+  image?: string;
+  /** Mode is "immutable", "semi-mutable" or "mutable". */
+  mode?: string;
+  /** MemoryMiB as typed: "4G", "512M", or a bare number of MiB. */
+  memoryMiB?: string;
+  /** VCPUs as typed. */
+  vcpus?: string;
+  /** DiskBytes as typed: "20G"; a bare number means GiB. */
+  diskBytes?: string;
+  /** Autostart with the host of the backend. */
+  autostart?: boolean;
+  /** Network is "nat" or "bridge:<interface>". */
+  network?: string;
+  /** Backend is the name of a configured backend. */
+  backend?: string;
+  /** AuthorizedKeys are SSH public keys. */
+  authorizedKeys?: string[];
+  /** AllowedCIDRs are exceptions to the private-network block. */
+  allowedCidrs?: string[];
+  /** TCPPorts as typed. */
+  tcpPorts?: string[];
+  /** UDPPorts as typed. */
+  udpPorts?: string[];
+  /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
+  remoteForwards?: string[];
+  /** Snapshot to clone, or the name of a new one. */
+  snapshot?: string;
+  /** Forward as after RemoteForward in ssh_config(5). */
+  forward?: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** DraftResult is what the daemon makes of a draft. */
+export interface DraftResult {
+  /** OK: nothing is wrong. */
+  ok: boolean;
+  /** Fields by their names, also those that the draft does not say. */
+  fields: Record<string, DraftField>;
+  /** Problem that has nothing to do with a field. */
+  problem?: ErrorData;
+}
+
 /** EmptyResult is an object without fields. */
 export interface EmptyResult {
 }
@@ -898,6 +974,8 @@ export interface Requests {
   'nixvm/machine/list': { params: NoParams; result: MachineListResult };
   /** One machine. Answered from memory. */
   'nixvm/machine/get': { params: MachineParams; result: MachineResult };
+  /** Check a request that is not made yet, field by field, by the rules of the request itself, and say what its defaults come to. Sizes and ports are texts here, as they were typed. It changes nothing, and nothing is refused: what is wrong is in the answer. A backend that has to be asked gets 15 seconds. */
+  'nixvm/machine/check': { params: DraftParams; result: DraftResult };
   /** Change the files of a machine directory. */
   'nixvm/machine/configure': { params: ConfigureParams; result: MachineResult };
   /** Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards. */

@@ -89,7 +89,7 @@ func newDocument(root string) (*document, error) {
 // collect finds all structs that a type leads to.
 func (d *document) collect(t reflect.Type, seen map[reflect.Type]bool) {
 	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice:
+	case reflect.Pointer, reflect.Slice, reflect.Map:
 		d.collect(t.Elem(), seen)
 		return
 	case reflect.Struct:

@@ -65,6 +65,8 @@ func schema(t reflect.Type) map[string]any {
 		return schema(t.Elem())
 	case reflect.Slice:
 		return map[string]any{"type": "array", "items": schema(t.Elem())}
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": schema(t.Elem())}
 	case reflect.Struct:
 		return map[string]any{"$ref": "#/components/schemas/" + t.Name()}
 	case reflect.Bool:
@@ -93,6 +95,8 @@ func word(t reflect.Type) string {
 		return word(t.Elem())
 	case reflect.Slice:
 		return "array of " + word(t.Elem())
+	case reflect.Map:
+		return "object of " + word(t.Elem())
 	case reflect.Struct:
 		return "[" + t.Name() + "](#" + strings.ToLower(t.Name()) + ")"
 	case reflect.Bool:
@@ -119,6 +123,8 @@ func tsType(t reflect.Type) string {
 		return tsType(t.Elem())
 	case reflect.Slice:
 		return tsType(t.Elem()) + "[]"
+	case reflect.Map:
+		return "Record<string, " + tsType(t.Elem()) + ">"
 	case reflect.Struct:
 		return t.Name()
 	case reflect.Bool:

@@ -1,0 +1,216 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
+)
+
+// Draft is a request that has not been made. Exactly one of the pointers is set.
+type Draft struct {
+	Create    *CreateRequest
+	Clone     *CloneRequest
+	Configure *ConfigureRequest
+	Build     *BuildRequest
+	Snapshot  *SnapshotDraft
+	Forward   *ForwardDraft
+}
+
+// SnapshotDraft is what CreateSnapshot would be asked for.
+type SnapshotDraft struct{ Name, Snapshot string }
+
+// ForwardDraft is what AddForward would be asked for.
+type ForwardDraft struct{ Name, Forward string }
+
+// Checked is what the rules say of one field of a draft.
+type Checked struct {
+	Value   string   // as it would be taken, in the words in which it can be typed; empty for a list
+	Values  []string // of a list
+	Number  int64    // behind a size or a count, in the unit of the request
+	Default bool     // the draft does not say it
+	Choices []string // all that the field can be or have, where that is a list
+	Note    string   // what there is to know of the value
+	Problem *problem.Error
+}
+
+// draftLimit bounds how long a backend may take to answer about a draft.
+const draftLimit = 15 * time.Second
+
+// CheckDraft says of each field of a request what would become of it, by the
+// rules by which the request itself would be refused. It changes nothing. The
+// field "" has the problem of the request as a whole, if there is one.
+func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
+	ctx, cancel := context.WithTimeout(ctx, draftLimit)
+	defer cancel()
+	fields, wrong := map[string]Checked{}, &fieldErrors{}
+	switch {
+	case d.Create != nil:
+		var args createArgs
+		args, wrong = s.judgeCreate(ctx, *d.Create)
+		fields = s.createFields(*d.Create, args)
+	case d.Clone != nil:
+		fields, wrong = s.draftClone(ctx, *d.Clone)
+	case d.Configure != nil:
+		_, _, wrong = s.judgeConfigure(*d.Configure)
+		fields = configureFields(*d.Configure)
+	case d.Build != nil:
+		var args buildArgs
+		args, wrong = s.judgeBuild(*d.Build)
+		s.imageFields(fields, CreateRequest{Image: d.Build.Image, Mode: d.Build.Mode, Profiles: d.Build.Profiles}, args.Request, args.Fallback)
+	case d.Snapshot != nil:
+		_, wrong = s.judgeSnapshot(ctx, d.Snapshot.Name, d.Snapshot.Snapshot)
+		fields = map[string]Checked{fieldName: {Value: d.Snapshot.Name}, fieldSnapshot: {Value: d.Snapshot.Snapshot}}
+	case d.Forward != nil:
+		var f machine.RemoteForward
+		f, wrong = s.judgeForward(d.Forward.Name, d.Forward.Forward)
+		fields = map[string]Checked{fieldName: {Value: d.Forward.Name}, fieldForward: {Value: f.String()}}
+	}
+	for _, e := range wrong.list {
+		fields[e.field] = Checked{Problem: problem.From(e.err), Choices: fields[e.field].Choices}
+	}
+	return fields
+}
+
+// createFields shows what a create would take.
+func (s *Service) createFields(req CreateRequest, args createArgs) map[string]Checked {
+	d := args.Draft
+	fields := map[string]Checked{
+		fieldName:   {Value: req.Name},
+		fieldMemory: memoryField(d.MemoryMiB, req.MemoryMiB == 0),
+		fieldVCPUs:  countField(d.VCPUs, req.VCPUs == 0),
+		fieldDisk:   diskField(d.DiskBytes, req.DiskBytes == 0),
+		fieldNetwork: {
+			Value: d.Network.String(), Default: req.Network == "",
+		},
+		fieldAutostart:      {Value: strconv.FormatBool(d.Autostart), Default: req.Autostart == nil},
+		fieldBackend:        {Value: args.Backend, Default: req.Backend == "", Choices: slices.Sorted(maps.Keys(s.backends))},
+		fieldAuthorizedKeys: {Values: req.AuthorizedKeys, Default: len(req.AuthorizedKeys) == 0},
+		fieldAllowedCIDRs:   {Values: texts(d.AllowedCIDRs), Default: len(req.AllowedCIDRs) == 0},
+		fieldTCPPorts:       {Values: texts(d.TCPPorts), Default: len(req.TCPPorts) == 0},
+		fieldRemoteForwards: {Values: texts(d.RemoteForwards), Default: len(req.RemoteForwards) == 0},
+	}
+	s.imageFields(fields, req, imageRequest(args.Image, d.Mode, d.Profiles), args.Fallback)
+	return fields
+}
+
+// imageFields shows which image would be taken, and what that kind can have.
+func (s *Service) imageFields(fields map[string]Checked, asked CreateRequest, image nixbuild.Request, fallback bool) {
+	all := s.images.Profiles()
+	kinds := Checked{Value: image.Kind, Default: asked.Image == ""}
+	profiles := Checked{Values: image.Profiles, Default: len(asked.Profiles) == 0}
+	for _, p := range all {
+		for _, kind := range p.Images {
+			if !slices.Contains(kinds.Choices, kind) {
+				kinds.Choices = append(kinds.Choices, kind)
+			}
+		}
+		if p.Name != nixbuild.Core && slices.Contains(p.Images, image.Kind) {
+			profiles.Choices = append(profiles.Choices, p.Name)
+		}
+	}
+	slices.Sort(kinds.Choices)
+	if fallback {
+		kinds.Note = fallbackWarning
+	}
+	fields[fieldImage], fields[fieldProfiles] = kinds, profiles
+	fields[fieldMode] = Checked{Value: image.Mode, Default: asked.Mode == "", Choices: s.modesOf(image.Kind)}
+}
+
+// modesOf lists the modes that an image can have.
+func (s *Service) modesOf(image string) []string {
+	var modes []string
+	for _, mode := range nixbuild.Modes() {
+		var err error
+		if isFile(image) {
+			err = nixbuild.CheckSource(image, mode)
+		} else {
+			_, err = s.images.CheckRequest(nixbuild.Request{Kind: image, Mode: mode})
+		}
+		if !problem.HasCode(err, problem.ModeUnsupported) {
+			modes = append(modes, mode)
+		}
+	}
+	return modes
+}
+
+func memoryField(mib int, byDefault bool) Checked {
+	return Checked{Value: machine.FormatSize(int64(mib) << 20), Number: int64(mib), Default: byDefault}
+}
+
+func diskField(bytes int64, byDefault bool) Checked {
+	return Checked{Value: machine.FormatSize(bytes), Number: bytes, Default: byDefault}
+}
+
+func countField(n int, byDefault bool) Checked {
+	return Checked{Value: strconv.Itoa(n), Number: int64(n), Default: byDefault}
+}
+
+// texts prints each item.
+func texts[T any](list []T) []string {
+	out := make([]string, 0, len(list))
+	for _, item := range list {
+		out = append(out, fmt.Sprint(item))
+	}
+	return out
+}
+
+// draftClone shows what a clone would take.
+func (s *Service) draftClone(ctx context.Context, req CloneRequest) (map[string]Checked, *fieldErrors) {
+	_, wrong := s.judgeClone(ctx, req)
+	source, _ := s.Get(req.Source) // one that is not there has a problem already
+	fields := map[string]Checked{
+		fieldName: {Value: req.Source}, fieldNewName: {Value: req.Name},
+		fieldMemory: memoryField(orElse(req.MemoryMiB, source.MemoryMiB), req.MemoryMiB == 0),
+		fieldVCPUs:  countField(orElse(req.VCPUs, source.VCPUs), req.VCPUs == 0),
+		fieldDisk:   diskField(orElse(req.DiskBytes, source.DiskBytes), req.DiskBytes == 0),
+	}
+	snapshot := Checked{Value: req.Snapshot, Default: req.Snapshot == ""}
+	if b, err := s.backend(source.Backend); err == nil && source.Name != "" && b.Capabilities().CloneSnapshot {
+		if list, err := b.Snapshots(ctx, source.Name); err == nil {
+			snapshot.Choices = snapshotNames(list)
+		}
+	}
+	fields[fieldSnapshot] = snapshot
+	return fields, wrong
+}
+
+func orElse[T comparable](v, otherwise T) T {
+	setDefault(&v, otherwise)
+	return v
+}
+
+// configureFields shows what of a machine would be changed, and to what.
+func configureFields(req ConfigureRequest) map[string]Checked {
+	fields := map[string]Checked{fieldName: {Value: req.Name}}
+	if req.MemoryMiB != nil {
+		fields[fieldMemory] = memoryField(*req.MemoryMiB, false)
+	}
+	if req.VCPUs != nil {
+		fields[fieldVCPUs] = countField(*req.VCPUs, false)
+	}
+	if req.DiskBytes != nil {
+		fields[fieldDisk] = diskField(*req.DiskBytes, false)
+	}
+	if req.Autostart != nil {
+		fields[fieldAutostart] = Checked{Value: strconv.FormatBool(*req.Autostart)}
+	}
+	if req.Network != nil {
+		fields[fieldNetwork] = Checked{Value: *req.Network}
+	}
+	for field, values := range map[string][]string{
+		fieldProfiles: req.Profiles, fieldTCPPorts: texts(req.TCPPorts), fieldUDPPorts: texts(req.UDPPorts),
+		fieldAllowedCIDRs: req.AllowedCIDRs, fieldRemoteForwards: req.RemoteForwards,
+	} {
+		if len(values) > 0 {
+			fields[field] = Checked{Values: values}
+		}
+	}
+	return fields
+}

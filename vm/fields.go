@@ -1,0 +1,98 @@
+package vm
+
+import (
+	"slices"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+)
+
+// The fields of requests, by the names that they have on the wire.
+const (
+	fieldNone           = "" // the request as a whole
+	fieldName           = "name"
+	fieldNewName        = "newName"
+	fieldProfiles       = "profiles"
+	fieldImage          = "image"
+	fieldMode           = "mode"
+	fieldMemory         = "memoryMiB"
+	fieldVCPUs          = "vcpus"
+	fieldDisk           = "diskBytes"
+	fieldAutostart      = "autostart"
+	fieldNetwork        = "network"
+	fieldBackend        = "backend"
+	fieldAuthorizedKeys = "authorizedKeys"
+	fieldAllowedCIDRs   = "allowedCidrs"
+	fieldTCPPorts       = "tcpPorts"
+	fieldUDPPorts       = "udpPorts"
+	fieldRemoteForwards = "remoteForwards"
+	fieldSnapshot       = "snapshot"
+	fieldForward        = "forward"
+)
+
+// fieldOfFile says which field of a request ends up in a file of the machine directory.
+func fieldOfFile(file string) string {
+	return map[string]string{
+		machine.ProfileFile: fieldProfiles, machine.MutableFile: fieldMode, "mode": fieldMode, machine.ImageFile: fieldImage,
+		machine.BackendFile: fieldBackend, machine.MemoryFile: fieldMemory, machine.VCPUsFile: fieldVCPUs, machine.DiskSizeFile: fieldDisk,
+		machine.AutostartFile: fieldAutostart, machine.NetworkFile: fieldNetwork, machine.AdminKeysFile: fieldAuthorizedKeys,
+		machine.UserKeysFile: fieldAuthorizedKeys, machine.TCPPortsFile: fieldTCPPorts, machine.UDPPortsFile: fieldUDPPorts,
+		machine.AllowedCIDRsFile: fieldAllowedCIDRs, machine.RemoteForwardsFile: fieldRemoteForwards,
+	}[file]
+}
+
+// fieldErrors are the problems of a request: the first of each field, in the
+// order in which they were found.
+type fieldErrors struct {
+	list []fieldError
+}
+
+type fieldError struct {
+	field string
+	err   error
+}
+
+// add notes the problem of a field; nil is none.
+func (f *fieldErrors) add(field string, err error) {
+	if err != nil && !f.has(field) {
+		f.list = append(f.list, fieldError{field, err})
+	}
+}
+
+func (f *fieldErrors) has(field string) bool { return f.of(field) != nil }
+
+// of is the problem of a field.
+func (f *fieldErrors) of(field string) error {
+	i := slices.IndexFunc(f.list, func(e fieldError) bool { return e.field == field })
+	if i < 0 {
+		return nil
+	}
+	return f.list[i].err
+}
+
+// addSettings adds what does not fit into the machine directory.
+func (f *fieldErrors) addSettings(list []machine.SettingProblem) {
+	for _, p := range list {
+		f.add(fieldOfFile(p.File), p.Err)
+	}
+}
+
+// addImage adds a refusal of the image store to the field whose fault it is.
+func (f *fieldErrors) addImage(err error) {
+	switch {
+	case problem.HasCode(err, problem.ProfileUnknown), problem.HasCode(err, problem.ProfileConflict):
+		f.add(fieldProfiles, err)
+	case problem.HasCode(err, problem.ModeUnsupported):
+		f.add(fieldMode, err)
+	default:
+		f.add(fieldImage, err)
+	}
+}
+
+// first is what a request is refused with; nil when nothing is wrong.
+func (f *fieldErrors) first() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	return f.list[0].err
+}
