@@ -27,7 +27,7 @@ func TestApplyMakesBothNamesWork(t *testing.T) {
 			"user": account, "hostname": "demo.nixvm.invalid", "proxycommand": "/opt/nixvm/bin/nixvmd proxy %n",
 			"hostkeyalias": "nixvm-" + host("demo").UUID, "userknownhostsfile": c.KnownHostsFile(),
 			"stricthostkeychecking": "true", "forwardagent": "no", "identityfile": c.IdentityFile(),
-			"identitiesonly": "yes", "controlpath": c.opts.Layout.ControlSocket(alias), "updatehostkeys": "false",
+			"identitiesonly": "yes", "controlpath": c.opts.Layout.ControlSocket(alias, account), "updatehostkeys": "false",
 		} {
 			if got[k] != want {
 				t.Errorf("%s: %s is %q, want %q", alias, k, got[k], want)

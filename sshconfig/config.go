@@ -112,7 +112,7 @@ func (c *Config) check() error {
 			}
 		}
 	}
-	if sock := o.Layout.ControlSocket("x"); len(sock) > maxControlPath {
+	if sock := o.Layout.ControlSocket("x", "admin"); len(sock) > maxControlPath {
 		return problem.New(problem.SSHPathTooLong, "the control socket path %s has %d bytes, ssh allows %d", sock, len(sock), maxControlPath).
 			WithHint("set XDG_RUNTIME_DIR to a shorter directory")
 	}

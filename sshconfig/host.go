@@ -29,8 +29,11 @@ type Aliases struct {
 
 // Aliases of a machine.
 func (c *Config) Aliases(machine string) Aliases {
-	return Aliases{User: c.opts.Prefix + machine, Admin: c.opts.Prefix + machine + "-admin"}
+	return Aliases{User: c.opts.Prefix + machine, Admin: c.opts.Prefix + machine + adminSuffix}
 }
+
+// adminSuffix ends the alias of the account admin.
+const adminSuffix = "-admin"
 
 // Resolve is the opposite of Aliases: which machine and account ("user" or
 // "admin") an alias means. Exists tells whether there is a machine of a name;
@@ -43,7 +46,7 @@ func (c *Config) Resolve(alias string, exists func(machine string) bool) (machin
 	if exists(name) {
 		return name, "user", true
 	}
-	if base, admin := strings.CutSuffix(name, "-admin"); admin && exists(base) {
+	if base, admin := strings.CutSuffix(name, adminSuffix); admin && exists(base) {
 		return base, "admin", true
 	}
 	return "", "", false
@@ -159,7 +162,8 @@ func (c *Config) options(h Host, alias, account string) []option {
 		// Until the VM stops: the forwards of an agent must not vanish because
 		// nobody had a terminal open for ten minutes.
 		{"ControlPersist", "yes"},
-		{"ControlPath", quoteArg(c.opts.Layout.ControlSocket(alias))},
+		// %r: `ssh admin@demo` must not make the connection that `ssh demo` uses.
+		{"ControlPath", quoteArg(c.opts.Layout.ControlSocket(alias, "%r"))},
 		// A second, independent connection (TRAMP makes one) only fails to
 		// bind the forwards again; as an error it could not connect at all.
 		{"ExitOnForwardFailure", "no"},

@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,24 +24,61 @@ import (
 // does not cover the control socket).
 const masterTimeout = 5 * time.Second
 
-// MasterAlive reports whether a ControlMaster listens for the alias. A socket
-// file is no sign of life, so the socket is dialled; one that is certainly dead
-// is removed.
+// master is a live ControlMaster of an alias.
+type master struct{ alias, socket string }
+
+// MasterAlive reports whether a ControlMaster listens for the alias, as whatever
+// account. A socket file is no sign of life, so the sockets are dialled; one that
+// is certainly dead is removed.
 func (c *Config) MasterAlive(ctx context.Context, alias string) (bool, error) {
-	conn, err := c.dialMaster(ctx, alias)
-	if conn == nil {
-		return false, err
-	}
-	return true, conn.Close()
+	live, err := c.masters(ctx, alias)
+	return len(live) > 0, err
 }
 
-// dialMaster connects to the control socket; a nil connection without an error
-// says that there is no master.
-func (c *Config) dialMaster(ctx context.Context, alias string) (net.Conn, error) {
-	socket := c.opts.Layout.ControlSocket(alias)
+// masters finds the live masters of an alias: that of the account in its entry,
+// and those of accounts that the user named (ssh admin@demo). An error is about a
+// socket that may or may not be alive; the others are returned all the same.
+func (c *Config) masters(ctx context.Context, alias string) (live []master, err error) {
+	sockets, err := c.sockets(alias)
+	for _, socket := range sockets {
+		m := master{alias, socket}
+		conn, dialErr := m.dial(ctx)
+		if dialErr != nil {
+			err = errors.Join(err, dialErr)
+		}
+		if conn != nil {
+			_ = conn.Close()
+			live = append(live, m)
+		}
+	}
+	return live, err
+}
+
+// sockets lists the files that are, or were, control sockets of an alias: one for
+// each account, perhaps that of a version which had one for all, and what an ssh
+// that was killed while it bound one has left (the name and 17 characters).
+func (c *Config) sockets(alias string) ([]string, error) {
+	dir := c.opts.Layout.ControlDir()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("control sockets: %w", err)
+	}
+	base := filepath.Base(c.opts.Layout.HostControlSocket(alias))
+	var all []string
+	for _, e := range entries {
+		if rest, ours := strings.CutPrefix(e.Name(), base); ours && (rest == "" || rest[0] == '-' || rest[0] == '.') {
+			all = append(all, filepath.Join(dir, e.Name()))
+		}
+	}
+	return all, nil
+}
+
+// dial connects to the control socket; a nil connection without an error says
+// that there is no master.
+func (m master) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", m.socket)
 	switch {
 	case err == nil:
 		return conn, nil
@@ -48,46 +87,54 @@ func (c *Config) dialMaster(ctx context.Context, alias string) (net.Conn, error)
 	case errors.Is(err, unix.ECONNREFUSED):
 		// Nobody listens and nobody ever will: the listener of a socket file
 		// cannot come back.
-		if err := os.Remove(socket); err != nil && !os.IsNotExist(err) {
+		if err := os.Remove(m.socket); err != nil && !os.IsNotExist(err) {
 			return nil, err
 		}
 		return nil, nil
 	}
-	return nil, fmt.Errorf("ssh master of %s: %w", alias, err)
+	return nil, fmt.Errorf("ssh master of %s: %w", m.alias, err)
 }
 
-// CloseMasters ends the masters of these machines, both accounts, and waits
+// CloseMasters ends the masters of these machines, of every account, and waits
 // until they are gone. Call it before a VM stops: a terminal or an editor on a
 // dead connection would hang. Machines without masters cost nothing.
 //
 // A master that does not answer in time (5 s each, all at once) is reported,
 // not killed: it ends by its own ServerAlive limit.
 func (c *Config) CloseMasters(ctx context.Context, machines ...string) error {
-	errs := make(chan error)
+	var all []master
+	var errs []error
 	for _, m := range machines {
 		a := c.Aliases(m)
 		for _, alias := range []string{a.User, a.Admin} {
-			go func() { errs <- c.closeMaster(ctx, alias) }()
+			sockets, err := c.sockets(alias)
+			errs = append(errs, err)
+			for _, s := range sockets {
+				all = append(all, master{alias, s})
+			}
 		}
 	}
-	var all error
-	for range 2 * len(machines) {
-		all = errors.Join(all, <-errs)
+	closed := make(chan error)
+	for _, m := range all {
+		go func() { closed <- c.closeMaster(ctx, m) }()
 	}
-	return all
+	for range all {
+		errs = append(errs, <-closed)
+	}
+	return errors.Join(errs...)
 }
 
-func (c *Config) closeMaster(ctx context.Context, alias string) error {
-	conn, err := c.dialMaster(ctx, alias)
+func (c *Config) closeMaster(ctx context.Context, m master) error {
+	conn, err := m.dial(ctx)
 	if conn == nil {
 		return err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
-	if _, err := c.control(ctx, alias, "-O", "exit"); err != nil {
+	if _, err := c.control(ctx, m, "-O", "exit"); err != nil {
 		// It may have ended by itself meanwhile; ctx may have, too.
-		if again, gone := c.dialMaster(context.WithoutCancel(ctx), alias); again != nil {
+		if again, gone := m.dial(context.WithoutCancel(ctx)); again != nil {
 			return errors.Join(err, again.Close())
 		} else if gone == nil {
 			return nil
@@ -98,18 +145,19 @@ func (c *Config) closeMaster(ctx context.Context, alias string) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, unix.ECONNRESET) {
-		return fmt.Errorf("ssh master of %s did not exit: %w", alias, err)
+		return fmt.Errorf("ssh master of %s did not exit: %w", m.alias, err)
 	}
 	return nil
 }
 
 // control runs ssh against the control socket alone: no configuration is read,
 // so a broken one cannot stop it.
-func (c *Config) control(ctx context.Context, alias string, args ...string) (string, error) {
+func (c *Config) control(ctx context.Context, m master, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, masterTimeout)
 	defer cancel()
-	args = append([]string{"-F", "none", "-S", c.opts.Layout.ControlSocket(alias)}, args...)
-	cmd := exec.CommandContext(ctx, c.opts.SSH, append(args, alias)...)
+	// The account in the path is what the user typed; ssh would expand a token in it.
+	args = append([]string{"-F", "none", "-S", strings.ReplaceAll(m.socket, "%", "%%")}, args...)
+	cmd := exec.CommandContext(ctx, c.opts.SSH, append(args, m.alias)...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -120,8 +168,8 @@ func (c *Config) control(ctx context.Context, alias string, args ...string) (str
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return out.String(), problem.New(problem.SSHUnreachable, "the ssh master of %s does not answer: %w (%s)", alias, err, firstLine(out.String())).
-		WithHint("close the terminals and editors that use %s", alias).Retry()
+	return out.String(), problem.New(problem.SSHUnreachable, "the ssh master of %s does not answer: %w (%s)", m.alias, err, firstLine(out.String())).
+		WithHint("close the terminals and editors that use %s", m.alias).Retry()
 }
 
 // ForwardAdd applies a forward to the live master of a machine's user account,
@@ -148,18 +196,35 @@ func (c *Config) changeForward(ctx context.Context, machine, verb string, f Forw
 		return false, problem.New(problem.BadParams, "the forward %q is held by the daemon, not by a master", f)
 	}
 	alias := c.Aliases(machine).User
-	if alive, err := c.MasterAlive(ctx, alias); err != nil || !alive {
+	live, err := c.masters(ctx, alias)
+	if len(live) == 0 {
 		return false, err
 	}
-	out, err := c.control(ctx, alias, "-O", verb, "-R", f.flag())
-	switch {
-	case err == nil:
-		return true, nil
-	case verb == "cancel" && strings.Contains(out, "not forwarded"):
-		return false, nil
-	case verb == "forward" && strings.Contains(out, "forwarding"):
+	if verb == "forward" {
+		own := master{alias, c.opts.Layout.ControlSocket(alias, "user")}
+		return c.forwardOn(ctx, live[max(0, slices.Index(live, own))], machine, f)
+	}
+	// Any of them may have it: each asks for the forwards of the entry when it begins.
+	applied := false
+	for _, m := range live {
+		out, cancelErr := c.control(ctx, m, "-O", "cancel", "-R", f.flag())
+		if cancelErr == nil {
+			applied = true
+		} else if !says(out, "not forwarded") {
+			err = errors.Join(err, cancelErr)
+		}
+	}
+	return applied, err
+}
+
+func (c *Config) forwardOn(ctx context.Context, m master, machine string, f Forward) (bool, error) {
+	out, err := c.control(ctx, m, "-O", "forward", "-R", f.flag())
+	if err != nil && says(out, "forwarding") {
 		return false, problem.New(problem.ForwardConflict, "%s cannot listen on %s: %s", machine, f.Listen, firstLine(out)).
 			WithHint("something in the VM has that port, or another connection forwards it; choose another port")
 	}
-	return false, err
+	return err == nil, err
 }
+
+// says looks for words in what ssh printed, whatever their case.
+func says(out, words string) bool { return strings.Contains(strings.ToLower(out), words) }

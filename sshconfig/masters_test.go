@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -86,6 +87,94 @@ func TestMastersOfARealGuest(t *testing.T) {
 	}
 }
 
+// otherAccount lets the client key into an account that is not the test's own, and
+// returns its name. Only root's sshd can do that.
+func otherAccount(t *testing.T, g *guest) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only an sshd that runs as root lets another account in")
+	}
+	const account = "nobody"
+	if err := os.Chmod(g.dir, 0o755); err != nil { // sshd reads the keys as the account
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(g.dir, "authorized_keys"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return account
+}
+
+// An account given on the command line must not lend its connection, and with it
+// its rights, to the name of another account.
+func TestAccountsDoNotShareAConnection(t *testing.T) {
+	c, g := live(t, host("demo"))
+	other := otherAccount(t, g)
+	ssh := func(account string, args ...string) (string, error) {
+		return sshTo(t, c, &guest{user: account}, "demo", args...)
+	}
+	// Its shell is no shell, so only a forward can be asked of it; the master stays.
+	_, _ = ssh(other, "true")
+	if !exists(c.opts.Layout.ControlSocket("demo", other)) {
+		t.Fatalf("no master of %s", other)
+	}
+	if out, err := ssh(g.user, "id", "-un"); err != nil || out != g.user+"\n" {
+		t.Errorf("ssh as %s after one as %s: %v %q", g.user, other, err, out)
+	}
+	if live, err := c.masters(t.Context(), "demo"); err != nil || len(live) != 2 {
+		t.Errorf("masters %v, %v, want one for each account", live, err)
+	}
+	if err := c.CloseMasters(t.Context(), "demo"); err != nil {
+		t.Fatal(err)
+	}
+	if live, err := c.masters(t.Context(), "demo"); err != nil || len(live) != 0 {
+		t.Errorf("left: %v, %v", live, err)
+	}
+}
+
+// Versions before had one ControlPath for all accounts. Its master outlives the
+// change of the daemon, and must not outlive the VM.
+func TestMasterUnderTheOldPathIsClosed(t *testing.T) {
+	c, g := live(t, host("demo"))
+	for _, path := range []string{
+		c.opts.Layout.HostControlSocket("demo"),
+		c.opts.Layout.ControlSocket("demo", "a%b"), // a token to ssh, unless it is escaped
+		c.opts.Layout.HostControlSocket("demo-admin"),
+	} {
+		if out, err := sshTo(t, c, g, "demo", "-o", "ControlPath="+strings.ReplaceAll(path, "%", "%%"), "true"); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		if !exists(path) {
+			t.Fatalf("no master at %s", path)
+		}
+	}
+	f := Forward{Listen: freeAddress(t), Target: "127.0.0.1:9"}
+	if applied, err := c.ForwardAdd(t.Context(), "demo", f); err != nil || !applied {
+		t.Errorf("a forward on a master under another path: %v %v", applied, err)
+	}
+	if applied, err := c.ForwardRemove(t.Context(), "demo", f); err != nil || !applied {
+		t.Errorf("and off it again: %v %v", applied, err)
+	}
+	if err := c.CloseMasters(t.Context(), "demo"); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(c.opts.Layout.ControlDir())
+	if err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// The account takes part in the path, and ssh gives up on one that is too long. The
+// accounts of a guest fit whatever the runtime directory.
+func TestControlPathHasRoomForTheAccount(t *testing.T) {
+	if n := len(paths.Layout{Runtime: "/" + strings.Repeat("x", 69)}.ControlSocket("demo", "admin")); n > maxControlPath {
+		t.Errorf("with the longest runtime directory the path has %d bytes, ssh takes %d", n, maxControlPath)
+	}
+	long := strings.Repeat("x", 32) // the longest that useradd(8) makes
+	if n := len(paths.Layout{Runtime: "/run/user/4294967295/nixvm"}.ControlSocket("demo", long)); n > maxControlPath {
+		t.Errorf("with an account of 32 letters the path has %d bytes, ssh takes %d", n, maxControlPath)
+	}
+}
+
 func TestPinnedKeyIsEnforcedBySSH(t *testing.T) {
 	c, g := live(t, host("demo"))
 	h := host("demo")
@@ -155,7 +244,7 @@ func TestForwardInTheHostBlockWorks(t *testing.T) {
 
 func TestStaleSocketsAreSwept(t *testing.T) {
 	c := newConfig(t)
-	socket := c.opts.Layout.ControlSocket("demo")
+	socket := c.opts.Layout.ControlSocket("demo", "user")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +266,7 @@ func TestStaleSocketsAreSwept(t *testing.T) {
 // not ours to delete.
 func TestStuckMasterIsReported(t *testing.T) {
 	c := newConfig(t)
-	socket := c.opts.Layout.ControlSocket("demo")
+	socket := c.opts.Layout.ControlSocket("demo", "user")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)

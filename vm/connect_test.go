@@ -54,7 +54,7 @@ func TestWhoConnectsDuringARestoreGetsTheRestoredGuest(t *testing.T) {
 func TestAGuestThatRebootsByItselfLosesItsSSHMasters(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
-	socket := h.layout.ControlSocket("demo")
+	socket := h.layout.ControlSocket("demo", "user")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)

@@ -118,6 +118,7 @@ func open(t testing.TB, home string, imgs images, fault func(method, name string
 
 func openHouse(home string, imgs images, fault func(method, name string) error, hook func(journalEntry)) (house, error) {
 	layout := paths.Under(home)
+	layout.Runtime = filepath.Join(home, "r") // the test's name is in the path already, and control sockets have 90 bytes
 	if err := layout.Ensure(); err != nil {
 		return house{}, err
 	}

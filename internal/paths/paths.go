@@ -7,7 +7,7 @@
 //	config   config.toml
 //	data     machines/<name>/ images/<id>/ backups/ flake/
 //	state    vms/<name>/ libvirt/<backend>/<name>/ records/ journal/ log/ ssh/
-//	runtime  nixvmd.sock cm/<hash> vm/<hash>/
+//	runtime  nixvmd.sock cm/<hash>-<account> vm/<hash>/
 package paths
 
 import (
@@ -172,9 +172,18 @@ func (l Layout) Socket() string { return filepath.Join(l.Runtime, "nixvmd.sock")
 // ControlDir holds ssh ControlMaster sockets.
 func (l Layout) ControlDir() string { return filepath.Join(l.Runtime, "cm") }
 
-// ControlSocket is the ControlPath for one SSH host name: a short hash, because
-// names may have 63 characters and ssh allows a path of 90.
-func (l Layout) ControlSocket(host string) string {
+// ControlSocket is the ControlPath for one SSH host name and one account in the
+// guest: a connection as one account must never be used for another. The host is
+// a short hash, because names may have 63 characters and ssh allows a path of 90.
+// The account may be ssh's token %r.
+func (l Layout) ControlSocket(host, account string) string {
+	return l.HostControlSocket(host) + "-" + account
+}
+
+// HostControlSocket is what the control sockets of an SSH host name begin with. By
+// itself it was the ControlPath of every account in versions that knew no better;
+// a connection made by one may be open still.
+func (l Layout) HostControlSocket(host string) string {
 	return filepath.Join(l.ControlDir(), hash(host))
 }
 
