@@ -195,13 +195,6 @@ func TestTheIDChangesWithWhateverChangesTheImage(t *testing.T) {
 	add("core", id("", "immutable"))
 	add("dev", id("dev", "immutable"))
 	add("dev, semi-mutable", id("dev", "semi-mutable"))
-	core := id("", "immutable")
-	for name, text := range map[string]string{"README.md": "other words", "profiles/dev.nix~": "an older dev", "profiles/dev.nix.new": "a newer dev", ".git/HEAD": "x"} {
-		write(t, filepath.Join(n.dir, name), text)
-	}
-	if id("core", "immutable") != core {
-		t.Error("a document or a backup file changes the id")
-	}
 	for _, name := range []string{"profiles/dev.nix", "modules/ssh.nix", "guest/firewall", "flake.lock"} {
 		f, err := os.OpenFile(filepath.Join(n.dir, name), os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
@@ -212,6 +205,77 @@ func TestTheIDChangesWithWhateverChangesTheImage(t *testing.T) {
 		}
 		f.Close()
 		add("core after a change of "+name, id("", "immutable"))
+	}
+}
+
+// The flake and nixvmd leave out the same files, and no other.
+func TestBothSidesAgreeOnWhatCountsOfAFlake(t *testing.T) {
+	n := newNix(t)
+	driver := nixos.New(nixos.NewFlake(n.dir, fstest.MapFS{}, func(string) {}), t.TempDir())
+	ids := func() (ours string) {
+		t.Helper()
+		theirs, err := n.request(t, "", "immutable")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ours, err = driver.ID(nixbuild.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		if runtime.GOARCH == "amd64" && ours != theirs.ID {
+			t.Fatalf("nixvmd calls it %s, the flake %s", ours, theirs.ID)
+		}
+		return ours
+	}
+	link := func(to, name string) {
+		t.Helper()
+		if err := os.Symlink(to, filepath.Join(n.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := ids()
+	for _, name := range []string{
+		"README.md", "profiles/dev.nix~", "profiles/dev.nix.new", "profiles/dev.nix.new.new", ".git/HEAD", "profiles/.git", ".shipped/flake.nix", ".direnv/flake-profile",
+		".jj/working", ".hg/store", ".svn/entries", "profiles/#dev.nix#", "profiles/.dev.nix.swp", ".#flake.nix",
+	} {
+		write(t, filepath.Join(n.dir, name), "x")
+		if id := ids(); id != before {
+			t.Errorf("%s counts", name)
+			before = id
+		}
+	}
+	link(t.TempDir(), "result")
+	link("/nowhere", "profiles/result-man")
+	link("somebody@example.com", "profiles/.#core.nix")
+	if ids() != before {
+		t.Error("what nix build or an editor leaves counts")
+	}
+
+	seen := map[string]string{before: "nothing"}
+	counts := func(name string) {
+		t.Helper()
+		id := ids()
+		if other, ok := seen[id]; ok {
+			t.Errorf("%s is the same as %s", name, other)
+		}
+		seen[id] = name
+	}
+	for _, name := range []string{
+		"profiles/README.md", "agents/CLAUDE.md", "profiles/home/.bashrc", ".envrc", ".gitignore", ".github/workflow.yml", "profiles/result.nix", "result-parser/default.nix",
+		"brand.new", "profiles.new", ".git.new", "result.new", "a name with blanks", "guest/extra.sh", "flake.lock", "zz", "z/a", "z.a",
+	} {
+		write(t, filepath.Join(n.dir, name), "x")
+		counts(name)
+		write(t, filepath.Join(n.dir, name), "y")
+		counts("an edit of " + name)
+	}
+	link("zz", "linked")
+	counts("a link")
+	write(t, filepath.Join(n.dir, "zz"), "through the link")
+	counts("what a link leads to")
+
+	link("/nowhere", "broken")
+	if _, err := driver.ID(nixbuild.Request{}); err == nil || !strings.Contains(err.Error(), "broken leads nowhere") {
+		t.Errorf("a link that leads nowhere: %v", err)
 	}
 }
 

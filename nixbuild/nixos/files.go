@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,35 +28,41 @@ const (
 	maxFile  = 4 << 20
 )
 
-// belongs reports whether a name is part of a flake: not what begins with a
-// point (.git, what nixvmd keeps), nor what editors or an update leave beside.
-func belongs(name string) bool {
-	return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, "~") && !strings.HasSuffix(name, newSuffix)
-}
+// document is the flake's own page, which no image is made from.
+const document = "README.md"
 
-// readFiles reads all that belongs to the flake in tree. Symbolic links are
-// followed to files, not to directories.
+// beside is what version control, direnv, nixvmd and editors keep beside the files
+// of a flake. The flake itself leaves out the same (lib/digest.nix): a name on one
+// side only would give an image two ids, or two images one.
+var beside = regexp.MustCompile(`(?s)^(?:\.(?:git|hg|jj|svn|direnv|shipped)|.*~|\.#.*|#.*#|\..*\.sw[a-p])$`)
+
+// built is the name of a link that nix build leaves.
+var built = regexp.MustCompile(`(?s)^result(?:-.*)?$`)
+
+// readFiles reads all that belongs to the flake in tree: every file, as a profile
+// may use any, but what lies beside. Symbolic links are followed to files, not to
+// directories.
 func readFiles(tree fs.FS) (files, error) {
 	out := files{}
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if name != "." && !belongs(d.Name()) {
+		if name != "." && beside.MatchString(d.Name()) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
 			return nil
 		}
-		if d.IsDir() {
+		if d.IsDir() || d.Type() == fs.ModeSymlink && built.MatchString(d.Name()) {
 			return nil
 		}
 		info, err := fs.Stat(tree, name)
+		if errors.Is(err, fs.ErrNotExist) && d.Type() == fs.ModeSymlink {
+			return problem.New(problem.ConfigInvalid, "%s leads nowhere", name).WithHint("remove it, or make what it leads to")
+		}
 		if err != nil {
 			return err
-		}
-		if info.IsDir() && strings.HasPrefix(d.Name(), "result") {
-			return nil // what nix build leaves
 		}
 		if !info.Mode().IsRegular() || info.Size() > maxFile || len(out) == maxFiles {
 			return problem.New(problem.ConfigInvalid, "%s does not belong into a flake: it is no file, or there is too much", name).
@@ -63,13 +71,25 @@ func readFiles(tree fs.FS) (files, error) {
 		out[name], err = fs.ReadFile(tree, name)
 		return err
 	})
-	return out, err
+	return out.withoutNewer(), err
+}
+
+// withoutNewer leaves out what an update has put beside a file that was changed.
+func (f files) withoutNewer() files {
+	offered := map[string]bool{}
+	for name := range f {
+		if of, ok := strings.CutSuffix(name, newSuffix); ok && path.Base(name) != newSuffix {
+			_, offered[name] = f[of]
+		}
+	}
+	maps.DeleteFunc(f, func(name string, _ []byte) bool { return offered[name] })
+	return f
 }
 
 // list names each file and the digest of its content, a line each, in the order
-// in which a walk of the directory meets them. Documents do not count.
+// in which a walk of the directory meets them. The document does not count.
 func (f files) list() string {
-	names := slices.DeleteFunc(slices.Collect(maps.Keys(f)), func(name string) bool { return strings.HasSuffix(name, ".md") })
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(f)), func(name string) bool { return name == document })
 	slices.SortFunc(names, func(a, b string) int { return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")) })
 	for i, name := range names {
 		names[i] = fmt.Sprintf("%s=%x", name, sha256.Sum256(f[name]))

@@ -36,8 +36,12 @@ type Flake struct {
 	updated bool // this process has found it up to date, or made it so
 }
 
-// shippedDir holds the files as nixvmd has written them.
-const shippedDir = ".shipped"
+// shippedDir holds the files as nixvmd has written them, and lockFile in it keeps
+// two updates apart.
+const (
+	shippedDir = ".shipped"
+	lockFile   = ".lock"
+)
 
 // NewFlake returns the flake in dir. shipped is what this nixvmd brings; say is
 // told, a sentence each, what became of files that were changed.
@@ -129,7 +133,7 @@ func (f *Flake) Update() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockLimit)
 	defer cancel()
-	unlock, err := nixbuild.Lock(ctx, filepath.Join(before, ".lock"))
+	unlock, err := nixbuild.Lock(ctx, filepath.Join(before, lockFile))
 	if err != nil {
 		return err
 	}
@@ -138,6 +142,7 @@ func (f *Flake) Update() error {
 	if err != nil {
 		return err
 	}
+	delete(old, lockFile)
 	names := maps.Clone(old)
 	maps.Copy(names, now)
 	for _, name := range slices.Sorted(maps.Keys(names)) {

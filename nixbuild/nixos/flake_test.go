@@ -206,7 +206,7 @@ func TestOnlyWhatBelongsToTheFlakeNamesTheImage(t *testing.T) {
 	}
 	put("flake.nix", "1")
 	before := list()
-	for _, name := range []string{".git/config", "flake.nix~", "flake.nix.new", "README.md", ".#flake.nix"} {
+	for _, name := range []string{".git/config", "flake.nix~", "flake.nix.new", "README.md", ".#flake.nix", ".shipped/flake.nix"} {
 		put(name, "x")
 	}
 	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "result")); err != nil {
@@ -216,7 +216,7 @@ func TestOnlyWhatBelongsToTheFlakeNamesTheImage(t *testing.T) {
 		t.Error("what does not belong to the flake counts")
 	}
 	seen := map[string]bool{before: true}
-	for _, name := range []string{"flake.lock", "profiles/a.nix", "profiles/b.nix"} {
+	for _, name := range []string{"flake.lock", "profiles/a.nix", "profiles/b.nix", "CLAUDE.md", "profiles/home/.bashrc", "profiles/result.nix"} {
 		put(name, "x")
 		if d := list(); seen[d] {
 			t.Errorf("%s does not count", name)
