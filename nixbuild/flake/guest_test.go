@@ -242,3 +242,39 @@ func TestALoginNamesTheProfilesThatWentWithTheImage(t *testing.T) {
 		t.Errorf("when all is well it says %q", out)
 	}
 }
+
+// What the initrd does when the boot cannot go on, with stand-ins for systemd.
+func TestABootThatCannotGoOnSwitchesOffAndSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"systemctl":  "#!/bin/sh\ncase $1 in list-units) echo sysroot.mount loaded failed failed /sysroot ;; *) echo \"$@\" >> " + dir + "/done ;; esac\n",
+		"journalctl": "#!/bin/sh\nfor i in $(seq 50); do printf 'line %s \\033[31mred\\n' $i; done\necho 'Timed out waiting for device nixvm-root.'\n",
+		"sync":       "#!/bin/sh\necho sync >> " + dir + "/done\n",
+	} {
+		write(t, filepath.Join(dir, name), text)
+		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script, err := Files.ReadFile("modules/boot/give-up.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The console is its output, which each line opens anew as it would the device.
+	text := strings.NewReplacer("PATH=/bin", "PATH="+dir+":"+os.Getenv("PATH"), "/dev/console", "/dev/stdout").Replace(string(script))
+	out, err := exec.Command("bash", "-e", "-c", text).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"cannot go on\n", "nixvm:   sysroot.mount loaded failed", "nixvm:   Timed out waiting for device nixvm-root.\n", "switching off\n"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the console lacks %q: %q", want, out)
+		}
+	}
+	if strings.Contains(string(out), "\x1b") || strings.Count(string(out), "line ") != 14 {
+		t.Errorf("the console shows %q", out)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "done")); err != nil || string(got) != "sync\npoweroff --force --force\n" {
+		t.Errorf("it ends with %q, %v", got, err)
+	}
+}

@@ -138,9 +138,10 @@ func (p plan) layers() []string {
 // ticks in time it fails, and the kernel tries its way around for minutes.
 // Freezing a file system waits for three grace periods of RCU with its writers
 // held up (freeze_super), some 17 ms each; expedited they take next to nothing,
-// and the guest has no battery to spare by waiting.
+// and the guest has no battery to spare by waiting. A unit has ten minutes to
+// start: on a busy host it may need more than systemd's 90 seconds.
 func (p plan) cmdline() string {
-	return "ro console=ttyS0 quiet loglevel=4 systemd.show_status=0 panic=10 no_timer_check rcupdate.rcu_expedited=1"
+	return "ro console=ttyS0 quiet loglevel=4 systemd.show_status=0 panic=10 systemd.default_timeout_start_sec=600 no_timer_check rcupdate.rcu_expedited=1"
 }
 
 func recipeDigest() (string, error) {

@@ -91,8 +91,8 @@ check_fs() {
 
 mount_state_disk() {
 	disk=$(find_state_disk)
-	# A bus may still be looking for its disks.
-	tries=50
+	# A bus may still be looking for its disks, for long on a busy host.
+	tries=600
 	until [ -n "$disk" ] || [ $tries = 0 ]; do
 		usleep 100000
 		tries=$((tries - 1))

@@ -24,7 +24,7 @@ find_medium() {
 		# A CD drive needs more drivers than a virtio disk. They are loaded only
 		# when needed: they cost time.
 		/usr/sbin/modprobe -aq virtio_scsi ata_piix ahci sr_mod cdrom 2>/dev/null
-		tries=20
+		tries=100
 		until scan_medium || [ $tries = 0 ]; do usleep 100000; tries=$((tries - 1)); done
 	fi
 	[ -n "$MEDIUM" ] || { say "no identity medium"; return; }

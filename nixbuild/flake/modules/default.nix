@@ -6,6 +6,7 @@
     ./accounts.nix
     ./agents.nix
     ./boot.nix
+    ./boot/limits.nix
     ./firewall.nix
     ./guest-agent.nix
     ./image.nix

@@ -58,6 +58,7 @@ let
         environment.binsh = "${pkgs.bash}/bin/sh";
         environment.ldso = "${pkgs.bash}/nix-ld";
         boot.kernelPackages.kernel = pkgs.linux;
+        boot.initrd.systemd.emergencyAccess = lib.mkDefault false;
         system.boot.loader = {
           kernelFile = "bzImage";
           initrdFile = "initrd";
@@ -108,7 +109,8 @@ in
   golden = {
     inherit etc;
     inherit (config) fileSystems users;
-    initrdUnit = config.boot.initrd.systemd.services.nixvm-preinit;
+    initrdUnits = config.boot.initrd.systemd.services;
+    inherit (config.boot) kernelParams;
     kernelModules = config.boot.initrd.kernelModules;
     partitions = config.image.repart.partitions;
     ssh = config.services.openssh;
