@@ -1,7 +1,6 @@
 package flake
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,50 +75,6 @@ func TestWhateverTheProgramsCallIsAmongTheirTools(t *testing.T) {
 			if p, ok := providers[m[1]]; !ok || !strings.Contains(string(module), "pkgs."+p) {
 				t.Errorf("%s calls %s: which package in modules/preinit.nix has it?", name, m[1])
 			}
-		}
-	}
-}
-
-// An agent is installed by npm at a login that somebody watches, and at no other.
-func TestAnAgentIsInstalledOnlyWhereSomebodyWatches(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"id":                  "#!/bin/sh\necho ${WHO:-user}\n",
-		"nixvm-agent-install": "#!/bin/sh\necho installed \"$@\"\n",
-		"present":             "#!/bin/sh\n",
-	} {
-		write(t, filepath.Join(dir, name), text)
-		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	login := func(command string, env ...string) string {
-		t.Helper()
-		shell := `. modules/agents/login.sh; nixvm_agent ` + command
-		// script gives it a terminal, which is what it asks for.
-		cmd := exec.Command("script", "-qec", "bash -c '"+shell+"'", "/dev/null")
-		if strings.Contains(strings.Join(env, " "), "NOTERMINAL") {
-			cmd = exec.Command("bash", "-c", shell)
-		}
-		cmd.Env = append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "TERM=xterm"}, env...)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return string(out)
-	}
-	if out := login("absent some-package"); !strings.Contains(out, "installed some-package") {
-		t.Errorf("a first login says %q", out)
-	}
-	for name, out := range map[string]string{
-		"it is there already":   login("present some-package"),
-		"an editor logs in":     login("absent some-package", "TERM=dumb"),
-		"there is no terminal":  login("absent some-package", "NOTERMINAL=1"),
-		"another account":       login("absent some-package", "WHO=admin"),
-		"nobody set a terminal": login("absent some-package", "TERM="),
-	} {
-		if out != "" {
-			t.Errorf("%s: the login says %q", name, out)
 		}
 	}
 }
@@ -199,47 +154,6 @@ func TestHomeManagersFilesAreLinkedAndTheUsersOwnStay(t *testing.T) {
 	}
 	if exists(filepath.Join(home, ".only-in-one")) {
 		t.Error("a link of the older image stays though its file is gone")
-	}
-}
-
-func TestALoginNamesTheProfilesThatWentWithTheImage(t *testing.T) {
-	home := t.TempDir()
-	profiles := filepath.Join(home, ".local/state/nix/profiles")
-	write(t, filepath.Join(home, "a store path"), "")
-	for link, to := range map[string]string{
-		".nix-profile": ".local/state/nix/profiles/profile", ".local/state/nix/profiles/profile": "profile-1-link",
-		".local/state/nix/profiles/profile-1-link": "/nix/store/gone-profile", ".local/state/nix/profiles/channels": "../../../../a store path",
-	} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(home, link)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(to, filepath.Join(home, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	login := func(flags, term string) string {
-		t.Helper()
-		cmd := exec.Command("script", "-qec", "bash --noprofile --norc "+flags+" '. modules/nix/login.sh; nixvm_lost'", "/dev/null")
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TERM=" + term, "HOME=" + home}
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return strings.ReplaceAll(string(out), "\r\n", "\n")
-	}
-	if out := login("-ic", "xterm"); !strings.Contains(out, "\n  "+profiles+"/profile\n") || !strings.Contains(out, "\n  "+home+"/.nix-profile\n") ||
-		strings.Contains(out, "-link") || strings.Contains(out, "channels") || !strings.Contains(out, "nix profile install") {
-		t.Errorf("it says %q", out)
-	}
-	if out := login("-c", "xterm") + login("-ic", "dumb"); out != "" {
-		t.Errorf("where nobody reads it says %q", out)
-	}
-	write(t, filepath.Join(home, "new"), "")
-	if err := errors.Join(os.Remove(filepath.Join(profiles, "profile-1-link")), os.Symlink(filepath.Join(home, "new"), filepath.Join(profiles, "profile-1-link"))); err != nil {
-		t.Fatal(err)
-	}
-	if out := login("-ic", "xterm"); out != "" {
-		t.Errorf("when all is well it says %q", out)
 	}
 }
 

@@ -15,7 +15,9 @@ let
     name = "nixvm-agent-install";
     runtimeInputs = [
       pkgs.coreutils
+      pkgs.findutils
       pkgs.nodejs
+      pkgs.util-linux
     ];
     text = builtins.readFile ./agents/install.sh;
   };
@@ -70,7 +72,8 @@ in
       PATH=$HOME/.npm-global/bin:$HOME/.local/bin:$PATH
     '';
 
-    environment.interactiveShellInit = lib.mkIf (atLogin != [ ]) (
+    # Of a login, and not of each terminal that is opened after it.
+    environment.loginShellInit = lib.mkIf (atLogin != [ ]) (
       builtins.readFile ./agents/login.sh
       + lib.concatMapStrings (a: "nixvm_agent ${lib.escapeShellArgs [ a.command a.npm ]}\n") atLogin
       + "unset -f nixvm_agent\n"

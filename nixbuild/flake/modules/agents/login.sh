@@ -1,10 +1,13 @@
-# nixvm_agent COMMAND PACKAGE: at an interactive login of "user", installs an agent
+# nixvm_agent COMMAND PACKAGE: at a login of "user" at a terminal, installs an agent
 # that is not there yet. Only where somebody watches: an editor that logs in
 # (TERM=dumb, no terminal) must not wait for a download.
 # shellcheck shell=bash
 nixvm_agent() {
+  case $- in *i*) ;; *) return 0 ;; esac
   [ "$(id -un)" = user ] && [ -t 0 ] && [ -t 1 ] && [ "${TERM:-dumb}" != dumb ] || return 0
   ! command -v "$1" >/dev/null || return 0
-  echo "Installing $1 into your home (npm package $2). It is tried again at the next login if this fails."
-  nixvm-agent-install "$2" || echo "$1 could not be installed. Try again with: nixvm-agent-install $2"
+  # C-c ends the installation and not the login.
+  trap : INT
+  nixvm-agent-install --at-login "$1" "$2"
+  trap - INT
 }
