@@ -44,25 +44,51 @@ export const offerOf = (app: App): Offer => ({
   stale: app.client.status.phase === 'failed',
 });
 
-/** Tells the user what went wrong, and offers the log. */
-export async function tellProblem(app: App, error: unknown, doing?: string): Promise<void> {
+/**
+ * Tells the user what went wrong, and offers the log. More actions come first;
+ * the one that was chosen is returned.
+ */
+export async function tellProblem(app: App, error: unknown, doing?: string, ...more: string[]): Promise<string | undefined> {
   if (error instanceof Dismissed) {
-    return;
+    return undefined;
   }
   const problem = problemOf(error);
   const text = describe(problem, doing);
   if (problem.code === problemCodes.cancelled) {
     app.log.info(text);
     void app.ui.info(text);
-    return;
+    return undefined;
   }
   app.log.error(`${text} [${problem.code}]`);
   const doctor = ['daemon.', 'backend.', 'ssh.', 'image.'].some((area) => problem.code.startsWith(area));
-  const chosen = await app.ui.error(text, 'Show Log', ...(doctor ? ['Check This Computer'] : []));
+  const chosen = await app.ui.error(text, ...more, 'Show Log', ...(doctor ? ['Check This Computer'] : []));
   if (chosen === 'Show Log') {
     app.log.show();
-  } else if (chosen) {
+  } else if (chosen === 'Check This Computer') {
     await app.workbench.execute('nixvm.doctor');
+  }
+  return chosen;
+}
+
+/**
+ * Asks, and does what was answered. What fails can be changed and tried again
+ * with all the answers; only a success is returned.
+ */
+export async function askAndDo<A, R>(app: App, ask: (before: A | undefined) => Promise<A | undefined>, titleOf: (asked: A) => string, run: (asked: A) => Promise<R>): Promise<[A, R] | undefined> {
+  const again = 'Change and Try Again';
+  let asked: A | undefined;
+  for (;;) {
+    asked = await ask(asked);
+    if (asked === undefined) {
+      return undefined;
+    }
+    try {
+      return [asked, await run(asked)];
+    } catch (error) {
+      if ((await tellProblem(app, error, titleOf(asked), again)) !== again) {
+        return undefined;
+      }
+    }
   }
 }
 

@@ -1,6 +1,7 @@
-import { offerOf, operate, type App } from '../app';
+import { askAndDo, offerOf, operate, type App } from '../app';
 import { isOffered } from '../daemon/offered';
-import { askClone, cloneParams } from '../create/clone';
+import { askClone, cloneParams, type CloneAnswers, type CloneAsked } from '../create/clone';
+import { checkOf } from '../create/draft';
 import { can } from '../model/verbs';
 import type { Commands } from './commands';
 import { afterCreate } from './create';
@@ -13,15 +14,21 @@ async function clone(app: App, args: Arguments): Promise<void> {
   const node = nodeOf(args);
   const offer = offerOf(app);
   const snapshots = can('cloneSnapshot', source, offer) && isOffered(offer, 'nixvm/snapshot/list') ? await snapshotsOf(app, source.name) : [];
-  const facts = { source, snapshots, exists: (name: string) => app.store.machine(name) !== undefined };
-  const result = await askClone(app.ui, facts, node?.kind === 'snapshot' ? node.snapshot.name : undefined);
-  if (!result) {
+  const facts = { source, snapshots, exists: (name: string) => app.store.machine(name) !== undefined, check: await checkOf(app) };
+  const first: CloneAnswers = { snapshot: node?.kind === 'snapshot' ? node.snapshot.name : undefined, start: true };
+  const title = ({ name }: CloneAsked): string => `Clone ${source.name} to ${name}`;
+  const done = await askAndDo(
+    app,
+    (before: CloneAsked | undefined) => askClone(app.ui, facts, before ?? { answers: first }),
+    title,
+    (asked) => operate(app, title(asked), 'nixvm/vm/clone', cloneParams(source.name, asked)),
+  );
+  if (!done) {
     return;
   }
-  const { name, answers } = result;
-  const done = await operate(app, `Clone ${source.name} to ${name}`, 'nixvm/vm/clone', cloneParams(source.name, name, answers));
+  const [{ name, answers }, { vm }] = done;
   if (answers.start) {
-    await afterCreate(app, done.vm ?? app.store.machine(name));
+    await afterCreate(app, vm ?? app.store.machine(name));
   } else {
     void app.ui.info(`${name}, a copy of ${source.name}, is made.`);
   }

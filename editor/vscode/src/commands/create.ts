@@ -1,6 +1,7 @@
-import { operate, type App } from '../app';
-import { createParams, askCreate } from '../create/wizard';
+import { askAndDo, operate, type App } from '../app';
 import type { Answers } from '../create/answers';
+import { checkOf } from '../create/draft';
+import { createParams, askCreate, type Asked } from '../create/wizard';
 import type { Machine } from '../protocol';
 import { openWindow } from './attach';
 import type { Commands } from './commands';
@@ -19,24 +20,32 @@ export function lastAnswers(app: App): Answers {
 }
 
 async function create(app: App, args: Arguments): Promise<void> {
+  const check = await checkOf(app);
   const { profiles } = await app.client.request('nixvm/profile/list', {});
   const node = nodeOf(args);
-  const result = await askCreate(app.ui, {
-    machine: (name) => app.store.machine(name),
+  const facts = {
+    machine: (name: string) => app.store.machine(name),
     profiles,
     backends: app.client.backends,
+    check,
     project: app.workbench.projectName(),
-    defaults: app.client.defaults,
     last: lastAnswers(app),
     declared: node && app.store.machine(node.machine),
-  });
-  if (!result) {
+  };
+  const title = ({ name }: Asked): string => `Create ${name}`;
+  const done = await askAndDo(
+    app,
+    (before: Asked | undefined) => askCreate(app.ui, facts, before),
+    title,
+    (asked) => operate(app, title(asked), 'nixvm/vm/create', createParams(asked)),
+  );
+  if (!done) {
     return;
   }
-  const { name, answers } = result;
+  const [{ name, answers }, { vm }] = done;
+  // Only now: what failed is no default for the next one.
   await app.memory.update(lastKey, answers);
-  const done = await operate(app, `Create ${name}`, 'nixvm/vm/create', createParams(name, answers));
-  await afterCreate(app, done.vm ?? app.store.machine(name));
+  await afterCreate(app, vm ?? app.store.machine(name));
 }
 
 /** Opens a VM that was made, as the setting says. */

@@ -1,4 +1,5 @@
 import { answered, type App } from '../app';
+import { checkOf, complains } from '../create/draft';
 import { forwardLine } from '../model/words';
 import type { ForwardListResult } from '../protocol';
 import type { Commands } from './commands';
@@ -10,20 +11,16 @@ export function completeForward(text: string): string {
   return /^\d+$/.test(trimmed) ? `${trimmed} localhost:${trimmed}` : trimmed;
 }
 
-/** What is obviously wrong; the daemon knows the rest. */
-export function forwardComplaint(text: string): string | undefined {
-  return completeForward(text).split(/\s+/).length >= 2 ? undefined : 'PORT-IN-THE-VM HOST:PORT-HERE, such as 8080 localhost:80';
-}
-
 async function add(app: App, args: Arguments): Promise<void> {
   const { name } = await target(app, args, 'addForward', 'Add a forward to a VM');
   const there = (await app.client.request('nixvm/forward/list', { name })).forwards.map(forwardLine);
+  const check = await checkOf(app);
   const text = answered(
     await app.ui.text({
       title: `Let ${name} reach a port of this computer`,
       prompt: `A port, or PORT-IN-THE-VM HOST:PORT-HERE${there.length > 0 ? `; there are: ${there.join(', ')}` : ''}`,
       placeholder: '8080 localhost:80',
-      complaint: forwardComplaint,
+      complaint: complains(check, 'forward', (typed) => ({ for: 'forward', name, forward: completeForward(typed) })),
     }),
   );
   tell(app, name, await app.client.request('nixvm/forward/add', { name, forward: completeForward(text) }));

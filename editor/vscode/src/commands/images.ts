@@ -1,10 +1,11 @@
-import { answered, offerOf, operate, type App } from '../app';
+import { answered, askAndDo, offerOf, operate, type App } from '../app';
+import { checkOf } from '../create/draft';
 import { askImage } from '../create/image';
 import { hasMethod } from '../daemon/offered';
 import { Problem } from '../daemon/problem';
 import { imageMethods } from '../model/verbs';
 import { count, sizeOfBytes, when } from '../model/words';
-import { problemCodes, type CollectedImage, type Image } from '../protocol';
+import { problemCodes, type CollectedImage, type Image, type ImageBuildParams } from '../protocol';
 import type { Commands } from './commands';
 import { lastAnswers } from './create';
 
@@ -59,11 +60,18 @@ function lookOf({ id, distro, mode, profiles, bytes, built, machines }: Image): 
 async function build(app: App): Promise<void> {
   await has(app, 'buildImage');
   const { profiles } = await app.client.request('nixvm/profile/list', {});
-  const params = await askImage(app.ui, profiles, lastAnswers(app), app.client.defaults);
-  if (!params) {
+  const check = await checkOf(app);
+  const title = (params: ImageBuildParams): string => `Build image ${params.profiles?.join(', ') ?? ''}`.trim();
+  const done = await askAndDo(
+    app,
+    (before: ImageBuildParams | undefined) => askImage(app.ui, profiles, before ?? lastAnswers(app), check),
+    title,
+    (params) => operate(app, title(params), 'nixvm/image/build', params),
+  );
+  if (!done) {
     return;
   }
-  const { operation } = await operate(app, `Build image ${params.profiles?.join(', ') ?? ''}`.trim(), 'nixvm/image/build', params);
+  const [, { operation }] = done;
   void app.ui.info(`The image ${operation.image ?? ''} is there: a VM that needs it does not wait for it.`);
 }
 

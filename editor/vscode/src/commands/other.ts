@@ -1,7 +1,8 @@
 import { answered, offerOf, operate, type App } from '../app';
 import { otherMethods } from '../daemon/offered';
 import { Problem, problemOf } from '../daemon/problem';
-import { capital, parseSize } from '../model/words';
+import { checkOf, fieldOf } from '../create/draft';
+import { capital } from '../model/words';
 import { problemCodes } from '../protocol';
 import type { Commands } from './commands';
 import { confirmByName } from './destroy';
@@ -46,8 +47,8 @@ async function run(app: App, name: string, method: string): Promise<void> {
         await confirmByName(app, name, wordsOf(method), 'This cannot be undone.');
         params['confirm'] = name;
       } else {
-        const text = answered(await app.ui.text({ title, prompt: missing.prompt, complaint: (t) => (t.trim() ? undefined : 'It is needed.') }));
-        params[missing.field] = missing.number ? numberOf(missing.field, text) : text.trim();
+        const text = answered(await app.ui.text({ title, prompt: missing.prompt, complaint: (t) => refused(app, missing, t) }));
+        params[missing.field] = missing.number ? await numberOf(app, missing.field, text) : text.trim();
       }
     }
   }
@@ -78,12 +79,21 @@ export function missingIn(code: string, message: string, sent: Record<string, un
   return undefined;
 }
 
-function numberOf(field: string, text: string): number {
-  const bytes = field.toLowerCase().endsWith('bytes');
-  if (bytes && /[mgt]/i.test(text)) {
-    return (parseSize(text) ?? NaN) * 2 ** 20;
+async function refused(app: App, { field, number }: Missing, text: string): Promise<string | undefined> {
+  if (!text.trim()) {
+    return 'It is needed.';
   }
-  return field.endsWith('MiB') ? (parseSize(text) ?? NaN) : Number(text);
+  return number && Number.isNaN(await numberOf(app, field, text)) ? 'A number, or a size such as 20G' : undefined;
+}
+
+/** The number behind a text; sizes are read by the daemon, as everywhere. */
+async function numberOf(app: App, field: string, text: string): Promise<number> {
+  const size = /Bytes$/i.test(field) ? 'diskBytes' : field.endsWith('MiB') ? 'memoryMiB' : undefined;
+  if (!size || (size === 'diskBytes' && /^\s*\d+\s*$/.test(text))) {
+    return Number(text);
+  }
+  const check = await checkOf(app);
+  return fieldOf(await check({ [size]: text }), size).number ?? NaN;
 }
 
 export const otherCommands = (app: App): Commands => ({ otherOperation: (...args) => other(app, args) });

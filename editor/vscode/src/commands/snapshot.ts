@@ -1,4 +1,5 @@
 import { answered, operate, type App } from '../app';
+import { checkOf, complains } from '../create/draft';
 import { hostsOf } from '../model/machine';
 import { count, two, when } from '../model/words';
 import type { Machine, Snapshot } from '../protocol';
@@ -14,15 +15,14 @@ export function timeName(now = new Date()): string {
 async function take(app: App, args: Arguments): Promise<void> {
   const { name } = await target(app, args, 'snapshot', 'Take a snapshot of a VM');
   const title = `Snapshot of ${name}`;
-  const snapshots = await snapshotsOf(app, name);
-  const taken = new Set(snapshots.map((each) => each.name));
+  const check = await checkOf(app);
   const snapshot = answered(
     await app.ui.text({
       title,
       step: [1, 2],
       prompt: 'Name of the snapshot',
       value: timeName(),
-      complaint: (text) => (text === '' ? 'A snapshot needs a name.' : taken.has(text) ? 'There is a snapshot of that name.' : undefined),
+      complaint: complains(check, 'snapshot', (typed) => ({ for: 'snapshot', name, snapshot: typed })),
     }),
   );
   const description = answered(

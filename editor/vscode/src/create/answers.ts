@@ -1,8 +1,12 @@
 import { sizeOfBytes, sizeOfMiB } from '../model/words';
-import type { CreateDefaults, CreateParams, Machine } from '../protocol';
+import type { CreateParams, DraftParams, DraftResult, Machine } from '../protocol';
+import { fieldOf } from './draft';
+
+/** The sizes of a VM, which create and clone ask for alike. */
+export type Sizes = Pick<CreateParams, 'memoryMiB' | 'vcpus' | 'diskBytes'>;
 
 /** What a VM is made of. What is absent is left to the daemon's config.toml. */
-export type Answers = Pick<CreateParams, 'profiles' | 'image' | 'mode' | 'memoryMiB' | 'vcpus' | 'diskBytes' | 'network' | 'backend'>;
+export type Answers = Pick<CreateParams, 'profiles' | 'image' | 'mode' | 'network' | 'backend'> & Sizes;
 
 /** What a machine that is declared already says about itself. */
 export function answersOf(machine: Machine): Answers {
@@ -11,17 +15,27 @@ export function answersOf(machine: Machine): Answers {
 }
 
 /** Answers without the fields that say nothing, as the daemon wants them. */
-export function meaningful(answers: Answers): Answers {
+export function meaningful<A extends object>(answers: A): Partial<A> {
   const said = Object.entries(answers).filter(([, value]) => value !== undefined && value !== '' && value !== 0);
-  return Object.fromEntries(said);
+  return Object.fromEntries(said) as Partial<A>;
 }
 
-/** What no image in particular means. */
-export const automaticImage = 'NixOS where it can be built, else trial';
+/** Sizes as the daemon reads them. */
+export const sizesDraft = ({ memoryMiB, vcpus, diskBytes }: Sizes): DraftParams => ({
+  ...(memoryMiB ? { memoryMiB: `${memoryMiB}M` } : {}),
+  ...(vcpus ? { vcpus: String(vcpus) } : {}),
+  ...(diskBytes ? { diskBytes: `${diskBytes}B` } : {}),
+});
+
+/** The answers as a draft. */
+export function draftOf(answers: Answers): DraftParams {
+  const { profiles, image, mode, network, backend } = answers;
+  return { ...meaningful({ profiles, image, mode, network, backend }), ...sizesDraft(answers) } as DraftParams;
+}
 
 /** The profiles in a line; none at all leaves them to the daemon, too. */
-export function profilesText({ profiles }: Answers, defaults: CreateDefaults | undefined): string {
-  const byDefault = defaults?.profiles.join(', ');
+export function profilesText({ profiles }: Answers, checked: DraftResult): string {
+  const byDefault = fieldOf(checked, 'profiles').values?.join(', ');
   return profiles?.join(', ') || (byDefault ? `${byDefault} (default)` : 'no profiles');
 }
 

@@ -1,9 +1,11 @@
-import { freeName, nameComplaint } from '../model/names';
+import { freeName } from '../model/names';
 import { when } from '../model/words';
-import type { CloneParams, Machine, Snapshot } from '../protocol';
+import type { CloneParams, DraftParams, Machine, Snapshot } from '../protocol';
 import { back, type Ui } from '../ui/ui';
-import { sizes, type Sizes } from './details';
-import { askHub, type Detail, type Hub } from './hub';
+import { meaningful, sizesDraft, type Sizes } from './answers';
+import { sizes, type Asking } from './details';
+import { complains, type Check, type Wrong } from './draft';
+import { askHub, saying, type Detail, type Hub } from './hub';
 
 /** What a copy is to be. */
 export interface CloneAnswers extends Sizes {
@@ -18,39 +20,59 @@ export interface CloneFacts {
   /** Of the source, newest first. */
   snapshots: readonly Snapshot[];
   exists(name: string): boolean;
+  check: Check;
 }
 
-/** Asks for the name of the copy, then shows what would be made. */
-export async function askClone(ui: Ui, facts: CloneFacts, snapshot?: string): Promise<{ name: string; answers: CloneAnswers } | undefined> {
-  let answers: CloneAnswers = { snapshot, start: true };
-  let name = freeName(facts.source.name, facts.exists);
+/** What was answered: all that clone needs. */
+export interface CloneAsked {
+  name: string;
+  answers: CloneAnswers;
+}
+
+/** Asks for the name of the copy, then shows what would be made; with what was asked before it begins there. */
+export async function askClone(ui: Ui, facts: CloneFacts, before: { name?: string; answers: CloneAnswers }): Promise<CloneAsked | undefined> {
+  let { answers } = before;
+  let name = before.name ?? freeName(facts.source.name, facts.exists);
+  let ask = before.name === undefined;
+  let wrong: Wrong | undefined;
   for (;;) {
-    const typed = await ui.text({
-      title: `Clone ${facts.source.name}`,
-      step: [1, 2],
-      prompt: 'Name of the copy, which is also its name for ssh',
-      value: name,
-      complaint: (text) => nameComplaint(text.trim(), undefined) ?? (facts.exists(text.trim()) ? `There is a machine named ${text.trim()} already.` : undefined),
-    });
-    if (typeof typed !== 'string') {
-      return undefined;
+    if (ask) {
+      const typed = await ui.text({
+        title: `Clone ${facts.source.name}`,
+        step: [1, 2],
+        prompt: 'Name of the copy, which is also its name for ssh',
+        value: name,
+        complaint: complains(facts.check, 'newName', (text) => draft(facts.source.name, text.trim(), answers)),
+        ...saying(wrong),
+      });
+      if (typeof typed !== 'string') {
+        return undefined;
+      }
+      name = typed.trim();
     }
-    name = typed.trim();
-    const { way, answers: now } = await askHub(ui, hub(facts, name), answers);
-    if (way !== back) {
-      return way && { name, answers: now };
+    const left = await askHub(ui, hub(facts, name), answers);
+    if (left.way !== back) {
+      return left.way && { name, answers: left.answers };
     }
-    answers = now;
+    ({ answers, wrong } = { wrong: undefined, ...left });
+    ask = true;
   }
 }
 
+const draft = (name: string, newName: string, answers: CloneAnswers): DraftParams => ({
+  for: 'clone', name, newName, ...sizesDraft(answers), ...(answers.snapshot ? { snapshot: answers.snapshot } : {}),
+});
+
 const asItIs = 'its disk as it is now';
 
-function hub({ source, snapshots }: CloneFacts, name: string): Hub<CloneAnswers> {
-  const { memoryMiB, vcpus, diskBytes } = source;
-  const asSource = { word: `as ${source.name}`, sentence: `what ${source.name} has`, values: { memoryMiB, vcpus, diskBytes } };
+function hub({ source, snapshots, check }: CloneFacts, name: string): Hub<CloneAnswers> {
+  const asking: Asking<CloneAnswers> = {
+    check, draft: (answers) => draft(source.name, name, answers), word: `as ${source.name}`, sentence: `what ${source.name} has`,
+  };
   return {
     question: { title: `Clone ${source.name}`, step: [2, 2], back: true, prompt: 'Enter makes the copy; everything below can be changed first' },
+    before: ['newName'],
+    check: (answers) => check(draft(source.name, name, answers)),
     make: ({ snapshot }) => ({
       label: `Clone ${source.name} to ${name}`,
       description: snapshot ? `from the snapshot ${snapshot}` : `from ${asItIs}`,
@@ -58,13 +80,14 @@ function hub({ source, snapshots }: CloneFacts, name: string): Hub<CloneAnswers>
     }),
     details: () => [
       ...(snapshots.length > 0 ? [from(snapshots)] : []),
-      ...sizes<CloneAnswers>(asSource, diskBytes),
+      ...sizes<CloneAnswers>(asking),
       start,
     ],
   };
 }
 
 const from = (snapshots: readonly Snapshot[]): Detail<CloneAnswers> => ({
+  field: 'snapshot',
   label: 'From',
   icon: 'history',
   text: ({ snapshot }) => snapshot ?? asItIs,
@@ -78,6 +101,7 @@ const from = (snapshots: readonly Snapshot[]): Detail<CloneAnswers> => ({
 });
 
 const start: Detail<CloneAnswers> = {
+  field: 'noStart',
   label: 'Start',
   icon: 'play',
   text: (answers) => (answers.start ? 'yes, and wait until it answers' : 'no'),
@@ -91,7 +115,6 @@ const start: Detail<CloneAnswers> = {
 };
 
 /** The request behind the answers: what is not said is as in the source. */
-export function cloneParams(source: string, newName: string, { snapshot, start: starts, ...sized }: CloneAnswers): CloneParams {
-  const changed = Object.fromEntries(Object.entries(sized).filter(([, size]) => size));
-  return { name: source, newName, ...changed, ...(snapshot ? { snapshot } : {}), ...(starts ? {} : { noStart: true }) };
+export function cloneParams(source: string, { name: newName, answers: { snapshot, start: starts, ...sized } }: CloneAsked): CloneParams {
+  return { name: source, newName, ...meaningful(sized), ...(snapshot ? { snapshot } : {}), ...(starts ? {} : { noStart: true }) };
 }

@@ -1,146 +1,123 @@
-import type { Backend, CreateDefaults, CreateParams } from '../protocol';
+import type { Backend, DraftParams, DraftResult } from '../protocol';
 import { backendOf } from '../daemon/offered';
-import { parseSize, sizeOfBytes, sizeOfMiB } from '../model/words';
-import { back, type Answer, type Choice, type TextQuestion } from '../ui/ui';
-import { automaticImage, type Answers } from './answers';
+import { sizeOfBytes, sizeOfMiB } from '../model/words';
+import { back, type Answer, type Choice } from '../ui/ui';
+import type { Answers, Sizes } from './answers';
+import { complains, fieldOf, type Check } from './draft';
 import type { Detail } from './hub';
 
-/** The sizes of a VM, which create and clone ask for alike. */
-export type Sizes = Pick<CreateParams, 'memoryMiB' | 'vcpus' | 'diskBytes'>;
-
-/** Who decides what is not said. */
-export interface Fallback {
-  /** In a word, and in a sentence. */
+/** What the questions about a draft are asked with. */
+export interface Asking<A> {
+  check: Check;
+  /** The whole draft behind the answers. */
+  draft(answers: A): DraftParams;
+  /** Who decides what is not said: in a word, and in a sentence. */
   word: string;
   sentence: string;
-  /** What that comes to, where it is known. */
-  values?: Partial<CreateDefaults> | undefined;
 }
 
 /** The defaults of the daemon. */
-export const byConfig = (values: CreateDefaults | undefined): Fallback => ({ word: 'default', sentence: 'the default of config.toml', values });
+export const byConfig = { word: 'default', sentence: 'the default of config.toml' };
 
 /** What was said, or what counts then and why. */
-const said = (value: string | undefined, { word }: Fallback, otherwise: string | undefined): string =>
+const said = (value: string | undefined, word: string, otherwise: string | undefined): string =>
   value || (otherwise ? `${otherwise} (${word})` : word);
 
-function changed<A>(answer: Answer<string>, change: (value: string) => A): Answer<A> {
+function changed<A>(answer: Answer<string>, change: (value: string) => A | Promise<A>): Answer<A> | Promise<A> {
   return answer === undefined || answer === back ? answer : change(answer);
 }
 
-/** Asks for a text that is empty or means something; empty means the default. */
-function text(prompt: string, placeholder: string, complaint: (text: string) => string | undefined, value: string, { sentence }: Fallback): Partial<TextQuestion> {
-  return {
-    prompt: `${prompt}; empty means ${sentence}`,
-    placeholder,
-    value,
-    // A size that was rounded to be shown may be less than it is.
-    complaint: (typed) => (['', value].includes(typed.trim()) ? undefined : complaint(typed)),
-  };
-}
-
-interface SizeLook {
+interface TextLook<A> {
+  field: keyof DraftParams & keyof A;
   label: string;
   icon: string;
   prompt: string;
-  placeholder: string;
-  complaint(typed: string): string | undefined;
-  /** What it is, as it can be typed again; empty when it is not said. */
-  write(sizes: Partial<Sizes>): string;
-  read(typed: string): Sizes;
+  /** For people. */
+  write(value: number | string): string;
 }
 
-function size<A extends Sizes>(look: SizeLook, fallback: Fallback): Detail<A> {
-  const otherwise = look.write(fallback.values ?? {});
+/** Asks for a text that is empty or means something to the daemon; empty means the default. */
+function typed<A extends object>(look: TextLook<A>, asking: Asking<A>): Detail<A> {
+  const { field } = look;
+  const shown = (checked: DraftResult): string => {
+    const { number, value } = fieldOf(checked, field);
+    return number || value ? look.write(number ?? value ?? '') : '';
+  };
   return {
+    field,
     label: look.label,
     icon: look.icon,
-    text: (answers) => said(look.write(answers), fallback, otherwise),
-    ask: async (ui, answers, question) => {
-      const value = look.write(answers);
-      const typed = await ui.text({ ...question, ...text(look.prompt, otherwise || look.placeholder, look.complaint, value, fallback) });
-      return changed(typed, (now) => (now.trim() === value ? answers : { ...answers, ...look.read(now) }));
+    text: (answers, checked) => said(answers[field] ? shown(checked) : '', asking.word, shown(checked)),
+    ask: async (ui, answers, question, checked) => {
+      const withText = (text: string): DraftParams => ({ ...asking.draft(answers), [field]: text.trim() });
+      const answer = await ui.text({
+        ...question,
+        prompt: `${look.prompt}; empty means ${asking.sentence}`,
+        placeholder: fieldOf(checked, field).value ?? '',
+        value: answers[field] ? (fieldOf(checked, field).value ?? String(asking.draft(answers)[field])) : '',
+        complaint: complains(asking.check, field, withText),
+      });
+      return changed(answer, async (text) => {
+        if (text.trim() === '') {
+          return { ...answers, [field]: undefined };
+        }
+        const { number, value } = fieldOf(await asking.check(withText(text)), field);
+        return { ...answers, [field]: number ?? value ?? text.trim() };
+      });
     },
   };
 }
 
-const sizeComplaint = (typed: string): string | undefined => (parseSize(typed) ? undefined : 'A size is 512M or 20G.');
-
-/** Asks for memory, CPUs and disk; the disk has at least so many bytes. */
-export function sizes<A extends Sizes>(fallback: Fallback, leastDisk = 0): Detail<A>[] {
-  const memory: SizeLook = {
-    label: 'Memory',
-    icon: 'server',
-    prompt: 'Memory of the VM',
-    placeholder: '4G',
-    complaint: sizeComplaint,
-    write: ({ memoryMiB }) => (memoryMiB ? sizeOfMiB(memoryMiB) : ''),
-    read: (typed) => ({ memoryMiB: parseSize(typed) ?? 0 }),
-  };
-  const vcpus: SizeLook = {
-    label: 'CPUs',
-    icon: 'chip',
-    prompt: 'Number of CPUs',
-    placeholder: '2',
-    complaint: (typed) => (/^\s*[1-9]\d{0,2}\s*$/.test(typed) ? undefined : 'A number of CPUs, such as 2'),
-    write: (answers) => (answers.vcpus ? String(answers.vcpus) : ''),
-    read: (typed) => ({ vcpus: Number(typed) }),
-  };
-  const disk: SizeLook = {
-    label: 'Disk',
-    icon: 'database',
-    prompt: 'Size of the state disk (it takes only what is used)',
-    placeholder: '20G',
-    complaint: (typed) => sizeComplaint(typed) ?? ((parseSize(typed) ?? 0) * 2 ** 20 < leastDisk ? `At least ${sizeOfBytes(leastDisk)}: a disk can only grow.` : undefined),
-    write: ({ diskBytes }) => (diskBytes ? sizeOfBytes(diskBytes) : ''),
-    read: (typed) => ({ diskBytes: (parseSize(typed) ?? 0) * 2 ** 20 }),
-  };
-  return [memory, vcpus, disk].map((look) => size<A>(look, fallback));
+/** Asks for memory, CPUs and disk. */
+export function sizes<A extends Sizes>(asking: Asking<A>): Detail<A>[] {
+  const looks: TextLook<A>[] = [
+    { field: 'memoryMiB', label: 'Memory', icon: 'server', prompt: 'Memory of the VM, such as 4G', write: (mib) => sizeOfMiB(Number(mib)) },
+    { field: 'vcpus', label: 'CPUs', icon: 'chip', prompt: 'Number of CPUs', write: String },
+    { field: 'diskBytes', label: 'Disk', icon: 'database', prompt: 'Size of the state disk, such as 20G (it takes only what is used)', write: (bytes) => sizeOfBytes(Number(bytes)) },
+  ];
+  return looks.map((look) => typed(look, asking));
 }
 
-const network = (fallback: Fallback): Detail<Answers> => ({
-  label: 'Network',
-  icon: 'globe',
-  text: (answers) => said(answers.network, fallback, fallback.values?.network),
-  ask: async (ui, answers, question) => {
-    const complaint = (typed: string): string | undefined => (/^\s*(nat|bridge:\S+)\s*$/.test(typed) ? undefined : 'nat, or bridge:INTERFACE');
-    const typed = await ui.text({ ...question, ...text('nat, or bridge:INTERFACE', 'nat', complaint, answers.network ?? '', fallback) });
-    return changed(typed, (value) => ({ ...answers, network: value.trim() }));
-  },
-});
+const network = (asking: Asking<Answers>): Detail<Answers> =>
+  typed({ field: 'network', label: 'Network', icon: 'globe', prompt: 'nat, or bridge:INTERFACE', write: String }, asking);
 
-const picked =
-  (field: 'image' | 'mode', choices: Choice<string>[]): Detail<Answers>['ask'] =>
-  async (ui, answers, question) => {
-    const current = answers[field] ?? '';
-    const marked = choices.map((choice) => ({ ...choice, picked: choice.value === current }));
-    return changed(await ui.pick(question, marked), (value) => ({ ...answers, [field]: value }));
+const meanings: Record<string, string> = {
+  nixos: 'NixOS, built with nix',
+  trial: 'a small Debian, for trying nixvm out',
+  immutable: 'read-only system, all state on its own disk',
+  'semi-mutable': 'the same, with a writable /nix',
+  mutable: 'one disk, changed from the inside',
+};
+
+/** Asks for one of what the daemon says that the field can be, or for the default. */
+function picked(field: 'image' | 'mode', label: string, icon: string, asking: Asking<Answers>): Detail<Answers> {
+  return {
+    field,
+    label,
+    icon,
+    text: (answers, checked) => said(answers[field], asking.word, fieldOf(checked, field).value),
+    ask: async (ui, answers, question) => {
+      // Without what was chosen before: what would the default be?
+      const { value, note, choices = [] } = fieldOf(await asking.check(asking.draft({ ...answers, [field]: undefined })), field);
+      const offered: Choice<string>[] = [
+        { label: 'default', description: ['of config.toml', value].filter(Boolean).join(': '), detail: note ?? '', value: '' },
+        ...choices.map((choice) => ({ label: choice, description: meanings[choice] ?? '', value: choice })),
+      ];
+      const current = answers[field] ?? '';
+      if (!offered.some((choice) => choice.value === current)) {
+        offered.push({ label: current, description: 'as it is now', value: current });
+      }
+      const answer = await ui.pick(question, offered.map((choice) => ({ ...choice, picked: choice.value === current })));
+      return changed(answer, (chosen) => ({ ...answers, [field]: chosen || undefined }));
+    },
   };
+}
 
-export const image = (fallback: Fallback): Detail<Answers> => ({
-  label: 'Image',
-  icon: 'package',
-  text: (answers) => said(answers.image, fallback, fallback.values?.image || automaticImage),
-  ask: picked('image', [
-    { label: 'default', description: `of config.toml: ${fallback.values?.image || automaticImage}`, value: '' },
-    { label: 'nixos', description: 'NixOS, built with nix', value: 'nixos' },
-    { label: 'trial', description: 'a small Debian, for trying nixvm out', value: 'trial' },
-  ]),
-});
-
-export const mode = (fallback: Fallback): Detail<Answers> => ({
-  label: 'Mode',
-  icon: 'lock',
-  text: (answers) => said(answers.mode, fallback, fallback.values?.mode),
-  ask: picked('mode', [
-    { label: 'default', description: ['of config.toml', fallback.values?.mode].filter(Boolean).join(': '), value: '' },
-    { label: 'immutable', description: 'read-only system, all state on its own disk', value: 'immutable' },
-    { label: 'semi-mutable', description: 'the same, with a writable /nix', value: 'semi-mutable' },
-    { label: 'mutable', description: 'one disk, changed from the inside', value: 'mutable' },
-  ]),
-});
+export const image = (asking: Asking<Answers>): Detail<Answers> => picked('image', 'Image', 'package', asking);
+export const mode = (asking: Asking<Answers>): Detail<Answers> => picked('mode', 'Mode', 'lock', asking);
 
 const backend = (backends: readonly Backend[]): Detail<Answers> => ({
+  field: 'backend',
   label: 'Backend',
   icon: 'server-environment',
   text: (answers) => answers.backend ?? backendOf(backends, '')?.name ?? 'default',
@@ -155,13 +132,15 @@ const backend = (backends: readonly Backend[]): Detail<Answers> => ({
 });
 
 /** What there is to choose with these backends. */
-export function detailsFor(backends: readonly Backend[], answers: Answers, fallback: Fallback): Detail<Answers>[] {
+export function detailsFor(backends: readonly Backend[], answers: Answers, asking: Asking<Answers>): Detail<Answers>[] {
   const bridge = backendOf(backends, answers.backend ?? '')?.capabilities.bridge ?? true;
   return [
-    ...sizes<Answers>(fallback),
-    ...(bridge ? [network(fallback)] : []),
-    image(fallback),
-    mode(fallback),
-    ...(backends.length > 1 ? [backend(backends)] : []),
+    ...sizes<Answers>(asking),
+    // A bridge that was remembered has to be seen where it cannot be.
+    ...(bridge || answers.network ? [network(asking)] : []),
+    image(asking),
+    mode(asking),
+    // So has a backend that is not configured any more.
+    ...(backends.length > 1 || answers.backend ? [backend(backends)] : []),
   ];
 }

@@ -1,34 +1,43 @@
-import type { CreateDefaults, ImageBuildParams, Profile } from '../protocol';
+import type { DraftParams, ImageBuildParams, Profile } from '../protocol';
 import { back, type Ui } from '../ui/ui';
 import { meaningful, profilesText, type Answers } from './answers';
-import { byConfig, image, mode } from './details';
-import { askHub } from './hub';
-import { askProfiles, profilesPrompt } from './wizard';
+import { byConfig, image, mode, type Asking } from './details';
+import type { Check, Wrong } from './draft';
+import { askHub, saying } from './hub';
+import { askProfiles, profilesPrompt } from './profiles';
 
 const title = 'Build an image';
 
+const draft = ({ profiles, mode: kept, image: kind }: Answers): DraftParams => ({ for: 'image', ...meaningful({ profiles, mode: kept, image: kind }) }) as DraftParams;
+
 /** Asks what shall be in an image, then shows what would be built. */
-export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answers, defaults: CreateDefaults | undefined): Promise<ImageBuildParams | undefined> {
+export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answers, check: Check): Promise<ImageBuildParams | undefined> {
   // A file or URL is an image already.
-  let answers: Answers = { profiles: last.profiles ?? [], mode: last.mode ?? '', image: ['nixos', 'trial'].includes(last.image ?? '') ? (last.image ?? '') : '' };
-  const details = [image(byConfig(defaults)), mode(byConfig(defaults))];
+  const built = last.image && !last.image.includes('/') ? { image: last.image } : {};
+  let answers: Answers = { profiles: last.profiles ?? [], ...(last.mode ? { mode: last.mode } : {}), ...built };
+  const asking: Asking<Answers> = { check, draft, ...byConfig };
+  const details = [image(asking), mode(asking)];
+  let wrong: Wrong | undefined;
   for (;;) {
-    const chosen = await askProfiles(ui, { title, step: [1, 2], prompt: profilesPrompt }, profiles, answers);
+    const question = { title, step: [1, 2] as [number, number], prompt: profilesPrompt, ...saying(wrong) };
+    const chosen = await askProfiles(ui, question, profiles, check, draft(answers));
     if (chosen === undefined || chosen === back) {
       return undefined;
     }
-    const { way, answers: now } = await askHub(
+    const left = await askHub(
       ui,
       {
         question: { title, step: [2, 2], back: true, prompt: 'Enter builds it; everything below can be changed first' },
-        make: (be) => ({ label: 'Build the image', description: profilesText(be, defaults), detail: details.map((detail) => detail.text(be)).join(', ') }),
+        before: ['profiles'],
+        check: (now) => check(draft(now)),
+        make: (be, checked) => ({ label: 'Build the image', description: profilesText(be, checked), detail: details.map((detail) => detail.text(be, checked)).join(', ') }),
         details: () => details,
       },
       { ...answers, profiles: chosen },
     );
-    if (way !== back) {
-      return way && meaningful(now);
+    if (left.way !== back) {
+      return left.way && meaningful(left.answers);
     }
-    answers = now;
+    ({ answers, wrong } = { wrong: undefined, ...left });
   }
 }

@@ -1,16 +1,18 @@
-import { freeName, nameComplaint } from '../model/names';
-import type { Backend, CreateDefaults, CreateParams, Machine, Profile } from '../protocol';
+import { freeName } from '../model/names';
+import type { Backend, CreateParams, DraftParams, Machine, Profile } from '../protocol';
 import { back, type Answer, type Question, type Ui } from '../ui/ui';
-import { answersOf, meaningful, outline, profilesText, type Answers } from './answers';
-import { byConfig, detailsFor } from './details';
-import { askHub, type Hub } from './hub';
+import { answersOf, draftOf, meaningful, outline, profilesText, type Answers } from './answers';
+import { byConfig, detailsFor, type Asking } from './details';
+import { complains, type Check, type Wrong } from './draft';
+import { askHub, saying, type Hub } from './hub';
+import { askProfiles, profilesPrompt } from './profiles';
 
 /** What the questions need to know. */
 export interface Facts {
   machine(name: string): Machine | undefined;
   profiles: readonly Profile[];
   backends: readonly Backend[];
-  defaults?: CreateDefaults | undefined;
+  check: Check;
   /** Name of the project in this window. */
   project: string | undefined;
   /** The answers of last time. */
@@ -19,89 +21,83 @@ export interface Facts {
   declared?: Machine | undefined;
 }
 
+/** What was answered: all that create needs. */
+export interface Asked {
+  name: string;
+  answers: Answers;
+}
+
 const steps = 3;
 
 /**
  * Asks for name and profiles, then shows what would be made: Enter creates it,
  * everything else can be changed first. Each step can go back to the one before.
+ * With what was asked before it begins with the last question.
  */
-export async function askCreate(ui: Ui, facts: Facts): Promise<{ name: string; answers: Answers } | undefined> {
-  let name = facts.declared?.name;
-  let answers = facts.declared ? answersOf(facts.declared) : facts.last;
-  let step = facts.declared ? 2 : 1;
+export async function askCreate(ui: Ui, facts: Facts, before?: Asked): Promise<Asked | undefined> {
+  let name = before?.name ?? facts.declared?.name;
+  let answers = before?.answers ?? (facts.declared ? answersOf(facts.declared) : facts.last);
+  let step = before ? 3 : facts.declared ? 2 : 1;
+  let wrong: Wrong | undefined;
   for (;;) {
     if (step === 1) {
-      const answer = await askName(ui, facts, name);
+      const answer = await askName(ui, facts, name, answers, wrong);
       if (answer === undefined || answer === back) {
         return undefined;
       }
-      const declared = facts.machine(answer);
+      const declared = answer === name ? undefined : facts.machine(answer);
       answers = declared ? answersOf(declared) : answers;
       name = answer;
       step = 2;
     } else if (step === 2) {
-      const question = { title: titleOf(name ?? ''), step: [2, steps] as [number, number], back: !facts.declared, prompt: profilesPrompt };
-      const answer = await askProfiles(ui, question, facts.profiles, answers);
+      const question = { title: titleOf(name ?? ''), step: [2, steps] as [number, number], back: !facts.declared, prompt: profilesPrompt, ...saying(wrong) };
+      const answer = await askProfiles(ui, question, facts.profiles, facts.check, draft(name ?? '', answers));
       if (answer === undefined || (answer === back && facts.declared)) {
         return undefined;
       }
       answers = answer === back ? answers : { ...answers, profiles: answer };
       step = answer === back ? 1 : 3;
     } else {
-      const { way, answers: now } = await askHub(ui, hub(facts, name ?? ''), answers);
-      if (way === undefined) {
+      const left = await askHub(ui, hub(facts, name ?? ''), answers);
+      if (left.way === undefined) {
         return undefined;
       }
-      if (way === 'make') {
-        return { name: name ?? '', answers: meaningful(now) };
+      if (left.way === 'make') {
+        return { name: name ?? '', answers: meaningful(left.answers) };
       }
-      answers = now;
-      step = 2;
+      answers = left.answers;
+      step = left.wrong?.field === 'name' ? 1 : 2;
+      wrong = left.wrong;
+      continue;
     }
+    wrong = undefined;
   }
 }
 
 const titleOf = (name: string): string => (name ? `Create ${name}` : 'Create an agent VM');
 
-async function askName(ui: Ui, facts: Facts, before: string | undefined): Promise<Answer<string>> {
+const draft = (name: string, answers: Answers): DraftParams => ({ name, ...draftOf(answers) });
+
+async function askName(ui: Ui, facts: Facts, before: string | undefined, answers: Answers, wrong: Wrong | undefined): Promise<Answer<string>> {
+  const question: Question = { title: titleOf(''), step: [1, steps], prompt: 'Name of the VM, which is also its name for ssh', ...saying(wrong) };
   const answer = await ui.text({
-    title: titleOf(''),
-    step: [1, steps],
-    prompt: 'Name of the VM, which is also its name for ssh',
+    ...question,
     value: before ?? freeName(facts.project, (name) => facts.machine(name) !== undefined),
-    complaint: (text) => nameComplaint(text.trim(), facts.machine(text.trim())),
+    complaint: complains(facts.check, 'name', (typed) => draft(typed.trim(), answers)),
   });
   return typeof answer === 'string' ? answer.trim() : answer;
 }
 
-export const profilesPrompt = 'What shall be in it? A VM with an agent cannot reach private networks';
-
-/** Asks for profiles: those that the image can have. */
-export function askProfiles(ui: Ui, question: Question, all: readonly Profile[], { image, profiles = [] }: Answers): Promise<Answer<string[]>> {
-  const inImage = ({ images }: Profile): boolean => !image || image.includes('/') || images.length === 0 || images.includes(image);
-  const offered = all
-    .filter((profile) => profile.name !== 'core' && inImage(profile))
-    // Agents first, and each group in one piece.
-    .sort((a, b) => Number(b.agent) - Number(a.agent));
-  return ui.pickMany(
-    question,
-    offered.map((profile) => ({
-      label: profile.name,
-      description: [profile.description, profile.requires.length > 0 ? `with ${profile.requires.join(', ')}` : '', profile.conflicts?.length ? `not with ${profile.conflicts.join(', ')}` : ''].filter(Boolean).join('; '),
-      picked: profiles.includes(profile.name),
-      value: profile.name,
-      group: profile.agent ? 'Agents' : 'Tools',
-    })),
-  );
-}
-
 function hub(facts: Facts, name: string): Hub<Answers> {
+  const asking: Asking<Answers> = { check: facts.check, draft: (answers) => draft(name, answers), ...byConfig };
   return {
     question: { title: titleOf(name), step: [3, steps], back: true, prompt: 'Enter creates it; everything below can be changed first' },
-    make: (answers) => ({ label: `Create ${name}`, description: profilesText(answers, facts.defaults), detail: outline(answers) }),
-    details: (answers) => detailsFor(facts.backends, answers, byConfig(facts.defaults)),
+    before: facts.declared ? ['profiles'] : ['name', 'profiles'],
+    check: (answers) => facts.check(draft(name, answers)),
+    make: (answers, checked) => ({ label: `Create ${name}`, description: profilesText(answers, checked), detail: outline(answers) }),
+    details: (answers) => detailsFor(facts.backends, answers, asking),
   };
 }
 
 /** The request behind the answers. */
-export const createParams = (name: string, answers: Answers): CreateParams => ({ name, ...answers });
+export const createParams = ({ name, answers }: Asked): CreateParams => ({ name, ...answers });

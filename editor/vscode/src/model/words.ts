@@ -14,14 +14,6 @@ export function sizeOfMiB(mib: number): string {
 
 export const sizeOfBytes = (bytes: number): string => sizeOfMiB(Math.round(bytes / 2 ** 20));
 
-/** The MiB that a text means: 2G, 512M, 1.5 GiB, or plain MiB; undefined if none. */
-export function parseSize(text: string): number | undefined {
-  const [, digits, unit] = /^\s*(\d+(?:\.\d+)?)\s*(?:([mgt])(?:i?b)?)?\s*$/i.exec(text) ?? [];
-  const factor = { m: 1, g: 1024, t: 1024 * 1024 }[unit?.toLowerCase() ?? 'm'] ?? 1;
-  const mib = Math.round(Number(digits) * factor);
-  return mib > 0 ? mib : undefined;
-}
-
 /** How long ago a time of the daemon was. */
 export function ago(time: string, now = Date.now()): string {
   const seconds = Math.max(0, (now - Date.parse(time)) / 1000);

@@ -26,13 +26,15 @@ export interface Question {
   step?: [number, number];
   /** Offers to go back. */
   back?: boolean;
+  /** Why it is asked again: what was wrong with the answer before. */
+  wrong?: string;
 }
 
 export interface TextQuestion extends Question {
   value?: string;
   placeholder?: string;
   /** What is wrong with a text; undefined if nothing is. */
-  complaint?(text: string): string | undefined;
+  complaint?(text: string): string | undefined | Promise<string | undefined>;
 }
 
 /** A modal question before something that cannot be taken back. */

@@ -52,7 +52,8 @@ function ask<T>(question: Question, choices: Choice<T>[], many: boolean): Promis
   return new Promise((resolve) => {
     const input = vscode.window.createQuickPick<Item<T>>();
     prepare(input, question);
-    input.placeholder = question.prompt;
+    // There is no other place for a sentence in it.
+    input.placeholder = question.wrong ?? question.prompt;
     input.canSelectMany = many;
     input.matchOnDescription = true;
     input.matchOnDetail = true;
@@ -74,6 +75,9 @@ function ask<T>(question: Question, choices: Choice<T>[], many: boolean): Promis
   });
 }
 
+/** Milliseconds without a key before a text is checked. */
+const checkDelay = 150;
+
 function askText(question: TextQuestion): Promise<Answer<string>> {
   return new Promise((resolve) => {
     const input = vscode.window.createInputBox();
@@ -81,17 +85,42 @@ function askText(question: TextQuestion): Promise<Answer<string>> {
     input.prompt = question.prompt;
     input.placeholder = question.placeholder;
     input.value = question.value ?? '';
+    input.validationMessage = question.wrong;
+    let open = true;
+    let timer: NodeJS.Timeout | undefined;
     const settle = (answer: Answer<string>): void => {
+      open = false;
+      clearTimeout(timer);
       resolve(answer);
       input.dispose();
     };
-    const check = (): string | undefined => question.complaint?.(input.value);
-    input.onDidChangeValue(() => (input.validationMessage = input.value === '' ? undefined : check()));
+    /** Shows what is wrong with the text; undefined if it has changed meanwhile. */
+    const check = async (): Promise<boolean | undefined> => {
+      const text = input.value;
+      const complaint = await question.complaint?.(text);
+      if (!open || input.value !== text) {
+        return undefined;
+      }
+      input.validationMessage = complaint;
+      return complaint === undefined;
+    };
+    input.onDidChangeValue(() => {
+      clearTimeout(timer);
+      input.validationMessage = undefined;
+      if (input.value !== '') {
+        timer = setTimeout(() => void check(), checkDelay);
+      }
+    });
     input.onDidTriggerButton((button) => button === vscode.QuickInputButtons.Back && settle(back));
-    input.onDidAccept(() => {
-      input.validationMessage = check();
-      if (!input.validationMessage) {
-        settle(input.value);
+    input.onDidAccept(async () => {
+      clearTimeout(timer);
+      const text = input.value;
+      input.busy = true;
+      const good = await check();
+      if (good) {
+        settle(text);
+      } else if (open) {
+        input.busy = false;
       }
     });
     input.onDidHide(() => settle(undefined));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Dismissed, tellProblem } from '../../src/app';
 import { missingIn } from '../../src/commands/other';
-import { completeForward, forwardComplaint } from '../../src/commands/forward';
+import { completeForward } from '../../src/commands/forward';
 import { noteUsed } from '../../src/walkthrough';
 import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
 import { backend, machine, operation } from './machines';
@@ -86,12 +86,14 @@ test('kill asks before it pulls the plug', async () => {
 });
 
 test('a snapshot needs a name that is free; the time is offered', async () => {
+  app.daemon.rules = { snapshots: ['old', 'new'] };
   answer('mine', '');
   await app.run('snapshot', 'demo');
   const [first] = app.ui.asked;
   assert.ok(first?.kind === 'text');
   assert.match(first.question.value ?? '', /^\d{8}-\d{6}$/);
-  assert.match(first.question.complaint?.('old') ?? '', /of that name/);
+  assert.match((await first.question.complaint?.('old')) ?? '', /already/);
+  assert.match((await first.question.complaint?.('a b')) ?? '', /not a snapshot name/, 'before the description is asked for');
   assert.deepEqual(sent('nixvm/snapshot/create'), [{ name: 'demo', snapshot: 'mine' }]);
 });
 
@@ -148,8 +150,13 @@ test('destroy and purge want a yes and the name', async () => {
 test('a forward of one port means the same port on both sides', async () => {
   assert.equal(completeForward(' 8080 '), '8080 localhost:8080');
   assert.equal(completeForward('/run/a.sock /run/b.sock daemon'), '/run/a.sock /run/b.sock daemon');
-  assert.equal(forwardComplaint('8080'), undefined);
-  assert.match(forwardComplaint('here') ?? '', /8080 localhost:80/);
+  app.daemon.handlers.set('nixvm/forward/list', () => ({ forwards: [] }));
+  answer(undefined);
+  await assert.rejects(app.run('addForward', 'demo'), Dismissed);
+  const [asked] = app.ui.asked;
+  assert.ok(asked?.kind === 'text');
+  assert.equal(await asked.question.complaint?.('8080'), undefined);
+  assert.match((await asked.question.complaint?.('here')) ?? '', /a source and a target/);
 });
 
 test('adding a forward tells the view, and whether it works', async () => {

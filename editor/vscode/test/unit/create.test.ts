@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { lastAnswers } from '../../src/commands/create';
 import { launchDaemon, cleanEnvironment } from '../../src/daemon/launch';
-import { fakeApp, type FakeApp } from './fakeApp';
+import { fakeApp, type Asked, type FakeApp } from './fakeApp';
 import { machine, operation } from './machines';
 import { problem } from './scriptedDaemon';
 
@@ -45,16 +45,36 @@ test('what to do with a new VM is a setting', async () => {
   assert.deepEqual(app.ui.shown.at(-1), { level: 'info', message: 'demo is ready.', actions: ['Open in New Window', 'Open Here', 'Open Terminal'] });
 });
 
-test('the answers are remembered, also when the creation fails', async () => {
+test('the answers are remembered once they have made a VM, and not before', async () => {
   app.daemon.handlers.set('nixvm/vm/create', () => problem('disk.full', 'no space'));
   app.ui.answers.splice(2, Infinity, 'Memory', '8G', 'Create demo');
-  await assert.rejects(app.run('create'), { code: 'disk.full' });
-  assert.deepEqual(app.opened, []);
-  app.ui.answers.push('other', ['claude'], undefined);
   await app.run('create');
-  const last = app.ui.asked.at(-1);
-  assert.ok(last?.kind === 'pick');
-  assert.equal(last.choices.find(({ label }) => label === 'Memory')?.description, '8 GiB');
+  assert.deepEqual(app.opened, []);
+  assert.deepEqual(app.ui.shown.at(-1), { level: 'error', message: 'Create demo: no space', actions: ['Change and Try Again', 'Show Log'] });
+  assert.deepEqual(lastAnswers(app), { profiles: ['claude', 'dev'] });
+  app.daemon.handlers.set('nixvm/vm/create', () => ({ operation: operation('1', 'demo', { state: 'succeeded' }), vm: machine('demo') }));
+  app.ui.answers.push('demo', ['claude'], 'Memory', '8G', 'Create demo');
+  await app.run('create');
+  assert.deepEqual(lastAnswers(app), { profiles: ['claude'], memoryMiB: 8192 });
+});
+
+test('what failed can be changed and tried again with all that was answered', async () => {
+  let full = true;
+  app.daemon.handlers.set('nixvm/vm/create', () => (full ? problem('disk.full', 'no space') : { operation: operation('1', 'demo', { state: 'succeeded' }), vm: machine('demo') }));
+  app.ui.actions.push('Change and Try Again');
+  app.ui.answers.splice(2, Infinity, 'Memory', '8G', 'Create demo', (asked: Asked) => {
+    full = false;
+    return asked.kind === 'pick' && asked.choices.find(({ label }) => label === 'Disk')?.value;
+  }, '10G', 'Create demo');
+  await app.run('create');
+  const [, { workDoneToken: _, ...second } = {}] = app.daemon.paramsOf('nixvm/vm/create');
+  assert.deepEqual(second, { name: 'demo', profiles: ['claude'], memoryMiB: 8192, diskBytes: 10 * 2 ** 30 });
+  assert.deepEqual(lastAnswers(app), { profiles: ['claude'], memoryMiB: 8192, diskBytes: 10 * 2 ** 30 });
+});
+
+test('a daemon without rules for drafts says that it is too old', async () => {
+  app.daemon.methods = ['nixvm/vm/create'];
+  await assert.rejects(app.run('create'), { code: 'session.method_unknown', hint: /nixvmd shutdown/ });
 });
 
 test('the first create ticks the profiles of config.toml, or an agent and its tools', async () => {

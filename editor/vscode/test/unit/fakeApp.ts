@@ -44,7 +44,7 @@ export class ScriptedUi implements Ui {
 
   async text(question: TextQuestion): Promise<Answer<string>> {
     const answer = this.next({ kind: 'text', question }) as Answer<string>;
-    const complaint = typeof answer === 'string' ? question.complaint?.(answer) : undefined;
+    const complaint = typeof answer === 'string' ? await question.complaint?.(answer) : undefined;
     if (complaint) {
       throw new Error(`${String(answer)} was refused: ${complaint}`);
     }

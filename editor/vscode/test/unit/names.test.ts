@@ -1,21 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { freeName, nameComplaint } from '../../src/model/names';
-import { machine } from './machines';
-
-test('a name is a DNS label of at most 63 characters', () => {
-  for (const name of ['demo', 'a', '0', 'claude-dev', 'x'.repeat(63)]) {
-    assert.equal(nameComplaint(name, undefined), undefined, name);
-  }
-  for (const name of ['', '-a', 'a-', 'Demo', 'a_b', 'a.b', 'ä', 'x'.repeat(64)]) {
-    assert.notEqual(nameComplaint(name, undefined), undefined, name);
-  }
-});
-
-test('the name of a VM is taken, that of a declaration is not', () => {
-  assert.match(nameComplaint('demo', machine('demo')) ?? '', /already/);
-  assert.equal(nameComplaint('demo', machine('demo', { state: 'absent' })), undefined);
-});
+import { freeName } from '../../src/model/names';
 
 test('a free name comes from the project, and is numbered when it is taken', () => {
   assert.equal(freeName('My Project', () => false), 'my-project');

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMessageConnection, ResponseError, SocketMessageReader, SocketMessageWriter, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
 import type { Backend, Capabilities, CreateDefaults, Machine, Operation } from '../../src/protocol';
+import type { DraftParams } from '../../src/protocol';
+import { checkDraft, type Rules } from './draftRules';
 import { backend } from './machines';
 
 type Handler = (params: Record<string, unknown>, token: CancellationToken) => unknown;
@@ -24,14 +26,22 @@ export class ScriptedDaemon {
   /** So many connections are cut off as they begin, as a daemon does that ends. */
   cutOff = 0;
   defaults: CreateDefaults = { profiles: [], mode: 'immutable', memoryMiB: 2048, vcpus: 2, diskBytes: 20 * 2 ** 30, network: 'nat' };
+  /** What a draft is checked by, besides the machines that there are. */
+  rules: Rules = {};
   machines: Machine[] = [];
   operations: Operation[] = [];
   backends: Backend[] = [backend('qemu')];
-  methods: string[] = ['nixvm/attach', 'nixvm/vm/create', 'nixvm/vm/start', 'nixvm/vm/stop', 'nixvm/vm/destroy', 'nixvm/snapshot/create', 'nixvm/snapshot/restore', 'nixvm/snapshot/delete'];
+  methods: string[] = ['nixvm/machine/check', 'nixvm/attach', 'nixvm/vm/create', 'nixvm/vm/start', 'nixvm/vm/stop', 'nixvm/vm/destroy', 'nixvm/snapshot/create', 'nixvm/snapshot/restore', 'nixvm/snapshot/delete'];
 
   constructor() {
     this.handlers.set('nixvm/machine/list', () => ({ machines: this.machines, operations: this.operations }));
+    this.handlers.set('nixvm/machine/check', (draft) => checkDraft(draft as DraftParams, { ...this.rules, defaults: this.defaults, taken: this.taken(draft as DraftParams) }));
     this.handlers.set('nixvm/backend/list', () => ({ backends: this.backends }));
+  }
+
+  /** A machine that is only declared can be created. */
+  private taken(draft: DraftParams): string[] {
+    return this.machines.filter(({ state }) => draft.for === 'clone' || state !== 'absent').map(({ name }) => name);
   }
 
   listen(): Promise<void> {

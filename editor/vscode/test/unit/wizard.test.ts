@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { askCreate, type Facts } from '../../src/create/wizard';
+import type { DraftParams } from '../../src/protocol';
 import { back } from '../../src/ui/ui';
 import { ScriptedUi, type Asked } from './fakeApp';
+import { checkDraft } from './draftRules';
 import { backend, machine } from './machines';
 
 const profile = (name: string, more: object = {}) => ({ name, description: `the ${name}`, requires: [], agent: false, images: ['nixos', 'trial'], ...more });
@@ -11,6 +13,7 @@ const facts = (more: Partial<Facts> = {}): Facts => ({
   machine: () => undefined,
   profiles: [profile('core'), profile('dev'), profile('claude', { agent: true }), profile('nvidia', { images: ['nixos'], requires: ['docker'] })],
   backends: [backend('qemu')],
+  check: async (draft) => checkDraft(draft, { taken: ['taken'] }),
   project: 'Shop',
   last: { profiles: ['claude', 'dev'] },
   ...more,
@@ -48,9 +51,9 @@ test('everything can be changed before it is created, and what is not said is le
 });
 
 test('what is not said shows what config.toml makes of it', async () => {
-  const defaults = { profiles: ['dev'], image: 'trial', mode: 'mutable', memoryMiB: 4096, vcpus: 4, diskBytes: 30 * 2 ** 30, network: 'nat' };
+  const defaults = { profiles: ['dev'], mode: 'mutable', memoryMiB: 4096, vcpus: 4, diskBytes: 30 * 2 ** 30, network: 'nat' };
   const ui = new ScriptedUi(['demo', [], 'CPUs', '2', 'Create demo']);
-  await askCreate(ui, facts({ defaults }));
+  await askCreate(ui, facts({ check: async (draft) => checkDraft(draft, { defaults, image: 'trial' }) }));
   const [, , hub, cpus, last] = ui.asked;
   assert.ok(hub?.kind === 'pick' && cpus?.kind === 'text' && last?.kind === 'pick');
   assert.equal(hub.choices[0]?.description, 'dev (default)', 'no profiles leave them to the daemon');
@@ -81,16 +84,17 @@ test('leaving any question makes nothing', async () => {
 
 test('bad answers are refused with what would be right', async () => {
   const ui = new ScriptedUi(['demo', [], 'Memory', '4G', 'CPUs', '2', 'Network', 'nat', undefined]);
-  await askCreate(ui, facts({ machine: (name) => (name === 'taken' ? machine('taken') : undefined) }));
-  const complaint = (n: number, text: string): string | undefined => {
+  await askCreate(ui, facts());
+  const complaint = async (n: number, text: string): Promise<string> => {
     const asked = ui.asked[n];
-    return asked?.kind === 'text' ? asked.question.complaint?.(text) : 'not a text';
+    return (asked?.kind === 'text' && (await asked.question.complaint?.(text))) || '';
   };
-  assert.match(complaint(0, 'Demo') ?? '', /a-z/);
-  assert.match(complaint(0, 'taken') ?? '', /already/);
-  assert.match(complaint(3, 'much') ?? '', /20G/);
-  assert.match(complaint(5, '0') ?? '', /number of CPUs/i);
-  assert.match(complaint(7, 'wifi') ?? '', /bridge:/);
+  assert.match(await complaint(0, 'Demo'), /a-z/);
+  assert.match(await complaint(0, 'taken'), /already/);
+  assert.match(await complaint(3, 'much'), /not enough memory/);
+  assert.match(await complaint(3, '4'), /not enough memory/, 'the daemon alone reads sizes');
+  assert.match(await complaint(5, '0'), /number of virtual CPUs/i);
+  assert.match(await complaint(7, 'wifi'), /bridge:/);
 });
 
 test('a network is asked for only where there is a choice, a backend only where there are several', async () => {
@@ -105,11 +109,10 @@ test('a network is asked for only where there is a choice, a backend only where 
   assert.deepEqual(await askCreate(many, facts({ backends: [plain, lab] })), { name: 'demo', answers: { profiles: [], backend: 'lab' } });
 });
 
-test('a size that was rounded to be shown, and is left alone, is not changed', async () => {
+test('a size is offered so exactly that it can be left alone', async () => {
   const declared = machine('old', { state: 'absent', diskBytes: 20_000_000_000 });
-  const ui = new ScriptedUi([['dev'], 'Disk', '18.6 GiB', 'Create old']);
+  const ui = new ScriptedUi([['dev'], 'Disk', (asked: Asked) => asked.kind === 'text' && asked.question.value, 'Create old']);
   const result = await askCreate(ui, facts({ declared }));
-  assert.equal(ui.asked[2]?.kind === 'text' && ui.asked[2].question.value, '18.6 GiB');
   assert.equal(result?.answers.diskBytes, 20_000_000_000);
 });
 
@@ -123,4 +126,66 @@ test('a machine that is declared already brings its own answers', async () => {
 
   const typed = new ScriptedUi(['old', ['dev'], 'Create old']);
   assert.equal((await askCreate(typed, facts({ machine: (name) => (name === 'old' ? declared : undefined) })))?.answers.memoryMiB, 1024);
+});
+
+test('the profiles offered are those of the image that the default comes to', async () => {
+  for (const [image, labelled] of [['trial', ['claude', 'dev']], ['nixos', ['claude', 'dev', 'nvidia']]] as const) {
+    const ui = new ScriptedUi(['demo', undefined]);
+    await askCreate(ui, facts({ check: async (draft) => checkDraft(draft, { image }) }));
+    assert.deepEqual(labels(ui.asked[1]).sort(), labelled, image);
+  }
+  const ui = new ScriptedUi(['demo', undefined]);
+  await askCreate(ui, facts({ last: { image: '/srv/disk.qcow2' } }));
+  assert.ok(labels(ui.asked[1]).includes('nvidia'), 'a file may have anything');
+});
+
+const wrongOf = (asked: Asked | undefined): string | undefined => (asked && 'question' in asked ? asked.question.wrong : undefined);
+
+test('profiles that do not go together are asked for again, with the reason', async () => {
+  const ui = new ScriptedUi(['demo', ['dev', 'claude'], ['dev'], 'Create demo']);
+  const check = async (draft: DraftParams) =>
+    draft.profiles?.length === 2
+      ? { ok: false, fields: { profiles: { ok: false, problem: { code: 'profile.conflict', message: 'claude conflicts with dev', retryable: false } } } }
+      : checkDraft(draft);
+  assert.deepEqual(await askCreate(ui, facts({ check })), { name: 'demo', answers: { profiles: ['dev'] } });
+  assert.equal(wrongOf(ui.asked[2]), 'claude conflicts with dev');
+  assert.deepEqual(picked(ui.asked[2]).sort(), ['claude', 'dev'], 'what was picked is kept');
+});
+
+test('a remembered answer that is wrong now is shown, asked again, and all else is kept', async () => {
+  const ui = new ScriptedUi(['demo', ['dev'], 'Create demo', '4G', 'Create demo']);
+  const result = await askCreate(ui, facts({ last: { profiles: ['dev'], memoryMiB: 4, vcpus: 3 } }));
+  assert.deepEqual(result, { name: 'demo', answers: { profiles: ['dev'], memoryMiB: 4096, vcpus: 3 } });
+  const hub = ui.asked[2];
+  assert.deepEqual(hub?.kind === 'pick' && [hub.choices[1]?.description, hub.choices[1]?.icon], ['not enough memory', 'warning']);
+  assert.equal(wrongOf(ui.asked[3]), 'not enough memory');
+});
+
+test('an image that cannot have the profiles leads back to them', async () => {
+  const ui = new ScriptedUi(['demo', ['nvidia'], 'Image', 'trial', 'Create demo', ['dev'], 'Create demo']);
+  const result = await askCreate(ui, facts({ last: { image: 'nixos' } }));
+  assert.deepEqual(result, { name: 'demo', answers: { profiles: ['dev'], image: 'trial' } });
+  assert.match(wrongOf(ui.asked[5]) ?? '', /no profile nvidia in trial/);
+  assert.deepEqual(labels(ui.asked[5]), ['claude', 'dev']);
+});
+
+test('a name that was taken meanwhile is asked for again', async () => {
+  let taken: string[] = [];
+  const check = async (draft: DraftParams) => checkDraft(draft, { taken });
+  const ui = new ScriptedUi(['demo', ['dev'], () => {
+    taken = ['demo'];
+    return 'Create demo';
+  }, 'other', ['dev'], 'Create other']);
+  assert.deepEqual(await askCreate(ui, facts({ check })), { name: 'other', answers: { profiles: ['dev'] } });
+  assert.match(wrongOf(ui.asked[3]) ?? '', /already/);
+});
+
+test('what no question can mend is said where it is, and nothing is made', async () => {
+  const check = async (draft: DraftParams) => {
+    const { fields } = checkDraft(draft);
+    return { ok: false, fields: { ...fields, backend: { ok: false, problem: { code: 'backend.missing_program', message: 'qemu is missing', retryable: false } } } };
+  };
+  const ui = new ScriptedUi(['demo', ['dev'], 'Create demo', undefined]);
+  assert.equal(await askCreate(ui, facts({ check })), undefined);
+  assert.equal(wrongOf(ui.asked[3]), 'qemu is missing');
 });
