@@ -160,9 +160,14 @@ type Capabilities struct {
 }
 
 // Backend runs VMs. All methods may be called at once for different VMs; the
-// core never calls two mutating methods at once for the same VM. A method given
-// a VM that does not exist returns a problem with code vm.not_found unless its
-// comment says otherwise.
+// core never calls two mutating methods at once for the same VM, but for Kill and
+// Destroy, which get through to a VM on which another one waits and make that
+// return. A method given a VM that does not exist returns a problem with code
+// vm.not_found unless its comment says otherwise.
+//
+// A VM may hang, with a disk of its host or for a signal: every method ends with
+// its context and, where it asks the VM itself, with a limit of its own
+// (backend.unreachable). List, Status and Snapshots do not ask the VM.
 type Backend interface {
 	// Name is the configured name, e.g. "laptop"; Type is "qemu", "libvirt" or "proxmox".
 	Name() string

@@ -304,9 +304,15 @@ func (l *life) crash() {
 	l.state(l.name, backends.Running)
 }
 
-// destroy removes the VM while it runs.
+// destroy removes the VM while it runs, and while a Shutdown waits for it.
 func (l *life) destroy() {
 	mark := l.events.mark()
+	waited, ctx := make(chan struct{}), l.limit()
+	go func() {
+		defer close(waited)
+		_ = l.b.Shutdown(ctx, l.name) // how it ends depends on who was first
+	}()
+	defer func() { <-waited }()
 	l.must(l.b.Destroy(l.limit(), l.name), "Destroy")
 	l.becomes(mark, l.name, backends.Absent)
 	l.state(l.name, backends.Absent)

@@ -14,6 +14,10 @@ import (
 // Destroy removes the domain with the snapshots and UEFI variables that libvirt
 // knows, and then the disks.
 func (b *Backend) Destroy(ctx context.Context, name string) error {
+	// Before anything else: an operation may be waiting for the guest.
+	if err := b.Kill(ctx, name); err != nil && !problem.HasCode(err, problem.VMNotFound) {
+		return fmt.Errorf("destroy VM %s: %w", name, err)
+	}
 	release, err := b.reserve(ctx, name)
 	if err != nil {
 		return err

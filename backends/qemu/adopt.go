@@ -2,39 +2,31 @@ package qemu
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// adoptLimit is what one VM gets to answer after a restart of the daemon. VMs
-// are adopted side by side; one that hangs does not hold the others up.
-const adoptLimit = 15 * time.Second
-
 // adoptAll takes over every VM that runs without an owner, and puts on record
-// the end of those that ended meanwhile.
+// the end of those that ended meanwhile. VMs are adopted side by side, and one that
+// hangs holds nobody up: it is unknown until it answers.
 func (b *Backend) adoptAll() {
-	var all sync.WaitGroup
+	first := time.NewTimer(b.limits.first)
+	defer first.Stop()
+	var all []<-chan struct{}
 	for _, name := range b.names() {
-		if !filesOf(b.layout, name).mayRun() {
-			continue
+		if filesOf(b.layout, name).mayRun() {
+			all = append(all, b.attend(b.vm(name)))
 		}
-		all.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), adoptLimit)
-			defer cancel()
-			v, err := b.begin(ctx, name)
-			if err != nil {
-				b.log.Warn("VM was not adopted", "vm", name, "error", err)
-				return
-			}
-			v.finish()
-		})
 	}
-	all.Wait()
+	for _, tried := range all {
+		select {
+		case <-tried:
+		case <-first.C:
+			return
+		}
+	}
 }
 
 // mayRun is a cheap look that is right about every VM that has a process.
@@ -52,7 +44,7 @@ func (f vmFiles) mayRun() bool {
 func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	r, err := v.files.readRecord()
 	if err != nil {
-		return nil //nolint:nilerr // see the comment above
+		return nil
 	}
 	if r.Run == nil {
 		return b.endOrphan(ctx, v)
@@ -64,6 +56,8 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	if err != nil {
 		return b.settleGone(ctx, v, r) // it ended just now
 	}
+	ctx, done := v.reach(ctx, b.limits.adopt)
+	defer done()
 	network, cut := adoptNetwork(*r.Run)
 	inst, err := b.connect(ctx, v, proc, network, *r.Run)
 	if err != nil {
@@ -71,14 +65,17 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 		if network != nil {
 			network.release()
 		}
-		return problem.New(problem.BackendUnreachable, "QEMU of VM %s (process %d) does not answer: %w", v.name, r.Run.PID, err).
-			WithHint("if this stays, end it as if its power failed: nixvmd kill %s", v.name).Retry()
+		return unanswered(v.name, r.Run.PID, err)
 	}
 	if cut != nil {
 		inst.loseNetwork()
 	}
 	if err := inst.catchUp(ctx, r.Run.Frozen); err != nil {
-		return fmt.Errorf("adopt VM %s: %w", v.name, err)
+		v.letGo() // half of the truth is none: the next one asks again
+		return unanswered(v.name, r.Run.PID, err)
+	}
+	if ctx.Err() != nil { // whoever ends the VM finds it now
+		return unanswered(v.name, r.Run.PID, context.Cause(ctx))
 	}
 	return nil
 }
@@ -88,7 +85,12 @@ func (b *Backend) settleGone(ctx context.Context, v *vm, r *record) error {
 	if err := endNetwork(ctx, r.Run); err != nil {
 		return err
 	}
-	return b.settle(v, v.files.ended(r))
+	e := v.files.ended(r)
+	if err := b.settle(v, e); err != nil {
+		return err
+	}
+	b.push(v.name)
+	return nil
 }
 
 // endOrphan ends a QEMU whose start was cut off before it was put on record. It has never
@@ -116,7 +118,7 @@ type chardev struct {
 // catchUp asks for what the events of the time without us said.
 func (i *instance) catchUp(ctx context.Context, frozen bool) error {
 	var now runState
-	if err := i.qmp.Execute(ctx, "query-status", nil, &now); err != nil {
+	if err := i.command(ctx, "query-status", nil, &now); err != nil {
 		return err
 	}
 	switch now.Status {
@@ -126,7 +128,7 @@ func (i *instance) catchUp(ctx context.Context, frozen bool) error {
 		return i.kill(ctx)
 	}
 	var devs []chardev
-	if err := i.qmp.Execute(ctx, "query-chardev", nil, &devs); err != nil {
+	if err := i.command(ctx, "query-chardev", nil, &devs); err != nil {
 		return err
 	}
 	i.appear(now.Status, devs)

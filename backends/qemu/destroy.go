@@ -14,8 +14,18 @@ import (
 // Destroy ends the process and removes everything. The directory is renamed
 // first, so that a crash leaves no VM without its disk, only something to sweep.
 func (b *Backend) Destroy(ctx context.Context, name string) error {
-	v, err := b.reserve(ctx, name)
-	if err != nil {
+	if err := backends.CheckName(name); err != nil {
+		return err
+	}
+	v := b.vm(name)
+	defer v.wantEnd()()
+	if inst := v.instance(); inst != nil {
+		// Before anything else: an operation may be waiting for it.
+		if err := inst.kill(ctx); err != nil {
+			return fmt.Errorf("destroy VM %s: %w", name, err)
+		}
+	}
+	if _, err := b.reserve(ctx, name); err != nil {
 		return err
 	}
 	defer v.finish()
@@ -40,21 +50,6 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 		return err
 	}
 	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
-	return nil
-}
-
-// endProcess kills what runs, adopted or not: a broken record, or a QEMU that
-// does not answer, must not keep the VM from being removed.
-func (b *Backend) endProcess(ctx context.Context, v *vm) error {
-	if inst := v.instance(); inst != nil {
-		return inst.kill(ctx)
-	}
-	if r, err := v.files.readRecord(); err == nil && r.Run.alive() {
-		return errors.Join(killProcess(ctx, r.Run.PID, r.Run.Start), endNetwork(ctx, r.Run))
-	}
-	if pid, ok := v.files.orphan(); ok {
-		return killProcess(ctx, pid, 0)
-	}
 	return nil
 }
 

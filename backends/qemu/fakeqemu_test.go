@@ -58,6 +58,7 @@ func newFake(t *testing.T, change ...func(*record, *fakeQEMU)) *fakeQEMU {
 	var err error
 	f.b, err = open(Config{Layout: f.s.layout, Accel: host.TCG}, limits{
 		sync: time.Second, freeze: time.Second, thaw: 5 * time.Second, taken: time.Second, reply: testLimit, lost: 100 * time.Millisecond,
+		monitor: testLimit, take: testLimit, adopt: testLimit, first: testLimit, quit: testLimit,
 	})
 	must(t, err)
 	t.Cleanup(func() { f.b.Close() })

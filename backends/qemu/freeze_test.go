@@ -172,8 +172,8 @@ func TestAVMWhoseMonitorIsGoneCanBeKilled(t *testing.T) {
 		t.Errorf("a suspend: %v", err)
 	}
 	must(t, f.b.Kill(limit(t), "vm"))
-	if got := status(t, f.b, "vm").State; got != backends.Crashed {
-		t.Errorf("%s", got)
+	if got := status(t, f.b, "vm"); got.State != backends.Stopped {
+		t.Errorf("%+v", got)
 	}
 	must(t, f.b.Kill(limit(t), "vm"))
 }

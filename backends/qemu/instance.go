@@ -134,8 +134,8 @@ func (i *instance) recordEnd() {
 	i.b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason}})
 }
 
-// abandon gives up a process whose monitor is gone while it lives. The next
-// operation on the VM tries to adopt it again.
+// abandon gives up a process whose monitor is gone while it lives. It is tried to
+// adopt it again.
 func (i *instance) abandon() {
 	err := i.qmp.Err()
 	i.detach()
@@ -143,6 +143,7 @@ func (i *instance) abandon() {
 	st := i.status()
 	st.State, st.Reason = backends.Unknown, "the connection to QEMU is lost"
 	i.b.events.Push(backends.Event{Kind: backends.StateChanged, Status: st})
+	i.b.attend(i.v)
 }
 
 // detach makes v free of this instance.

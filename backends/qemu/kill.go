@@ -4,52 +4,85 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/backends"
 )
 
-const (
-	// quitGrace is what QEMU gets to end by itself, with its caches written.
-	quitGrace = 3 * time.Second
-	// deathGrace is what a killed process gets; only a host in trouble takes longer.
-	deathGrace = 30 * time.Second
-)
+// deathGrace is what a killed process gets; only a host in trouble takes longer.
+const deathGrace = 30 * time.Second
 
 // Kill ends the VM at once. Data that the guest has not written is lost; the
 // images stay consistent.
 func (b *Backend) Kill(ctx context.Context, name string) error {
-	// Not an operation like the others: it must get through to a VM on which
-	// one is waiting, such as a Shutdown that the guest ignores.
-	if inst := b.held(name); inst != nil {
+	if err := backends.CheckName(name); err != nil {
+		return err
+	}
+	// Not an operation like the others: it must get through to a VM on which one
+	// is waiting, for a guest that ignores a Shutdown or for a QEMU that hangs.
+	v := b.vm(name)
+	defer v.wantEnd()()
+	if inst := v.instance(); inst != nil {
 		return inst.kill(ctx)
 	}
-	v, err := b.hold(ctx, name)
-	if err != nil {
+	if _, err := b.hold(ctx, name); err != nil {
 		return err
 	}
 	defer v.finish()
-	if v.instance() != nil {
-		return b.endProcess(ctx, v)
+	return b.endProcess(ctx, v)
+}
+
+// endProcess kills what runs, adopted or not: a broken record, or a QEMU that
+// does not answer, must not keep the VM from being ended or removed.
+func (b *Backend) endProcess(ctx context.Context, v *vm) error {
+	if inst := v.instance(); inst != nil {
+		return inst.kill(ctx)
 	}
-	if err := b.adopt(ctx, v); err != nil {
-		b.log.Warn("killing a QEMU that does not answer", "vm", name, "error", err)
+	r, err := v.files.readRecord()
+	if err == nil && r.Run.alive() {
+		return b.endRun(ctx, v, r.Run)
 	}
-	if err := b.endProcess(ctx, v); err != nil || v.instance() != nil {
+	if pid, ok := v.files.orphan(); ok {
+		return killProcess(ctx, pid, 0)
+	}
+	if err == nil && r.Run != nil {
+		return b.settleGone(ctx, v, r)
+	}
+	return nil
+}
+
+// endRun ends a process that is not held. It is not asked first: whatever keeps it
+// from answering us keeps it from that too.
+func (b *Backend) endRun(ctx context.Context, v *vm, r *run) error {
+	b.log.Warn("killing a QEMU that is not held", "vm", v.name, "pid", r.PID)
+	v.files.intendEnd()
+	if err := errors.Join(killProcess(ctx, r.PID, r.Start), endNetwork(ctx, r)); err != nil {
 		return err
 	}
-	return b.adopt(ctx, v) // puts its end on record
+	if err := b.settle(v, end{State: backends.Stopped}); err != nil {
+		b.log.Error("cannot record the end of the VM", "vm", v.name, "error", err) // its files say the same
+	}
+	b.push(v.name)
+	return nil
 }
+
+// intendEnd makes an end that nobody may live to record one that was wanted, see
+// vmFiles.ended. Removing a file works on a full disk too.
+func (f vmFiles) intendEnd() { _ = os.Remove(f.path(pidFile)) }
 
 // kill asks QEMU to quit, then does not ask. It returns when the end is on record.
 func (i *instance) kill(ctx context.Context) error {
 	i.expectEnd()
 	ctx = context.WithoutCancel(ctx) // a half-killed VM helps nobody, and the limits are ours
-	quit, cancel := context.WithTimeout(ctx, quitGrace)
+	quit, cancel := context.WithTimeout(ctx, i.b.limits.quit)
 	defer cancel()
 	if i.qmp.Execute(quit, "quit", nil, nil) == nil && wait(quit, i.done) == nil {
 		return nil
 	}
+	i.v.files.intendEnd()
 	if err := i.proc.kill(); err != nil {
 		return fmt.Errorf("kill QEMU: %w", err)
 	}

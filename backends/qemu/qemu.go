@@ -76,6 +76,10 @@ type Backend struct {
 	// Tests die there; in a daemon it is nil.
 	at func(point string)
 
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	attending sync.WaitGroup // goroutines of attend
+
 	mu     sync.Mutex // guards vms, closed
 	vms    map[string]*vm
 	closed bool
@@ -121,6 +125,7 @@ func open(c Config, l limits) (*Backend, error) {
 		}
 	}
 	b.events = backends.NewQueue()
+	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.sweep()
 	b.adoptAll()
 	return b, nil
@@ -155,6 +160,8 @@ func (b *Backend) Close() error {
 		all = append(all, v)
 	}
 	b.mu.Unlock()
+	b.cancel()
+	b.attending.Wait()
 	for _, v := range all {
 		v.letGo()
 	}

@@ -57,7 +57,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		return err
 	}
 	if inst := v.instance(); inst != nil {
-		err = inst.qmp.Execute(ctx, "blockdev-snapshot-delete-internal-sync",
+		err = inst.commandWithin(ctx, b.limits.take, "blockdev-snapshot-delete-internal-sync",
 			map[string]string{"device": stateNode, "id": s.ID, "name": s.Name}, nil)
 	} else {
 		_, err = b.img(ctx, "snapshot", "-q", "-d", s.Name, v.files.state(r.Mutable))

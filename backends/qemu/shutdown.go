@@ -30,7 +30,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	}
 	if inst.status().State == backends.Suspended {
 		// A paused guest hears nothing.
-		if err := inst.qmp.Execute(ctx, "cont", nil, nil); err != nil {
+		if err := inst.command(ctx, "cont", nil, nil); err != nil {
 			return err
 		}
 	}
@@ -67,7 +67,7 @@ func (i *instance) requestPowerOff(ctx context.Context, n int) {
 	if n%2 == 1 && i.agentUp() {
 		err = i.shutdownByAgent(ctx)
 	} else {
-		err = i.qmp.Execute(ctx, "system_powerdown", nil, nil)
+		err = i.command(ctx, "system_powerdown", nil, nil)
 	}
 	if err != nil && ctx.Err() == nil {
 		i.log().Debug("request to power off", "error", err)

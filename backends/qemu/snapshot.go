@@ -13,7 +13,8 @@ import (
 )
 
 // Snapshots lists what the state disk holds, also what others made with
-// qemu-img, oldest first.
+// qemu-img, oldest first. It reads the file and does not ask QEMU, which may not
+// answer.
 func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
 	if err := backends.CheckName(name); err != nil {
 		return nil, err
@@ -26,10 +27,14 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 		}
 		return nil, problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
 	}
-	found, err := b.stored(ctx, name, r.Mutable)
+	info, err := b.infoShared(ctx, f.state(r.Mutable))
+	if err != nil && r.Run.alive() && ctx.Err() == nil {
+		info, err = b.infoShared(ctx, f.state(r.Mutable)) // QEMU was writing the list just then
+	}
 	if err != nil {
 		return nil, fmt.Errorf("snapshots of %s: %w", name, err)
 	}
+	found := info.Snapshots
 	list := make([]backends.Snapshot, 0, len(found))
 	for _, s := range found {
 		list = append(list, describe(s, r.Snapshots))
@@ -53,8 +58,8 @@ func describe(s imageSnapshot, notes map[string]snapshotNote) backends.Snapshot 
 // delete one and make another.
 const noteSlack = 2 * time.Minute
 
-// stored returns the snapshots in the state disk: from QEMU while it runs, else from
-// the file.
+// stored returns the snapshots in the state disk for an operation on them: from QEMU
+// while it runs, else from the file.
 func (b *Backend) stored(ctx context.Context, name string, mutable bool) ([]imageSnapshot, error) {
 	if inst := b.held(name); inst != nil {
 		return inst.stored(ctx)
@@ -81,7 +86,7 @@ type blockNode struct {
 
 func (i *instance) stored(ctx context.Context) ([]imageSnapshot, error) {
 	var nodes []blockNode
-	if err := i.qmp.Execute(ctx, "query-named-block-nodes", map[string]bool{"flat": true}, &nodes); err != nil {
+	if err := i.command(ctx, "query-named-block-nodes", map[string]bool{"flat": true}, &nodes); err != nil {
 		return nil, err
 	}
 	for _, n := range nodes {
@@ -160,9 +165,6 @@ func (b *Backend) noteSnapshot(ctx context.Context, v *vm, name string, note sna
 	return made, nil
 }
 
-// takeLimit bounds the writing of one snapshot's metadata.
-const takeLimit = 30 * time.Second
-
 func snapshotFailed(name string, err error) error {
 	err = diskProblem(err, err.Error())
 	if p := problem.From(err); p.Code != problem.Internal {
@@ -176,14 +178,14 @@ func (i *instance) snapshot(ctx context.Context, req backends.SnapshotRequest) (
 	take := func() error {
 		// It takes some milliseconds; cut off in between, nobody would know
 		// whether the snapshot is there.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeLimit)
+		ctx, cancel := i.lingering(ctx)
 		defer cancel()
 		if req.PowerOff {
-			if err := i.qmp.Execute(ctx, "stop", nil, nil); err != nil {
+			if err := i.command(ctx, "stop", nil, nil); err != nil {
 				return err
 			}
 		}
-		return i.qmp.Execute(ctx, "blockdev-snapshot-internal-sync",
+		return i.commandWithin(ctx, i.b.limits.take, "blockdev-snapshot-internal-sync",
 			map[string]string{"device": stateNode, "name": req.Name}, nil)
 	}
 	frozen, err = i.frozen(ctx, take, req.PowerOff)
@@ -192,9 +194,7 @@ func (i *instance) snapshot(ctx context.Context, req backends.SnapshotRequest) (
 	}
 	if err != nil {
 		// The VM goes on as if nothing had been asked.
-		resume, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.b.limits.reply)
-		defer cancel()
-		return frozen, errors.Join(err, i.qmp.Execute(resume, "cont", nil, nil), i.thawLeft(ctx))
+		return frozen, errors.Join(err, i.command(context.WithoutCancel(ctx), "cont", nil, nil), i.thawLeft(ctx))
 	}
 	return frozen, i.kill(ctx)
 }

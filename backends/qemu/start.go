@@ -215,9 +215,9 @@ func (b *Backend) recordStart(name string, this run, l launch) error {
 // letRun lets the virtual CPUs go.
 func (b *Backend) letRun(ctx context.Context, inst *instance) error {
 	inst.goLive()
-	err := inst.qmp.Execute(ctx, "cont", nil, nil)
+	err := inst.command(ctx, "cont", nil, nil)
 	if err == nil {
-		err = inst.until(ctx, func() bool { return inst.state == backends.Running })
+		err = inst.untilIn(ctx, func() bool { return inst.state == backends.Running })
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("start the virtual CPUs: %w", err), inst.kill(ctx))

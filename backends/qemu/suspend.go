@@ -29,10 +29,10 @@ func (b *Backend) pause(ctx context.Context, name, command string, want backends
 	if inst.status().State == want {
 		return nil
 	}
-	if err := inst.qmp.Execute(ctx, command, nil, nil); err != nil {
+	if err := inst.command(ctx, command, nil, nil); err != nil {
 		return err
 	}
-	if err := inst.until(ctx, func() bool { return inst.state == want }); err != nil {
+	if err := inst.untilIn(ctx, func() bool { return inst.state == want }); err != nil {
 		return err
 	}
 	if want == backends.Running {

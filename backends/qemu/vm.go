@@ -2,8 +2,10 @@ package qemu
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -18,10 +20,51 @@ type vm struct {
 
 	recording sync.Mutex // held while vm.json is read and written
 
-	mu   sync.Mutex // guards the rest
-	busy bool       // an operation runs: it gives the lock back
-	lock *os.File
-	inst *instance
+	mu       sync.Mutex // guards the rest
+	busy     bool       // an operation runs: it gives the lock back
+	lock     *os.File
+	inst     *instance
+	enders   int                     // how many wait to end the VM
+	giveWay  context.CancelCauseFunc // ends the operation's attempt to reach QEMU, while there is one
+	attended bool                    // attend runs
+}
+
+// errGivesWay ends an attempt to reach a QEMU that is to be ended.
+var errGivesWay = errors.New("the VM is being ended")
+
+// reach bounds an attempt to reach a QEMU that may never answer: it ends at once
+// when somebody wants to end the VM. Whoever holds the operation calls it.
+func (v *vm) reach(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	timed, stop := context.WithTimeoutCause(ctx, limit, errSilent)
+	ctx, cancel := context.WithCancelCause(timed)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.enders > 0 {
+		cancel(errGivesWay)
+	}
+	v.giveWay = cancel
+	return ctx, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.giveWay = nil
+		cancel(context.Canceled)
+		stop()
+	}
+}
+
+// wantEnd makes what tries to reach QEMU give way until done is called.
+func (v *vm) wantEnd() (done func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.enders++
+	if v.giveWay != nil {
+		v.giveWay(errGivesWay)
+	}
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.enders--
+	}
 }
 
 // vm returns the entry of a VM. It does not have to exist on disk.
@@ -62,11 +105,15 @@ func (b *Backend) begin(ctx context.Context, name string) (*vm, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.instance() == nil {
-		if err := b.adopt(ctx, v); err != nil {
-			v.finish()
-			return nil, err
+	if v.instance() != nil {
+		return v, nil
+	}
+	if err := b.adopt(ctx, v); err != nil {
+		v.finish()
+		if problem.HasCode(err, problem.BackendUnreachable) {
+			b.attend(v)
 		}
+		return nil, err
 	}
 	return v, nil
 }

@@ -31,7 +31,7 @@ type Client struct {
 	onEvent func(Event)
 	done    chan struct{} // closed when the reader has ended; err is set before
 
-	writing sync.Mutex
+	writing chan struct{} // token: one line goes out at a time; a mutex could not be given up
 
 	mu      sync.Mutex // guards next, waiting, err
 	next    uint64
@@ -50,6 +50,7 @@ func Dial(ctx context.Context, path string, onEvent func(Event)) (*Client, error
 	c := &Client{
 		conn: conn, onEvent: onEvent,
 		done:    make(chan struct{}),
+		writing: make(chan struct{}, 1),
 		waiting: map[uint64]chan<- message{},
 	}
 	lines := bufio.NewReaderSize(conn, 16<<10)
@@ -175,21 +176,35 @@ func (c *Client) forget(id uint64) {
 	delete(c.waiting, id)
 }
 
+// write sends one line, at most until ctx ends: a QEMU that does not run does not
+// read either, and its socket is full at some time.
 func (c *Client) write(ctx context.Context, r request) error {
 	line, err := encode(r)
 	if err != nil {
 		return err
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	deadline, _ := ctx.Deadline()
-	c.conn.SetWriteDeadline(deadline)
-	if _, err := c.conn.Write(line); err != nil {
-		// Half a line may have gone out: nothing sensible can follow it.
-		c.fail(err)
-		return fmt.Errorf("QMP %s: %w: %w", r.Execute, ErrClosed, err)
+	if ctx.Err() != nil {
+		return fmt.Errorf("QMP %s: %w", r.Execute, context.Cause(ctx))
 	}
-	return nil
+	select {
+	case c.writing <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("QMP %s: %w", r.Execute, context.Cause(ctx))
+	}
+	defer func() { <-c.writing }()
+	c.conn.SetWriteDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { c.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	n, err := c.conn.Write(line)
+	ended := !stop()
+	switch {
+	case err == nil:
+		return nil
+	case n == 0 && ended:
+		return fmt.Errorf("QMP %s: %w", r.Execute, context.Cause(ctx))
+	}
+	// Half a line may have gone out: nothing sensible can follow it.
+	c.fail(err)
+	return fmt.Errorf("QMP %s: %w: %w", r.Execute, ErrClosed, err)
 }
 
 // Done is closed when the connection has ended and every event was delivered.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -91,9 +92,11 @@ func TestEventsArriveInOrderWithTheirTime(t *testing.T) {
 }
 
 func TestExecuteEndsWithItsContext(t *testing.T) {
+	heard := make(chan struct{})
 	s := serve(t, func(p *peer) {
 		p.negotiate()
 		late, _ := p.next()
+		close(heard)
 		next, _ := p.next()
 		p.reply(late, `"late"`) // nobody waits for it any more
 		p.reply(next, `"next"`)
@@ -101,13 +104,41 @@ func TestExecuteEndsWithItsContext(t *testing.T) {
 	c := dial(t, s, nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("the user went away")
-	cancel(reason)
+	go func() { <-heard; cancel(reason) }()
 	if err := c.Execute(ctx, "slow", nil, nil); !errors.Is(err, reason) {
+		t.Errorf("%v", err)
+	}
+	if err := c.Execute(ctx, "too late", nil, nil); !errors.Is(err, reason) {
 		t.Errorf("%v", err)
 	}
 	var got string
 	if err := c.Execute(limit(t), "quick", nil, &got); err != nil || got != "next" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestWritesToAPeerThatDoesNotReadEndWithTheirContext is what a QEMU that was
+// stopped (SIGSTOP) does to its monitor: the first call fills the socket, the next
+// one waits behind it.
+func TestWritesToAPeerThatDoesNotReadEndWithTheirContext(t *testing.T) {
+	hold := make(chan struct{})
+	s := serve(t, func(p *peer) { p.negotiate(); <-hold })
+	defer close(hold)
+	c := dial(t, s, nil)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	reason := errors.New("the user went away")
+	ended := make(chan error, 2)
+	full := strings.Repeat("x", MaxLine) // more than any socket holds
+	go func() { ended <- c.Execute(ctx, "first", full, nil) }()
+	for len(c.writing) == 0 {
+		runtime.Gosched() // until the first one writes
+	}
+	go func() { ended <- c.Execute(ctx, "second", nil, nil) }()
+	cancel(reason)
+	for range 2 {
+		if err := <-ended; err == nil {
+			t.Error("a call ended well")
+		}
 	}
 }
 

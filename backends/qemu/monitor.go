@@ -1,0 +1,65 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// errSilent is the cause of a call that QEMU did not answer in its time.
+var errSilent = errors.New("it does not answer")
+
+// command runs one command of QEMU's monitor, with the usual limit. A QEMU that was
+// stopped, or that waits for a disk of the host, never answers.
+func (i *instance) command(ctx context.Context, name string, arguments, out any) error {
+	return i.commandWithin(ctx, i.b.limits.monitor, name, arguments, out)
+}
+
+func (i *instance) commandWithin(ctx context.Context, limit time.Duration, name string, arguments, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
+	defer cancel()
+	err := i.qmp.Execute(ctx, name, arguments, out)
+	if errors.Is(err, errSilent) {
+		return i.silent(err)
+	}
+	return err
+}
+
+// lingering outlives ctx, by the time of a reply: for what should not be cut off in
+// between, and does not keep a caller who gives up waiting for a QEMU that hangs.
+func (i *instance) lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		patience := time.NewTimer(i.b.limits.reply)
+		defer patience.Stop()
+		select {
+		case <-patience.C:
+			cancel(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel(context.Canceled) }
+}
+
+// untilIn is until with the limit of a command.
+func (i *instance) untilIn(ctx context.Context, cond func() bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, i.b.limits.monitor, errSilent)
+	defer cancel()
+	err := i.until(ctx, cond)
+	if errors.Is(err, errSilent) {
+		return i.silent(err)
+	}
+	return err
+}
+
+func (i *instance) silent(err error) error {
+	return unanswered(i.v.name, i.proc.pid, err)
+}
+
+// unanswered is the problem of a QEMU that lives and does not talk to us.
+func unanswered(name string, pid int, err error) *problem.Error {
+	return problem.New(problem.BackendUnreachable, "QEMU of VM %s (process %d) does not answer: %w", name, pid, err).
+		WithHint("if this stays, end it as if its power failed: nixvmd kill %s", name).Retry()
+}
