@@ -73,6 +73,7 @@ func logged(ctx context.Context, vertex string, report progress.Reporter, args .
 	if err != nil {
 		return nil, fmt.Errorf("nix %s: %w", args[0], err)
 	}
+	stream.finish()
 	return out, nil
 }
 

@@ -157,6 +157,14 @@ func TestEachFailureSaysWhatAPersonCanDo(t *testing.T) {
 			text: `{ image = derivation { name = "x"; system = "riscv64-linux"; builder = "/bin/sh"; }; }`,
 			code: problem.ImageBuildFailed, message: "riscv64-linux", hint: "system-features",
 		},
+		"a feature that no builder has": {
+			text: `{ image = sh "img" "echo ${derivation { name = "x"; system = "x86_64-linux"; builder = "/bin/sh"; requiredSystemFeatures = [ "kvm2" ]; }}"; }`,
+			code: problem.ImageBuildFailed, message: "kvm2", hint: "system-features",
+		},
+		"a builder that makes nothing": {
+			text: `{ image = sh "img" "echo all is well"; }`,
+			code: problem.ImageBuildFailed, message: "the build of img failed to produce output path for output 'out':\n  all is well", hint: "nix-store --read-log ",
+		},
 		"a terminal's control characters": {
 			text: `{ image = throw "red ${builtins.fromJSON "\"\\u001b[31m\""} alert"; }`,
 			code: problem.ImageBuildFailed, message: "red  alert",

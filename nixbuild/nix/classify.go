@@ -13,7 +13,7 @@ const shownOutput = 10
 
 var (
 	fullDisk    = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded|database or disk is full`)
-	exitCode    = regexp.MustCompile(`(?:failed|builder failed) (?:with exit code \d+|due to signal \d+(?: \([^)]*\))?)`)
+	exitCode    = regexp.MustCompile(`(?:failed|builder failed) (?:with exit code \d+|due to signal \d+(?: \([^)]*\))?|to produce output path for output '[^']*')`)
 	assertions  = regexp.MustCompile(`(?s)Failed assertions:\s*(.*)`)
 	sourceTrail = regexp.MustCompile(`(?s)\n\s*(?:… |at |\d+\||\|).*`)
 )
@@ -55,7 +55,7 @@ var advice = []struct {
 		hint: "what was downloaded is not what was pinned: update the hash, or the lock with nix flake update",
 	},
 	{
-		text: regexp.MustCompile(`is required to build|required \(system, features\)|requires? a .* with features`),
+		text: regexp.MustCompile(`is required to build|required \(system, features\)|requires? a .* with features|platform mismatch|missing system features`),
 		hint: "nix.conf of this machine has no builder of that system or with that feature: see system-features, extra-platforms and builders there",
 	},
 	{text: regexp.MustCompile(`requires Nix >= |This version of Nixpkgs requires`), hint: InstallHint},

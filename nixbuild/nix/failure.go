@@ -24,9 +24,13 @@ type Failure struct {
 // '...'." with the reason on the next line.
 var failedBuilder = regexp.MustCompile(`(?:builder for|Cannot build) '([^']+\.drv)'`)
 
+// notTried is what nix says, from 2.29 on, of a derivation that it did not try to
+// build: the reason is another one than its builder (a platform, a feature).
+var notTried = regexp.MustCompile(`^Cannot build '([^']+\.drv)'\.?\s*Reason: ([^\n]*)\n?((?s:.*))`)
+
 // consequence is what nix says of derivations that were not built because
 // another one failed, or beside an error.
-var consequence = regexp.MustCompile(`dependenc(?:y|ies) of derivation|^\(use '--show-trace'|^build of '|^some errors were encountered|failed due to failed dependency`)
+var consequence = regexp.MustCompile(`dependenc(?:y|ies) of derivation|Reason: \d+ dependenc(?:y|ies) failed|^\(use '--show-trace'|^build of '|^some errors were encountered|failed due to failed dependency`)
 
 // Failure returns the error that explains best why nix failed: the first failed
 // builder with its last words, else the first error that is no consequence of
@@ -36,6 +40,9 @@ func (s *Stream) Failure() Failure {
 		m := failedBuilder.FindStringSubmatch(e.text)
 		if m == nil || consequence.MatchString(e.text) {
 			continue
+		}
+		if reason := unbuildable(e.text); reason != "" {
+			return Failure{Message: reason}
 		}
 		return Failure{Message: withoutOutput(e.text), Derivation: m[1], Output: s.outputOf(m[1])}
 	}
@@ -48,6 +55,21 @@ func (s *Stream) Failure() Failure {
 	}
 	e := s.errors[i]
 	return Failure{Message: e.text, File: e.at.file, Line: e.at.line, Column: e.at.column}
+}
+
+// unbuildable is why nix did not try to build a derivation, or "" if it did.
+func unbuildable(text string) string {
+	m := notTried.FindStringSubmatch(text)
+	if m == nil || strings.HasPrefix(m[2], "builder ") {
+		return ""
+	}
+	reasons := []string{strings.TrimSuffix(m[2], ".")}
+	for line := range strings.Lines(withoutOutput("\n" + m[3])) {
+		if line = strings.TrimSpace(line); line != "" {
+			reasons = append(reasons, line)
+		}
+	}
+	return fmt.Sprintf("%s cannot be built here: %s", DerivationName(m[1]), strings.Join(reasons, "; "))
 }
 
 // withoutOutput cuts off what some versions repeat of the builder's output; we

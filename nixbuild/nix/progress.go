@@ -71,7 +71,21 @@ func (p Progress) describe() (what string, done, of int64) {
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // count is done and expected of one activity.
-type count struct{ done, expected int64 }
+type count struct {
+	done, expected int64
+	last           int64 // what was done at the last news
+}
+
+// news takes what nix says of an activity of builds or paths. From 2.29 on a build
+// that has just ended is in both of its numbers, until the next news: expected is
+// one too many then.
+func (c *count) news(done, expected int64) {
+	if done > c.last {
+		expected = 0
+	}
+	c.last = done
+	c.grow(done, expected)
+}
 
 // grow takes newer numbers as far as they are larger.
 func (c *count) grow(done, expected int64) {

@@ -236,8 +236,15 @@ func (s *Stream) progress(m message) {
 	}
 	if s.settled[m.ID] {
 		s.now.Phase = Realising
-		c.grow(done, expected)
+		c.news(done, expected)
 	}
+}
+
+// finish says that all is done: nix has ended well, whatever it still expected.
+func (s *Stream) finish() {
+	p := &s.now
+	p.Built, p.Copied, p.Loaded = p.ToBuild, p.ToCopy, p.ToLoad
+	s.tell()
 }
 
 // message takes a text of nix itself.

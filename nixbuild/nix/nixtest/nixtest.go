@@ -85,3 +85,56 @@ func Retry(f func() error) error {
 	}
 	return err
 }
+
+// Again runs the tests of this package whose names match once more, with the nix of
+// a Debian suite (scripts/newer-nix). Tests whose names match skip are left out, the
+// caller among them. Without that nix (no network, no mmdebstrap) it skips and says
+// why.
+func Again(t *testing.T, suite, run, skip string) {
+	t.Helper()
+	script := filepath.Join(sources(t), "scripts", "newer-nix")
+	var why strings.Builder
+	fetch := exec.CommandContext(t.Context(), script, suite)
+	fetch.Stderr = &why
+	bin, err := fetch.Output()
+	if err != nil {
+		t.Skipf("there is no nix of Debian %s: %v: %s", suite, err, lastLine(why.String()))
+	}
+	path := strings.TrimSpace(string(bin)) + ":" + os.Getenv("PATH")
+	version := exec.CommandContext(t.Context(), "nix", "--version")
+	version.Env = append(os.Environ(), "PATH="+path)
+	version.Path = filepath.Join(strings.TrimSpace(string(bin)), "nix")
+	said, err := version.Output()
+	if err != nil {
+		t.Fatalf("the nix of Debian %s does not run: %v", suite, err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.count=1", "-test.run="+run, "-test.skip="+skip, "-test.timeout=8m")
+	cmd.Env = append(os.Environ(), "PATH="+path)
+	out, err := cmd.CombinedOutput()
+	if passed := strings.Count(string(out), "--- PASS: "); err != nil || passed == 0 {
+		t.Fatalf("with %s: %v, %d passed:\n%s", strings.TrimSpace(string(said)), err, passed, out)
+	}
+	t.Logf("%d passed with %s", strings.Count(string(out), "\n--- PASS: "), strings.TrimSpace(string(said)))
+}
+
+// sources is the top of the checkout.
+func sources(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir != "/" {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatal("there is no go.mod above")
+	return ""
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
