@@ -352,16 +352,16 @@ func stoppingProblem(message string) error {
 // follow answers when the operation has ended.
 func (r *request) follow(op vm.Operation, w Work) {
 	s := r.session
-	if w.Detach {
-		r.answer(OperationResult{Operation: operationOf(op)}, nil)
-		return
-	}
 	r.mu.Lock()
 	r.op = op.ID
 	cancelled := r.cancelled && !r.subscription
 	r.mu.Unlock()
 	if cancelled {
 		s.cancelOperation(op.ID)
+	}
+	if w.Detach {
+		r.answer(OperationResult{Operation: operationOf(op)}, nil)
+		return
 	}
 
 	f := newFollower(s)

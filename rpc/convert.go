@@ -16,7 +16,7 @@ func machineOf(v vm.VM) Machine {
 		Image:     ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
 		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
 		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
-		Started: wireTime(v.Started), Problem: problemOf(v.Problem),
+		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved,
 	}
 	if v.Operation != nil && v.Operation.State == vm.OpRunning {
 		m.Operation = v.Operation.ID
@@ -29,7 +29,10 @@ func operationOf(op vm.Operation) Operation {
 		ID: op.ID, Kind: string(op.Kind), Machine: op.Machine, Source: op.Source, State: string(op.State), Step: op.Step,
 		Steps: op.Steps, Done: op.Done, Message: plainLine(op.Message), Started: wireTime(op.Started), Ended: wireTime(op.Ended),
 		Problem: problemOf(op.Problem), Warnings: plainLines(op.Warnings), Client: op.Client, Snapshot: op.Snapshot, Safety: op.Safety,
-		Image: op.Image,
+		Image: op.Image, Resolves: op.Resolves,
+	}
+	for _, c := range op.Choices {
+		o.Choices = append(o.Choices, Choice{Action: string(c.Action), Effect: plainLine(c.Effect), Confirm: c.Confirm})
 	}
 	if op.Percent >= 0 {
 		percent := min(op.Percent, 100)

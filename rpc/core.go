@@ -27,12 +27,15 @@ type Core interface {
 	// whoever has seen the end has seen all that the operation did.
 	Watch(fn func(vm.Change)) (cancel func())
 
-	// Operations returns those that run and those that ended lately.
+	// Operations returns those that run, are unresolved, or ended lately.
 	Operations() []vm.Operation
 	Operation(id string) (vm.Operation, error)
 	// Cancel asks a running operation to stop; it ends later, as cancelled or
 	// however else it came out.
 	Cancel(id string) error
+	// Resolve makes a choice of an unresolved operation. It returns the operation
+	// that does it, or, for forget, the one that is forgotten.
+	Resolve(ctx context.Context, id string, action vm.Action, confirm, client string) (vm.Operation, error)
 
 	Create(ctx context.Context, req vm.CreateRequest) (vm.Operation, error)
 	Clone(ctx context.Context, req vm.CloneRequest) (vm.Operation, error)

@@ -103,14 +103,15 @@ func (s *session) initialized() {
 	s.notifying = true
 	s.srv.hub.join(s)
 	for _, op := range s.srv.core.Operations() {
-		if op.State == vm.OpInterrupted {
+		if op.State == vm.OpInterrupted || op.State == vm.OpUnresolved {
 			s.tellRecovered(op)
 		}
 	}
 }
 
 // tellRecovered says once, to whoever is there first, what became of an
-// operation that the end of an earlier daemon interrupted.
+// operation that the end of an earlier daemon interrupted, or that it waits for a
+// choice.
 func (s *session) tellRecovered(op vm.Operation) {
 	if !s.srv.firstTold(op.ID) {
 		return

@@ -136,6 +136,30 @@ func (c *core) Cancel(id string) error {
 	return err
 }
 
+// Resolve ends the operation as asked for; resume and undo are operations that
+// run until the test ends them.
+func (c *core) Resolve(_ context.Context, id string, action vm.Action, confirm, client string) (vm.Operation, error) {
+	c.mu.Lock()
+	o, err := c.find(id)
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		return vm.Operation{}, err
+	case o.value.State != vm.OpUnresolved:
+		return vm.Operation{}, problem.New(problem.OperationResolved, "%s does not wait for a choice", id).WithHint("look at it")
+	case action == vm.ActionUndo && confirm != o.value.Machine:
+		return vm.Operation{}, problem.New(problem.ConfirmRequired, "it removes a disk").WithHint("confirm it")
+	case action == vm.ActionForget:
+		c.move(id, func(v *vm.Operation) { v.State, v.Choices = vm.OpFailed, nil })
+		return c.Operation(id)
+	}
+	op, err := c.begin(vm.KindResolve, o.value.Machine, client)
+	if err == nil {
+		c.move(op.ID, func(v *vm.Operation) { v.Resolves = id })
+	}
+	return op, err
+}
+
 func (c *core) Wait(ctx context.Context, id string) (vm.Operation, error) {
 	c.mu.Lock()
 	o, err := c.find(id)

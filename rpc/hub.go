@@ -11,7 +11,7 @@ import (
 )
 
 // hub keeps what every client reads, marshalled: one piece of JSON per machine
-// and per running operation, made once for each change, whoever asks and however
+// and per running or unresolved operation, made once for each change, whoever asks and however
 // often. It hands each change to every session without waiting for any.
 //
 // Lock order: hub.mu, then request.mu or follower.mu, then outbox.mu. The core is
@@ -21,13 +21,14 @@ type hub struct {
 	loaded    bool
 	early     []vm.Change // what came before the first state was loaded
 	machines  map[string]json.RawMessage
-	names     []string           // sorted
-	whole     []byte             // cached "machines":[...] of machine/list; nil = stale
-	troubled  map[string]string  // what is wrong, by machine
-	backends  string             // what is wrong with them
-	status    ServerStatusParams // as it was told last
-	running   map[string]runningOperation
-	order     []string // ids of running, as they began
+	names     []string                 // sorted
+	whole     []byte                   // cached "machines":[...] of machine/list; nil = stale
+	troubled  map[string]string        // what is wrong, by machine
+	backends  string                   // what is wrong with them
+	status    ServerStatusParams       // as it was told last
+	live      map[string]liveOperation // those that run or are unresolved
+	order     []string                 // ids of live, as they began
+	runs      int                      // how many of them run
 	ended     map[string]struct{}
 	endedFIFO []string
 	followers map[string][]*follower // by operation
@@ -35,8 +36,8 @@ type hub struct {
 	poke      func()                 // the daemon's status may have changed
 }
 
-// runningOperation is one as it was told last.
-type runningOperation struct {
+// liveOperation is one as it was told last.
+type liveOperation struct {
 	op   vm.Operation
 	body json.RawMessage
 }
@@ -48,7 +49,7 @@ const rememberEnded = 4096
 
 func newHub(poke func()) *hub {
 	return &hub{
-		machines: map[string]json.RawMessage{}, troubled: map[string]string{}, running: map[string]runningOperation{}, ended: map[string]struct{}{},
+		machines: map[string]json.RawMessage{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: map[string]struct{}{},
 		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
 	}
 }
@@ -130,8 +131,11 @@ func (h *hub) setMachine(name string, v *vm.VM) bool {
 	case !known:
 		h.names = slices.Insert(h.names, at, name)
 	}
-	if v.Problem != nil {
+	switch {
+	case v.Problem != nil:
 		h.troubled[name] = v.Problem.Message
+	case len(v.Unresolved) > 0:
+		h.troubled[name] = "an operation waits for a choice (nixvmd operations)"
 	}
 	h.machines[name] = body
 	return true
@@ -155,16 +159,22 @@ func (h *hub) publishOperation(op vm.Operation) {
 
 func (h *hub) setOperation(op vm.Operation) json.RawMessage {
 	body := marshal(operationOf(op))
-	_, known := h.running[op.ID]
+	before, known := h.live[op.ID]
+	if known && before.op.State == vm.OpRunning {
+		h.runs--
+	}
 	switch {
-	case op.State == vm.OpRunning:
+	case op.State == vm.OpRunning || op.State == vm.OpUnresolved:
 		if !known {
 			h.order = append(h.order, op.ID)
 		}
-		h.running[op.ID] = runningOperation{op, body}
+		if op.State == vm.OpRunning {
+			h.runs++
+		}
+		h.live[op.ID] = liveOperation{op, body}
 		return body
 	case known:
-		delete(h.running, op.ID)
+		delete(h.live, op.ID)
 		h.order = slices.DeleteFunc(h.order, func(id string) bool { return id == op.ID })
 	}
 	if _, again := h.ended[op.ID]; !again {
@@ -219,7 +229,7 @@ func (h *hub) state() joined {
 		if i > 0 {
 			ops = append(ops, ',')
 		}
-		ops = append(ops, h.running[id].body...)
+		ops = append(ops, h.live[id].body...)
 	}
 	return joined{h.whole, append(ops, "]}"...)}
 }
@@ -241,7 +251,7 @@ func (h *hub) joinMachines() []byte {
 
 // statusNow is healthy when nothing needs a person; the lock is held.
 func (h *hub) statusNow() ServerStatusParams {
-	st := ServerStatusParams{Health: HealthOK, Quiescent: len(h.running) == 0}
+	st := ServerStatusParams{Health: HealthOK, Quiescent: h.runs == 0}
 	if h.backends != "" {
 		st.Health, st.Message = HealthWarning, h.backends
 		return st
@@ -308,11 +318,14 @@ func (h *hub) follow(op vm.Operation, f *follower) (ended bool) {
 	if _, ended = h.ended[op.ID]; ended {
 		return true
 	}
-	if now, known := h.running[op.ID]; known {
+	if now, known := h.live[op.ID]; known {
 		op = now.op // it has moved since the request looked at it
 	}
-	if op.State == vm.OpRunning {
+	switch op.State {
+	case vm.OpRunning:
 		f.update(op)
+	case vm.OpUnresolved:
+		return true // nothing comes until it is resolved, and that is another operation
 	}
 	h.followers[op.ID] = append(h.followers[op.ID], f)
 	return false

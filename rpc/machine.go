@@ -52,6 +52,9 @@ type Machine struct {
 	Operation string `json:"operation,omitempty"`
 	// Problem with the machine directory, or with its SSH name.
 	Problem *ErrorData `json:"problem,omitempty"`
+	// Unresolved are the ids of its operations that wait for a choice, oldest
+	// first; their choices are among the operations of the same message.
+	Unresolved []string `json:"unresolved,omitempty"`
 }
 
 // ImageRef names the image of a machine.
@@ -88,7 +91,7 @@ func (p MachineParams) Validate() error { return checkName(p.Name) }
 type MachineListResult struct {
 	// Machines ordered by name.
 	Machines []Machine `json:"machines"`
-	// Operations that run now.
+	// Operations that run now, and those that are unresolved.
 	Operations []Operation `json:"operations"`
 }
 
@@ -175,7 +178,7 @@ type EmptyResult struct{}
 
 func machineMethods() []Method {
 	return []Method{
-		instant(MethodMachineList, "Every machine with the state of its VM, and the operations that run. Answered from memory.",
+		instant(MethodMachineList, "Every machine with the state of its VM, and the operations that run or are unresolved. Answered from memory.",
 			func(*session, NoParams) (any, error) { return listResult{}, nil },
 			result[MachineListResult]()),
 		instant(MethodMachineGet, "One machine. Answered from memory.",

@@ -53,6 +53,7 @@ const (
 	MethodOperationList      = "nixvm/operation/list"
 	MethodOperationGet       = "nixvm/operation/get"
 	MethodOperationCancel    = "nixvm/operation/cancel"
+	MethodOperationResolve   = "nixvm/operation/resolve"
 	MethodOperationSubscribe = "nixvm/operation/subscribe"
 	MethodDoctor             = "nixvm/doctor"
 )

@@ -122,6 +122,7 @@ var verbs = map[vm.Kind]string{
 	vm.KindRestoreSnapshot: "Restore a snapshot of",
 	vm.KindDeleteSnapshot:  "Delete a snapshot of",
 	vm.KindBuildImage:      "Build image",
+	vm.KindResolve:         "Settle an operation of",
 }
 
 // title says what an operation does, e.g. "Create demo".

@@ -162,7 +162,8 @@ type DidChangeParams struct {
 	Changed []Machine `json:"changed,omitempty"`
 	// Removed machines, by name.
 	Removed []string `json:"removed,omitempty"`
-	// Operations that run, when full; otherwise those that began, moved or ended.
+	// Operations that run or are unresolved, when full; otherwise those that
+	// began, moved, ended, or became or ceased to be unresolved.
 	Operations []Operation `json:"operations,omitempty"`
 }
 

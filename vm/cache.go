@@ -267,6 +267,9 @@ func (s *Service) viewLocked(name string) *VM {
 		o := op.value
 		v.Operation = &o
 	}
+	for _, u := range s.unresolvedLocked(name) {
+		v.Unresolved = append(v.Unresolved, u.op.id)
+	}
 	return v
 }
 

@@ -65,6 +65,7 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	}
 	list = append(list, s.doctorSSH()...)
 	list = append(list, s.doctorMachines()...)
+	list = append(list, s.doctorOperations()...)
 	rank := map[backends.Severity]int{backends.Fatal: 0, backends.Warning: 1, backends.Info: 2}
 	slices.SortStableFunc(list, func(a, b Finding) int { return rank[a.Severity] - rank[b.Severity] })
 	return list

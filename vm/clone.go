@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -23,6 +24,15 @@ type cloneArgs struct {
 	Generation uint64   `json:"generation"`
 	Start      bool     `json:"start"`
 	Warnings   []string `json:"warnings"` // what the clone does not have of its source
+	Instance   string   `json:"instance"` // of the VM that it makes
+}
+
+// check implements checked.
+func (a cloneArgs) check(string) error {
+	if err := machine.ValidName(a.Source); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	return nil
 }
 
 // Clone makes a machine with the settings of another one, an identity of its
@@ -55,7 +65,7 @@ func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 	wrong := &fieldErrors{}
 	args := cloneArgs{
 		Source: req.Source, Snapshot: req.Snapshot, Start: !req.NoStart,
-		MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes,
+		MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Instance: newInstance(),
 	}
 	m, b, err := s.realised(req.Source)
 	if err != nil {
@@ -167,11 +177,13 @@ func keptBySource(m machine.Machine) []string {
 }
 
 func (s *Service) planClone(name string, args cloneArgs) plan {
-	c := &cloning{creation{service: s, name: name, backend: args.Backend, declares: true}, args}
-	return c.plan(args.Start,
-		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare},
-		step{name: "disks", title: "copying the disk of " + args.Source, weight: 20, do: c.disks, undo: c.removeDisks},
+	c := &cloning{creation{service: s, name: name, backend: args.Backend, instance: args.Instance, declares: true}, args}
+	p := c.plan(args.Start,
+		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare, undoes: c.undeclares(), loses: true},
+		step{name: "disks", title: "copying the disk of " + args.Source, weight: 20, do: c.disks, undo: c.removeDisks, undoes: removesDisks, loses: true, holdsBack: true},
 	)
+	p.snapshot = args.Snapshot
+	return p
 }
 
 // cloning is one clone on its way.
@@ -184,7 +196,8 @@ func (c *cloning) declare(ctx context.Context, r *run) error {
 	for _, w := range c.args.Warnings {
 		r.warn(w)
 	}
-	if _, err := c.service.machines.Clone(ctx, c.args.Source, c.name, c.args.changes()); err != nil {
+	_, err := c.service.machines.Clone(ctx, c.args.Source, c.name, c.args.changes())
+	if err != nil && !(r.half && problem.HasCode(err, problem.MachineExists)) {
 		return diskProblem(err)
 	}
 	c.service.reload(c.name)
@@ -194,6 +207,9 @@ func (c *cloning) declare(ctx context.Context, r *run) error {
 // disks copies, and lets the source go. The identity medium gets a generation
 // that no medium of the source had: a guest takes the identity of another one.
 func (c *cloning) disks(ctx context.Context, r *run) error {
+	if err := c.clear(ctx, r); err != nil {
+		return err
+	}
 	img, err := c.service.images.Get(c.args.Image.ID)
 	if err != nil {
 		return err

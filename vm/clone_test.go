@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -237,32 +236,22 @@ func TestASourceIsBusyUntilItsDiskIsCopied(t *testing.T) {
 	h.succeed(t, op, nil)
 }
 
-func TestACloneThatCannotBeUndoneIsTriedAgain(t *testing.T) {
-	home := t.TempDir()
-	h, err := openHouse(home, images{}, func(method, name string) error {
-		if name == "copy" && (method == "start" || method == "destroy") {
-			return errors.New("the backend is away")
-		}
-		return nil
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestACloneThatCannotBeUndoneWaitsForAChoice(t *testing.T) {
+	home, f := shortDir(t), &faults{}
+	h := openFaulty(t, home, f)
 	h.off(t, "demo")
+	f.set(true, "start", "destroy")
 	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
-	if op = h.do(t, op, err); op.State != OpFailed {
-		t.Fatalf("got %+v", op)
+	id := wantUnresolved(t, *h, op, err).ID
+	f.set(false, "start", "destroy")
+	*h = h.restart(t, home, f)
+	if v, err := h.Get("demo"); err != nil || v.Operation != nil || len(v.Unresolved) > 0 {
+		t.Errorf("the source is %+v, %v", v, err)
 	}
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again := open(t, home, images{}, nil, nil)
-	for _, op := range again.Operations() {
-		if op = again.do(t, op, nil); op.State != OpInterrupted || !strings.Contains(op.Message, "clone of demo to copy") {
-			t.Errorf("got %+v", op)
-		}
-	}
-	if list := again.List(); len(list) != 1 || list[0].Name != "demo" {
+	op, err = h.Resolve(background, id, ActionUndo, "copy", "t")
+	h.succeed(t, op, err)
+	wantNoJournal(t, *h)
+	if list := h.List(); len(list) != 1 || list[0].Name != "demo" {
 		t.Errorf("left: %+v", list)
 	}
 }

@@ -22,6 +22,15 @@ type createArgs struct {
 	Image    string        `json:"image"`
 	Backend  string        `json:"backend"`
 	Start    bool          `json:"start"`
+	Instance string        `json:"instance"` // of the VM that it makes
+}
+
+// check implements checked.
+func (a createArgs) check(name string) error {
+	if a.Draft.Name != name {
+		return fmt.Errorf("they are of machine %.40q", a.Draft.Name)
+	}
+	return nil
 }
 
 // Create declares a machine (unless its directory exists already), makes its
@@ -48,7 +57,7 @@ func (s *Service) judgeCreate(ctx context.Context, req CreateRequest) (createArg
 // draft completes the request: from the machine directory if there is one, from
 // the defaults otherwise.
 func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
-	args := createArgs{Start: !req.NoStart}
+	args := createArgs{Start: !req.NoStart, Instance: newInstance()}
 	declared, err := s.machines.Read(req.Name)
 	switch {
 	case err == nil:
@@ -253,22 +262,33 @@ func imageRequest(kind string, mode machine.Mode, profiles []string) nixbuild.Re
 }
 
 func (s *Service) planCreate(name string, args createArgs) plan {
-	c := &creation{service: s, name: name, backend: args.Backend, declares: args.Declare, args: args}
+	c := &creation{service: s, name: name, backend: args.Backend, instance: args.Instance, declares: args.Declare, args: args}
 	return c.plan(args.Start,
-		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare},
+		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare, undoes: c.undeclares(), loses: args.Declare},
 		step{name: "image", title: "preparing the image", weight: 30, do: c.image},
-		step{name: "disks", title: "making the disks", weight: 3, do: c.disks, undo: c.removeDisks},
+		step{name: "disks", title: "making the disks", weight: 3, do: c.disks, undo: c.removeDisks, undoes: removesDisks, loses: true, holdsBack: true},
 	)
+}
+
+// removesDisks is what the undo of a step that makes a VM does.
+const removesDisks = "removes the VM with its disks and snapshots"
+
+// undeclares is what the undo of declare does.
+func (c *creation) undeclares() string {
+	if c.declares {
+		return "removes the machine directory"
+	}
+	return ""
 }
 
 // plan is the given steps, which make a VM, and those that make it reachable.
 func (c *creation) plan(start bool, steps ...step) plan {
-	steps = append(steps, step{name: "ssh", title: "writing the SSH configuration", do: c.writeSSH, undo: c.removeSSH})
-	p := plan{commit: len(steps), cancelUndoes: true}
+	steps = append(steps, step{name: "ssh", title: "writing the SSH configuration", do: c.writeSSH, undo: c.removeSSH, undoes: "removes its SSH names"})
+	p := plan{commit: len(steps), cancelUndoes: true, makes: c.instance, declares: c.declares}
 	if start {
 		steps = append(steps, step{
 			name: "start", title: "starting the VM", do: func(ctx context.Context, _ *run) error { return c.service.startVM(ctx, c.name) },
-			undo: c.kill,
+			undo: c.kill, undoes: "ends the VM if it runs", holds: func() bool { return c.service.stateSeen(c.name) == backends.Running },
 		}, c.service.readyStep(c.name))
 		p.commit++
 	}
@@ -282,7 +302,8 @@ type creation struct {
 	service  *Service
 	name     string
 	backend  string
-	declares bool // the directory is made by this operation
+	instance string // of the VM
+	declares bool   // the directory is made by this operation
 	args     createArgs
 	img      nixbuild.Image
 }
@@ -293,7 +314,7 @@ func (c *creation) declare(ctx context.Context, r *run) error {
 	}
 	if c.args.Declare {
 		_, err := c.service.machines.Create(ctx, c.args.Draft)
-		if err != nil {
+		if err != nil && !(r.half && problem.HasCode(err, problem.MachineExists)) {
 			return diskProblem(err)
 		}
 	} else if err := c.adopt(); err != nil {
@@ -365,10 +386,21 @@ func (c *creation) image(ctx context.Context, r *run) (err error) {
 }
 
 func (c *creation) disks(ctx context.Context, r *run) error {
+	if err := c.clear(ctx, r); err != nil {
+		return err
+	}
 	rec := record{Image: recordImage{Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version}}
 	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error {
 		return b.Create(ctx, spec, r.report())
 	})
+}
+
+// clear removes what an earlier attempt at this step has left.
+func (c *creation) clear(ctx context.Context, r *run) error {
+	if !r.half {
+		return nil
+	}
+	return c.removeDisks(ctx)
 }
 
 // realise makes the VM on its backend, and completes the record that says it
@@ -383,7 +415,7 @@ func (c *creation) realise(ctx context.Context, rec record, img nixbuild.Image, 
 	if err != nil {
 		return err
 	}
-	rec.Machine, rec.Backend, rec.Declared, rec.Created = c.name, b.Name(), c.declares, time.Now().UTC()
+	rec.Machine, rec.Backend, rec.Declared, rec.Created, rec.Instance = c.name, b.Name(), c.declares, time.Now().UTC(), c.instance
 	spec, err := s.specFor(m, &rec, img)
 	if err != nil {
 		return err

@@ -38,8 +38,9 @@ func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, cl
 	if err := confirmed(name, confirm, string(kind)); err != nil {
 		return Operation{}, err
 	}
+	making, declares := s.makingOf(name)
 	return begin(ctx, s, kind, name, client, func(context.Context) (destroyArgs, error) {
-		args := destroyArgs{Machine: kind == KindPurge, Backups: kind == KindPurge}
+		args := destroyArgs{Machine: kind == KindPurge || declares, Backups: kind == KindPurge}
 		if r := s.recordOf(name); r != nil {
 			args.Backends = []string{r.Backend}
 			args.Machine = args.Machine || r.Declared
@@ -49,12 +50,24 @@ func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, cl
 		for b := range s.backends {
 			args.Backends = append(args.Backends, b)
 		}
-		if kind == KindDestroy && s.stateSeen(name) == backends.Absent {
+		if kind == KindDestroy && !making && s.stateSeen(name) == backends.Absent {
 			return args, problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
 				WithHint("to remove its declaration too: nixvmd purge %s --confirm %s", name, name)
 		}
 		return args, nil
 	}, nil)
+}
+
+// makingOf reports whether the VM of a machine is just being made, and whether the
+// machine directory with it.
+func (s *Service) makingOf(name string) (making, declares bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	op := s.running[name]
+	if op == nil || op.machine != name || !makes[op.kind] {
+		return false, false
+	}
+	return true, op.plan.declares
 }
 
 // stateSeen is what its backend last said of a VM, whatever is wrong with the
@@ -78,12 +91,20 @@ func confirmed(name, confirm, what string) error {
 }
 
 func (s *Service) planDestroy(name string, args destroyArgs) plan {
+	removeSSH := func(ctx context.Context, r *run) error {
+		warnings, err := s.applySSH(ctx, "", name)
+		for _, w := range warnings {
+			r.warn(w)
+		}
+		return err
+	}
+	full := false
 	steps := []step{
 		s.disconnectStep(name),
 		{name: "ssh", title: "removing the SSH names", do: func(ctx context.Context, r *run) error {
-			warnings, err := s.applySSH(ctx, "", name)
-			for _, w := range warnings {
-				r.warn(w)
+			err := removeSSH(ctx, r)
+			if full = noSpace(err); full {
+				return nil // the next steps make room: "names" tries again
 			}
 			return err
 		}},
@@ -104,7 +125,15 @@ func (s *Service) planDestroy(name string, args destroyArgs) plan {
 			return os.RemoveAll(filepath.Join(s.layout.Backups(), name))
 		}})
 	}
-	return plan{steps: steps}
+	return plan{steps: append(steps, step{name: "names", title: "removing the SSH names", do: func(ctx context.Context, r *run) error {
+		if !full {
+			return nil
+		}
+		if err := removeSSH(ctx, r); err != nil {
+			r.warn("its SSH names are still in the configuration: " + err.Error())
+		}
+		return nil
+	}})}
 }
 
 func (s *Service) removeVM(ctx context.Context, name string, names []string) error {

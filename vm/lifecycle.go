@@ -44,8 +44,9 @@ func (s *Service) planStart(name string, args startArgs) plan {
 	start := step{name: "start", title: "starting the VM", weight: 1, do: func(ctx context.Context, _ *run) error { return s.startVM(ctx, name) }}
 	if args.WasOff {
 		start.undo = func(ctx context.Context) error { return s.killVM(ctx, name) }
+		start.undoes, start.holds = "ends the VM", func() bool { return s.stateSeen(name) == backends.Running }
 	}
-	return plan{commit: 1, cancelUndoes: true, steps: []step{start, s.readyStep(name)}}
+	return plan{commit: 1, cancelUndoes: true, left: s.runsSince(name), steps: []step{start, s.readyStep(name)}}
 }
 
 // readyStepName is the step of all operations that wait for sshd.

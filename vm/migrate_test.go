@@ -80,7 +80,7 @@ func TestAnUnsettledMoveIsFinishedLater(t *testing.T) {
 	}
 	h.create(t, "demo")
 	op, err := h.Migrate(background, "demo", "other", "t")
-	if op = h.do(t, op, err); op.State != OpFailed {
+	if op = h.do(t, op, err); op.State != OpUnresolved {
 		t.Errorf("it is %s", op.State)
 	}
 	if err := h.Close(); err != nil {

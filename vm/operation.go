@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -14,9 +15,13 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// undoLimit bounds taking an operation back; a hung backend must not keep a
-// machine busy for ever.
-const undoLimit = 2 * time.Minute
+const (
+	// undoLimit bounds taking an operation back; a hung backend must not keep a
+	// machine busy for ever.
+	undoLimit = 2 * time.Minute
+	// factsLimit bounds what is asked before an operation begins.
+	factsLimit = 2 * time.Minute
+)
 
 // keptOperations is how many ended operations are remembered for operation/list.
 const keptOperations = 200
@@ -26,7 +31,7 @@ const keptOperations = 200
 var errShutdown = errors.New("the daemon is shutting down")
 
 // errNotUndone is part of the error of an operation that could not be taken
-// back whole: its journal stays, and the next daemon tries again.
+// back whole: its journal stays, and a person chooses what becomes of it.
 var errNotUndone = errors.New("what it had done could not be taken back")
 
 // operation is the live side of an Operation.
@@ -38,9 +43,15 @@ type operation struct {
 	ctx     context.Context // of the operation's whole life, not of the request that began it
 	cancel  context.CancelCauseFunc
 	ended   chan struct{}
+	forced  chan struct{} // closed when it is given up although a step has not returned
 	source  string        // another machine that it keeps busy, until it lets it go; guarded by Service.mu
 	letGo   chan struct{} // closed when it has
 	value   Operation     // guarded by Service.mu
+
+	instance string // of the VM that it acts on or makes
+	over     bool   // it has ended; guarded by Service.mu
+	forcing  sync.Once
+	before   []*operation // those that have to give way to it; guarded by Service.mu until it runs
 }
 
 // begin journals and starts an operation, unless one runs on that machine.
@@ -54,9 +65,7 @@ func begin[A any](ctx context.Context, s *Service, kind Kind, machine, client st
 // beginAs is begin with the first value of the operation. One with a Source
 // keeps that machine busy as well, until it lets it go.
 func beginAs[A any](ctx context.Context, s *Service, v Operation, facts func(context.Context) (A, error), set func(*Operation)) (Operation, error) {
-	v.ID, v.Started = ulid.Make().String(), time.Now()
 	op := s.newOperation(v)
-	op.source = v.Source
 	if err := s.reserve(op); err != nil {
 		return Operation{}, err
 	}
@@ -70,6 +79,7 @@ func beginAs[A any](ctx context.Context, s *Service, v Operation, facts func(con
 		set(&op.value)
 		s.mu.Unlock()
 	}
+	s.supersede(op)
 	s.launch(op, j, nil)
 	if v.Source != "" {
 		s.publishVM(v.Source) // it is busy now
@@ -77,15 +87,25 @@ func beginAs[A any](ctx context.Context, s *Service, v Operation, facts func(con
 	return s.snapshotOf(op), nil
 }
 
+// newOperation makes the live side of an operation, with an id unless it has one.
 func (s *Service) newOperation(v Operation) *operation {
+	if v.ID == "" {
+		v.ID, v.Started = ulid.Make().String(), time.Now()
+	}
 	v.State, v.Percent = OpRunning, -1
-	op := &operation{id: v.ID, kind: v.Kind, machine: v.Machine, ended: make(chan struct{}), letGo: make(chan struct{}), value: v}
+	op := &operation{
+		id: v.ID, kind: v.Kind, machine: v.Machine, source: v.Source, value: v,
+		ended: make(chan struct{}), forced: make(chan struct{}), letGo: make(chan struct{}),
+	}
 	op.ctx, op.cancel = context.WithCancelCause(s.ctx)
 	return op
 }
 
+// prepare finds out what the plan needs to know, and writes the journal. It ends
+// with the request, with the operation (which can be cancelled from its first
+// moment), and after factsLimit.
 func prepare[A any](ctx context.Context, s *Service, op *operation, facts func(context.Context) (A, error)) (*journal, error) {
-	args, err := facts(ctx)
+	args, err := within(ctx, s, op, facts)
 	if err != nil {
 		return nil, err
 	}
@@ -96,14 +116,74 @@ func prepare[A any](ctx context.Context, s *Service, op *operation, facts func(c
 	if op.plan, err = planners[op.kind](s, op.machine, raw); err != nil {
 		return nil, err
 	}
+	if op.instance = op.plan.makes; op.instance == "" {
+		op.instance = s.instanceOf(op.machine)
+	}
 	j, err := createJournal(s.layout.Journal(), journalHeader{
-		ID: op.id, Kind: op.kind, Machine: op.machine, Source: op.value.Source, Client: op.value.Client, Started: op.value.Started, Args: raw,
+		ID: op.id, Kind: op.kind, Machine: op.machine, Instance: op.instance, Source: op.value.Source,
+		Client: op.value.Client, Started: op.value.Started, Args: raw,
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case noSpace(err) && spaceless[op.kind]:
+		s.log.Warn("no space for a journal: if the daemon ends before the operation does, it is not finished", "operation", op.id, "kind", op.kind, "machine", op.machine)
+		j = &journal{}
+	default:
 		return nil, diskProblem(err)
 	}
-	j.hook = s.journalHook
+	if j.file != nil {
+		j.hook, j.lenient = s.journalHook, spaceless[op.kind]
+	}
 	return j, nil
+}
+
+// within calls facts, and gives up waiting for it when nobody wants to know any
+// more: a backend that hangs must not hold a request, and with it the machine.
+func within[A any](ctx context.Context, s *Service, op *operation, facts func(context.Context) (A, error)) (A, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, factsLimit,
+		problem.New(problem.BackendUnreachable, "what %s of %s needs to know has not been answered in %s", op.kind, op.value.Subject(), factsLimit).
+			WithHint("nixvmd doctor says what does not answer; nixvmd kill ends a VM that hangs").Retry())
+	defer cancel()
+	stop := context.AfterFunc(op.ctx, cancel)
+	defer stop()
+	type answer struct {
+		args A
+		err  error
+	}
+	result := make(chan answer, 1)
+	s.works.Add(1) // counted by reserve until the request is over: it is not the first
+	go func() {
+		defer s.works.Done()
+		var a answer
+		a.args, a.err = facts(ctx)
+		result <- a
+	}()
+	a := answer{}
+	select {
+	case a = <-result:
+		if a.err == nil || ctx.Err() == nil {
+			return a.args, a.err
+		}
+	case <-ctx.Done():
+		a.err = ctx.Err()
+	}
+	switch {
+	case op.ctx.Err() != nil && errors.Is(context.Cause(op.ctx), errShutdown):
+		return a.args, problem.New(problem.DaemonUnreachable, "%w", errShutdown).Retry()
+	case op.ctx.Err() != nil:
+		return a.args, cancelled(op.ctx, op.kind, op.value.Subject())
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return a.args, context.Cause(ctx)
+	}
+	return a.args, a.err
+}
+
+// spaceless are the operations that begin, and go on, without room for a journal:
+// what they do frees space, or touches none, and nothing of it is taken back.
+// Where they could not be journalled, the end of the daemon leaves them half done.
+var spaceless = map[Kind]bool{
+	KindStop: true, KindKill: true, KindSuspend: true, KindResume: true,
+	KindDestroy: true, KindPurge: true, KindDeleteSnapshot: true,
 }
 
 // keys are what it is alone with in Service.running. An operation that is about
@@ -118,7 +198,8 @@ func (op *operation) keys() []string {
 	return []string{op.machine}
 }
 
-// reserve makes op the one operation of its machines.
+// reserve makes op the one operation of its machines. Those that have to give way
+// to it go on until it runs. From here on Close waits for it.
 func (s *Service) reserve(op *operation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +207,12 @@ func (s *Service) reserve(op *operation) error {
 		return problem.New(problem.DaemonUnreachable, "%w", errShutdown).Retry()
 	}
 	for _, key := range op.keys() {
-		if other := s.running[key]; other != nil {
+		other := s.running[key]
+		switch {
+		case other == nil:
+		case givesWay(other, op):
+			op.before = append(append(op.before, other), other.before...)
+		default:
 			return busy(key, other)
 		}
 	}
@@ -134,6 +220,7 @@ func (s *Service) reserve(op *operation) error {
 		s.running[key] = op
 	}
 	s.operations = append(s.operations, op)
+	s.works.Add(1)
 	return nil
 }
 
@@ -145,7 +232,7 @@ func busy(machine string, op *operation) *problem.Error {
 	}
 	return problem.New(problem.VMBusy, "%s is busy: %s has been running for %s (operation %s)",
 		machine, what, time.Since(op.value.Started).Round(time.Second), op.id).
-		WithHint("wait for it, or cancel it: nixvmd cancel %s", op.id).Retry()
+		WithHint("wait for it, or cancel it: nixvmd cancel %s; kill and destroy end it", op.id).Retry()
 }
 
 // idle refuses a machine on which an operation runs.
@@ -164,7 +251,9 @@ func (s *Service) letGoOfSource(op *operation) {
 	source := op.source
 	if source != "" {
 		op.source = ""
-		delete(s.running, source)
+		if s.running[source] == op {
+			delete(s.running, source)
+		}
 		close(op.letGo)
 	}
 	s.mu.Unlock()
@@ -173,28 +262,53 @@ func (s *Service) letGoOfSource(op *operation) {
 	}
 }
 
+// release takes a reservation back: the request was refused.
 func (s *Service) release(op *operation) {
+	defer s.works.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, key := range op.keys() {
-		delete(s.running, key)
+	s.vacate(op)
+	for _, other := range op.before {
+		for _, key := range other.keys() {
+			if !other.over && s.running[key] == nil {
+				s.running[key] = other
+			}
+		}
 	}
 	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool { return o == op })
+	op.cancel(nil)
+	op.over = true
 	close(op.ended)
+}
+
+// vacate frees the machines of an operation, unless another one has them by now.
+// mu is held.
+func (s *Service) vacate(op *operation) {
+	for _, key := range op.keys() {
+		if s.running[key] == op {
+			delete(s.running, key)
+		}
+	}
 }
 
 // launch runs the plan in its own goroutine, which Close waits for.
 func (s *Service) launch(op *operation, j *journal, done map[string]bool) {
 	s.updateOperation(op, func(o *Operation) { o.Steps = len(op.plan.steps) })
-	s.works.Add(1)
 	go func() {
 		defer s.works.Done()
 		defer op.cancel(nil)
+		s.makeWay(op)
 		err := s.execute(op.ctx, op.plan, j, op, done)
-		if errors.Is(err, errShutdown) || errors.Is(err, errNotUndone) {
+		switch {
+		case errors.Is(err, errShutdown):
 			j.close() // the next daemon goes on
-		} else if rerr := j.remove(); rerr != nil {
-			s.log.Error("journal not removed", "operation", op.id, "error", rerr)
+		case errors.Is(err, errNotUndone):
+			s.leave(op, j, err)
+			return
+		default:
+			if rerr := j.remove(); rerr != nil {
+				s.log.Error("journal not removed", "operation", op.id, "error", rerr)
+			}
 		}
 		s.end(op, err)
 	}()
@@ -203,6 +317,7 @@ func (s *Service) launch(op *operation, j *journal, done map[string]bool) {
 // end settles the result and frees the machine.
 func (s *Service) end(op *operation, err error) {
 	s.reloadAfter(op)
+	s.settleAfter(op, err)
 	s.finish(op, func(o *Operation) {
 		p := problem.From(err)
 		switch {
@@ -226,12 +341,11 @@ func (s *Service) finish(op *operation, last func(*Operation)) {
 	s.mu.Lock()
 	last(&op.value)
 	op.value.Ended = time.Now()
-	for _, key := range op.keys() {
-		delete(s.running, key)
-	}
+	op.over = true
+	s.vacate(op)
 	extra := len(s.operations) - keptOperations
 	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool {
-		if extra <= 0 || o.value.State == OpRunning {
+		if extra <= 0 || o.value.State == OpRunning || o.value.State == OpUnresolved {
 			return false
 		}
 		extra--
@@ -338,7 +452,7 @@ func (s *Service) snapshotOf(op *operation) Operation {
 	return op.value
 }
 
-// Operations lists running and recent operations, oldest first.
+// Operations lists running, unresolved and recent operations, oldest first.
 func (s *Service) Operations() []Operation {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -23,6 +24,17 @@ type plan struct {
 
 	// cancelUndoes makes a cancellation undo everything, even after commit.
 	cancelUndoes bool
+
+	// What the operation is about besides its machine: the snapshot that it makes,
+	// restores, deletes or clones, and the one that a restore makes first.
+	snapshot, safety string
+	makes            string // the instance of the VM that it makes
+	declares         bool   // it makes the machine directory
+
+	// left reports whether there is still something that undo would act on, made
+	// between the two times; nil: there is. It is asked when the daemon has gone on
+	// after the operation had failed.
+	left func(ctx context.Context, since, until time.Time) bool
 }
 
 // A step may be begun twice (crash after its work, before its journal entry),
@@ -34,6 +46,16 @@ type step struct {
 	do     func(context.Context, *run) error
 	undo   func(context.Context) error // nil: nothing to take back
 
+	undoes string // what undo does, for people, e.g. "removes the disks"
+	loses  bool   // undo removes what a person may have put something into
+	// holdsBack: while its undo fails, the steps before it are not taken back. What
+	// they made is needed to go on, or is the only copy of what was there.
+	holdsBack bool
+
+	// holds reports, after a crash, whether the step has come to pass although
+	// its end was not journalled; nil: it is undone then, or done again.
+	holds func() bool
+
 	// shielded hides a cancellation from the step: it is short and half of it
 	// would be worse than all of it.
 	shielded bool
@@ -43,6 +65,7 @@ type step struct {
 type run struct {
 	service *Service
 	op      *operation
+	half    bool // the step had been begun before, and its end was not noted
 }
 
 // report passes progress of the current step on to the watchers.
@@ -56,7 +79,7 @@ func (r *run) warn(text string) {
 }
 
 // planners rebuild the plan of an operation from its journalled arguments.
-var planners = map[Kind]func(s *Service, machine string, args json.RawMessage) (plan, error){
+var planners = map[Kind]planner{
 	KindCreate:          planFrom((*Service).planCreate),
 	KindClone:           planFrom((*Service).planClone),
 	KindStart:           planFrom((*Service).planStart),
@@ -74,11 +97,34 @@ var planners = map[Kind]func(s *Service, machine string, args json.RawMessage) (
 	KindBuildImage:      planFrom((*Service).planBuildImage),
 }
 
-func planFrom[A any](build func(*Service, string, A) plan) func(*Service, string, json.RawMessage) (plan, error) {
+type planner func(s *Service, machine string, args json.RawMessage) (plan, error)
+
+// subject says what the header of an operation's journal names.
+type subject struct{ machine, source bool }
+
+// subjects are the kinds of operation that have journals.
+var subjects = map[Kind]subject{
+	KindCreate: {machine: true}, KindClone: {machine: true, source: true},
+	KindStart: {machine: true}, KindStop: {machine: true}, KindKill: {machine: true}, KindReboot: {machine: true},
+	KindSuspend: {machine: true}, KindResume: {machine: true}, KindDestroy: {machine: true}, KindPurge: {machine: true},
+	KindSnapshot: {machine: true}, KindRestoreSnapshot: {machine: true}, KindDeleteSnapshot: {machine: true},
+	KindMigrate: {machine: true}, KindBuildImage: {},
+}
+
+// checked are arguments that name machines or snapshots themselves. They come
+// from a file: what stands there is checked again.
+type checked interface{ check(machine string) error }
+
+func planFrom[A any](build func(*Service, string, A) plan) planner {
 	return func(s *Service, machine string, raw json.RawMessage) (plan, error) {
 		var args A
 		if err := json.Unmarshal(raw, &args); err != nil {
 			return plan{}, fmt.Errorf("arguments in the journal: %w", err)
+		}
+		if c, ok := any(args).(checked); ok {
+			if err := c.check(machine); err != nil {
+				return plan{}, fmt.Errorf("arguments in the journal: %w", err)
+			}
 		}
 		return build(s, machine, args), nil
 	}
@@ -119,37 +165,78 @@ func runStep(ctx context.Context, s *Service, op *operation, st step) error {
 	if st.shielded {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if err := st.do(ctx, &run{service: s, op: op}); err != nil {
+	err := s.unlessForced(op, func() error { return st.do(ctx, &run{service: s, op: op}) })
+	if err != nil {
 		return fmt.Errorf("%s: %w", st.title, err)
 	}
 	return nil
 }
 
+// unlessForced calls fn and returns its error, or errForced as soon as the
+// operation is given up: what kill and destroy must get past may never return.
+func (s *Service) unlessForced(op *operation, fn func() error) error {
+	result := make(chan error, 1)
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		result <- fn()
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-op.forced:
+		return errForced
+	}
+}
+
 // abandon decides what becomes of the steps begun when one has failed.
 func (s *Service) abandon(ctx context.Context, p plan, j *journal, op *operation, cause error, begun, completed int) error {
+	if errors.Is(cause, errForced) {
+		return fmt.Errorf("%w; %w", context.Cause(ctx), errNotUndone)
+	}
 	committed := completed >= p.commit
-	if errors.Is(context.Cause(ctx), errShutdown) {
+	switch end := context.Cause(ctx); {
+	case errors.Is(end, errShutdown):
 		if committed {
 			return errShutdown // the next daemon finishes it
 		}
-	} else if committed && !(ctx.Err() != nil && p.cancelUndoes) {
+	case errors.Is(end, errGaveWay):
+		if committed {
+			return end // what there is is the object of the operation that it gave way to
+		}
+	case committed && !(ctx.Err() != nil && p.cancelUndoes):
 		return cause
 	}
 	if ctx.Err() != nil {
 		// Whatever the step made of it: the user reads that it was cancelled.
-		cause = problem.New(problem.Cancelled, "%s of %s was cancelled", op.kind, s.snapshotOf(op).Subject())
+		cause = cancelled(ctx, op.kind, s.snapshotOf(op).Subject())
 	}
-	if err := s.undo(p.steps[:begun], j, op, nil); err != nil {
+	undoCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	if err := s.undo(undoCtx, p.steps[:begun], j, op, nil); err != nil {
 		return fmt.Errorf("%w; %w: %w", cause, errNotUndone, err)
 	}
 	return cause
 }
 
+// cancelled is the problem of an operation whose context has ended.
+func cancelled(ctx context.Context, kind Kind, subject string) error {
+	if end := context.Cause(ctx); errors.Is(end, errGaveWay) {
+		return end
+	}
+	return problem.New(problem.Cancelled, "%s of %s was cancelled", kind, subject)
+}
+
 // undo takes steps back in reverse. It goes on after an error, so that as little
-// as possible is left, and returns all of them.
-func (s *Service) undo(steps []step, j *journal, op *operation, undone map[string]bool) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), undoLimit)
-	defer cancel()
+// as possible is left, and returns all of them. On a full disk it goes on without
+// noting how far it is: what it removes makes room, and a step may be undone twice.
+func (s *Service) undo(ctx context.Context, steps []step, j *journal, op *operation, undone map[string]bool) error {
+	note := func(event, step string) error {
+		if err := j.append(event, step); err != nil && !noSpace(err) {
+			return err
+		}
+		return nil
+	}
 	var all []error
 	for i := len(steps) - 1; i >= 0; i-- {
 		st := steps[i]
@@ -157,14 +244,17 @@ func (s *Service) undo(steps []step, j *journal, op *operation, undone map[strin
 			continue
 		}
 		s.updateOperation(op, func(o *Operation) { o.Step, o.Message = st.name, "undoing: "+st.title })
-		if err := j.append("undo", st.name); err != nil {
+		if err := note("undo", st.name); err != nil {
 			return err
 		}
-		if err := st.undo(ctx); err != nil {
+		if err := s.unlessForced(op, func() error { return st.undo(ctx) }); err != nil {
 			all = append(all, fmt.Errorf("undo %s: %w", st.title, err))
+			if st.holdsBack || errors.Is(err, errForced) {
+				break
+			}
 			continue
 		}
-		if err := j.append("undone", st.name); err != nil {
+		if err := note("undone", st.name); err != nil {
 			return err
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
@@ -17,9 +16,10 @@ import (
 // record is what we must remember of a realised VM besides the machine
 // directory: it exists exactly while a VM exists.
 type record struct {
-	Machine string      `json:"machine"`
-	Backend string      `json:"backend"`
-	Image   recordImage `json:"image"`
+	Machine  string      `json:"machine"`
+	Instance string      `json:"instance,omitempty"` // see instance
+	Backend  string      `json:"backend"`
+	Image    recordImage `json:"image"`
 
 	// Generation and Digest of the identity medium: a new generation is made
 	// when the identity files have changed since.
@@ -82,7 +82,7 @@ func (s *Service) recordNames() ([]string, error) {
 
 // diskProblem gives a full disk its own code.
 func diskProblem(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if noSpace(err) {
 		return problem.New(problem.DiskFull, "%w", err).WithHint("free some space, or delete snapshots and images that are not needed").Retry()
 	}
 	return err

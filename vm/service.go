@@ -83,6 +83,7 @@ type Service struct {
 	entries    map[string]*entry
 	running    map[string]*operation     // by machine
 	operations []*operation              // oldest first
+	unresolved map[string]*unresolved    // by id: operations that wait for a choice
 	taken      map[string]string         // image that a machine's running operation is about to use
 	removing   map[string]chan struct{}  // images being removed; closed when that is over
 	silent     map[string]*problem.Error // backends that could not be asked, and why
@@ -91,6 +92,7 @@ type Service struct {
 	sshMu       sync.Mutex         // one ssh config change at a time
 	editing     sync.Mutex         // one change of a machine's list of forwards at a time
 	journalHook func(journalEntry) // tests: crash at a chosen entry
+	unreadable  []error            // journals that were found damaged; set by Open
 	machineDirs io.Closer          // the watch on the machines directory
 }
 
@@ -106,6 +108,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		watchers:    map[int]func(Change){},
 		entries:     map[string]*entry{},
 		running:     map[string]*operation{},
+		unresolved:  map[string]*unresolved{},
 		taken:       map[string]string{},
 		removing:    map[string]chan struct{}{},
 		silent:      map[string]*problem.Error{},

@@ -23,6 +23,14 @@ type snapshotArgs struct {
 	Known       []string `json:"known"` // names before: undo must not delete somebody else's
 }
 
+// check implements checked.
+func (a snapshotArgs) check(string) error {
+	if !snapshotName.MatchString(a.Snapshot) {
+		return fmt.Errorf("%.40q is not a snapshot name", a.Snapshot)
+	}
+	return nil
+}
+
 type restoreArgs struct {
 	Snapshot   string `json:"snapshot"`
 	Safety     string `json:"safety"`
@@ -81,10 +89,13 @@ func snapshotNames(list []backends.Snapshot) []string {
 }
 
 func (s *Service) planSnapshot(name string, args snapshotArgs) plan {
-	return plan{commit: 1, cancelUndoes: true, steps: []step{{
-		name: "snapshot", title: "taking the snapshot",
+	return plan{commit: 1, cancelUndoes: true, snapshot: args.Snapshot, left: s.hasSnapshot(name, args.Snapshot), steps: []step{{
+		name: "snapshot", title: "taking the snapshot", undoes: "deletes the snapshot " + args.Snapshot,
 		do: func(ctx context.Context, r *run) error {
 			_, b, err := s.realised(name)
+			if err == nil && r.half {
+				err = s.dropSnapshot(ctx, name, args.Snapshot, args.Known)
+			}
 			if err != nil {
 				return err
 			}
@@ -169,11 +180,13 @@ func (s *Service) planRestore(name string, args restoreArgs) plan {
 		s.disconnectStep(name),
 		{
 			name: "safety", title: "keeping the present state in " + args.Safety,
-			do:   func(ctx context.Context, r *run) error { return s.takeSafety(ctx, r, name, args) },
-			undo: func(ctx context.Context) error { return s.undoSafety(ctx, name, args) },
+			undoes: "deletes the snapshot " + args.Safety + thenStarts(args.WasRunning),
+			do:     func(ctx context.Context, r *run) error { return s.takeSafety(ctx, r, name, args) },
+			undo:   func(ctx context.Context) error { return s.undoSafety(ctx, name, args) },
 		},
 		{
 			name: "restore", title: "restoring " + args.Snapshot, shielded: true,
+			undoes: "puts the disk back to " + args.Safety + ", as it was before the restore", loses: true, holdsBack: true,
 			do: func(ctx context.Context, _ *run) error { return s.revertTo(ctx, name, args.Snapshot) },
 			undo: func(ctx context.Context) error {
 				err := s.revertTo(ctx, name, args.Safety)
@@ -190,11 +203,21 @@ func (s *Service) planRestore(name string, args restoreArgs) plan {
 			do: func(ctx context.Context, _ *run) error { return s.startVM(ctx, name) },
 		}, s.readyStep(name))
 	}
-	return plan{commit: 3, steps: steps}
+	return plan{commit: 3, steps: steps, snapshot: args.Snapshot, safety: args.Safety, left: s.hasSnapshot(name, args.Safety)}
+}
+
+func thenStarts(ran bool) string {
+	if ran {
+		return ", starts the VM"
+	}
+	return ""
 }
 
 func (s *Service) takeSafety(ctx context.Context, r *run, name string, args restoreArgs) error {
 	_, b, err := s.realised(name)
+	if err == nil && r.half {
+		err = s.dropSnapshot(ctx, name, args.Safety, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -239,7 +262,7 @@ func (s *Service) DeleteSnapshot(ctx context.Context, name, snapshot, client str
 }
 
 func (s *Service) planDeleteSnapshot(name string, args deleteSnapshotArgs) plan {
-	return plan{steps: []step{{
+	return plan{snapshot: args.Snapshot, steps: []step{{
 		name: "delete", title: "deleting the snapshot",
 		do: func(ctx context.Context, _ *run) error { return s.dropSnapshot(ctx, name, args.Snapshot, nil) },
 	}}}

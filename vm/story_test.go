@@ -419,36 +419,6 @@ func TestEditsByHandAndBrokenFilesShow(t *testing.T) {
 	}
 }
 
-// What could not be taken back is tried again by the next daemon.
-func TestAnUndoThatFailsIsTriedAgain(t *testing.T) {
-	home := t.TempDir()
-	h, err := openHouse(home, images{}, func(method, _ string) error {
-		if method == "start" || method == "destroy" {
-			return errors.New("the backend is away")
-		}
-		return nil
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	op, err := h.Create(background, CreateRequest{Name: "demo"})
-	if op = h.do(t, op, err); op.State != OpFailed || !strings.Contains(op.Problem.Message, errNotUndone.Error()) {
-		t.Fatalf("got %+v", op)
-	}
-	if err := h.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again := open(t, home, images{}, nil, nil)
-	for _, op := range again.Operations() {
-		if op = again.do(t, op, nil); op.State != OpInterrupted {
-			t.Errorf("got %+v", op)
-		}
-	}
-	if list := again.List(); len(list) != 0 {
-		t.Errorf("left: %+v", list)
-	}
-}
-
 // A daemon that is asked to end takes back what has not come far, and leaves
 // the rest to the next one.
 func TestClosingInTheMiddle(t *testing.T) {

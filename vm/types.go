@@ -33,6 +33,8 @@ type VM struct {
 	Started   time.Time
 	Operation *Operation     // the operation that runs on it now
 	Problem   *problem.Error // a machine directory that cannot be read, or an SSH name that could not be set up
+	// Unresolved are the ids of its operations that wait for a choice, oldest first.
+	Unresolved []string
 }
 
 // ImageRef names the image of a VM.
@@ -82,20 +84,40 @@ const (
 	KindDeleteSnapshot  Kind = "delete-snapshot"
 	KindMigrate         Kind = "migrate"
 	KindBuildImage      Kind = "build-image"
+	KindResolve         Kind = "resolve" // what was chosen for an unresolved operation
 )
 
 // OperationState is how far an operation is.
 type OperationState string
 
 // The states of an operation. Interrupted: the daemon died while it ran and the
-// next start undid or settled it (Message says which).
+// next start undid or settled it (Message says which). Unresolved: it has failed
+// and could not be taken back whole; it waits until a person chooses (Choices).
 const (
 	OpRunning     OperationState = "running"
 	OpSucceeded   OperationState = "succeeded"
 	OpFailed      OperationState = "failed"
 	OpCancelled   OperationState = "cancelled"
 	OpInterrupted OperationState = "interrupted"
+	OpUnresolved  OperationState = "unresolved"
 )
+
+// Action is what can be done about an unresolved operation.
+type Action string
+
+// The actions.
+const (
+	ActionResume Action = "resume" // go on with it
+	ActionUndo   Action = "undo"   // take back what is left of it
+	ActionForget Action = "forget" // leave everything as it is, and do not ask again
+)
+
+// Choice is one action that an unresolved operation offers.
+type Choice struct {
+	Action  Action
+	Effect  string // what it would do now, for people
+	Confirm bool   // it must be confirmed by the machine's name: data would be lost
+}
 
 // Operation is a long request. Values are snapshots: they do not change.
 type Operation struct {
@@ -117,6 +139,8 @@ type Operation struct {
 	Snapshot string         // the snapshot made, restored, deleted or cloned
 	Safety   string         // restore: the safety snapshot that was taken first
 	Image    string         // build-image: the id of the image
+	Choices  []Choice       // unresolved: what can be done about it
+	Resolves string         // resolve: the id of the unresolved operation
 }
 
 // Subject is what the operation is about: a machine, two, or an image.

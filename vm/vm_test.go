@@ -117,6 +117,11 @@ func open(t testing.TB, home string, imgs images, fault func(method, name string
 }
 
 func openHouse(home string, imgs images, fault func(method, name string) error, hook func(journalEntry)) (house, error) {
+	return openHouseLosing(home, imgs, fault, nil, hook)
+}
+
+// openHouseLosing is openHouse with backends whose answers may be lost.
+func openHouseLosing(home string, imgs images, fault, lost func(method, name string) error, hook func(journalEntry)) (house, error) {
 	layout := paths.Under(home)
 	layout.Runtime = filepath.Join(home, "r") // the test's name is in the path already, and control sockets have 90 bytes
 	if err := layout.Ensure(); err != nil {
@@ -137,7 +142,7 @@ func openHouse(home string, imgs images, fault func(method, name string) error, 
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return house{}, err
 		}
-		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Fixed: name == "fixed", Fault: fault, HostKey: func(name string) (ssh.Signer, error) {
+		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Fixed: name == "fixed", Fault: fault, Lost: lost, HostKey: func(name string) (ssh.Signer, error) {
 			pem, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key"))
 			if err != nil {
 				return nil, err

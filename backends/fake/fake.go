@@ -35,6 +35,17 @@ type Config struct {
 	// Fault, if set, is asked before every mutating method ("create", "start",
 	// ...) and its error is the method's.
 	Fault func(method, machine string) error
+	// Lost, if set, is asked when a mutating method has done its work, and its
+	// error is the method's: the answer of the backend was lost.
+	Lost func(method, machine string) error
+}
+
+// lost is what the caller hears of a method that has done its work.
+func (b *Backend) lost(method, name string) error {
+	if b.config.Lost == nil {
+		return nil
+	}
+	return b.config.Lost(method, name)
 }
 
 // Backend implements backends.Backend.
@@ -130,7 +141,7 @@ func (b *Backend) change(method, name string, edit func(*guest) error) error {
 	if g.Status.State != before && !b.closed {
 		b.events <- backends.Event{Kind: backends.StateChanged, Status: g.Status}
 	}
-	return nil
+	return b.lost(method, name)
 }
 
 // List returns all guests.
@@ -210,9 +221,9 @@ func (b *Backend) place(ctx context.Context, method string, spec backends.Spec, 
 	if err != nil {
 		return err
 	}
-	return b.save(spec.Name, &guest{
+	return errors.Join(b.save(spec.Name, &guest{
 		Status: backends.Status{Name: spec.Name, State: backends.Stopped}, Disk: spec.DiskBytes, Content: made, Autostart: spec.Autostart,
-	})
+	}), b.lost(method, spec.Name))
 }
 
 // Destroy removes a guest.
@@ -225,7 +236,7 @@ func (b *Backend) Destroy(_ context.Context, name string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hangUp(name)
-	return atomicfile.Remove(b.path(name))
+	return errors.Join(atomicfile.Remove(b.path(name)), b.lost("destroy", name))
 }
 
 // Start runs a guest.

@@ -73,13 +73,22 @@ func (a *app) completeSnapshotsOf(cmd *cobra.Command, args []string, toComplete 
 
 // completeOperations offers the operations that run.
 func (a *app) completeOperations(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.operationsIn(cmd, args, "running")
+}
+
+// completeUnresolved offers the operations that wait for a choice.
+func (a *app) completeUnresolved(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.operationsIn(cmd, args, "unresolved")
+}
+
+func (a *app) operationsIn(cmd *cobra.Command, args []string, state string) ([]string, cobra.ShellCompDirective) {
 	var r rpc.OperationListResult
 	if len(args) > 0 || !a.lookup(cmd, rpc.MethodOperationList, rpc.NoParams{}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var words []string
 	for _, op := range r.Operations {
-		if op.State == "running" {
+		if op.State == state {
 			words = append(words, cobra.CompletionWithDesc(op.ID, op.Kind+" "+subject(op)))
 		}
 	}

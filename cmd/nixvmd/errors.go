@@ -45,7 +45,7 @@ func exitClasses() []exitClass {
 		}},
 		{exitConflict, "what is there already is in the way: a name is taken, the machine is busy, or the VM is in another state", []problem.Code{
 			problem.VMBusy, problem.MachineExists, problem.VMExists, problem.SnapshotExists, problem.VMRunning, problem.VMNotRunning,
-			problem.ForwardConflict, problem.PortTaken, problem.SSHNameTaken, problem.DaemonRunning,
+			problem.ForwardConflict, problem.PortTaken, problem.SSHNameTaken, problem.DaemonRunning, problem.OperationResolved,
 		}},
 		{exitConfirm, "a confirmation is needed: repeat the machine's name with --confirm", []problem.Code{problem.ConfirmRequired}},
 		{exitUnreachable, "the daemon or a backend cannot be reached", []problem.Code{

@@ -58,6 +58,10 @@ func (a *app) listProblems(machines []rpc.Machine) {
 		case m.Reason != "" && m.State != "stopped": // a guest that was powered off needs nobody
 			fmt.Fprintf(a.err, "%s is %s: %s\n", m.Name, m.State, clean(m.Reason))
 		}
+		if len(m.Unresolved) > 0 {
+			fmt.Fprintf(a.err, "%s: an operation could not be taken back and waits for a choice\n", m.Name)
+			a.showHint("nixvmd operations lists what can be done")
+		}
 	}
 }
 

@@ -11,8 +11,14 @@ import (
 )
 
 func newOperations(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "operations", Aliases: []string{"ops"}, Short: "List what the daemon does and did lately", Args: takes(),
+		Long: `List the operations that run, that are unresolved, and that ended lately.
+
+An operation is unresolved when it has failed and could not be taken back whole.
+Nothing of it happens by itself any more, as you may meanwhile want what an undo
+would remove: resume, undo or forget it. One that another operation has settled,
+such as the destroy of its machine, is not listed as unresolved any more.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r rpc.OperationListResult
 			if err := a.ask(cmd.Context(), "operations", rpc.MethodOperationList, rpc.NoParams{}, &r); err != nil {
@@ -24,9 +30,26 @@ func newOperations(a *app) *cobra.Command {
 			return a.print(r, func(w io.Writer) {
 				if len(r.Operations) > 0 {
 					operationTable(w, r.Operations, time.Now())
+					unresolvedText(w, r.Operations)
 				}
 			})
 		},
+	}
+	cmd.AddCommand(newResolutions(a)...)
+	return cmd
+}
+
+// unresolvedText says beneath the table what can be done about the operations that
+// wait for a choice.
+func unresolvedText(w io.Writer, list []rpc.Operation) {
+	for _, op := range list {
+		if len(op.Choices) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\nThe %s of %s waits for a choice:\n", op.Kind, subject(op))
+		for _, c := range op.Choices {
+			fmt.Fprintf(w, "  nixvmd operations %s %s\n      %s\n", c.Action, op.ID, clean(c.Effect))
+		}
 	}
 }
 

@@ -112,6 +112,9 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		fmt.Fprintln(w, "\nSnapshots:")
 		snapshotTable(w, s.Snapshots)
 	}
+	for _, id := range m.Unresolved {
+		fmt.Fprintf(w, "\nOperation %s could not be taken back and waits for a choice: nixvmd operations\n", id)
+	}
 	if m.Problem != nil {
 		fmt.Fprintf(w, "\nProblem: %s\n", clean(m.Problem.Message))
 		if m.Problem.Hint != "" {

@@ -22,6 +22,7 @@ const (
 	Cancelled           Code = "operation.cancelled"     // the request or operation was cancelled; what it had made is undone
 	OperationNotFound   Code = "operation.not_found"     // no operation has that id, or it ended long ago
 	OperationInterrupt  Code = "operation.interrupted"   // the daemon ended while the operation ran; the message says what became of it
+	OperationResolved   Code = "operation.resolved"      // the operation does not wait for a choice, or not for this one
 	ConfirmRequired     Code = "confirm.required"        // a destructive request does not repeat the machine's name in confirm
 	MachineNameInvalid  Code = "machine.name_invalid"    // the name is not a DNS label of at most 63 characters
 	MachineNotFound     Code = "machine.not_found"       // there is no machine of that name

@@ -125,6 +125,16 @@ export interface Capabilities {
   defaults: CreateDefaults;
 }
 
+/** Choice is one way to deal with an unresolved operation. */
+export interface Choice {
+  /** Action is "resume" (go on with it), "undo" (take back what is left of it) or "forget" (leave everything as it is, and do not ask again). */
+  action: string;
+  /** Effect says what the action would do now, one line for people. */
+  effect: string;
+  /** Confirm: the request must repeat the name of the machine, because data is lost. */
+  confirm?: boolean;
+}
+
 /** ClientCapabilities are the LSP client capabilities; all others are ignored. */
 export interface ClientCapabilities {
   /** Window holds what the client's user interface can do. */
@@ -307,7 +317,7 @@ export interface DidChangeParams {
   changed?: Machine[];
   /** Removed machines, by name. */
   removed?: string[];
-  /** Operations that run, when full; otherwise those that began, moved or ended. */
+  /** Operations that run or are unresolved, when full; otherwise those that began, moved, ended, or became or ceased to be unresolved. */
   operations?: Operation[];
 }
 
@@ -641,13 +651,15 @@ export interface Machine {
   operation?: string;
   /** Problem with the machine directory, or with its SSH name. */
   problem?: ErrorData;
+  /** Unresolved are the ids of its operations that wait for a choice, oldest first; their choices are among the operations of the same message. */
+  unresolved?: string[];
 }
 
 /** MachineListResult is every machine. */
 export interface MachineListResult {
   /** Machines ordered by name. */
   machines: Machine[];
-  /** Operations that run now. */
+  /** Operations that run now, and those that are unresolved. */
   operations: Operation[];
 }
 
@@ -705,13 +717,13 @@ export interface NoParams {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "build-image". */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "build-image", "resolve" (what was chosen for an unresolved one). */
   kind: string;
   /** Machine that it changes; empty for one that is about no machine. */
   machine: string;
   /** Source is the machine that a clone is a copy of. It is busy with the operation, too, until its disk is copied. */
   source?: string;
-  /** State is "running", "succeeded", "failed", "cancelled" or "interrupted" (the daemon died while it ran; message says what the next start did about it). */
+  /** State is "running", "succeeded", "failed", "cancelled", "interrupted" (the daemon died while it ran; message says what the next start did about it) or "unresolved" (it failed and could not be taken back whole: nothing happens until one of its choices is made by nixvm/operation/resolve). */
   state: string;
   /** Step is the name of the current or last step. */
   step?: string;
@@ -739,6 +751,10 @@ export interface Operation {
   safety?: string;
   /** Image that build-image makes: its id. */
   image?: string;
+  /** Choices that nixvm/operation/resolve takes; only of an unresolved operation. */
+  choices?: Choice[];
+  /** Resolves is the id of the operation that a resolve is about. */
+  resolves?: string;
 }
 
 /** OperationGetResult is one operation. */
@@ -749,7 +765,7 @@ export interface OperationGetResult {
 
 /** OperationListResult is the operations that the daemon remembers. */
 export interface OperationListResult {
-  /** Operations that run, and those that ended lately; newest last. */
+  /** Operations that run, that are unresolved, and that ended lately; newest last. */
   operations: Operation[];
 }
 
@@ -799,6 +815,22 @@ export interface ProgressParams {
   token: string | number;
   /** Value is the report. */
   value: WorkDoneProgress;
+}
+
+/** ResolveParams says what becomes of an unresolved operation. */
+export interface ResolveParams {
+  /** ID of the unresolved operation. */
+  id: string;
+  /** Action is one of its choices: "resume", "undo" or "forget". */
+  action: string;
+  /** Confirm repeats the name of the machine, where the choice asks for that. */
+  confirm?: string;
+  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
 }
 
 /** SSHApplyResult is what was noticed while the configuration was applied. */
@@ -970,7 +1002,7 @@ export interface Requests {
   'initialize': { params: InitializeParams; result: InitializeResult };
   /** The version of the daemon. The only request that is answered before initialize. */
   'nixvm/version': { params: NoParams; result: VersionResult };
-  /** Every machine with the state of its VM, and the operations that run. Answered from memory. */
+  /** Every machine with the state of its VM, and the operations that run or are unresolved. Answered from memory. */
   'nixvm/machine/list': { params: NoParams; result: MachineListResult };
   /** One machine. Answered from memory. */
   'nixvm/machine/get': { params: MachineParams; result: MachineResult };
@@ -1012,12 +1044,14 @@ export interface Requests {
   'nixvm/snapshot/restore': { params: SnapshotRestoreParams; result: OperationResult };
   /** Delete one snapshot. */
   'nixvm/snapshot/delete': { params: SnapshotDeleteParams; result: OperationResult };
-  /** The operations that run, and those that ended lately. */
+  /** The operations that run, those that are unresolved, and those that ended lately. */
   'nixvm/operation/list': { params: NoParams; result: OperationListResult };
   /** One operation. */
   'nixvm/operation/get': { params: OperationParams; result: OperationGetResult };
   /** Ask an operation to stop. Answered at once with the operation as it is; it ends later, as cancelled or however else it came out. */
   'nixvm/operation/cancel': { params: OperationParams; result: OperationGetResult };
+  /** Make one of the choices of an unresolved operation. resume and undo run as an operation of their own (kind "resolve"): when that succeeds, the unresolved one ends; when it fails, that stays unresolved. forget ends it at once, and the answer holds it as it ended. */
+  'nixvm/operation/resolve': { params: ResolveParams; result: OperationResult };
   /** Follow an operation, whoever began it: progress is replayed from the beginning (begin, then the current state) and the answer comes when it ends, just as the request that began it is answered. $/cancelRequest ends the subscription only; window/workDoneProgress/cancel cancels the operation. */
   'nixvm/operation/subscribe': { params: OperationParams; result: OperationResult };
   /** Everything an editor needs to open the VM; with start, boots it first. */
@@ -1122,6 +1156,8 @@ export const problemCodes = {
   operationInterrupt: 'operation.interrupted',
   /** no operation has that id, or it ended long ago */
   operationNotFound: 'operation.not_found',
+  /** the operation does not wait for a choice, or not for this one */
+  operationResolved: 'operation.resolved',
   /** a parameter is missing, unknown, or of the wrong form */
   badParams: 'params.invalid',
   /** a path is too long for a socket */

@@ -1,0 +1,82 @@
+package rpc_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// unresolvedCreate is a core on which a create waits for a choice.
+func unresolvedCreate(t *testing.T) (*core, string) {
+	t.Helper()
+	fake := newCore("demo")
+	op, err := fake.begin(vm.KindCreate, "demo", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.move(op.ID, func(o *vm.Operation) {
+		o.State, o.Problem, o.Message = vm.OpUnresolved, problem.New(problem.DiskFull, "it could not be taken back"), "it could not be taken back"
+		o.Choices = []vm.Choice{
+			{Action: vm.ActionResume, Effect: "goes on"},
+			{Action: vm.ActionUndo, Effect: "removes\x1b[1m the disks", Confirm: true},
+			{Action: vm.ActionForget, Effect: "leaves it"},
+		}
+	})
+	v := machineNamed("demo")
+	v.Unresolved = []string{op.ID}
+	fake.set(v)
+	return fake, op.ID
+}
+
+func TestAnUnresolvedOperationIsPartOfTheState(t *testing.T) {
+	fake, id := unresolvedCreate(t)
+	c, notes := connect(t, serve(t, fake), "test")
+	full := await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return p.Full })
+	if len(full.Operations) != 1 || full.Operations[0].State != "unresolved" || len(full.Operations[0].Choices) != 3 {
+		t.Fatalf("operations: %+v", full.Operations)
+	}
+	undo := full.Operations[0].Choices[1]
+	if undo.Action != "undo" || undo.Effect != "removes the disks" || !undo.Confirm {
+		t.Errorf("a choice is %+v", undo)
+	}
+	if m := full.Machines[0]; len(m.Unresolved) != 1 || m.Unresolved[0] != id || m.Operation != "" {
+		t.Errorf("the machine is %+v", m)
+	}
+	// It is not one that runs, and it has ended for whoever follows it.
+	status := await(t, notes, rpc.MethodServerStatus, func(rpc.ServerStatusParams) bool { return true })
+	if !status.Quiescent || status.Health != rpc.HealthWarning {
+		t.Errorf("the status is %+v", status)
+	}
+	wantCode(t, c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: id}, nil), problem.DiskFull)
+}
+
+func TestAChoiceIsAnOperationOfItsOwn(t *testing.T) {
+	fake, id := unresolvedCreate(t)
+	c, notes := connect(t, serve(t, fake), "test")
+	bad := rpc.ResolveParams{ID: id, Action: "explode"}
+	wantCode(t, c.Call(context.Background(), rpc.MethodOperationResolve, bad, nil), problem.BadParams)
+	bare := rpc.ResolveParams{ID: id, Action: "undo"}
+	wantCode(t, c.Call(context.Background(), rpc.MethodOperationResolve, bare, nil), problem.ConfirmRequired)
+
+	result := make(chan rpc.OperationResult, 1)
+	go func() {
+		result <- call[rpc.OperationResult](t, c, rpc.MethodOperationResolve,
+			map[string]any{"id": id, "action": "undo", "confirm": "demo", "workDoneToken": 1})
+	}()
+	begin := await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	fake.end(begin.Value.Operation, vm.OpSucceeded, nil)
+	if r := <-result; r.Operation.Kind != "resolve" || r.Operation.State != "succeeded" {
+		t.Errorf("the answer is %+v", r)
+	}
+	forgotten := call[rpc.OperationResult](t, c, rpc.MethodOperationResolve, map[string]any{"id": id, "action": "forget"})
+	if o := forgotten.Operation; o.ID != id || o.State != "failed" || len(o.Choices) != 0 {
+		t.Errorf("forgotten: %+v", o)
+	}
+	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return len(p.Operations) == 1 && p.Operations[0].ID == id && p.Operations[0].State == "failed"
+	})
+	wantCode(t, c.Call(context.Background(), rpc.MethodOperationResolve, rpc.ResolveParams{ID: id, Action: "forget"}, nil), problem.OperationResolved)
+}

@@ -1,0 +1,367 @@
+package vm
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// faults lets methods of a backend fail while they are switched on: before they
+// do anything, or, as "lost NAME", after they have done it.
+type faults struct {
+	mu sync.Mutex
+	on map[string]bool
+}
+
+func (f *faults) set(on bool, methods ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.on == nil {
+		f.on = map[string]bool{}
+	}
+	for _, m := range methods {
+		f.on[m] = on
+	}
+}
+
+func (f *faults) fault(method, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.on[method] {
+		return errors.New("the backend is away")
+	}
+	return nil
+}
+
+func (f *faults) lost(method, name string) error { return f.fault("lost "+method, name) }
+
+// restart ends the daemon of a house and starts the next one.
+func (h house) restart(t testing.TB, home string, f *faults) house {
+	t.Helper()
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := openHouseLosing(home, images{}, f.fault, f.lost, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.idleAll(t, next)
+	return next
+}
+
+// idleAll waits until nothing runs any more.
+func (house) idleAll(t testing.TB, h house) {
+	t.Helper()
+	for _, op := range h.Operations() {
+		h.do(t, op, nil)
+	}
+}
+
+// shortDir is a temporary directory whose path leaves room for ssh's sockets,
+// however long the name of the test is.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// openFaulty opens a house that the test restarts.
+func openFaulty(t testing.TB, home string, f *faults) *house {
+	t.Helper()
+	h, err := openHouseLosing(home, images{}, f.fault, f.lost, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := &h
+	t.Cleanup(func() {
+		if err := current.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return current
+}
+
+func wantUnresolved(t testing.TB, h house, op Operation, err error) Operation {
+	t.Helper()
+	if op = h.do(t, op, err); op.State != OpUnresolved || op.Problem == nil || !strings.Contains(op.Problem.Hint, op.ID) {
+		t.Fatalf("%s of %s is %s: %+v, want unresolved", op.Kind, op.Machine, op.State, op.Problem)
+	}
+	return op
+}
+
+func wantNoJournal(t testing.TB, h house) {
+	t.Helper()
+	if left, bad, err := readJournals(h.layout.Journal()); len(left)+len(bad) > 0 || err != nil {
+		t.Errorf("journals left: %+v %v %v", left, bad, err)
+	}
+	for _, op := range h.Operations() {
+		if op.State == OpUnresolved {
+			t.Errorf("%s of %s is still unresolved", op.Kind, op.Machine)
+		}
+	}
+}
+
+// A create that could not be taken back, then a destroy and a create of that name:
+// the disk of the second VM is nobody's to remove.
+func TestALateUndoOfACreateSparesTheVMThatHasItsName(t *testing.T) {
+	home, f := shortDir(t), &faults{}
+	h := openFaulty(t, home, f)
+	f.set(true, "start", "destroy")
+	op, err := h.Create(background, CreateRequest{Name: "j1"})
+	wantUnresolved(t, *h, op, err)
+	f.set(false, "start", "destroy")
+	op, err = h.Destroy(background, "j1", "j1", "t")
+	h.succeed(t, op, err)
+	wantNoJournal(t, *h)
+	h.create(t, "j1")
+	if err := h.fake.Write("j1", "precious"); err != nil {
+		t.Fatal(err)
+	}
+	*h = h.restart(t, home, f)
+	if content, _ := h.fake.Content("j1"); content != "precious" {
+		t.Errorf("the disk holds %q", content)
+	}
+	if v, err := h.Get("j1"); err != nil || v.State != backends.Running || len(v.Unresolved) > 0 {
+		t.Errorf("it is %+v, %v", v, err)
+	}
+}
+
+// The same when the old journal was not settled: it is bound to the VM that it made.
+func TestAJournalOfAnotherInstanceTouchesNothing(t *testing.T) {
+	for version, rewrite := range map[string]func(string) string{
+		"today's":   func(s string) string { return s },
+		"version 1": func(s string) string { return asVersion1(s) },
+	} {
+		t.Run(version, func(t *testing.T) {
+			home, f := shortDir(t), &faults{}
+			h := openFaulty(t, home, f)
+			f.set(true, "start", "destroy")
+			op, err := h.Create(background, CreateRequest{Name: "j1"})
+			op = wantUnresolved(t, *h, op, err)
+			path := filepath.Join(h.layout.Journal(), op.ID+".jsonl")
+			journal, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.set(false, "start", "destroy")
+			op, err = h.Destroy(background, "j1", "j1", "t")
+			h.succeed(t, op, err)
+			if err := os.WriteFile(path, []byte(rewrite(string(journal))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h.create(t, "j1")
+			if err := h.fake.Write("j1", "precious"); err != nil {
+				t.Fatal(err)
+			}
+			*h = h.restart(t, home, f)
+			if content, _ := h.fake.Content("j1"); content != "precious" {
+				t.Errorf("the disk holds %q", content)
+			}
+			v, err := h.Get("j1")
+			if err != nil || v.State != backends.Running {
+				t.Errorf("it is %+v, %v", v, err)
+			}
+			if asks := len(v.Unresolved) == 1; asks != strings.HasPrefix(version, "version 1") {
+				t.Errorf("waiting for a choice: %v", v.Unresolved)
+			}
+			for _, id := range v.Unresolved { // nobody can tell: it asks, and twice before it removes
+				if _, err := h.Resolve(background, id, ActionUndo, "", "t"); !problem.HasCode(err, problem.ConfirmRequired) {
+					t.Errorf("undo without a confirmation: %v", err)
+				}
+				if _, err := h.Resolve(background, id, ActionForget, "", "t"); err != nil {
+					t.Error(err)
+				}
+			}
+			wantNoJournal(t, *h)
+		})
+	}
+}
+
+// asVersion1 is a journal as an older nixvm wrote it.
+func asVersion1(s string) string {
+	head, rest, _ := strings.Cut(s, "\n")
+	head = strings.Replace(head, `"version":2`, `"version":1`, 1)
+	if i := strings.Index(head, `"instance":"`); i >= 0 {
+		end := i + strings.Index(head[i:], `",`) + 2
+		head = head[:i] + head[end:]
+	}
+	var lines []string
+	for line := range strings.Lines(rest) {
+		if !strings.Contains(line, "unresolved") {
+			lines = append(lines, line)
+		}
+	}
+	return head + "\n" + strings.Join(lines, "")
+}
+
+// A snapshot that could not be taken back, then one of that name that is good.
+func TestALateUndoOfASnapshotSparesTheGoodOne(t *testing.T) {
+	for _, fault := range []string{"snapshot", "lost snapshot"} {
+		t.Run(strings.Fields(fault)[0], func(t *testing.T) {
+			home, f := shortDir(t), &faults{}
+			h := openFaulty(t, home, f)
+			h.create(t, "demo")
+			f.set(true, fault, "delete-snapshot")
+			op, err := h.CreateSnapshot(background, "demo", "s", "", "t")
+			op = h.do(t, op, err)
+			f.set(false, fault, "delete-snapshot")
+			if fault == "lost snapshot" { // it is there, and nobody was told
+				if op.State != OpUnresolved {
+					t.Fatalf("it is %s", op.State)
+				}
+				_, err = h.CreateSnapshot(background, "demo", "s", "", "t")
+				wantProblem(t, err, problem.SnapshotExists)
+				op, err = h.DeleteSnapshot(background, "demo", "s", "t")
+				h.succeed(t, op, err)
+			}
+			wantNoJournal(t, *h)
+			op, err = h.CreateSnapshot(background, "demo", "s", "", "t")
+			h.succeed(t, op, err)
+			*h = h.restart(t, home, f)
+			list, err := h.Snapshots(background, "demo")
+			if err != nil || !slices.Equal(snapshotNames(list), []string{"s"}) {
+				t.Errorf("snapshots: %v, %v", list, err)
+			}
+		})
+	}
+}
+
+// A start that could not be taken back, then another VM of that name that runs.
+func TestALateUndoOfAStartSparesTheVMThatHasItsName(t *testing.T) {
+	home, f := shortDir(t), &faults{}
+	h := openFaulty(t, home, f)
+	h.create(t, "gone")
+	op, err := h.Stop(background, "gone", 0, "t")
+	h.succeed(t, op, err)
+	f.set(true, "lost start", "kill")
+	op, err = h.Start(background, "gone", "t")
+	wantUnresolved(t, *h, op, err)
+	f.set(false, "lost start", "kill")
+	op, err = h.Destroy(background, "gone", "gone", "t")
+	h.succeed(t, op, err)
+	wantNoJournal(t, *h)
+	h.create(t, "gone")
+	*h = h.restart(t, home, f)
+	if v, err := h.Get("gone"); err != nil || v.State != backends.Running {
+		t.Errorf("it is %+v, %v", v, err)
+	}
+}
+
+// A VM that runs although its start failed is the user's as soon as he has asked
+// for it again.
+func TestAStartThatSucceedsSettlesTheOneBefore(t *testing.T) {
+	home, f := shortDir(t), &faults{}
+	h := openFaulty(t, home, f)
+	h.create(t, "demo")
+	op, err := h.Stop(background, "demo", 0, "t")
+	h.succeed(t, op, err)
+	f.set(true, "lost start", "kill")
+	op, err = h.Start(background, "demo", "t")
+	wantUnresolved(t, *h, op, err)
+	f.set(false, "lost start", "kill")
+	op, err = h.Start(background, "demo", "t")
+	h.succeed(t, op, err)
+	wantNoJournal(t, *h)
+	*h = h.restart(t, home, f)
+	if v, _ := h.Get("demo"); v.State != backends.Running {
+		t.Errorf("it is %+v", v)
+	}
+}
+
+// A restore whose undo fails keeps the safety snapshot: it is the only copy of what
+// was on the disk.
+func TestARestoreThatCannotBeTakenBackKeepsTheSafetySnapshot(t *testing.T) {
+	home, f := shortDir(t), &faults{}
+	h := openFaulty(t, home, f)
+	h.create(t, "demo")
+	op, err := h.CreateSnapshot(background, "demo", "s1", "", "t")
+	h.succeed(t, op, err)
+	if err := h.fake.Write("demo", "today"); err != nil {
+		t.Fatal(err)
+	}
+	f.set(true, "lost restore")
+	op, err = h.RestoreSnapshot(background, "demo", "s1", "demo", "t")
+	id := wantUnresolved(t, *h, op, err).ID
+	*h = h.restart(t, home, f)
+	f.set(false, "lost restore")
+	_, err = h.Resolve(background, id, ActionUndo, "", "t")
+	wantProblem(t, err, problem.ConfirmRequired)
+	op, err = h.Resolve(background, id, ActionUndo, "demo", "t")
+	h.succeed(t, op, err)
+	content, _ := h.fake.Content("demo")
+	list, err := h.Snapshots(background, "demo")
+	if content != "today" || err != nil || !slices.Equal(snapshotNames(list), []string{"s1"}) {
+		t.Errorf("the disk holds %q, snapshots %v, %v", content, list, err)
+	}
+	if v, _ := h.Get("demo"); v.State != backends.Running {
+		t.Errorf("it is %s", v.State)
+	}
+	wantNoJournal(t, *h)
+}
+
+// What could not be taken back waits for a choice, in this daemon and in the next.
+func TestAnUndoThatFailsWaitsForAChoice(t *testing.T) {
+	for action, want := range map[Action]struct {
+		state OperationState
+		gone  bool
+	}{ActionUndo: {OpCancelled, true}, ActionResume: {OpSucceeded, false}, ActionForget: {OpFailed, false}} {
+		t.Run(string(action), func(t *testing.T) {
+			home, f := shortDir(t), &faults{}
+			h := openFaulty(t, home, f)
+			f.set(true, "start", "destroy")
+			op, err := h.Create(background, CreateRequest{Name: "demo"})
+			id := wantUnresolved(t, *h, op, err).ID
+			*h = h.restart(t, home, f)
+			if op, err = h.Operation(id); err != nil || op.State != OpUnresolved || len(op.Choices) != 3 {
+				t.Fatalf("after a restart: %+v, %v", op, err)
+			}
+			if v, err := h.Get("demo"); err != nil || !slices.Equal(v.Unresolved, []string{id}) {
+				t.Errorf("the machine says %v, %v", v.Unresolved, err)
+			}
+			found := slices.ContainsFunc(h.Doctor(background), func(f Finding) bool { return strings.Contains(f.Fix, id) })
+			if !found {
+				t.Error("the doctor does not name it")
+			}
+			_, err = h.Resolve(background, id, ActionUndo, "other", "t")
+			wantProblem(t, err, problem.ConfirmRequired)
+			if action != ActionForget { // as long as it cannot be done, it stays
+				op, err = h.Resolve(background, id, action, "demo", "t")
+				if op = h.do(t, op, err); op.State != OpFailed {
+					t.Errorf("%s is %s", action, op.State)
+				}
+				if op, _ = h.Operation(id); op.State != OpUnresolved || len(op.Choices) != 3 {
+					t.Errorf("afterwards: %+v", op)
+				}
+			}
+			f.set(false, "start", "destroy")
+			if op, err = h.Resolve(background, id, action, "demo", "t"); action != ActionForget {
+				op = h.succeed(t, op, err)
+				if op.Kind != KindResolve || op.Resolves != id {
+					t.Errorf("it was done by %+v", op)
+				}
+			} else if err != nil || op.ID != id {
+				t.Errorf("forgotten: %+v, %v", op, err)
+			}
+			if op, err = h.Operation(id); err != nil || op.State != want.state || len(op.Choices) != 0 {
+				t.Errorf("the operation ended as %+v, %v", op, err)
+			}
+			wantNoJournal(t, *h)
+			if _, err := h.Get("demo"); (err != nil) != want.gone {
+				t.Errorf("the machine: %v", err)
+			}
+			_, err = h.Resolve(background, id, action, "demo", "t")
+			wantProblem(t, err, problem.OperationResolved)
+		})
+	}
+}
