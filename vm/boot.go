@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -15,6 +16,7 @@ import (
 // boot is one run of a guest, from the start of its CPUs to their end or the
 // next reboot. It knows whether sshd has answered with the pinned host key.
 type boot struct {
+	run    time.Time // when the run began that it belongs to, as the backend says; zero = it does not
 	cancel context.CancelFunc
 	kick   chan struct{} // the guest agent came up: try at once
 	done   chan struct{} // closed when ready or given up
@@ -37,6 +39,34 @@ func (b *boot) isReady() bool {
 	default:
 		return false
 	}
+}
+
+// failed reports whether the wait for sshd was given up.
+func (b *boot) failed() bool {
+	select {
+	case <-b.done:
+		return b.err != nil
+	default:
+		return false
+	}
+}
+
+// needsBoot reports whether a guest must prove anew, or for the first time, that
+// its sshd answers: what is known of it belongs to another run, there is nothing
+// because this daemon found it paused, the wait was given up while it was paused,
+// or its network has gone.
+func (e *entry) needsBoot(before, now backends.Status) bool {
+	switch {
+	case now.State != backends.Running:
+		return false
+	case e.boot == nil || !alive(before.State):
+		return true
+	case before.State != backends.Running && e.boot.failed():
+		return true
+	case now.Cut && !before.Cut:
+		return true
+	}
+	return !now.Started.IsZero() && !e.boot.run.IsZero() && !now.Started.Equal(e.boot.run)
 }
 
 // awaitsSSH reports whether the guest's sshd is still waited for.
@@ -65,8 +95,8 @@ func (s *Service) newBoot(name string) {
 // finds it, and returns what is left to do without mu, which is held.
 func (s *Service) newBootLocked(name string) (begin func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	b := &boot{cancel: cancel, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	e := s.entryFor(name)
+	b := &boot{run: e.status.Started, cancel: cancel, kick: make(chan struct{}, 1), done: make(chan struct{})}
 	old := e.boot
 	e.boot, e.address = b, ""
 	closing := s.closing

@@ -30,6 +30,11 @@ type entry struct {
 	sshIssue *problem.Error // why its SSH names could not be written
 }
 
+// ready reports whether sshd can be reached now, as far as is known without asking.
+func (e *entry) ready() bool {
+	return e.status.State == backends.Running && !e.status.Cut && e.boot != nil && e.boot.isReady()
+}
+
 // load fills the cache from the disk and the backends.
 func (s *Service) load(ctx context.Context) error {
 	list, broken := s.machines.List()
@@ -152,15 +157,17 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 	}
 	s.mu.Lock()
 	e := s.entryFor(name)
-	before := e.status.State
-	goesOn := alive(before) && (before != backends.Unknown || e.boot != nil && e.status.Started.Equal(ev.Status.Started))
+	before := e.status
 	e.status = ev.Status
 	if ev.Status.State != backends.Unknown {
 		delete(s.silent, b.Name()) // it speaks again
 	}
 	begin := func() {}
-	if ev.Status.State == backends.Running && !goesOn {
+	if e.needsBoot(before, ev.Status) {
 		begin = s.newBootLocked(name)
+	}
+	if before.Cut && !ev.Status.Cut {
+		s.kickLocked(name) // now is a good time to try
 	}
 	s.mu.Unlock()
 	begin()
@@ -169,8 +176,9 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 			s.closeMastersSoon(name)
 		}
 	}
-	if before != ev.Status.State {
-		s.log.Info("state changed", "machine", name, "backend", b.Name(), "from", before, "to", ev.Status.State, "reason", ev.Status.Reason)
+	if before.State != ev.Status.State || before.Cut != ev.Status.Cut {
+		s.log.Info("state changed", "machine", name, "backend", b.Name(),
+			"from", before.State, "to", ev.Status.State, "cut", ev.Status.Cut, "reason", ev.Status.Reason)
 	}
 	s.publishVM(name)
 }
@@ -246,7 +254,7 @@ func (s *Service) viewLocked(name string) *VM {
 	}
 	v := &VM{
 		Name: name, State: e.status.State, Reason: e.status.Reason, Accel: e.status.Accel, Started: e.status.Started,
-		Problem: e.broken, Address: e.address, Ready: e.status.State == backends.Running && e.boot != nil && e.boot.isReady(),
+		Problem: e.broken, Address: e.address, Ready: e.ready(),
 	}
 	if v.Problem == nil {
 		v.Problem = e.sshIssue

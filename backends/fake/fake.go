@@ -131,14 +131,14 @@ func (b *Backend) change(method, name string, edit func(*guest) error) error {
 	if g == nil {
 		return problem.New(problem.VMNotFound, "no VM %s", name)
 	}
-	before := g.Status.State
+	before := g.Status
 	if err := edit(g); err != nil {
 		return err
 	}
 	if err := b.save(name, g); err != nil {
 		return err
 	}
-	if g.Status.State != before && !b.closed {
+	if (g.Status.State != before.State || g.Status.Cut != before.Cut) && !b.closed {
 		b.events <- backends.Event{Kind: backends.StateChanged, Status: g.Status}
 	}
 	return b.lost(method, name)
@@ -309,6 +309,15 @@ func (b *Backend) Crash(name, reason string) error {
 	return b.change("crash", name, func(g *guest) error {
 		b.hangUp(name)
 		g.Status = backends.Status{Name: name, State: backends.Crashed, Reason: reason}
+		return nil
+	})
+}
+
+// Cut takes a guest's network away, also that of its next start, or gives it back.
+func (b *Backend) Cut(name string, cut bool) error {
+	return b.change("cut", name, func(g *guest) error {
+		b.hangUp(name)
+		g.Status.Cut = cut
 		return nil
 	})
 }

@@ -25,6 +25,9 @@ func (b *Backend) Endpoint(_ context.Context, name string) (backends.Endpoint, e
 	if g.Status.State != backends.Running || b.closed {
 		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "%s does not run", name)
 	}
+	if g.Status.Cut {
+		return backends.Endpoint{}, problem.New(problem.VMNotReady, "%s has no network", name).Retry()
+	}
 	l := b.servers[name]
 	if l == nil {
 		if l, err = b.listen(name); err != nil {
