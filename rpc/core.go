@@ -81,6 +81,8 @@ type Core interface {
 	SSHApply(ctx context.Context) ([]string, error)
 	SSHRemove(ctx context.Context) error
 
+	NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error)
+
 	Forwards(ctx context.Context, name string) ([]vm.Forward, error)
 	AddForward(ctx context.Context, name, line string) ([]vm.Forward, error)
 	RemoveForward(ctx context.Context, name, line string) ([]vm.Forward, error)

@@ -400,10 +400,13 @@ func (c *core) CheckBackend(_ context.Context, name string) ([]backends.Finding,
 	}
 	return nil, nil
 }
-func (c *core) Doctor(context.Context) []vm.Finding                        { return nil }
-func (c *core) SSHPreview(context.Context) (string, error)                 { return "+Include x\n", nil }
-func (c *core) SSHApply(context.Context) ([]string, error)                 { return nil, nil }
-func (c *core) SSHRemove(context.Context) error                            { return nil }
+func (c *core) Doctor(context.Context) []vm.Finding        { return nil }
+func (c *core) SSHPreview(context.Context) (string, error) { return "+Include x\n", nil }
+func (c *core) SSHApply(context.Context) ([]string, error) { return nil, nil }
+func (c *core) SSHRemove(context.Context) error            { return nil }
+func (c *core) NetworkUsage(context.Context, string) (backends.NetworkUsage, error) {
+	return backends.NetworkUsage{}, nil
+}
 func (c *core) Forwards(_ context.Context, _ string) ([]vm.Forward, error) { return nil, nil }
 func (c *core) AddForward(context.Context, string, string) ([]vm.Forward, error) {
 	return nil, errors.New("an error that is no problem")

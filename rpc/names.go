@@ -35,6 +35,7 @@ const (
 	MethodVMDestroy          = "nixvm/vm/destroy"
 	MethodVMPurge            = "nixvm/vm/purge"
 	MethodVMConsole          = "nixvm/vm/console"
+	MethodVMNetwork          = "nixvm/vm/network"
 	MethodSnapshotList       = "nixvm/snapshot/list"
 	MethodSnapshotCreate     = "nixvm/snapshot/create"
 	MethodSnapshotRestore    = "nixvm/snapshot/restore"

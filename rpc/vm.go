@@ -176,6 +176,7 @@ func vmMethods() []Method {
 				path, err := s.srv.openConsole(ctx, p.Name)
 				return ConsoleResult{Socket: path}, err
 			}, result[ConsoleResult](problem.VMNotRunning, problem.VMNotFound, problem.Unsupported)),
+		networkMethod(),
 	}
 }
 

@@ -3,7 +3,11 @@ package libvirt
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
 
+	"github.com/adrg/xdg"
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
@@ -33,10 +37,37 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 	if b.filter != nil && b.target.local() {
 		all = append(all, checkBridgeRules(bridgeRules)...)
 	}
+	if b.target.local() {
+		all = append(all, checkDomainLogs(b.target.driverConfig())...)
+	}
 	if !b.target.Session {
 		all = append(all, b.checkNetwork(ctx)...)
 	}
 	return all
+}
+
+// driverConfig is the file with the settings of libvirt's QEMU driver, on this host.
+func (t target) driverConfig() string {
+	if t.Session {
+		return filepath.Join(xdg.ConfigHome, "libvirt", "qemu.conf")
+	}
+	return "/etc/libvirt/qemu.conf" // readable for root, most often
+}
+
+var logsToFiles = regexp.MustCompile(`(?m)^[ \t]*stdio_handler[ \t]*=[ \t]*"file"`)
+
+// checkDomainLogs says when a guest can fill the host's disk by making QEMU complain:
+// usually libvirt's virtlogd bounds what QEMU says.
+func checkDomainLogs(config string) []backends.Finding {
+	text, err := os.ReadFile(config)
+	if err != nil || !logsToFiles.Match(text) {
+		return nil
+	}
+	return []backends.Finding{{
+		Code: "libvirt.logs_unbounded", Severity: backends.Warning,
+		Message: "libvirt lets QEMU write its logs itself: root in a guest can fill the disk with them",
+		Fix:     "take stdio_handler = \"file\" out of " + config + " and restart libvirtd",
+	}}
 }
 
 // checkNetwork says what is done about the network of VMs without a bridge.

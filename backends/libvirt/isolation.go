@@ -3,9 +3,9 @@ package libvirt
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
@@ -13,6 +13,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/libvirt/nwfilter"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -55,9 +56,12 @@ func (f hostFilter) guest(ctx context.Context, spec backends.Spec) (nwfilter.Gue
 	g := nwfilter.Guest{
 		// Fixed, so that it can be defined again.
 		Name: name, UUID: uuid.NewSHA1(uuid.NameSpaceURL, []byte(namespace+"/"+name)).String(),
-		MAC: spec.MAC, Allowed: spec.Isolation.AllowedCIDRs, Resolvers: spec.Isolation.Resolvers, Host: f.b.target.addresses(),
+		MAC: spec.MAC, Allowed: spec.Isolation.AllowedCIDRs, Resolvers: spec.Isolation.Resolvers,
 	}
 	var err error
+	if g.Host, err = f.b.target.addresses(); err != nil {
+		return g, err
+	}
 	if g.Address, err = f.b.addressOf(ctx, spec); err != nil {
 		return g, err
 	}
@@ -121,19 +125,18 @@ func checkBridgeRules(file string) []backends.Finding {
 }
 
 // addresses are those of the host, as far as they are known here, that are not
-// private anyway.
-func (t target) addresses() []netip.Addr {
+// closed anyway: also the ones that no interface carries.
+func (t target) addresses() ([]netip.Prefix, error) {
 	if !t.local() {
-		return nil
+		return nil, nil
 	}
-	all, _ := net.InterfaceAddrs()
-	var list []netip.Addr
-	for _, a := range all {
-		if n, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap().IsGlobalUnicast() && !ip.Unmap().IsPrivate() {
-				list = append(list, ip.Unmap())
-			}
+	all, err := host.LocalNetworks()
+	var list []netip.Prefix
+	for _, p := range all {
+		within := func(closed netip.Prefix) bool { return closed.Contains(p.Addr()) && closed.Bits() <= p.Bits() }
+		if p.Addr().Is4() && !slices.ContainsFunc(backends.Closed(false), within) {
+			list = append(list, p)
 		}
 	}
-	return list
+	return list, err
 }

@@ -31,16 +31,17 @@ var hostileScript string
 
 const servicePort = "7777"
 
-// The addresses around a guest. Those of documentation (RFC 5737) stand for the internet.
+// The addresses around a guest. Those of AS112 (RFC 7534, RFC 7535), which serve the
+// names of private addresses, stand for the internet.
 const (
-	public    = "203.0.113.7"
+	public    = "192.175.48.7"
 	allowed   = "192.168.77.9"
 	resolver  = "192.168.1.53"
 	gateway   = "192.168.122.1"
 	neighbour = "192.168.122.250" // another guest of the network
 )
 
-var private = []string{"10.77.0.1", "172.16.5.5", "192.168.1.10", "100.64.1.1", "169.254.169.254"}
+var private = []string{"10.77.0.1", "172.16.5.5", "192.168.1.10", "100.64.1.1", "169.254.169.254", "198.18.0.9", "192.0.0.9", "168.63.129.16"}
 
 // world is what lies around a guest, in networks with no way out, and hears
 // what arrives from it.
@@ -60,11 +61,11 @@ func newWorld(t *testing.T, h *libvirttest.Host) *world {
 		ip("-n", name, "link", "set", "lo", "up")
 	}
 	ip("link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", "world")
-	ip("addr", "add", "192.0.2.1/24", "dev", "up0")
+	ip("addr", "add", "192.31.196.1/24", "dev", "up0")
 	ip("link", "set", "up0", "up")
-	ip("-n", "world", "addr", "add", "192.0.2.2/24", "dev", "up1")
+	ip("-n", "world", "addr", "add", "192.31.196.2/24", "dev", "up1")
 	ip("-n", "world", "link", "set", "up1", "up")
-	ip("route", "add", "default", "via", "192.0.2.2")
+	ip("route", "add", "default", "via", "192.31.196.2")
 	for _, a := range append([]string{public, allowed, resolver}, private...) {
 		ip("-n", "world", "addr", "add", a+"/32", "dev", "lo")
 	}
@@ -148,7 +149,7 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	h.Define(t, "nwfilter-define", fmt.Sprintf("<filter name='%s'><uuid>%s</uuid></filter>", filter[1], filter[0]))
 	got := w.attack(t, client, spec.MAC)
 	for _, word := range append(open, "resolver-service-tcp", "host-tcp", "host-udp", "host-port53-tcp", "neighbour-tcp", "neighbour-udp", "hairpin-udp", "frame-udp",
-		"private-10.77.0.1-tcp", "private-172.16.5.5-udp", "private-192.168.1.10-tcp", "private-100.64.1.1-tcp", "private-169.254.169.254-tcp",
+		"private-10.77.0.1-tcp", "private-172.16.5.5-udp", "private-192.168.1.10-tcp", "private-100.64.1.1-tcp", "private-169.254.169.254-tcp", "private-198.18.0.9-tcp", "private-168.63.129.16-udp",
 		"spoofed-ip-udp", "spoofed-mac-udp", "linklocal6-udp", "arp-poison") {
 		if !slices.Contains(got, word) {
 			t.Errorf("without the filter %s does not arrive: its absence above proves nothing\nthere arrive %s", word, got)

@@ -58,6 +58,7 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	}
 	ctx, done := v.reach(ctx, b.limits.adopt)
 	defer done()
+	proc.log = adoptLog(*r.Run)
 	network, cut := adoptNetwork(*r.Run)
 	inst, err := b.connect(ctx, v, proc, network, *r.Run)
 	if err != nil {
@@ -82,7 +83,7 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 
 // settleGone puts on record an end that nobody watched.
 func (b *Backend) settleGone(ctx context.Context, v *vm, r *record) error {
-	if err := endNetwork(ctx, r.Run); err != nil {
+	if err := endCompanions(ctx, r.Run); err != nil {
 		return err
 	}
 	e := v.files.ended(r)

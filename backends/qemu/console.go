@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 
 	"github.com/nixvm/nixvm/backends/internal/console"
+	"github.com/nixvm/nixvm/internal/rotate"
 )
 
 // serialLimit is when serial.log is put aside as serial.log.old: the guest
@@ -32,49 +32,10 @@ func openConsole(ctx context.Context, f vmFiles) (*console.Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serial console: %w", err)
 	}
-	return console.New(conn, &serialLog{path: f.path(serialFile), old: f.path(oldSerial)}), nil
+	return console.New(conn, serialLog(f)), nil
 }
 
-// serialLog appends to a file and puts it aside at serialLimit. It is a
-// convenience: when the disk is full it loses output and nothing else.
-type serialLog struct {
-	path, old string
-	file      *os.File
-	size      int64
-}
-
-func (l *serialLog) Write(p []byte) (int, error) {
-	if err := l.open(); err != nil {
-		return 0, err
-	}
-	n, err := l.file.Write(p)
-	if l.size += int64(n); l.size >= serialLimit {
-		_ = l.Close()
-		_ = os.Rename(l.path, l.old)
-	}
-	return n, err
-}
-
-func (l *serialLog) open() error {
-	if l.file != nil {
-		return nil
-	}
-	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	l.file = f
-	if st, err := f.Stat(); err == nil {
-		l.size = st.Size()
-	}
-	return nil
-}
-
-func (l *serialLog) Close() error {
-	if l.file == nil {
-		return nil
-	}
-	err := l.file.Close()
-	l.file = nil
-	return err
+// serialLog is a convenience: when the disk is full it loses output and nothing else.
+func serialLog(f vmFiles) *rotate.File {
+	return &rotate.File{Path: f.path(serialFile), Old: f.path(oldSerial), Limit: serialLimit}
 }

@@ -3,25 +3,27 @@ package qemu
 import (
 	"path/filepath"
 
+	"github.com/nixvm/nixvm/backends/qemu/netstack"
+	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // Files in state/vms/<name>/, the directory of one VM.
 const (
-	recordFile   = "vm.json"      // record: port, running process, descriptions of snapshots
-	lockFile     = "lock"         // flock held by the nixvmd that owns the VM
-	bootFile     = "boot.qcow2"   // overlay on the shared image, made anew at every start
-	varFile      = "var.qcow2"    // state disk; blank when created, the guest formats it; holds the snapshots
-	diskFile     = "disk.qcow2"   // mutable: the only disk, a full copy of the image; holds the snapshots
-	identityFile = "identity.iso" // identity medium, written at every start
-	varsFile     = "efivars.fd"   // UEFI variables, when booted by UEFI
-	pidFile      = "qemu.pid"     // written by QEMU, removed by QEMU when it ends in order
-	logFile      = "qemu.log"     // what QEMU says, since the last start
-	networkLog   = "network.log"  // what the network process says, and what it refused to the guest
-	serialFile   = "serial.log"   // serial console, the last part; see serialLimit
+	recordFile   = "vm.json"        // record: port, running process, descriptions of snapshots
+	lockFile     = "lock"           // flock held by the nixvmd that owns the VM
+	bootFile     = "boot.qcow2"     // overlay on the shared image, made anew at every start
+	varFile      = "var.qcow2"      // state disk; blank when created, the guest formats it; holds the snapshots
+	diskFile     = "disk.qcow2"     // mutable: the only disk, a full copy of the image; holds the snapshots
+	identityFile = "identity.iso"   // identity medium, written at every start
+	varsFile     = "efivars.fd"     // UEFI variables, when booted by UEFI
+	pidFile      = "qemu.pid"       // written by QEMU, removed by QEMU when it ends in order
+	logFile      = qemulog.Name     // what QEMU says, the last part since the last start
+	networkLog   = netstack.LogName // what the network process says, and what it refused to the guest
+	serialFile   = "serial.log"     // serial console, the last part; see serialLimit
 	oldSerial    = "serial.log.old"
-	oldSuffix    = ".old" // the same of the start before, for the other logs
+	oldSuffix    = ".old" // the same of the start before, or the part before, for the other logs
 )
 
 // Directories beside the VMs' own. No machine name begins with a dot.
@@ -35,6 +37,7 @@ const (
 	qmpSocket     = "qmp"
 	agentSocket   = "agent"
 	consoleSocket = "console"
+	networkSocket = "network"      // the network process tells what the guest has open
 	policyFile    = "network.json" // what the guest may reach, until its next start
 )
 
@@ -61,7 +64,7 @@ func (f vmFiles) state(mutable bool) string {
 
 // checkSockets refuses paths that do not fit into a socket address.
 func (f vmFiles) checkSockets() error {
-	for _, s := range []string{qmpSocket, agentSocket, consoleSocket} {
+	for _, s := range []string{qmpSocket, agentSocket, consoleSocket, networkSocket} {
 		if p := f.socket(s); len(p) > paths.MaxSocket {
 			return problem.New(problem.PathTooLong, "the socket path %s is longer than %d bytes", p, paths.MaxSocket).
 				WithHint("set XDG_RUNTIME_DIR or NIXVM_HOME to a shorter directory")

@@ -120,6 +120,7 @@ func (i *instance) whatEnds() endKind {
 }
 
 func (i *instance) recordEnd() {
+	i.proc.heard()
 	e := i.ending()
 	if i.network != nil { // it ends by itself; but the port must be free once the end is on record
 		if err := killAndWait(context.Background(), i.network); err != nil {

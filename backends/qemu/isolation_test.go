@@ -26,13 +26,14 @@ import (
 //go:embed testdata/hostile.sh
 var hostileScript string
 
-// What lies around a guest, as NAME ADDRESS PORT. The addresses of documentation
-// (RFC 5737) stand for the internet.
+// What lies around a guest, as NAME ADDRESS PORT. The addresses of AS112
+// (RFC 7534, RFC 7535) stand for the internet.
 const (
-	world = `public 203.0.113.7 7777 public-dns 203.0.113.7 53 allowed 192.168.77.9 7777 resolver 192.168.1.53 53
+	world = `public 192.175.48.7 7777 public-dns 192.175.48.7 53 allowed 192.168.77.9 7777 resolver 192.168.1.53 53
 resolver-service 192.168.1.53 7777 other-dns 192.168.1.10 53
-a10 10.77.0.1 7777 a172 172.16.5.5 7777 a192 192.168.1.10 7777 shared 100.64.1.1 7777 linklocal 169.254.169.254 7777`
-	host = "gateway 10.0.2.2 7777 nameserver 10.0.2.3 7777 subnet 10.0.2.4 7777 host-public 192.0.2.1 7777 host-private 10.55.0.1 7777 zero 0.0.0.0 7777"
+a10 10.77.0.1 7777 a172 172.16.5.5 7777 a192 192.168.1.10 7777 shared 100.64.1.1 7777 linklocal 169.254.169.254 7777
+benchmark 198.18.0.9 7777 protocols 192.0.0.9 7777 azure 168.63.129.16 7777 documents 203.0.113.9 7777`
+	host = "gateway 10.0.2.2 7777 nameserver 10.0.2.3 7777 subnet 10.0.2.4 7777 host-public 192.31.196.1 7777 host-private 10.55.0.1 7777 host-anyip 192.52.193.7 7777 zero 0.0.0.0 7777"
 )
 
 // surround puts a host with a router and everything behind it around the guest,
@@ -44,13 +45,15 @@ func surround(t *testing.T) *nettest.Ear {
 	there := func(f func()) error { return nettest.In(outside, f) }
 	nettest.IP(t, "link", "set", "lo", "up")
 	nettest.IP(t, "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", outside)
-	nettest.IP(t, "addr", "add", "192.0.2.1/24", "dev", "up0")
+	nettest.IP(t, "addr", "add", "192.31.196.1/24", "dev", "up0")
 	nettest.IP(t, "addr", "add", "10.55.0.1/24", "dev", "up0")
 	nettest.IP(t, "link", "set", "up0", "up")
-	nettest.IP(t, "route", "add", "default", "via", "192.0.2.2")
+	nettest.IP(t, "route", "add", "default", "via", "192.31.196.2")
+	// The host's own too, and no interface carries it.
+	nettest.IP(t, "route", "add", "local", "192.52.193.0/24", "dev", "lo")
 	if err := there(func() {
 		nettest.IP(t, "link", "set", "lo", "up")
-		nettest.IP(t, "addr", "add", "192.0.2.2/24", "dev", "up1")
+		nettest.IP(t, "addr", "add", "192.31.196.2/24", "dev", "up1")
 		nettest.IP(t, "link", "set", "up1", "up")
 		words := strings.Fields(world)
 		var added []string
@@ -66,7 +69,7 @@ func surround(t *testing.T) *nettest.Ear {
 	ear.Listen(t, there, "7777")
 	ear.Listen(t, there, "53")
 	ear.Listen(t, nil, "7777")
-	nettest.Resolve(t, map[string]string{"\x06public\x04test\x00": "203.0.113.7", "\x07private\x04test\x00": "192.168.1.10"})
+	nettest.Resolve(t, map[string]string{"\x06public\x04test\x00": "192.175.48.7", "\x07private\x04test\x00": "192.168.1.10"})
 	return ear
 }
 
@@ -92,9 +95,10 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	if got := h.attack(); !slices.Equal(got, open) {
 		t.Errorf("with isolation arrived\n%s\nwant\n%s", got, open)
 	}
-	if log := h.file("network.log"); !strings.Contains(log, "to=10.77.0.1:7777") || strings.Contains(log, "203.0.113.7") {
+	if log := h.file("network.log"); !strings.Contains(log, "to=10.77.0.1:7777") || strings.Contains(log, "192.175.48.7") {
 		t.Errorf("network.log:\n%s", log)
 	}
+	h.usage()
 	h.daemonRestarts()
 	h.networkDies()
 
@@ -103,7 +107,7 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	h.start()
 	got := h.attack()
 	for _, word := range append(open, "a10-tcp", "a172-udp", "a192-tcp", "shared-tcp", "linklocal-tcp", "other-dns-udp", "resolver-service-tcp",
-		"private-name-tcp", "host-public-tcp", "host-private-udp") {
+		"private-name-tcp", "host-public-tcp", "host-private-udp", "host-anyip-tcp", "benchmark-tcp", "protocols-udp", "azure-tcp", "documents-tcp") {
 		if !slices.Contains(got, word) {
 			t.Errorf("without isolation %s does not arrive: its absence above proves nothing\nthere arrive %s", word, got)
 		}
@@ -163,15 +167,28 @@ func (h *hostile) attack() []string {
 	h.Helper()
 	out := h.run("set -- " + strings.Join(strings.Fields(world+" "+host), " ") + "\n" + hostileScript)
 	h.Logf("the guest says:\n%s", out)
-	for _, want := range []string{"public.test is 203.0.113.7\n", "private.test is 192.168.1.10\n", "10.0.2.2 answers", "lease of 10.0.2.15 obtained from 10.0.2.2"} {
+	for _, want := range []string{"public.test is 192.175.48.7\n", "private.test is 192.168.1.10\n", "10.0.2.2 answers", "lease of 10.0.2.15 obtained from 10.0.2.2"} {
 		if !strings.Contains(out, want) {
 			h.Errorf("the guest does not say %q", want)
 		}
 	}
-	if strings.Contains(out, "192.168.1.10 answers") || strings.Contains(out, "203.0.113.7 answers") {
+	if strings.Contains(out, "192.168.1.10 answers") || strings.Contains(out, "192.175.48.7 answers") {
 		h.Error("the network answers a ping in the name of others")
 	}
 	return h.ear.Heard()
+}
+
+// usage: the owner's connection is counted, and what was refused.
+func (h *hostile) usage() {
+	h.Helper()
+	reporter, ok := h.b.(backends.NetworkReporter)
+	if !ok {
+		h.Fatal("the backend does not tell what its VMs have open")
+	}
+	u, err := reporter.NetworkUsage(h.Context(), h.spec.Name)
+	if err != nil || u.In.Now < 1 || u.Out.Limit <= u.In.Limit || u.Refused < 20 || u.Last == nil {
+		h.Errorf("%+v, %v", u, err)
+	}
 }
 
 // daemonRestarts: the network does not depend on it.

@@ -12,8 +12,12 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// deathGrace is what a killed process gets; only a host in trouble takes longer.
-const deathGrace = 30 * time.Second
+const (
+	// deathGrace is what a killed process gets; only a host in trouble takes longer.
+	deathGrace = 30 * time.Second
+	// logGrace is what the process that writes QEMU's log gets after QEMU's end.
+	logGrace = 2 * time.Second
+)
 
 // Kill ends the VM at once. Data that the guest has not written is lost; the
 // images stay consistent.
@@ -59,7 +63,7 @@ func (b *Backend) endProcess(ctx context.Context, v *vm) error {
 func (b *Backend) endRun(ctx context.Context, v *vm, r *run) error {
 	b.log.Warn("killing a QEMU that is not held", "vm", v.name, "pid", r.PID)
 	v.files.intendEnd()
-	if err := errors.Join(killProcess(ctx, r.PID, r.Start), endNetwork(ctx, r)); err != nil {
+	if err := errors.Join(killProcess(ctx, r.PID, r.Start), endCompanions(ctx, r)); err != nil {
 		return err
 	}
 	if err := b.settle(v, end{State: backends.Stopped}); err != nil {
@@ -99,7 +103,11 @@ func killAndWait(ctx context.Context, p *process) error {
 	defer p.release()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deathGrace)
 	defer cancel()
-	return errors.Join(p.kill(), wait(ctx, p.gone))
+	err := errors.Join(p.kill(), wait(ctx, p.gone))
+	if err == nil {
+		p.heard()
+	}
+	return err
 }
 
 // killProcess ends a process known by number and start time, if it still runs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -11,14 +12,15 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
+	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 )
 
 // helperEnv makes the test binary a daemon that dies: see dieAt.
 const helperEnv = "NIXVM_TEST_DIE_AT"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == netstack.Verb {
-		playNetwork()
+	if len(os.Args) > 1 && slices.Contains([]string{netstack.Verb, qemulog.Verb}, os.Args[1]) {
+		playCompanion(os.Args[1])
 		return
 	}
 	if point := os.Getenv(helperEnv); point == bridgeHelper {
@@ -34,9 +36,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// playNetwork is a VM's network, which is this program started again.
-func playNetwork() {
-	if err := netstack.Main(); err != nil {
+// playCompanion is what runs beside a VM's QEMU, which is this program started again.
+func playCompanion(verb string) {
+	main := netstack.Main
+	if verb == qemulog.Verb {
+		main = qemulog.Main
+	}
+	if err := main(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

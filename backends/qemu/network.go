@@ -69,10 +69,16 @@ func (b *Backend) startNetwork(f vmFiles, l launch) (*network, error) {
 	n := &network{wire: os.NewFile(uintptr(pair[0]), "wire")}
 	theirs := os.NewFile(uintptr(pair[1]), "wire")
 	defer theirs.Close()
+	usage, err := listen(f.socket(networkSocket))
+	if err != nil {
+		n.closeFiles()
+		return nil, err
+	}
+	defer usage.Close()
 	var said *os.File
 	if n.ready, said, err = os.Pipe(); err == nil {
 		defer said.Close()
-		n.proc, err = runNetwork(f, l.spec.Name, policy, theirs, port, said)
+		n.proc, err = runNetwork(f, l.spec.Name, policy, theirs, port, said, usage)
 	}
 	if err != nil {
 		n.closeFiles()
@@ -89,7 +95,7 @@ func runNetwork(f vmFiles, name string, policy *os.File, inherited ...*os.File) 
 	}
 	defer output.Close()
 	cmd := &exec.Cmd{
-		Path: self, Args: []string{"nixvmd", netstack.Verb, name}, Dir: "/", Env: environment(),
+		Path: self, Args: []string{"nixvmd", netstack.Verb, name}, Dir: f.dir, Env: environment(),
 		Stdin: policy, Stdout: output, Stderr: output, ExtraFiles: inherited,
 		SysProcAttr: &unix.SysProcAttr{Setsid: true},
 	}
@@ -157,11 +163,11 @@ func (n *network) end(ctx context.Context) error {
 }
 
 // onRecord is what is kept of the process.
-func (n *network) onRecord() *networkRun {
+func (n *network) onRecord() *companion {
 	if n == nil {
 		return nil
 	}
-	return &networkRun{PID: n.proc.pid, Start: n.proc.start}
+	return n.proc.onRecord()
 }
 
 // qemuEnd is the end of the wire that QEMU inherits, nil on a bridge.
@@ -189,12 +195,42 @@ func adoptNetwork(r run) (*process, error) {
 	return openProcess(r.Network.PID, r.Network.Start)
 }
 
-// endNetwork is the end of the network of a VM that nobody holds.
-func endNetwork(ctx context.Context, r *run) error {
-	if r == nil || r.Network == nil || r.BootID != host.BootID() {
+// endCompanions is the end of what ran beside the QEMU, which has ended, of a VM
+// that nobody holds. What it said is in its log then.
+func endCompanions(ctx context.Context, r *run) error {
+	if r == nil || r.BootID != host.BootID() {
 		return nil
 	}
-	return killProcess(ctx, r.Network.PID, r.Network.Start)
+	var err error
+	if r.Network != nil {
+		err = killProcess(ctx, r.Network.PID, r.Network.Start)
+	}
+	if log := adoptLog(*r); log != nil {
+		(&process{log: log}).heard()
+		log.release()
+	}
+	return err
+}
+
+// adoptLog takes hold of the process that writes QEMU's log; nil = there is none
+// any more, or there never was one.
+func adoptLog(r run) *process {
+	if r.Log == nil {
+		return nil
+	}
+	p, err := openProcess(r.Log.PID, r.Log.Start)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// onRecord is what is kept of a process beside QEMU.
+func (p *process) onRecord() *companion {
+	if p == nil {
+		return nil
+	}
+	return &companion{PID: p.pid, Start: p.start}
 }
 
 // loseNetwork says that the guest has no network any more. Only a new QEMU gets

@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +15,7 @@ import (
 	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
-// process is one QEMU process, held by a pidfd: the number may be given to
+// process is one process of a VM, held by a pidfd: the number may be given to
 // another process after its end, the descriptor never is.
 type process struct {
 	pid   int
@@ -22,6 +23,7 @@ type process struct {
 	fd    *os.File
 	gone  chan struct{} // closed when it has ended
 	freed chan struct{} // closed when nobody watches any more
+	log   *process      // writes down what this one says, and ends after it; nil = not known
 }
 
 // openProcess takes hold of a process. start is what the caller knows of it; 0
@@ -84,6 +86,25 @@ func (p *process) kill() error {
 func (p *process) release() {
 	p.fd.Close()
 	<-p.freed
+	if p.log != nil {
+		p.log.release()
+	}
+}
+
+// heard waits until what a process said that has ended is in its log. The writer
+// ends by itself; one that does not has had its time.
+func (p *process) heard() {
+	if p.log == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), logGrace)
+	defer cancel()
+	if wait(ctx, p.log.gone) == nil || p.log.kill() != nil {
+		return
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), deathGrace)
+	defer cancel()
+	_ = wait(ctx, p.log.gone) // killed: it is not waited for because of its log
 }
 
 // startTime reads field 22 of /proc/<pid>/stat (proc(5)). A zombie has ended.

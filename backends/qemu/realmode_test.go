@@ -41,6 +41,11 @@ func realModeGuest() []byte {
 		0xee,       // out dx, al
 		0xeb, 0xd7, // jmp loop
 	}
+	return realModeKernel(code)
+}
+
+// realModeKernel is a "kernel" that runs the code, in real mode.
+func realModeKernel(code []byte) []byte {
 	// The header of Linux' boot protocol 2.04, as far as QEMU reads it: one
 	// sector of set-up code, entered 0x200 bytes into the file.
 	k := make([]byte, 4*512)

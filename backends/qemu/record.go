@@ -43,14 +43,16 @@ type run struct {
 	Accel   string    `json:"accel"`
 	Bridge  string    `json:"bridge,omitempty"`
 	// Network is the process of the user-mode network, which ends with QEMU.
-	Network *networkRun `json:"network,omitempty"`
+	Network *companion `json:"network,omitempty"`
+	// Log is the process that writes qemu.log, which does so too.
+	Log *companion `json:"log,omitempty"`
 	// Frozen is set before the guest's file systems are frozen and cleared
 	// after the thaw, so that whoever adopts the VM can thaw it.
 	Frozen bool `json:"frozen,omitempty"`
 }
 
-// networkRun is a process of the same boot as its run.
-type networkRun struct {
+// companion is a process of the same boot as its run.
+type companion struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"`
 }
@@ -82,6 +84,8 @@ func parseRecord(b []byte) (*record, error) {
 		return nil, fmt.Errorf("%s: process %d of boot %q", recordFile, r.Run.PID, r.Run.BootID)
 	case r.Run != nil && r.Run.Network != nil && r.Run.Network.PID <= 1:
 		return nil, fmt.Errorf("%s: network process %d", recordFile, r.Run.Network.PID)
+	case r.Run != nil && r.Run.Log != nil && r.Run.Log.PID <= 1:
+		return nil, fmt.Errorf("%s: log process %d", recordFile, r.Run.Log.PID)
 	case r.End != nil && r.End.State != backends.Stopped && r.End.State != backends.Crashed:
 		return nil, fmt.Errorf("%s: a run ended as %q", recordFile, r.End.State)
 	}

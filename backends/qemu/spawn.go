@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -25,22 +26,51 @@ func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch, wire *os.File)
 	if err != nil {
 		return nil, err
 	}
-	output, err := newLog(f, logFile)
-	if err != nil {
-		return nil, err
-	}
-	defer output.Close()
 	// A pid file of the last run would be taken for one of this run.
 	if err := os.Remove(f.path(pidFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	words, log, err := startLog(f, l.spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer words.Close()
 	cmd := exec.Command(program, l.args()...)
 	cmd.Dir = "/"
 	cmd.Env = environment()
-	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Stdout, cmd.Stderr = words, words
 	cmd.ExtraFiles = inherited
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	return startProcess(cmd)
+	proc, err := startProcess(cmd)
+	if err != nil {
+		return nil, errors.Join(err, killAndWait(ctx, log))
+	}
+	proc.log = log
+	return proc, nil
+}
+
+// startLog starts the process that writes QEMU's log, for QEMU to be given words.
+func startLog(f vmFiles, name string) (words *os.File, log *process, err error) {
+	begun, err := newLog(f, logFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer begun.Close()
+	read, words, err := qemulog.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer read.Close()
+	log, err = startProcess(&exec.Cmd{
+		Path: self, Args: []string{"nixvmd", qemulog.Verb, name}, Dir: f.dir, Env: environment(),
+		Stdin: read, Stdout: begun, Stderr: begun,
+		SysProcAttr: &unix.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		words.Close()
+		return nil, nil, err
+	}
+	return words, log, nil
 }
 
 // startProcess starts a program. From then on it is held by a pidfd, and

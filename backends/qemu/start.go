@@ -177,7 +177,7 @@ func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
 	}
 	this := run{
 		PID: proc.pid, Start: proc.start, BootID: host.BootID(), Started: time.Now().UTC(),
-		Accel: l.accel, Bridge: l.spec.Bridge, Network: net.onRecord(),
+		Accel: l.accel, Bridge: l.spec.Bridge, Network: net.onRecord(), Log: proc.log.onRecord(),
 	}
 	greet, cancel := context.WithTimeout(ctx, greeting)
 	defer cancel()

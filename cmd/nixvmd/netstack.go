@@ -4,17 +4,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
+	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 )
 
-// newNetstack is no verb for people: the embedded backend starts it for each VM,
-// with descriptors that nobody types.
+// newNetstack and newQemulog are no verbs for people: the embedded backend starts
+// them for each VM, with descriptors that nobody types.
 func newNetstack() *cobra.Command {
+	return companion(netstack.Verb, "Be the network of a VM (started by the daemon)", netstack.Main)
+}
+
+func newQemulog() *cobra.Command {
+	return companion(qemulog.Verb, "Write the log of a VM's QEMU (started by the daemon)", qemulog.Main)
+}
+
+func companion(verb, short string, main func() error) *cobra.Command {
 	return &cobra.Command{
-		Use: netstack.Verb + " NAME", Short: "Be the network of a VM (started by the daemon)",
+		Use: verb + " NAME", Short: short,
 		Hidden: true,
 		Args:   takes("NAME"), // for those who read ps
 		// It needs no place of nixvm's.
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
-		RunE:              func(*cobra.Command, []string) error { return netstack.Main() },
+		RunE:              func(*cobra.Command, []string) error { return main() },
 	}
 }

@@ -106,3 +106,18 @@ func TestDurationsAreShort(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusShowsWhatAGuestHasOpen(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	n := &rpc.NetworkResult{
+		Out: rpc.NetworkUse{Now: 896, Limit: 896}, In: rpc.NetworkUse{Now: 1, Limit: 128}, UDP: rpc.NetworkUse{Limit: 256}, Refused: 5231,
+		LastRefused: &rpc.Refusal{Protocol: "tcp", To: "10.1.2.3:22", At: now.Add(-5 * time.Second)},
+	}
+	(&app{}).statusText(&out, statusAnswer{Machine: rpc.Machine{Name: "demo", State: "running"}, Network: n}, now)
+	for _, want := range []string{"896 of 896 out, 1 of 128 in, 0 of 256 UDP flows: full", "5231 times, last tcp to 10.1.2.3:22 5.0s ago"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}

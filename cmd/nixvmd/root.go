@@ -127,7 +127,7 @@ func addVerbs(a *app, root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newExitCodes(), newNetstack())
+	root.AddCommand(newExitCodes(), newNetstack(), newQemulog())
 }
 
 func unknownVerb(root *cobra.Command, verb string) error {

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -13,13 +13,14 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/internal/rotate"
 	"github.com/nixvm/nixvm/internal/version"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/client"
 	"github.com/nixvm/nixvm/vm"
 )
 
-// maxLog is the size of log/nixvmd.log in bytes at which a new one is begun; one
+// maxLog is how large log/nixvmd.log grows, in bytes, before a new one is begun; one
 // old one is kept.
 const maxLog = 4 << 20
 
@@ -35,21 +36,20 @@ no notice of SIGHUP.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if readyFD == 0 {
-				return a.serve(cmd.Context(), func(error) error { return nil })
+				return a.serve(cmd.Context(), a.err, func(error) error { return nil })
 			}
-			if err := rotateLog(filepath.Join(a.layout.Logs(), "nixvmd.log")); err != nil {
-				return err
-			}
-			return a.serve(cmd.Context(), func(err error) error { return client.SignalReady(readyFD, err) })
+			log := logFile(filepath.Join(a.layout.Logs(), "nixvmd.log"))
+			defer log.Close()
+			return a.serve(cmd.Context(), log, func(err error) error { return client.SignalReady(readyFD, err) })
 		},
 	}
 	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "for those who start it in the background: report on the file descriptor `N` that it answers")
 	return cmd
 }
 
-// serve runs the daemon until it is asked to end. ready is told once: that
+// serve runs the daemon until it is asked to end, and logs to output. ready is told once: that
 // clients are served, or why they will not be.
-func (a *app) serve(ctx context.Context, ready func(error) error) error {
+func (a *app) serve(ctx context.Context, output io.Writer, ready func(error) error) error {
 	// A daemon that was started from a terminal stays when that goes.
 	signal.Ignore(syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
@@ -58,7 +58,7 @@ func (a *app) serve(ctx context.Context, ready func(error) error) error {
 	if a.verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(output, &slog.HandlerOptions{Level: level}))
 
 	// The socket first: it is also the lock that keeps a second daemon away from
 	// the machines, and clients that come early wait in its queue.
@@ -88,20 +88,11 @@ func (a *app) serve(ctx context.Context, ready func(error) error) error {
 	return err
 }
 
-// rotateLog puts a log that has grown large aside. The standard error, which
-// whoever started this daemon has opened, goes to the new one from then on.
-func rotateLog(path string) error {
-	fi, err := os.Stat(path)
-	if err != nil || fi.Size() <= maxLog {
-		return nil // there is nothing to put aside
-	}
-	if err := os.Rename(path, path+".old"); err != nil {
-		return fmt.Errorf("put the old log aside: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("open the log: %w", err)
-	}
-	defer f.Close()
-	return unix.Dup2(int(f.Fd()), int(os.Stderr.Fd()))
+// logFile is the log of a daemon that runs in the background: what its guests do
+// shows there, so it is bounded. The standard error, which whoever started this
+// daemon has opened, follows it.
+func logFile(path string) *rotate.File {
+	return &rotate.File{Path: path, Old: path + ".old", Limit: maxLog, Opened: func(f *os.File) error {
+		return unix.Dup3(int(f.Fd()), int(os.Stderr.Fd()), 0)
+	}}
 }

@@ -18,6 +18,8 @@ type statusAnswer struct {
 	Operation *rpc.Operation `json:"operation,omitempty"` // the one that runs
 	Snapshots []rpc.Snapshot `json:"snapshots"`
 	Forwards  []rpc.Forward  `json:"forwards"`
+	// Network is what it has open there; absent when it does not run, or that is not known.
+	Network *rpc.NetworkResult `json:"networkUsage,omitempty"`
 }
 
 func newStatus(a *app) *cobra.Command {
@@ -52,6 +54,10 @@ func newStatus(a *app) *cobra.Command {
 			var forwards rpc.ForwardListResult
 			if err := d.Call(ctx, rpc.MethodForwardList, params, &forwards); err == nil {
 				s.Forwards = forwards.Forwards
+			}
+			var network rpc.NetworkResult
+			if err := d.Call(ctx, rpc.MethodVMNetwork, params, &network); err == nil {
+				s.Network = &network
 			}
 			return a.print(s, func(w io.Writer) { a.statusText(w, s, time.Now()) })
 		},
@@ -99,6 +105,8 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Image", image},
 		{"Resources", resources},
 		{"Network", m.Network},
+		{"Connections", connectionsText(s.Network)},
+		{"Refused", refusedText(s.Network, now)},
 		{"Backend", m.Backend},
 		{"Autostart", autostart},
 		{"Acceleration", m.Accel},
@@ -121,6 +129,30 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 			fmt.Fprintf(w, "hint: %s\n", clean(m.Problem.Hint))
 		}
 	}
+}
+
+// connectionsText is what a guest has open, and what it may have.
+func connectionsText(n *rpc.NetworkResult) string {
+	if n == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d of %d out, %d of %d in, %d of %d UDP flows", n.Out.Now, n.Out.Limit, n.In.Now, n.In.Limit, n.UDP.Now, n.UDP.Limit)
+	if n.Out.Now >= n.Out.Limit || n.In.Now >= n.In.Limit {
+		text += ": full, further ones are refused"
+	}
+	return text
+}
+
+// refusedText is what the isolation kept a guest from.
+func refusedText(n *rpc.NetworkResult, now time.Time) string {
+	if n == nil || n.LastRefused == nil {
+		return ""
+	}
+	times := "once"
+	if n.Refused > 1 {
+		times = fmt.Sprintf("%d times", n.Refused)
+	}
+	return fmt.Sprintf("%s, last %s to %s %s ago", times, clean(n.LastRefused.Protocol), clean(n.LastRefused.To), shortDuration(now.Sub(n.LastRefused.At)))
 }
 
 // operationText is one line about an operation that runs.

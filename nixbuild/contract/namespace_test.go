@@ -37,10 +37,10 @@ func listenEverywhere(t *testing.T) listeners {
 		return out
 	}
 	l := listeners{allowedCIDR: "192.168.77.0/24"}
-	// Addresses for documentation (RFC 5737, RFC 3849) stand for the internet.
-	l.public = append(add("203.0.113.7", port, "443"), add("2001:db8:7::1", port)...)
+	// Addresses of AS112 (RFC 7534, RFC 7535) stand for the internet.
+	l.public = append(add("192.175.48.7", port, "443"), add("2620:4f:8000::7", port)...)
 	l.allowed = add("192.168.77.9", port)
-	for _, address := range []string{"10.77.0.1", "172.16.5.5", "192.168.1.10", "100.64.1.1", "169.254.169.254", "fd00:77::1"} {
+	for _, address := range []string{"10.77.0.1", "172.16.5.5", "192.168.1.10", "100.64.1.1", "169.254.169.254", "198.18.0.9", "192.0.0.9", "168.63.129.16", "fd00:77::1", "2001:db8::1"} {
 		l.private = append(l.private, add(address, port)...)
 	}
 	// Another resolver than the one the guest is given, and the host itself,
@@ -49,7 +49,7 @@ func listenEverywhere(t *testing.T) listeners {
 	add("127.0.0.1", port)
 	l.private = append(l.private, "10.0.2.2:"+port)
 
-	nettest.Resolve(t, map[string]string{"\x06public\x04test\x00": "203.0.113.7", "\x07private\x04test\x00": "192.168.1.10"})
+	nettest.Resolve(t, map[string]string{"\x06public\x04test\x00": "192.175.48.7", "\x07private\x04test\x00": "192.168.1.10"})
 	l.public = append(l.public, "public.test:"+port)
 	l.private = append(l.private, "private.test:"+port)
 	return l

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
+	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
@@ -29,12 +30,15 @@ import (
 const limit = 5 * time.Minute
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == netstack.Verb { // the network of a VM of ours
-		if err := netstack.Main(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	// What runs beside the QEMU of a VM of ours.
+	for verb, companion := range map[string]func() error{netstack.Verb: netstack.Main, qemulog.Verb: qemulog.Main} {
+		if len(os.Args) > 1 && os.Args[1] == verb {
+			if err := companion(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	if step := os.Getenv("NIXVM_TEST_CRASH_STEP"); step != "" {
 		os.Exit(child(os.Getenv("NIXVM_TEST_CRASH_KIND"), step))

@@ -32,13 +32,13 @@ func (r *rules) connections(g Guest) {
 		r.add(accept, out, all(to(p)))
 	}
 	// Rejected, not dropped: whoever meant no harm does not have to wait.
-	closed := backends.Private
+	closed := backends.Closed(false)
 	if g.Router != nil {
 		closed = append([]netip.Prefix{g.Router.Subnet}, closed...)
 	}
-	for _, a := range g.Host {
-		if a.Is4() {
-			closed = append(closed[:len(closed):len(closed)], single(a))
+	for _, p := range g.Host {
+		if p.Addr().Is4() {
+			closed = append(closed, p)
 		}
 	}
 	for _, p := range closed {

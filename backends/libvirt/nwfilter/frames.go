@@ -106,7 +106,7 @@ func (r *rules) routed(g Guest) {
 		allowed.DstIPAddr, allowed.DstIPMask = addr(p.Masked().Addr()), mask(p)
 		r.add(accept, out, ip(allowed))
 	}
-	for _, p := range append([]netip.Prefix{router.Subnet.Masked()}, backends.Private...) {
+	for _, p := range append([]netip.Prefix{router.Subnet.Masked()}, backends.Closed(false)...) {
 		r.add(drop, out, ip(libvirtxml.NWFilterRuleIP{DstIPAddr: addr(p.Addr()), DstIPMask: mask(p)}))
 	}
 	r.add(accept, out, ip(through))

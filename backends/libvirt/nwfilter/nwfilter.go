@@ -7,7 +7,7 @@
 //
 // It sends from its own MAC and IP address only, to its router only: no other
 // guest of the network is reached, directly or by way of the router, and none
-// reaches it. It has no IPv6 and no VLANs. Of private networks (backends.Private) it
+// reaches it. It has no IPv6 and no VLANs. Of private networks (backends.Closed) it
 // reaches allowed_cidrs, and the port for DNS of the resolvers that it was
 // given. Of its host it gets DHCP and DNS. It answers whoever connects to it.
 //
@@ -40,8 +40,8 @@ type Guest struct {
 	Router    *Router
 	Allowed   []netip.Prefix // private networks that it may reach
 	Resolvers []netip.Addr   // DNS servers that it was told to use; none on a LAN: any
-	// Host are further addresses of the host, which it may not reach.
-	Host []netip.Addr
+	// Host are further addresses and networks of the host, which it may not reach.
+	Host []netip.Prefix
 }
 
 // Router is the host's end of a virtual network, which routes what leaves it.

@@ -22,7 +22,7 @@ func ann() Guest {
 		},
 		Allowed:   []netip.Prefix{netip.MustParsePrefix("192.168.77.9/24"), netip.MustParsePrefix("fd00:77::/64")},
 		Resolvers: []netip.Addr{netip.MustParseAddr("192.168.1.53"), netip.MustParseAddr("fd00:77::53")},
-		Host:      []netip.Addr{netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("2001:db8::2")},
+		Host:      []netip.Prefix{netip.MustParsePrefix("192.31.196.2/32"), netip.MustParsePrefix("11.22.0.0/16"), netip.MustParsePrefix("2620:4f:8000::2/128")},
 	}
 }
 

@@ -6,7 +6,7 @@ nft flush ruleset
 dev=$(ip -o link | sed -n 's/^[0-9]*: \(e[a-z0-9]*\):.*/\1/p' | head -n 1)
 mac=$(cat /sys/class/net/$dev/address)
 mine=$(ip -4 -o addr show dev $dev | sed 's/.* inet \([0-9.]*\).*/\1/' | head -n 1)
-gateway=192.168.122.1 neighbour=192.168.122.250 public=203.0.113.7
+gateway=192.168.122.1 neighbour=192.168.122.250 public=192.175.48.7
 
 # A dropped packet is answered by silence: tcp waits it out, all at once.
 tcp() { timeout 10 bash -c "exec 3<>/dev/tcp/$2/$3 && echo $1-tcp >&3" 2>/dev/null; }

@@ -69,7 +69,7 @@ func FuzzWire(f *testing.F) {
 		n.isHost = func(netip.Addr) bool { return true } // so the internet is closed too
 		ours, theirs := net.Pipe()
 		ended := make(chan error, 1)
-		go func() { ended <- n.run(t.Context(), ours, noListener()) }()
+		go func() { ended <- n.run(t.Context(), Ends{Wire: ours, SSH: noListener(), Usage: noListener()}) }()
 		go io.Copy(io.Discard, theirs) //nolint:errcheck // what it answers is its affair
 		theirs.Write(wire)             //nolint:errcheck // it may have hung up
 		theirs.Close()

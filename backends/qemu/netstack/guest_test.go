@@ -31,10 +31,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const testLimit = 60 * time.Second
 
 func testNetwork(p Policy) *network {
-	return &network{
-		policy: p, isHost: ofThisHost, resolver: func() netip.Addr { return netip.MustParseAddr("127.0.0.1") },
-		log: newRefusals(slog.New(slog.DiscardHandler)), tcp: newSlots(maxTCP),
-	}
+	n := newNetwork(p, slog.New(slog.DiscardHandler))
+	n.resolver = func() netip.Addr { return netip.MustParseAddr("127.0.0.1") }
+	return n
 }
 
 // noListener is closed already: nobody connects to the guest.
@@ -52,6 +51,7 @@ type guest struct {
 	*testing.T
 	stack *stack.Stack
 	ssh   string // the host's port that leads to its port 22
+	usage string // the host's port that tells the usage
 }
 
 // newGuest runs a network with a guest until the end of the test.
@@ -61,8 +61,12 @@ func newGuest(t *testing.T, n *network) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	usage, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ours, theirs := net.Pipe()
-	g := &guest{T: t, ssh: ssh.Addr().String()}
+	g := &guest{T: t, ssh: ssh.Addr().String(), usage: usage.Addr().String()}
 	link := channel.New(maxQueued, mtu+ethernetHeader, tcpip.LinkAddress(guestMAC))
 	g.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
@@ -76,7 +80,7 @@ func newGuest(t *testing.T, n *network) *guest {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() {
-		if err := n.run(ctx, ours, ssh); err != nil {
+		if err := n.run(ctx, Ends{Wire: ours, SSH: ssh, Usage: usage}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -200,7 +204,3 @@ func echo(t *testing.T, on string) {
 }
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
-
-func hostPort(port int) netip.AddrPort {
-	return netip.AddrPortFrom(netip.MustParseAddr("10.9.9.9"), uint16(port))
-}

@@ -11,14 +11,16 @@ import (
 // What one guest may take of its host. An npm install opens some 50 connections
 // at once; QEMU's own network forgets flows after the same times.
 const (
-	maxTCP      = 1024 // connections of the guest and to it
-	maxHalfOpen = 128  // of those, being made
+	maxOut      = 896  // connections of the guest
+	maxIn       = 128  // connections to it: whoever fills the ones of the guest does not keep its owner out
+	maxHalfOpen = 128  // of the guest's, being made
 	maxUDP      = 256  // flows; the one that was idle longest makes room
 	maxQueued   = 1024 // frames to the guest; more are lost, as on any card
 
 	minBuffer, maxBuffer = 16 << 10, 256 << 10 // of a connection, each way, in bytes
 
 	dialLimit   = 20 * time.Second       // to connect on behalf of the guest
+	tellLimit   = time.Second            // to take an answer about the usage
 	acceptPause = 100 * time.Millisecond // after a connection that could not be taken
 	udpIdle     = 240 * time.Second      // of a flow
 	dnsIdle     = 10 * time.Second       // of a flow to port 53: a name is a new flow

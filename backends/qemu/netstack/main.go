@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/rotate"
 )
 
 // Verb is the word on the command line that makes nixvmd this process.
@@ -23,10 +25,17 @@ const (
 	WireFD  = 3 + iota // a connected socket; QEMU has the other end
 	SSHFD              // a listening socket on 127.0.0.1, forwarded to the guest's sshd
 	ReadyFD            // gets one byte when the guest is served
+	UsageFD            // a listening socket, to ask for the usage
 )
 
-// maxPolicy bounds what is read, in bytes.
-const maxPolicy = 1 << 20
+// LogName is the log, in the directory of the VM, which is the working directory.
+const LogName = "network.log"
+
+// maxPolicy bounds what is read, and maxLog each of the two logs, in bytes.
+const (
+	maxPolicy = 1 << 20
+	maxLog    = 1 << 20
+)
 
 // Main is the whole process: it returns when QEMU has ended.
 func Main() error {
@@ -41,6 +50,10 @@ func Main() error {
 	if err != nil {
 		return fmt.Errorf("the forwarded port: %w", err)
 	}
+	usage, err := net.FileListener(os.NewFile(UsageFD, "usage"))
+	if err != nil {
+		return fmt.Errorf("the socket of the usage: %w", err)
+	}
 	p, err := readPolicy(os.Stdin)
 	if err != nil {
 		return err
@@ -51,8 +64,14 @@ func Main() error {
 		return fmt.Errorf("say that the network is ready: %w", err)
 	}
 	ready.Close()
-	return Run(context.Background(), p, wire, ssh, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	log := &rotate.File{Path: LogName, Old: LogName + ".old", Limit: maxLog, Opened: alsoStderr}
+	defer log.Close()
+	return Run(context.Background(), p, Ends{Wire: wire, SSH: ssh, Usage: usage}, slog.New(slog.NewTextHandler(log, nil)))
 }
+
+// alsoStderr makes the standard error, where the last words of a Go program go,
+// follow the log.
+func alsoStderr(log *os.File) error { return unix.Dup3(int(log.Fd()), int(os.Stderr.Fd()), 0) }
 
 func readPolicy(r io.Reader) (Policy, error) {
 	var p Policy

@@ -33,6 +33,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -46,6 +47,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 const nic = 1
@@ -59,19 +62,36 @@ type network struct {
 	stack    *stack.Stack
 	link     *channel.Endpoint
 	ctx      context.Context // ends all flows
-	tcp      slots
+	out, in  slots           // TCP connections
 	udp      udpFlows
 	udpDone  sync.WaitGroup
 }
 
-// Run serves the guest at the other end of wire until that is closed, and
-// forwards what connects to ssh to port 22 of the guest. It closes both.
-func Run(ctx context.Context, p Policy, wire net.Conn, ssh net.Listener, log *slog.Logger) error {
-	n := &network{policy: p, isHost: ofThisHost, resolver: hostResolver, log: newRefusals(log), tcp: newSlots(maxTCP)}
-	return n.run(ctx, wire, ssh)
+// Ends are what a network is connected with. Run closes all of them.
+type Ends struct {
+	Wire  net.Conn     // QEMU is at the other end
+	SSH   net.Listener // leads to port 22 of the guest
+	Usage net.Listener // tells whoever connects the [backends.NetworkUsage], as JSON
 }
 
-func (n *network) run(ctx context.Context, wire net.Conn, ssh net.Listener) error {
+func (e Ends) close() {
+	for _, c := range []io.Closer{e.Wire, e.SSH, e.Usage} {
+		c.Close()
+	}
+}
+
+// Run serves the guest until its wire is closed.
+func Run(ctx context.Context, p Policy, ends Ends, log *slog.Logger) error {
+	return newNetwork(p, log).run(ctx, ends)
+}
+
+func newNetwork(p Policy, log *slog.Logger) *network {
+	return &network{
+		policy: p, isHost: host.Owns, resolver: hostResolver, log: newRefusals(log), out: newSlots(maxOut), in: newSlots(maxIn),
+	}
+}
+
+func (n *network) run(ctx context.Context, ends Ends) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n.ctx = ctx
@@ -82,19 +102,22 @@ func (n *network) run(ctx context.Context, wire net.Conn, ssh net.Listener) erro
 	if err != nil {
 		return err
 	}
-	closeAll := func() { wire.Close(); ssh.Close(); dhcp.Close() }
+	defer n.log.end()
+	closeAll := func() { ends.close(); dhcp.Close() }
 	stop := context.AfterFunc(ctx, closeAll)
 	defer stop()
 	var services sync.WaitGroup
 	services.Go(func() { serveDHCP(dhcp) })
-	services.Go(func() { n.forwardSSH(ssh) })
-	services.Go(func() { n.send(wire) })
-	err = n.receive(wire)
+	services.Go(func() { n.forwardSSH(ends.SSH) })
+	services.Go(func() { n.tellUsage(ends.Usage) })
+	services.Go(func() { n.send(ends.Wire) })
+	err = n.receive(ends.Wire)
 	cancel()
 	closeAll()
 	services.Wait()
 	n.stack.Close() // ends handshakes that the guest does not answer any more
-	n.tcp.drain()
+	n.out.drain()
+	n.in.drain()
 	n.udpDone.Wait()
 	n.stack.Wait()
 	return err

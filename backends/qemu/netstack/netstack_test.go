@@ -3,6 +3,7 @@ package netstack
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/json"
 	"io"
 	"net"
 	"strings"
@@ -16,8 +17,8 @@ import (
 	"github.com/nixvm/nixvm/internal/nettest"
 )
 
-// Addresses of documentation stand for the internet; here they are the host's own.
-const internet = "203.0.113.7:7777"
+// An address of AS112 (RFC 7534) stands for the internet; here it is the host's own.
+const internet = "192.175.48.7:7777"
 
 // TestForwarding needs addresses that are not the loopback's, which a guest
 // never reaches, and a network in which they lead nowhere.
@@ -26,7 +27,9 @@ func TestForwarding(t *testing.T) {
 		return
 	}
 	nettest.IP(t, "link", "set", "lo", "up")
-	for _, a := range []string{"203.0.113.7", "192.168.1.10", "10.0.2.2", "10.0.2.4"} {
+	nettest.IP(t, "route", "add", "local", "192.52.193.0/24", "dev", "lo") // no interface carries it
+	echo(t, "192.52.193.7:7777")
+	for _, a := range []string{"192.175.48.7", "192.168.1.10", "10.0.2.2", "10.0.2.4"} {
 		nettest.IP(t, "addr", "add", a+"/32", "dev", "lo")
 		echo(t, a+":7777")
 	}
@@ -37,6 +40,7 @@ func TestForwarding(t *testing.T) {
 	t.Run("an isolated guest is refused at once", refuses)
 	t.Run("a port where nobody listens is refused", refusedByThere)
 	t.Run("connections are counted out", countsTCP)
+	t.Run("connections to the guest are counted out on their own", countsIn)
 	t.Run("whoever connects to the port reaches the guest's sshd", entersGuest)
 	t.Run("a guest that resets its end leaves nothing", survivesReset)
 	t.Run("a guest that is gone in the middle of a handshake holds nothing up", endsInHandshake)
@@ -82,7 +86,8 @@ func keepsGateway(t *testing.T) {
 
 func refuses(t *testing.T) {
 	g := newGuest(t, testNetwork(Policy{&backends.Isolation{}}))
-	for _, to := range []string{"192.168.1.10:7777", internet /* it is the host's own */} {
+	refused := []string{"192.168.1.10:7777", internet /* it is the host's own */, "192.52.193.7:7777" /* too */}
+	for _, to := range refused {
 		conn, err := g.dialTCP(to)
 		if err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("TCP to %s: %v", to, err)
@@ -98,19 +103,24 @@ func refuses(t *testing.T) {
 		defer datagrams.Close()
 		datagrams.Write([]byte("x")) //nolint:errcheck // what comes back is counted below
 	}
-	g.until("port unreachable, twice", func() bool { return g.stack.Stats().ICMP.V4.PacketsReceived.DstUnreachable.Value() == 2 })
+	if u := g.asked(); u.Refused < uint64(2*len(refused)) || u.Last == nil || u.Last.Protocol != "udp" {
+		t.Errorf("%+v", u)
+	}
+	g.until("port unreachable, each time", func() bool {
+		return g.stack.Stats().ICMP.V4.PacketsReceived.DstUnreachable.Value() == uint64(len(refused))
+	})
 }
 
 func refusedByThere(t *testing.T) {
 	g := newGuest(t, testNetwork(Policy{}))
-	if _, err := g.dialTCP("203.0.113.7:7778"); err == nil || !strings.Contains(err.Error(), "refused") {
+	if _, err := g.dialTCP("192.175.48.7:7778"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("%v", err)
 	}
 }
 
 func countsTCP(t *testing.T) {
 	n := testNetwork(Policy{})
-	n.tcp = newSlots(2)
+	n.out = newSlots(2)
 	g := newGuest(t, n)
 	var open []*gonet.TCPConn
 	for range 2 {
@@ -123,6 +133,12 @@ func countsTCP(t *testing.T) {
 	if conn, err := g.dialTCP(internet); err == nil {
 		conn.Close()
 		t.Error("a third of two")
+	}
+	// Its owner comes in all the same.
+	g.enter()
+	g.until("the connection to the guest has ended", func() bool { return g.asked().In.Now == 0 })
+	if u := g.asked(); u.Out != (backends.Use{Now: 2, Limit: 2}) || u.In.Limit != maxIn || u.UDP.Limit != maxUDP {
+		t.Errorf("%+v", u)
 	}
 	for _, conn := range open {
 		conn.Close()
@@ -137,32 +153,83 @@ func countsTCP(t *testing.T) {
 }
 
 func entersGuest(t *testing.T) {
-	g := newGuest(t, testNetwork(Policy{&backends.Isolation{}}))
+	newGuest(t, testNetwork(Policy{&backends.Isolation{}})).enter()
+}
+
+// countsIn: whoever holds all connections to the guest cannot have more, and does
+// not take those of the guest.
+func countsIn(t *testing.T) {
+	n := testNetwork(Policy{})
+	n.in = newSlots(1)
+	g := newGuest(t, n)
 	sshd, err := gonet.ListenTCP(g.stack, full("10.0.2.15:22"), ipv4.ProtocolNumber)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sshd.Close()
-	conn, err := net.Dial("tcp", g.ssh)
+	first, err := net.Dial("tcp", g.ssh)
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer first.Close()
+	g.until("the first is in", func() bool { return g.asked().In.Now == 1 })
+	second, err := net.Dial("tcp", g.ssh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if _, err := io.ReadAll(second); err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("a second of one: %v", err)
+	}
+	conn, err := g.dialTCP(internet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+// enter connects to the guest's sshd from outside.
+func (g *guest) enter() {
+	g.Helper()
+	sshd, err := gonet.ListenTCP(g.stack, full("10.0.2.15:22"), ipv4.ProtocolNumber)
+	if err != nil {
+		g.Fatal(err)
+	}
+	defer sshd.Close()
+	conn, err := net.Dial("tcp", g.ssh)
+	if err != nil {
+		g.Fatal(err)
 	}
 	defer conn.Close()
 	there, err := sshd.Accept()
 	if err != nil {
-		t.Fatal(err)
+		g.Fatal(err)
 	}
 	defer there.Close()
 	if host, _, _ := net.SplitHostPort(there.RemoteAddr().String()); host != "10.0.2.2" {
-		t.Errorf("the guest is entered from %s", host)
+		g.Errorf("the guest is entered from %s", host)
 	}
 	if _, err := there.Write([]byte("SSH-2.0-x\n")); err != nil {
-		t.Fatal(err)
+		g.Fatal(err)
 	}
 	there.Close()
 	if got, err := io.ReadAll(conn); err != nil || string(got) != "SSH-2.0-x\n" {
-		t.Errorf("%q, %v", got, err)
+		g.Errorf("%q, %v", got, err)
 	}
+}
+
+// asked is what the network says of its usage.
+func (g *guest) asked() (u backends.NetworkUsage) {
+	g.Helper()
+	conn, err := net.Dial("tcp", g.usage)
+	if err != nil {
+		g.Fatal(err)
+	}
+	defer conn.Close()
+	if err := json.NewDecoder(conn).Decode(&u); err != nil {
+		g.Fatal(err)
+	}
+	return u
 }
 
 func survivesReset(t *testing.T) {
@@ -177,19 +244,19 @@ func survivesReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.stack.Close() // and with it the connection, by a reset
-	g.until("the connection is given back", func() bool { return len(n.tcp) == 0 })
+	g.until("the connection is given back", func() bool { return len(n.out) == 0 })
 }
 
 func endsInHandshake(t *testing.T) {
 	n := testNetwork(Policy{})
 	ours, theirs := net.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- n.run(t.Context(), ours, noListener()) }()
+	go func() { ended <- n.run(t.Context(), Ends{Wire: ours, SSH: noListener(), Usage: noListener()}) }()
 	go io.Copy(io.Discard, theirs) //nolint:errcheck // its answers are not read
-	if _, err := theirs.Write(onWire(synFrame("203.0.113.7", 7777))); err != nil {
+	if _, err := theirs.Write(onWire(synFrame("192.175.48.7", 7777))); err != nil {
 		t.Fatal(err)
 	}
-	(&guest{T: t}).until("the connection is being made", func() bool { return len(n.tcp) == 1 })
+	(&guest{T: t}).until("the connection is being made", func() bool { return len(n.out) == 1 })
 	theirs.Close()
 	select {
 	case err := <-ended:
@@ -220,18 +287,5 @@ func TestTheFlowThatWasIdleLongestMakesRoom(t *testing.T) {
 			t.Errorf("flow %d: %v", i, err)
 		}
 		end.Close()
-	}
-}
-
-func TestRefusalsAreLoggedOnceAndNotWithoutEnd(t *testing.T) {
-	var log bytes.Buffer
-	r := newRefusals(textLog(&log))
-	for range 3 {
-		for port := range 2 * maxRefusals {
-			r.refused("tcp", hostPort(port))
-		}
-	}
-	if n := strings.Count(log.String(), "\n"); n != maxRefusals+1 {
-		t.Errorf("%d lines", n)
 	}
 }

@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 
@@ -11,7 +10,9 @@ import (
 // Policy decides what a guest may begin to talk with. It sees the address of
 // each connection, so a name that leads to a private network opens nothing.
 //
-// No guest reaches the host's loopback, or the gateway, which is the host for
+// What is closed to the world by the host's firewall is open from inside: an
+// isolated guest does not reach any address that ends on the host, at this moment
+// and by whatever route. No guest reaches the host's loopback, or the gateway, which is the host for
 // QEMU's own network. An isolated one reaches the internet, and further only
 // its allowed networks and, at port 53, its resolvers.
 type Policy struct {
@@ -24,6 +25,9 @@ var never = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/3"), Subnet,
 }
 
+// closed are reached by an isolated guest only where it is allowed.
+var closed = backends.Closed(false)
+
 // Allows reports whether the guest may send to that address and port. isHost
 // tells the host's own addresses, and is asked last.
 func (p Policy) Allows(to netip.AddrPort, isHost func(netip.Addr) bool) bool {
@@ -34,24 +38,10 @@ func (p Policy) Allows(to netip.AddrPort, isHost func(netip.Addr) bool) bool {
 	case i == nil || in(i.AllowedCIDRs, a) || to.Port() == 53 && slices.Contains(i.Resolvers, a):
 		return true
 	default:
-		return !in(backends.Private, a) && !isHost(a)
+		return !in(closed, a) && !isHost(a)
 	}
 }
 
 func in(list []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// ofThisHost reports whether an address is one of the host's at this moment:
-// what is closed to the world by its firewall is open from inside. When that
-// cannot be told, it is.
-func ofThisHost(a netip.Addr) bool {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return true
-	}
-	return slices.ContainsFunc(all, func(one net.Addr) bool {
-		n, ok := one.(*net.IPNet)
-		return ok && n.IP.Equal(a.AsSlice())
-	})
 }

@@ -18,11 +18,11 @@ import (
 // so that the guest hears of a refusal.
 func (n *network) connect(r *tcp.ForwarderRequest) {
 	to, ok := n.target(r.ID())
-	if !ok || !n.tcp.take() {
+	if !ok || !n.out.take() {
 		r.Complete(true)
 		return
 	}
-	defer n.tcp.give()
+	defer n.out.give()
 	host, err := (&net.Dialer{Timeout: dialLimit}).DialContext(n.ctx, "tcp", to.String())
 	if err != nil {
 		r.Complete(true)
@@ -75,27 +75,34 @@ func (n *network) bury(ep tcpip.Endpoint, queue *waiter.Queue) {
 
 // forwardSSH connects whoever connects to the host's port with the guest's sshd.
 func (n *network) forwardSSH(l net.Listener) {
-	for {
-		host, err := l.Accept()
-		if err != nil {
-			if n.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			select { // the client was gone at once, or descriptors are short
-			case <-time.After(acceptPause):
-			case <-n.ctx.Done():
-			}
-			continue
-		}
-		if !n.tcp.take() {
+	n.accept(l, func(host net.Conn) {
+		if !n.in.take() {
 			host.Close()
-			continue
+			return
 		}
 		go func() {
-			defer n.tcp.give()
+			defer n.in.give()
 			defer host.Close()
 			n.enter(host)
 		}()
+	})
+}
+
+// accept takes connections until the listener is closed.
+func (n *network) accept(l net.Listener, serve func(net.Conn)) {
+	for {
+		conn, err := l.Accept()
+		if err == nil {
+			serve(conn)
+			continue
+		}
+		if n.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		select { // the client was gone at once, or descriptors are short
+		case <-time.After(acceptPause):
+		case <-n.ctx.Done():
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ echo broadcast-udp | busybox timeout 2 busybox nc -u -b 255.255.255.255 7777 2>/
 ip route add 224.0.0.0/4 dev "$dev"
 udp multicast 224.0.0.251 7777
 # Who answers a ping?
-for a in 10.0.2.2 192.168.1.10 203.0.113.7; do
+for a in 10.0.2.2 192.168.1.10 192.175.48.7; do
 	busybox ping -c 1 -W 1 $a >/dev/null 2>&1 && echo "$a answers a ping"
 done
 busybox udhcpc -n -q -f -t 3 -i "$dev" -s /bin/true 2>&1

@@ -705,6 +705,28 @@ export interface MigrateParams {
   partialResultToken?: string | number;
 }
 
+/** NetworkResult is what a VM has open in its network at the moment. */
+export interface NetworkResult {
+  /** Out is the TCP connections that the guest has made. */
+  out: NetworkUse;
+  /** In is the TCP connections to the guest's SSH port. They have a limit of their own: a guest that has all of the others does not keep its owner out. */
+  in: NetworkUse;
+  /** UDP is the flows of datagrams; at the limit the one that was idle longest ends. */
+  udp: NetworkUse;
+  /** Refused is how many attempts the isolation refused since the start. */
+  refused: number;
+  /** LastRefused is the last of them. */
+  lastRefused?: Refusal;
+}
+
+/** NetworkUse is a number of things, and how many there may be. */
+export interface NetworkUse {
+  /** Now is how many there are. */
+  now: number;
+  /** Limit is how many there may be. */
+  limit: number;
+}
+
 /** NoParams is for methods that take nothing. */
 export interface NoParams {
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
@@ -815,6 +837,16 @@ export interface ProgressParams {
   token: string | number;
   /** Value is the report. */
   value: WorkDoneProgress;
+}
+
+/** Refusal is an attempt of a guest to reach what it may not. */
+export interface Refusal {
+  /** Protocol is "tcp" or "udp". */
+  protocol: string;
+  /** To is address:port. */
+  to: string;
+  /** At is when. */
+  at: string;
 }
 
 /** ResolveParams says what becomes of an unresolved operation. */
@@ -1036,6 +1068,8 @@ export interface Requests {
   'nixvm/vm/purge': { params: ConfirmParams; result: OperationResult };
   /** Open the serial console. The bytes are untrusted output of the guest. */
   'nixvm/vm/console': { params: MachineParams; result: ConsoleResult };
+  /** What a running VM has open in its network, and what its isolation refused. Other networks than `nat` of the embedded backend do not tell. */
+  'nixvm/vm/network': { params: MachineParams; result: NetworkResult };
   /** The snapshots of a VM. */
   'nixvm/snapshot/list': { params: MachineParams; result: SnapshotListResult };
   /** Take a snapshot of the state disk, live if the VM runs and the backend can. */

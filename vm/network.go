@@ -1,0 +1,22 @@
+package vm
+
+import (
+	"context"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// NetworkUsage says what a running VM has open in its network at the moment, where
+// its backend is that network.
+func (s *Service) NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error) {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return backends.NetworkUsage{}, err
+	}
+	reporter, ok := b.(backends.NetworkReporter)
+	if !ok {
+		return backends.NetworkUsage{}, problem.New(problem.Unsupported, "the backend %s does not know what %s has open in its network", b.Name(), name)
+	}
+	return reporter.NetworkUsage(ctx, name)
+}
