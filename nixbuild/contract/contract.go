@@ -98,7 +98,7 @@ func Run(t *testing.T, target Target) {
 	}
 	for _, group := range [][]check{diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, lastChecks} {
 		for _, c := range group {
-			if c.modes != nil && !slices.Contains(c.modes, target.Mode) {
+			if c.modes != nil && !slices.Contains(c.modes, target.Mode) || c.nixos && !target.NixOS {
 				continue
 			}
 			t.Run(strings.ReplaceAll(c.name, "/", "∕"), func(t *testing.T) { c.run(t, g) })
@@ -110,6 +110,7 @@ func Run(t *testing.T, target Target) {
 type check struct {
 	name  string   // "/" would make subtests of it: Run replaces it
 	modes []string // only in these; nil = in all
+	nixos bool     // of NixOS only
 	run   func(t *testing.T, g *guest)
 }
 
@@ -119,6 +120,7 @@ var (
 	semiMutable  = []string{nixbuild.SemiMutable}
 	mutable      = []string{nixbuild.Mutable}
 	readOnlyRoot = []string{nixbuild.Immutable, nixbuild.SemiMutable}
+	withNix      = []string{nixbuild.SemiMutable, nixbuild.Mutable}
 )
 
 // dial opens a connection. The guest must have the pinned host key.

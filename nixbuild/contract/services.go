@@ -28,6 +28,27 @@ var serviceChecks = []check{
 	{name: "programs that are not from Nix run, as the server of VS Code does", run: func(t *testing.T, g *guest) {
 		g.must(t, "test -e /lib64/ld-linux-x86-64.so.2")
 	}},
+	{name: "scripts find what their first lines name", run: func(t *testing.T, g *guest) {
+		for _, first := range []string{"/bin/sh", "/bin/bash", "/usr/bin/env bash"} {
+			if got := g.must(t, `printf '#!%s\necho well\n' `+quote(first)+` > ~/.contract && chmod +x ~/.contract && ~/.contract; rm -f ~/.contract`); got != "well" {
+				t.Errorf("a script that begins with #!%s says %q", first, got)
+			}
+		}
+	}},
+	{name: "programs find certificates and time zones", nixos: true, run: func(t *testing.T, g *guest) {
+		g.must(t, "test -s /etc/ssl/certs/ca-certificates.crt && test -e /etc/localtime && test -e /usr/share/zoneinfo/Europe/Berlin")
+	}},
+	{name: "nothing of the boot was in vain: no bad unit, no file that could not be made", nixos: true, run: func(t *testing.T, g *guest) {
+		if out := g.must(t, `systemctl list-units --all --plain --no-legend --state=bad-setting,error,not-found | awk '$2 == "bad-setting" || $2 == "error"'`); out != "" {
+			t.Errorf("bad units: %s", out)
+		}
+		if out := g.must(t, "sudo journalctl --boot --quiet --output=cat --priority=warning --unit=systemd-tmpfiles-setup.service"); out != "" {
+			t.Errorf("systemd-tmpfiles says: %s", out)
+		}
+	}},
+	{name: "nix's database knows the running system", modes: withNix, nixos: true, run: func(t *testing.T, g *guest) {
+		g.must(t, "nix-store --check-validity $(readlink -f /run/current-system)")
+	}},
 	{name: "the serial console offers a login", run: func(t *testing.T, g *guest) {
 		needs(t, g.Console != nil, "what the console shows")
 		if text := g.Console(); !strings.Contains(text, " login:") {

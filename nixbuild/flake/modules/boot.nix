@@ -29,7 +29,9 @@
     };
     # The serial console shows the boot and a login. What is shown is what a person
     # can act on.
+    # The last one is /dev/console; the screen is for a backend that shows one.
     kernelParams = [
+      "console=tty0"
       (if pkgs.stdenv.hostPlatform.isAarch64 then "console=ttyAMA0" else "console=ttyS0")
       "panic=10"
       # The check is for broken hardware; on a host too busy to deliver ticks in time
@@ -43,6 +45,7 @@
       "systemd.gpt_auto=0"
     ];
     consoleLogLevel = lib.mkDefault 4;
+    kernelPackages = lib.mkIf (config.nixvm.kernel == "latest") (lib.mkDefault pkgs.linuxPackages_latest);
     loader.timeout = lib.mkDefault 0;
     loader.efi.canTouchEfiVariables = false;
     loader.grub.enable = false;

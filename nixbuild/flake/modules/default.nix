@@ -10,6 +10,7 @@
     ./firewall.nix
     ./guest-agent.nix
     ./image.nix
+    ./lean.nix
     ./logs.nix
     ./memory.nix
     ./mode-immutable.nix
@@ -17,9 +18,11 @@
     ./network.nix
     ./nix.nix
     ./options.nix
+    ./paths.nix
     ./preinit.nix
     ./programs.nix
     ./ssh.nix
+    ./tmpfiles.nix
     ./unfree.nix
     ./version.nix
   ];

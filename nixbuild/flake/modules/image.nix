@@ -30,19 +30,8 @@ let
     default nixos-generation-1.conf
   '';
 
-  # What programs expect in a root that nothing is written to at boot: a shell, env,
-  # the loader of programs that are not from Nix (nix-ld), and hwclock where the
-  # guest agent looks for it.
   inherit (pkgs.stdenv.hostPlatform) libDir;
-  skeleton = pkgs.runCommand "nixvm-skeleton" { } ''
-    mkdir -p $out/bin $out/sbin $out/usr/bin $out/${libDir}
-    ${lib.optionalString (config.environment.ldso != null) ''
-      ln -s ${config.environment.ldso} $out/${libDir}/${baseNameOf pkgs.stdenv.cc.bintools.dynamicLinker}
-    ''}
-    ln -s ${config.environment.binsh} $out/bin/sh
-    ln -s ${pkgs.coreutils}/bin/env $out/usr/bin/env
-    ln -s ${pkgs.util-linux}/bin/hwclock $out/sbin/hwclock
-  '';
+  skeleton = config.system.build.nixvmSkeleton;
 
   description = {
     contract = 1;

@@ -32,6 +32,18 @@ in
       description = "Refuse what goes out to private networks, as the agent profiles do.";
     };
 
+    kernel = mkOption {
+      type = types.enum [
+        "default"
+        "latest"
+      ];
+      default = "default";
+      description = ''
+        "default": the kernel of this NixOS release, with long support. "latest": the
+        newest one that nixpkgs has (linuxPackages_latest).
+      '';
+    };
+
     layout = mkOption {
       type = types.attrs;
       readOnly = true;

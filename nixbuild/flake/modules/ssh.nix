@@ -5,6 +5,9 @@ let
   keys = builtins.replaceStrings [ "admin" ] [ "%u" ] identity.admin_authorized_keys;
 in
 {
+  # It would have no key to make, and without a command it is no valid unit.
+  systemd.services.sshd-keygen.enable = false;
+
   services.openssh = {
     enable = true;
     # guest/firewall opens 22 itself, also where its other rules fail.

@@ -3,6 +3,11 @@
 { pkgs, ... }:
 {
   environment.systemPackages = with pkgs; [
+    # What the terminals of today call themselves by TERM.
+    foot.terminfo
+    ghostty.terminfo
+    kitty.terminfo
+
     curl
     dig
     file

@@ -1,13 +1,15 @@
 # Development tools: neovim, tmux, ripgrep and friends
-{ pkgs, ... }:
+{ lib, pkgs, ... }:
 {
   environment.systemPackages = with pkgs; [
+    asciinema
     fd
     fzf
     gcc
     gh
     git-lfs
     gnumake
+    imagemagick
     inotify-tools
     moreutils
     neovim
@@ -17,9 +19,15 @@
     pkg-config
     python3
     shellcheck
+    sshfs
     tmux
     tree
+    w3m
     yq-go
   ];
   programs.direnv.enable = true;
+  # libudev, which crates and modules of Node that speak to devices look for.
+  environment.extraInit = ''
+    export PKG_CONFIG_PATH="${lib.makeSearchPath "lib/pkgconfig" [ pkgs.udev.dev ]}''${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+  '';
 }

@@ -45,6 +45,11 @@ let
     { config, ... }:
     {
       freeformType = lib.types.lazyAttrsOf anyOption;
+      # Declared by NixOS, and once more by one of our modules.
+      options.systemd.tmpfiles.rules = lib.mkOption {
+        type = lib.types.listOf lib.types.str;
+        default = [ ];
+      };
       # What our modules read of NixOS.
       config = {
         networking.firewall = {
@@ -57,6 +62,12 @@ let
         virtualisation.docker.enable = lib.mkDefault false;
         environment.binsh = "${pkgs.bash}/bin/sh";
         environment.ldso = "${pkgs.bash}/nix-ld";
+        # As NixOS has them for it (config/ldso.nix).
+        systemd.tmpfiles.rules = [
+          "d /lib64 0755 root root - -"
+          "L+ /lib64/ld-linux-x86-64.so.2 - - - - ${pkgs.bash}/nix-ld"
+          "d /library 0755 root root - -"
+        ];
         boot.kernelPackages.kernel = pkgs.linux;
         boot.initrd.systemd.emergencyAccess = lib.mkDefault false;
         system.boot.loader = {
@@ -116,6 +127,8 @@ in
     ssh = config.services.openssh;
     units = lib.mapAttrs (_: u: removeAttrs u [ "path" ]) config.systemd.services;
     inherit (config.systemd) paths;
+    inherit (config.systemd) tmpfiles;
+    links = config.nixvm.paths;
     etcOverlay = config.system.etc.overlay or { };
     nix = config.nix.enable;
     failed = map (a: a.message) (lib.filter (a: !a.assertion) (config.assertions or [ ]));
@@ -129,6 +142,10 @@ in
   image = {
     inherit (config.system.build.nixvmImage) script;
     inherit (config.system.build.nixvmImage.attrs) description;
+  };
+
+  skeleton = {
+    inherit (config.system.build.nixvmSkeleton) script;
   };
 
   ports = {

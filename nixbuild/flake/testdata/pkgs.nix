@@ -10,15 +10,21 @@ let
     meta.mainProgram = name;
   };
   names = lib.splitString " " (
-    "bash buildah busybox claude-code coreutils curl diffutils dig distrobox e2fsprogs fd file findutils flake fzf gcc "
-    + "gh git git-lfs gnumake home-manager-generation htop image initrd inotify-tools jq just kmod less linux lsof "
+    "asciinema bash bashInteractive buildah busybox claude-code coreutils curl diffutils dig distrobox e2fsprogs fd file findutils flake fzf gcc "
+    + "gh git git-lfs gnumake home-manager-generation htop image imagemagick initrd inotify-tools jq just kmod less linux lsof "
     + "moreutils neovim netcat nftables nix nodejs openssl opencode p7zip pciutils pkg-config podman-compose python3 "
-    + "qemu-utils ripgrep rsync rustup shadow shellcheck skopeo systemd tmux toplevel tree unzip util-linux uv vim wget yq-go"
+    + "qemu-utils ripgrep rsync rustup shadow shellcheck skopeo sshfs systemd tmux toplevel tree unzip util-linux uv vim w3m wget yq-go"
   );
 in
 lib.genAttrs names package
 // {
   inherit lib;
+  # Of some only one output is used.
+  foot.terminfo = package "foot-terminfo";
+  ghostty.terminfo = package "ghostty-terminfo";
+  kitty.terminfo = package "kitty-terminfo";
+  udev.dev = package "udev-dev";
+  linuxPackages_latest.kernel = package "linux-latest";
   stdenv.hostPlatform = {
     system = "x86_64-linux";
     efiArch = "x64";
