@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import * as vscode from 'vscode';
 import { tellProblem, type App } from './app';
 import { allCommands } from './commands/all';
@@ -10,7 +11,9 @@ import { listenToDaemon } from './daemonLog';
 import { Operations } from './model/operations';
 import { Store } from './model/store';
 import { watchDisruptions } from './remote/disruption';
-import { awaitAttachedHost, ourHosts, startBeforeConnect } from './remote/onConnect';
+import { awaitAttachedHost, awaitNamelessHost, ourHosts, startBeforeConnect } from './remote/onConnect';
+import { sshExtensionIds } from './remote/sshExtensions';
+import { SshLog } from './remote/sshLog';
 import { realSurroundings } from './surroundings';
 import { offerContexts } from './ui/contexts';
 import { machinesView } from './ui/machinesView';
@@ -83,10 +86,33 @@ function registerCommands(app: App): vscode.Disposable[] {
 /** A window that Remote-SSH opens: if it leads to one of our VMs, start that and show how it is. */
 async function attachedWindow(app: App, context: vscode.ExtensionContext): Promise<void> {
   const hosts = await ourHosts(app.surroundings);
-  const host = hosts.length > 0 ? await awaitAttachedHost(app) : undefined;
-  if (host === undefined || !hosts.includes(host)) {
+  if (hosts.length === 0) {
     return;
   }
+  const log = new SshLog(dirname(context.logUri.fsPath), sshExtensionIds);
+  const host = await awaitAttachedHost(app);
+  if (host === undefined) {
+    // Not awaited: its SSH extension says where it leads once we are out of its way.
+    void namelessWindow(app, context, log, hosts);
+  } else if (hosts.includes(host)) {
+    await attachedTo(app, context, host);
+  }
+}
+
+/** A window without a folder. */
+async function namelessWindow(app: App, context: vscode.ExtensionContext, log: SshLog, hosts: string[]): Promise<void> {
+  const closed = new AbortController();
+  context.subscriptions.push({ dispose: () => closed.abort() });
+  const host = await awaitNamelessHost(app, log, closed.signal);
+  if (host === undefined) {
+    app.log.info('it is not known which host this window is attached to');
+  } else if (hosts.includes(host) && !closed.signal.aborted) {
+    app.workbench.attachedTo(host);
+    await attachedTo(app, context, host);
+  }
+}
+
+async function attachedTo(app: App, context: vscode.ExtensionContext, host: string): Promise<void> {
   context.subscriptions.push(statusBar(app, host), watchDisruptions(app, host));
   // The status bar shows a failure.
   app.client.connect().catch(() => {});

@@ -1,13 +1,14 @@
 import { answered, type App } from '../app';
+import { agentsFor, missingProfile } from '../model/agents';
 import type { AttachResult } from '../protocol';
 import { reach } from './attach';
 import type { Commands } from './commands';
 import { target, type Arguments } from './target';
-import { agentLine, quote, terminalKnown } from './shellLines';
+import { agentLine, quote, sshTerminal, terminalKnown } from './shellLines';
 
 /** The argument vector of a terminal in the machine that runs a line of its login shell. */
 export function inGuest(app: App, way: AttachResult, line: string): string[] {
-  return [app.settings().sshPath || 'ssh', '-t', way.sshHost, '--', terminalKnown + line];
+  return sshTerminal(way.sshHost, [app.settings().sshPath || 'ssh', '-t', way.sshHost, '--', terminalKnown + line]);
 }
 
 /** Opens a login shell in a machine, starting the VM if need be. */
@@ -20,12 +21,15 @@ export async function openShell(app: App, name: string): Promise<void> {
 async function runAgent(app: App, args: Arguments): Promise<void> {
   const machine = await target(app, args, 'agent', 'Run an agent in a VM');
   const { agents, agentTmux } = app.settings();
-  const likely = machine.profiles.includes('open-code') && !machine.profiles.includes('claude') ? 'opencode' : 'claude';
-  const names = Object.keys(agents).sort((a, b) => Number(b === likely) - Number(a === likely));
+  const names = agentsFor(machine, agents);
   const agent = answered(
     await app.ui.pick(
       { title: `Run an agent in ${machine.name}`, prompt: 'It goes on when the terminal is closed; run it again to come back' },
-      names.map((name) => ({ label: name, description: agents[name] ?? '', icon: 'robot', value: name })),
+      names.map((name) => {
+        const command = agents[name] ?? '';
+        const profile = missingProfile(machine, command);
+        return { label: name, description: profile ? `${command}, which is of the profile ${profile}: ${machine.name} does not have it` : command, icon: 'robot', value: name };
+      }),
     ),
   );
   const way = await reach(app, machine.name);

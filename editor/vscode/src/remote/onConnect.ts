@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { answered, tellProblem, type App } from '../app';
 import { sshConfigPath, type Surroundings } from '../daemon/places';
 import { hostsIn } from './authority';
+import type { SshLog } from './sshLog';
 
 /** The SSH hosts that are ours, without asking or starting a daemon. */
 export async function ourHosts(surroundings: Surroundings): Promise<string[]> {
@@ -22,6 +23,35 @@ export async function awaitAttachedHost(app: App, milliseconds = 500): Promise<s
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return app.workbench.attachedHost();
+}
+
+/** How long the SSH extension may take to begin: it may ask for something first. */
+const beginLimit = 60_000;
+
+/**
+ * The host of a window that has no folder to know it by: what its SSH extension
+ * writes down, or a file that was opened in it, whichever is first.
+ */
+export async function awaitNamelessHost(app: App, log: SshLog, signal: AbortSignal, milliseconds = beginLimit): Promise<string | undefined> {
+  const ended = new AbortController();
+  const end = (): void => ended.abort();
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    return await Promise.any([found(log.host(milliseconds, ended.signal)), app.workbench.openedOn(ended.signal)]);
+  } catch {
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', end);
+    end();
+  }
+}
+
+async function found(host: Promise<string | undefined>): Promise<string> {
+  const name = await host;
+  if (name === undefined) {
+    throw new Error('the SSH extension has not said where it connects to');
+  }
+  return name;
 }
 
 /**

@@ -16,6 +16,9 @@ const known: (SshExtension & { editor: RegExp })[] = [
   { id: 'jeanp413.open-remote-ssh', name: 'Open Remote - SSH', editor: /./ },
 ];
 
+/** The ids of all that are known. */
+export const sshExtensionIds: readonly string[] = known.map(({ id }) => id);
+
 /** The one that is installed. */
 export function installedSshExtension(isInstalled: (id: string) => boolean): SshExtension | undefined {
   return known.find(({ id }) => isInstalled(id));

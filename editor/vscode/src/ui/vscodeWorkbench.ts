@@ -37,9 +37,29 @@ export const vscodeWorkbench: Workbench = {
     vscode.workspace.textDocuments.filter(({ isDirty, uri }) => isDirty && hosts.includes(sshHostOf(uri.authority) ?? '')).length,
   attachedHost: () => {
     const folder = vscode.workspace.workspaceFolders?.[0]?.uri ?? vscode.workspace.workspaceFile;
-    return folder && sshHostOf(folder.authority);
+    return (folder && sshHostOf(folder.authority)) ?? attached;
   },
+  attachedTo(host) {
+    attached = host;
+  },
+  openedOn: (signal) =>
+    new Promise((resolve, reject) => {
+      const opened = vscode.workspace.onDidOpenTextDocument(({ uri }) => {
+        const host = uri.scheme === 'vscode-remote' ? sshHostOf(uri.authority) : undefined;
+        if (host) {
+          opened.dispose();
+          resolve(host);
+        }
+      });
+      signal.addEventListener('abort', () => {
+        opened.dispose();
+        reject(new Error('the window is closed'));
+      }, { once: true });
+    }),
 };
+
+/** What a window without a folder is attached to, once that is known. */
+let attached: string | undefined;
 
 /** A directory of this computer makes a terminal run on it, also in a window that is attached to another. */
 const here = { cwd: vscode.Uri.file(os.homedir()) };

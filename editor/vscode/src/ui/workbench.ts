@@ -24,6 +24,10 @@ export interface Workbench {
   unsaved(hosts: string[]): number;
   /** The SSH host that this window is attached to. */
   attachedHost(): string | undefined;
+  /** The SSH host of the first file that is opened in a window without a folder; rejects when the signal is aborted. */
+  openedOn(signal: AbortSignal): Promise<string>;
+  /** A window without a folder has turned out to be attached to a host. */
+  attachedTo(host: string): void;
 }
 
 /** What is kept from one window to the next. */

@@ -155,6 +155,8 @@ export async function fakeApp(answers: Scripted[] = []): Promise<FakeApp> {
       projectName: () => 'Project',
       unsaved: () => 0,
       attachedHost: () => undefined,
+      attachedTo: () => {},
+      openedOn: (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted')))),
     },
     remoteSsh: {
       installed: () => ({ id: 'ms-vscode-remote.remote-ssh', name: 'Remote - SSH' }),

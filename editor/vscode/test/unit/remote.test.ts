@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { sshHostOf, hostsIn } from '../../src/remote/authority';
 import { watchDisruptions } from '../../src/remote/disruption';
-import { awaitAttachedHost, ourHosts, startBeforeConnect } from '../../src/remote/onConnect';
+import { awaitAttachedHost, awaitNamelessHost, ourHosts, startBeforeConnect } from '../../src/remote/onConnect';
 import { asJson, presetsFor, type SettingState } from '../../src/remote/presets';
 import { installedSshExtension, recommendedSshExtension } from '../../src/remote/sshExtensions';
+import { SshLog } from '../../src/remote/sshLog';
 import { fakeApp, type FakeApp } from './fakeApp';
 import { machine, operation } from './machines';
 import { problem, until } from './scriptedDaemon';
@@ -172,6 +173,51 @@ test('the host of a window is waited for, but not for long', async () => {
   assert.equal(await awaitAttachedHost(app), 'demo');
   app.workbench.attachedHost = () => undefined;
   assert.equal(await awaitAttachedHost(app, 20), undefined);
+});
+
+const hex = (host: string): string => Buffer.from(JSON.stringify({ hostName: host })).toString('hex');
+/** What each SSH extension writes when it begins. */
+const resolverLines = (host: string): string[] => [
+  `[11:33:42.163] SSH Resolver called for "ssh-remote+${host}", attempt 1`,
+  `[11:33:42.163] SSH Resolver called for "ssh-remote+${hex(host)}", attempt 1`,
+  `2026-11-26 14:53:30.728 [info] Resolving ssh remote authority 'ssh-remote+${host}' (attemp #1)`,
+  `[info] Resolving ssh remote authority '${host}' (Unparsed 'ssh-remote+${hex(host)}') (attempt #1)`,
+];
+
+test('a window without a folder is known by what its SSH extension writes down', async () => {
+  for (const [n, line] of resolverLines('demo').entries()) {
+    for (const file of ['output_logging_20261126T113342/1-Remote - SSH.log', 'ms-vscode-remote.remote-ssh/Remote - SSH.log']) {
+      const logs = join(directory, `logs-${n}-${file.length}`);
+      mkdirSync(join(logs, file, '..'), { recursive: true });
+      const log = new SshLog(logs, ['ms-vscode-remote.remote-ssh']);
+      const host = awaitNamelessHost(app, log, new AbortController().signal, 5_000);
+      await log.begun;
+      writeFileSync(join(logs, file), `[11:33:42.121] Log Level: 2\n${line}\n`);
+      assert.equal(await host, 'demo', line);
+    }
+  }
+});
+
+test('what stood in the log before is of another connection', async () => {
+  const file = join(directory, 'ms-vscode-remote.remote-ssh/Remote - SSH.log');
+  mkdirSync(join(file, '..'));
+  const [line] = resolverLines('other');
+  writeFileSync(file, `${line}\n`);
+  const log = new SshLog(directory, ['ms-vscode-remote.remote-ssh']);
+  assert.equal(await log.host(50, new AbortController().signal, 5), undefined);
+  writeFileSync(file, `${line}\n${resolverLines('demo')[0]}\n`);
+  assert.equal(await log.host(5_000, new AbortController().signal, 5), 'demo');
+});
+
+test('a window whose host is not said is known by the first file that is opened in it', async () => {
+  app.workbench.openedOn = async () => 'demo-admin';
+  const log = new SshLog(join(directory, 'none'), []);
+  assert.equal(await awaitNamelessHost(app, log, new AbortController().signal, 5_000), 'demo-admin');
+  app.workbench.openedOn = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('closed'))));
+  const closed = new AbortController();
+  const waiting = awaitNamelessHost(app, log, closed.signal, 5_000);
+  closed.abort();
+  assert.equal(await waiting, undefined);
 });
 
 test('a VM that is off is started before Remote-SSH connects', async () => {
