@@ -118,12 +118,14 @@ const (
 	StateChanged EventKind = "state"  // Status holds the new state
 	GuestAgentUp EventKind = "agent"  // the guest agent has opened its port: sshd is near
 	Rebooted     EventKind = "reboot" // the guest rebooted by itself
+	Repaired     EventKind = "repair" // a damaged file of the VM was made again; Text says which
 )
 
 // Event is a change on a backend that nobody had to poll for.
 type Event struct {
 	Kind   EventKind
-	Status Status
+	Status Status // of Repaired: the name only
+	Text   string // of Repaired: a sentence for people
 }
 
 // Severity ranks a finding.

@@ -24,7 +24,8 @@ func parseHostname(m *Machine, t text) error {
 	return nil
 }
 
-const onceHint = "restore the file, or remove it and nixvm generates a new one (the guest then looks like another machine)"
+// onceHint: nixvmd restores such a file from the VM when it starts; see Store.Restore.
+const onceHint = "restart nixvmd: it writes the file again as the VM has it; without a VM, remove the file and a new one is generated"
 
 func parseMachineID(m *Machine, t text) error {
 	l, ok, err := t.value()

@@ -121,7 +121,7 @@ func checkFiles(img Image) error {
 
 func corrupt(img Image, format string, args ...any) error {
 	return problem.New(problem.ImageCorrupt, "image in %s: %s", img.Dir, fmt.Sprintf(format, args...)).
-		WithHint("remove the directory; the image is built or imported again when it is needed")
+		WithHint("make the image again with nixvmd build, or import it again; VMs that were made from it keep their disks")
 }
 
 // Verify reads the whole disk file and compares its digest: image.corrupt if it

@@ -30,6 +30,9 @@ type Core interface {
 	// Operations returns those that run, are unresolved, or ended lately.
 	Operations() []vm.Operation
 	Operation(id string) (vm.Operation, error)
+	// Notices returns what was done unasked since the start, such as the repair of
+	// a damaged file.
+	Notices() []vm.Notice
 	// Cancel asks a running operation to stop; it ends later, as cancelled or
 	// however else it came out.
 	Cancel(id string) error

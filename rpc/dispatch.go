@@ -107,6 +107,17 @@ func (s *session) initialized() {
 			s.tellRecovered(op)
 		}
 	}
+	for _, n := range s.srv.core.Notices() {
+		if s.srv.firstTold(n.ID) {
+			s.tellNotice(n)
+		}
+	}
+}
+
+// tellNotice says what was done unasked: to all that are there at that time, else
+// to the client that comes next.
+func (s *session) tellNotice(n vm.Notice) {
+	s.out.put(notification(MethodShowMessage, MessageParams{Type: protocol.MessageTypeWarning, Message: plainLine(n.Text)}))
 }
 
 // tellRecovered says once, to whoever is there first, what became of an

@@ -22,6 +22,7 @@ type core struct {
 	mu       sync.Mutex
 	machines map[string]vm.VM
 	ops      []*op
+	notices  []vm.Notice
 	watchers map[int]func(vm.Change)
 	seq      int
 	auto     bool // operations end by themselves, and nothing waits
@@ -105,6 +106,21 @@ func (c *core) Operations() []vm.Operation {
 		list = append(list, o.value)
 	}
 	return list
+}
+
+func (c *core) Notices() []vm.Notice {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.notices)
+}
+
+// notice is something that was done unasked.
+func (c *core) notice(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := vm.Notice{ID: text, Text: text}
+	c.notices = append(c.notices, n)
+	c.tell(vm.Change{Notice: &n})
 }
 
 func (c *core) find(id string) (*op, error) {

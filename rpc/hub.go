@@ -97,6 +97,11 @@ func (h *hub) apply(c vm.Change) {
 		h.publishOperation(*c.Operation)
 	case c.Log != nil:
 		h.publishLog(*c.Log)
+	case c.Notice != nil:
+		for s := range h.sessions {
+			s.srv.firstTold(c.Notice.ID)
+			s.tellNotice(*c.Notice)
+		}
 	}
 }
 

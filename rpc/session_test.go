@@ -317,3 +317,28 @@ func TestTheStatusFollowsWhatIsWrong(t *testing.T) {
 	fake.end(op.ID, vm.OpSucceeded, nil)
 	status(notes, rpc.ServerStatusParams{Health: rpc.HealthOK, Quiescent: true})
 }
+
+func TestWhatWasRepairedIsToldOnce(t *testing.T) {
+	c := newCore("demo")
+	c.notice("before\x1b[2J anyone came")
+	layout := serve(t, c)
+	first := dialReady(t, layout, "{}", true)
+	if m := first.notified(rpc.MethodShowMessage); !strings.Contains(string(m.Params), `"before anyone came"`) {
+		t.Errorf("told %s", m.Params)
+	}
+	second := dialReady(t, layout, "{}", true)
+	second.notified(rpc.MethodDidChange) // it is there
+	c.notice("while they watch")
+	for _, r := range []*raw{first, second} {
+		if m := r.notified(rpc.MethodShowMessage); !strings.Contains(string(m.Params), "while they watch") {
+			t.Errorf("told %s", m.Params)
+		}
+	}
+	c.set(machineNamed("other"))
+	second.until("the change", func(m message) bool {
+		if m.Method == rpc.MethodShowMessage {
+			t.Errorf("told again: %s", m.Params)
+		}
+		return m.Method == rpc.MethodDidChange && strings.Contains(string(m.Params), `"other"`)
+	})
+}

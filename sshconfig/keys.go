@@ -58,9 +58,14 @@ func (c *Config) readKey() (ssh.Signer, error) {
 		return nil, err
 	}
 	signer, err := ssh.ParsePrivateKey(data)
+	var locked *ssh.PassphraseMissingError
+	if errors.As(err, &locked) {
+		return nil, problem.New(problem.ConfigInvalid, "the client key %s has a passphrase", c.IdentityFile()).
+			WithHint("remove it: ssh-keygen -p -N '' -f %s", c.IdentityFile())
+	}
 	if err != nil {
-		return nil, problem.New(problem.ConfigInvalid, "the client key %s does not parse: %w", c.IdentityFile(), err).
-			WithHint("restore it from a backup; without it VMs can be reached on their console only")
+		return nil, problem.New(problem.ConfigInvalid, "the client key %s cannot be read: %w (%v)", c.IdentityFile(), errDamaged, err).
+			WithHint("restart nixvmd: it makes another key and gives it to the machines")
 	}
 	return signer, nil
 }

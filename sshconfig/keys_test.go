@@ -41,13 +41,14 @@ func TestClientKeyIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestDamagedClientKeyIsNotReplaced(t *testing.T) {
+// TestDamagedClientKeyIsNotReplacedUnasked: Repair alone does that, which tells the machines.
+func TestDamagedClientKeyIsNotReplacedUnasked(t *testing.T) {
 	c := newConfig(t)
 	if err := os.WriteFile(c.IdentityFile(), []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err := c.PublicKey()
-	wantCode(t, err, problem.ConfigInvalid, c.IdentityFile(), "restore")
+	wantCode(t, err, problem.ConfigInvalid, c.IdentityFile(), "restart nixvmd")
 	if got := read(t, c.IdentityFile()); got != "damaged" {
 		t.Errorf("replaced by %q", got)
 	}

@@ -3,7 +3,6 @@ package sshconfig
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // memory is what must be known later to leave no trace; it is kept in state.json.
@@ -26,6 +26,12 @@ type fileMemory struct {
 	Backup      string   `json:"backup,omitempty"`      // copy from before the first change
 }
 
+// errDamaged is a file of ours that Repair makes again.
+var errDamaged = errors.New("it is empty, cut off or overwritten")
+
+// backupPattern is for the names that backUp gives.
+const backupPattern = "user-config-*.bak"
+
 func (c *Config) statePath() string { return filepath.Join(c.dir, "state.json") }
 
 func (c *Config) loadMemory() (memory, error) {
@@ -38,7 +44,11 @@ func (c *Config) loadMemory() (memory, error) {
 		return m, err
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
-		return m, fmt.Errorf("%s: %w", c.statePath(), err)
+		return m, problem.New(problem.ConfigInvalid, "%s cannot be read: %w", c.statePath(), errDamaged).
+			WithHint("restart nixvmd: it makes the file again")
+	}
+	if m.Version > 1 {
+		return m, problem.New(problem.ConfigInvalid, "%s was written by a newer nixvmd", c.statePath()).WithHint("use that one")
 	}
 	if m.Files == nil {
 		m.Files = map[string]fileMemory{}

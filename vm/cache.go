@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,6 +65,7 @@ func (s *Service) load(ctx context.Context) error {
 		}()
 	}
 	wg.Wait()
+	s.repair(ctx)
 	return nil
 }
 
@@ -80,6 +82,11 @@ func (s *Service) entryFor(name string) *entry {
 
 func (s *Service) setRecord(name string) {
 	r, err := s.readRecord(name)
+	if before := s.recordOf(name); before != nil && errors.Is(err, errDamaged) {
+		if rerr := s.rememberRecord(name, *before); rerr == nil {
+			r, err = before, nil
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entryFor(name)
@@ -138,12 +145,15 @@ func (s *Service) namesOn(b backends.Backend, seen map[string]backends.Status) [
 // handleEvent applies what a backend says of one VM.
 func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 	name := ev.Status.Name
-	if r := s.recordOf(name); r != nil && r.Backend != b.Name() {
+	if r := s.recordOf(name); ev.Kind != backends.Repaired && r != nil && r.Backend != b.Name() {
 		return // the VM is on another one: this one had it, or is about to get it
 	}
 	switch ev.Kind {
 	case backends.GuestAgentUp:
 		s.kick(name)
+		return
+	case backends.Repaired:
+		s.notify(ev.Text)
 		return
 	case backends.Rebooted:
 		if s.awaitsSSH(name) {

@@ -66,6 +66,7 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	list = append(list, s.doctorSSH()...)
 	list = append(list, s.doctorMachines()...)
 	list = append(list, s.doctorOperations()...)
+	list = append(list, s.doctorDamaged()...)
 	rank := map[backends.Severity]int{backends.Fatal: 0, backends.Warning: 1, backends.Info: 2}
 	slices.SortStableFunc(list, func(a, b Finding) int { return rank[a.Severity] - rank[b.Severity] })
 	return list
@@ -99,10 +100,20 @@ func (s *Service) doctorMachines() []Finding {
 		case v.State == backends.Broken || v.State == backends.Crashed:
 			fix := "nixvmd start " + v.Name
 			if v.State == backends.Broken {
-				fix = "nixvmd destroy " + v.Name + ", which asks first"
+				fix = s.mendBroken(v)
 			}
 			list = append(list, Finding{Area: "machine " + v.Name, Code: "vm." + string(v.State), Severity: backends.Warning, Message: v.Name + " is " + string(v.State) + ": " + v.Reason, Fix: fix})
 		}
 	}
 	return list
+}
+
+// mendBroken is what a person can do about a VM that is broken. To remove it comes
+// last: what is in order may hold work.
+func (s *Service) mendBroken(v VM) string {
+	place := "look at what backend " + v.Backend + " has of it"
+	if s.config.Backends[v.Backend].Type == "qemu" {
+		place = "look into " + s.layout.VM(v.Name)
+	}
+	return place + ", and bring back what is missing; if nothing of it is needed any more: nixvmd destroy " + v.Name + ", which asks first"
 }

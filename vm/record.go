@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,20 +48,31 @@ func (s *Service) writeRecord(r record) error {
 	return diskProblem(atomicfile.Write(s.layout.Record(r.Machine), append(content, '\n'), 0o600))
 }
 
-// readRecord returns nil for a machine without VM.
+// errDamaged is a record that can only be made again; see Service.repair.
+var errDamaged = errors.New("it is empty, cut off or overwritten")
+
+// maxRecord bounds what is read of a record, in bytes; an honest one has some hundred.
+const maxRecord = 1 << 20
+
+// readRecord returns nil for a machine without VM. A damaged one is errDamaged.
 func (s *Service) readRecord(name string) (*record, error) {
 	path := s.layout.Record(name)
-	content, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxRecord))
+	if err != nil {
+		return nil, err
+	}
 	var r record
 	if err := json.Unmarshal(content, &r); err != nil || r.Machine != name || r.Backend == "" {
-		return nil, problem.New(problem.MachineBroken, "%s cannot be read as the record of a VM", path).
-			WithHint("restore it from a backup, or remove the VM: nixvmd purge %s --confirm %s", name, name)
+		return nil, problem.New(problem.MachineBroken, "the record %s of the VM cannot be read: %w", path, errDamaged).
+			WithHint("the disks of %s are not touched; nixvmd makes the record again as soon as it can ask the backend that has them: see nixvmd doctor", name)
 	}
 	return &r, nil
 }

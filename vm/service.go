@@ -87,6 +87,7 @@ type Service struct {
 	taken      map[string]string         // image that a machine's running operation is about to use
 	removing   map[string]chan struct{}  // images being removed; closed when that is over
 	silent     map[string]*problem.Error // backends that could not be asked, and why
+	notices    []Notice                  // the last ones, oldest first
 	closing    bool
 
 	sshMu       sync.Mutex         // one ssh config change at a time
@@ -123,6 +124,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := s.load(ctx); err != nil {
 		return nil, err
 	}
+	s.repairSSHFiles(ctx)
 	for _, b := range o.Backends {
 		s.wg.Add(1)
 		go s.follow(b)

@@ -129,7 +129,7 @@ func (s *Service) specOf(name string) (backends.Spec, error) {
 	r := s.recordOf(name)
 	img, err := s.images.Get(r.Image.ID)
 	if err != nil {
-		return backends.Spec{}, fmt.Errorf("image of %s: %w", name, err)
+		return backends.Spec{}, s.imageMissing(m, r, err)
 	}
 	return s.specFor(m, r, img)
 }
@@ -143,7 +143,7 @@ func (s *Service) startVM(ctx context.Context, name string) error {
 	r := s.recordOf(name)
 	img, err := s.images.Get(r.Image.ID)
 	if err != nil {
-		return fmt.Errorf("image of %s: %w", name, err)
+		return s.imageMissing(m, r, err)
 	}
 	before := r.Generation
 	spec, err := s.specFor(m, r, img)

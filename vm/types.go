@@ -154,12 +154,19 @@ func (o Operation) Subject() string {
 	return o.Machine
 }
 
-// Change is one delta for watchers. Exactly one of VM, Removed, Operation, Log is set.
+// Notice is something that nixvmd did unasked and a person should know.
+type Notice struct {
+	ID   string // ULID
+	Text string // a sentence or two
+}
+
+// Change is one delta for watchers. Exactly one field is set.
 type Change struct {
 	VM        *VM        // new or changed
 	Removed   string     // name of a machine that is gone
 	Operation *Operation // an operation began, moved or ended
 	Log       *LogLine   // output of a tool that an operation runs
+	Notice    *Notice    // something was done unasked
 }
 
 // LogLine is one line of untrusted tool output.

@@ -64,6 +64,7 @@ func (l *life) start() {
 		l.Errorf("started at %v", st.Started)
 	}
 	l.becomes(mark, l.name, backends.Running)
+	l.kept()
 	l.must(l.b.Start(l.limit(), l.spec), "Start of a running VM")
 	l.refused(l.b.RestoreSnapshot(l.limit(), l.name, "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
 	l.refused(l.b.Create(l.limit(), l.spec, nil), problem.VMExists, "Create of a running VM")
@@ -72,6 +73,22 @@ func (l *life) start() {
 		l.refused(l.b.Clone(l.limit(), from, l.h.Spec(l.T, "conf-now"), nil), problem.VMRunning, "Clone of a running VM")
 	}
 	l.agentUp(mark)
+}
+
+// kept: a backend that can tell what it has of the VM tells what it was given.
+func (l *life) kept() {
+	l.Helper()
+	keeper, ok := l.b.(backends.Keeper)
+	if !ok {
+		return
+	}
+	k, err := keeper.Kept(l.limit(), l.name)
+	l.must(err, "Kept")
+	if k.UUID != l.spec.UUID || k.MAC != l.spec.MAC || k.Mutable != l.spec.Mutable || k.ImageID != l.spec.Image.ID ||
+		k.Identity != nil && !bytes.Equal(k.Identity, l.spec.Identity) || k.DiskBytes != 0 && k.DiskBytes != l.spec.DiskBytes {
+		k.Identity = nil // too long to be shown
+		l.Errorf("Kept: %+v", k)
+	}
 }
 
 // agentUp waits for the guest's agent.

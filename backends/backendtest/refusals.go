@@ -30,6 +30,10 @@ func testAbsent(s *suite) {
 	ctx := s.limit()
 	s.state(name, backends.Absent)
 	s.must(s.b.Destroy(ctx, name), "Destroy of a VM that does not exist")
+	if k, ok := s.b.(backends.Keeper); ok {
+		_, err := k.Kept(ctx, name)
+		s.refused(err, problem.VMNotFound, "Kept of a VM that does not exist")
+	}
 	calls := map[string]func() error{
 		"Start":           func() error { return s.b.Start(ctx, s.h.Spec(s.T, name)) },
 		"Shutdown":        func() error { return s.b.Shutdown(ctx, name) },

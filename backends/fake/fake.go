@@ -67,6 +67,7 @@ type guest struct {
 	Disk      int64
 	Autostart bool
 	Snapshots []snapshot
+	Kept      backends.Kept
 }
 
 type snapshot struct {
@@ -223,7 +224,29 @@ func (b *Backend) place(ctx context.Context, method string, spec backends.Spec, 
 	}
 	return errors.Join(b.save(spec.Name, &guest{
 		Status: backends.Status{Name: spec.Name, State: backends.Stopped}, Disk: spec.DiskBytes, Content: made, Autostart: spec.Autostart,
+		Kept: keptOf(spec),
 	}), b.lost(method, spec.Name))
+}
+
+func keptOf(spec backends.Spec) backends.Kept {
+	return backends.Kept{
+		UUID: spec.UUID, MAC: spec.MAC, Mutable: spec.Mutable, ImageID: spec.Image.ID, ImageDisk: spec.Image.Disk,
+		DiskBytes: spec.DiskBytes, Identity: spec.Identity,
+	}
+}
+
+// Kept tells what the spec said at the last start.
+func (b *Backend) Kept(_ context.Context, name string) (backends.Kept, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g, err := b.load(name)
+	if err == nil && g == nil {
+		err = problem.New(problem.VMNotFound, "no VM %s", name)
+	}
+	if err != nil {
+		return backends.Kept{}, err
+	}
+	return g.Kept, nil
 }
 
 // Destroy removes a guest.
@@ -245,7 +268,7 @@ func (b *Backend) Start(_ context.Context, spec backends.Spec) error {
 		if spec.DiskBytes < g.Disk {
 			return problem.New(problem.SizeInvalid, "the disk of %s cannot shrink", spec.Name)
 		}
-		g.Disk, g.Autostart = spec.DiskBytes, spec.Autostart
+		g.Disk, g.Autostart, g.Kept = spec.DiskBytes, spec.Autostart, keptOf(spec)
 		if g.Status.State == backends.Stopped || g.Status.State == backends.Crashed {
 			g.Status.State, g.Status.Started, g.Status.Accel = backends.Running, time.Now(), "none"
 		}

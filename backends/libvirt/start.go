@@ -40,7 +40,7 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	}
 	if d.status.State == backends.Broken {
 		return problem.New(problem.VMStartFailed, "it is broken: %s", d.status.Reason).
-			WithHint("destroy it and create it again, or restore a backup")
+			WithHint("its disks are not touched: bring back what is missing; if nothing of it is needed any more: nixvmd destroy %s", spec.Name)
 	}
 	if d.mark.Mutable != spec.Mutable {
 		return problem.New(problem.ModeUnsupported, "it was created in another mode").WithHint("recreate it to change the mode")

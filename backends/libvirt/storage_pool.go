@@ -173,7 +173,7 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 func (s *poolStorage) stateDisk(ctx context.Context, p golibvirt.StoragePool, name string) (golibvirt.StorageVol, int64, error) {
 	v, ok, err := s.volume(ctx, p, s.prefix(name)+"state")
 	if err == nil && !ok {
-		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, name).WithHint("restore a backup, or destroy the VM and create it again")
+		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, name).WithHint("bring the volume back; if nothing of it is needed any more: nixvmd destroy %s", name)
 	}
 	if err != nil {
 		return v, 0, err

@@ -29,20 +29,22 @@ func (b *Backend) adoptAll() {
 	}
 }
 
-// mayRun is a cheap look that is right about every VM that has a process.
+// mayRun is a cheap look that is right about every VM that has a process, and
+// true of one whose record has to be made again.
 func (f vmFiles) mayRun() bool {
-	if r, err := f.readRecord(); err == nil && r.Run != nil {
+	r, err := f.readRecord()
+	if isDamaged(err) || err == nil && r.Run != nil {
 		return true
 	}
-	_, err := os.Lstat(f.path(pidFile))
+	_, err = os.Lstat(f.path(pidFile))
 	return err == nil
 }
 
 // adopt brings v in line with what runs: an instance for a live process, a
-// record without a process otherwise. The caller owns the VM. A record that
-// cannot be read is left to whoever needs it.
+// record without a process otherwise. The caller owns the VM. A damaged record is
+// made again; one that cannot be is left to whoever needs it.
 func (b *Backend) adopt(ctx context.Context, v *vm) error {
-	r, err := v.files.readRecord()
+	r, err := b.recordOf(v)
 	if err != nil {
 		return nil
 	}

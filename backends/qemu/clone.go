@@ -26,7 +26,7 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 		if source.instance() != nil {
 			return problem.New(problem.VMRunning, "VM %s runs", from.Name).WithHint("stop it first")
 		}
-		return b.copyState(ctx, source.files, from, f, spec, report)
+		return b.copyState(ctx, source, from, f, spec, report)
 	})
 	if err != nil {
 		return fmt.Errorf("clone VM %s: %w", from.Name, err)
@@ -35,8 +35,9 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 }
 
 // copyState copies the state disk and, of a mutable VM, the UEFI variables.
-func (b *Backend) copyState(ctx context.Context, source vmFiles, from backends.Source, f vmFiles, spec backends.Spec, report progress.Reporter) error {
-	r, err := source.readRecord()
+func (b *Backend) copyState(ctx context.Context, owned *vm, from backends.Source, f vmFiles, spec backends.Spec, report progress.Reporter) error {
+	source := owned.files
+	r, err := b.recordOf(owned)
 	if err != nil {
 		return problem.New(problem.MachineBroken, "VM %s is broken: %w", from.Name, err)
 	}

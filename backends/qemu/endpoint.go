@@ -19,7 +19,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if inst.status().State != backends.Running {
 		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("nixvmd resume %s", name)
 	}
-	r, err := filesOf(b.layout, name).readRecord()
+	r, err := b.look(name)
 	if err != nil {
 		return backends.Endpoint{}, err
 	}

@@ -93,6 +93,7 @@ type imageInfo struct {
 	Format      string          `json:"format"`
 	VirtualSize int64           `json:"virtual-size"`
 	ActualSize  int64           `json:"actual-size"`
+	Backing     string          `json:"full-backing-filename"`
 	Snapshots   []imageSnapshot `json:"snapshots"`
 }
 

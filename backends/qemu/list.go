@@ -95,7 +95,7 @@ func (f vmFiles) complete(r *record) error {
 	if r.Mutable {
 		return nil
 	}
-	if _, err := os.Stat(r.Backing); err != nil {
+	if _, err := os.Stat(r.Backing); err != nil && r.Backing != "" { // a record made again may not know it
 		return fmt.Errorf("the image is missing: %w", err)
 	}
 	return nil

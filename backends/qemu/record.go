@@ -70,12 +70,30 @@ type snapshotNote struct {
 	Frozen      bool      `json:"frozen,omitempty"`
 }
 
+// errNewer is a record of a nixvm that is newer than this one: nothing is wrong
+// with it, and nothing may be written in its place.
+var errNewer = errors.New("it was written by a newer nixvmd")
+
+// isDamaged reports whether a VM has a record that can only be made again.
+func isDamaged(err error) bool {
+	var unreadable *fs.PathError // a right, a disk: the content may be in order
+	switch {
+	case err == nil || errors.Is(err, errNewer):
+		return false
+	case errors.Is(err, fs.ErrNotExist):
+		return true
+	}
+	return !errors.As(err, &unreadable)
+}
+
 func parseRecord(b []byte) (*record, error) {
 	var r record
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, fmt.Errorf("%s: %w", recordFile, err)
 	}
 	switch {
+	case r.Version > recordVersion:
+		return nil, fmt.Errorf("%s: version %d, expected %d: %w", recordFile, r.Version, recordVersion, errNewer)
 	case r.Version != recordVersion:
 		return nil, fmt.Errorf("%s: version %d, expected %d", recordFile, r.Version, recordVersion)
 	case r.Port < 0 || r.Port > 65535:
@@ -124,7 +142,7 @@ func (b *Backend) update(name string, change func(*record)) error {
 	v.recording.Lock()
 	defer v.recording.Unlock()
 	f := filesOf(b.layout, name)
-	r, err := f.readRecord()
+	r, err := b.readOrRebuild(name, f)
 	if err != nil {
 		return err
 	}

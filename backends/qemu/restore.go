@@ -18,7 +18,7 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	if v.instance() != nil {
 		return problem.New(problem.VMRunning, "VM %s runs", name).WithHint("stop it before a restore")
 	}
-	r, err := v.files.readRecord()
+	r, err := b.recordOf(v)
 	if err != nil {
 		return problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
 	}
@@ -44,7 +44,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		return err
 	}
 	defer v.finish()
-	r, err := v.files.readRecord()
+	r, err := b.recordOf(v)
 	if err != nil {
 		return problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
 	}

@@ -20,7 +20,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 		return nil, err
 	}
 	f := filesOf(b.layout, name)
-	r, err := f.readRecord()
+	r, err := b.look(name)
 	if err != nil {
 		if !f.exists() {
 			return nil, notFound(name)
@@ -118,7 +118,7 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 		return none, err
 	}
 	defer v.finish()
-	r, err := v.files.readRecord()
+	r, err := b.recordOf(v)
 	if err != nil {
 		return none, problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
 	}

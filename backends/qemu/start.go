@@ -35,13 +35,12 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	if v.instance() != nil {
 		return nil
 	}
-	r, err := v.files.readRecord()
+	r, err := b.recordOf(v)
 	if err == nil {
 		err = v.files.complete(r)
 	}
 	if err != nil {
-		return problem.New(problem.VMStartFailed, "VM %s is broken: %w", spec.Name, err).
-			WithHint("destroy it and create it again, or restore a backup")
+		return problem.New(problem.VMStartFailed, "VM %s is broken: %w", spec.Name, err).WithHint("%s", v.files.mend(err))
 	}
 	l, err := b.prepare(ctx, v.files, r, spec)
 	if err != nil {

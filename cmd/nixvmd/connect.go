@@ -104,6 +104,11 @@ func eventOf(method string, params json.RawMessage) (event, bool) {
 		if json.Unmarshal(params, &p) == nil && p.Operation != "" {
 			return event{log: &p}, true
 		}
+	case rpc.MethodShowMessage: // the daemon says it to one client only, so it must not be lost
+		var p rpc.MessageParams
+		if json.Unmarshal(params, &p) == nil && p.Message != "" {
+			return event{notice: p.Message}, true
+		}
 	}
 	return event{}, false
 }

@@ -42,6 +42,7 @@ func (a *app) operate(ctx context.Context, verb, method string, params any, deta
 type event struct {
 	operations []rpc.Operation
 	log        *rpc.MessageParams
+	notice     string // something that the user should read, whatever is followed
 }
 
 // follower waits for the end of one operation.
@@ -144,6 +145,9 @@ func (f *follower) show(e event) {
 	}
 	if e.log != nil && e.log.Operation == f.op.ID {
 		f.view.log(e.log.Message)
+	}
+	if e.notice != "" {
+		f.view.say(clean(e.notice))
 	}
 }
 

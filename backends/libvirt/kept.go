@@ -1,0 +1,27 @@
+package libvirt
+
+import (
+	"context"
+	"os"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// Kept tells what the definition of a VM says; see backends.Keeper. The identity
+// medium and the size of the disk are known where they are files of this host.
+func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) {
+	d, err := b.now(ctx, name)
+	if err != nil {
+		return backends.Kept{}, err
+	}
+	k := backends.Kept{UUID: d.mark.UUID, MAC: d.mark.MAC, Mutable: d.mark.Mutable, ImageID: d.mark.Image}
+	if s, ok := b.storage.(*localStorage); ok {
+		if size, err := s.virtualSize(ctx, s.path(name, stateFile), "qcow2"); err == nil {
+			k.DiskBytes = size
+		}
+		if medium, err := os.ReadFile(s.path(name, identityFile)); err == nil {
+			k.Identity = medium
+		}
+	}
+	return k, nil
+}

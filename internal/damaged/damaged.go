@@ -1,0 +1,84 @@
+// Package damaged keeps state files that cannot be read out of the way of what
+// is made in their place, without losing them.
+//
+// A power cut, a full disk or a failing one leaves files that are empty, cut off
+// or full of zeros. Whoever reads such a file makes its content again from what
+// else there is, and sets the damaged one aside: it stays beside the new one, under
+// a name that says since when, for a person to look at.
+package damaged
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/atomicfile"
+)
+
+// infix is between the name of a file and the time at which it was set aside.
+const infix = ".damaged-"
+
+// attempts bounds the search for a free name: two files of one second.
+const attempts = 100
+
+// SetAside renames a file, durably, to <path>.damaged-<time> and returns the new
+// path. A file that is not there is no error, and the path is then empty.
+func SetAside(path string) (string, error) {
+	stem := path + infix + time.Now().UTC().Format("20060102T150405Z")
+	aside := stem
+	for n := 1; n <= attempts; n++ {
+		// Never over an older one: that may be the better of the two.
+		err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE)
+		switch {
+		case err == nil:
+			return aside, atomicfile.SyncDir(filepath.Dir(path))
+		case errors.Is(err, fs.ErrNotExist):
+			return "", nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", fmt.Errorf("set the damaged file %s aside: %w", path, err)
+		}
+		aside = fmt.Sprintf("%s-%d", stem, n)
+	}
+	return "", fmt.Errorf("set the damaged file %s aside: %w", path, fs.ErrExist)
+}
+
+// Is reports whether a file name is one that SetAside gives.
+func Is(name string) bool { return strings.Contains(filepath.Base(name), infix) }
+
+// Find lists what was set aside in directories and those right below them. What
+// cannot be read is left out.
+func Find(dirs ...string) []string {
+	var found []string
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			switch {
+			case Is(e.Name()):
+				found = append(found, path)
+			case e.IsDir():
+				below, err := os.ReadDir(path)
+				if err != nil {
+					continue
+				}
+				for _, b := range below {
+					if Is(b.Name()) {
+						found = append(found, filepath.Join(path, b.Name()))
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}

@@ -1,0 +1,178 @@
+package machine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/damaged"
+	"github.com/nixvm/nixvm/machine/internal/isofs"
+)
+
+// Known is what is known of a machine besides its directory, because its VM was
+// made from it.
+type Known struct {
+	UUID, MAC string            // of the VM; empty = not known
+	Medium    []byte            // its identity medium; nil = there is none
+	Settings  map[string]string // content of files of settings, by name
+}
+
+// Restored is a file that was written again.
+type Restored struct {
+	File string // its name
+	Kept string // where the damaged one is kept; empty = it was missing
+}
+
+// once are the files that a machine has from its creation on.
+var once = []string{HostnameFile, MachineIDFile, UUIDFile, MACFile, HostKeyFile}
+
+// Restore writes the files of a machine again that are damaged, with what its VM
+// has: the guest stays the machine that it is. Damaged is a file that has to be
+// there and says nothing valid. One that a person writes is damaged if it holds
+// zeros, if it is cut off, or, when it is one of k.Settings, if it holds nothing at
+// all: the rest may be a slip of the pen, which is told and not overwritten. Damaged files are kept
+// beside the new ones. A machine in order is left alone.
+func (s *Store) Restore(name string, k Known) ([]Restored, error) {
+	if err := ValidName(name); err != nil {
+		return nil, err
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	have, err := readDir(s.Dir(name))
+	var empty *Fault
+	if errors.As(err, &empty) { // no file at all, or one that is not a file
+		have, err = content{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	want := k.files()
+	var all []Restored
+	for _, file := range slices.Sorted(maps.Keys(want)) {
+		if !have.damaged(file, want[file], k.Settings) {
+			continue
+		}
+		if err := (content{file: want[file]}).valid(name); err != nil {
+			continue // what the VM has is damaged too
+		}
+		path := filepath.Join(s.Dir(name), file)
+		kept, err := damaged.SetAside(path)
+		if err != nil {
+			return all, err
+		}
+		if err := atomicfile.Write(path, want[file], fileMode(file)); err != nil {
+			return all, writeProblem("restore "+path, err)
+		}
+		all = append(all, Restored{File: file, Kept: kept})
+	}
+	return all, nil
+}
+
+// Suspect reports whether a machine has a file of settings without any content,
+// which is read as the default and may be what is left of another value. Restore
+// knows more; this is cheap.
+func (s *Store) Suspect(name string) bool {
+	for file := range SettingsOf(nil, Immutable, ImageNixOS, "", DefaultDiskBytes) {
+		if fi, err := os.Stat(filepath.Join(s.Dir(name), file)); err == nil && fi.Size() == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// files are the contents that are known.
+func (k Known) files() content {
+	c := content{}
+	if files, err := isofs.Read(k.Medium); err == nil {
+		for _, f := range files {
+			if known(f.Name) {
+				c[f.Name] = f.Data
+			}
+		}
+	}
+	for file, value := range k.Settings {
+		c[file] = []byte(value)
+	}
+	for file, value := range map[string]string{UUIDFile: k.UUID, MACFile: k.MAC} {
+		if value != "" {
+			c[file] = []byte(value + "\n")
+		}
+	}
+	return c
+}
+
+// valid parses the files alone.
+func (c content) valid(name string) error {
+	_, err := c.parse(name, func(file string) string { return file })
+	return err
+}
+
+// damaged tells damage from what a person may have written, or left out. want is
+// what the VM has.
+func (c content) damaged(file string, want []byte, settings map[string]string) bool {
+	data, there := c[file]
+	if slices.Contains(once, file) {
+		return len(bytes.TrimSpace(data)) == 0 || bytes.IndexByte(data, 0) >= 0 || content{file: data}.valid("x") != nil
+	}
+	if !there {
+		return false
+	}
+	_, ours := settings[file]
+	return bytes.IndexByte(data, 0) >= 0 || ours && len(data) == 0 || cutOff(data, want) && content{file: data}.valid("x") != nil
+}
+
+// cutOff reports whether a file is the beginning of what the VM has, comments aside.
+func cutOff(data, want []byte) bool {
+	lines, err := text{data: data}.lines()
+	if err != nil {
+		return false
+	}
+	var rest []string
+	for _, l := range lines {
+		rest = append(rest, l.text)
+	}
+	begin := strings.Join(rest, "\n")
+	return len(begin) < len(want) && strings.HasPrefix(string(want), begin)
+}
+
+// Generation reads the generation of an identity medium.
+func Generation(medium []byte) (uint64, error) {
+	files, err := isofs.Read(medium)
+	if err != nil {
+		return 0, fmt.Errorf("the identity medium: %w", err)
+	}
+	for _, f := range files {
+		if f.Name == GenerationFile {
+			return strconv.ParseUint(strings.TrimSpace(string(f.Data)), 10, 64)
+		}
+	}
+	return 0, errors.New("the identity medium has no generation")
+}
+
+// SettingsOf prints some settings as the files that Known takes: profiles, mode,
+// kind of image, backend and, unless 0, the size of the disk in bytes.
+func SettingsOf(profiles []string, mode Mode, image, backend string, disk int64) map[string]string {
+	files := map[string]string{
+		ProfileFile: printProfile(Machine{Profiles: profiles}),
+		MutableFile: "false\n",
+		ImageFile:   oneLine(image),
+		BackendFile: oneLine(backend),
+	}
+	if text := printMutable(Machine{Mode: mode}); text != "" {
+		files[MutableFile] = text
+	}
+	if disk > 0 {
+		files[DiskSizeFile] = oneLine(FormatSize(disk))
+	}
+	return files
+}

@@ -1,0 +1,56 @@
+package vm
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/damaged"
+)
+
+// keptNotices is how many notices are remembered for clients that come later.
+const keptNotices = 100
+
+// notify tells all watchers, and those who come later, what was done unasked.
+func (s *Service) notify(text string) {
+	s.log.Warn("something was repaired", "notice", text)
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	n := Notice{ID: ulid.Make().String(), Text: text}
+	s.mu.Lock()
+	s.notices = append(s.notices, n)
+	if more := len(s.notices) - keptNotices; more > 0 {
+		s.notices = slices.Delete(s.notices, 0, more)
+	}
+	s.mu.Unlock()
+	s.tell(Change{Notice: &n})
+}
+
+// Notices returns what was done unasked since the start, oldest first.
+func (s *Service) Notices() []Notice {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.notices)
+}
+
+// doctorDamaged names the damaged files that were kept.
+func (s *Service) doctorDamaged() []Finding {
+	l := s.layout
+	dirs := []string{l.VMs(), l.Records(), l.Journal(), l.SSH(), l.Machines(), l.Images(), l.State}
+	for name, c := range s.config.Backends {
+		if c.Type == "libvirt" {
+			dirs = append(dirs, l.Libvirt(name))
+		}
+	}
+	var list []Finding
+	for _, path := range damaged.Find(dirs...) {
+		list = append(list, Finding{
+			Area: "files", Code: "file.damaged", Severity: backends.Info,
+			Message: fmt.Sprintf("a damaged file was made again and is kept as %s", path),
+			Fix:     "look whether something of it is needed, then remove it: rm " + path,
+		})
+	}
+	return list
+}

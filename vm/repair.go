@@ -1,0 +1,293 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/damaged"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// repairLimit bounds one question to a backend about what it has.
+const repairLimit = 30 * time.Second
+
+// repair makes damaged records and machine files again from what the backends
+// have. It runs before operations are recovered, when no operation runs.
+func (s *Service) repair(ctx context.Context) {
+	busy := s.journalled()
+	s.mu.Lock()
+	names := slices.Sorted(maps.Keys(s.entries))
+	s.mu.Unlock()
+	for _, name := range names {
+		if err := s.repairRecord(ctx, name, busy[name]); err != nil {
+			s.log.Error("the record of a VM cannot be made again", "machine", name, "error", err)
+		}
+		if err := s.repairMachine(ctx, name); err != nil {
+			s.log.Error("the files of a machine cannot be restored", "machine", name, "error", err)
+		}
+	}
+}
+
+// journalled are the machines of unfinished operations.
+func (s *Service) journalled() map[string]bool {
+	busy := map[string]bool{}
+	records, _, err := readJournals(s.layout.Journal())
+	if err != nil {
+		s.log.Error("journals cannot be read", "error", err)
+	}
+	for _, r := range records {
+		busy[r.header.Machine], busy[r.header.Source] = true, true
+	}
+	return busy
+}
+
+// holding is a backend that has a VM, and what it has of it.
+type holding struct {
+	backend backends.Backend
+	kept    backends.Kept
+}
+
+// repairRecord makes the record of a VM again when it is damaged, or when it is
+// gone although a backend has the very VM of that machine and no operation that
+// was interrupted accounts for it.
+func (s *Service) repairRecord(ctx context.Context, name string, busy bool) error {
+	s.mu.Lock()
+	e := s.entries[name]
+	m, lost := e.machine, e.record == nil && e.broken == nil && e.machine != nil && e.status.State != backends.Absent
+	s.mu.Unlock()
+	bad := s.recordDamaged(name)
+	if !bad && (!lost || busy) {
+		return nil
+	}
+	if m == nil { // broken by its record: the directory may be whole
+		if read, err := s.machines.Read(name); err == nil {
+			m = &read
+		}
+	}
+	found, asked := s.holders(ctx, name, m, lost)
+	switch {
+	case len(found) > 1:
+		return fmt.Errorf("%s and %s have a VM of that name", found[0].backend.Name(), found[1].backend.Name())
+	case len(found) == 0 && (!asked || lost):
+		return nil // told by the problem of the machine
+	}
+	aside := ""
+	if bad {
+		var err error
+		if aside, err = damaged.SetAside(s.layout.Record(name)); err != nil {
+			return err
+		}
+	}
+	text := fmt.Sprintf("the record of %s was damaged (kept as %s); no backend has a VM of that name, so none was made in its place", name, aside)
+	if len(found) == 1 {
+		if err := s.writeRecord(s.recordFrom(name, m, found[0])); err != nil {
+			return err
+		}
+		text = fmt.Sprintf("the record of VM %s was missing and has been made again: it is on backend %s", name, found[0].backend.Name())
+		if bad {
+			text = fmt.Sprintf("the record of VM %s was damaged and has been made again: it is on backend %s; the damaged one is kept as %s", name, found[0].backend.Name(), aside)
+		}
+	}
+	s.mu.Lock()
+	e.broken = nil
+	s.mu.Unlock()
+	s.reload(name)
+	s.notify(text)
+	return nil
+}
+
+func (s *Service) recordDamaged(name string) bool {
+	_, err := s.readRecord(name)
+	return errors.Is(err, errDamaged)
+}
+
+// holders lists the backends that have the VM of a machine; asked is false when
+// one of them could not be asked. The UUID tells it from another one of that name;
+// sure takes only those that show one.
+func (s *Service) holders(ctx context.Context, name string, m *machine.Machine, sure bool) (found []holding, asked bool) {
+	asked = true
+	for _, backend := range slices.Sorted(maps.Keys(s.backends)) {
+		b := s.backends[backend]
+		ctx, cancel := context.WithTimeout(ctx, repairLimit)
+		st, err := b.Status(ctx, name)
+		var kept backends.Kept
+		keeper, tells := b.(backends.Keeper)
+		if err == nil && st.State != backends.Absent && tells {
+			kept, err = keeper.Kept(ctx, name)
+		}
+		cancel()
+		switch {
+		case err != nil:
+			asked = false
+		case st.State == backends.Absent || sure && kept.UUID == "" || m != nil && m.UUID != "" && kept.UUID != "" && kept.UUID != m.UUID:
+		default:
+			found = append(found, holding{b, kept})
+		}
+	}
+	return found, asked
+}
+
+// recordFrom is a record of what a backend has. m may be nil.
+func (s *Service) recordFrom(name string, m *machine.Machine, h holding) record {
+	r := record{Machine: name, Backend: h.backend.Name(), Created: time.Now().UTC()}
+	// The next start makes a medium with the generation after this one, and the
+	// guest takes over any that it has not had yet.
+	r.Generation = uint64(time.Now().Unix())
+	if g, err := machine.Generation(h.kept.Identity); err == nil {
+		r.Generation = g
+	}
+	r.Image.ID = h.kept.ImageID
+	if list, _ := s.images.List(); r.Image.ID == "" {
+		for _, img := range list {
+			if h.kept.ImageDisk != "" && img.DiskPath() == h.kept.ImageDisk {
+				r.Image.ID = img.ID
+			}
+		}
+	}
+	if m != nil {
+		r.Image.Kind = m.Image
+		if r.Image.ID == "" && !isFile(m.Image) {
+			// The image that it would be made from today is the best that is left.
+			if id, err := s.images.CheckRequest(imageRequest(m.Image, m.Mode, m.Profiles)); err == nil {
+				r.Image.ID = id
+			}
+		}
+	}
+	if img, err := s.images.Get(r.Image.ID); err == nil {
+		r.Image.Distro, r.Image.Version = img.Distro, img.Version
+	}
+	return r
+}
+
+// repairMachine writes files of the directory of a VM's machine again.
+func (s *Service) repairMachine(ctx context.Context, name string) error {
+	s.mu.Lock()
+	e := s.entries[name]
+	var r *record
+	suspect := false
+	if e != nil && e.record != nil {
+		r = e.record
+		suspect = e.broken != nil || e.machine != nil && !e.machine.IdentityComplete()
+	}
+	s.mu.Unlock()
+	if r == nil || !s.machines.Exists(name) || !suspect && !s.machines.Suspect(name) {
+		return nil
+	}
+	b, err := s.backend(r.Backend)
+	if err != nil {
+		return err
+	}
+	keeper, ok := b.(backends.Keeper)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, repairLimit)
+	defer cancel()
+	kept, err := keeper.Kept(ctx, name)
+	if err != nil {
+		return err
+	}
+	known := machine.Known{UUID: kept.UUID, MAC: kept.MAC, Medium: kept.Identity}
+	if img, err := s.images.Get(r.Image.ID); err == nil && r.Image.Kind != "" {
+		known.Settings = machine.SettingsOf(img.Profiles, machine.Mode(img.Mode), r.Image.Kind, r.Backend, kept.DiskBytes)
+	}
+	restored, err := s.machines.Restore(name, known)
+	if len(restored) == 0 {
+		return err
+	}
+	var files, asides []string
+	for _, f := range restored {
+		files = append(files, f.File)
+		if f.Kept != "" {
+			asides = append(asides, f.Kept)
+		}
+	}
+	s.reload(name)
+	text := fmt.Sprintf("files of machine %s were damaged or missing and have been written again as its VM has them: %s", name, strings.Join(files, ", "))
+	if len(asides) > 0 {
+		text += "; the damaged ones are kept as " + strings.Join(asides, ", ")
+	}
+	s.notify(text)
+	return err
+}
+
+// rememberRecord writes a record again from memory when the file was damaged
+// under a daemon that runs.
+func (s *Service) rememberRecord(name string, r record) error {
+	aside, err := damaged.SetAside(s.layout.Record(name))
+	if err != nil {
+		return err
+	}
+	if err := s.writeRecord(r); err != nil {
+		return err
+	}
+	s.notify(fmt.Sprintf("the record of VM %s was damaged and has been written again; the damaged one is kept as %s", name, aside))
+	return nil
+}
+
+// imageMissing says how a VM gets an image back that is gone or damaged. Its
+// disks are in order.
+func (s *Service) imageMissing(m machine.Machine, r *record, err error) error {
+	code := problem.From(err).Code
+	if code != problem.ImageNotFound && code != problem.ImageCorrupt {
+		return fmt.Errorf("image of %s: %w", m.Name, err)
+	}
+	p := problem.New(code, "the image of %s cannot be used: %w", m.Name, err)
+	if isFile(r.Image.Kind) {
+		return p.WithHint("the disk of %s is kept; import the image again: nixvmd create OTHER --image %s --no-start", m.Name, r.Image.Kind)
+	}
+	words := append([]string{"core"}, m.Profiles...)
+	if id, err := s.images.CheckRequest(imageRequest(r.Image.Kind, m.Mode, m.Profiles)); err == nil && id != r.Image.ID {
+		return p.WithHint("the disk of %s is kept; bring back the directory %s: what is built today is another image", m.Name, filepath.Join(s.layout.Images(), r.Image.ID))
+	}
+	return p.WithHint("the disk of %s is kept; build the image again: nixvmd build %s --image %s --mode %s",
+		m.Name, strings.Join(words, ","), r.Image.Kind, m.Mode)
+}
+
+// repairSSHFiles makes damaged files of the SSH configuration again, and gives the
+// machines another client key when that was one of them.
+func (s *Service) repairSSHFiles(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	r, err := s.ssh.Repair(ctx)
+	if err != nil {
+		s.log.Error("the files of the SSH configuration cannot be repaired", "error", err)
+	}
+	for _, text := range r.Notices {
+		s.notify(text)
+	}
+	if r.NewKey == "" {
+		return
+	}
+	s.mu.Lock()
+	var list []machine.Machine
+	for _, e := range s.entries {
+		if e.machine != nil {
+			list = append(list, *e.machine)
+		}
+	}
+	s.mu.Unlock()
+	for _, m := range list {
+		admin, user := exchangeKey(m.AdminKeys, r), exchangeKey(m.UserKeys, r)
+		if _, err := s.machines.Update(m.Name, machine.Changes{AdminKeys: &admin, UserKeys: &user}); err != nil {
+			s.log.Error("the new client key cannot be given to a machine", "machine", m.Name, "error", err)
+			continue
+		}
+		s.reload(m.Name)
+	}
+}
+
+// exchangeKey puts the new client key in the place of the old one.
+func exchangeKey(keys []string, r sshconfig.Repaired) []string {
+	with := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return r.OldKey != "" && k == r.OldKey })
+	return appendNew(with, r.NewKey)
+}
