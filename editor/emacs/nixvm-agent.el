@@ -66,10 +66,14 @@ The login shell sets the PATH that agents are installed in."
               run)))))
 
 (defun nixvm--here (name)
-  "The directory of the current buffer in the machine NAME, if it lies there."
+  "The directory of the current buffer in the machine NAME, if it lies there.
+It is the project's when there is a connection to ask."
   (and (equal (plist-get (nixvm-current-machine) :name) name)
+       (file-remote-p default-directory)
        (file-local-name
-        (or (locate-dominating-file default-directory ".git") default-directory))))
+        (or (and (file-remote-p default-directory nil t)
+                 (locate-dominating-file default-directory ".git"))
+            default-directory))))
 
 ;;;###autoload
 (defun nixvm-run-agent (name agent &optional directory)

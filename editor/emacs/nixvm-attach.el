@@ -13,7 +13,7 @@
 
 ;;; Code:
 
-(require 'nixvm-tramp)
+(require 'nixvm-tramp-away)
 
 (declare-function eat-make "ext:eat" (name program &optional startfile &rest switches))
 (declare-function magit-status-setup-buffer "ext:magit-status" (&optional directory))

@@ -108,8 +108,11 @@ TAKEN says of a name whether it is in use."
     (not (equal (plist-get machine :state) "absent"))))
 
 (defun nixvm--project-name ()
-  "The name of the current project as that of a machine, or \"agent\"."
-  (let* ((root (or (locate-dominating-file default-directory ".git") default-directory))
+  "The name of the current project as that of a machine, or \"agent\".
+A directory that is not here is not looked into."
+  (let* ((root (or (and (not (file-remote-p default-directory))
+                        (locate-dominating-file default-directory ".git"))
+                   (file-local-name default-directory)))
          (base (replace-regexp-in-string
                 "\\`-+\\|-+\\'" ""
                 (replace-regexp-in-string

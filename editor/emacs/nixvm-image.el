@@ -65,7 +65,7 @@
   (interactive)
   (nixvm--ensure)
   (nixvm--need-method "nixvm/image/list")
-  (with-current-buffer (get-buffer-create "*nixvm images*")
+  (with-current-buffer (nixvm--buffer "*nixvm images*")
     (nixvm-images-mode)
     (nixvm--images-revert)
     (pop-to-buffer-same-window (current-buffer))))

@@ -164,7 +164,7 @@ The cells of a machine that has not changed are those of last time, `eq'."
 (defun nixvm-list ()
   "Show the list of machines."
   (interactive)
-  (let ((buffer (get-buffer-create nixvm-list-buffer)))
+  (let ((buffer (nixvm--buffer nixvm-list-buffer)))
     (with-current-buffer buffer
       (unless (derived-mode-p 'nixvm-list-mode) (nixvm-list-mode))
       (nixvm--list-print))

@@ -44,7 +44,7 @@
   "Check all that nixvm needs; show what is missing and how to get it.
 Without a daemon, the program nixvmd checks what it can."
   (interactive)
-  (let ((buffer (get-buffer-create "*nixvm doctor*")))
+  (let ((buffer (nixvm--buffer "*nixvm doctor*")))
     (with-current-buffer buffer
       (nixvm-doctor-mode)
       (nixvm--doctor-insert "Checking...\n"))
@@ -138,7 +138,7 @@ It is untrusted text of tools and guests, and is only inserted."
          (where (string-join (delq nil (list (plist-get op :machine) (plist-get op :kind)
                                              (plist-get params :vertex)))
                              " ")))
-    (with-current-buffer (get-buffer-create nixvm--log-buffer)
+    (with-current-buffer (nixvm--buffer nixvm--log-buffer)
       (unless (derived-mode-p 'nixvm-log-mode) (nixvm-log-mode))
       (let ((inhibit-read-only t) (at-end (eobp)))
         (save-excursion
@@ -162,7 +162,7 @@ It is untrusted text of tools and guests, and is only inserted."
   "Show the output of the tools that operations run."
   (interactive)
   (nixvm--connect #'ignore)
-  (with-current-buffer (get-buffer-create nixvm--log-buffer)
+  (with-current-buffer (nixvm--buffer nixvm--log-buffer)
     (unless (derived-mode-p 'nixvm-log-mode) (nixvm-log-mode))
     (goto-char (point-max)))
   (pop-to-buffer nixvm--log-buffer))
@@ -183,7 +183,7 @@ It works when ssh does not.  Kill the buffer to leave it."
 (defun nixvm--open-console (name socket)
   "Show the console of the machine NAME, which is at SOCKET."
   (require 'term)
-  (let ((buffer (get-buffer-create (format "*%s console*" name))))
+  (let ((buffer (nixvm--buffer (format "*%s console*" name))))
     (with-current-buffer buffer
       (when-let ((old (get-buffer-process buffer))) (delete-process old))
       (let ((inhibit-read-only t)) (erase-buffer))

@@ -131,6 +131,17 @@ daemon that dies at once is not started over and over."
   (declare (indent 0) (debug t))
   `(let ((default-directory temporary-file-directory)) ,@body))
 
+(defun nixvm--buffer (name)
+  "Return the buffer NAME; make it if need be.
+A new buffer takes the directory of the current one.  If that lies in a machine
+or on another computer it is the home instead: a command in a buffer of ours,
+or the minor modes of one, must not connect to anywhere."
+  (or (get-buffer name)
+      (let ((default-directory (if (file-remote-p default-directory)
+                                   (expand-file-name "~/")
+                                 default-directory)))
+        (get-buffer-create name))))
+
 ;;;; Errors
 
 (defvar nixvm--last-error nil
@@ -211,19 +222,35 @@ Never wait."
 (defun nixvm--attempt ()
   "Connect to the daemon, or start it."
   (let ((process (nixvm--open-socket)))
-    (cond ((processp process) (nixvm--handshake process))
+    (cond ((processp process) (nixvm--begin-session process))
           (nixvm-start-daemon (nixvm--start-daemon))
           (t (nixvm--connect-failed process)))))
 
-(defun nixvm--refused (object)
-  "Give up connecting because of the error OBJECT, or try again.
+(defun nixvm--begin-session (process)
+  "Begin a session over PROCESS, whose daemon may be gone already."
+  (condition-case err
+      (nixvm--handshake process)
+    (error (nixvm--refused nixvm--connection
+                           (list :code -1 :message (error-message-string err))))))
+
+(defun nixvm--refused (conn object)
+  "Give up connecting over CONN because of the error OBJECT, or try again.
 A daemon that dies or restarts closes its connections before its socket: who
-connects in between is cut off."
-  (setq nixvm--attempts (1+ nixvm--attempts))
-  (if (and (eql (plist-get object :code) -1) (< nixvm--attempts 4))
-      (progn (setq nixvm--connection nil)
-             (run-at-time (* 0.2 nixvm--attempts) nil #'nixvm--attempt))
-    (nixvm--connect-failed (nixvm--error-of object))))
+connects in between is cut off, or cannot even send."
+  ;; One death is heard of by every request that waits, and by whoever sends.
+  (when (and nixvm--starting (eq conn nixvm--connection))
+    (setq nixvm--attempts (1+ nixvm--attempts))
+    (if (and (eql (plist-get object :code) -1) (< nixvm--attempts 4))
+        (progn (nixvm--let-go)
+               (run-at-time (* 0.2 nixvm--attempts) nil #'nixvm--attempt))
+      (nixvm--connect-failed (nixvm--error-of object)))))
+
+(defun nixvm--let-go ()
+  "Forget the connection, and end it without a word."
+  (when-let ((conn nixvm--connection))
+    (setq nixvm--connection nil)
+    (oset conn leaving t)
+    (ignore-errors (delete-process (jsonrpc--process conn)))))
 
 (defun nixvm--settle (err)
   "Answer all who wait for a connection; ERR is nil or why there is none."
@@ -238,11 +265,7 @@ connects in between is cut off."
 
 (defun nixvm--connect-failed (err)
   "Give up connecting because of ERR."
-  (let ((conn nixvm--connection))
-    (setq nixvm--connection nil)
-    (when conn
-      (oset conn leaving t)
-      (ignore-errors (delete-process (jsonrpc--process conn)))))
+  (nixvm--let-go)
   (nixvm--settle err))
 
 (defun nixvm--start-daemon ()
@@ -276,7 +299,7 @@ connects in between is cut off."
            (socket (nixvm--open-socket)))
       (when (buffer-live-p buffer) (kill-buffer buffer))
       (if (processp socket)
-          (nixvm--handshake socket)
+          (nixvm--begin-session socket)
         (nixvm--connect-failed
          (nixvm--problem
           "daemon.unreachable"
@@ -320,19 +343,44 @@ timer: half of the time that a short request took."
             (while queue (jsonrpc-connection-receive conn (pop queue)))
           (setq busy nil))))))
 
-(defun nixvm--handshake (process)
-  "Begin a session over PROCESS."
-  (let ((conn (make-instance
-               'nixvm--daemon
-               :name "nixvmd" :process (lambda () process)
-               :events-buffer-scrollback-size nixvm-events-buffer-size
-               :notification-dispatcher #'nixvm--notified
-               :request-dispatcher #'ignore
-               :on-shutdown #'nixvm--lost)))
+(defun nixvm--events-arguments ()
+  "Arguments of a connection for `nixvm-events-buffer-size'.
+The jsonrpc.el of Emacs 30 warns of the old one."
+  (if (slot-exists-p 'nixvm--daemon '-events-buffer-config)
+      (list :events-buffer-config (list :size nixvm-events-buffer-size :format 'full))
+    (list :events-buffer-scrollback-size nixvm-events-buffer-size)))
+
+(defun nixvm--make-connection (process)
+  "Return a connection over PROCESS."
+  (let ((conn (nixvm--locally ; of which its buffers take their directory
+                (apply #'make-instance 'nixvm--daemon
+                       :name "nixvmd" :process (lambda () process)
+                       :notification-dispatcher #'nixvm--notified
+                       :request-dispatcher #'ignore
+                       :on-shutdown #'nixvm--lost
+                       (nixvm--events-arguments)))))
     (when (eql nixvm-events-buffer-size 0) ; only its own filter logs all
       (set-process-filter process (nixvm--reader conn)))
-    (setq nixvm--connection conn)
-    (jsonrpc-async-request
+    conn))
+
+(defun nixvm--ask-first (conn method params then)
+  "Make the request METHOD with PARAMS over CONN, which is new.
+Call THEN with the result; if there is none, the connection is not to be."
+  (jsonrpc-async-request
+   conn method params
+   :timeout nixvm-connect-timeout
+   :timeout-fn (lambda () (nixvm--refused conn '(:message "nixvmd does not answer")))
+   :error-fn (lambda (object) (nixvm--refused conn object))
+   :success-fn (lambda (result)
+                 (condition-case err
+                     (funcall then result)
+                   (error (nixvm--refused conn (list :code -1
+                                                     :message (error-message-string err))))))))
+
+(defun nixvm--handshake (process)
+  "Begin a session over PROCESS; signal an error if that cannot even be sent."
+  (let ((conn (setq nixvm--connection (nixvm--make-connection process))))
+    (nixvm--ask-first
      conn :initialize
      (list :processId (emacs-pid)
            :clientInfo (list :name "Emacs" :version emacs-version)
@@ -340,22 +388,14 @@ timer: half of the time that a short request took."
            :initializationOptions
            (list :protocolVersions [1]
                  :operationLog (if nixvm--log-operations t :json-false)))
-     :timeout nixvm-connect-timeout
-     :timeout-fn (lambda () (nixvm--refused '(:message "nixvmd does not answer")))
-     :error-fn #'nixvm--refused
-     :success-fn
      (lambda (result)
        (oset conn version (plist-get (plist-get result :serverInfo) :version))
        (oset conn capabilities
              (thread-first result (plist-get :capabilities)
                            (plist-get :experimental) (plist-get :nixvm)))
        (jsonrpc-notify conn :initialized (make-hash-table))
-       (jsonrpc-async-request
+       (nixvm--ask-first
         conn 'nixvm/machine/list nil
-        :timeout nixvm-connect-timeout
-        :timeout-fn (lambda () (nixvm--refused '(:message "nixvmd does not answer")))
-        :error-fn #'nixvm--refused
-        :success-fn
         (lambda (list)
           (oset conn ready (float-time))
           (nixvm--notified conn 'nixvm/didChange (append '(:full t) list))
@@ -371,12 +411,11 @@ Runs in a process filter, where an error would be lost or worse."
 (defun nixvm--lost (conn)
   "Take note that CONN is gone, and connect again if it is needed."
   (when (eq conn nixvm--connection)
-    (setq nixvm--connection nil)
     (cond
      (nixvm--starting
-      (nixvm--settle (nixvm--problem "daemon.unreachable" "nixvmd ended the connection"
-                                     "its log says why")))
+      (nixvm--refused conn '(:code -1 :message "nixvmd ended the connection")))
      (t
+      (setq nixvm--connection nil)
       (setq nixvm--connection-error
             (nixvm--problem "daemon.gone" "The connection to nixvmd is lost"))
       (run-hooks 'nixvm-disconnected-hook)
@@ -394,10 +433,15 @@ Runs in a process filter, where an error would be lost or worse."
   "End the connection to nixvmd.
 The daemon, its machines and its operations go on."
   (interactive)
-  (when nixvm--connection
-    (oset nixvm--connection leaving t)
+  ;; Not `jsonrpc-shutdown', which warns of sentinels that have yet to run.
+  (when-let* ((conn nixvm--connection)
+              (process (jsonrpc--process conn)))
+    (oset conn leaving t)
     (let ((inhibit-message t) (message-log-max nil))
-      (jsonrpc-shutdown nixvm--connection t))))
+      (delete-process process)
+      (nixvm--lost conn))
+    (dolist (buffer (list (process-buffer process) (process-get process 'jsonrpc-stderr)))
+      (when (buffer-live-p buffer) (kill-buffer buffer)))))
 
 ;;;; Requests
 

@@ -13,10 +13,8 @@
 ;; `nixvmcp' is the same with scp for large files; like all methods that copy
 ;; it cannot be one hop of several, which is why there are two.
 ;;
-;; A machine that goes away must not take Emacs with it.  When one stops,
-;; reboots, suspends or is restored, its connections are forgotten without a
-;; word to the guest.  A file that is touched afterwards does not boot the
-;; machine by accident: `nixvm-start-on-open' says what happens.
+;; A file that is touched while its machine is off does not boot it by accident:
+;; `nixvm-start-on-open' says what happens.
 
 ;;; Code:
 
@@ -25,11 +23,7 @@
 (require 'tramp)
 (require 'tramp-sh)
 
-(defvar auto-revert-use-notify)
-(defvar auto-revert-mode-text)
-(defvar auto-revert-remote-files)
 (defvar remote-file-name-inhibit-locks)
-(defvar vc-ignore-dir-regexp)
 
 (defconst nixvm-tramp-method "nixvm" "The TRAMP method of machines.")
 (defconst nixvm-tramp-copy-method "nixvmcp" "The same, copying with scp.")
@@ -44,9 +38,6 @@ Completion, recentf and whatever else is not essential never starts one."
   "Seconds to wait for a machine that is started by opening a file."
   :type 'number
   :group 'nixvm)
-
-(defvar nixvm-disconnect-functions nil
-  "Functions called with a machine and why its connections have been forgotten.")
 
 ;;;; The methods
 
@@ -99,6 +90,7 @@ Doing it again changes nothing."
       (tramp-set-completion-function "ssh" (append ssh (list ours)))))
   (advice-add 'tramp-file-name-handler :around #'nixvm-tramp--operation)
   (advice-add 'tramp-maybe-open-connection :before #'nixvm-tramp--before-open)
+  (advice-add 'tramp-maybe-open-connection :after #'nixvm-tramp--after-open)
   (advice-add 'basic-save-buffer :around #'nixvm-tramp--saving))
 
 (connection-local-set-profile-variables 'nixvm-tramp-profile nixvm-tramp--profile)
@@ -140,39 +132,96 @@ memory.  Nothing is asked and nothing waits."
 ;;;; Before a connection is opened
 
 (defun nixvm-tramp--completing-p ()
-  "Whether the user is completing a file name, rather than opening a file."
-  (and minibuffer-completion-table (minibufferp)))
+  "Whether the user is completing a file name, rather than opening a file.
+That is what an active minibuffer says; the current buffer is TRAMP's own in the
+middle of an operation."
+  (when-let ((window (active-minibuffer-window)))
+    (eq window (selected-window))))
+
+(defun nixvm-tramp--starting-up-p ()
+  "Whether Emacs is starting: the user waits for it, but has done nothing yet."
+  (and (null this-command) (null real-last-command)))
 
 (defun nixvm-tramp--before-open (vec)
   "Have the machine of VEC up and ssh connected before TRAMP connects to it.
 A machine that is off is started, or not, as `nixvm-start-on-open' says.
 There is no hook of TRAMP for this; all its ways to a connection, also that in
-the middle of an operation, lead through the advised function."
-  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec))
-              ;; TRAMP's hook tells the user of every error, also of one that is
-              ;; expected and handled.
-              (signal-hook-function nil))
+the middle of an operation, lead through the advised function.
+
+A connection takes seconds, so that only a command makes one, or a session that
+is restored as Emacs starts; a timer or a hook is refused."
+  (pcase-let* ((`(,method ,host) (nixvm-tramp--entrance vec))
+               ;; TRAMP's hook tells the user of every error, also of one that is
+               ;; expected and handled.
+               (signal-hook-function nil))
     (when (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method))
                (not (process-live-p (tramp-get-connection-process vec))))
       (let ((asked (and this-command (not non-essential))))
-        (when asked (nixvm-tramp--ask-daemon))
+        (nixvm-tramp--know host asked)
         (if-let ((machine (nixvm--machine-of-host host)))
             (nixvm-tramp--have-up machine)
-          (when asked
-            (nixvm-tramp--refuse "There is no machine %s; %s" host
-                                 (substitute-command-keys "\\[nixvm] lists them"))))
-        (when asked
+          (nixvm-tramp--no-machine host))
+        (unless non-essential
+          (unless (or asked (nixvm-tramp--starting-up-p))
+            (nixvm-tramp--refuse "There is no connection to %s; opening a file of it makes one"
+                                 host))
           (when-let ((err (nixvm--preflight-wait host)))
             (nixvm-tramp--refuse "%s" (nixvm--error-text err))))
         (unless (tramp-file-name-hop vec)
           (pcase-dolist (`(,property . ,value) (cdr (assoc host nixvm--connected-hosts)))
             (tramp-set-connection-property vec property value)))))))
 
-(defun nixvm-tramp--ask-daemon ()
-  "Know the machines, even when this is the first that Emacs does with them."
+(defun nixvm-tramp--after-open (vec)
+  "Take note when the ssh of VEC ends by itself.
+Then the connection that it shared has ended too, or leads nowhere; one that
+TRAMP ends says nothing of that."
+  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec))
+              (process (tramp-get-connection-process vec)))
+    (when (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method))
+               (process-live-p process)
+               (not (process-get process 'nixvm-watched)))
+      (process-put process 'nixvm-watched t)
+      (add-function :after (process-sentinel process)
+                    (lambda (process _event)
+                      (when (eq (process-status process) 'exit)
+                        (nixvm--forget-host host)))))))
+
+(defun nixvm-tramp--know (host asked)
+  "Know the machine HOST as it is now.
+Who has ASKED waits for the daemon, which is started if need be.  Else there is
+no waiting, and one that does not run is left alone."
+  (cond (asked (nixvm-tramp--ask-daemon host))
+        (non-essential)
+        ((nixvm--machine-of-host host))
+        (t (let ((nixvm-start-daemon nil) (nixvm-connect-timeout 0.1))
+             (ignore-error user-error (nixvm--ensure))))))
+
+(defun nixvm-tramp--ask-daemon (host)
+  "Know the machines, even when this is the first that Emacs does with them.
+In the middle of an operation of TRAMP nothing else is read: the daemon may have
+told long ago that HOST is gone, and we do not know.  Hence it is asked."
   (condition-case err
-      (nixvm--ensure)
-    (user-error (nixvm-tramp--refuse "%s" (cadr err)))))
+      (let ((nixvm-request-timeout (min 5 nixvm-request-timeout)))
+        (nixvm--ensure)
+        (when-let ((machine (nixvm--machine-of-host host)))
+          (nixvm--did-change
+           (list :changed (vector (plist-get (nixvm--call "nixvm/machine/get"
+                                                          (list :name (plist-get machine :name)))
+                                             :machine))))))
+    (user-error
+     (unless (nixvm--machine-of-host host)
+       (nixvm-tramp--refuse "%s" (cadr err))))))
+
+(defun nixvm-tramp--no-machine (host)
+  "Refuse HOST, of which nothing is known."
+  (cond (non-essential (throw 'non-essential 'non-essential))
+        ((nixvm--live)
+         (nixvm-tramp--refuse "There is no machine %s; %s" host
+                              (substitute-command-keys "\\[nixvm] lists them")))
+        (t (nixvm-tramp--refuse "%s" (nixvm--error-text
+                                      (or nixvm--connection-error
+                                          (nixvm--problem "daemon.unreachable"
+                                                          "There is no connection to nixvmd")))))))
 
 (defun nixvm-tramp--have-up (machine)
   "Return when MACHINE is up; signal why not if it is not and shall not be."
@@ -209,10 +258,12 @@ to say so."
 
 (defun nixvm-tramp--operation (handler &rest args)
   "Call HANDLER, which is TRAMP's, with ARGS; signal what was refused meanwhile."
-  (if nixvm-tramp--in-operation
-      (unless (nixvm-tramp--needless-p args)
-        (nixvm-tramp--look-ahead args)
-        (apply handler args))
+  (cond
+   ((nixvm-tramp--needless-p args) nil)
+   (nixvm-tramp--in-operation
+    (nixvm-tramp--look-ahead args)
+    (apply handler args))
+   (t
     (let* (value
            (reason (catch 'nixvm-tramp--refused
                      (let ((nixvm-tramp--in-operation args))
@@ -222,19 +273,35 @@ to say so."
                                      (apply handler args))))
                      nil)))
       (when reason (signal 'remote-file-error (list reason)))
-      value)))
+      value))))
+
+(defvar nixvm-tramp--declined nil
+  "The machines that the present command does not start, by name.
+One command touches files many times, but its user is asked once.")
+
+(defun nixvm-tramp--decline (machine)
+  "Take note that the present command shall not start MACHINE."
+  (push (plist-get machine :name) nixvm-tramp--declined)
+  (add-hook 'pre-command-hook #'nixvm-tramp--next-command))
+
+(defun nixvm-tramp--next-command ()
+  "Forget what the command before was told, unless this one is part of it."
+  (when (zerop (minibuffer-depth))
+    (remove-hook 'pre-command-hook #'nixvm-tramp--next-command)
+    (setq nixvm-tramp--declined nil)))
 
 (defun nixvm-tramp--may-start-p (machine)
   "Whether MACHINE may be started because the user opens a file."
-  (pcase nixvm-start-on-open
-    ('yes this-command)
-    ;; Only a command is worth a question; a timer or a hook is not.
-    ('ask (and this-command
-               (not (memq this-command '(kill-buffer kill-this-buffer kill-current-buffer
-                                                     save-buffers-kill-emacs
-                                                     save-buffers-kill-terminal)))
-               (y-or-n-p (format "%s is %s.  Start it? " (plist-get machine :name)
-                                 (plist-get machine :state)))))))
+  (and this-command ; a timer or a hook is not worth a question
+       (not (member (plist-get machine :name) nixvm-tramp--declined))
+       (pcase nixvm-start-on-open
+         ('yes t)
+         ('ask (and (not (memq this-command '(kill-buffer kill-this-buffer kill-current-buffer
+                                                          save-buffers-kill-emacs
+                                                          save-buffers-kill-terminal)))
+                    (or (y-or-n-p (format "%s is %s.  Start it? " (plist-get machine :name)
+                                          (plist-get machine :state)))
+                        (progn (nixvm-tramp--decline machine) nil)))))))
 
 (defun nixvm-tramp--start (machine)
   "Start MACHINE and wait until it is ready.  \\[keyboard-quit] cancels the start."
@@ -249,6 +316,7 @@ to say so."
         (nixvm--wait-until (lambda () done) nixvm-start-timeout)
       (quit (nixvm--cancel-work work) (signal 'quit nil)))
     (unless (eq done 'ready)
+      (nixvm-tramp--decline machine)
       (nixvm-tramp--refuse "%s does not start: %s" name (or done "it takes too long")))))
 
 ;;;; Saving
@@ -289,164 +357,6 @@ another one in between."
           (process-live-p process)
           (eq process (tramp-get-connection-process (tramp-dissect-file-name file)))))))
 
-;;;; When a machine goes away
-
-(defun nixvm-tramp-forget (machine)
-  "Forget all connections to MACHINE and end their processes.
-The guest is asked nothing.  Return how many there were."
-  (let ((default-directory temporary-file-directory)
-        (hosts (nixvm--hosts machine))
-        (count 0))
-    (mapc #'nixvm--forget-host hosts)
-    (dolist (process (process-list))
-      (let ((vec (process-get process 'vector)))
-        (when (or (equal (process-get process 'nixvm-machine) (plist-get machine :name))
-                  (and (tramp-file-name-p vec) (nixvm-tramp--of-hosts-p vec hosts)))
-          (cl-incf count)
-          (delete-process process))))
-    (dolist (vec (tramp-list-connections))
-      (when (nixvm-tramp--of-hosts-p vec hosts)
-        (tramp-cleanup-connection vec t t)))
-    count))
-
-(defun nixvm-tramp--of-hosts-p (vec hosts)
-  "Whether VEC leads to or through one of HOSTS."
-  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec)))
-    (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method "ssh" "scp"))
-         (member host hosts))))
-
-(defun nixvm-tramp--buffers (machine)
-  "The buffers of the user whose directory, or terminal, lies in MACHINE."
-  (let ((hosts (nixvm--hosts machine)))
-    (cl-remove-if-not
-     (lambda (buffer)
-       (let ((dir (buffer-local-value 'default-directory buffer)))
-         (or (equal (buffer-local-value 'nixvm--buffer-machine buffer) (plist-get machine :name))
-             (and (not (string-match-p "\\` \\|\\`\\*\\(?:debug \\)?tramp/" (buffer-name buffer)))
-                  (stringp dir) (file-remote-p dir)
-                  (nixvm-tramp--of-hosts-p (tramp-dissect-file-name dir) hosts)))))
-     (buffer-list))))
-
-(defvar-local nixvm-tramp--away nil
-  "Why the machine of the buffer is away, for the mode line; nil if it is not.")
-
-(add-to-list 'minor-mode-alist '(nixvm-tramp--away nixvm-tramp--away))
-
-(defun nixvm-tramp--disrupted (machine kind)
-  "Let go of MACHINE because of KIND, which ends its connections."
-  (let* ((count (nixvm-tramp-forget machine))
-         (buffers (nixvm-tramp--buffers machine))
-         (away (propertize (format " [%s %s]" (plist-get machine :name)
-                                   (nixvm-tramp--happening kind))
-                           'face 'nixvm-stopped))
-         (news (cl-remove away buffers :test #'equal
-                          :key (lambda (b) (buffer-local-value 'nixvm-tramp--away b)))))
-    (dolist (buffer buffers)
-      (with-current-buffer buffer
-        ;; Killing a changed buffer would remove its lock file in the guest,
-        ;; and wait for it.
-        (when buffer-file-name
-          (setq-local remote-file-name-inhibit-locks t))
-        (setq nixvm-tramp--away away)))
-    (force-mode-line-update t)
-    (when (or news (> count 0))
-      (message "%s" (nixvm-tramp--farewell machine kind buffers)))
-    (run-hook-with-args 'nixvm-disconnect-functions machine kind)))
-
-(defun nixvm-tramp--farewell (machine kind buffers)
-  "What to tell the user of MACHINE when KIND happens to it and BUFFERS visit it."
-  (let ((unsaved (cl-count-if (lambda (b) (and (buffer-file-name b) (buffer-modified-p b)))
-                              buffers)))
-    (format "%s %s: its connections are closed%s%s"
-            (plist-get machine :name) (nixvm-tramp--happening kind)
-            (if buffers (format "; %d buffer%s stay%s" (length buffers)
-                                (if (cdr buffers) "s" "") (if (cdr buffers) "" "s"))
-              "")
-            (if (> unsaved 0) (format ", %d of them unsaved" unsaved) ""))))
-
-(defun nixvm-tramp--happening (kind)
-  "Words for KIND, which is what happens to a machine."
-  (pcase kind
-    ((or "stop" "kill") "is being stopped")
-    ("reboot" "is rebooting")
-    ("suspend" "is being suspended")
-    ((or "destroy" "purge") "is being destroyed")
-    ("restore-snapshot" "is being restored")
-    ("gone" "is gone")
-    (_ (format "is %s" kind))))
-
-(defun nixvm-tramp--back (_name old new)
-  "Undo what was set when the machine went away: OLD was away and NEW is ready."
-  (when (and new (equal (nixvm--state new) "running")
-             (not (and old (equal (nixvm--state old) "running"))))
-    (dolist (buffer (nixvm-tramp--buffers new))
-      (with-current-buffer buffer
-        (cond ((not buffer-file-name))
-              ((buffer-modified-p) (add-hook 'after-save-hook #'nixvm-tramp--unlock nil t))
-              (t (nixvm-tramp--unlock)))
-        (setq nixvm-tramp--away nil)))
-    (force-mode-line-update t)))
-
-(defun nixvm-tramp--unlock ()
-  "Use locks again, and remove the one that is left from before the interruption.
-It names a process of the guest that is gone, so that TRAMP would take it for
-somebody else's, and ask."
-  (remove-hook 'after-save-hook #'nixvm-tramp--unlock t)
-  (kill-local-variable 'remote-file-name-inhibit-locks)
-  (when (file-remote-p default-directory nil t)
-    (ignore-errors
-      (when-let ((lock (make-lock-file-name buffer-file-name)))
-        (delete-file lock)))))
-
-(add-hook 'nixvm--disruption-functions #'nixvm-tramp--disrupted)
-(add-hook 'nixvm-change-functions #'nixvm-tramp--back)
-
-;;;; Files that others change
-
-(defvar nixvm-tramp--reverting t "Nil while files are not to be looked at.")
-
-(defun nixvm-tramp--idle-p ()
-  "Whether the connection of the current buffer is up and TRAMP does not use it.
-A timer that runs while TRAMP waits must not talk to the same guest."
-  (when-let (((file-remote-p default-directory nil t))
-             (process (tramp-get-connection-process (tramp-dissect-file-name default-directory))))
-    (and (process-live-p process)
-         (not (tramp-get-connection-property process "locked" nil)))))
-
-(defun nixvm-tramp--stale-p (&optional _noconfirm)
-  "Whether the visited file has changed.
-For `buffer-stale-function'.  Only a buffer that is shown is looked after, with
-one question over a connection that is up and idle."
-  (when-let ((nixvm-tramp--reverting)
-             (buffer-file-name)
-             ((not (buffer-modified-p)))
-             ((get-buffer-window nil t))
-             (machine (nixvm-current-machine))
-             ((equal (nixvm--state machine) "running"))
-             ((nixvm-tramp--idle-p)))
-    (let ((non-essential t))
-      (ignore-error file-error
-        (and (not (verify-visited-file-modtime (current-buffer)))
-             (file-readable-p buffer-file-name))))))
-
-;;;###autoload
-(define-minor-mode nixvm-auto-revert-mode
-  "Show what an agent changes in the visited file of a machine, as it happens.
-Unlike `auto-revert-mode' alone this never opens a connection, never starts a
-machine, and asks only for buffers that are shown."
-  :lighter " VMRev"
-  :group 'nixvm
-  (if (not nixvm-auto-revert-mode)
-      (progn (auto-revert-mode -1)
-             (kill-local-variable 'auto-revert-mode-text)
-             (kill-local-variable 'buffer-stale-function))
-    (setq-local auto-revert-use-notify nil
-                auto-revert-mode-text nil ; ours says it
-                auto-revert-remote-files t
-                buffer-stale-function #'nixvm-tramp--stale-p)
-    ;; It has just been read.
-    (let (nixvm-tramp--reverting) (auto-revert-mode 1))))
-
 ;;;; Fast
 
 (defun nixvm-tramp--ours ()
@@ -460,18 +370,24 @@ machine, and asks only for buffers that are shown."
 (defvar nixvm-tramp--fast nil "Non-nil after `nixvm-tramp-fast'.")
 
 (defun nixvm-tramp--needless-p (args)
-  "Whether ARGS, an operation inside of another one, is of no use.
+  "Whether ARGS, an operation, is of no use, so that its value is nil.
 `save-buffer' asks whether the file has changed since it was visited.  Locking
 it before it is written asks that again, though nothing is locked.  Only what
-has been asked over this very connection is not asked again."
-  (pcase args
-    (`(lock-file ,(and (pred stringp) file))
-     (and nixvm-tramp--fast remote-file-name-inhibit-locks
-          (string-match-p (nixvm-tramp--ours) file)
-          (nixvm-tramp--verified-p file)
-          (pcase nixvm-tramp--in-operation
-            ;; What is written is a buffer, to the file that it visits.
-            (`(write-region nil ,_ ,_ ,_ t . ,_) t))))))
+has been asked over this very connection is not asked again.
+
+Whether a file is under version control is asked by its mode line.  The root of
+a repository is found all the same, for `project-current' and others."
+  (and nixvm-tramp--fast
+       (pcase args
+         (`(vc-registered ,(and (pred stringp) file))
+          (string-match-p (nixvm-tramp--ours) file))
+         (`(lock-file ,(and (pred stringp) file))
+          (and remote-file-name-inhibit-locks
+               (string-match-p (nixvm-tramp--ours) file)
+               (nixvm-tramp--verified-p file)
+               (pcase nixvm-tramp--in-operation
+                 ;; What is written is a buffer, to the file that it visits.
+                 (`(write-region nil ,_ ,_ ,_ t . ,_) t)))))))
 
 (defun nixvm-tramp--look-ahead (args)
   "Ask what TRAMP needs for ARGS, an operation, with one cheap command.
@@ -495,21 +411,18 @@ where the shell alone can tell; and what can be written is there."
   "Make files of machines faster: no VC, no lock files, no backups.
 It holds for this session.
 These settings reach beyond nixvm, so nothing sets them behind your back.
-Version control is switched off for /nixvm: files only, backups as well; lock
-files for all remote files.  Put the call into your init file to keep it.
+VC, the version control of the mode line, is switched off for /nixvm: files
+only, backups as well; lock files for all remote files.  Projects, Magit and git
+itself work as before.  Put the call into your init file to keep it.
 
 Saving asks once, and not twice, whether the file has changed since it was
 visited, as it does where there are lock files.
 
 On a near machine the second file of a repository opens three times as fast."
   (interactive)
-  (require 'vc-hooks)
-  (let ((ours (nixvm-tramp--ours)))
-    (setq remote-file-name-inhibit-locks t
-          nixvm-tramp--fast t)
-    (unless (string-search ours vc-ignore-dir-regexp)
-      (setq vc-ignore-dir-regexp (format "%s\\|%s" vc-ignore-dir-regexp ours)))
-    (add-function :before-while (var backup-enable-predicate) #'nixvm-tramp--backup-p))
+  (setq remote-file-name-inhibit-locks t
+        nixvm-tramp--fast t)
+  (add-function :before-while (var backup-enable-predicate) #'nixvm-tramp--backup-p)
   (message "Files of machines: no VC, no lock files, no backups in this session"))
 
 ;; At the end: TRAMP takes only functions that are defined by then.

@@ -34,6 +34,7 @@
 (require 'nixvm-operation)
 (require 'nixvm-ssh)
 (require 'nixvm-tramp)
+(require 'nixvm-tramp-away)
 (require 'nixvm-attach)
 (require 'nixvm-create)
 (require 'nixvm-agent)

@@ -47,7 +47,6 @@ ROUND chooses the files."
 (defmacro nixvm-tramp-bench--fast (&rest body)
   "Run BODY with the settings of `nixvm-tramp-fast'."
   `(let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
-         (vc-ignore-dir-regexp vc-ignore-dir-regexp)
          (backup-enable-predicate backup-enable-predicate)
          ;; As a user opens files: by a command.
          (this-command 'find-file))

@@ -231,7 +231,6 @@ HOST is demo unless it is said."
 (nixvm-e2e-test-step nixvm-e2e-a8-save-after-an-interruption-asks
   (dolist (fast '(nil t))
     (let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
-          (vc-ignore-dir-regexp vc-ignore-dir-regexp)
           (backup-enable-predicate backup-enable-predicate)
           asked)
       (when fast (nixvm-tramp-fast))

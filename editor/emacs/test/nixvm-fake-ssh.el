@@ -39,8 +39,9 @@ with that text."
          (dolist (m (nixvm-machines))
            (nixvm-tramp-forget m)
            (dolist (b (nixvm-tramp--buffers m))
-             (with-current-buffer b (set-buffer-modified-p nil)
-                                  (setq-local remote-file-name-inhibit-locks t))
+             ;; Without locks first: one would be removed now, in the guest.
+             (with-current-buffer b (setq-local remote-file-name-inhibit-locks t)
+                                  (set-buffer-modified-p nil))
              (let (kill-buffer-query-functions) (kill-buffer b))))
          (delete-directory nixvm-tramp-test-directory t)))))
 

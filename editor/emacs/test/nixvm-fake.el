@@ -14,7 +14,7 @@
 (require 'nixvm)
 
 (defconst nixvm-fake-methods
-  '("nixvm/machine/list" "nixvm/profile/list" "nixvm/vm/create" "nixvm/vm/start" "nixvm/vm/stop"
+  '("nixvm/machine/list" "nixvm/machine/get" "nixvm/profile/list" "nixvm/vm/create" "nixvm/vm/start" "nixvm/vm/stop"
     "nixvm/vm/kill" "nixvm/vm/reboot" "nixvm/vm/suspend" "nixvm/vm/resume" "nixvm/vm/destroy"
     "nixvm/vm/purge" "nixvm/vm/console" "nixvm/snapshot/list" "nixvm/snapshot/create"
     "nixvm/snapshot/restore" "nixvm/snapshot/delete" "nixvm/forward/list" "nixvm/forward/add"
@@ -85,8 +85,19 @@
 
 (defun nixvm-fake-push (fake method params)
   "Send the notification METHOD with PARAMS to all clients of FAKE."
+  (when (equal method "nixvm/didChange")
+    (nixvm-fake--take-over fake (append (plist-get params :changed) nil)
+                           (append (plist-get params :removed) nil)))
   (dolist (client (nixvm-fake-clients fake))
     (nixvm-fake-send client (list :method method :params params))))
+
+(defun nixvm-fake--take-over (fake changed removed)
+  "Let FAKE have the machines CHANGED, and none called one of REMOVED."
+  (let ((gone (append removed (mapcar (lambda (m) (plist-get m :name)) changed))))
+    (setf (nixvm-fake-machines fake)
+          (append (cl-remove-if (lambda (m) (member (plist-get m :name) gone))
+                                (nixvm-fake-machines fake))
+                  changed))))
 
 (defun nixvm-fake--receive (fake client message)
   "Let FAKE answer MESSAGE of CLIENT."
@@ -126,6 +137,12 @@ It is a result, or (:error CODE MESSAGE DATA)."
     ("nixvm/machine/list"
      (lambda (&rest _) (list :machines (vconcat (nixvm-fake-machines fake))
                              :operations (vconcat (nixvm-fake-operations fake)))))
+    ("nixvm/machine/get"
+     (lambda (params &rest _)
+       (if-let ((machine (cl-find (plist-get params :name) (nixvm-fake-machines fake)
+                                  :key (lambda (m) (plist-get m :name)) :test #'equal)))
+           (list :machine machine)
+         '(:error -32602 "no such machine" (:code "machine.not_found")))))
     ("nixvm/profile/list"
      (lambda (&rest _)
        '(:profiles [(:name "claude" :description "Claude Code" :requires [] :agent t :images [])
@@ -180,7 +197,7 @@ an (:error CODE MESSAGE DATA), or the symbol `later'."
   (let ((nixvm-autoreconnect nil)) (nixvm-disconnect))
   (setq nixvm--connection nil nixvm--waiting nil nixvm--starting nil nixvm--connection-error nil
         nixvm--works nil nixvm--status nil nixvm--pending-events nil nixvm--last-error nil
-        nixvm--create-last nil)
+        nixvm--create-last nil nixvm-tramp--declined nil)
   (when nixvm--refresh-timer (cancel-timer nixvm--refresh-timer))
   (setq nixvm--refresh-timer nil)
   (clrhash nixvm--machines)

@@ -168,6 +168,35 @@
                    (lambda (&rest _) (mapc #'delete-process (nixvm-fake-clients nixvm-fake)) 'later))
     (should-error (nixvm--ensure) :type 'user-error)))
 
+(ert-deftest nixvm-rpc-daemon-that-is-gone-before-the-first-word-is-tried-again ()
+  "After a kill -9 the connection may end before anything can be sent over it."
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (let ((times 0) (real (symbol-function 'nixvm--open-socket)))
+      (cl-letf (((symbol-function 'nixvm--open-socket)
+                 (lambda ()
+                   (let ((process (funcall real)))
+                     (when (< (cl-incf times) 3) (delete-process process))
+                     process))))
+        (should (nixvm--ensure))
+        (should (= times 3))
+        (nixvm-disconnect)
+        ;; One that is never there is given up, with a reason, and asked again
+        ;; by the next command.
+        (setq times -100)
+        (should-error (nixvm--ensure) :type 'user-error)
+        (should-not nixvm--starting)
+        (should nixvm--connection-error))
+      (should (nixvm--ensure)))))
+
+(ert-deftest nixvm-rpc-connecting-warns-of-nothing ()
+  (nixvm-fake-with nil
+    (let (warned)
+      (cl-letf (((symbol-function 'display-warning) (lambda (&rest args) (push args warned))))
+        (dolist (nixvm-events-buffer-size '(0 1000 nil))
+          (nixvm--ensure)
+          (nixvm-disconnect)))
+      (should-not warned))))
+
 (ert-deftest nixvm-rpc-connects-again-while-a-list-is-open ()
   (nixvm-fake-with (list (nixvm-fake-machine "one"))
     (let ((nixvm-autoreconnect t) (file (nixvm-fake-file nixvm-fake)))
@@ -261,6 +290,35 @@
   (nixvm-fake-with nil
     (let ((default-directory "/ssh:nowhere.invalid:/"))
       (should (nixvm--ensure)))))
+
+(ert-deftest nixvm-buffers-of-ours-lie-on-this-computer ()
+  "Whatever is current when they are made: a command in them connects to nowhere."
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/image/list") nixvm-fake-methods))
+    (nixvm-fake-answer "nixvm/image/list" '(:images []))
+    (nixvm-fake-answer "nixvm/doctor" '(:findings []))
+    (let ((before (buffer-list))
+          (nixvm-events-buffer-size 1000)
+          (default-directory "/nixvm:demo:/home/user/"))
+      (cl-letf (((symbol-function 'tramp-maybe-open-connection)
+                 (lambda (&rest _) (error "Connected"))))
+        (save-window-excursion
+          (dolist (command '(nixvm nixvm-doctor nixvm-log nixvm-images))
+            (with-temp-buffer
+              (setq default-directory "/nixvm:demo:/home/user/")
+              (funcall command)))
+          (nixvm-fake-wait (nixvm-fake-received-p "nixvm/doctor"))
+          (nixvm--log-message '(:message "x"))
+          (should (string-match-p "\\`agent\\'\\|\\`user\\'" (nixvm--project-name)))))
+      (dolist (buffer (cl-set-difference
+                       (cl-remove-if-not (lambda (b) (string-search "nixvm" (buffer-name b)))
+                                         (buffer-list))
+                       before))
+        (ert-info ((buffer-name buffer))
+          (should-not (file-remote-p (buffer-local-value 'default-directory buffer)))))
+      (dolist (name '("*nixvm*" "*nixvm doctor*" "*nixvm log*" "*nixvm images*"))
+        (should (get-buffer name)))
+      (kill-buffer "*nixvm images*"))))
 
 (provide 'nixvm-rpc-test)
 ;;; nixvm-rpc-test.el ends here

@@ -10,13 +10,14 @@
 ;;; Code:
 
 (require 'ert)
+(require 'project)
+(require 'vc)
 (require 'nixvm-fake-ssh)
 
 (defmacro nixvm-tramp-test-fast (&rest body)
   "Run BODY with what `nixvm-tramp-fast' sets, and take it back."
   (declare (indent 0) (debug t))
   `(let ((remote-file-name-inhibit-locks nil) (nixvm-tramp--fast nil)
-         (vc-ignore-dir-regexp vc-ignore-dir-regexp)
          (backup-enable-predicate backup-enable-predicate)
          (inhibit-message t))
      (nixvm-tramp-fast)
@@ -37,6 +38,7 @@
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
     (let ((file (nixvm-tramp-test-name "f.txt"))
           (local (expand-file-name "f.txt" nixvm-tramp-test-directory))
+          (stat "stat -c\\|tramp_stat_file_attributes ")
           usual fast)
       (write-region "one\n" nil local nil 'silent)
       (with-current-buffer (find-file-noselect file)
@@ -51,8 +53,8 @@
         ;; Has it changed?  Can it be written, and where does it lie?  Then it
         ;; is written, in two commands, and its time is noted.
         (should (<= (length fast) 6))
-        (should (= 2 (cl-count-if (lambda (c) (string-match-p "stat -c" c)) fast)))
-        (should (> (cl-count-if (lambda (c) (string-match-p "stat -c" c)) usual) 2))
+        (should (= 2 (cl-count-if (lambda (c) (string-match-p stat c)) fast)))
+        (should (> (cl-count-if (lambda (c) (string-match-p stat c)) usual) 2))
         (with-temp-buffer
           (insert-file-contents local)
           (should (equal (buffer-string) "two\nthree\nfour\none\n")))
@@ -181,13 +183,31 @@
             (insert-file-contents local)
             (should (equal (buffer-string) "theirs\n"))))))))
 
+(ert-deftest nixvm-tramp-fast-leaves-projects-alone ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((vc-handled-backends '(Git))
+          (repo (expand-file-name "repo" nixvm-tramp-test-directory)) questions)
+      (make-directory repo)
+      (nixvm--locally (call-process "git" nil nil nil "init" "-q" repo))
+      (write-region "x" nil (expand-file-name "a.txt" repo) nil 'silent)
+      (nixvm-tramp-test-fast
+        (cl-letf* ((real (symbol-function 'tramp-sh-handle-vc-registered))
+                   ((symbol-function 'tramp-sh-handle-vc-registered)
+                    (lambda (file) (push file questions) (funcall real file))))
+          (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "repo/a.txt"))
+            (should-not vc-mode)
+            (should-not questions)
+            (should (equal (project-root (project-current))
+                           (file-name-as-directory (nixvm-tramp-test-name "repo"))))
+            (should (eq (vc-responsible-backend default-directory) 'Git))))))))
+
 (ert-deftest nixvm-tramp-fast-is-for-our-files-only ()
   (nixvm-tramp-test-fast
     (nixvm-tramp-fast)
     (should remote-file-name-inhibit-locks)
-    (should (string-match-p vc-ignore-dir-regexp "/nixvm:a:/x"))
-    (should (string-match-p vc-ignore-dir-regexp "/nixvmcp:a:/x"))
-    (should-not (string-match-p vc-ignore-dir-regexp "/ssh:a:/x"))
+    (should (nixvm-tramp--needless-p '(vc-registered "/nixvm:a:/x")))
+    (should (nixvm-tramp--needless-p '(vc-registered "/nixvmcp:a:/x")))
+    (should-not (nixvm-tramp--needless-p '(vc-registered "/ssh:a:/x")))
     (should-not (funcall backup-enable-predicate "/nixvm:a:/x"))
     (should (funcall backup-enable-predicate "/home/me/x"))
     (let ((nixvm-tramp--in-operation '(write-region nil nil "/x" nil t "/x")))

@@ -11,6 +11,7 @@
 ;;; Code:
 
 (require 'ert)
+(require 'recentf)
 (require 'nixvm-fake-ssh)
 
 (defun nixvm-tramp-test-fresh-emacs (form)
@@ -117,7 +118,8 @@
 
 (ert-deftest nixvm-tramp-completes-names-from-memory ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo") (nixvm-fake-machine "other" :state "stopped"))
-    (let ((asked (length (nixvm-fake-received nixvm-fake))))
+    (let ((asked (length (nixvm-fake-received nixvm-fake)))
+          (minibuffer-completing-file-name t))
       (should (equal (delete-dups (sort (file-name-all-completions "" "/nixvm:") #'string<))
                      '("demo-admin:" "demo:" "other-admin:" "other:")))
       (should (member "ssh:demo:" (file-name-all-completions "ssh:de" "/")))
@@ -138,8 +140,9 @@
             (dolist (case '(("/nixvm:" . "one:") ("/" . "ssh:one:")))
               (should (member (cdr case)
                               (nixvm-tramp-test-fresh-emacs
-                               `(file-name-all-completions ,(if (equal (car case) "/") "ssh:on" "")
-                                                           ,(car case)))))))
+                               `(let ((minibuffer-completing-file-name t))
+                                  (file-name-all-completions ,(if (equal (car case) "/") "ssh:on" "")
+                                                             ,(car case))))))))
         (delete-directory home t)))
     (let ((process-environment (cons "NIXVM_HOME=/nonexistent" process-environment)))
       (should-not (nixvm-tramp-completion-function "")))))
@@ -163,6 +166,122 @@
           (should-not asked))))
     (should-not (nixvm-tramp-test-log))
     (should-not (nixvm-fake-received-p "nixvm/vm/start"))))
+
+(ert-deftest nixvm-tramp-a-command-asks-once-whatever-it-touches ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (let* ((nixvm-start-on-open 'ask) (questions 0)
+           (touch (lambda ()
+                    (dolist (f (list #'file-exists-p #'file-attributes #'find-file-noselect
+                                     #'directory-files #'dired-noselect))
+                      (dolist (name '("x" "y"))
+                        (ignore-errors (funcall f (nixvm-tramp-test-name name))))))))
+      (cl-letf (((symbol-function 'y-or-n-p) (lambda (_) (cl-incf questions) nil)))
+        (funcall touch)
+        (should (= questions 1))
+        ;; The next command may be asked again.
+        (run-hooks 'pre-command-hook)
+        (funcall touch)
+        (should (= questions 2))
+        (run-hooks 'pre-command-hook)
+        (should-not (memq 'nixvm-tramp--next-command pre-command-hook)))
+      ;; One that does not start is not started over and over.
+      (nixvm-fake-answer "nixvm/vm/start" '(:error -32803 "no memory left" (:code "vm.start_failed")))
+      (cl-letf (((symbol-function 'y-or-n-p) (lambda (_) (cl-incf questions) t)))
+        (funcall touch))
+      (should (= questions 3))
+      (should (= 1 (cl-count "nixvm/vm/start" (nixvm-fake-received nixvm-fake) :key #'car :test #'equal)))
+      (run-hooks 'pre-command-hook)
+      (should-not (nixvm-tramp-test-log)))))
+
+(ert-deftest nixvm-tramp-completing-on-a-stopped-machine-asks-nothing ()
+  "As a user types it: the name of a file, TAB, TAB."
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (let* ((nixvm-start-on-open 'ask) (minibuffer-message-timeout 0) questions
+           (name (nixvm-tramp-test-name "fi"))
+           (keys (lambda (name then) (vconcat (kbd "C-x C-f") (kbd "C-a C-k") name then))))
+      (write-region "" nil (expand-file-name "file" nixvm-tramp-test-directory) nil 'silent)
+      (cl-letf (((symbol-function 'y-or-n-p) (lambda (p) (push p questions) nil)))
+        (dolist (then '("TAB TAB C-g" "? C-g"))
+          (ignore-error quit (execute-kbd-macro (funcall keys name (kbd then)))))
+        (should-not questions)
+        ;; It is opening the file that is worth a question, and one of them.
+        (ignore-errors (execute-kbd-macro (funcall keys name (kbd "TAB RET RET"))))
+        (should (equal questions '("demo is stopped.  Start it? "))))
+      (should-not (nixvm-tramp-test-log))
+      (should-not (nixvm-fake-received-p "nixvm/vm/start")))))
+
+(ert-deftest nixvm-tramp-restoring-a-session-neither-starts-nor-waits ()
+  "What `desktop-read' does while Emacs starts, and what a timer does later."
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "stopped"))
+    (let ((name (nixvm-tramp-test-name "x")) (this-command nil) (questions 0))
+      (write-region "here" nil (expand-file-name "x" nixvm-tramp-test-directory) nil 'silent)
+      (cl-letf (((symbol-function 'y-or-n-p) (lambda (_) (cl-incf questions) t)))
+        ;; The machine is off, and known or not; or there is no daemon.
+        (dolist (before (list #'ignore
+                              (lambda () (nixvm-disconnect) (clrhash nixvm--machines))
+                              (lambda ()
+                                (nixvm-fake-stop nixvm-fake)
+                                (nixvm-fake-wait (not (nixvm--live)))
+                                (clrhash nixvm--machines))))
+          (funcall before)
+          (dotimes (_ 2)
+            (should-error (find-file-noselect name) :type 'file-error)
+            (should-error (insert-file-contents name) :type 'file-error))))
+      (should (= questions 0))
+      (should-not (nixvm-tramp-test-log)))))
+
+(ert-deftest nixvm-tramp-only-commands-and-a-starting-emacs-connect ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((name (nixvm-tramp-test-name "x")) (this-command nil))
+      (write-region "here" nil (expand-file-name "x" nixvm-tramp-test-directory) nil 'silent)
+      (cl-letf (((symbol-function 'nixvm-tramp--starting-up-p) #'ignore))
+        (should (string-match-p
+                 "There is no connection to demo"
+                 (error-message-string (should-error (insert-file-contents name) :type 'file-error))))
+        (should-not (nixvm-tramp-test-log)))
+      (cl-letf (((symbol-function 'nixvm-tramp--starting-up-p) (lambda () t)))
+        (with-temp-buffer
+          (insert-file-contents name)
+          (should (equal (buffer-string) "here"))))
+      ;; Over a connection that is there, all can be had.
+      (cl-letf (((symbol-function 'nixvm-tramp--starting-up-p) #'ignore))
+        (should (file-exists-p name))))))
+
+(ert-deftest nixvm-tramp-dead-machine-is-not-connected-to-again ()
+  "What the daemon has told while TRAMP waited is known before it connects again."
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "x"))
+      (insert "mine")
+      (let ((process (tramp-get-connection-process (tramp-dissect-file-name buffer-file-name)))
+            (nixvm-start-on-open 'no))
+        ;; QEMU dies, and with it the shared connection.  Nothing has been read yet.
+        (nixvm-fake-change (nixvm-fake-machine "demo" :state "crashed" :ready :json-false))
+        (delete-process process)
+        (delete-file (expand-file-name "log" nixvm-tramp-test-directory))
+        (should (string-match-p
+                 "demo is crashed"
+                 (error-message-string (should-error (save-buffer) :type 'file-error))))
+        (should (buffer-modified-p))
+        (should-not (nixvm-tramp-test-log))))))
+
+(ert-deftest nixvm-tramp-ssh-that-ended-by-itself-is-tried-before-it-is-used ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (should-not (file-exists-p (nixvm-tramp-test-name "x")))
+    (should (assoc "demo" nixvm--connected-hosts))
+    (let ((process (tramp-get-connection-process
+                    (tramp-dissect-file-name (nixvm-tramp-test-name "x")))))
+      (process-send-string process "exit\n"))
+    (nixvm-fake-wait (not (assoc "demo" nixvm--connected-hosts)))))
+
+(ert-deftest nixvm-tramp-files-visited-lately-stay-remembered ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((recentf-list (list (nixvm-tramp-test-name "x") "/etc/passwd"))
+          (recentf-keep '(always)))
+      (should (memq 'tramp-recentf-cleanup tramp-cleanup-connection-hook))
+      (should-not (file-exists-p (nixvm-tramp-test-name "x")))
+      (nixvm-tramp-forget (nixvm-machine "demo"))
+      (should (equal (car recentf-list) (nixvm-tramp-test-name "x")))
+      (should (memq 'tramp-recentf-cleanup tramp-cleanup-connection-hook)))))
 
 (ert-deftest nixvm-tramp-opening-starts-the-machine-when-allowed ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "stopped"))
