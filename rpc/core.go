@@ -80,8 +80,9 @@ type Core interface {
 
 	// SSHPreview returns a unified diff of what SSHApply would change.
 	SSHPreview(ctx context.Context) (string, error)
-	// SSHApply writes the SSH configuration and returns warnings.
-	SSHApply(ctx context.Context) ([]string, error)
+	// SSHApply writes the SSH configuration and returns warnings, and whether ssh
+	// reads what was written.
+	SSHApply(ctx context.Context) (warnings []string, verified bool, err error)
 	SSHRemove(ctx context.Context) error
 
 	NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error)

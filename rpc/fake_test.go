@@ -416,10 +416,10 @@ func (c *core) CheckBackend(_ context.Context, name string) ([]backends.Finding,
 	}
 	return nil, nil
 }
-func (c *core) Doctor(context.Context) []vm.Finding        { return nil }
-func (c *core) SSHPreview(context.Context) (string, error) { return "+Include x\n", nil }
-func (c *core) SSHApply(context.Context) ([]string, error) { return nil, nil }
-func (c *core) SSHRemove(context.Context) error            { return nil }
+func (c *core) Doctor(context.Context) []vm.Finding              { return nil }
+func (c *core) SSHPreview(context.Context) (string, error)       { return "+Include x\n", nil }
+func (c *core) SSHApply(context.Context) ([]string, bool, error) { return nil, true, nil }
+func (c *core) SSHRemove(context.Context) error                  { return nil }
 func (c *core) NetworkUsage(context.Context, string) (backends.NetworkUsage, error) {
 	return backends.NetworkUsage{}, nil
 }

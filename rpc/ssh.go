@@ -17,6 +17,8 @@ type SSHPreviewResult struct {
 type SSHApplyResult struct {
 	// Warnings for the user.
 	Warnings []string `json:"warnings"`
+	// Verified: ssh reads what was written; if not, a warning says why.
+	Verified bool `json:"verified"`
 }
 
 // EndpointParams asks where the sshd behind an SSH name is.
@@ -54,9 +56,9 @@ func sshMethods() []Method {
 			}, result[SSHPreviewResult](problem.SSHConfigMalformed)),
 		change(MethodSSHApply, "Write the Include line and our own SSH configuration, and verify every host with ssh -G. Applying twice changes nothing.",
 			func(ctx context.Context, s *session, _ NoParams) (any, error) {
-				warnings, err := s.srv.core.SSHApply(ctx)
-				return SSHApplyResult{Warnings: notNil(warnings)}, err
-			}, result[SSHApplyResult](problem.SSHConfigMalformed, problem.SSHConfigReadOnly, problem.SSHNameTaken, problem.SSHShadowed)),
+				warnings, verified, err := s.srv.core.SSHApply(ctx)
+				return SSHApplyResult{Warnings: notNil(warnings), Verified: verified}, err
+			}, result[SSHApplyResult](problem.SSHConfigMalformed, problem.SSHNameTaken, problem.SSHShadowed, problem.SSHInherited)),
 		change(MethodSSHRemove, "Take our Include line out again; every other byte of the user's file stays.",
 			func(ctx context.Context, s *session, _ NoParams) (any, error) {
 				return EmptyResult{}, s.srv.core.SSHRemove(ctx)

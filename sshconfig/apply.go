@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -14,11 +17,12 @@ import (
 
 // Result says what an Apply did.
 type Result struct {
-	Written           []string  // machines whose entries are new or different
-	Refused           []Refusal // machines that were left out, or left as they were
-	Included          bool      // ssh reads our configuration
-	UserConfigChanged bool      // the Include line was added or moved
-	Backup            string    // copy of the user's file from before the first change; empty = there was no file
+	Written           []string    // machines whose entries are new or different
+	Refused           []Refusal   // machines that were left out, or left as they were
+	Inherited         []Inherited // what the user's own configuration adds to the entries that were verified
+	Included          bool        // ssh reads our configuration, and the entries were verified
+	UserConfigChanged bool        // the Include line was added or moved
+	Backup            string      // copy of the user's file from before the first change; empty = there was no file
 }
 
 // Apply makes the SSH configuration that of exactly these hosts, and verifies
@@ -27,13 +31,15 @@ type Result struct {
 // A host that cannot be had (its name is taken, its values are not valid, ssh
 // understands its entries differently) is left out, or as it was, and does not
 // stop the others; it is in Result.Refused, and the error is the first of
-// those. With ssh.config_read_only our own files are in place and complete:
-// only the line in the hint is missing, so callers may treat it as a warning;
-// it may be joined to a refusal, so ask with problem.HasCode. With any other
-// error, a cancelled context among them, nothing has changed.
+// those. With ssh.config_read_only and ssh.config_refused our own files are in
+// place and complete, and unverified: only what the hint says is missing, so
+// callers may treat it as a warning; it may be joined to a refusal, so ask with
+// problem.HasCode. With any other error, a cancelled context among them, nothing
+// has changed.
 //
-// Problems: those of Refusal, ssh.config_read_only, ssh.config_malformed (our
-// markers, or ssh does not accept the file), backend.missing_program.
+// Problems: those of Refusal, ssh.config_read_only, ssh.config_refused,
+// ssh.config_malformed (our markers, or ssh does not accept the file),
+// backend.missing_program.
 func (c *Config) Apply(ctx context.Context, hosts []Host) (Result, error) {
 	if len(hosts) == 0 {
 		return Result{}, c.Remove(ctx)
@@ -79,31 +85,78 @@ func (c *Config) commit(ctx context.Context, ch *change, hosts []Host, mem memor
 		return Result{}, errors.Join(err, c.rollback(ch, mem))
 	}
 	res.UserConfigChanged = ch.wrote != nil
+	if ch.user.refused != "" {
+		return c.unread(ch, nil)
+	}
 	if ch.missing() || ch.wrote != nil && len(check) == 0 {
 		check = append(check, c.sample(ch, hosts))
 	}
-	wrong, err := c.verify(ctx, check)
+	verdicts, err := c.verify(ctx, ch.user, check)
+	if err != nil && ch.missing() && errors.Is(err, errNotAccepted) {
+		return c.unread(ch, err)
+	}
 	if err != nil {
 		undone := c.rollback(ch, mem)
 		return Result{}, errors.Join(c.asUserSeesIt(ctx, err, check[0].alias), undone)
 	}
-	if ch.missing() && len(wrong) > 0 {
-		res.Written, res.Refused = machines(ch.changed), ch.refused
-		return res, errors.Join(firstRefusal(ch.refused), c.readOnlyProblem(ch.user), c.clearUnverified())
+	if ch.missing() && slices.ContainsFunc(verdicts, func(v verdict) bool { return v.wrong != nil }) {
+		return c.unread(ch, nil)
 	}
-	for _, m := range wrong {
-		ch.refuse(m.block.machine, c.shadowed(ch.user, m))
-	}
+	before := len(ch.refused)
+	c.judge(ch, verdicts, &res)
 	if len(ch.blocks) == 0 {
 		return Result{Refused: ch.refused}, errors.Join(firstRefusal(ch.refused), c.rollback(ch, mem))
 	}
-	if len(wrong) > 0 {
+	if len(ch.refused) > before {
 		if err := c.writeOwn(next, ch.own(hosts)); err != nil {
 			return Result{}, errors.Join(err, c.rollback(ch, mem))
 		}
 	}
 	res.Included, res.Written, res.Refused = true, machines(ch.changed), ch.refused
 	return res, errors.Join(firstRefusal(ch.refused), c.clearUnverified())
+}
+
+// unread is the end of a commit to a configuration that ssh does not read ours by:
+// our files are in place, and the mark of what is unverified stays with them. why is
+// what ssh says besides; nil = nothing.
+func (c *Config) unread(ch *change, why error) (Result, error) {
+	p := c.userProblem(ch.user)
+	if why != nil {
+		p.Message += "; besides, " + why.Error()
+	}
+	return Result{Written: machines(ch.changed), Refused: ch.refused}, errors.Join(firstRefusal(ch.refused), p)
+}
+
+// judge takes back the entries that do not mean what they should, and the new ones
+// that would inherit a forward.
+func (c *Config) judge(ch *change, verdicts []verdict, res *Result) {
+	after := ch.user // as an editor shows it from now on
+	if ch.wrote != nil {
+		after.data = ch.wrote
+	}
+	inherited := map[string][]Inherited{}
+	for _, v := range verdicts {
+		if v.wrong != nil {
+			ch.refuse(v.block.machine, c.shadowed(ch.user, *v.wrong))
+		}
+		for _, i := range v.inherited {
+			i.Machine = v.block.machine
+			inherited[i.Machine] = append(inherited[i.Machine], i)
+		}
+	}
+	for _, machine := range slices.Sorted(maps.Keys(inherited)) {
+		// Entries that are there already stay: to take a name away helps nobody.
+		if ch.before[c.Aliases(machine).User] == "" {
+			if err := c.refuseForwards(machine, inherited[machine]); err != nil {
+				ch.refuse(machine, err)
+				continue
+			}
+		}
+		for _, i := range inherited[machine] {
+			i.Where = c.lines(after, i.Alias, strings.ToLower(i.Keyword))
+			res.Inherited = append(res.Inherited, i)
+		}
+	}
 }
 
 // asUserSeesIt is ssh's complaint about the user's file as it is again without our
@@ -120,7 +173,7 @@ func (c *Config) asUserSeesIt(ctx context.Context, err error, alias string) erro
 
 // missing reports whether the Include line is not there and cannot be added.
 func (ch *change) missing() bool {
-	return ch.user.readOnly != "" && !bytes.Equal(ch.spliced, ch.user.data)
+	return ch.user.locked() && !bytes.Equal(ch.spliced, ch.user.data)
 }
 
 // refuse leaves a machine's entries as they were; once is enough for both.
@@ -166,7 +219,7 @@ const maxRetries = 5
 // include puts the Include line into the user's file, if it may.
 func (c *Config) include(ch *change, mem memory) (backup string, err error) {
 	for range maxRetries {
-		if ch.user.readOnly != "" || bytes.Equal(ch.spliced, ch.user.data) {
+		if ch.user.locked() || bytes.Equal(ch.spliced, ch.user.data) {
 			return mem.Files[ch.user.path].Backup, nil
 		}
 		if backup, err = c.prepareUser(ch.user, mem); err != nil {

@@ -54,7 +54,7 @@ func BenchmarkVerifyOneVM(b *testing.B) {
 	mustApply(b, c, host("demo"))
 	blocks := blocksOf(c, hosts("demo"))
 	for b.Loop() {
-		if wrong, err := c.verify(b.Context(), blocks); err != nil || len(wrong) > 0 {
+		if wrong, err := c.verify(b.Context(), userFile{path: c.UserConfig()}, blocks); err != nil || len(wrong) > 0 {
 			b.Fatal(wrong, err)
 		}
 	}

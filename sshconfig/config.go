@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nixvm/nixvm/internal/paths"
@@ -35,16 +36,27 @@ type Options struct {
 	SSH        string   // ssh program, default "ssh"
 	Prefix     string   // put before every name, e.g. "vm-"; for users whose config already has the names
 	Style      Style    // default Proxy
+
+	// AcceptForwards lets new machines inherit LocalForward, RemoteForward and
+	// DynamicForward of the user's own configuration.
+	AcceptForwards bool
 }
 
 // Config edits one user's SSH configuration for one nixvm instance. It has no
-// mutable state of its own: methods may be called at once, and by several processes.
+// mutable state of its own but what it has asked ssh once: methods may be called at
+// once, and by several processes.
 type Config struct {
 	opts     Options
 	dir      string // ours: layout.SSH()
 	storeDir string // files below it are managed by Nix and never edited
 	sshDir   string // what ssh resolves relative Includes against
 
+	// The system's configuration, if the user's is the one that ssh reads by
+	// itself: then ssh reads both, and checks who may write the user's. Empty: the
+	// user's is another file, which ssh gets by -F and trusts.
+	system string
+
+	recent        func() bool // ssh knows recentOptions; asked once
 	verifyTimeout time.Duration
 	beforeRename  func() // tests: called when the user's file is about to be replaced
 }
@@ -72,6 +84,10 @@ func Open(o Options) (*Config, error) {
 		o.UserConfig = filepath.Join(home, ".ssh", "config")
 	}
 	c := &Config{opts: o, dir: o.Layout.SSH(), storeDir: "/nix/store", sshDir: filepath.Join(home, ".ssh"), verifyTimeout: defaultVerifyTimeout}
+	if o.UserConfig == filepath.Join(home, ".ssh", "config") {
+		c.system = "/etc/ssh/ssh_config"
+	}
+	c.recent = sync.OnceValue(c.knowsRecent)
 	if err := c.check(); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // helper is another process: it applies one host in the home directory that
@@ -19,6 +20,9 @@ import (
 //
 //	job: "<apply|die> <home> <machine>"
 func helper(job string) int {
+	if at, ok := strings.CutPrefix(job, "place "); ok {
+		return inPlace(at)
+	}
 	words := strings.Fields(job)
 	home := words[1]
 	c, err := Open(Options{
@@ -34,7 +38,8 @@ func helper(job string) int {
 		c.beforeRename = func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 	}
 	if _, err := c.Apply(context.Background(), hosts(words[2])); err != nil {
-		fmt.Println(err)
+		p := problem.From(err)
+		fmt.Println(p.Code, p.Message, p.Hint)
 		return 1
 	}
 	return 0

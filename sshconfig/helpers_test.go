@@ -248,7 +248,7 @@ func newGuest(t testing.TB, c *Config, extra ...string) *guest {
 			// What the shells of this account run at their start (SHLVL below 2: bash) is
 			// not the test's: a slow ~/.bashrc would be a slow guest.
 			"SetEnv SHLVL=2",
-			"PasswordAuthentication no", "PermitRootLogin prohibit-password",
+			"PasswordAuthentication no", "PermitRootLogin prohibit-password", "Subsystem sftp internal-sftp",
 		}, append(extra, "StreamLocalBindUnlink yes")...), "\n") + "\n",
 	}
 	for name, content := range files {

@@ -2,10 +2,13 @@ package sshconfig
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
+	"os/exec"
 	"regexp"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -142,9 +145,32 @@ func (c *Config) blocks(h Host) [2]block {
 	}
 }
 
+// recentOptions are those that not every ssh in use knows: 8.7 (2021) does. One
+// that is not known would make ssh refuse the whole file.
+var recentOptions = []option{
+	{"PubkeyAcceptedAlgorithms", ssh.KeyAlgoED25519},
+	{"KnownHostsCommand", "none"},
+	{"SessionType", "default"},
+	{"StdinNull", "no"},
+	{"ForkAfterAuthentication", "no"},
+}
+
+// knowsRecent asks ssh whether it knows the recent options.
+func (c *Config) knowsRecent() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), defaultVerifyTimeout)
+	defer cancel()
+	args := []string{"-G", "-F", "none"}
+	for _, o := range recentOptions {
+		args = append(args, "-o", o.keyword+"="+o.value)
+	}
+	cmd := exec.CommandContext(ctx, c.opts.SSH, append(args, "nixvm.invalid")...)
+	cmd.WaitDelay = time.Second
+	return cmd.Run() == nil
+}
+
 // options lists what a block sets. ssh takes the first value it finds, so what
-// is set here holds whatever the user's `Host *` says further down; the second
-// half of the list is there for that reason alone.
+// is set here holds whatever the user's `Host *` says further down; most of the
+// list is there for that reason alone. The table keywords has what is settled so.
 func (c *Config) options(h Host, alias, account string) []option {
 	opts := c.route(h)
 	opts = append(opts, []option{
@@ -173,19 +199,33 @@ func (c *Config) options(h Host, alias, account string) []option {
 		{"LogLevel", "ERROR"},
 		// A hostile guest must not get to ask for a password.
 		{"PreferredAuthentications", "publickey"},
+		{"PubkeyAuthentication", "yes"},
 		{"PasswordAuthentication", "no"},
 		{"KbdInteractiveAuthentication", "no"},
-		{"GSSAPIAuthentication", "no"},
+		{"HostbasedAuthentication", "no"},
 		{"AddKeysToAgent", "no"},
+		{"IdentityAgent", "none"},
+		{"PKCS11Provider", "none"},
 		// Each of these could bypass the pinned key or the route.
+		{"GlobalKnownHostsFile", "none"},
+		{"RevokedHostKeys", "none"},
 		{"NoHostAuthenticationForLocalhost", "no"},
 		{"VerifyHostKeyDNS", "no"},
 		{"CheckHostIP", "no"},
 		{"CanonicalizeHostname", "no"},
+		{"AddressFamily", "any"},
+		// And these what a program that runs ssh relies on.
 		{"PermitLocalCommand", "no"},
 		{"RemoteCommand", "none"},
+		{"RequestTTY", "auto"},
 		{"Tunnel", "no"},
+		{"GatewayPorts", "no"},
+		// The first line wins: the user's, which may have secrets, do not count.
+		{"SetEnv", "NIXVM=1"},
 	}...)
+	if c.recent() {
+		opts = append(opts, recentOptions...)
+	}
 	if account != "user" {
 		return opts
 	}
@@ -207,6 +247,7 @@ func (c *Config) route(h Host) []option {
 	if c.opts.Style == Proxy {
 		return []option{
 			{"HostName", unresolvable(h.Name)},
+			{"Port", "22"},
 			{"ProxyCommand", c.proxyCommand()},
 			{"ProxyUseFdpass", "no"},
 			// Covers the start of the VM too; the proxy has its own, shorter
@@ -217,7 +258,7 @@ func (c *Config) route(h Host) []option {
 	opts := []option{{"ProxyCommand", "none"}, {"ConnectTimeout", "15"}}
 	host, port, err := net.SplitHostPort(h.Endpoint)
 	if err != nil {
-		return append(opts, option{"HostName", unresolvable(h.Name)})
+		return append(opts, option{"HostName", unresolvable(h.Name)}, option{"Port", "22"})
 	}
 	return append(opts, option{"HostName", host}, option{"Port", port})
 }

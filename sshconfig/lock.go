@@ -25,16 +25,22 @@ func (c *Config) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() {
-		_ = dir.Close()
+		if dir != nil {
+			_ = dir.Close()
+		}
 		_ = own.Close()
 	}, nil
 }
 
 // lockUserDir locks the directory that the user's file lies in now: the one that
-// was waited for may have been removed (or the missing one created) meanwhile.
+// was waited for may have been removed (or the missing one created) meanwhile. One
+// that must not be read has no lock, which is nil.
 func (c *Config) lockUserDir(ctx context.Context) (*os.File, error) {
 	for {
 		dir, err := flock(ctx, existingParent(c.opts.UserConfig), os.O_RDONLY)
+		if errors.Is(err, os.ErrPermission) {
+			return nil, nil // nothing can be written there, and nobody else's lock be in the way
+		}
 		if err != nil {
 			if errors.Is(err, os.ErrNotExist) && ctx.Err() == nil {
 				continue

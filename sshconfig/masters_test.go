@@ -157,9 +157,10 @@ func TestMasterUnderTheOldPathIsClosed(t *testing.T) {
 	if err := c.CloseMasters(t.Context(), "demo"); err != nil {
 		t.Fatal(err)
 	}
-	left, err := os.ReadDir(c.opts.Layout.ControlDir())
-	if err != nil || len(left) != 0 {
-		t.Errorf("left: %v, %v", left, err)
+	for _, alias := range []string{"demo", "demo-admin"} {
+		if left, err := c.masters(t.Context(), alias); err != nil || len(left) != 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func TestOwnFilesGolden(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.Layout, o.UserConfig = paths.Layout{State: "/home/me/.local/state/nixvm", Runtime: "/run/user/1000/nixvm"}, "/home/me/.ssh/config"
-			c := &Config{opts: o, dir: o.Layout.SSH()}
+			c := &Config{opts: o, dir: o.Layout.SSH(), recent: func() bool { return true }}
 			if c.opts.Style == "" {
 				c.opts.Style = Proxy
 			}

@@ -12,7 +12,7 @@ import (
 // Refusal says why one host did not get its entries.
 type Refusal struct {
 	Machine string
-	Err     error // a problem: ssh.name_taken, ssh.shadowed, machine.invalid, machine.name_invalid
+	Err     error // a problem: ssh.name_taken, ssh.shadowed, ssh.inherited, machine.invalid, machine.name_invalid
 }
 
 // change is what an Apply would do, worked out without writing anything.

@@ -2,6 +2,7 @@ package sshconfig
 
 import (
 	"bytes"
+	"context"
 	"slices"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -34,8 +35,8 @@ func (d Diff) String() string {
 }
 
 // Preview tells what Apply with the same hosts would write, without writing or
-// running anything. With ssh.config_read_only the Diff is complete all the same
-// and shows the line that the user has to add.
+// verifying anything. With ssh.config_read_only or ssh.config_refused the Diff is
+// complete all the same and shows the line that the user has to add.
 func (c *Config) Preview(hosts []Host) (Diff, error) {
 	ch, err := c.plan(hosts)
 	if err != nil {
@@ -51,10 +52,36 @@ func (c *Config) Preview(hosts []Host) (Diff, error) {
 	d.add(c.opts.UserConfig, ch.user.data, ch.spliced)
 	d.add(c.ConfigFile(), ch.prev.config, next.config)
 	d.add(c.KnownHostsFile(), ch.prev.knownHosts, next.knownHosts)
-	if ch.missing() {
-		return d, c.readOnlyProblem(ch.user)
+	if ch.missing() || ch.user.refused != "" {
+		return d, c.userProblem(ch.user)
 	}
 	return d, nil
+}
+
+// Check tells whether ssh reads what Apply has written for these hosts, by asking it
+// about one of them; nothing written is nothing to read, and then only whether ssh
+// accepts the user's configuration. Problems: those of Apply.
+func (c *Config) Check(ctx context.Context, hosts []Host) error {
+	if err := c.CheckProgram(); err != nil {
+		return err
+	}
+	ch, err := c.plan(hosts)
+	if err != nil {
+		return err
+	}
+	if ch.missing() || ch.user.refused != "" {
+		return c.userProblem(ch.user)
+	}
+	i := slices.IndexFunc(ch.blocks, func(b block) bool { return b.options != nil && ch.before[b.alias] == b.text })
+	if i < 0 {
+		_, err := c.sshG(ctx, "nixvm.invalid")
+		return err
+	}
+	verdicts, err := c.verify(ctx, ch.user, ch.blocks[i:i+1])
+	if err == nil && verdicts[0].wrong != nil {
+		return c.shadowed(ch.user, *verdicts[0].wrong)
+	}
+	return err
 }
 
 func (d *Diff) add(path string, before, after []byte) {

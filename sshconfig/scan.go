@@ -18,6 +18,7 @@ type directive struct {
 	line    int // from 1
 	keyword string
 	args    []string
+	active  bool // it counts for the alias that was asked about, as far as can be told
 }
 
 // scanLines calls f with every line of data: its number, offset and end (after
@@ -107,23 +108,52 @@ const (
 
 // walk calls f with every directive of the user's configuration data and of the
 // files it includes, ours excepted, in the order in which ssh reads them, until
-// f returns false. Files that cannot be read are skipped, as ssh does.
-func (c *Config) walk(file string, data []byte, f func(directive) bool) {
-	c.walkDepth(file, data, 0, f)
+// f returns false. Files that cannot be read are skipped, as ssh does. Whether a
+// Match line selects the alias cannot be told without running it, so it counts as
+// if it did. With an empty alias every directive is active.
+func (c *Config) walk(u userFile, alias string, f func(directive) bool) {
+	w := walker{c, alias, f}
+	w.file(u.path, u.data, c.sshDir, 0, true)
 }
 
-func (c *Config) walkDepth(file string, data []byte, depth int, f func(directive) bool) bool {
-	more := true
+// walkAll is walk, and then the same of the system's configuration if ssh reads it.
+func (c *Config) walkAll(u userFile, alias string, f func(directive) bool) {
+	w := walker{c, alias, f}
+	if !w.file(u.path, u.data, c.sshDir, 0, true) || c.system == "" {
+		return
+	}
+	if data, err := readLimited(c.system); err == nil {
+		w.file(c.system, data, filepath.Dir(c.system), 0, true)
+	}
+}
+
+// walker is one walk.
+type walker struct {
+	*Config
+	alias string
+	f     func(directive) bool
+}
+
+// file walks one file; open tells that the line that includes it is active. An
+// Include below a Host line that does not select the alias makes the whole file
+// count for nothing, and no Host line ends with its file.
+func (w walker) file(file string, data []byte, dir string, depth int, open bool) bool {
+	more, active := true, open
 	scanLines(data, func(n, start, end int) bool {
 		keyword, args := parseDirective(string(data[start:end]))
-		if keyword == "" {
+		switch keyword {
+		case "":
 			return true
+		case "host":
+			active = open && (w.alias == "" || matchHost(args, w.alias))
+		case "match":
+			active = open
 		}
-		more = f(directive{file, n, keyword, args})
+		more = w.f(directive{file, n, keyword, args, active})
 		if more && keyword == "include" && depth < maxIncludeDepth {
-			for _, path := range c.expandInclude(args) {
+			for _, path := range w.expandInclude(args, dir) {
 				if sub, err := readLimited(path); err == nil && more {
-					more = c.walkDepth(path, sub, depth+1, f)
+					more = w.file(path, sub, dir, depth+1, active)
 				}
 			}
 		}
@@ -133,10 +163,10 @@ func (c *Config) walkDepth(file string, data []byte, depth int, f func(directive
 }
 
 // expandInclude lists the files an Include names, our own left out.
-func (c *Config) expandInclude(args []string) []string {
+func (c *Config) expandInclude(args []string, dir string) []string {
 	var files []string
 	for _, arg := range args {
-		matches, err := filepath.Glob(c.includePattern(arg))
+		matches, err := filepath.Glob(c.includePattern(arg, dir))
 		if err != nil {
 			continue
 		}
@@ -150,15 +180,16 @@ func (c *Config) expandInclude(args []string) []string {
 }
 
 // includePattern makes an Include argument absolute as ssh does: ~ is the home
-// directory, and a relative path is relative to ~/.ssh wherever the file lies.
-func (c *Config) includePattern(arg string) string {
+// directory, and a relative path is relative to ~/.ssh wherever the file lies, or
+// to /etc/ssh in the system's configuration.
+func (c *Config) includePattern(arg, dir string) string {
 	if rest, ok := strings.CutPrefix(arg, "~/"); ok {
 		return filepath.Join(filepath.Dir(c.sshDir), rest)
 	}
 	if filepath.IsAbs(arg) {
 		return arg
 	}
-	return filepath.Join(c.sshDir, arg)
+	return filepath.Join(dir, arg)
 }
 
 func readLimited(path string) ([]byte, error) {

@@ -10,7 +10,7 @@ import (
 // literally, e.g. "/home/me/.ssh/config:12".
 func (c *Config) taken(u userFile, aliases map[string]bool) map[string]string {
 	where := map[string]string{}
-	c.walk(u.path, u.data, func(d directive) bool {
+	c.walk(u, "", func(d directive) bool {
 		if d.keyword == "host" {
 			for _, p := range d.args {
 				if aliases[p] && where[p] == "" {
@@ -24,20 +24,12 @@ func (c *Config) taken(u userFile, aliases map[string]bool) map[string]string {
 }
 
 // shadowed names the line that wins over ours: the first that sets the same
-// keyword for the alias. Whether a Match line selects it cannot be told without
-// running it, so it counts as if.
+// keyword for the alias.
 func (c *Config) shadowed(u userFile, m mismatch) *problem.Error {
-	active, where := true, ""
-	c.walk(u.path, u.data, func(d directive) bool {
-		switch d.keyword {
-		case "host":
-			active = matchHost(d.args, m.block.alias)
-		case "match":
-			active = true
-		case m.keyword, rival[m.keyword]:
-			if active {
-				where = fmt.Sprintf("%s:%d", d.file, d.line)
-			}
+	where := ""
+	c.walkAll(u, m.block.alias, func(d directive) bool {
+		if d.active && (d.keyword == m.keyword || d.keyword == rival[m.keyword]) {
+			where = fmt.Sprintf("%s:%d", d.file, d.line)
 		}
 		return where == ""
 	})

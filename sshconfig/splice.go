@@ -130,7 +130,7 @@ func (c *Config) includedByHand(data []byte) bool {
 		keyword, args := parseDirective(string(data[start:end]))
 		if keyword == "include" {
 			for _, a := range args {
-				if ok, err := filepath.Match(c.includePattern(a), c.ConfigFile()); err == nil && ok {
+				if ok, err := filepath.Match(c.includePattern(a, c.sshDir), c.ConfigFile()); err == nil && ok {
 					found = true
 				}
 			}

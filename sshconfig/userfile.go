@@ -2,6 +2,7 @@ package sshconfig
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,16 +22,21 @@ type userFile struct {
 	data     []byte
 	info     os.FileInfo // nil: there is no such file
 	readOnly string      // why it cannot be edited; empty = it can
+	refused  string      // why ssh itself does not use it; empty = it does
 }
 
-// readUser reads the user's configuration and finds out whether we may edit it.
+// locked reports whether our line must not be added to it now.
+func (u userFile) locked() bool { return u.readOnly != "" || u.refused != "" }
+
+// readUser reads the user's configuration and finds out whether we may edit it. One
+// that cannot be read is one that cannot be edited: our own files are no worse for it.
 func (c *Config) readUser() (userFile, error) {
 	path, err := filepath.EvalSymlinks(c.opts.UserConfig)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return c.absentUser(), nil
-	}
-	if err != nil {
-		return userFile{}, fmt.Errorf("read %s: %w", c.opts.UserConfig, err)
+	case err != nil:
+		return userFile{path: c.opts.UserConfig, readOnly: "it cannot be read (" + reason(err) + ")"}, nil
 	}
 	u := userFile{path: path}
 	if u.info, err = os.Stat(path); err != nil {
@@ -40,11 +46,43 @@ func (c *Config) readUser() (userFile, error) {
 		return u, problem.New(problem.SSHConfigMalformed, "%s is not a regular file of less than %d MiB", c.opts.UserConfig, maxConfigBytes>>20).
 			WithHint("set NIXVM_SSH_CONFIG to the SSH configuration that nixvm should use")
 	}
+	u.refused = c.whyRefused(u.info)
 	if u.data, err = os.ReadFile(path); err != nil {
-		return u, fmt.Errorf("read %s: %w", c.opts.UserConfig, err)
+		u.readOnly = "it cannot be read (" + reason(err) + ")"
+		return u, nil
 	}
 	u.readOnly = c.whyReadOnly(u)
 	return u, nil
+}
+
+// reason is an error of the file system without the path that is named anyway.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// whyRefused is what ssh checks of its own configuration before it reads it, and
+// does not of one that it gets by -F. It is asked, because not all are equally
+// strict: Debian's allows a group that has nobody else in it.
+func (c *Config) whyRefused(info os.FileInfo) string {
+	why := ""
+	if uid := ownerOf(info); uid != 0 && uid != os.Getuid() {
+		why = fmt.Sprintf("it belongs to the user with the number %d", uid)
+	} else if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		why = fmt.Sprintf("others may write it (mode %04o)", mode)
+	}
+	if c.system == "" || why == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.verifyTimeout)
+	defer cancel()
+	if _, err := c.sshG(ctx, "nixvm.invalid"); err == nil || !says(err.Error(), "bad owner or permissions") {
+		return ""
+	}
+	return why
 }
 
 func (c *Config) absentUser() userFile {
@@ -57,7 +95,7 @@ func (c *Config) absentUser() userFile {
 	if below(dir, c.storeDir) {
 		u.readOnly = dir + " is managed by Nix"
 	} else if unix.Access(dir, unix.W_OK) != nil {
-		u.readOnly = dir + " is not writable"
+		u.readOnly = "there is none, and " + dir + " is not writable"
 	}
 	return u
 }
@@ -81,6 +119,19 @@ func (c *Config) whyReadOnly(u userFile) string {
 		return "it has several hard links, which replacing it would break"
 	}
 	return ""
+}
+
+// userProblem tells why ssh does not read our configuration, and what to do.
+func (c *Config) userProblem(u userFile) *problem.Error {
+	if u.refused == "" {
+		return c.readOnlyProblem(u)
+	}
+	fix := "chmod go-w " + u.path
+	if !strings.Contains(u.refused, "mode") {
+		fix = "give " + u.path + " to yourself (chown)"
+	}
+	return problem.New(problem.SSHConfigRefused, "ssh refuses to use %s: %s", c.opts.UserConfig, u.refused).
+		WithHint("%s, then: nixvmd ssh-config --apply. The line that it must have, at the top: %s", fix, c.IncludeLine())
 }
 
 // readOnlyProblem tells how to add (or take away) the line by hand.

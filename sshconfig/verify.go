@@ -18,9 +18,10 @@ import (
 // defaultVerifyTimeout bounds one `ssh -G`: a `Match exec` of the user's may hang.
 const defaultVerifyTimeout = 10 * time.Second
 
-// verified keywords of `ssh -G`, as ssh prints them (lower case). Together they
-// decide which VM is reached, how, as whom, and whether it is the right one.
-var verified = map[string]bool{
+// decisive keywords decide which VM is reached, how, as whom, and whether it is the
+// right one: an ssh that does not print one of them has not read the entry. Others
+// are compared if they are printed.
+var decisive = map[string]bool{
 	"hostname": true, "port": true, "user": true, "proxycommand": true, "hostkeyalias": true,
 	"userknownhostsfile": true, "stricthostkeychecking": true, "controlpath": true, "forwardagent": true,
 }
@@ -33,31 +34,62 @@ type mismatch struct {
 	got     string
 }
 
+// verdict is what ssh makes of one block.
+type verdict struct {
+	block     block
+	wrong     *mismatch // nil: it means what it should
+	inherited []Inherited
+}
+
 // verify asks ssh what the blocks mean when read through the user's file. An
 // error means ssh could not answer at all.
-func (c *Config) verify(ctx context.Context, blocks []block) ([]mismatch, error) {
-	found := make([]*mismatch, len(blocks))
+func (c *Config) verify(ctx context.Context, u userFile, blocks []block) ([]verdict, error) {
+	all := make([]verdict, len(blocks))
+	err := c.askAll(ctx, len(blocks), func(i int) string { return blocks[i].alias }, func(i int, a answer) {
+		b := blocks[i]
+		all[i] = verdict{b, compare(b, a), c.inherited(u, b.alias, b.text, a)}
+	})
+	return all, err
+}
+
+// askAll runs `ssh -G` for n aliases, some at once, and calls f with each answer
+// from goroutines of its own.
+func (c *Config) askAll(ctx context.Context, n int, alias func(int) string, f func(int, answer)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.NumCPU()))
-	for i, b := range blocks {
+	for i := range n {
 		g.Go(func() error {
-			out, err := c.sshG(ctx, b.alias)
+			a, err := c.sshG(ctx, alias(i))
 			if err == nil {
-				found[i] = compare(b, out)
+				f(i, a)
 			}
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
+	return g.Wait()
+}
+
+// answer is what `ssh -G` printed: the values of each keyword, in lower case.
+type answer map[string][]string
+
+// first value of a keyword, empty if it is not printed.
+func (a answer) first(keyword string) string {
+	if len(a[keyword]) == 0 {
+		return ""
 	}
-	var all []mismatch
-	for _, m := range found {
-		if m != nil {
-			all = append(all, *m)
-		}
+	return a[keyword][0]
+}
+
+// parseAnswer reads it. The case of keywords is no promise: 9.2 prints
+// canonicalizePermittedcnames, and sshd 10.6 all of them in mixed case.
+func parseAnswer(out []byte) answer {
+	a := answer{}
+	for line := range strings.Lines(string(out)) {
+		keyword, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		keyword = strings.ToLower(keyword)
+		a[keyword] = append(a[keyword], value)
 	}
-	return all, nil
+	return a
 }
 
 // errNotAccepted begins ssh's complaint about the user's file.
@@ -77,11 +109,18 @@ func noProgram(err error) error {
 }
 
 // sshG runs `ssh -G`, which resolves the configuration and connects nowhere.
-func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
+//
+// A file that is ssh's own is read as ssh reads it, with the system's, and with the
+// check of who may write it: -F would skip both.
+func (c *Config) sshG(ctx context.Context, alias string) (answer, error) {
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.verifyTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.opts.SSH, "-G", "-F", c.opts.UserConfig, alias)
+	args := []string{"-G", alias}
+	if c.system == "" {
+		args = []string{"-G", "-F", c.opts.UserConfig, alias}
+	}
+	cmd := exec.CommandContext(ctx, c.opts.SSH, args...)
 	cmd.WaitDelay = time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -89,7 +128,7 @@ func (c *Config) sshG(ctx context.Context, alias string) ([]byte, error) {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return out, nil
+		return parseAnswer(out), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, noProgram(err)
 	case caller.Err() != nil:
@@ -117,40 +156,35 @@ func firstLine(s string) string {
 }
 
 // compare returns the first value that is not what the block sets. ssh prints
-// each value without quotes, so what was quoted is unquoted here.
-func compare(b block, out []byte) *mismatch {
-	got := map[string]string{}
-	for line := range strings.SplitSeq(string(out), "\n") {
-		keyword, value, _ := strings.Cut(line, " ")
-		if _, seen := got[keyword]; !seen {
-			got[keyword] = value
-		}
-	}
+// each value without quotes, so what was quoted is unquoted here. Of keywords whose
+// values add up, ours must come first: programs that read `ssh -G` take that one.
+func compare(b block, a answer) *mismatch {
 	for _, o := range b.options {
 		keyword := strings.ToLower(o.keyword)
-		if !verified[keyword] {
+		if keywords[keyword].care == opens { // our own forward; see inherited
 			continue
 		}
 		want := o.value
 		if keyword != "proxycommand" {
 			want = strings.Join(splitArgs(o.value), " ")
 		}
-		if g := got[keyword]; g != want && !same(keyword, g, want, got["user"]) {
-			return &mismatch{b, keyword, want, g}
+		got, printed := a.first(keyword), len(a[keyword]) > 0
+		if !printed && (!decisive[keyword] || want == "none") || same(keyword, got, want, a.first("user")) {
+			continue
 		}
+		return &mismatch{b, keyword, want, got}
 	}
 	return nil
 }
 
 // same knows the words that ssh -G writes differently.
 func same(keyword, got, want, account string) bool {
-	switch keyword {
-	case "controlpath": // ssh may have expanded the account
-		return got == strings.ReplaceAll(want, "%r", account)
-	case "stricthostkeychecking":
-		return want == "yes" && got == "true"
-	case "proxycommand":
-		return want == "none" && got == ""
+	if keyword == "controlpath" { // ssh may have expanded the account
+		want = strings.ReplaceAll(want, "%r", account)
+		got = strings.ReplaceAll(got, "%r", account)
 	}
-	return false
+	return got == want || truth[got] != "" && truth[got] == truth[want]
 }
+
+// truth has the spellings of the two words; OpenSSH 9.2 prints either.
+var truth = map[string]string{"yes": "yes", "true": "yes", "no": "no", "false": "no"}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // Backends lists the configured backends, the default first.
@@ -63,32 +62,13 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	for _, note := range s.images.Notes() {
 		list = append(list, Finding{Area: "images", Code: "image.note", Severity: backends.Info, Message: note})
 	}
-	list = append(list, s.doctorSSH()...)
+	list = append(list, s.doctorSSH(ctx)...)
 	list = append(list, s.doctorMachines()...)
 	list = append(list, s.doctorOperations()...)
 	list = append(list, s.doctorDamaged()...)
 	rank := map[backends.Severity]int{backends.Fatal: 0, backends.Warning: 1, backends.Info: 2}
 	slices.SortStableFunc(list, func(a, b Finding) int { return rank[a.Severity] - rank[b.Severity] })
 	return list
-}
-
-// doctorSSH says whether there is an ssh, and whether the user's configuration leads to ours.
-func (s *Service) doctorSSH() []Finding {
-	s.sshMu.Lock()
-	defer s.sshMu.Unlock()
-	err := s.ssh.CheckProgram()
-	if err == nil {
-		_, err = s.ssh.Preview(s.hosts(""))
-	}
-	if err == nil {
-		return []Finding{{Area: "ssh", Code: "ssh.ok", Severity: backends.Info, Message: "the SSH configuration " + s.ssh.UserConfig() + " can be used"}}
-	}
-	p := problem.From(err)
-	severity := backends.Fatal
-	if p.Code == problem.SSHConfigReadOnly {
-		severity = backends.Warning
-	}
-	return []Finding{{Area: "ssh", Code: string(p.Code), Severity: severity, Message: p.Message, Fix: p.Hint}}
 }
 
 func (s *Service) doctorMachines() []Finding {

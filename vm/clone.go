@@ -103,7 +103,7 @@ func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 	args.Backend, args.Image, args.Generation = r.Backend, r.Image, r.Generation
 	args.Warnings = append(args.Warnings, keptBySource(m)...)
 	if !wrong.has(fieldNewName) {
-		wrong.add(fieldNewName, s.checkSSHName(req.Name))
+		wrong.add(fieldNewName, s.checkSSHName(ctx, req.Name))
 	}
 	return args, wrong
 }

@@ -111,8 +111,9 @@ func (b BackendConfig) check() string {
 
 // SSHConfig is how SSH names are written.
 type SSHConfig struct {
-	Prefix string `toml:"prefix"`
-	Style  string `toml:"style"`
+	Prefix         string `toml:"prefix"`
+	Style          string `toml:"style"`
+	AcceptForwards bool   `toml:"accept_forwards"`
 }
 
 // LoadConfig reads config.toml and fills in the defaults. A key that is unknown

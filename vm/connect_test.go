@@ -117,7 +117,7 @@ func TestARepairDuringADestroyLeavesNoSSHName(t *testing.T) {
 	home := t.TempDir()
 	h = open(t, home, images{}, func(method, _ string) error {
 		if method == "destroy" {
-			if _, err := h.SSHApply(background); err != nil {
+			if _, _, err := h.SSHApply(background); err != nil {
 				t.Error(err)
 			}
 		}

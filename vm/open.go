@@ -35,7 +35,7 @@ func OpenDefault(ctx context.Context, layout paths.Layout, executable string, lo
 	}
 	ssh, err := sshconfig.Open(sshconfig.Options{
 		Layout: layout, Executable: executable, ProxyArgs: proxyArgs(),
-		Prefix: config.SSH.Prefix, Style: sshconfig.Style(config.SSH.Style),
+		Prefix: config.SSH.Prefix, Style: sshconfig.Style(config.SSH.Style), AcceptForwards: config.SSH.AcceptForwards,
 	})
 	if err != nil {
 		return nil, err

@@ -176,7 +176,7 @@ func ruined(t *testing.T, home string, layout paths.Layout, path string, text []
 	}
 	op, err = h.Kill(t.Context(), "demo", "")
 	h.succeed(t, op, err)
-	if _, err := h.SSHApply(t.Context()); err != nil {
+	if _, _, err := h.SSHApply(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -46,28 +46,49 @@ func hostOf(m machine.Machine, address string) sshconfig.Host {
 // applySSH writes the SSH configuration for all realised machines but one. The
 // error is that of the subject, or one that kept all of it from being written;
 // another machine whose names cannot be had shows it as its own problem. A
-// config that nixvm must not write (read-only, managed by home-manager) is not
-// an error: the warning has the line to add.
+// config that nixvm must not write (read-only, managed by home-manager) or that
+// ssh refuses is not an error: the warning has what to do.
 func (s *Service) applySSH(ctx context.Context, subject, except string) (warnings []string, err error) {
+	warnings, _, err = s.writeSSH(ctx, subject, except)
+	return warnings, err
+}
+
+// writeSSH is applySSH; verified says that ssh reads what was written.
+func (s *Service) writeSSH(ctx context.Context, subject, except string) (warnings []string, verified bool, err error) {
 	s.sshMu.Lock()
 	defer s.sshMu.Unlock()
-	res, err := s.ssh.Apply(ctx, s.hosts(except))
+	hosts := s.hosts(except)
+	res, err := s.ssh.Apply(ctx, hosts)
 	refused := map[string]*problem.Error{}
 	for _, r := range res.Refused {
 		refused[r.Machine] = problem.From(r.Err)
 	}
 	s.noteSSHIssues(refused)
-	var readOnly *problem.Error
+	warnings = inheritedBy(res.Inherited, subject)
+	var unread *problem.Error
 	switch {
 	case err == nil:
 	case refused[subject] != nil:
-		return nil, refused[subject]
-	case asProblem(err, problem.SSHConfigReadOnly, &readOnly):
-		warnings = []string{readOnly.Message + ": " + readOnly.Hint}
+		return nil, false, refused[subject]
+	case asProblem(err, problem.SSHConfigReadOnly, &unread), asProblem(err, problem.SSHConfigRefused, &unread):
+		warnings = append(warnings, unread.Message+": "+unread.Hint)
 	case len(refused) == 0:
-		return nil, err
+		return nil, false, err
 	}
-	return warnings, nil
+	return warnings, res.Included || len(hosts) == 0, nil
+}
+
+// inheritedBy says what the user's own configuration adds to the entries of a
+// machine, each setting once.
+func inheritedBy(all []sshconfig.Inherited, machine string) []string {
+	var list []string
+	for _, i := range all {
+		text := "your own SSH configuration adds " + i.String() + ": " + i.Effect()
+		if i.Machine == machine && !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
 }
 
 // asProblem finds the problem with that code among joined errors.
@@ -136,7 +157,7 @@ func (s *Service) forgetSSH(name string) {
 
 // checkSSHName refuses a machine whose SSH names could not be written, before
 // anything of it is made.
-func (s *Service) checkSSHName(name string) error {
+func (s *Service) checkSSHName(ctx context.Context, name string) error {
 	s.sshMu.Lock()
 	defer s.sshMu.Unlock()
 	if err := s.ssh.CheckName(name, s.hosts(name)); err != nil {
@@ -145,6 +166,9 @@ func (s *Service) checkSSHName(name string) error {
 	_, err := s.ssh.Preview(s.hosts(""))
 	if problem.HasCode(err, problem.SSHConfigMalformed) {
 		return err
+	}
+	if err == nil {
+		return s.ssh.CheckInherited(ctx, name)
 	}
 	return nil // what else there may be, applySSH says
 }
@@ -157,9 +181,10 @@ func (s *Service) SSHPreview(context.Context) (string, error) {
 	return d.String(), err
 }
 
-// SSHApply writes the SSH configuration again.
-func (s *Service) SSHApply(ctx context.Context) (warnings []string, err error) {
-	return s.applySSH(ctx, "", "")
+// SSHApply writes the SSH configuration again. verified is false if ssh does not
+// read it; a warning says why.
+func (s *Service) SSHApply(ctx context.Context) (warnings []string, verified bool, err error) {
+	return s.writeSSH(ctx, "", "")
 }
 
 // SSHRemove takes everything of ours out of the user's SSH configuration. The

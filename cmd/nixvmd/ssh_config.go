@@ -87,7 +87,13 @@ func (a *app) applySSHConfig(cmd *cobra.Command) error {
 	for _, w := range r.Warnings {
 		a.warn(w)
 	}
-	return a.print(r, func(w io.Writer) { fmt.Fprintln(w, "the SSH configuration is written and verified") })
+	return a.print(r, func(w io.Writer) {
+		if r.Verified {
+			fmt.Fprintln(w, "the SSH configuration is written and verified")
+		} else {
+			fmt.Fprintln(w, "nixvm's own files are written; ssh does not read them yet")
+		}
+	})
 }
 
 func (a *app) previewSSHConfig(cmd *cobra.Command) error {

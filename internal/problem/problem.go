@@ -59,6 +59,8 @@ const (
 	PortTaken           Code = "port.taken"              // another program listens on the port
 	SSHConfigMalformed  Code = "ssh.config_malformed"    // nixvm's marks in the user's SSH configuration are damaged, or ssh refuses the file
 	SSHConfigReadOnly   Code = "ssh.config_read_only"    // the user's SSH configuration must not be written; the hint has the line to add
+	SSHConfigRefused    Code = "ssh.config_refused"      // ssh does not use the user's SSH configuration, because of its permissions or owner
+	SSHInherited        Code = "ssh.inherited"           // the user's SSH configuration opens a forward for every host, and the VM would have it too
 	SSHNameTaken        Code = "ssh.name_taken"          // the SSH name is in use, by the user's own configuration or by another machine
 	SSHShadowed         Code = "ssh.shadowed"            // ssh understands the entry differently, because of another entry
 	SSHPathTooLong      Code = "ssh.path_too_long"       // the path of a control socket would be longer than ssh allows

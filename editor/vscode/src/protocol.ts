@@ -869,6 +869,8 @@ export interface ResolveParams {
 export interface SSHApplyResult {
   /** Warnings for the user. */
   warnings: string[];
+  /** Verified: ssh reads what was written; if not, a warning says why. */
+  verified: boolean;
 }
 
 /** SSHPreviewResult is what nixvm/ssh/apply would change. */
@@ -1230,8 +1232,12 @@ export const problemCodes = {
   sshConfigMalformed: 'ssh.config_malformed',
   /** the user's SSH configuration must not be written; the hint has the line to add */
   sshConfigReadOnly: 'ssh.config_read_only',
+  /** ssh does not use the user's SSH configuration, because of its permissions or owner */
+  sshConfigRefused: 'ssh.config_refused',
   /** the guest proved another host key than the pinned one */
   sshHostKey: 'ssh.host_key_mismatch',
+  /** the user's SSH configuration opens a forward for every host, and the VM would have it too */
+  sshInherited: 'ssh.inherited',
   /** the SSH name is in use, by the user's own configuration or by another machine */
   sshNameTaken: 'ssh.name_taken',
   /** the path of a control socket would be longer than ssh allows */

@@ -1,0 +1,63 @@
+package vm
+
+import (
+	"context"
+	"slices"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// doctorSSH says whether there is an ssh, whether it reads our entries by the user's
+// configuration, and what that adds to them.
+func (s *Service) doctorSSH(ctx context.Context) []Finding {
+	s.sshMu.Lock()
+	defer s.sshMu.Unlock()
+	if err := s.ssh.Check(ctx, s.hosts("")); err != nil {
+		return []Finding{sshFinding(problem.From(err))}
+	}
+	list := []Finding{{Area: "ssh", Code: "ssh.ok", Severity: backends.Info, Message: "ssh accepts " + s.ssh.UserConfig()}}
+	return append(list, s.doctorInherited(ctx)...)
+}
+
+func sshFinding(p *problem.Error) Finding {
+	severity := backends.Fatal
+	if p.Code == problem.SSHConfigReadOnly || p.Code == problem.SSHConfigRefused {
+		severity = backends.Warning // nixvmd ssh works all the same
+	}
+	return Finding{Area: "ssh", Code: string(p.Code), Severity: severity, Message: p.Message, Fix: p.Hint}
+}
+
+// maxDoctorNames bounds how many machines ssh is asked about: lines for all hosts
+// apply to the first as to the last.
+const maxDoctorNames = 16
+
+// doctorInherited names what the user's own configuration adds to the entries.
+func (s *Service) doctorInherited(ctx context.Context) []Finding {
+	var names []string
+	for _, h := range s.hosts("") {
+		names = append(names, h.Name)
+	}
+	all, err := s.ssh.Inherited(ctx, names[:min(len(names), maxDoctorNames)]...)
+	if err != nil {
+		return []Finding{sshFinding(problem.From(err))}
+	}
+	var list []Finding
+	var seen []string
+	for _, i := range all {
+		if slices.Contains(seen, i.String()) {
+			continue
+		}
+		seen = append(seen, i.String())
+		f := Finding{
+			Area: "ssh", Code: string(problem.SSHInherited), Severity: backends.Info,
+			Message: "your own SSH configuration adds " + i.String() + " to " + i.Alias + ": " + i.Effect(),
+			Fix:     "let the line count only for the hosts that need it",
+		}
+		if i.Opens() {
+			f.Severity = backends.Warning
+		}
+		list = append(list, f)
+	}
+	return list
+}
