@@ -13,12 +13,12 @@ package paths
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/adrg/xdg"
-	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -100,28 +100,21 @@ func isDir(p string) bool {
 	return err == nil && fi.IsDir()
 }
 
-// Ensure creates the roots and their fixed subdirectories, all 0700. The
-// runtime root may lie in a shared directory (/tmp), so one that belongs to
-// somebody else, is a symlink, or is open to others is refused.
+// Ensure creates the roots and their fixed subdirectories, all 0700. One that
+// belongs to another user, that others may write to, or that a link of another
+// user leads to is refused, and nothing is made below it; see makeOwn.
 func (l Layout) Ensure() error {
 	for _, d := range []string{
 		l.Config, l.Data, l.Machines(), l.Images(), l.State, l.VMs(), l.Records(), l.Journal(), l.Logs(), l.SSH(),
 		l.Runtime, l.ControlDir(), filepath.Join(l.Runtime, "vm"),
 	} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return fmt.Errorf("create %s: %w", d, err)
+		if err := makeOwn(d); err != nil {
+			return err
 		}
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(l.Runtime, &st); err != nil {
-		return fmt.Errorf("stat %s: %w", l.Runtime, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Getuid() {
-		return problem.New(problem.ConfigInvalid, "the runtime directory %s is not a directory of this user", l.Runtime).
-			WithHint("remove it, or set XDG_RUNTIME_DIR")
-	}
-	if st.Mode&0o077 != 0 {
-		return os.Chmod(l.Runtime, 0o700)
+	// It is ours alone, so nobody can exchange it between the two.
+	if fi, err := os.Stat(l.Runtime); err != nil || fi.Mode().Perm()&0o077 != 0 {
+		return errors.Join(err, os.Chmod(l.Runtime, 0o700))
 	}
 	return nil
 }
