@@ -6,7 +6,6 @@
 ;;; Code:
 
 (require 'ert)
-(require 'autoload)
 (require 'nixvm)
 (require 'nixvm-transient)
 
@@ -31,7 +30,10 @@
     (unwind-protect
         (progn
           (dolist (f (directory-files source t "\\`nixvm.*\\.el\\'")) (copy-file f dir))
-          (make-directory-autoloads dir file)
+          (if (fboundp 'loaddefs-generate)
+              (loaddefs-generate dir file)
+            (require 'autoload) ; until Emacs 28
+            (with-no-warnings (make-directory-autoloads dir file)))
           (with-temp-buffer
             (call-process (expand-file-name invocation-name invocation-directory) nil '(t nil) nil
                           "-Q" "--batch" "-l" file "--eval"
