@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 
@@ -51,7 +52,8 @@ func sshForward(f machine.RemoteForward) sshconfig.Forward {
 }
 
 // AddForward declares a remote forward, given as after RemoteForward in
-// ssh_config(5), and applies it to connections that are open already.
+// ssh_config(5), and applies it to connections that are open already. One that
+// such a connection refuses is not declared.
 func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward, error) {
 	f, err := newForward(line)
 	if err != nil {
@@ -66,9 +68,24 @@ func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward,
 		if sshForward(f).Held() {
 			return nil
 		}
-		_, err := s.ssh.ForwardAdd(ctx, name, sshForward(f))
-		return err
+		if _, err := s.ssh.ForwardAdd(ctx, name, sshForward(f)); err != nil {
+			return errors.Join(err, s.withdrawForward(ctx, name, f))
+		}
+		return nil
 	})
+}
+
+// withdrawForward takes back what has just been declared.
+func (s *Service) withdrawForward(ctx context.Context, name string, f machine.RemoteForward) error {
+	ctx = context.WithoutCancel(ctx)
+	err := s.editForwards(name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
+		return slices.DeleteFunc(list, func(have machine.RemoteForward) bool { return have == f }), nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.applySSH(ctx, name, "")
+	return err
 }
 
 // RemoveForward takes a remote forward back, from the machine and from
