@@ -1,7 +1,8 @@
 import type { Client } from './daemon/client';
 import type { Offer } from './daemon/offered';
 import type { Surroundings } from './daemon/places';
-import { describe, problemOf } from './daemon/problem';
+import { hintActions } from './daemon/hints';
+import { describe, localCodes, problemOf } from './daemon/problem';
 import type { Operations } from './model/operations';
 import type { Store } from './model/store';
 import { problemCodes, type OperationResult } from './protocol';
@@ -60,14 +61,27 @@ export async function tellProblem(app: App, error: unknown, doing?: string, ...m
     return undefined;
   }
   app.log.error(`${text} [${problem.code}]`);
-  const doctor = ['daemon.', 'backend.', 'ssh.', 'image.'].some((area) => problem.code.startsWith(area));
-  const chosen = await app.ui.error(text, ...more, 'Show Log', ...(doctor ? ['Check This Computer'] : []));
-  if (chosen === 'Show Log') {
+  const hinted = hintActions(problem.hint, (name) => app.store.machine(name) !== undefined);
+  const helps = helpFor(problem.code);
+  const chosen = await app.ui.error(text, ...more, ...hinted.map(({ label }) => label), 'Show Log', ...Object.keys(helps));
+  const action = hinted.find(({ label }) => label === chosen);
+  if (action) {
+    await app.workbench.execute(`nixvm.${action.command}`, action.machine);
+  } else if (chosen === 'Show Log') {
     app.log.show();
-  } else if (chosen === 'Check This Computer') {
-    await app.workbench.execute('nixvm.doctor');
+  } else if (chosen && helps[chosen]) {
+    await app.workbench.execute(helps[chosen]);
   }
   return chosen;
+}
+
+/** What helps against problems of a kind: a button and its command. */
+function helpFor(code: string): Record<string, string> {
+  if (code === localCodes.noProgram || code === localCodes.noPlatform || code === problemCodes.protocol) {
+    // The doctor is nixvmd's own.
+    return { 'Show How to Install': 'nixvm.install' };
+  }
+  return ['daemon.', 'backend.', 'ssh.', 'image.'].some((area) => code.startsWith(area)) ? { 'Check This Computer': 'nixvm.doctor' } : {};
 }
 
 /**

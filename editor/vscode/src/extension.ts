@@ -3,14 +3,14 @@ import * as vscode from 'vscode';
 import { tellProblem, type App } from './app';
 import { allCommands } from './commands/all';
 import { Client } from './daemon/client';
-import { launchDaemon } from './daemon/launch';
+import { checkPlatform, launchDaemon } from './daemon/launch';
 import { socketPath } from './daemon/places';
-import { localCodes, Problem } from './daemon/problem';
 import { findProgram } from './daemon/program';
 import { listenToDaemon } from './daemonLog';
 import { Operations } from './model/operations';
 import { Store } from './model/store';
 import { watchDisruptions } from './remote/disruption';
+import { forgetHosts } from './remote/forget';
 import { awaitAttachedHost, awaitNamelessHost, ourHosts, startBeforeConnect } from './remote/onConnect';
 import { sshExtensionIds } from './remote/sshExtensions';
 import { SshLog } from './remote/sshLog';
@@ -22,8 +22,9 @@ import { vscodeRemoteSsh } from './ui/vscodeRemoteSsh';
 import { readSettings } from './ui/vscodeSettings';
 import { vscodeUi } from './ui/vscodeUi';
 import { vscodeWorkbench } from './ui/vscodeWorkbench';
+import { watchUnresolved } from './unresolved';
 import { Emitter } from './util/emitter';
-import { noteUsed } from './walkthrough';
+import { noteUsed, tellDone } from './walkthrough';
 
 /**
  * Runs when the view is opened, a command is used, or Remote-SSH is about to
@@ -31,7 +32,8 @@ import { noteUsed } from './walkthrough';
  */
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const app = makeApp(context);
-  context.subscriptions.push(...listenToDaemon(app), machinesView(app), offerContexts(app), ...registerCommands(app));
+  context.subscriptions.push(...listenToDaemon(app), machinesView(app), offerContexts(app), watchUnresolved(app), forgetHosts(app), ...registerCommands(app));
+  await tellDone(app);
   if (vscode.env.remoteName === 'ssh-remote') {
     await attachedWindow(app, context);
   }
@@ -62,9 +64,7 @@ function makeApp(context: vscode.ExtensionContext): App {
 }
 
 async function launch(): Promise<void> {
-  if (process.platform === 'win32') {
-    throw new Problem(localCodes.noPlatform, 'nixvmd does not run on Windows', { hint: 'use it on a Linux computer' });
-  }
+  checkPlatform(process.platform);
   await launchDaemon(findProgram(readSettings().path, realSurroundings), process.env);
 }
 

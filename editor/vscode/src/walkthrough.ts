@@ -7,11 +7,19 @@ const key = 'walkthrough.done';
 
 const noted = (app: App): string[] => app.memory.get<string[]>(key) ?? [];
 
-/** Remembers that a command has been used, for a walkthrough that is opened later. */
+const contextOf = (step: string): string => `nixvm.done.${step}`;
+
+/** Remembers that a command has done what it is for, and ticks its step. */
 export async function noteUsed(app: App, command: string): Promise<void> {
   if (commandSteps.includes(command) && !noted(app).includes(command)) {
     await app.memory.update(key, [...noted(app), command]);
+    await app.workbench.execute('setContext', contextOf(command), true);
   }
+}
+
+/** Tells the walkthrough what was done in other windows and on other days. */
+export async function tellDone(app: App): Promise<void> {
+  await Promise.all(noted(app).map((step) => app.workbench.execute('setContext', contextOf(step), true)));
 }
 
 /** The steps whose end has come already. */

@@ -15,6 +15,7 @@ import { migrateCommands } from './migrate';
 import { miscCommands } from './misc';
 import { otherCommands } from './other';
 import { powerCommands } from './power';
+import { resolveCommands } from './resolve';
 import { snapshotCommands } from './snapshot';
 import { terminalCommands } from './terminal';
 
@@ -35,6 +36,7 @@ export const allCommands = (app: App): Commands => ({
   ...miscCommands(app),
   ...otherCommands(app),
   ...powerCommands(app),
+  ...resolveCommands(app),
   ...snapshotCommands(app),
   ...terminalCommands(app),
 });

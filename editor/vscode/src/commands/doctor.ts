@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { answered, tellProblem, type App } from '../app';
 import { cleanEnvironment } from '../daemon/launch';
 import { findProgram } from '../daemon/program';
-import { problemOf } from '../daemon/problem';
+import { localCodes, Problem, problemOf } from '../daemon/problem';
 import { count } from '../model/words';
-import type { DoctorResult, Finding } from '../protocol';
+import { problemCodes, type DoctorResult, type Finding } from '../protocol';
 import type { Commands } from './commands';
 
 const icons: Record<string, string> = { error: 'error', warning: 'warning', info: 'info' };
@@ -15,8 +15,11 @@ async function examine(app: App): Promise<Finding[]> {
     return (await app.client.request('nixvm/doctor', {})).findings;
   } catch (error) {
     const problem = problemOf(error);
-    if (!problem.code.startsWith('daemon.')) {
+    if (!problem.code.startsWith('daemon.') && problem.code !== problemCodes.protocol) {
       throw error;
+    }
+    if (problem.code === localCodes.noPlatform) {
+      throw problem;
     }
     app.log.warn(`no daemon to ask: ${problem.message}`);
     return examineByProgram(findProgram(app.settings().path, app.surroundings));
@@ -37,26 +40,32 @@ function examineByProgram(program: string): Promise<Finding[]> {
   });
 }
 
+/** Without the program nobody can check: that is the finding, and its fix is not this command again. */
+function withoutDoctor(error: unknown): never {
+  const { code, message, hint } = problemOf(error);
+  const missing = code === localCodes.noProgram || code === localCodes.noPlatform;
+  throw missing ? new Problem(code, `this computer cannot be checked: ${message}`, { hint }) : new Problem('internal', `this computer could not be checked: ${message}`, { hint });
+}
+
 async function doctor(app: App): Promise<void> {
-  const findings = await app.ui.progress('Check this computer', () => examine(app));
+  const findings = await app.ui.progress('Check this computer', () => examine(app)).catch(withoutDoctor);
   findings.forEach(({ severity, area, message, fix }) => app.log.info(`doctor: ${severity}: ${area}: ${message}${fix ? ` (fix: ${fix})` : ''}`));
   const wrong = findings.filter(({ severity }) => severity !== 'info').length;
   if (wrong === 0) {
     void app.ui.info('All is well: nothing that nixvm needs is missing.');
     return;
   }
-  const finding = answered(
-    await app.ui.pick(
-      { title: `${count(wrong, 'thing')} to mend on this computer`, prompt: 'Choose a finding to mend it' },
-      findings.map((each) => ({
-        label: `${each.area}: ${each.message}`,
-        detail: each.fix ?? '',
-        icon: icons[each.severity] ?? 'info',
-        value: each,
-      })),
-    ),
+  const finding = await app.ui.pick(
+    { title: `${count(wrong, 'thing')} to mend on this computer`, prompt: 'Choose a finding to mend it' },
+    findings.map((each) => ({
+      label: `${each.area}: ${each.message}`,
+      detail: each.fix ?? '',
+      icon: icons[each.severity] ?? 'info',
+      value: each,
+    })),
   );
-  if (finding.fix) {
+  // Who only looks has checked this computer, too.
+  if (typeof finding === 'object' && finding.fix) {
     await mend(app, finding.fix);
   }
 }

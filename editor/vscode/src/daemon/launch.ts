@@ -1,9 +1,17 @@
 import { spawn } from 'node:child_process';
 import { problemCodes } from '../protocol';
-import { Problem } from './problem';
+import { localCodes, Problem } from './problem';
 
 /** A daemon reads every machine and asks every backend before it listens. */
 const startLimit = 60_000;
+
+/** Refuses a computer that has no nixvmd. */
+export function checkPlatform(platform: NodeJS.Platform): void {
+  if (platform !== 'linux') {
+    const name = { win32: 'Windows', darwin: 'macOS' }[platform as string] ?? platform;
+    throw new Problem(localCodes.noPlatform, `nixvmd does not run on ${name}: it is for Linux`, { hint: 'use it on a Linux computer' });
+  }
+}
 
 /**
  * Starts the daemon. `nixvmd stdio` starts one that outlives it when none runs,

@@ -1,4 +1,5 @@
 import type { ErrorData } from '../protocol';
+import { inEditorWords } from './hints';
 
 /** Codes of problems that arise on this side; the daemon's are in protocol.ts. */
 export const localCodes = {
@@ -64,6 +65,6 @@ export function describe(error: unknown, doing?: string): string {
 }
 
 function withHint(message: string, hint: string | undefined): string {
-  // The hint may begin with a command: it stays as it is.
-  return hint ? `${message.replace(/\.$/, '')}. Hint: ${hint}` : message;
+  // The hint may begin with a name: it stays as it is.
+  return hint ? `${message.replace(/\.$/, '')}. Hint: ${inEditorWords(hint)}` : message;
 }

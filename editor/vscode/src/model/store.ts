@@ -2,6 +2,9 @@ import type { DidChangeParams, Machine, Operation } from '../protocol';
 import { Emitter } from '../util/emitter';
 import { hostsOf } from './machine';
 
+/** Whether an operation failed, could not be taken back, and waits for a choice. */
+export const isUnresolved = ({ state }: Operation): boolean => state === 'unresolved';
+
 /** What one message of the daemon has changed. */
 export interface Change {
   /** Everything was told anew. */
@@ -35,6 +38,21 @@ export class Store {
     return [...this.byId.values()].filter((operation) => operation.state === 'running');
   }
 
+  /** The operations that wait for a choice, oldest first. */
+  get unresolved(): Operation[] {
+    return [...this.byId.values()].filter(isUnresolved).sort((a, b) => (a.started < b.started ? -1 : 1));
+  }
+
+  /** Those of one machine, which may be in no list any more. */
+  unresolvedOf(machine: string): Operation[] {
+    return this.unresolved.filter((operation) => operation.machine === machine);
+  }
+
+  /** Unresolved operations of machines that are in no list. */
+  get strays(): Operation[] {
+    return this.unresolved.filter(({ machine }) => !this.byName.has(machine));
+  }
+
   machine(name: string): Machine | undefined {
     return this.byName.get(name);
   }
@@ -57,13 +75,14 @@ export class Store {
     const changed = new Set<string>();
     const ended: Operation[] = [];
     let listed = false;
+    const strays = this.strays.length;
     if (params.full) {
       const names = new Set((params.machines ?? []).map((machine) => machine.name));
       params = { ...params, changed: params.machines ?? [], removed: [...this.byName.keys()].filter((name) => !names.has(name)) };
       this.byId.clear();
     }
     for (const operation of params.operations ?? []) {
-      if (operation.state === 'running') {
+      if (operation.state === 'running' || isUnresolved(operation)) {
         this.byId.set(operation.id, operation);
       } else {
         this.byId.delete(operation.id);
@@ -80,6 +99,8 @@ export class Store {
     for (const name of params.removed ?? []) {
       listed = this.byName.delete(name) || listed;
     }
+    // One that belongs to no machine of the list is a row of its own.
+    listed ||= strays > 0 || this.strays.length > 0;
     this.emitter.fire({ full: params.full ?? false, listed, machines: [...changed].filter((name) => this.byName.has(name)), ended });
   }
 }

@@ -13,6 +13,8 @@ interface Verb {
   needs?: string;
   /** Also while an operation runs on the machine, or nobody knows what does. */
   whileBusy?: boolean;
+  /** Also while an operation runs on the machine, which it cancels: what is stuck must not keep a person from ending it. */
+  preempts?: boolean;
 }
 
 const always = (): boolean => true;
@@ -29,7 +31,7 @@ export const verbs = {
   reboot: { method: 'nixvm/vm/reboot', fits: isUp },
   suspend: { method: 'nixvm/vm/suspend', fits: isUp },
   resume: { method: 'nixvm/vm/resume', fits: isSuspended },
-  kill: { method: 'nixvm/vm/kill', fits: (machine) => isUp(machine) || isSuspended(machine) },
+  kill: { method: 'nixvm/vm/kill', preempts: true, fits: (machine) => isUp(machine) || isSuspended(machine) },
   clone: { method: 'nixvm/vm/clone', fits: isOff, needs: 'a VM is cloned while it is off: stop it first' },
   // Also what a snapshot of the machine offers.
   cloneSnapshot: { method: 'nixvm/vm/clone', capability: 'cloneSnapshot', fits: isOff, needs: 'a backend whose disks are files of this host can do it' },
@@ -51,8 +53,8 @@ export const verbs = {
   deleteSnapshot: { method: 'nixvm/snapshot/delete', fits: exists },
   addForward: { method: 'nixvm/forward/add', fits: always, whileBusy: true },
   removeForward: { method: 'nixvm/forward/remove', fits: always, whileBusy: true },
-  destroy: { method: 'nixvm/vm/destroy', fits: exists },
-  purge: { method: 'nixvm/vm/purge', fits: always },
+  destroy: { method: 'nixvm/vm/destroy', preempts: true, fits: exists },
+  purge: { method: 'nixvm/vm/purge', preempts: true, fits: always },
   copySshName: { fits: (machine) => Boolean(machine.sshHost), whileBusy: true },
   openFiles: { fits: always, whileBusy: true },
 } satisfies Record<string, Verb>;
@@ -64,7 +66,7 @@ export function can(name: VerbName, machine: Machine, offer: Offer): boolean {
   const verb: Verb = verbs[name];
   return (
     verb.fits(machine, offer) &&
-    (verb.whileBusy || (!machine.operation && !offer.stale)) &&
+    (verb.whileBusy || ((verb.preempts || !machine.operation) && !offer.stale)) &&
     (!verb.method || isOffered(offer, verb.method, machine, verb.capability))
   );
 }

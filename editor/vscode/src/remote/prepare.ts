@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { answered, type App } from '../app';
+import { noteHosts } from './forget';
 import { asJson, presetsFor } from './presets';
 
 /** Makes sure that there is something to open a remote window with; offers to install it. */
@@ -39,6 +40,9 @@ export async function presetRemoteSsh(app: App, hosts: string[]): Promise<void> 
   for (const change of changes) {
     try {
       await app.remoteSsh.writeSetting(change);
+      if (change.hosts) {
+        await noteHosts(app, change.hosts);
+      }
       app.log.info(`set ${change.key} in the user settings`);
     } catch (error) {
       app.log.warn(`cannot write ${change.key}: ${String(error)}`);

@@ -11,6 +11,8 @@ export interface SettingState {
 export interface SettingChange {
   key: string;
   value: unknown;
+  /** The hosts that it is about, to be taken out again with their machines. */
+  hosts?: string[];
 }
 
 /** Seconds: a VM without hardware virtualisation takes this long to answer. */
@@ -29,7 +31,7 @@ export function presetsFor(hosts: string[], read: (key: string) => SettingState)
     const missing = hosts.filter((host) => !(host in user));
     if (missing.length > 0) {
       const value = { ...user, ...Object.fromEntries(missing.map((host) => [host, 'linux'])) };
-      changes.push({ key: 'remote.SSH.remotePlatform', value });
+      changes.push({ key: 'remote.SSH.remotePlatform', value, hosts: missing });
     }
   }
   const timeout = read('remote.SSH.connectTimeout');

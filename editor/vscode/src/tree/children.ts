@@ -1,8 +1,9 @@
 import { describe } from '../daemon/problem';
 import type { Client } from '../daemon/client';
 import type { Change, Store } from '../model/store';
-import type { FactNode, GroupNode, MachineNode, Node } from './nodes';
-import { groupsOf, resourceNodes } from './present';
+import type { Operation } from '../protocol';
+import type { ActionNode, FactNode, GroupNode, MachineNode, Node, UnresolvedNode } from './nodes';
+import { groupsOf, resourceNodes, viewState } from './present';
 
 /** Operations after which the snapshots are others. */
 const snapshotKinds = /snapshot|create|destroy|purge|recreate|clone|upgrade|rollback/;
@@ -27,8 +28,11 @@ export class Children {
     return kept(this.machines, name, () => ({ kind: 'machine', machine: name }));
   }
 
-  roots(): MachineNode[] {
-    return this.store.machines.map(({ name }) => this.machine(name));
+  /** Machines, and what was begun for one that is in no list; without either, what can be done about that. */
+  roots(): Node[] {
+    const { phase, problem } = this.client.status;
+    const rows = [...this.store.machines.map(({ name }) => this.machine(name)), ...this.store.strays.map(unresolved)];
+    return rows.length === 0 && viewState(phase, problem?.code, 0, { methods: undefined, backends: [] }) === 'noDaemon' ? noDaemonActions : rows;
   }
 
   of(node: Node): Node[] | Promise<Node[]> {
@@ -38,7 +42,10 @@ export class Children {
     }
     switch (node.kind) {
       case 'machine':
-        return groupsOf(machine).map((kind) => kept(this.groups, `${kind}:${machine.name}`, () => ({ kind, machine: machine.name })));
+        return [
+          ...this.store.unresolvedOf(machine.name).map(unresolved),
+          ...groupsOf(machine).map((kind) => kept(this.groups, `${kind}:${machine.name}`, () => ({ kind, machine: machine.name }))),
+        ];
       case 'resources':
         return resourceNodes(machine);
       case 'snapshots':
@@ -102,6 +109,15 @@ export class Children {
     return forwards.map((forward) => ({ kind: 'forward', machine: name, forward }));
   }
 }
+
+const unresolved = (operation: Operation): UnresolvedNode => ({ kind: 'unresolved', machine: operation.machine, operation });
+
+/** What can be done about a daemon that cannot be reached, below the reason. */
+const noDaemonActions: ActionNode[] = [
+  { kind: 'action', machine: '', label: 'Start nixvmd', icon: 'plug', command: 'nixvm.connect' },
+  { kind: 'action', machine: '', label: 'Find Out What Is Wrong', icon: 'pulse', command: 'nixvm.doctor' },
+  { kind: 'action', machine: '', label: 'Show Log', icon: 'output', command: 'nixvm.showLog' },
+];
 
 const fact = (machine: string, label: string, text: string, icon: string): FactNode => ({ kind: 'fact', machine, label, text, icon });
 

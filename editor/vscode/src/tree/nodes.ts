@@ -1,7 +1,7 @@
-import type { Forward, Snapshot } from '../protocol';
+import type { Forward, Operation, Snapshot } from '../protocol';
 
 /** A row of the view. Rows of one machine are the same objects as long as it exists. */
-export type Node = MachineNode | GroupNode | SnapshotNode | ForwardNode | FactNode;
+export type Node = MachineNode | GroupNode | SnapshotNode | ForwardNode | FactNode | UnresolvedNode | ActionNode;
 
 export interface MachineNode {
   kind: 'machine';
@@ -32,6 +32,22 @@ export interface FactNode {
   label: string;
   text: string;
   icon: string;
+}
+
+/** An operation that waits for a choice. */
+export interface UnresolvedNode {
+  kind: 'unresolved';
+  machine: string;
+  operation: Operation;
+}
+
+/** Something to press where there is no machine to show. */
+export interface ActionNode {
+  kind: 'action';
+  machine: '';
+  label: string;
+  icon: string;
+  command: string;
 }
 
 /** Whether a command's argument is a row of the view. */

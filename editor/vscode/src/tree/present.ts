@@ -1,10 +1,10 @@
-import type { Offer } from '../daemon/offered';
-import { problemText } from '../daemon/problem';
+import { hasMethod, type Offer } from '../daemon/offered';
+import { localCodes, problemText } from '../daemon/problem';
 import { exists, hostsOf, stateOf } from '../model/machine';
 import { can, tagsOf } from '../model/verbs';
-import { ago, localTime, progressText, sizeOfBytes, sizeOfMiB, summary, when } from '../model/words';
-import type { Machine, Operation, Snapshot } from '../protocol';
-import type { FactNode, ForwardNode, GroupNode, SnapshotNode } from './nodes';
+import { ago, capital, count, localTime, progressText, sizeOfBytes, sizeOfMiB, summary, when } from '../model/words';
+import { problemCodes, type Machine, type Operation, type Snapshot } from '../protocol';
+import type { ActionNode, FactNode, ForwardNode, GroupNode, SnapshotNode, UnresolvedNode } from './nodes';
 
 /** A row as it looks; the provider makes a TreeItem of it. */
 export interface Row {
@@ -16,6 +16,8 @@ export interface Row {
   context: string;
   expands: boolean;
   accessible?: string;
+  /** Runs when the row is pressed. */
+  command?: string;
 }
 
 const icons: Record<string, [icon: string, color?: string]> = {
@@ -34,7 +36,8 @@ const staleIcon = ['vm', 'disabledForeground'];
 export function machineRow(machine: Machine, operation: Operation | undefined, offer: Offer): Row {
   const { name, profiles } = machine;
   const state = stateOf(machine);
-  const wrong = operation ? undefined : machine.problem ? problemText(machine.problem) : machine.reason;
+  const waits = machine.unresolved?.length ? `${count(machine.unresolved.length, 'operation')} to resolve` : undefined;
+  const wrong = operation ? undefined : waits ? waits : machine.problem ? problemText(machine.problem) : machine.reason;
   const [icon, color] = offer.stale ? staleIcon : operation ? ['sync~spin', 'charts.blue'] : (icons[state] ?? ['question']);
   const several = offer.backends.length > 1 ? `  ·  ${machine.backend}` : '';
   const text = wrong ? `${state}: ${wrong}` : summary(machine, operation) + several;
@@ -144,12 +147,50 @@ export function snapshotFacts({ name, created, description, frozen }: Snapshot):
   return facts.filter((fact): fact is [string, string] => Boolean(fact[1]));
 }
 
+/** What happened, and that it waits. */
+export function unresolvedRow({ machine, operation }: UnresolvedNode, listed: boolean, offer: Offer): Row {
+  const { kind, problem, choices = [] } = operation;
+  const stale = offer.stale || !hasMethod(offer, 'nixvm/operation/resolve');
+  return {
+    id: `unresolved:${operation.id}`,
+    label: listed ? `${kind} failed, and was not undone` : `${machine || 'image'}: ${kind} failed, and was not undone`,
+    description: problem?.message ?? operation.message ?? '',
+    icon: 'warning',
+    color: 'list.warningForeground',
+    context: ['unresolved', ...(stale ? [] : choices.map(({ action }) => `can-${action}`))].join('+'),
+    expands: false,
+  };
+}
+
+/** What a person may want to know before choosing, as lines of label and value. */
+export function unresolvedFacts({ kind, machine, started, problem, choices = [] }: Operation): [label: string, value: string][] {
+  return [
+    ['Operation', [kind, machine].filter(Boolean).join(' ')],
+    ['Begun', when(started)],
+    ['Failed', problem?.message ?? ''],
+    ...choices.map(({ action, effect }): [string, string] => [capital(action), effect]),
+  ].filter((fact): fact is [string, string] => Boolean(fact[1]));
+}
+
+export const actionRow = ({ label, icon, command }: ActionNode): Row => ({
+  id: `action:${command}`, label, description: '', icon, context: 'action', expands: false, command,
+});
+
+/** The states of a forward in words. */
+const forwardStates: Record<string, string> = {
+  config: 'asked for by each ssh connection',
+  active: 'works',
+  conflict: 'does not work: conflict',
+  lost: 'does not work: lost',
+  off: 'waits for the VM',
+};
+
 export function forwardRow({ machine, forward }: ForwardNode): Row {
   const wrong = ['conflict', 'lost'].includes(forward.state);
   return {
     id: `forward:${machine}:${forward.listen}`,
     label: `${forward.listen} → ${forward.target}`,
-    description: [forward.state, forward.daemon ? 'held by the daemon' : '', forward.detail].filter(Boolean).join('  ·  '),
+    description: [forwardStates[forward.state] ?? forward.state, forward.daemon ? 'held by the daemon' : '', forward.detail].filter(Boolean).join('  ·  '),
     icon: wrong ? 'warning' : 'arrow-right',
     ...(wrong ? { color: 'list.warningForeground' } : {}),
     context: 'forward',
@@ -161,6 +202,13 @@ export function factRow({ machine, label, text, icon }: FactNode): Row {
   return { id: `fact:${machine}:${label}`, label, description: text, icon, context: 'fact', expands: false };
 }
 
+/** What has a welcome of its own among the reasons why there is no connection. */
+const failedStates: Record<string, string> = {
+  [localCodes.noProgram]: 'noProgram',
+  [localCodes.noPlatform]: 'noPlatform',
+  [problemCodes.protocol]: 'otherVersion',
+};
+
 /**
  * How it stands with the view; package.json has a welcome for each state in which
  * it is empty. What was seen before the daemon went away stays, as "stale".
@@ -170,7 +218,7 @@ export function viewState(phase: string, code: string | undefined, machines: num
     return 'stale';
   }
   if (phase === 'failed') {
-    return code === 'daemon.no_program' || code === 'daemon.no_platform' ? 'noProgram' : 'noDaemon';
+    return failedStates[code ?? ''] ?? 'noDaemon';
   }
   if (phase !== 'connected') {
     return 'connecting';

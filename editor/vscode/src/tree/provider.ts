@@ -3,7 +3,7 @@ import { offerOf, type App } from '../app';
 import { Coalescer } from '../util/coalesce';
 import { Children } from './children';
 import type { Node } from './nodes';
-import { factRow, forwardRow, groupRow, machineFacts, machineRow, snapshotFacts, snapshotRow, type Row } from './present';
+import { actionRow, factRow, forwardRow, groupRow, machineFacts, machineRow, snapshotFacts, snapshotRow, unresolvedFacts, unresolvedRow, type Row } from './present';
 
 /** Everything below this name is the list itself. */
 const list: unique symbol = Symbol('list');
@@ -41,7 +41,7 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
   }
 
   getParent(node: Node): Node | undefined {
-    return node.kind === 'machine' ? undefined : this.children.machine(node.machine);
+    return node.kind === 'machine' || !this.app.store.machine(node.machine) ? undefined : this.children.machine(node.machine);
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
@@ -51,6 +51,9 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     item.description = row.description;
     item.iconPath = new vscode.ThemeIcon(row.icon, row.color ? new vscode.ThemeColor(row.color) : undefined);
     item.contextValue = row.context;
+    if (row.command) {
+      item.command = { command: row.command, title: row.label };
+    }
     if (row.accessible) {
       item.accessibilityInformation = { label: row.accessible };
     }
@@ -61,6 +64,9 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     const machine = this.app.store.machine(node.machine);
     if (node.kind === 'machine' && machine) {
       item.tooltip = factsMarkdown(machineFacts(machine, this.app.store.operationOn(machine), offerOf(this.app).stale));
+    }
+    if (node.kind === 'unresolved') {
+      item.tooltip = factsMarkdown(unresolvedFacts(node.operation));
     }
     if (node.kind === 'snapshot') {
       item.tooltip = factsMarkdown(snapshotFacts(node.snapshot));
@@ -93,6 +99,10 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
         return forwardRow(node);
       case 'fact':
         return factRow(node);
+      case 'unresolved':
+        return unresolvedRow(node, machine !== undefined, offer);
+      case 'action':
+        return actionRow(node);
       default:
         return groupRow(node, machine, offer);
     }

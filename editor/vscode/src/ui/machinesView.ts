@@ -20,7 +20,7 @@ export function machinesView(app: App): vscode.Disposable {
     const { phase, problem } = app.client.status;
     lost = before === 'connected' && phase !== before ? new Date() : lost;
     before = phase;
-    const state = viewState(phase, problem?.code, app.store.machines.length, offerOf(app));
+    const state = viewState(phase, problem?.code, app.store.machines.length + app.store.strays.length, offerOf(app));
     if (state !== shown) {
       shown = state;
       void vscode.commands.executeCommand('setContext', 'nixvm.state', state);
@@ -29,6 +29,8 @@ export function machinesView(app: App): vscode.Disposable {
     const messages: Record<string, string | undefined> = {
       connecting: phase === 'connecting' ? 'Connecting to nixvmd...' : undefined,
       ready: trouble(app, status),
+      // Its rows are what can be done about it.
+      noDaemon: `No connection to the daemon, nixvmd${problem ? `: ${describe(problem)}` : ''}`,
       stale: `No connection to nixvmd since ${timeOfDay(lost)}; this is how it was then. ${problem ? describe(problem) : ''}`,
     };
     const message = messages[state] ?? '';

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Dismissed, tellProblem } from '../../src/app';
 import { missingIn } from '../../src/commands/other';
 import { completeForward } from '../../src/commands/forward';
+import { hintActions, inEditorWords, isTranslated, shellVerbs } from '../../src/daemon/hints';
+import { checkPlatform } from '../../src/daemon/launch';
 import { noteUsed } from '../../src/walkthrough';
 import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
 import { backend, machine, operation } from './machines';
@@ -218,6 +221,61 @@ test('a doctor without complaints says so, and a finding can be mended', async (
   await app.run('doctor');
   assert.deepEqual(app.executed, [['terminal', finding.fix]], 'it is not run');
   assert.deepEqual(app.copied, [finding.fix]);
+});
+
+test('without the program the check says so, and does not lead back to itself', async () => {
+  await app.daemon.die();
+  app.set.path = '/nowhere/nixvmd';
+  const error = await app.run('doctor').then(() => undefined, (each: unknown) => each);
+  await tellProblem(app, error);
+  const [shown] = app.ui.shown;
+  assert.match(shown?.message ?? '', /cannot be checked: there is no program \/nowhere\/nixvmd.*nixvm\.path/);
+  assert.deepEqual(shown?.actions, ['Show Log', 'Show How to Install']);
+  await noteUsed(app, 'stop');
+  assert.equal(app.values.get('walkthrough.done'), undefined);
+});
+
+test('a computer that has no nixvmd is told so by its name', () => {
+  checkPlatform('linux');
+  assert.throws(() => checkPlatform('win32'), { code: 'daemon.no_platform', message: /Windows/ });
+  assert.throws(() => checkPlatform('darwin'), { code: 'daemon.no_platform', message: /macOS/ });
+});
+
+test('hints name commands of this editor, with buttons for the machines that are there', async () => {
+  await app.client.connect();
+  app.ui.actions.push('Stop demo');
+  await tellProblem(app, problem('vm.running', 'demo is running', 'nixvmd stop demo first'), 'Clone demo');
+  assert.deepEqual(app.ui.shown[0], { level: 'error', message: 'Clone demo: demo is running. Hint: Stop demo first', actions: ['Stop demo', 'Show Log'] });
+  assert.deepEqual(app.executed, [['nixvm.stop', 'demo']]);
+  for (const [hint, words, buttons] of [
+    ['use it: nixvmd attach demo; or choose another name, or remove it first: nixvmd destroy demo', 'use it: Attach demo; or choose another name, or remove it first: Destroy demo', ['Attach demo', 'Destroy demo']],
+    ['remove it: nixvmd destroy gone --confirm gone', 'remove it: Destroy gone', []],
+    ['nixvmd status demo says why', 'the row of demo says why', []],
+    ['nixvmd doctor says why', 'Check This Computer says why', []],
+    ['choose another name, or purge it first with `nixvmd purge demo`', 'choose another name, or purge it first with Purge demo', ['Purge demo']],
+    ['use --network nat, or see nixvmd doctor', 'use network nat, or see Check This Computer', []],
+    ['start it: nixvmd serve', 'start it: nixvmd serve', []],
+    ['choose: nixvmd operations resume|undo|forget 01K', 'choose: Resolve Operation 01K', []],
+  ] as const) {
+    assert.equal(inEditorWords(hint), words);
+    assert.deepEqual(hintActions(hint, (name) => name === 'demo').map(({ label }) => label), buttons, hint);
+  }
+});
+
+const goFiles = (directory: string): string[] =>
+  readdirSync(`../../${directory}`, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
+    .map((name) => readFileSync(`../../${directory}/${name}`, 'utf8'));
+
+test('every verb that a hint of the daemon names has other words here', () => {
+  const verbs = goFiles('cmd/nixvmd').flatMap((text) => [...text.matchAll(/\bUse: +"([a-z-]+)/g)].map(([, verb]) => verb ?? ''));
+  assert.ok(verbs.includes('delete-snapshot') && verbs.length > 25, verbs.join());
+  const hints = ['vm', 'machine', 'backends', 'sshconfig', 'nixbuild', 'internal', 'rpc']
+    .flatMap(goFiles)
+    .flatMap((text) => [...text.matchAll(/(?:WithHint\(|Hint: +|Hint = )"((?:[^"\\]|\\.)*)"/g)].map(([, hint]) => hint ?? ''));
+  const named = hints.flatMap((hint) => [...hint.matchAll(/\bnixvmd ([a-z-]+)/g)].map(([, verb]) => verb ?? '')).filter((verb) => verbs.includes(verb));
+  assert.ok(hints.length > 100 && named.length > 15, `${named.length} verbs in ${hints.length} hints`);
+  assert.deepEqual(named.filter((verb) => !isTranslated(verb) && !shellVerbs.includes(verb)), []);
 });
 
 test('the menu of a window has what can be done now', async () => {

@@ -43,7 +43,7 @@ test('menus, welcomes and the walkthrough name commands that exist', () => {
 });
 
 test('every tag that a menu asks for can be set', () => {
-  const known = [...Object.keys(verbs), 'cancel', 'otherOperation'];
+  const known = [...Object.keys(verbs), 'cancel', 'otherOperation', 'undo', 'forget'];
   for (const { when } of contributes.menus['view/item/context'] ?? []) {
     const [, tag] = /can-(\w+)/.exec(when) ?? [];
     assert.ok(!tag || known.includes(tag), `${tag} in ${when}`);
@@ -74,8 +74,11 @@ test('the clauses of menus are regular expressions that match the tags they mean
 
 test('there is a welcome for every empty state', () => {
   const offer = { methods: undefined, backends: [] };
-  const states = ['noProgram', 'noDaemon', 'unreachable', 'empty'];
-  assert.ok(states.includes(viewState('failed', 'daemon.no_program', 0, offer)));
+  const states = ['noProgram', 'noPlatform', 'otherVersion', 'unreachable', 'empty'];
+  for (const code of ['daemon.no_program', 'daemon.no_platform', 'session.protocol_unsupported']) {
+    assert.ok(states.includes(viewState('failed', code, 0, offer)), code);
+  }
+  assert.equal(viewState('failed', 'daemon.unreachable', 0, offer), 'noDaemon', 'whose message has the reason, and whose rows are buttons');
   assert.deepEqual(contributes.viewsWelcome.map(({ when }) => when), states.map((state) => `nixvm.state == ${state}`));
 });
 
@@ -96,10 +99,11 @@ test('the extension runs where the daemon is, and sleeps until it is needed', ()
   assert.deepEqual(manifest.capabilities, { untrustedWorkspaces: { supported: true }, virtualWorkspaces: true });
 });
 
-test('the walkthrough has its texts, and each step ends by itself', () => {
+test('the walkthrough has its texts, and each step ends by what it is for, not by a command that may have failed', () => {
   for (const { id, media, completionEvents } of contributes.walkthroughs.flatMap(({ steps }) => steps)) {
     assert.ok(existsSync(media.markdown), media.markdown);
     assert.ok(completionEvents.length > 0, id);
+    assert.deepEqual(completionEvents.filter((event) => event.startsWith('onCommand:')), [], id);
   }
 });
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { sshHostOf, hostsIn } from '../../src/remote/authority';
 import { watchDisruptions } from '../../src/remote/disruption';
+import { forgetHosts } from '../../src/remote/forget';
 import { awaitAttachedHost, awaitNamelessHost, ourHosts, startBeforeConnect } from '../../src/remote/onConnect';
 import { asJson, presetsFor, type SettingState } from '../../src/remote/presets';
 import { installedSshExtension, recommendedSshExtension } from '../../src/remote/sshExtensions';
@@ -111,7 +112,7 @@ const states = (more: Record<string, Partial<SettingState>> = {}) => (key: strin
 
 test('Remote-SSH is told the platform of our hosts, and to be patient', () => {
   assert.deepEqual(presetsFor(['demo', 'demo-admin'], states()), [
-    { key: 'remote.SSH.remotePlatform', value: { demo: 'linux', 'demo-admin': 'linux' } },
+    { key: 'remote.SSH.remotePlatform', value: { demo: 'linux', 'demo-admin': 'linux' }, hosts: ['demo', 'demo-admin'] },
     { key: 'remote.SSH.connectTimeout', value: 60 },
   ]);
 });
@@ -120,7 +121,7 @@ test('what the user has set stays, and what is there already is not written agai
   const theirs = { work: 'windows', demo: 'macOS' };
   const read = states({ 'remote.SSH.remotePlatform': { user: theirs }, 'remote.SSH.connectTimeout': { user: 5, effective: 5 } });
   assert.deepEqual(presetsFor(['demo'], read), []);
-  assert.deepEqual(presetsFor(['demo', 'new'], read), [{ key: 'remote.SSH.remotePlatform', value: { ...theirs, new: 'linux' } }]);
+  assert.deepEqual(presetsFor(['demo', 'new'], read), [{ key: 'remote.SSH.remotePlatform', value: { ...theirs, new: 'linux' }, hosts: ['new'] }]);
 });
 
 test('settings that no extension has declared are left alone', () => {
@@ -140,6 +141,26 @@ test('whoever does not want settings to be written gets none', async () => {
   app.set.configureRemoteSsh = false;
   await app.run('attach', 'demo');
   assert.deepEqual(app.written, []);
+});
+
+test('what was written for a machine goes with it, and what the user wrote stays', async () => {
+  let platforms: Record<string, string> | undefined = { work: 'windows' };
+  const read = app.remoteSsh.readSetting;
+  app.remoteSsh.readSetting = (key) => (key === 'remote.SSH.remotePlatform' ? { known: true, user: platforms, effective: platforms } : read(key));
+  app.remoteSsh.writeSetting = async ({ key, value }) => {
+    if (key === 'remote.SSH.remotePlatform') {
+      platforms = value as typeof platforms;
+    }
+  };
+  forgetHosts(app);
+  await app.run('attach', 'demo');
+  assert.deepEqual(platforms, { work: 'windows', demo: 'linux', 'demo-admin': 'linux' });
+  app.store.apply({ changed: [machine('demo', { state: 'stopped' })] });
+  platforms = { ...platforms, 'demo-admin': 'macOS' };
+  app.store.apply({ removed: ['demo'] });
+  await until('the settings are clean', () => !('demo' in (platforms ?? {})));
+  assert.deepEqual(platforms, { work: 'windows', 'demo-admin': 'macOS' }, 'what the user has changed is the user’s');
+  assert.deepEqual(app.values.get('remoteSsh.hosts'), []);
 });
 
 test('lines to add are JSON', () => {

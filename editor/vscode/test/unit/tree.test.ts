@@ -143,7 +143,7 @@ test('snapshots and forwards carry what can be done with them', () => {
   assert.equal(snapshotRow(node, machine('demo', { operation: '1' }), offer).context, 'snapshot');
   assert.equal(groupRow({ kind: 'snapshots', machine: 'demo' }, machine('demo'), offer).context, 'snapshots+can-snapshot');
   const forward = { listen: '80', target: 'localhost:80', daemon: true, state: 'conflict', detail: 'in use' };
-  assert.deepEqual([forwardRow({ kind: 'forward', machine: 'demo', forward }).icon, forwardRow({ kind: 'forward', machine: 'demo', forward }).description], ['warning', 'conflict  ·  held by the daemon  ·  in use']);
+  assert.deepEqual([forwardRow({ kind: 'forward', machine: 'demo', forward }).icon, forwardRow({ kind: 'forward', machine: 'demo', forward }).description], ['warning', 'does not work: conflict  ·  held by the daemon  ·  in use']);
 });
 
 test('the tooltip of a snapshot has its date, and what to know of it', () => {

@@ -25,8 +25,8 @@ test('the summary of a machine is its operation, or its state and address', () =
 });
 
 test('a problem is told with its hint, word for word', () => {
-  const problem = problemOf({ message: 'there is no machine x', data: { code: 'machine.not_found', hint: 'nixvmd list shows them', retryable: false } });
-  assert.equal(describe(problem, 'Start x'), 'Start x: there is no machine x. Hint: nixvmd list shows them');
+  const problem = problemOf({ message: 'there is no machine x', data: { code: 'machine.not_found', hint: 'a name has no capitals', retryable: false } });
+  assert.equal(describe(problem, 'Start x'), 'Start x: there is no machine x. Hint: a name has no capitals');
   assert.equal(describe(new Error('boom')), 'boom');
   assert.equal(describe('boom'), 'boom');
 });

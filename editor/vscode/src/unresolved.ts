@@ -1,0 +1,24 @@
+import { hasMethod } from './daemon/offered';
+import { offerOf, tellProblem, type App } from './app';
+import type { Disposable } from './util/emitter';
+
+/** Says once of each operation that it waits for a choice, whoever began it and whenever that was. */
+export function watchUnresolved(app: App): Disposable {
+  const told = new Set<string>();
+  return app.store.onChange(() => {
+    const fresh = app.store.unresolved.filter(({ id }) => !told.has(id));
+    fresh.forEach(({ id }) => told.add(id));
+    if (fresh.length > 0 && hasMethod(offerOf(app), 'nixvm/operation/resolve')) {
+      void offer(app, fresh.map(({ kind, machine }) => [kind, machine].filter(Boolean).join(' ')));
+    }
+  });
+}
+
+async function offer(app: App, names: string[]): Promise<void> {
+  const resolve = 'Resolve...';
+  const [verb, what] = names.length === 1 ? ['waits', 'It'] : ['wait', 'They'];
+  const chosen = await app.ui.warn(`${names.join(', ')} ${verb} for a choice. ${what} failed, and could not be undone.`, resolve);
+  if (chosen === resolve) {
+    await app.workbench.execute('nixvm.resolve').catch((error: unknown) => tellProblem(app, error));
+  }
+}
