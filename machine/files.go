@@ -54,6 +54,9 @@ const (
 	ResolvConfFile = "resolv.conf"
 	// HostsFile holds extra hosts(5) lines for the guest.
 	HostsFile = "hosts"
+	// CACertFile holds certificates (PEM) of authorities that the guest trusts
+	// beside the usual ones. Read only.
+	CACertFile = "ca-cert.pem"
 	// TCPPortsFile lists the TCP ports that the guest's firewall opens, one a line.
 	TCPPortsFile = "tcp_ports"
 	// UDPPortsFile is the same for UDP.

@@ -80,6 +80,7 @@ type Machine struct {
 	StaticIP       *StaticIP // nil = DHCP
 	ResolvConf     string    // resolv.conf(5) without comments; empty = what DHCP says
 	Hosts          string    // extra hosts(5) lines without comments
+	CACert         string    // certificates in PEM and nothing else; empty = none
 	AdminKeys      []string
 	UserKeys       []string
 	TCPPorts       []uint16

@@ -22,9 +22,9 @@ const GenerationFile = "generation"
 
 // Medium builds the identity medium: a read-only ISO 9660 volume with Rock
 // Ridge names, holding the identity files of the guest contract and generation.
-// All files are always there, owned by root; one that is empty means "not set"
-// (static_ip: DHCP; root_password_hash: no password), so that a guest that
-// copies them all also forgets what was removed. Secrets are 0600, the others
+// All files but ca-cert.pem are always there, owned by root; one that is empty
+// means "not set" (static_ip: DHCP; root_password_hash: no password), so that a
+// guest that copies them all also forgets what was removed. Secrets are 0600, the others
 // 0644. Comments, blank lines and CRLF do not reach the guest.
 //
 // The same machine and generation give the same bytes. The medium holds the
@@ -72,7 +72,7 @@ func identityFiles(m Machine) ([]isofs.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the identity of %s: %w", m.Name, asProblem(err, (*Fault).broken))
 	}
-	return []isofs.File{
+	files := []isofs.File{
 		{Name: AdminKeysFile, Data: plain(m.AdminKeys), Mode: 0o644},
 		{Name: AllowedCIDRsFile, Data: plain(m.AllowedCIDRs), Mode: 0o644},
 		{Name: HostnameFile, Data: []byte(oneLine(m.Hostname)), Mode: 0o644},
@@ -85,7 +85,11 @@ func identityFiles(m Machine) ([]isofs.File, error) {
 		{Name: TCPPortsFile, Data: plain(m.TCPPorts), Mode: 0o644},
 		{Name: UDPPortsFile, Data: plain(m.UDPPorts), Mode: 0o644},
 		{Name: UserKeysFile, Data: plain(m.UserKeys), Mode: 0o644},
-	}, nil
+	}
+	if m.CACert != "" { // it came later: a medium without it stays as it was
+		files = append(files, isofs.File{Name: CACertFile, Data: []byte(m.CACert), Mode: 0o644})
+	}
+	return files, nil
 }
 
 // readSecrets returns the host key as it stands, and the root password hash,

@@ -59,6 +59,26 @@ func TestWhatIsNotSetIsAnEmptyFile(t *testing.T) {
 	}
 }
 
+func TestCertificatesAreOnTheMediumOfAMachineThatHasThem(t *testing.T) {
+	s := newStore(t)
+	m := create(t, s, Draft{Name: "demo"})
+	without, err := Digest(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, _ := certificate(t)
+	write(t, s, "demo", CACertFile, "# ours\n"+cert)
+	if m, err = s.Read("demo"); err != nil {
+		t.Fatal(err)
+	}
+	if got := isotest.Files(t, medium(t, m, 1)); got[CACertFile] != cert {
+		t.Errorf("the medium has %q", got[CACertFile])
+	}
+	if with, err := Digest(m); err != nil || with == without {
+		t.Errorf("the guest is not told of it: %v", err)
+	}
+}
+
 func TestTheMediumIsCleanOfWhatEditorsLeave(t *testing.T) {
 	s := newStore(t)
 	create(t, s, Draft{Name: "demo"})

@@ -36,6 +36,7 @@ var settings = []setting{
 	{StaticIPFile, parseStaticIP, printStaticIP},
 	{ResolvConfFile, parseResolvConf, func(m Machine) string { return m.ResolvConf }},
 	{HostsFile, parseHosts, func(m Machine) string { return m.Hosts }},
+	{CACertFile, parseCACert, nil},
 	{AdminKeysFile, parseAdminKeys, func(m Machine) string {
 		return list("# SSH public keys of the account admin (sudo), one a line", m.AdminKeys)
 	}},

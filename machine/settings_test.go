@@ -72,6 +72,8 @@ var faulty = []struct {
 	{ResolvConfFile, "servers 1.1.1.1", 1, "resolver setting"},
 	{ResolvConfFile, "nameserver", 1, "resolver setting"},
 	{HostsFile, "10.0.0.1", 1, "names"},
+	{CACertFile, "hello", 1, "no certificate"},
+	{CACertFile, "\n-----BEGIN PRIVATE KEY-----\n\n-----END PRIVATE KEY-----\n", 1, "private key"},
 	{HostsFile, "host 10.0.0.1", 1, `"host"`},
 	{HostsFile, "10.0.0.1 a$b", 1, `"a$b"`},
 	{AdminKeysFile, "# me\n\nssh-ed25519 AAAA", 3, "public key"},

@@ -86,12 +86,15 @@ func TestStateGrowsAndIdentityChangesAtTheNextBoot(t *testing.T) {
 	guesttest.Resize(t, disk, 3*gib)
 	next := guesttest.NewIdentity(t, "after").With(map[string]string{
 		"hosts": "192.0.2.9 printer.example\n", "root_password_hash": "$6$salt$abcdefghijklmnopqrstuvwxyz\n",
+		"ca-cert.pem": "-----BEGIN CERTIFICATE-----\nours\n-----END CERTIFICATE-----\n",
 	})
 	g = guesttest.Boot(t, guesttest.Config{Image: img, Identity: next, StateDisk: disk, UEFI: true})
 	for command, want := range map[string]string{
-		"cat ~/file":                     "kept",
-		"getent hosts printer.example":   "192.0.2.9       printer.example",
-		"sudo -n true 2>&1 || echo none": "",
+		"cat ~/file":                                   "kept",
+		"getent hosts printer.example":                 "192.0.2.9       printer.example",
+		"sudo -n true 2>&1 || echo none":               "",
+		"tail -n 2 /etc/ssl/certs/ca-certificates.crt": "ours\n-----END CERTIFICATE-----",
+		"[ $(grep -c BEGIN /etc/ssl/certs/ca-certificates.crt) -gt 50 ] && echo many": "many",
 	} {
 		user := "user"
 		if strings.HasPrefix(command, "sudo") {

@@ -28,6 +28,7 @@ var places = []place{
 	{name: "static_ip", state: "/var/identity/static_ip", mutable: "/etc/network-config/static_ip"},
 	{name: "resolv.conf", state: "/var/identity/resolv.conf", mutable: "/etc/network-config/resolv.conf"},
 	{name: "hosts", state: "/var/identity/hosts", mutable: "/etc/network-config/hosts"},
+	{name: "ca-cert.pem", state: "/var/identity/ca-cert.pem", mutable: "/etc/nixvm/ca-cert.pem"},
 	{name: "root_password_hash", state: "/var/identity/root_password_hash", mutable: "/etc/root_password_hash", secret: true},
 }
 

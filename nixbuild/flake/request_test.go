@@ -302,7 +302,7 @@ var place = regexp.MustCompile(`(?m)^P_([A-Z_]+)=(.*)$`)
 var names = map[string]string{
 	"hostname": "HOSTNAME", "machine-id": "MACHINE_ID", "ssh_host_ed25519_key": "HOST_KEY",
 	"admin_authorized_keys": "ADMIN_KEYS", "user_authorized_keys": "USER_KEYS", "tcp_ports": "TCP_PORTS", "udp_ports": "UDP_PORTS",
-	"allowed_cidrs": "ALLOWED_CIDRS", "static_ip": "STATIC_IP", "resolv.conf": "RESOLV_CONF", "hosts": "HOSTS", "root_password_hash": "ROOT_HASH",
+	"allowed_cidrs": "ALLOWED_CIDRS", "static_ip": "STATIC_IP", "resolv.conf": "RESOLV_CONF", "hosts": "HOSTS", "root_password_hash": "ROOT_HASH", "ca-cert.pem": "CA_CERT",
 }
 
 func TestModulesAndProgramsLookForTheIdentityInTheSamePlaces(t *testing.T) {

@@ -55,3 +55,39 @@ console: another image: what was installed into /nix is removed
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// The bundles lie on a root that cannot be written, and are links to one file.
+func TestTheCertificatesOfTheMachineAreTrustedBesideTheUsualOnes(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "store/bundle.crt"), "usual\n")
+	write(t, filepath.Join(dir, "certs/other.crt"), "other\n")
+	for _, name := range []string{"certs/ca-certificates.crt", "certs/ca-bundle.crt"} {
+		if err := os.Symlink("../store/bundle.crt", filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace := strings.NewReplacer("/etc/ssl/certs/", dir+"/certs/", "/etc/pki/tls/certs/ca-bundle.crt", dir+"/certs/other.crt", "/run/nixvm", dir+"/run",
+		"P_DIR=/var/identity", "P_DIR="+dir+"/identity", "NIXVM=/usr/lib/nixvm", "NIXVM="+dir, "> /dev/console", "")
+	for name, from := range map[string]string{"ca-cert": "guest/ca-cert", "log.sh": "guest/log.sh", "places.sh": "guest/places-state.sh"} {
+		text, err := Files.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), replace.Replace(string(text)))
+	}
+	boot := func() string {
+		t.Helper()
+		out, err := namespace(t, "sh", "-c", `cd "$1" && busybox sh ca-cert && busybox sh ca-cert && cat certs/ca-certificates.crt certs/other.crt`, "sh", dir).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	if got := boot(); got != "usual\nother\n" {
+		t.Errorf("without a certificate the bundles are %q", got)
+	}
+	write(t, filepath.Join(dir, "identity/ca-cert.pem"), "-----BEGIN CERTIFICATE-----\nours\n")
+	if got := boot(); got != "usual\n\n-----BEGIN CERTIFICATE-----\nours\nother\n\n-----BEGIN CERTIFICATE-----\nours\n" {
+		t.Errorf("with one they are %q", got)
+	}
+}

@@ -3,7 +3,7 @@
 # shellcheck shell=dash
 
 IDENTITY_FILES="hostname machine-id ssh_host_ed25519_key admin_authorized_keys user_authorized_keys
-tcp_ports udp_ports allowed_cidrs static_ip resolv.conf hosts root_password_hash"
+tcp_ports udp_ports allowed_cidrs static_ip resolv.conf hosts root_password_hash ca-cert.pem"
 SECRET_FILES="ssh_host_ed25519_key root_password_hash"
 MEDIUM_DIR=/run/nixvm/medium
 MEDIUM=
@@ -119,6 +119,7 @@ provision() {
 	place resolv.conf $P_RESOLV_CONF
 	place hosts $P_HOSTS
 	place root_password_hash $P_ROOT_HASH
+	place ca-cert.pem $P_CA_CERT
 	hash=$(root_hash)
 	[ -z "$hash" ] || [ ! -f /etc/shadow ] || printf 'root:%s\n' "$hash" | /usr/sbin/chpasswd -e
 	mkdir -p "${P_PROVISIONED%/*}"

@@ -13,5 +13,6 @@ P_ALLOWED_CIDRS=/etc/firewall-ports/allowed_cidrs
 P_STATIC_IP=/etc/network-config/static_ip
 P_RESOLV_CONF=/etc/network-config/resolv.conf
 P_HOSTS=/etc/network-config/hosts
+P_CA_CERT=/etc/nixvm/ca-cert.pem
 P_ROOT_HASH=/etc/root_password_hash
 P_PROVISIONED=/etc/nixvm/provisioned # the generation, and the machine id of that medium

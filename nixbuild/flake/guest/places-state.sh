@@ -12,5 +12,6 @@ P_ALLOWED_CIDRS=$P_DIR/allowed_cidrs
 P_STATIC_IP=$P_DIR/static_ip
 P_RESOLV_CONF=$P_DIR/resolv.conf
 P_HOSTS=$P_DIR/hosts
+P_CA_CERT=$P_DIR/ca-cert.pem
 P_ROOT_HASH=$P_DIR/root_password_hash
 P_PROVISIONED=

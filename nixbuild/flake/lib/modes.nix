@@ -24,6 +24,7 @@ rec {
       "resolv.conf" = "/etc/network-config/resolv.conf";
       hosts = "/etc/network-config/hosts";
       root_password_hash = "/etc/root_password_hash";
+      "ca-cert.pem" = "/etc/nixvm/ca-cert.pem";
     };
   };
   onState = builtins.mapAttrs (name: _: "/var/identity/${name}") identity.mutable;

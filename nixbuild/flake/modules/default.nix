@@ -7,6 +7,7 @@
     ./agents.nix
     ./boot.nix
     ./boot/limits.nix
+    ./certificates.nix
     ./firewall.nix
     ./guest-agent.nix
     ./image.nix

@@ -19,7 +19,7 @@ in
   systemd.services.systemd-journal-flush = patient;
 
   # Not where somebody wants the shell: it then waits at the console.
-  boot.initrd.systemd.services.nixvm-give-up = lib.mkIf (config.boot.initrd.systemd.emergencyAccess == false) {
+  boot.initrd.systemd.services.nixvm-give-up = lib.mkIf (builtins.elem config.boot.initrd.systemd.emergencyAccess [ false null ]) {
     description = "Switch off and say why";
     wantedBy = [ "emergency.target" ];
     before = [ "emergency.service" ];
