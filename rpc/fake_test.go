@@ -26,6 +26,8 @@ type core struct {
 	watchers map[int]func(vm.Change)
 	seq      int
 	auto     bool // operations end by themselves, and nothing waits
+	// facts, if set, is what Resume finds out before it begins.
+	facts func(ctx context.Context) error
 }
 
 type op struct {
@@ -308,7 +310,12 @@ func (c *core) Suspend(_ context.Context, name, client string) (vm.Operation, er
 	return c.on(vm.KindSuspend, name, client)
 }
 
-func (c *core) Resume(_ context.Context, name, client string) (vm.Operation, error) {
+func (c *core) Resume(ctx context.Context, name, client string) (vm.Operation, error) {
+	if c.facts != nil {
+		if err := c.facts(ctx); err != nil {
+			return vm.Operation{}, err
+		}
+	}
 	return c.on(vm.KindResume, name, client)
 }
 

@@ -7,16 +7,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/sshconfig"
 )
-
-// askLimit bounds one question to a backend whose answer is shown in lists.
-const askLimit = 10 * time.Second
 
 // entry is all that is known of one machine name. Every answer to a read comes
 // from here.
@@ -98,7 +94,7 @@ func (s *Service) setRecord(name string) {
 
 // ask takes over what a backend knows of all its VMs.
 func (s *Service) ask(ctx context.Context, b backends.Backend) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	ctx, cancel := context.WithTimeout(ctx, s.limits.ask)
 	defer cancel()
 	list, err := b.List(ctx)
 	if err != nil {

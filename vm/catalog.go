@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // Backends lists the configured backends, the default first.
@@ -45,14 +46,24 @@ func (s *Service) CheckBackend(ctx context.Context, name string) ([]backends.Fin
 	if again {
 		s.ask(ctx, b)
 	}
-	return b.Check(ctx), nil
+	return s.check(ctx, b), nil
+}
+
+// check is Check, and says so when that is not answered in time.
+func (s *Service) check(ctx context.Context, b backends.Backend) []backends.Finding {
+	list, err := asked(ctx, s, s.limits.check, "backend "+b.Name(), func(ctx context.Context) ([]backends.Finding, error) { return b.Check(ctx), nil })
+	if err != nil {
+		p := problem.From(err)
+		list = append(list, backends.Finding{Code: string(p.Code), Severity: backends.Fatal, Message: p.Message, Fix: "see whether its host answers, then ask again"})
+	}
+	return list
 }
 
 // Doctor checks everything that a VM needs on this host, the worst first.
 func (s *Service) Doctor(ctx context.Context) []Finding {
 	var list []Finding
 	for _, b := range s.Backends() {
-		for _, f := range s.backends[b.Name].Check(ctx) {
+		for _, f := range s.check(ctx, s.backends[b.Name]) {
 			list = append(list, Finding{Area: "backend " + b.Name, Code: f.Code, Severity: f.Severity, Message: f.Message, Fix: f.Fix})
 		}
 	}

@@ -190,7 +190,7 @@ func (s *Service) stateNow(ctx context.Context, name string) (backends.State, er
 	if err != nil {
 		return "", err
 	}
-	st, err := b.Status(ctx, name)
+	st, err := asked(ctx, s, s.limits.ask, "the state of "+name, func(ctx context.Context) (backends.Status, error) { return b.Status(ctx, name) })
 	return st.State, err
 }
 

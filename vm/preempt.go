@@ -8,13 +8,19 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-const (
-	// wayGrace is what an operation that is cancelled gets to end, before the VM
-	// that it may wait for is ended.
-	wayGrace = 5 * time.Second
-	// wayLimit is what it gets after that, before it is given up.
-	wayLimit = 20 * time.Second
-)
+// limits are how long others may take. Tests shorten them.
+type limits struct {
+	// grace is what an operation that is cancelled gets to end, before the VM that
+	// it may wait for is ended; force what it gets after that, before it is given up.
+	grace, force time.Duration
+	// ask is for one question to a backend whose answer is only read, check for
+	// finding out what a backend needs.
+	ask, check time.Duration
+}
+
+func usualLimits() limits {
+	return limits{grace: 5 * time.Second, force: 20 * time.Second, ask: 10 * time.Second, check: time.Minute}
+}
 
 // errGaveWay is the cause with which an operation is cancelled whose VM is to be
 // ended or removed.
@@ -49,19 +55,19 @@ func (s *Service) makeWay(op *operation) {
 		}
 		s.updateOperation(op, func(o *Operation) { o.Message = "ending the " + string(other.kind) + " that runs" })
 		other.cancel(problem.New(problem.Cancelled, "%s of %s was ended by %s: %w", other.kind, s.snapshotOf(other).Subject(), op.kind, errGaveWay))
-		if ended(op.ctx, other, wayGrace) {
+		if ended(op.ctx, other, s.limits.grace) {
 			continue
 		}
 		s.log.Warn("an operation does not end when it is cancelled: its VM is killed", "operation", other.id, "kind", other.kind, "machine", op.machine)
-		ctx, cancel := context.WithTimeout(op.ctx, wayLimit)
+		ctx, cancel := context.WithTimeout(op.ctx, s.limits.force)
 		if err := s.bounded(ctx, func() error { return s.killVM(ctx, op.machine) }); err != nil {
 			s.log.Warn("VM not killed", "machine", op.machine, "error", err)
 		}
 		cancel()
-		if !ended(op.ctx, other, wayLimit) && op.ctx.Err() == nil {
+		if !ended(op.ctx, other, s.limits.force) && op.ctx.Err() == nil {
 			s.log.Error("an operation is given up", "operation", other.id, "kind", other.kind, "machine", op.machine)
 			other.force()
-			ended(op.ctx, other, wayLimit)
+			ended(op.ctx, other, s.limits.force)
 		}
 	}
 }
@@ -103,4 +109,28 @@ func (s *Service) bounded(ctx context.Context, fn func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// asked puts one question to a backend, and gives up after the limit: what is only
+// read must not hang with a VM that hangs.
+func asked[A any](ctx context.Context, s *Service, limit time.Duration, what string, question func(context.Context) (A, error)) (A, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		problem.New(problem.BackendUnreachable, "%s: no answer within %s", what, limit).
+			WithHint("nixvmd doctor says what does not answer; nixvmd kill ends a VM that hangs").Retry())
+	defer cancel()
+	answers := make(chan A, 1)
+	err := s.bounded(ctx, func() error {
+		a, err := question(ctx)
+		answers <- a
+		return err
+	})
+	var answer A
+	select {
+	case answer = <-answers:
+	default: // given up
+	}
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = context.Cause(ctx)
+	}
+	return answer, err
 }

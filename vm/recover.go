@@ -48,7 +48,7 @@ func (s *Service) recoverOperation(r journalRecord, late bool) error {
 	if h.Version == 1 && r.undoing {
 		late = true // version 1 does not say whether it was just being undone, or could not be
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, askLimit)
+	ctx, cancel := context.WithTimeout(s.ctx, s.limits.ask)
 	defer cancel()
 	// The source of a clone is free: what is finished has its copy, what is undone
 	// needs none.

@@ -256,7 +256,7 @@ func (s *Service) imageMissing(m machine.Machine, r *record, err error) error {
 // repairSSHFiles makes damaged files of the SSH configuration again, and gives the
 // machines another client key when that was one of them.
 func (s *Service) repairSSHFiles(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	ctx, cancel := context.WithTimeout(ctx, s.limits.ask)
 	defer cancel()
 	r, err := s.ssh.Repair(ctx)
 	if err != nil {

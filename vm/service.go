@@ -90,8 +90,9 @@ type Service struct {
 	notices    []Notice                  // the last ones, oldest first
 	closing    bool
 
-	sshMu       sync.Mutex         // one ssh config change at a time
-	editing     sync.Mutex         // one change of a machine's list of forwards at a time
+	sshMu       sync.Mutex // one ssh config change at a time
+	editing     sync.Mutex // one change of a machine's list of forwards at a time
+	limits      limits
 	journalHook func(journalEntry) // tests: crash at a chosen entry
 	unreadable  []error            // journals that were found damaged; set by Open
 	machineDirs io.Closer          // the watch on the machines directory
@@ -104,15 +105,15 @@ type Service struct {
 func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		layout: o.Layout, config: o.Config, machines: o.Machines, images: o.Images, ssh: o.SSH, log: o.Log,
-		journalHook: o.journalHook,
-		backends:    map[string]backends.Backend{},
-		watchers:    map[int]func(Change){},
-		entries:     map[string]*entry{},
-		running:     map[string]*operation{},
-		unresolved:  map[string]*unresolved{},
-		taken:       map[string]string{},
-		removing:    map[string]chan struct{}{},
-		silent:      map[string]*problem.Error{},
+		journalHook: o.journalHook, limits: usualLimits(),
+		backends:   map[string]backends.Backend{},
+		watchers:   map[int]func(Change){},
+		entries:    map[string]*entry{},
+		running:    map[string]*operation{},
+		unresolved: map[string]*unresolved{},
+		taken:      map[string]string{},
+		removing:   map[string]chan struct{}{},
+		silent:     map[string]*problem.Error{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, b := range o.Backends {

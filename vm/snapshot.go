@@ -41,13 +41,14 @@ type deleteSnapshotArgs struct {
 	Snapshot string `json:"snapshot"`
 }
 
-// Snapshots lists the snapshots of a VM's state disk, oldest first.
+// Snapshots lists the snapshots of a VM's state disk, oldest first. A VM that does
+// not answer in time is backend.unreachable.
 func (s *Service) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
 	_, b, err := s.realised(name)
 	if err != nil {
 		return nil, err
 	}
-	return b.Snapshots(ctx, name)
+	return asked(ctx, s, s.limits.ask, "the snapshots of "+name, func(ctx context.Context) ([]backends.Snapshot, error) { return b.Snapshots(ctx, name) })
 }
 
 // CreateSnapshot takes a snapshot of the state disk, of a running VM with its

@@ -16,6 +16,10 @@ import (
 // not keep its VM from stopping.
 const masterLimit = 5 * time.Second
 
+// forgetLimit bounds taking the names of a VM that is gone out of the SSH
+// configuration, at the end of its operation.
+const forgetLimit = time.Minute
+
 // SSHConfigFile is the path of the SSH configuration that nixvm writes, for
 // clients that list hosts without following Include.
 func (s *Service) SSHConfigFile() string { return s.ssh.ConfigFile() }
@@ -150,7 +154,9 @@ func (s *Service) forgetSSH(name string) {
 	if _, err := os.Stat(s.ssh.ConfigFile()); err != nil {
 		return
 	}
-	if _, err := s.applySSH(context.WithoutCancel(s.ctx), "", ""); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), forgetLimit)
+	defer cancel()
+	if _, err := s.applySSH(ctx, "", ""); err != nil {
 		s.log.Warn("the SSH configuration is not up to date", "error", err)
 	}
 }

@@ -70,7 +70,7 @@ func (s *Service) worthAsking(op *operation, j *journal) bool {
 		return false
 	}
 	r, err := readJournal(j.path)
-	ctx, cancel := context.WithTimeout(s.ctx, askLimit)
+	ctx, cancel := context.WithTimeout(s.ctx, s.limits.ask)
 	defer cancel()
 	return err != nil || s.standingOf(ctx, op.plan, r, true) != gone
 }

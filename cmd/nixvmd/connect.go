@@ -15,6 +15,9 @@ import (
 type daemon interface {
 	// Call asks and waits for the answer; the error is a *problem.Error.
 	Call(ctx context.Context, method string, params, result any) error
+	// Begin is Call for a request that begins an operation: when ctx ends first,
+	// the answer to the cancelled request is waited for, a few seconds.
+	Begin(ctx context.Context, method string, params, result any) error
 	Close() error
 }
 

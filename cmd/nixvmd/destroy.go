@@ -74,7 +74,10 @@ func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m rpc.Machin
 	if m.State != "absent" {
 		fmt.Fprintf(w, "  its disk (%s), with everything in it\n", machine.FormatSize(m.DiskBytes))
 		var list rpc.SnapshotListResult
-		// A broken VM cannot be asked for its snapshots, and is removed all the same.
+		// A broken VM cannot be asked for its snapshots, nor one that hangs, and is
+		// removed all the same.
+		ctx, cancel := context.WithTimeout(ctx, asideLimit)
+		defer cancel()
 		if err := a.ask(ctx, r.name, rpc.MethodSnapshotList, rpc.MachineParams{Name: m.Name}, &list); err == nil && len(list.Snapshots) > 0 {
 			var names []string
 			for _, s := range list.Snapshots {

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"os"
-	"os/signal"
-	"syscall"
+	"errors"
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
@@ -18,24 +16,42 @@ const reconnects = 3
 // it. params has Detach set. With detach it returns as soon as the operation runs.
 //
 // The first C-c cancels the operation and waits for what is undone; the second
-// leaves it to the daemon.
+// leaves it to the daemon. Any other signal that ends a program cancels it too,
+// and what is undone is waited for, within a limit.
 func (a *app) operate(ctx context.Context, verb, method string, params any, detach bool) (rpc.OperationResult, error) {
 	var begun rpc.OperationResult
 	feed := make(chan event, 64)
-	d, err := a.connect(ctx, verb, feed)
+	// From here on a signal must not end the program: the operation may run already.
+	ends := watchSignals(a.inTTY || a.errTTY)
+	defer ends.stop()
+	beginning, cancel := ends.during(ctx)
+	defer cancel()
+	d, err := a.connect(beginning, verb, feed)
 	if err != nil {
-		return begun, err
+		return begun, interrupted(beginning, err)
 	}
 	defer func() { d.Close() }()
-	// From here on C-c must not end the program: the operation may run already.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	if err := d.Call(ctx, method, params, &begun); err != nil || detach {
-		return begun, err
+	if err := d.Begin(beginning, method, params, &begun); err != nil {
+		return begun, interrupted(beginning, err)
 	}
-	f := follower{app: a, verb: verb, op: begun.Operation, view: a.newView(begun.Operation), signals: signals, cancels: true}
+	if detach && beginning.Err() == nil {
+		return begun, nil
+	}
+	f := follower{app: a, verb: verb, op: begun.Operation, view: a.newView(begun.Operation), ends: ends, cancels: true}
 	return f.toTheEnd(ctx, d, feed)
+}
+
+// interrupted is the error of a request that a signal has ended.
+func interrupted(ctx context.Context, err error) error {
+	var answer *problem.Error
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case errors.As(err, &answer):
+		return problem.New(problem.Cancelled, "cancelled before anything was begun")
+	}
+	return problem.New(problem.Cancelled, "cancelled; the daemon has not said whether anything was begun").
+		WithHint("nixvmd operations lists what runs")
 }
 
 // event is one notification of the daemon that a view can show.
@@ -51,8 +67,8 @@ type follower struct {
 	verb      string
 	op        rpc.Operation
 	view      view
-	signals   <-chan os.Signal
-	cancels   bool // C-c cancels the operation first; otherwise it only stops looking
+	ends      *endings
+	cancels   bool // a signal cancels the operation first; otherwise it only stops looking
 	cancelled bool
 }
 
@@ -75,7 +91,13 @@ func (f *follower) follow(ctx context.Context, d daemon, feed chan event) (rpc.O
 			return result, err
 		}
 		f.view.say("the daemon has gone away; looking for the operation in the next one")
-		next, dialErr := f.app.connect(ctx, f.verb, feed)
+		dialling, cancel := f.ends.during(ctx)
+		next, dialErr := f.app.connect(dialling, f.verb, feed)
+		stopped := dialling.Err() != nil
+		cancel()
+		if stopped {
+			return result, left(f.op)
+		}
 		if dialErr != nil {
 			return result, dialErr
 		}
@@ -99,6 +121,21 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 		r.err = d.Call(ctx, rpc.MethodOperationSubscribe, params, &r.result)
 		done <- r
 	}()
+	first := f.ends.first
+	cancel := func() {
+		if first = nil; !f.cancelled {
+			f.view.say(f.ends.cancelling())
+		}
+		f.cancelled = true
+		go func() {
+			// An operation that has just ended need not be cancelled, and
+			// how it ended is told anyway.
+			_ = d.Call(ctx, rpc.MethodOperationCancel, params, nil)
+		}()
+	}
+	if f.cancels && f.ends.asked() {
+		cancel() // the signal has come before the operation, or the daemon is another one
+	}
 	for {
 		select {
 		case r := <-done:
@@ -109,17 +146,13 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 			return r.result, r.err
 		case e := <-feed:
 			f.show(e)
-		case <-f.signals:
-			if f.cancelled || !f.cancels {
+		case <-first:
+			if !f.cancels {
 				return rpc.OperationResult{Operation: f.op}, left(f.op)
 			}
-			f.cancelled = true
-			f.view.say("cancelling: what was begun is undone (C-c again leaves it to the daemon)")
-			go func() {
-				// An operation that has just ended need not be cancelled, and
-				// how it ended is told anyway.
-				_ = d.Call(ctx, rpc.MethodOperationCancel, params, nil)
-			}()
+			cancel()
+		case <-f.ends.leave:
+			return rpc.OperationResult{Operation: f.op}, left(f.op)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/rpc"
 )
@@ -48,11 +50,14 @@ func newStatus(a *app) *cobra.Command {
 			// A machine without a VM, or a broken one, has neither; the rest is
 			// worth showing all the same.
 			var snapshots rpc.SnapshotListResult
-			if err := d.Call(ctx, rpc.MethodSnapshotList, params, &snapshots); err == nil {
+			err = asideCall(ctx, d, rpc.MethodSnapshotList, params, &snapshots)
+			if err == nil {
 				s.Snapshots = snapshots.Snapshots
+			} else if m.Machine.State != "absent" && m.Machine.State != "broken" {
+				a.warn("its snapshots cannot be read now: " + err.Error())
 			}
 			var forwards rpc.ForwardListResult
-			if err := d.Call(ctx, rpc.MethodForwardList, params, &forwards); err == nil {
+			if err := asideCall(ctx, d, rpc.MethodForwardList, params, &forwards); err == nil {
 				s.Forwards = forwards.Forwards
 			}
 			var network rpc.NetworkResult
@@ -62,6 +67,21 @@ func newStatus(a *app) *cobra.Command {
 			return a.print(s, func(w io.Writer) { a.statusText(w, s, time.Now()) })
 		},
 	}
+}
+
+// asideLimit is how long something may take that is only shown along with an
+// answer: a VM that hangs must not keep its status from being shown.
+const asideLimit = 3 * time.Second
+
+// asideCall asks for something that can be left out.
+func asideCall(ctx context.Context, d daemon, method string, params, result any) error {
+	limited, cancel := context.WithTimeout(ctx, asideLimit)
+	defer cancel()
+	err := d.Call(limited, method, params, result)
+	if limited.Err() != nil && ctx.Err() == nil {
+		return problem.New(problem.BackendUnreachable, "no answer within %s", asideLimit)
+	}
+	return err
 }
 
 func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {

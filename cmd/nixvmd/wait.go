@@ -3,9 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -29,10 +26,9 @@ operations lists the ids. C-c stops looking; nixvmd cancel stops the operation.`
 			if err := d.Call(ctx, rpc.MethodOperationGet, rpc.OperationParams{ID: args[0]}, &now); err != nil {
 				return err
 			}
-			signals := make(chan os.Signal, 1)
-			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-			defer signal.Stop(signals)
-			f := follower{app: a, verb: "wait", op: now.Operation, view: a.newView(now.Operation), signals: signals}
+			ends := watchSignals(a.inTTY || a.errTTY)
+			defer ends.stop()
+			f := follower{app: a, verb: "wait", op: now.Operation, view: a.newView(now.Operation), ends: ends}
 			result, err := f.toTheEnd(ctx, d, feed)
 			if err != nil {
 				return err

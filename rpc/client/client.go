@@ -129,6 +129,23 @@ func (c *Client) Close() error {
 // Call sends a request and waits for the answer. When ctx ends first, the
 // request is cancelled ($/cancelRequest) and Call returns at once.
 func (c *Client) Call(ctx context.Context, method string, params, result any) error {
+	return c.call(ctx, 0, method, params, result)
+}
+
+// beginGrace is how long Begin waits for the answer to a request that it has
+// cancelled.
+const beginGrace = 5 * time.Second
+
+// Begin is Call for a request that begins an operation and does not wait for its
+// end. When ctx ends first, the request is cancelled, and its answer is still
+// waited for, for some seconds: if the operation has begun all the same, the
+// result names it and the error is nil.
+func (c *Client) Begin(ctx context.Context, method string, params, result any) error {
+	return c.call(ctx, beginGrace, method, params, result)
+}
+
+// call waits for the answer up to grace longer than ctx lasts.
+func (c *Client) call(ctx context.Context, grace time.Duration, method string, params, result any) error {
 	id := jsonrpc2.ID{Num: c.nextID.Add(1)}
 	if params == nil {
 		params = struct{}{}
@@ -140,11 +157,16 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 		return c.lost(err)
 	}
 	var raw json.RawMessage
-	if err := call.Wait(ctx, &raw); err != nil {
-		if ctx.Err() != nil {
-			_ = c.Notify(context.WithoutCancel(ctx), rpc.MethodCancelRequest, rpc.CancelParams{ID: json.RawMessage(id.String())})
+	err = call.Wait(ctx, &raw)
+	if err != nil && ctx.Err() != nil {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		_ = c.Notify(late, rpc.MethodCancelRequest, rpc.CancelParams{ID: json.RawMessage(id.String())})
+		if err = call.Wait(late, &raw); late.Err() != nil {
 			return ctx.Err()
 		}
+	}
+	if err != nil {
 		return c.lost(err)
 	}
 	if kept, _ := c.stream.results.Load(id.Num); kept != nil {

@@ -1,0 +1,48 @@
+package rpc_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// A client that gives up while the daemon finds out whether an operation can begin
+// is answered; and if it has begun all the same, it is cancelled, and named.
+func TestGivingUpWhileAnOperationBegins(t *testing.T) {
+	fake := newCore("demo")
+	c, notes := connect(t, serve(t, fake), "test")
+	entered := make(chan struct{})
+	fake.facts = func(ctx context.Context) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	begin := func() (rpc.OperationResult, error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-entered
+			cancel()
+		}()
+		var r rpc.OperationResult
+		err := c.Begin(ctx, rpc.MethodVMResume, rpc.VMParams{Work: rpc.Work{Detach: true}, Name: "demo"}, &r)
+		return r, err
+	}
+	_, err := begin()
+	wantCode(t, err, problem.Cancelled)
+
+	fake.facts = func(ctx context.Context) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		return nil // it was as good as begun
+	}
+	r, err := begin()
+	if err != nil || r.Operation.Kind != string(vm.KindResume) {
+		t.Fatalf("answered with %+v, %v", r, err)
+	}
+	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return len(p.Operations) == 1 && p.Operations[0].ID == r.Operation.ID && p.Operations[0].State == "cancelled"
+	})
+}

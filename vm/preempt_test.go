@@ -1,0 +1,231 @@
+package vm
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// stuck is a backend with a VM that hangs: what is asked of it does not return
+// until ctx ends (patient), the VM is killed (deaf), or the test ends.
+type stuck struct {
+	backends.Backend
+	deaf     bool // it takes no notice of the end of ctx
+	immortal bool // nor does kill free what hangs
+
+	entered chan string
+	once    sync.Once
+	freed   chan struct{}
+}
+
+func newStuck(b backends.Backend) *stuck {
+	return &stuck{Backend: b, entered: make(chan string, 64), freed: make(chan struct{})}
+}
+
+func (b *stuck) free() { b.once.Do(func() { close(b.freed) }) }
+
+func (b *stuck) hang(ctx context.Context, method string) error {
+	b.entered <- method
+	done := ctx.Done()
+	if b.deaf {
+		done = nil
+	}
+	select {
+	case <-b.freed:
+		return problem.New(problem.BackendUnreachable, "the VM is gone")
+	case <-done:
+		return ctx.Err()
+	}
+}
+
+func (b *stuck) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
+	select {
+	case <-b.freed:
+		return b.Backend.Snapshots(ctx, name)
+	default:
+		return nil, b.hang(ctx, "snapshots")
+	}
+}
+
+func (b *stuck) Suspend(ctx context.Context, _ string) error { return b.hang(ctx, "suspend") }
+
+func (b *stuck) Shutdown(ctx context.Context, _ string) error { return b.hang(ctx, "shutdown") }
+
+func (b *stuck) Kill(ctx context.Context, name string) error {
+	if !b.immortal {
+		b.free()
+	}
+	return b.Backend.Kill(ctx, name)
+}
+
+// withStuck is a house whose VM demo hangs from now on.
+func withStuck(t *testing.T, change func(*stuck)) (house, *stuck) {
+	t.Helper()
+	h := open(t, shortDir(t), images{}, nil, nil)
+	h.create(t, "demo")
+	b := newStuck(h.fake)
+	if change != nil {
+		change(b)
+	}
+	t.Cleanup(b.free)
+	h.mu.Lock()
+	h.backends["test"] = b
+	h.mu.Unlock()
+	h.limits = limits{grace: 50 * time.Millisecond, force: 50 * time.Millisecond, ask: 50 * time.Millisecond, check: time.Minute}
+	return h, b
+}
+
+func TestReadsOfAVMThatHangsAreAnswered(t *testing.T) {
+	h, _ := withStuck(t, func(b *stuck) { b.deaf = true })
+	if _, err := h.Snapshots(background, "demo"); !problem.HasCode(err, problem.BackendUnreachable) || problem.From(err).Hint == "" {
+		t.Errorf("snapshots: %v", err)
+	}
+	if _, err := h.Get("demo"); err != nil || len(h.List()) != 1 {
+		t.Errorf("get: %v", err)
+	}
+}
+
+// What an operation must know before it begins can be cancelled, by its id and
+// with the request, however deaf the backend is.
+func TestAnOperationCanBeCancelledFromItsFirstMoment(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		h, b := withStuck(t, func(b *stuck) { b.deaf = deaf })
+		h.limits.ask = time.Hour
+		refused := make(chan error, 2)
+		begin := func(ctx context.Context) {
+			_, err := h.CreateSnapshot(ctx, "demo", "s", "", "t")
+			refused <- err
+		}
+		go begin(background)
+		<-b.entered
+		ops := h.Operations()
+		last := ops[len(ops)-1]
+		if last.Kind != KindSnapshot || last.State != OpRunning {
+			t.Fatalf("the last operation is %+v", last)
+		}
+		if err := h.Cancel(last.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-refused; !problem.HasCode(err, problem.Cancelled) {
+			t.Errorf("cancelled by id, it ends with %v", err)
+		}
+		ctx, cancel := context.WithCancel(background)
+		go begin(ctx)
+		<-b.entered
+		cancel()
+		if err := <-refused; !problem.HasCode(problem.From(err), problem.Cancelled) {
+			t.Errorf("cancelled with the request, it ends with %v", err)
+		}
+		if op, busy := h.runningOn("demo"); busy {
+			t.Errorf("the machine is busy with %+v", op)
+		}
+		b.free()
+	}
+}
+
+// kill and destroy win, whatever hangs and however it does.
+func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
+	hang := map[string]func(*stuck){
+		"until it is cancelled": nil,
+		"until it is killed":    func(b *stuck) { b.deaf = true },
+		"for ever":              func(b *stuck) { b.deaf, b.immortal = true, true },
+	}
+	verbs := map[Kind]func(h house) (Operation, error){
+		KindKill:    func(h house) (Operation, error) { return h.Kill(background, "demo", "t") },
+		KindDestroy: func(h house) (Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
+	}
+	for what, change := range hang {
+		for kind, verb := range verbs {
+			t.Run(string(kind)+" "+what, func(t *testing.T) {
+				h, b := withStuck(t, change)
+				held, err := h.Suspend(background, "demo", "t")
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-b.entered
+				if _, err := h.Stop(background, "demo", 0, "t"); !problem.HasCode(err, problem.VMBusy) {
+					t.Errorf("stop: %v", err)
+				}
+				op, err := verb(h)
+				h.succeed(t, op, err)
+				if held = h.do(t, held, nil); held.State != OpCancelled {
+					t.Errorf("what hung is %s: %v", held.State, held.Problem)
+				}
+				st, _ := h.fake.Status(background, "demo")
+				if want := map[Kind]backends.State{KindKill: backends.Stopped, KindDestroy: backends.Absent}[kind]; st.State != want {
+					t.Errorf("the VM is %s", st.State)
+				}
+				wantNoJournal(t, h)
+			})
+		}
+	}
+}
+
+// A create that is killed while it waits for sshd keeps its VM; one that has not
+// made it yet is undone, and destroy leaves nothing of either.
+func TestKillAndDestroyOfAVMThatIsBeingMade(t *testing.T) {
+	making := make(chan struct{})
+	imgs := images{ensure: func(ctx context.Context, _ progress.Reporter) error {
+		close(making)
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	h := open(t, shortDir(t), imgs, nil, nil)
+	create, err := h.Create(background, CreateRequest{Name: "demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-making
+	if _, err := h.Kill(background, "demo", "t"); !problem.HasCode(err, problem.VMNotFound) {
+		t.Errorf("kill of a VM that is not there yet: %v", err)
+	}
+	if op, busy := h.runningOn("demo"); !busy || op.ID != create.ID {
+		t.Errorf("after the refusal, %+v runs on it, %v", op, busy)
+	}
+	op, err := h.Destroy(background, "demo", "demo", "t")
+	h.succeed(t, op, err)
+	if create = h.do(t, create, nil); create.State != OpCancelled {
+		t.Errorf("the create is %s: %v", create.State, create.Problem)
+	}
+	if list := h.List(); len(list) != 0 {
+		t.Errorf("left: %+v", list)
+	}
+	wantNoJournal(t, h)
+}
+
+// Neither gets past its like, until that has been cancelled.
+func TestWhatGivesWayToWhat(t *testing.T) {
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	running := func(kind Kind, machine string, ctx context.Context) *operation {
+		return &operation{kind: kind, machine: machine, ctx: ctx}
+	}
+	type row struct {
+		running *operation
+		asked   Kind
+		want    bool
+	}
+	rows := []row{
+		{running(KindSnapshot, "demo", background), KindKill, true},
+		{running(KindRestoreSnapshot, "demo", background), KindDestroy, true},
+		{running(KindKill, "demo", background), KindPurge, true},
+		{running(KindKill, "demo", background), KindKill, false},
+		{running(KindDestroy, "demo", background), KindKill, false},
+		{running(KindPurge, "demo", background), KindDestroy, false},
+		{running(KindDestroy, "demo", ctx), KindDestroy, true},
+		{running(KindDestroy, "demo", ctx), KindKill, true},
+		{running(KindClone, "copy", background), KindDestroy, false}, // demo is only its source
+		{running(KindClone, "copy", ctx), KindDestroy, true},
+		{running(KindSnapshot, "demo", ctx), KindStop, false},
+	}
+	for _, r := range rows {
+		if got := givesWay(r.running, &operation{kind: r.asked, machine: "demo"}); got != r.want {
+			t.Errorf("%s of %s (cancelled: %v) gives way to %s of demo: %v", r.running.kind, r.running.machine, r.running.ctx.Err() != nil, r.asked, got)
+		}
+	}
+}
