@@ -178,9 +178,10 @@ so in its terminal, and offers to install it."
            (completing-read (format-prompt "Agent" default) names nil nil nil
                             'nixvm--agent-history default)
            (or (nixvm--directory-of name) (nixvm--here name)))))
-  (nixvm--attach name
-                 (lambda (machine file) (nixvm--open-agent machine file agent))
-                 directory))
+  (let ((open (make-symbol "nixvm-attach-agent")))
+    (fset open (lambda (machine file) (nixvm--open-agent machine file agent)))
+    (put open 'nixvm-instant t)
+    (nixvm--attach name open directory)))
 
 (defvar nixvm--agent-history nil "History of agents.")
 

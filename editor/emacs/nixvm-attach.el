@@ -13,6 +13,7 @@
 
 ;;; Code:
 
+(require 'dired)
 (require 'nixvm-tramp-away)
 
 (declare-function eat-make "ext:eat" (name program &optional startfile &rest switches))
@@ -75,7 +76,7 @@ The buffer is current."
 (defun nixvm--attach (name function &optional directory)
   "Start the machine NAME if need be, then open DIRECTORY in it with FUNCTION.
 FUNCTION gets the machine and the TRAMP name of the directory."
-  (let ((origin (list (selected-window) (current-buffer)))
+  (let ((origin (nixvm--origin))
         (title (format "Attach %s" name))
         (machine (nixvm-machine name)))
     (cl-labels
@@ -106,20 +107,45 @@ FUNCTION gets the machine and the TRAMP name of the directory."
                       (list :name name) (format "Start %s" name)
                       (lambda (_) (ask)))))))
 
+(defun nixvm--origin ()
+  "Where the user is, and how many keys have been typed so far."
+  (list (selected-window) (window-buffer) num-input-keys))
+
 (defun nixvm--open (origin name function file)
-  "Open FILE of the machine NAME with FUNCTION.
-ORIGIN is (WINDOW BUFFER) where the user was; one who has moved on meanwhile
-keeps the window, and sees the new buffer in another one."
+  "Open FILE of the machine NAME with FUNCTION, when the user can be disturbed.
+ORIGIN is where the user was.  Emacs must not stand still while somebody works
+in it.  Terminals and Dired come without waiting for the guest; anything else is
+opened only for one who has done nothing since, and waits for it."
+  (cond
+   ((active-minibuffer-window)
+    (run-at-time 0.5 nil #'nixvm--open origin name function file))
+   ((eq function #'nixvm-attach-dired)
+    (nixvm--list-directory
+     file
+     (lambda (listing) (nixvm--later #'nixvm--show origin name #'nixvm--visit-listing file listing))
+     (lambda (err) (nixvm--show-error err (format "Attach %s" name)))))
+   ((or (and (symbolp function) (get function 'nixvm-instant)) (equal origin (nixvm--origin)))
+    (nixvm--show origin name function file))
+   (t
+    (message "%s is ready; %s" name
+             (substitute-command-keys "\\[nixvm-attach] opens it")))))
+
+(defun nixvm--show (origin name function file &rest args)
+  "Call FUNCTION with the machine NAME, FILE and ARGS, and show what it opens.
+ORIGIN is where the user was; one who has moved on meanwhile keeps the window,
+and sees the new buffer in another one."
   (if (active-minibuffer-window)
-      (run-at-time 0.5 nil #'nixvm--open origin name function file)
+      (apply #'run-at-time 0.5 nil #'nixvm--show origin name function file args)
     (let* ((machine (or (nixvm-machine name) (list :name name)))
            (file (file-name-as-directory file))
-           (there (equal origin (list (selected-window) (window-buffer)))))
+           (there (equal (seq-take origin 2) (seq-take (nixvm--origin) 2)))
+           ;; It is what the user has asked for, be it by a command of before.
+           (this-command (or this-command 'nixvm-attach)))
       (condition-case err
           (let ((buffer (if there
-                            (progn (funcall function machine file) (current-buffer))
+                            (progn (apply function machine file args) (current-buffer))
                           (save-window-excursion
-                            (funcall function machine file) (current-buffer)))))
+                            (apply function machine file args) (current-buffer)))))
             (unless there (display-buffer buffer))
             (with-current-buffer buffer
               (run-hook-with-args 'nixvm-after-attach-functions machine))
@@ -127,6 +153,36 @@ keeps the window, and sees the new buffer in another one."
         ((error quit)
          (nixvm--show-error (nixvm--problem "ssh.unreachable" (error-message-string err))
                             (format "Attach %s" name)))))))
+
+;;;; Dired without waiting
+
+(defun nixvm--list-directory (file then fail)
+  "Call THEN with the listing of the directory FILE, a TRAMP name, or FAIL.
+Never wait."
+  (nixvm--ssh (file-remote-p file 'host)
+              (format "cd %s && LC_ALL=C ls %s ." (shell-quote-argument (file-local-name file))
+                      dired-listing-switches)
+              then fail))
+
+(defun nixvm--visit-listing (_machine file listing)
+  "Visit the directory FILE in Dired, with the files of LISTING.
+TRAMP would connect for that, which takes seconds; now the first file that is
+opened does it.  \\<dired-mode-map>\\[revert-buffer] lists it anew."
+  (switch-to-buffer
+   (or (dired-find-buffer-nocreate file)
+       (with-current-buffer (create-file-buffer (directory-file-name file))
+         (let ((non-essential t) ; nothing of Dired's setup may connect
+               (inhibit-read-only t)
+               (header (format "%s:\n" (directory-file-name file))))
+           (insert (replace-regexp-in-string "^\\(.\\)" "  \\1" (concat header listing)))
+           (setq default-directory file)
+           (dired-mode file dired-listing-switches)
+           (setq-local dired-subdir-alist nil)
+           (dired-build-subdir-alist)
+           (dired-insert-set-properties (point-min) (point-max))
+           (dired-initial-position file)
+           (set-buffer-modified-p nil))
+         (current-buffer)))))
 
 (defun nixvm--directory-of (name)
   "Ask for a directory in the machine NAME when there is a prefix argument."
@@ -224,6 +280,9 @@ See `nixvm-terminal' for the emulator."
    machine (format "*%s terminal*" (plist-get machine :name))
    (format "cd %s && exec \"${SHELL:-/bin/sh}\" -l"
            (shell-quote-argument (file-local-name file)))))
+
+;; It is ssh that connects, in the background.
+(put 'nixvm-attach-terminal 'nixvm-instant t)
 
 ;;;; Terminals
 

@@ -46,10 +46,10 @@ for by a command of its own."
   "The name under which ssh knows MACHINE."
   (or (plist-get machine :sshHost) (plist-get machine :name)))
 
-(defun nixvm--preflight (host then fail)
-  "Open the shared ssh connection to HOST; then call THEN.
-If that fails call FAIL with an error plist.  Never wait; return the process, or
-nil if there is none."
+(defun nixvm--ssh (host command then fail)
+  "Run COMMAND on HOST over the shared ssh connection, which is opened if need be.
+Call THEN with its output; if that fails call FAIL with an error plist.  Never
+wait; return the process, or nil if there is none."
   (nixvm--locally
     (let ((process-environment (cons "NIXVM_PROXY_START=no" process-environment))
           (buffer (generate-new-buffer " *nixvm-preflight*")))
@@ -57,10 +57,11 @@ nil if there is none."
           (let ((process
                  (make-process
                   :name "nixvm-preflight" :noquery t :connection-type 'pipe :buffer buffer
+                  :coding 'utf-8-unix
                   :command (list nixvm-ssh-program "-o" "BatchMode=yes"
                                  "-o" (format "ConnectTimeout=%d" nixvm-preflight-timeout)
-                                 host "id")
-                  :sentinel #'nixvm--preflight-ended)))
+                                 host command)
+                  :sentinel #'nixvm--ssh-ended)))
             (process-put process 'nixvm-machine (plist-get (nixvm--machine-of-host host) :name))
             (process-put process 'nixvm-host host)
             (process-put process 'nixvm-then then)
@@ -72,32 +73,45 @@ nil if there is none."
                                        "is ssh installed?"))
          nil)))))
 
-(defun nixvm--preflight-ended (process _event)
-  "Report how the preflight PROCESS ended."
+(defun nixvm--ssh-ended (process _event)
+  "Report how PROCESS, a command in a guest, ended."
   (unless (process-live-p process)
     (let* ((buffer (process-buffer process))
            (host (process-get process 'nixvm-host))
+           (status (process-exit-status process))
            (said (if (buffer-live-p buffer)
-                     (with-current-buffer buffer (string-trim (buffer-string)))
-                   "")))
+                     (with-current-buffer buffer (buffer-string))
+                   ""))
+           (reason (replace-regexp-in-string "[\r\n]+" "; " (string-trim said)))
+           (fail (process-get process 'nixvm-fail)))
       (when (buffer-live-p buffer) (kill-buffer buffer))
       (with-demoted-errors "nixvm: %S"
         (cond
          ((eq (process-status process) 'signal)
-          (funcall (process-get process 'nixvm-fail)
-                   (nixvm--problem "ssh.unreachable"
-                                   (format "the connection to %s was closed" host))))
-         ((zerop (process-exit-status process))
-          (setf (alist-get host nixvm--connected-hosts nil nil #'equal) (nixvm--identity said))
-          (funcall (process-get process 'nixvm-then)))
+          (funcall fail (nixvm--problem "ssh.unreachable"
+                                        (format "the connection to %s was closed" host))))
+         ((zerop status)
+          (funcall (process-get process 'nixvm-then) said))
+         ((= status 255)
+          (funcall fail (nixvm--problem
+                         "ssh.unreachable"
+                         (format "ssh cannot connect to %s: %s" host
+                                 (if (string-empty-p reason) "no reason given" reason))
+                         (substitute-command-keys "\\[nixvm-doctor] checks the configuration"))))
          (t
-          (funcall (process-get process 'nixvm-fail)
-                   (nixvm--problem
-                    "ssh.unreachable"
-                    (format "ssh cannot connect to %s: %s" host
-                            (if (string-empty-p said) "no reason given"
-                              (replace-regexp-in-string "[\r\n]+" "; " said)))
-                    (substitute-command-keys "\\[nixvm-doctor] checks the configuration")))))))))
+          (funcall fail (nixvm--problem "guest.failed" (if (string-empty-p reason)
+                                                           (format "%s ended with %d" host status)
+                                                         reason)))))))))
+
+(defun nixvm--preflight (host then fail)
+  "Open the shared ssh connection to HOST; then call THEN without arguments.
+FAIL and the value are as in `nixvm--ssh'."
+  (nixvm--ssh host "id"
+              (lambda (said)
+                (setf (alist-get host nixvm--connected-hosts nil nil #'equal)
+                      (nixvm--identity said))
+                (funcall then))
+              fail))
 
 (defun nixvm--preflight-wait (host)
   "Have the shared ssh connection to HOST; return nil, or what is wrong.

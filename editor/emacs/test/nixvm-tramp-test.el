@@ -385,40 +385,5 @@
           (should-not (nixvm-tramp--stale-p))
           (should (= logins (length (nixvm-tramp-test-log)))))))))
 
-(ert-deftest nixvm-attach-opens-dired-after-a-preflight ()
-  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
-    (let* (attached (nixvm-after-attach-functions (list (lambda (m) (setq attached (cons m major-mode))))))
-      (save-window-excursion
-        (nixvm-attach "demo")
-        (nixvm-fake-wait attached 20))
-      (should (equal (plist-get (car attached) :name) "demo"))
-      (should (eq (cdr attached) 'dired-mode))
-      (should (string-match-p "BatchMode=yes .* demo id" (car (nixvm-tramp-test-log)))))))
-
-(ert-deftest nixvm-attach-gives-the-error-of-ssh ()
-  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
-    (write-region "Host key verification failed.\n" nil
-                  (expand-file-name "error" nixvm-tramp-test-directory) nil 'silent)
-    (let ((said (nixvm-fake-messages
-                  (nixvm-attach "demo")
-                  (nixvm-fake-wait (nixvm-tramp-test-log))
-                  (nixvm-fake-wait (null (cl-find "nixvm-preflight" (process-list) :key #'process-name
-                                                  :test #'string-prefix-p))))))
-      (should (cl-find-if (lambda (s) (string-match-p "Attach demo: ssh cannot connect to demo: Host key verification failed\\." s))
-                          said)))))
-
-(ert-deftest nixvm-attach-does-not-take-the-window-of-who-moved-on ()
-  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
-    (let* (attached (nixvm-after-attach-functions (list (lambda (_) (setq attached t)))))
-      (save-window-excursion
-        (switch-to-buffer "*scratch*")
-        (nixvm-attach "demo")
-        (switch-to-buffer "*elsewhere*")
-        (nixvm-fake-wait attached 20)
-        (should (equal (buffer-name (window-buffer (selected-window))) "*elsewhere*"))
-        (should (cl-find-if (lambda (w) (eq (buffer-local-value 'major-mode (window-buffer w)) 'dired-mode))
-                            (window-list))))
-      (kill-buffer "*elsewhere*"))))
-
 (provide 'nixvm-tramp-test)
 ;;; nixvm-tramp-test.el ends here
