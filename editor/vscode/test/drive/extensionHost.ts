@@ -17,8 +17,10 @@ interface Options {
   dir: string;
   /** Which tests: see ext/index.ts. */
   suite: string;
-  /** The folder of the window. */
-  folder: string;
+  /** The folder of the window, if it has one. */
+  folder?: string;
+  /** The user's settings. */
+  settings?: Record<string, unknown>;
   /** Is shown the window when a test asks for that, which then waits. */
   look?: (window: Window) => Promise<void>;
 }
@@ -30,7 +32,7 @@ interface Options {
 export async function runInExtensionHost(browser: Browser, options: Options): Promise<{ passed: boolean; output: string }> {
   const looked = join(options.dir, 'looked');
   installRemoteSsh(options.dir);
-  const server = await Server.start({ dir: options.dir, vscode, testHost: true, env: { NIXVM_TEST_SUITE: options.suite, NIXVM_TEST_LOOKED: looked } });
+  const server = await Server.start({ dir: options.dir, vscode, testHost: true, settings: options.settings ?? {}, env: { NIXVM_TEST_SUITE: options.suite, NIXVM_TEST_LOOKED: looked } });
   const window = await Window.blank(browser);
   try {
     const lines: string[] = [];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import * as vscode from 'vscode';
-import { eventually, lookedAt, recordCommands, recordMessages, replace } from './stubs';
+import { eventually, lookedAt, recordCommands, recordItems, recordMessages, replace } from './stubs';
 
 // A window that Remote-SSH opens on the machine demo, which is off. There is no
 // Remote-SSH outside of Microsoft's own registry, so the two values by which the
@@ -17,22 +17,16 @@ async function stateOf(machine: string): Promise<string> {
 }
 
 describe('a window attached to a machine', () => {
-  const items: vscode.StatusBarItem[] = [];
+  const items = recordItems();
 
   before(() => {
     replace(vscode.env, 'remoteName', 'ssh-remote');
     replace(vscode.workspace, 'workspaceFolders', [{ uri: folder, name: 'project', index: 0 }]);
-    const create = vscode.window.createStatusBarItem as (...args: unknown[]) => vscode.StatusBarItem;
-    replace(vscode.window, 'createStatusBarItem', ((...args: unknown[]) => {
-      const item = create(...args);
-      items.push(item);
-      return item;
-    }) as typeof vscode.window.createStatusBarItem);
   });
 
   const item = (id: string): vscode.StatusBarItem => {
-    const found = items.find((each) => each.id.endsWith(id));
-    assert(found, `there is no status bar item ${id}: ${items.map((each) => each.id).join(', ')}`);
+    const found = items.of(id);
+    assert(found, `there is no status bar item ${id}: ${items.all.map((each) => each.id).join(', ')}`);
     return found;
   };
 

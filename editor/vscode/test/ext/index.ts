@@ -15,6 +15,7 @@ export async function run(): Promise<void> {
   const suites: Record<string, () => Promise<unknown>> = {
     plain: () => import('./plain.test'),
     attached: () => import('./attached.test'),
+    nameless: () => import('./nameless.test'),
   };
   const suite = suites[process.env['NIXVM_TEST_SUITE'] ?? ''];
   if (!suite) {

@@ -32,6 +32,18 @@ export function recordCommands(...names: string[]): { calls: unknown[][]; restor
   return { calls, restore };
 }
 
+/** Records the items of the status bar that are made from now on. */
+export function recordItems(): { all: vscode.StatusBarItem[]; of(id: string): vscode.StatusBarItem | undefined } {
+  const all: vscode.StatusBarItem[] = [];
+  const create = vscode.window.createStatusBarItem as (...args: unknown[]) => vscode.StatusBarItem;
+  replace(vscode.window, 'createStatusBarItem', ((...args: unknown[]) => {
+    const item = create(...args);
+    all.push(item);
+    return item;
+  }) as typeof vscode.window.createStatusBarItem);
+  return { all, of: (id) => all.find((item) => item.id.endsWith(id)) };
+}
+
 interface Asked {
   kind: 'info' | 'warning' | 'error';
   message: string;

@@ -29,11 +29,22 @@ step('a command says what is missing instead of doing nothing', async () => {
   await window.page.locator('.panel .view-lines', { hasText: 'nixvmd-of-mine' }).waitFor();
 });
 
+step('checking this computer without the program does not lead in a circle', async () => {
+  await window.palette('NixVM: Check This Computer');
+  await window.notification('this computer cannot be checked').locator('.monaco-button', { hasText: 'Show How to Install' }).waitFor();
+  await window.clearNotifications();
+});
+
 step('a daemon that refuses to start is quoted, and offered again', async () => {
   writeFileSync(program, '#!/bin/sh\necho "nixvmd: config.toml:3: no such backend type: quemu" >&2\nexit 1\n', { mode: 0o755 });
   await window.welcome.locator('.monaco-button', { hasText: 'Try Again' }).click();
-  await window.welcome.filter({ hasText: 'No connection to the daemon' }).waitFor();
+  await window.view.filter({ hasText: /No connection to the daemon, nixvmd: .*config\.toml:3: no such backend type: quemu/ }).waitFor();
   await window.notification('config.toml:3: no such backend type: quemu').waitFor();
+  for (const row of ['Start nixvmd', 'Find Out What Is Wrong', 'Show Log']) {
+    await window.row(row).waitFor();
+  }
+  await window.clearNotifications();
+  await window.picture(join(import.meta.dirname, '../../dist/screenshots/no-connection.png'));
 });
 
 /** Puts the real daemon in place, or one that ends at once. */
@@ -50,7 +61,7 @@ step('with the daemon in place one button starts it; a backend that does not ans
   daemonWorks(true);
   mkdirSync(dirname(config), { recursive: true });
   writeFileSync(config, '[backends.lab]\ntype = "libvirt"\nuri = "qemu:///system?socket=/nowhere/libvirt-sock"\n');
-  await window.welcome.locator('.monaco-button', { hasText: 'Start nixvmd' }).click();
+  await window.row('Start nixvmd').click();
   await window.welcome.filter({ hasText: 'No backend answers' }).waitFor();
   for (const button of ['Find Out What Is Wrong', 'Try Again']) {
     await window.welcome.locator('.monaco-button', { hasText: button }).waitFor();
@@ -72,7 +83,7 @@ step('a name that cannot be one is refused while it is typed, and leaving makes 
   await window.welcome.locator('.monaco-button', { hasText: 'Create Agent VM' }).click();
   await window.step('Create an agent VM');
   await window.quickInput.locator('input.input').fill('No Good');
-  await window.quickInput.locator('.quick-input-message', { hasText: 'Use a-z, 0-9 and -' }).waitFor();
+  await window.quickInput.locator('.quick-input-message', { hasText: 'is not a machine name' }).waitFor();
   await window.page.keyboard.press('Enter');
   await window.step('Create an agent VM');
   await window.leave();
