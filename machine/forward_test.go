@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,47 +11,10 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-func TestParseForward(t *testing.T) {
-	for in, want := range map[string]RemoteForward{
-		"8080 127.0.0.1:8080":              {"8080", "127.0.0.1:8080", false},
-		"8080   127.0.0.1:8080\tdaemon":    {"8080", "127.0.0.1:8080", true},
-		"8080:127.0.0.1:8080":              {"8080", "127.0.0.1:8080", false},
-		"127.0.0.1:8080:localhost:80":      {"127.0.0.1:8080", "localhost:80", false},
-		"localhost:8080 db.lan:5432":       {"localhost:8080", "db.lan:5432", false},
-		"*:8080 localhost:80":              {"*:8080", "localhost:80", false},
-		"[::1]:8080 [fd00::1]:80":          {"[::1]:8080", "[fd00::1]:80", false},
-		"8080:[::1]:80":                    {"8080", "[::1]:80", false},
-		"08080 localhost:0080":             {"8080", "localhost:80", false},
-		"/run/x.sock localhost:80":         {"/run/x.sock", "localhost:80", true},
-		"/run/x.sock localhost:80 daemon":  {"/run/x.sock", "localhost:80", true},
-		"8080 /run/docker.sock":            {"8080", "/run/docker.sock", false},
-		"8080:/run/docker.sock":            {"8080", "/run/docker.sock", false},
-		"/run/user/1001/a /run/user/0/b.s": {"/run/user/1001/a", "/run/user/0/b.s", true},
-	} {
-		if got, err := ParseForward(in); err != nil || got != want {
-			t.Errorf("%q: %+v, %v; want %+v", in, got, err, want)
-		}
-	}
-}
-
-func TestForwardsThatAreRefused(t *testing.T) {
-	for _, in := range []string{
-		"", "daemon", "8080", "8080 daemon", "8080 80", "0 localhost:80", "65536 localhost:80", "-1 localhost:80", "8080 localhost:0",
-		"8080 localhost:http", "8080 localhost", "8080 :80", ":8080 localhost:80", "host.lan:8080 localhost:80", "8080 ::1:80",
-		"[::1%eth0]:8080 localhost:80", "[127.0.0.1]:8080 localhost:80", "8080 localhost:80 deamon", "8080 localhost:80 daemon daemon x",
-		"8080 -oProxyCommand=x:80", "8080 $(id):80", "8080 %h:80", `8080 "a b":80`, "8080 a:b:80",
-		"run/x.sock localhost:80", "/run/x y localhost:80", "/run/%d.sock localhost:80", "8080 /tmp/", "8080 /tmp/${HOME}",
-		"/" + strings.Repeat("a", 100) + " localhost:80", "8080 " + strings.Repeat("a", 300) + ":80",
-	} {
-		_, err := ParseForward(in)
-		wantProblem(t, err, problem.BadParams)
-	}
-}
-
 func forwards() *rapid.Generator[RemoteForward] {
 	return rapid.Custom(func(t *rapid.T) RemoteForward {
 		port := rapid.StringMatching(`[1-9][0-9]{0,3}`)
-		socket := rapid.StringMatching(`(/[a-z0-9._-]{1,10}){1,4}`)
+		socket := rapid.StringMatching(`(/[a-z0-9][a-z0-9._-]{1,9}){1,4}`)
 		f := RemoteForward{Daemon: rapid.Bool().Draw(t, "daemon")}
 		if rapid.Bool().Draw(t, "listen on a socket") {
 			f.Listen, f.Daemon = socket.Draw(t, "listen"), true
@@ -63,31 +28,75 @@ func forwards() *rapid.Generator[RemoteForward] {
 	})
 }
 
-func TestEveryForwardSurvivesPrinting(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		f := forwards().Draw(t, "forward")
-		if back, err := ParseForward(f.String()); err != nil || back != f {
-			t.Fatalf("%+v -> %q -> %+v, %v", f, f, back, err)
+// Earlier versions kept lines that they refused later. Such a file must not take the
+// machine away, nor its other forwards.
+func TestLinesThatAreNoForwardStandAside(t *testing.T) {
+	s := newStore(t)
+	if _, err := s.Create(t.Context(), Draft{Name: "demo"}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.Dir("demo"), RemoteForwardsFile)
+	const text = "# mine\n8080 localhost:80\n8081 foo-:80\n/tmp/../x /tmp/y\n8080 other:80 # twice\n8082 example.com.:80\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Read("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.RemoteForwards) != 2 || m.RemoteForwards[1].Target != "example.com.:80" || len(m.UnreadForwards) != 3 {
+		t.Fatalf("%+v, %+v", m.RemoteForwards, m.UnreadForwards)
+	}
+	for i, want := range []struct {
+		text, where string
+		code        problem.Code
+	}{{"8081 foo-:80", " line 3: ", problem.MachineInvalid}, {"/tmp/../x /tmp/y", " line 4: ", problem.MachineInvalid}, {"8080 other:80", " line 5: ", problem.ForwardConflict}} {
+		u := m.UnreadForwards[i]
+		if p := u.Problem(); u.Text != want.text || p.Code != want.code || !strings.Contains(p.Message, file+want.where) || p.Hint == "" {
+			t.Errorf("%+v, %+v", u, p)
 		}
-	})
+	}
+
+	// Another setting leaves the file alone; a change of the forwards keeps the lines.
+	memory := 4096
+	if _, err := s.Update("demo", Changes{MemoryMiB: &memory}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(file); string(got) != text {
+		t.Errorf("the file was written: %q", got)
+	}
+	list := append(m.RemoteForwards[1:2:2], RemoteForward{Listen: "9000", Target: "localhost:90"})
+	if m, err = s.Update("demo", Changes{RemoteForwards: &list}); err != nil {
+		t.Fatal(err)
+	}
+	// The second line for 8080 must not take the place of the first, which is gone.
+	if len(m.RemoteForwards) != 2 || m.RemoteForwards[0].Listen != "8082" || m.RemoteForwards[1].Listen != "9000" || len(m.UnreadForwards) != 2 {
+		t.Errorf("%+v, %+v", m.RemoteForwards, m.UnreadForwards)
+	}
+	if got, _ := os.ReadFile(file); !strings.Contains(string(got), "\n8081 foo-:80\n") || !strings.Contains(string(got), "\n# 8080 other:80\n") {
+		t.Errorf("the file is now %q", got)
+	}
+	none := []UnreadForward{}
+	if m, err = s.Update("demo", Changes{UnreadForwards: &none}); err != nil || len(m.UnreadForwards) != 0 || len(m.RemoteForwards) != 2 {
+		t.Errorf("%+v, %v", m, err)
+	}
 }
 
-func FuzzParseForward(f *testing.F) {
-	for _, s := range []string{"8080 127.0.0.1:8080", "8080:[::1]:80 daemon", "/run/a.sock /run/b.sock", "*:1 a:/b", "[::1]:1:[::1]:2"} {
-		f.Add(s)
+// What a file may have, a request may not.
+func TestForwardsThatARequestMustNotHave(t *testing.T) {
+	s := newStore(t)
+	if _, err := s.Create(t.Context(), Draft{Name: "demo"}); err != nil {
+		t.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, s string) {
-		fw, err := ParseForward(s)
-		if err != nil {
-			wantProblem(t, err, problem.BadParams)
-			return
+	for code, list := range map[problem.Code][]RemoteForward{
+		problem.MachineInvalid:  {{Listen: "8080", Target: "foo-:80"}},
+		problem.ForwardConflict: {{Listen: "8080", Target: "a:80"}, {Listen: "8080", Target: "b:80"}},
+	} {
+		_, err := s.Update("demo", Changes{RemoteForwards: &list})
+		wantProblem(t, err, code)
+		wantProblem(t, Draft{Name: "x", RemoteForwards: list}.Check(), code)
+		if m, err := s.Read("demo"); err != nil || len(m.RemoteForwards)+len(m.UnreadForwards) != 0 {
+			t.Errorf("kept: %+v, %v", m, err)
 		}
-		line := fw.String()
-		if strings.ContainsAny(line, "\r\n\"'%$~\\#;`") {
-			t.Errorf("%q -> %q is not safe in ssh_config", s, line)
-		}
-		if back, err := ParseForward(line); err != nil || back != fw {
-			t.Errorf("%q -> %q -> %+v, %v", s, line, back, err)
-		}
-	})
+	}
 }

@@ -87,6 +87,7 @@ type Machine struct {
 	UDPPorts       []uint16
 	AllowedCIDRs   []netip.Prefix
 	RemoteForwards []RemoteForward
+	UnreadForwards []UnreadForward // lines of that file without effect
 
 	RootPassword bool     // a root password hash is set
 	AgentTOML    string   // agent.toml as it stands; it parses as TOML
@@ -110,11 +111,4 @@ type Network struct {
 type StaticIP struct {
 	Address netip.Prefix
 	Gateway netip.Addr // the zero Addr = none
-}
-
-// RemoteForward is one line of remote_forwards, as after RemoteForward in ssh_config(5).
-type RemoteForward struct {
-	Listen string // in the guest: "[bind:]port" or an absolute socket path
-	Target string // on the host: "host:port" or an absolute socket path
-	Daemon bool   // held by the daemon's own connection (always so for unix sockets)
 }

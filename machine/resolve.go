@@ -2,6 +2,7 @@ package machine
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,9 @@ func parseResolvConf(m *Machine, t text) error {
 	return nil
 }
 
+// hostNameRE takes the names that may stand in a guest's hosts file.
+var hostNameRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$`)
+
 func parseHosts(m *Machine, t text) error {
 	all, err := t.lines()
 	if err != nil {
@@ -46,7 +50,7 @@ func parseHosts(m *Machine, t text) error {
 			return t.fault(l.number, hint, "%s is not an address", quote(words[0]))
 		}
 		for _, name := range words[1:] {
-			if !forwardHostRE.MatchString(name) {
+			if !hostNameRE.MatchString(name) {
 				return t.fault(l.number, hint, "%s is not a host name", quote(name))
 			}
 		}

@@ -53,9 +53,7 @@ var settings = []setting{
 		return list("# private networks that the guest may reach, one a line", m.AllowedCIDRs)
 	}},
 	{RootPasswordFile, parseRootPassword, nil},
-	{RemoteForwardsFile, parseRemoteForwards, func(m Machine) string {
-		return list("# as after RemoteForward in ssh_config(5); a last word daemon = held by nixvmd", m.RemoteForwards)
-	}},
+	{RemoteForwardsFile, parseRemoteForwards, printForwards},
 	{AgentFile, parseAgent, func(m Machine) string { return m.AgentTOML }},
 	{VMIDFile, parseVMID, printVMID},
 	{PCIDevicesFile, parsePCIDevices, func(m Machine) string {
@@ -131,6 +129,7 @@ func (m Machine) unprintable() []*Fault {
 			faults = append(faults, &Fault{File: ProfileFile, Reason: quote(p) + " is not a profile name", Hint: "use names as in claude, dev or open-code"})
 		}
 	}
+	faults = append(faults, m.checkForwards()...)
 	for _, one := range [][2]string{{ImageFile, m.Image}, {BackendFile, m.Backend}, {NetworkFile, m.Network.String()}} {
 		if file, value := one[0], one[1]; strings.ContainsAny(value, "\r\n") || strings.HasPrefix(value, "#") {
 			faults = append(faults, &Fault{File: file, Reason: quote(value) + " is not a value", Hint: "use one line of text that does not begin with #"})

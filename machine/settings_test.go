@@ -89,8 +89,7 @@ var faulty = []struct {
 	{RootPasswordFile, "$6$a$b:0:0", 1, "password hash"},
 	{VMIDFile, "99", 1, `"99"`},
 	{PCIDevicesFile, "0000:01:00 -args", 1, "PCI"},
-	{RemoteForwardsFile, "8080 localhost:80\n8080 localhost:81", 2, "line 1"},
-	{RemoteForwardsFile, "8080", 1, "target"},
+	{RemoteForwardsFile, "8080 \x1b[31mlocalhost:80", 1, "control characters"},
 	{AgentFile, "a = 1\nb = \n", 2, "agent.toml"},
 }
 
@@ -234,6 +233,7 @@ func FuzzReadMachine(f *testing.F) {
 		f.Add(index(bad.file), []byte(bad.data))
 	}
 	f.Add(index(ProfileFile), []byte("core,dev,mutable\r\n"))
+	f.Add(index(RemoteForwardsFile), []byte("8080 localhost:80\n8080 localhost:81\n8080\n"))
 	f.Add(index(UserKeysFile), []byte(userKey))
 	f.Add(index(AgentFile), []byte("[git]\nname = \"a\"\n"))
 	f.Fuzz(func(t *testing.T, n uint8, data []byte) {
@@ -247,6 +247,11 @@ func FuzzReadMachine(f *testing.F) {
 			return
 		}
 		back, err := printed(m)
+		for _, all := range [][]UnreadForward{m.UnreadForwards, back.UnreadForwards} {
+			for i := range all {
+				all[i].Fault = nil // it names the line, and a comment comes before it now
+			}
+		}
 		if s.print != nil && (err != nil || !reflect.DeepEqual(m, back)) {
 			t.Errorf("%s: %v\nfirst  %+v\nsecond %+v", s.file, err, m, back)
 		}

@@ -34,7 +34,8 @@ type Changes struct {
 	UDPPorts       *[]uint16
 	AllowedCIDRs   *[]netip.Prefix
 	RemoteForwards *[]RemoteForward
-	RootPassword   *string // crypt(5) hash
+	UnreadForwards *[]UnreadForward // those to keep
+	RootPassword   *string          // crypt(5) hash
 	AgentTOML      *string
 	VMID           *int
 	PCIDevices     *[]string
@@ -157,6 +158,7 @@ func (ch Changes) apply(m Machine) Machine {
 	set(&m.UDPPorts, ch.UDPPorts)
 	set(&m.AllowedCIDRs, ch.AllowedCIDRs)
 	set(&m.RemoteForwards, ch.RemoteForwards)
+	set(&m.UnreadForwards, ch.UnreadForwards)
 	set(&m.AgentTOML, ch.AgentTOML)
 	set(&m.VMID, ch.VMID)
 	set(&m.PCIDevices, ch.PCIDevices)

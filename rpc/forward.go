@@ -9,13 +9,15 @@ import (
 
 // Forward is a remote forward: a port or socket in the guest that leads to the host.
 type Forward struct {
-	// Listen in the guest: "[bind:]port" or the absolute path of a socket.
+	// Listen in the guest: "[bind:]port" or the absolute path of a socket; of a line
+	// that is no forward the line itself.
 	Listen string `json:"listen"`
 	// Target on the host: "host:port" or the absolute path of a socket.
 	Target string `json:"target"`
 	// Daemon: held by the daemon's own connection, not by the Host block.
 	Daemon bool `json:"daemon"`
-	// State is "config" (in the Host block), "active", "conflict", "lost" or "off".
+	// State is "config" (in the Host block), "active", "conflict", "lost", "off", or
+	// "invalid" (a line of the file that is no forward, and has no effect).
 	State string `json:"state"`
 	// Detail of the state, for people.
 	Detail string `json:"detail,omitempty"`
@@ -63,7 +65,7 @@ func forwardMethods() []Method {
 		change(MethodForwardAdd, "Add a remote forward, and apply it to a live connection at once.",
 			func(ctx context.Context, s *session, p ForwardParams) (any, error) {
 				return answer(s.srv.core.AddForward(ctx, p.Name, p.Forward))
-			}, result[ForwardListResult](problem.MachineNotFound, problem.ForwardConflict, problem.MachineInvalid)),
+			}, result[ForwardListResult](problem.MachineNotFound, problem.ForwardConflict, problem.MachineInvalid, problem.BadParams)),
 		change(MethodForwardRemove, "Remove a remote forward, and cancel it on a live connection.",
 			func(ctx context.Context, s *session, p ForwardParams) (any, error) {
 				return answer(s.srv.core.RemoveForward(ctx, p.Name, p.Forward))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,8 +86,10 @@ func (hl *hold) reconcile(ctx context.Context, wg *sync.WaitGroup) {
 	}
 }
 
+func isSocket(s string) bool { return strings.HasPrefix(s, "/") }
+
 func listen(client *ssh.Client, f Forward) (net.Listener, error) {
-	at, _ := f.args()
+	at, _ := f.Args()
 	if isSocket(at) {
 		return client.ListenUnix(at)
 	}

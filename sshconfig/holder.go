@@ -74,7 +74,7 @@ func NewHolder(o HolderOptions) *Holder {
 }
 
 // Set says which forwards to hold; those that stay are not interrupted.
-// Problems: machine.invalid, and then nothing changes.
+// Problems: params.invalid, and then nothing changes.
 func (h *Holder) Set(forwards []Forward) error {
 	for _, f := range forwards {
 		if err := f.Validate(); err != nil {

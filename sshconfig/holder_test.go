@@ -199,7 +199,7 @@ func TestHolderWithTheWrongKey(t *testing.T) {
 func TestHolderRefusesBadForwards(t *testing.T) {
 	c := newConfig(t)
 	h, _ := newHolder(t, c, newGuest(t, c))
-	wantCode(t, h.Set([]Forward{{Listen: "x y", Target: "z"}}), problem.MachineInvalid)
+	wantCode(t, h.Set([]Forward{{Listen: "x y", Target: "z"}}), problem.BadParams)
 	if s := h.States(); len(s) != 0 {
 		t.Errorf("states %+v", s)
 	}

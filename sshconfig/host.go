@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/nixvm/nixvm/internal/forward"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -76,11 +77,12 @@ func (h Host) validate() error {
 	}
 	for _, f := range h.Forwards {
 		if err := f.Validate(); err != nil {
-			return fmt.Errorf("machine %s: %w", h.Name, err)
+			p := problem.From(err)
+			return problem.New(problem.MachineInvalid, "machine %s, remote forward %q: %w", h.Name, f, err).WithHint("%s", p.Hint)
 		}
 	}
 	if h.Endpoint != "" {
-		if reason := checkTarget(h.Endpoint); reason != "" || isSocket(h.Endpoint) {
+		if same, err := forward.ParseTarget(h.Endpoint); err != nil || same != h.Endpoint || isSocket(h.Endpoint) {
 			return problem.New(problem.MachineInvalid, "machine %s: endpoint %q is not address:port", h.Name, h.Endpoint)
 		}
 	}
@@ -231,7 +233,7 @@ func (c *Config) options(h Host, alias, account string) []option {
 	}
 	for _, f := range h.Forwards {
 		if !f.Held() {
-			listen, target := f.args()
+			listen, target := f.Args()
 			opts = append(opts, option{"RemoteForward", listen + " " + target})
 		}
 	}

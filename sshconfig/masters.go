@@ -207,7 +207,7 @@ func (c *Config) changeForward(ctx context.Context, machine, verb string, f Forw
 	// Any of them may have it: each asks for the forwards of the entry when it begins.
 	applied := false
 	for _, m := range live {
-		out, cancelErr := c.control(ctx, m, "-O", "cancel", "-R", f.flag())
+		out, cancelErr := c.control(ctx, m, "-O", "cancel", "-R", f.Flag())
 		if cancelErr == nil {
 			applied = true
 		} else if !says(out, "not forwarded") {
@@ -218,7 +218,7 @@ func (c *Config) changeForward(ctx context.Context, machine, verb string, f Forw
 }
 
 func (c *Config) forwardOn(ctx context.Context, m master, machine string, f Forward) (bool, error) {
-	out, err := c.control(ctx, m, "-O", "forward", "-R", f.flag())
+	out, err := c.control(ctx, m, "-O", "forward", "-R", f.Flag())
 	if err != nil && says(out, "forwarding") {
 		return false, problem.New(problem.ForwardConflict, "%s cannot listen on %s: %s", machine, f.Listen, firstLine(out)).
 			WithHint("something in the VM has that port, or another connection forwards it; choose another port")

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/internal/forward"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -191,7 +192,7 @@ func TestForwardsOfALiveMaster(t *testing.T) {
 	c, g := live(t, host("demo"))
 	target := echoServer(t, "tcp", freeAddress(t))
 	_, port, _ := net.SplitHostPort(freeAddress(t))
-	f, err := ParseForward("127.0.0.1:" + port + " " + target)
+	f, err := forward.Parse("127.0.0.1:" + port + " " + target)
 	if err != nil {
 		t.Fatal(err)
 	}

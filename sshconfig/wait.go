@@ -158,7 +158,8 @@ func (w *waiter) hear(ctx context.Context, h hearing) (done bool, err error) {
 	if h.err == nil || permanent(h.err) {
 		return true, h.err
 	}
-	if !errors.Is(h.err, context.Canceled) {
+	// What the end of the wait itself did to an attempt says nothing of the guest.
+	if !errors.Is(h.err, context.Canceled) && (ctx.Err() == nil || w.last == nil) {
 		w.last = h.err
 	}
 	return false, nil

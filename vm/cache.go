@@ -265,6 +265,9 @@ func (s *Service) viewLocked(name string) *VM {
 	if v.Problem == nil {
 		v.Problem = e.sshIssue
 	}
+	if v.Problem == nil && e.machine != nil && len(e.machine.UnreadForwards) > 0 {
+		v.Problem = e.machine.UnreadForwards[0].Problem()
+	}
 	if m := e.machine; m != nil {
 		v.Mode, v.Profiles, v.Backend = string(m.Mode), slices.Clone(m.Profiles), m.Backend
 		v.Image.Kind = m.Image

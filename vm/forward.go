@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 
@@ -13,8 +14,9 @@ import (
 
 // The states of a forward besides those of sshconfig.HoldState.
 const (
-	forwardInConfig = "config" // in the Host block: every ssh connection of the user asks for it
-	forwardOff      = "off"    // held by the daemon, while the VM does not run
+	forwardInConfig = "config"  // in the Host block: every ssh connection of the user asks for it
+	forwardOff      = "off"     // held by the daemon, while the VM does not run
+	forwardInvalid  = "invalid" // a line of the file that is no forward: it has no effect
 )
 
 // Forwards lists the remote forwards of a machine and how they are.
@@ -29,9 +31,8 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 			held[st.Forward.String()] = st
 		}
 	}
-	list := make([]Forward, 0, len(m.RemoteForwards))
-	for _, rf := range m.RemoteForwards {
-		f := sshForward(rf)
+	list := make([]Forward, 0, len(m.RemoteForwards)+len(m.UnreadForwards))
+	for _, f := range m.RemoteForwards {
 		out := Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Held(), State: forwardInConfig}
 		if f.Held() {
 			out.State = forwardOff
@@ -44,81 +45,85 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 		}
 		list = append(list, out)
 	}
+	for _, u := range m.UnreadForwards {
+		list = append(list, Forward{Listen: u.Text, State: forwardInvalid, Detail: u.Problem().Message})
+	}
 	return list, nil
-}
-
-func sshForward(f machine.RemoteForward) sshconfig.Forward {
-	return sshconfig.Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Daemon}
 }
 
 // AddForward declares a remote forward, given as after RemoteForward in
 // ssh_config(5), and applies it to connections that are open already. One that
-// such a connection refuses is not declared.
+// cannot be had, by the SSH configuration or by the guest, is not kept.
 func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward, error) {
 	f, err := newForward(line)
 	if err != nil {
 		return nil, err
 	}
-	return s.changeForwards(ctx, name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
-		if err := forwardConflict(name, list, f); err != nil {
-			return nil, err
+	err = s.editForwards(name, func(m machine.Machine) (machine.Changes, error) {
+		if err := forwardConflict(name, m.RemoteForwards, f); err != nil {
+			return machine.Changes{}, err
 		}
-		return append(list, f), nil
-	}, func() error {
-		if sshForward(f).Held() {
-			return nil
-		}
-		if _, err := s.ssh.ForwardAdd(ctx, name, sshForward(f)); err != nil {
-			return errors.Join(err, s.withdrawForward(ctx, name, f))
-		}
-		return nil
+		list := append(slices.Clone(m.RemoteForwards), f)
+		return machine.Changes{RemoteForwards: &list}, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err = s.applySSH(ctx, name, ""); err == nil && !f.Held() {
+		_, err = s.ssh.ForwardAdd(ctx, name, f)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.withdrawForward(context.WithoutCancel(ctx), name, f))
+	}
+	s.holdForwards(name)
+	return s.Forwards(ctx, name)
 }
 
 // withdrawForward takes back what has just been declared.
 func (s *Service) withdrawForward(ctx context.Context, name string, f machine.RemoteForward) error {
-	ctx = context.WithoutCancel(ctx)
-	err := s.editForwards(name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
-		return slices.DeleteFunc(list, func(have machine.RemoteForward) bool { return have == f }), nil
+	err := s.editForwards(name, func(m machine.Machine) (machine.Changes, error) {
+		list := slices.DeleteFunc(slices.Clone(m.RemoteForwards), func(g machine.RemoteForward) bool { return g == f })
+		return machine.Changes{RemoteForwards: &list}, nil
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("the forward %s could not be taken back: %w", f, err)
 	}
-	_, err = s.applySSH(ctx, name, "")
-	return err
+	// What kept the configuration from being written may still do: it is then as it was.
+	if _, err := s.applySSH(ctx, "", ""); err != nil {
+		s.log.Warn("the SSH configuration is not up to date", "error", err)
+	}
+	return nil
 }
 
 // RemoveForward takes a remote forward back, from the machine and from
 // connections that are open. line is as in AddForward; the target may be left out.
+// A line of the file that is no forward is removed by its own words.
 func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]Forward, error) {
-	var gone machine.RemoteForward
-	return s.changeForwards(ctx, name, func(list []machine.RemoteForward) ([]machine.RemoteForward, error) {
+	var gone *machine.RemoteForward
+	err := s.editForwards(name, func(m machine.Machine) (machine.Changes, error) {
+		list, unread := slices.Clone(m.RemoteForwards), m.UnreadForwards
 		i := slices.IndexFunc(list, func(f machine.RemoteForward) bool { return f.Listen == line || f.String() == line })
-		if i < 0 {
-			return nil, problem.New(problem.ForwardNotFound, "%s has no forward %q", name, line).WithHint("nixvmd forward list %s shows them", name)
+		if i >= 0 {
+			f := list[i]
+			gone, list = &f, slices.Delete(list, i, i+1)
+		} else {
+			unread = slices.DeleteFunc(slices.Clone(unread), func(u machine.UnreadForward) bool { return u.Text == line })
+			if len(unread) == len(m.UnreadForwards) {
+				return machine.Changes{}, problem.New(problem.ForwardNotFound, "%s has no forward %q", name, line).WithHint("nixvmd forward list %s shows them", name)
+			}
 		}
-		gone = list[i]
-		return slices.Delete(list, i, i+1), nil
-	}, func() error {
-		if sshForward(gone).Held() {
-			return nil
-		}
-		_, err := s.ssh.ForwardRemove(ctx, name, sshForward(gone))
-		return err
+		return machine.Changes{RemoteForwards: &list, UnreadForwards: &unread}, nil
 	})
-}
-
-func (s *Service) changeForwards(ctx context.Context, name string,
-	edit func([]machine.RemoteForward) ([]machine.RemoteForward, error), live func() error,
-) ([]Forward, error) {
-	if err := s.editForwards(name, edit); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if _, err := s.applySSH(ctx, name, ""); err != nil {
 		return nil, err
 	}
-	if err := live(); err != nil {
-		return nil, err
+	if gone != nil && !gone.Held() {
+		if _, err := s.ssh.ForwardRemove(ctx, name, *gone); err != nil {
+			return nil, fmt.Errorf("%s has no forward %s any more, but a connection that is open may: %w", name, gone, err)
+		}
 	}
 	s.holdForwards(name)
 	return s.Forwards(ctx, name)
@@ -126,18 +131,18 @@ func (s *Service) changeForwards(ctx context.Context, name string,
 
 // editForwards changes the list in the machine directory, one change at a time: it
 // is read, changed and written as a whole.
-func (s *Service) editForwards(name string, edit func([]machine.RemoteForward) ([]machine.RemoteForward, error)) error {
+func (s *Service) editForwards(name string, edit func(machine.Machine) (machine.Changes, error)) error {
 	s.editing.Lock()
 	defer s.editing.Unlock()
 	m, _, err := s.realised(name)
 	if err != nil {
 		return err
 	}
-	list, err := edit(slices.Clone(m.RemoteForwards))
+	changes, err := edit(m)
 	if err != nil {
 		return err
 	}
-	if _, err := s.machines.Update(name, machine.Changes{RemoteForwards: &list}); err != nil {
+	if _, err := s.machines.Update(name, changes); err != nil {
 		return diskProblem(err)
 	}
 	s.reload(name)
@@ -161,8 +166,8 @@ func (s *Service) holdForwards(name string) {
 	}
 	var held []sshconfig.Forward
 	for _, f := range m.RemoteForwards {
-		if sf := sshForward(f); sf.Held() {
-			held = append(held, sf)
+		if f.Held() {
+			held = append(held, f)
 		}
 	}
 	s.mu.Lock()

@@ -1,16 +1,21 @@
 package vm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nixvm/nixvm/machine"
 )
 
 func TestForwardsThatAreAddedAtOnceAllStay(t *testing.T) {
@@ -76,7 +81,7 @@ func TestAForwardThatIsWithdrawnLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAForwardThatALiveConnectionRefusesIsNotDeclared(t *testing.T) {
+func TestAForwardThatIsRefusedLiveIsNotDeclared(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
 	before := tree(t, h.layout.Machines())
@@ -115,4 +120,72 @@ func refusingMaster(t *testing.T, h house, name string) {
 		l.Close()
 		<-done
 	})
+}
+
+// Whatever refuses a forward, nothing of it is kept, and the next change works.
+func TestARefusedForwardIsNotKept(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	file := filepath.Join(h.layout.Machines(), "demo", machine.RemoteForwardsFile)
+	if _, err := h.AddForward(background, "demo", "8079 example.com.:80"); err != nil {
+		t.Errorf("an absolute name: %v", err)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"8080 foo-:80", "9000 /tmp/../x", "/tmp/../x /tmp/y", "8080", "8080 a..b:80", "80 localhost:80", "8079 localhost:1"} {
+		if _, err := h.AddForward(background, "demo", line); err == nil {
+			t.Errorf("%q is accepted", line)
+		}
+	}
+	// Refused by what comes after the file was written: a master that does not answer.
+	l, err := net.Listen("unix", h.layout.ControlSocket("demo", "user"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(background, time.Second)
+	defer cancel()
+	if _, err := h.AddForward(ctx, "demo", "8081 localhost:80"); err == nil {
+		t.Error("a master that does not answer took the forward")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("kept: %q, %v; want %q", after, err, before)
+	}
+	if config, err := os.ReadFile(h.SSHConfigFile()); err != nil || bytes.Contains(config, []byte("8081")) {
+		t.Errorf("kept in the SSH configuration (%v):\n%s", err, config)
+	}
+	if list, err := h.AddForward(background, "demo", "8081 localhost:80"); err != nil || len(list) != 2 {
+		t.Errorf("the next one: %+v, %v", list, err)
+	}
+}
+
+// A line that an earlier version kept.
+func TestALineThatIsNoForwardIsNamedAndCanBeRemoved(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	file := filepath.Join(h.layout.Machines(), "demo", machine.RemoteForwardsFile)
+	if err := os.WriteFile(file, []byte("8080 localhost:80\n8081 foo-:80\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.reload("demo")
+	v, err := h.Get("demo")
+	if err != nil || v.Problem == nil || !strings.Contains(v.Problem.Message, file+" line 2") {
+		t.Fatalf("%+v, %v", v.Problem, err)
+	}
+	if list, err := h.AddForward(background, "demo", "8082 localhost:82"); err != nil || len(list) != 3 || list[2].State != "invalid" || list[2].Listen != "8081 foo-:80" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if config, err := os.ReadFile(h.SSHConfigFile()); err != nil || bytes.Count(config, []byte("RemoteForward")) != 2 {
+		t.Errorf("the others do not work (%v):\n%s", err, config)
+	}
+	if list, err := h.RemoveForward(background, "demo", "8081 foo-:80"); err != nil || len(list) != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if v, err := h.Get("demo"); err != nil || v.Problem != nil {
+		t.Errorf("%+v, %v", v.Problem, err)
+	}
 }

@@ -1,9 +1,6 @@
 package vm
 
 import (
-	"net"
-	"strconv"
-
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 )
@@ -19,11 +16,7 @@ func newForward(line string) (machine.RemoteForward, error) {
 	if err != nil || f.Unix() {
 		return f, err
 	}
-	port := f.Listen
-	if _, p, err := net.SplitHostPort(f.Listen); err == nil {
-		port = p
-	}
-	if n, err := strconv.Atoi(port); err == nil && n < firstUnprivilegedPort {
+	if n := f.Port(); n < firstUnprivilegedPort {
 		return machine.RemoteForward{}, problem.New(problem.BadParams,
 			"the guest cannot listen on port %d: a connection of user or admin may only listen on ports from %d on", n, firstUnprivilegedPort).
 			WithHint("choose another port in the guest, e.g. %d %s", n+8000, f.Target)

@@ -41,9 +41,7 @@ func (s *Service) hosts(except string) []sshconfig.Host {
 
 func hostOf(m machine.Machine, address string) sshconfig.Host {
 	h := sshconfig.Host{Name: m.Name, UUID: m.UUID, HostKey: m.HostKeyPublic, Endpoint: address}
-	for _, f := range m.RemoteForwards {
-		h.Forwards = append(h.Forwards, sshconfig.Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Daemon})
-	}
+	h.Forwards = slices.Clone(m.RemoteForwards)
 	return h
 }
 

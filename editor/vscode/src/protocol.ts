@@ -467,13 +467,13 @@ export interface Finding {
 
 /** Forward is a remote forward: a port or socket in the guest that leads to the host. */
 export interface Forward {
-  /** Listen in the guest: "[bind:]port" or the absolute path of a socket. */
+  /** Listen in the guest: "[bind:]port" or the absolute path of a socket; of a line that is no forward the line itself. */
   listen: string;
   /** Target on the host: "host:port" or the absolute path of a socket. */
   target: string;
   /** Daemon: held by the daemon's own connection, not by the Host block. */
   daemon: boolean;
-  /** State is "config" (in the Host block), "active", "conflict", "lost" or "off". */
+  /** State is "config" (in the Host block), "active", "conflict", "lost", "off", or "invalid" (a line of the file that is no forward, and has no effect). */
   state: string;
   /** Detail of the state, for people. */
   detail?: string;
