@@ -89,7 +89,7 @@ func (d Draft) machine() Machine {
 		AgentTOML: d.AgentTOML, VMID: d.VMID, PCIDevices: d.PCIDevices,
 	}
 	if m.TCPPorts == nil {
-		m.TCPPorts = []uint16{22}
+		m.TCPPorts = []uint16{DefaultTCPPort}
 	}
 	return m
 }

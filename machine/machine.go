@@ -51,6 +51,7 @@ const (
 	DefaultMemoryMiB = 2048
 	DefaultVCPUs     = 2
 	DefaultDiskBytes = 30 << 30
+	DefaultTCPPort   = 22 // the one that the guest's firewall opens
 )
 
 // Machine is a machine directory, read and valid. It holds no secret: the host

@@ -59,7 +59,7 @@ func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
 		fields, wrong = s.draftClone(ctx, *d.Clone)
 	case d.Configure != nil:
 		_, _, wrong = s.judgeConfigure(*d.Configure)
-		fields = configureFields(*d.Configure)
+		fields = s.configureFields(*d.Configure)
 	case d.Build != nil:
 		var args buildArgs
 		args, wrong = s.judgeBuild(*d.Build)
@@ -81,6 +81,10 @@ func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
 // createFields shows what a create would take.
 func (s *Service) createFields(req CreateRequest, args createArgs) map[string]Checked {
 	d := args.Draft
+	ports := d.TCPPorts
+	if ports == nil {
+		ports = []uint16{machine.DefaultTCPPort}
+	}
 	fields := map[string]Checked{
 		fieldName:   {Value: req.Name},
 		fieldMemory: memoryField(d.MemoryMiB, req.MemoryMiB == 0),
@@ -93,7 +97,7 @@ func (s *Service) createFields(req CreateRequest, args createArgs) map[string]Ch
 		fieldBackend:        {Value: args.Backend, Default: req.Backend == "", Choices: slices.Sorted(maps.Keys(s.backends))},
 		fieldAuthorizedKeys: {Values: req.AuthorizedKeys, Default: len(req.AuthorizedKeys) == 0},
 		fieldAllowedCIDRs:   {Values: texts(d.AllowedCIDRs), Default: len(req.AllowedCIDRs) == 0},
-		fieldTCPPorts:       {Values: texts(d.TCPPorts), Default: len(req.TCPPorts) == 0},
+		fieldTCPPorts:       {Values: texts(ports), Default: len(req.TCPPorts) == 0},
 		fieldRemoteForwards: {Values: texts(d.RemoteForwards), Default: len(req.RemoteForwards) == 0},
 	}
 	s.imageFields(fields, req, imageRequest(args.Image, d.Mode, d.Profiles), args.Fallback)
@@ -186,31 +190,45 @@ func orElse[T comparable](v, otherwise T) T {
 	return v
 }
 
-// configureFields shows what of a machine would be changed, and to what.
-func configureFields(req ConfigureRequest) map[string]Checked {
-	fields := map[string]Checked{fieldName: {Value: req.Name}}
-	if req.MemoryMiB != nil {
-		fields[fieldMemory] = memoryField(*req.MemoryMiB, false)
+// configureFields shows what a machine would have; what is not changed is as its
+// files say.
+func (s *Service) configureFields(req ConfigureRequest) map[string]Checked {
+	m, err := s.machines.Read(req.Name)
+	if err != nil {
+		return map[string]Checked{fieldName: {Value: req.Name}} // that it cannot be read is its problem
 	}
-	if req.VCPUs != nil {
-		fields[fieldVCPUs] = countField(*req.VCPUs, false)
-	}
-	if req.DiskBytes != nil {
-		fields[fieldDisk] = diskField(*req.DiskBytes, false)
-	}
-	if req.Autostart != nil {
-		fields[fieldAutostart] = Checked{Value: strconv.FormatBool(*req.Autostart)}
-	}
-	if req.Network != nil {
-		fields[fieldNetwork] = Checked{Value: *req.Network}
-	}
-	for field, values := range map[string][]string{
-		fieldProfiles: req.Profiles, fieldTCPPorts: texts(req.TCPPorts), fieldUDPPorts: texts(req.UDPPorts),
-		fieldAllowedCIDRs: req.AllowedCIDRs, fieldRemoteForwards: req.RemoteForwards,
-	} {
-		if len(values) > 0 {
-			fields[field] = Checked{Values: values}
+	profiles := listField(req.Profiles, m.Profiles)
+	for _, p := range s.images.Profiles() {
+		if p.Name != nixbuild.Core && slices.Contains(p.Images, m.Image) {
+			profiles.Choices = append(profiles.Choices, p.Name)
 		}
 	}
-	return fields
+	return map[string]Checked{
+		fieldName:           {Value: req.Name},
+		fieldProfiles:       profiles,
+		fieldMemory:         memoryField(given(req.MemoryMiB, m.MemoryMiB), req.MemoryMiB == nil),
+		fieldVCPUs:          countField(given(req.VCPUs, m.VCPUs), req.VCPUs == nil),
+		fieldDisk:           diskField(given(req.DiskBytes, m.DiskBytes), req.DiskBytes == nil),
+		fieldAutostart:      {Value: strconv.FormatBool(given(req.Autostart, m.Autostart)), Default: req.Autostart == nil},
+		fieldNetwork:        {Value: given(req.Network, m.Network.String()), Default: req.Network == nil},
+		fieldTCPPorts:       listField(texts(req.TCPPorts), texts(m.TCPPorts)),
+		fieldUDPPorts:       listField(texts(req.UDPPorts), texts(m.UDPPorts)),
+		fieldAllowedCIDRs:   listField(req.AllowedCIDRs, texts(m.AllowedCIDRs)),
+		fieldRemoteForwards: listField(req.RemoteForwards, texts(m.RemoteForwards)),
+	}
+}
+
+// listField is what was said, or what there is.
+func listField(said, there []string) Checked {
+	if len(said) > 0 {
+		return Checked{Values: said}
+	}
+	return Checked{Values: there, Default: true}
+}
+
+func given[T any](said *T, there T) T {
+	if said != nil {
+		return *said
+	}
+	return there
 }

@@ -129,6 +129,7 @@ func TestADraftSaysWhatItsDefaultsComeTo(t *testing.T) {
 		fieldVCPUs:    {Value: "2", Number: 2, Default: true},
 		fieldDisk:     {Value: "20G", Number: 20 << 30, Default: true},
 		fieldNetwork:  {Value: "nat", Default: true},
+		fieldTCPPorts: {Values: []string{"22"}, Default: true},
 		fieldBackend:  {Value: "test", Default: true, Choices: []string{"bridged", "fixed", "other", "test"}},
 	}
 	for field, w := range want {
@@ -221,6 +222,9 @@ func TestAGoodDraftHasNoProblem(t *testing.T) {
 		for field, got := range h.CheckDraft(t.Context(), d) {
 			if got.Problem != nil {
 				t.Errorf("%s: %s: %v", what, field, got.Problem)
+			}
+			if what == "configure" && field == fieldVCPUs && (got.Number != 2 || !got.Default) {
+				t.Errorf("what is not changed is %+v", got)
 			}
 			if what == "clone" && field == fieldSnapshot && !slices.Contains(got.Choices, "before") {
 				t.Errorf("a clone can be made of %v", got.Choices)

@@ -1,7 +1,7 @@
 import type { Client } from './daemon/client';
 import type { Offer } from './daemon/offered';
 import type { Surroundings } from './daemon/places';
-import { hintActions } from './daemon/hints';
+import { hintActions, inEditorWords } from './daemon/hints';
 import { describe, localCodes, problemOf } from './daemon/problem';
 import type { Operations } from './model/operations';
 import type { Store } from './model/store';
@@ -109,7 +109,7 @@ export async function askAndDo<A, R>(app: App, ask: (before: A | undefined) => P
 /** Runs an operation with progress that can be cancelled; warnings are shown. */
 export async function operate(app: App, title: string, method: string, params: object): Promise<OperationResult> {
   const result = await app.ui.progress(title, (report, signal) => app.operations.begin(method, params, report, signal));
-  const warnings = result.operation.warnings ?? [];
+  const warnings = (result.operation.warnings ?? []).map(inEditorWords);
   app.log.info(`${title}: done`);
   if (warnings.length > 0) {
     void app.ui.warn(`${title}: ${warnings.join('; ')}`);

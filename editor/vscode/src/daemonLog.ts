@@ -1,4 +1,5 @@
 import type { App } from './app';
+import { inEditorWords } from './daemon/hints';
 import { describe } from './daemon/problem';
 import type { MessageParams } from './protocol';
 
@@ -45,5 +46,5 @@ function log(app: App, type: number, line: string): void {
 function showMessage(app: App, { type, message }: MessageParams): void {
   log(app, type, message);
   const show = type === 1 ? app.ui.error : type === 2 ? app.ui.warn : app.ui.info;
-  void show(message, 'Show Log').then((chosen) => chosen && app.log.show());
+  void show(inEditorWords(message), 'Show Log').then((chosen) => chosen && app.log.show());
 }

@@ -1,4 +1,5 @@
 import type { Backend, DraftParams, DraftResult } from '../protocol';
+import { inEditorWords } from '../daemon/hints';
 import { backendOf } from '../daemon/offered';
 import { sizeOfBytes, sizeOfMiB } from '../model/words';
 import { back, type Answer, type Choice } from '../ui/ui';
@@ -100,7 +101,7 @@ function picked(field: 'image' | 'mode', label: string, icon: string, asking: As
       // Without what was chosen before: what would the default be?
       const { value, note, choices = [] } = fieldOf(await asking.check(asking.draft({ ...answers, [field]: undefined })), field);
       const offered: Choice<string>[] = [
-        { label: 'default', description: ['of config.toml', value].filter(Boolean).join(': '), detail: note ?? '', value: '' },
+        { label: 'default', description: ['of config.toml', value].filter(Boolean).join(': '), detail: inEditorWords(note ?? ''), value: '' },
         ...choices.map((choice) => ({ label: choice, description: meanings[choice] ?? '', value: choice })),
       ];
       const current = answers[field] ?? '';

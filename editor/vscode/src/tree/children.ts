@@ -6,7 +6,7 @@ import type { ActionNode, FactNode, GroupNode, MachineNode, Node, UnresolvedNode
 import { groupsOf, resourceNodes, viewState } from './present';
 
 /** Operations after which the snapshots are others. */
-const snapshotKinds = /snapshot|create|destroy|purge|recreate|clone|upgrade|rollback/;
+const snapshotKinds = /snapshot|create|destroy|purge|recreate|clone|upgrade|rollback|resolve/;
 
 /**
  * The rows below each row. Machines are answered from memory; snapshots and
