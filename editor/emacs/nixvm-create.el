@@ -47,6 +47,11 @@ A plist of :profiles, :image, :mode, :memory, :vcpus, :disk, :network, :backend.
 
 (defvar nixvm--create-last nil "The last answers, a plist; t means not read yet.")
 
+(defvar nixvm--create-attempt nil
+  "Answers whose machine has not come into being yet, a plist, or nil.
+The next `nixvm-create' offers them again.  What has been answered so far is
+there as well when it was quit.")
+
 (defconst nixvm--name-regexp "\\`[a-z0-9]\\(?:[a-z0-9-]\\{0,61\\}[a-z0-9]\\)?\\'"
   "What the name of a machine looks like.")
 
@@ -62,11 +67,12 @@ A plist of :profiles, :image, :mode, :memory, :vcpus, :disk, :network, :backend.
                        (insert-file-contents nixvm-create-file)
                        (read (current-buffer)))))
               nixvm-create-defaults)))
-  nixvm--create-last)
+  (append nixvm--create-attempt nixvm--create-last))
 
 (defun nixvm--create-remember (answers)
-  "Keep ANSWERS for the next time."
-  (setq nixvm--create-last answers)
+  "Keep ANSWERS, of which a machine has been made, for the next time."
+  (setq nixvm--create-last answers
+        nixvm--create-attempt nil)
   (when nixvm-create-file
     (ignore-errors
       (let ((print-length nil) (print-level nil))
@@ -74,25 +80,80 @@ A plist of :profiles, :image, :mode, :memory, :vcpus, :disk, :network, :backend.
           (insert ";; The last answers to nixvm-create.  -*- lisp-data -*-\n")
           (prin1 answers (current-buffer)))))))
 
+;;;; What the daemon says of an answer
+
+(defconst nixvm--draft-fields
+  '((:name . :name) (:profiles . :profiles) (:image . :image) (:mode . :mode)
+    (:memory . :memoryMiB) (:vcpus . :vcpus) (:disk . :diskBytes)
+    (:network . :network) (:backend . :backend))
+  "Alist of (ANSWER . PARAM), for the answers that a daemon can check.")
+
+(defun nixvm--draft (answers)
+  "The draft of a request that ANSWERS make: texts, as they were typed."
+  (cl-loop for (key . param) in nixvm--draft-fields
+           for value = (plist-get answers key)
+           unless (member value '(nil ""))
+           append (list param (if (listp value) (vconcat value) (format "%s" value)))))
+
+(defun nixvm--checks-p ()
+  "Whether the daemon can check a draft; one that is older cannot."
+  (member "nixvm/machine/check" (nixvm--methods)))
+
+(defun nixvm--check (for draft)
+  "Return what the daemon says of DRAFT, a request FOR something, by field.
+It is nil when the daemon cannot say."
+  (when (nixvm--checks-p)
+    (plist-get (nixvm--call "nixvm/machine/check" (append (list :for for) draft)) :fields)))
+
+(defun nixvm--check-text (field)
+  "What FIELD, of `nixvm--check', stands for, as text; nil if for nothing."
+  (let ((values (append (plist-get field :values) nil))
+        (value (plist-get field :value)))
+    (cond (values (string-join values ","))
+          ((member value '(nil "")) nil)
+          (t value))))
+
+(defun nixvm--ask (for draft param read)
+  "Call READ until the daemon takes what it returns as PARAM; return that.
+FOR and DRAFT are as in `nixvm--check': the rest of the request.  READ gets what
+was typed before, and what is wrong with that, both nil at first."
+  (let (typed complaint right)
+    (while (not right)
+      (setq typed (funcall read typed complaint))
+      (let* ((value (if (listp typed) (vconcat typed) (format "%s" (or typed ""))))
+             (fields (nixvm--check for (append (list param value) draft)))
+             (problem (plist-get (plist-get fields param) :problem)))
+        (if problem
+            (setq complaint (nixvm--error-text problem))
+          (setq right t))))
+    typed))
+
+(defun nixvm--prompt (prompt default complaint)
+  "PROMPT with DEFAULT, after COMPLAINT of the answer before."
+  (concat (and complaint (concat (propertize complaint 'face 'error) "\n"))
+          (format-prompt prompt default)))
+
 ;;;; Questions
 
-(defun nixvm--read-checked (prompt default check &optional complaint)
+(defun nixvm--read-text (prompt default check complaint &optional typed problem)
   "Read a string with PROMPT and DEFAULT until CHECK accepts it; return that.
 CHECK gets the string; what it returns is returned, nil means that it is wrong
-and COMPLAINT says why."
-  (let ((text (read-string (format-prompt prompt default) nil nil
-                           (and default (format "%s" default))))
-        value)
-    (while (not (setq value (funcall check text)))
-      (setq text (read-string (concat (propertize (or complaint "No") 'face 'error) "  "
-                                      (format-prompt prompt default))
-                              text nil (and default (format "%s" default)))))
+and COMPLAINT says why.  It is for a daemon that cannot check, which has the
+rules.  TYPED is offered for editing, and PROBLEM is what is wrong with it."
+  (let (value)
+    (while (not value)
+      (let ((text (read-string (nixvm--prompt prompt default problem) typed nil
+                               (and default (format "%s" default)))))
+        (unless (setq value (if (nixvm--checks-p) (string-trim text) (funcall check text)))
+          (setq typed text
+                problem complaint))))
     value))
 
-(defun nixvm--read-name (prompt default taken)
+(defun nixvm--read-name (prompt default taken &optional typed problem)
   "Ask with PROMPT and DEFAULT for the name of a new machine.
-TAKEN says of a name whether it is in use."
-  (nixvm--read-checked
+TAKEN says of a name whether it is in use.  TYPED and PROBLEM are as in
+`nixvm--read-text'."
+  (nixvm--read-text
    prompt default
    (lambda (text)
      (let ((name (string-trim text))
@@ -100,7 +161,7 @@ TAKEN says of a name whether it is in use."
        (and (string-match-p nixvm--name-regexp name)
             (not (funcall taken name))
             name)))
-   "Use a-z, 0-9 and -, at most 63, and no name that is taken."))
+   "Use a-z, 0-9 and -, at most 63, and no name that is taken." typed problem))
 
 (defun nixvm--taken-p (name)
   "Whether there is a machine NAME that is more than declared."
@@ -127,9 +188,12 @@ A directory that is not here is not looked into."
       (setq name (format "%s-%d" base (cl-incf n))))
     name))
 
-(defun nixvm--read-profiles (default)
-  "Ask for profiles; DEFAULT is a list."
-  (let* ((profiles (append (plist-get (nixvm--call "nixvm/profile/list" nil) :profiles) nil))
+(defun nixvm--read-profiles (default &optional choices problem)
+  "Ask for profiles; DEFAULT is a list.
+Only CHOICES are offered unless it is nil.  PROBLEM is what was wrong before."
+  (let* ((profiles (cl-remove-if-not
+                    (lambda (p) (or (null choices) (member (plist-get p :name) choices)))
+                    (append (plist-get (nixvm--call "nixvm/profile/list" nil) :profiles) nil)))
          (names (mapcar (lambda (p) (plist-get p :name)) profiles))
          (default (cl-remove-if-not (lambda (name) (member name names)) default))
          (completion-extra-properties
@@ -141,23 +205,27 @@ A directory that is not here is not looked into."
                             (and (nixvm--true (plist-get p :agent)) "  [agent]")))))))
     (delete-dups
      (remove "" (completing-read-multiple
-                 (format-prompt "Profiles, with commas between"
-                                (and default (string-join default ",")))
+                 (nixvm--prompt "Profiles, with commas between"
+                                (and default (string-join default ",")) problem)
                  names nil t nil 'nixvm--profile-history (string-join default ","))))))
 
 (defvar nixvm--profile-history nil "History of profiles.")
 
-(defun nixvm--read-network (default backend)
-  "Ask for the network with DEFAULT, if BACKEND has a choice."
+(defun nixvm--read-network (default backend &optional typed problem)
+  "Ask for the network with DEFAULT, if BACKEND has a choice.
+TYPED and PROBLEM are as in `nixvm--read-text'."
   (if (and backend (not (nixvm--true (plist-get (plist-get backend :capabilities) :bridge))))
       "nat"
-    (let ((choice (completing-read
-                   (format-prompt "Network: nat, or bridge:INTERFACE" default)
-                   (cons "nat" (mapcar (lambda (i) (concat "bridge:" i)) (nixvm--interfaces)))
-                   nil nil nil nil default)))
-      (if (string-match-p "\\`\\(nat\\|bridge:[^[:space:]]+\\)\\'" choice)
-          choice
-        (user-error "%S is neither nat nor bridge:INTERFACE" choice)))))
+    (let (choice)
+      (while (not choice)
+        (setq typed (completing-read
+                     (nixvm--prompt "Network: nat, or bridge:INTERFACE" default problem)
+                     (cons "nat" (mapcar (lambda (i) (concat "bridge:" i)) (nixvm--interfaces)))
+                     nil nil typed nil default))
+        (if (string-match-p "\\`\\(nat\\|bridge:[^[:space:]]+\\)\\'" typed)
+            (setq choice typed)
+          (setq problem (format "%S is neither nat nor bridge:INTERFACE." typed))))
+      choice)))
 
 (defun nixvm--interfaces ()
   "The bridges of this machine."
@@ -183,55 +251,115 @@ A directory that is not here is not looked into."
          nil t nil nil default)
       (car names))))
 
-(defun nixvm--read-image (default)
-  "Ask for the kind of image with DEFAULT; nil is what the daemon chooses."
-  (let ((image (completing-read
-                (format-prompt "Image: nixos, trial or a file" (or default "automatic"))
-                '("automatic" "nixos" "trial") nil nil nil nil (or default "automatic"))))
-    (unless (equal image "automatic") image)))
+(defun nixvm--read-image (default &optional choices automatic problem)
+  "Ask for the kind of image with DEFAULT; nil is what the daemon chooses.
+That is AUTOMATIC, which may be nil.  CHOICES are the kinds that there are, and
+PROBLEM is what was wrong before."
+  (let* ((automatic (if automatic (format "automatic (%s)" automatic) "automatic"))
+         (image (completing-read
+                 (nixvm--prompt "Image: nixos, trial or a file" (or default automatic) problem)
+                 (cons automatic (or choices '("nixos" "trial"))) nil nil nil nil
+                 (or default automatic))))
+    (unless (member image (list "automatic" automatic)) image)))
 
-(defun nixvm--read-mode (default)
-  "Ask for the mode of an image with DEFAULT."
-  (completing-read (format-prompt "Mode" (or default "immutable"))
-                   '("immutable" "semi-mutable" "mutable") nil t nil nil (or default "immutable")))
+(defun nixvm--read-mode (default &optional choices problem)
+  "Ask for the mode of an image with DEFAULT.
+CHOICES are the modes that there are; PROBLEM is what was wrong before."
+  (completing-read (nixvm--prompt "Mode" (or default "immutable") problem)
+                   (or choices '("immutable" "semi-mutable" "mutable")) nil t nil nil
+                   (or default "immutable")))
 
-(defun nixvm--read-size (prompt default)
-  "Ask for a size with PROMPT and DEFAULT; return it as it was written."
-  (nixvm--read-checked prompt default
-                       (lambda (text) (and (nixvm--parse-size text) (string-trim text)))
-                       "A size is 512M or 20G."))
+(defun nixvm--read-size (prompt default &optional typed problem)
+  "Ask for a size with PROMPT and DEFAULT; return it as it was written.
+TYPED and PROBLEM are as in `nixvm--read-text'."
+  (nixvm--read-text prompt default
+                    (lambda (text) (and (nixvm--parse-size text) (string-trim text)))
+                    "A size is 512M or 20G." typed problem))
 
-(defun nixvm--read-vcpus (default)
-  "Ask for a number of CPUs with DEFAULT."
-  (nixvm--read-checked "CPUs" default
-                       (lambda (text) (and (string-match-p "\\`[1-9][0-9]*\\'" (string-trim text))
-                                           (string-to-number text)))
-                       "A number of CPUs, please."))
+(defun nixvm--read-vcpus (default &optional typed problem)
+  "Ask for a number of CPUs with DEFAULT.
+TYPED and PROBLEM are as in `nixvm--read-text'."
+  (nixvm--read-text "CPUs" default
+                    (lambda (text) (and (string-match-p "\\`[1-9][0-9]*\\'" (string-trim text))
+                                        (string-to-number text)))
+                    "A number of CPUs, please." typed problem))
 
-(defun nixvm--create-ask ()
-  "Ask all questions; return the answers as a plist."
-  (let* ((last (nixvm--create-defaults))
-         (answers (copy-sequence last))
+(defun nixvm--read-answer (key default field answers typed problem)
+  "Ask for the answer KEY with DEFAULT.
+FIELD is what the daemon says of it beforehand, nil if nothing; ANSWERS are
+those so far.  TYPED and PROBLEM are as in `nixvm--read-text'."
+  (let ((choices (append (plist-get field :choices) nil)))
+    (pcase key
+      (:backend (nixvm--read-backend default))
+      (:profiles (nixvm--read-profiles (or typed default) choices problem))
+      (:image (nixvm--read-image (or typed default) choices
+                                 (and (eq (plist-get field :default) t) (plist-get field :value))
+                                 problem))
+      (:mode (nixvm--read-mode default choices problem))
+      (:memory (nixvm--read-size "Memory" default typed problem))
+      (:vcpus (nixvm--read-vcpus default (and typed (format "%s" typed)) problem))
+      (:disk (nixvm--read-size "Disk" default typed problem))
+      (:network (nixvm--read-network default (nixvm--backend (plist-get answers :backend))
+                                     typed problem)))))
+
+(defun nixvm--ask-answer (for key answers)
+  "Ask for KEY of a request FOR something; return ANSWERS with it.
+What it was before is the default if it is right, else what the daemon takes."
+  (let* ((param (alist-get key nixvm--draft-fields))
+         (draft (nixvm--draft answers))
+         (field (plist-get (nixvm--check for draft) param))
+         (default (plist-get answers key))
+         (instead (and (or (null default) (plist-get field :problem))
+                       (nixvm--check-text
+                        (if default
+                            (plist-get (nixvm--check for (nixvm--without param draft)) param)
+                          field)))))
+    (when instead
+      (setq default (pcase key
+                      (:profiles (split-string instead "," t))
+                      (:image nil) ; "automatic" says it
+                      (_ instead))))
+    (let ((rest (nixvm--without param draft)))
+      (plist-put (copy-sequence answers) key
+                 (nixvm--ask for rest param
+                             (lambda (typed problem)
+                               (nixvm--read-answer key default field answers
+                                                   typed problem)))))))
+
+(defun nixvm--without (key plist)
+  "PLIST without KEY."
+  (cl-loop for (k value) on plist by #'cddr
+           unless (eq k key) append (list k value)))
+
+(defun nixvm--ask-name (default)
+  "Ask for the name of a new machine, with DEFAULT."
+  (nixvm--ask "create" nil :name
+              (lambda (typed problem)
+                (nixvm--read-name "Name of the new machine" default #'nixvm--taken-p
+                                  typed problem))))
+
+(defun nixvm--create-ask (name)
+  "Ask all questions about the new machine NAME; return the answers as a plist.
+Those that are given stay when the rest is quit."
+  (let* ((answers (append (list :name name) (nixvm--create-defaults)))
          (questions (append (and current-prefix-arg '(image mode)) nixvm-create-questions)))
-    (cl-flet ((asked (key question value)
-                (when (memq question questions)
-                  (setq answers (plist-put answers key (funcall value (plist-get last key)))))))
-      (asked :backend 'backend #'nixvm--read-backend)
-      (asked :profiles 'profiles #'nixvm--read-profiles)
-      (asked :image 'image #'nixvm--read-image)
-      (asked :mode 'mode #'nixvm--read-mode)
-      (asked :memory 'memory (apply-partially #'nixvm--read-size "Memory"))
-      (asked :vcpus 'vcpus #'nixvm--read-vcpus)
-      (asked :disk 'disk (apply-partially #'nixvm--read-size "Disk"))
-      (asked :network 'network
-             (lambda (default)
-               (nixvm--read-network default (nixvm--backend (plist-get answers :backend))))))
-    answers))
+    (pcase-dolist (`(,question . ,key)
+                   '((backend . :backend) (image . :image) (profiles . :profiles) (mode . :mode)
+                     (memory . :memory) (vcpus . :vcpus) (disk . :disk) (network . :network)))
+      (when (memq question questions)
+        (setq answers (nixvm--ask-answer "create" key answers)
+              nixvm--create-attempt (nixvm--without :name answers))))
+    (nixvm--answers answers)))
+
+(defun nixvm--answers (answers)
+  "ANSWERS with each key once, and without the name."
+  (cl-loop for (key . _) in (cdr nixvm--draft-fields)
+           when (plist-member answers key) append (list key (plist-get answers key))))
 
 (defun nixvm--size-params (answers)
   "The params :memoryMiB, :vcpus and :diskBytes for the plist ANSWERS."
   (list :memoryMiB (nixvm--parse-size (or (plist-get answers :memory) ""))
-        :vcpus (plist-get answers :vcpus)
+        :vcpus (let ((n (plist-get answers :vcpus))) (if (stringp n) (string-to-number n) n))
         :diskBytes (when-let ((mib (nixvm--parse-size (or (plist-get answers :disk) ""))))
                      (* mib 1048576))))
 
@@ -241,6 +369,17 @@ A directory that is not here is not looked into."
            unless (member value '(nil "" []))
            append (list key value)))
 
+(defun nixvm--numbers (for draft answers)
+  "The params :memoryMiB, :vcpus and :diskBytes for ANSWERS.
+The daemon reads them; FOR and DRAFT are the rest of the request.  An older one
+leaves that to us."
+  (let ((fields (nixvm--check for (append (nixvm--draft answers) draft))))
+    (if (null fields)
+        (nixvm--size-params answers)
+      (cl-loop for (key param) in '((:memory :memoryMiB) (:vcpus :vcpus) (:disk :diskBytes))
+               append (list param (and (plist-get answers key)
+                                       (plist-get (plist-get fields param) :number)))))))
+
 (defun nixvm--create-params (name answers)
   "The params of nixvm/vm/create for the machine NAME and ANSWERS."
   (nixvm--given
@@ -248,7 +387,7 @@ A directory that is not here is not looked into."
                  :profiles (vconcat (plist-get answers :profiles))
                  :image (plist-get answers :image)
                  :mode (plist-get answers :mode))
-           (nixvm--size-params answers)
+           (nixvm--numbers "create" (list :name name) answers)
            (list :network (plist-get answers :network)
                  :backend (plist-get answers :backend)))))
 
@@ -262,21 +401,21 @@ A directory that is not here is not looked into."
 ;;;###autoload
 (defun nixvm-create (name answers)
   "Create the machine NAME from ANSWERS, and attach to it when it is ready.
-Interactively, ask for both; the answers of last time are the defaults.  With a
-prefix argument ask for the image and the mode too.  ANSWERS is a plist as in
-`nixvm-create-defaults'.
+Interactively, ask for both; the answers of the last machine are the defaults.
+The daemon checks each as it is typed.  With a prefix argument ask for the image
+and the mode too.  ANSWERS is a plist as in `nixvm-create-defaults'.
 
 The machine is made in the background.  \\[keyboard-quit] as the very next key
 cancels that and leaves nothing behind, and so does \\[nixvm-cancel]."
   (interactive (progn (nixvm--ensure)
-                      (list (nixvm--read-name "Name of the new machine"
-                                              (nixvm--free-name (nixvm--project-name))
-                                              #'nixvm--taken-p)
-                            (nixvm--create-ask))))
-  (nixvm--create-remember answers)
+                      (let ((name (nixvm--ask-name (nixvm--free-name (nixvm--project-name)))))
+                        (list name (nixvm--create-ask name)))))
+  (setq nixvm--create-attempt answers)
   (nixvm--begin
    "nixvm/vm/create" (nixvm--create-params name answers) (format "Create %s" name)
-   (apply-partially #'nixvm--created name)))
+   (lambda (result)
+     (nixvm--create-remember answers)
+     (nixvm--created name result))))
 
 (provide 'nixvm-create)
 ;;; nixvm-create.el ends here

@@ -103,12 +103,12 @@ the kind of IMAGE and the MODE too."
    (progn
      (nixvm--ensure)
      (nixvm--need-method "nixvm/image/build")
-     (let ((last (nixvm--create-defaults)))
-       (list (nixvm--read-profiles (plist-get last :profiles))
-             (if current-prefix-arg (nixvm--read-image (plist-get last :image))
-               (plist-get last :image))
-             (if current-prefix-arg (nixvm--read-mode (plist-get last :mode))
-               (plist-get last :mode))))))
+     (let* ((last (nixvm--create-defaults))
+            (answers (list :profiles (plist-get last :profiles) :image (plist-get last :image)
+                           :mode (plist-get last :mode))))
+       (dolist (key (if current-prefix-arg '(:image :profiles :mode) '(:profiles)))
+         (setq answers (nixvm--ask-answer "image" key answers)))
+       (mapcar (lambda (key) (plist-get answers key)) '(:profiles :image :mode)))))
   (nixvm--begin "nixvm/image/build"
                 (nixvm--given (list :profiles (vconcat profiles) :image image :mode mode))
                 (format "Build image %s" (string-join profiles ","))

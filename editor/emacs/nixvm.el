@@ -168,8 +168,11 @@ Interactively a machine that is up is shut down first, if you agree.  With a
 prefix argument ask for ANSWERS as well."
   (interactive
    (let* ((name (nixvm--target "Clone" "nixvm/vm/clone" #'nixvm--exists-p))
-          (new (nixvm--read-name (format "Name of the copy of %s" name) (nixvm--free-name name)
-                                 #'nixvm-machine)))
+          (new (nixvm--ask "clone" (list :name name) :newName
+                           (lambda (typed problem)
+                             (nixvm--read-name (format "Name of the copy of %s" name)
+                                               (nixvm--free-name name) #'nixvm-machine
+                                               typed problem)))))
      (list name new
            (plist-get (nixvm--read-snapshot "Copy the disk" name "as it is now") :name)
            (and current-prefix-arg (nixvm--read-sizes (nixvm-machine name))))))
@@ -181,7 +184,7 @@ prefix argument ask for ANSWERS as well."
        (nixvm--begin
         "nixvm/vm/clone"
         (nixvm--given (append (list :name name :newName new :snapshot snapshot)
-                              (nixvm--size-params answers)))
+                              (nixvm--numbers "clone" (list :name name :newName new) answers)))
         (format "Clone %s to %s" name new) (apply-partially #'nixvm--created new))))))
 
 (defun nixvm--read-sizes (machine)
@@ -189,10 +192,12 @@ prefix argument ask for ANSWERS as well."
   (let ((memory (nixvm--size (plist-get machine :memoryMiB)))
         (vcpus (plist-get machine :vcpus))
         (disk (nixvm--size (/ (or (plist-get machine :diskBytes) 0) 1048576))))
-    (cl-flet ((other (new old) (unless (equal new old) new)))
-      (list :memory (other (nixvm--read-size "Memory" memory) memory)
-            :vcpus (other (nixvm--read-vcpus vcpus) vcpus)
-            :disk (other (nixvm--read-size "Disk" disk) disk)))))
+    (cl-flet ((other (param old read)
+                (let ((new (nixvm--ask "clone" (list :name (plist-get machine :name)) param read)))
+                  (unless (equal (format "%s" new) (format "%s" old)) new))))
+      (list :memory (other :memoryMiB memory (apply-partially #'nixvm--read-size "Memory" memory))
+            :vcpus (other :vcpus vcpus (apply-partially #'nixvm--read-vcpus vcpus))
+            :disk (other :diskBytes disk (apply-partially #'nixvm--read-size "Disk" disk))))))
 
 (defun nixvm--stopped-first (machine question then)
   "Call THEN when MACHINE is off; shut it down if QUESTION is answered with yes."
@@ -287,7 +292,10 @@ It may run meanwhile."
    (let ((name (nixvm--target "Snapshot of" "nixvm/snapshot/create" #'nixvm--exists-p)))
      (list name
            (let ((default (format-time-string "%Y%m%d-%H%M%S")))
-             (read-string (format-prompt "Name of the snapshot" default) nil nil default))
+             (nixvm--ask "snapshot" (list :name name) :snapshot
+                         (lambda (typed problem)
+                           (read-string (nixvm--prompt "Name of the snapshot" default problem)
+                                        typed nil default))))
            (read-string "Description (or RET): "))))
   (nixvm--begin "nixvm/snapshot/create"
                 (append (list :name name :snapshot snapshot)
@@ -374,6 +382,11 @@ The name must be typed to confirm."
   (concat (plist-get forward :listen) " " (plist-get forward :target)
           (and (nixvm--true (plist-get forward :daemon)) " daemon")))
 
+(defun nixvm--whole-forward (text)
+  "TEXT as after RemoteForward in ssh_config; a port alone means the same here."
+  (let ((text (string-trim text)))
+    (if (string-match-p "\\`[0-9]+\\'" text) (format "%s localhost:%s" text text) text)))
+
 ;;;###autoload
 (defun nixvm-forward-add (name forward)
   "Let the machine NAME reach a port of this computer.
@@ -384,11 +397,16 @@ the daemon hold it.  It applies at once."
    (let* ((name (nixvm--target "Forward to" "nixvm/forward/add"))
           (there (mapconcat #'nixvm--forward-line (nixvm--forwards name) ", ")))
      (list name
-           (read-string (format "Forward%s (PORT-THERE HOST:PORT-HERE): "
-                                (if (string-empty-p there) "" (format ", besides %s" there)))))))
-  (when (string-match "\\`[ \t]*\\([0-9]+\\)[ \t]*\\'" forward)
-    (setq forward (format "%s localhost:%s" (match-string 1 forward) (match-string 1 forward))))
-  (nixvm--async "nixvm/forward/add" (list :name name :forward (string-trim forward))
+           (nixvm--ask "forward" (list :name name) :forward
+                       (lambda (typed problem)
+                         (nixvm--whole-forward
+                          (read-string
+                           (nixvm--prompt
+                            (format "Forward%s (PORT-THERE HOST:PORT-HERE)"
+                                    (if (string-empty-p there) "" (format ", besides %s" there)))
+                            nil problem)
+                           typed)))))))
+  (nixvm--async "nixvm/forward/add" (list :name name :forward (nixvm--whole-forward forward))
                 (lambda (result) (nixvm--tell-forwards name result))
                 (lambda (err) (nixvm--show-error err "Forward"))))
 

@@ -96,43 +96,6 @@
       (nixvm-fake-wait done)
       (should-not nixvm--works))))
 
-(ert-deftest nixvm-create-asks-and-remembers ()
-  (nixvm-fake-with nil
-    (nixvm-fake-on "nixvm/vm/create" (lambda (params &rest _) (nixvm-command-test-result params)))
-    (let* ((file (make-temp-file "nixvm"))
-           (nixvm-create-file file) created
-           (nixvm-after-create-functions (list (lambda (m) (setq created m)))))
-      (unwind-protect
-          (progn
-            (nixvm-fake-typing '("my-agent" "claude,dev" "2G" "3" "10G")
-              (call-interactively #'nixvm-create))
-            (nixvm-fake-wait created)
-            (should (equal (plist-get created :name) "my-agent"))
-            (let ((params (nixvm-fake-params "nixvm/vm/create")))
-              (should (equal (plist-get params :name) "my-agent"))
-              (should (equal (plist-get params :profiles) ["claude" "dev"]))
-              (should (equal (plist-get params :memoryMiB) 2048))
-              (should (equal (plist-get params :vcpus) 3))
-              (should (equal (plist-get params :diskBytes) 10737418240))
-              (should (equal (plist-get params :network) "nat"))
-              (should (equal (plist-get params :backend) "laptop")))
-            ;; The next one is like the last, RET all the way, in a new Emacs.
-            (setq nixvm--create-last nil created nil)
-            (nixvm-fake-typing '("second" "" "" "" "")
-              (call-interactively #'nixvm-create))
-            (nixvm-fake-wait created)
-            (let ((params (nixvm-fake-params "nixvm/vm/create")))
-              (should (equal (plist-get params :name) "second"))
-              (should (equal (plist-get params :memoryMiB) 2048))
-              (should (equal (plist-get params :vcpus) 3))))
-        (delete-file file)))))
-
-(ert-deftest nixvm-create-refuses-names-until-one-is-good ()
-  (nixvm-fake-with (list (nixvm-fake-machine "taken"))
-    (nixvm--ensure)
-    (nixvm-fake-typing '("Bad Name" "taken" "-x" "../../etc" "ok-1")
-      (should (equal (nixvm--read-name "Name" nil #'nixvm--taken-p) "ok-1")))))
-
 (ert-deftest nixvm-sizes-are-read-as-people-write-them ()
   (dolist (case '(("512" . 512) ("512M" . 512) ("4G" . 4096) ("1.5g" . 1536) ("2 GiB" . 2048)
                   ("1T" . 1048576) ("" . nil) ("0" . nil) ("-1" . nil) ("4X" . nil) ("G" . nil)))

@@ -197,7 +197,7 @@ an (:error CODE MESSAGE DATA), or the symbol `later'."
   (let ((nixvm-autoreconnect nil)) (nixvm-disconnect))
   (setq nixvm--connection nil nixvm--waiting nil nixvm--starting nil nixvm--connection-error nil
         nixvm--works nil nixvm--status nil nixvm--pending-events nil nixvm--last-error nil
-        nixvm--create-last nil nixvm-tramp--declined nil)
+        nixvm--create-last nil nixvm--create-attempt nil nixvm-tramp--declined nil)
   (when nixvm--refresh-timer (cancel-timer nixvm--refresh-timer))
   (setq nixvm--refresh-timer nil)
   (clrhash nixvm--machines)
