@@ -9,6 +9,7 @@ interface Verb {
 
 const verbs: Record<string, Verb> = {
   attach: { command: 'attach', words: 'Attach' },
+  build: { command: 'buildImage', words: 'Build Image' },
   cancel: { command: 'cancel', words: 'Cancel Operation' },
   clone: { command: 'clone', words: 'Clone' },
   configure: { command: 'openFiles', words: 'Open Machine Files' },
@@ -22,6 +23,7 @@ const verbs: Record<string, Verb> = {
   image: { command: 'images', words: 'Show Images' },
   'image gc': { command: 'removeImages', words: 'Remove Unused Images' },
   kill: { command: 'kill', words: 'Kill' },
+  images: { command: 'images', words: 'Show Images' },
   list: { words: 'the NixVM view' },
   migrate: { command: 'migrate', words: 'Migrate' },
   operations: { command: 'resolve', words: 'the NixVM view' },
@@ -33,7 +35,9 @@ const verbs: Record<string, Verb> = {
   reboot: { command: 'reboot', words: 'Reboot' },
   'restore-snapshot': { command: 'restore', words: 'Restore Snapshot' },
   resume: { command: 'resume', words: 'Resume' },
+  snapshots: { words: 'the row Snapshots of' },
   snapshot: { command: 'snapshot', words: 'Take Snapshot of' },
+  connect: { command: 'terminal', words: 'Open Terminal of' },
   ssh: { command: 'terminal', words: 'Open Terminal of' },
   start: { command: 'start', words: 'Start' },
   status: { words: 'the row of' },
