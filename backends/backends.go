@@ -215,7 +215,7 @@ type Backend interface {
 	// Kill ends the VM at once. A stopped VM is not an error.
 	Kill(ctx context.Context, name string) error
 	// Suspend pauses the virtual CPUs, memory stays; Resume continues and steps
-	// the guest's clock. Both are idempotent.
+	// the guest's clock, also that of a guest which runs. Both are idempotent.
 	Suspend(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
 

@@ -157,7 +157,7 @@ func vmMethods() []Method {
 		verb(MethodVMReboot, "Shut the guest down, start it again and wait until sshd answers.",
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
-		verb(MethodVMResume, "Let a suspended VM go on, with its clock put right.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
+		verb(MethodVMResume, "Let a suspended VM go on, with its clock put right. Of a VM that runs only the clock is.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
 		operation(MethodVMMigrate, "Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability \"migrate\".",
 			func(ctx context.Context, s *session, p MigrateParams) (vm.Operation, error) {
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())

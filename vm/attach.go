@@ -38,6 +38,7 @@ func (s *Service) Attach(ctx context.Context, req AttachRequest) (Attachment, er
 			return Attachment{}, err
 		}
 	}
+	s.checkClock(req.Name)
 	v, err := s.Get(req.Name)
 	return Attachment{
 		Name: req.Name, SSHHost: host, User: account, Directory: directory, Ready: v.Ready,
@@ -209,6 +210,7 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 	if err != nil {
 		return Endpoint{}, err
 	}
+	s.checkClock(name)
 	ep, err := b.Endpoint(ctx, name)
 	return Endpoint{Machine: name, Network: ep.Network, Address: ep.Address}, err
 }

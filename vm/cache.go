@@ -25,6 +25,7 @@ type entry struct {
 	boot     *boot  // the current boot; nil unless it runs
 	holder   *sshconfig.Holder
 	sshIssue *problem.Error // why its SSH names could not be written
+	clock    clockCheck
 }
 
 // ready reports whether sshd can be reached now, as far as is known without asking.
@@ -147,6 +148,7 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 	switch ev.Kind {
 	case backends.GuestAgentUp:
 		s.kick(name)
+		s.checkClock(name)
 		return
 	case backends.Repaired:
 		s.notify(ev.Text)

@@ -141,6 +141,7 @@ func (s *Service) moved(ctx context.Context, name string, args migrateArgs) erro
 	}
 	if s.stateSeen(name) == backends.Running {
 		s.newBoot(name)
+		s.checkClockFor(name, true) // it stood still on the way, and hosts differ
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/hostclock"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -27,7 +28,8 @@ type Options struct {
 	SSH      *sshconfig.Config
 	Log      *slog.Logger
 
-	journalHook func(journalEntry) // tests: called after an entry of a journal is durable
+	journalHook func(journalEntry)                  // tests: called after an entry of a journal is durable
+	watchClock  func(context.Context, func()) error // tests: instead of hostclock.Watch
 }
 
 // Images is what the service needs of the image store; *nixbuild.Store is one.
@@ -90,8 +92,9 @@ type Service struct {
 	notices    []Notice                  // the last ones, oldest first
 	closing    bool
 
-	sshMu       sync.Mutex // one ssh config change at a time
-	editing     sync.Mutex // one change of a machine's list of forwards at a time
+	clocks      chan struct{} // holds a token for each guest whose clock is being compared
+	sshMu       sync.Mutex    // one ssh config change at a time
+	editing     sync.Mutex    // one change of a machine's list of forwards at a time
 	limits      limits
 	journalHook func(journalEntry) // tests: crash at a chosen entry
 	unreadable  []error            // journals that were found damaged; set by Open
@@ -114,6 +117,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		taken:      map[string]string{},
 		removing:   map[string]chan struct{}{},
 		silent:     map[string]*problem.Error{},
+		clocks:     make(chan struct{}, clocksAtOnce),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, b := range o.Backends {
@@ -130,6 +134,10 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		s.wg.Add(1)
 		go s.follow(b)
 	}
+	if o.watchClock == nil {
+		o.watchClock = hostclock.Watch
+	}
+	s.watchClock(o.watchClock)
 	if err := s.watchMachines(); err != nil {
 		s.log.Warn("machine directories are not watched: edits by hand show after a restart", "error", err)
 	}

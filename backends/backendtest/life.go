@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,31 @@ func (l *life) suspend() {
 	l.becomes(mark, l.name, backends.Running)
 	l.state(l.name, backends.Running)
 	l.must(l.b.Resume(l.limit(), l.name), "a second Resume")
+	l.clock()
+}
+
+// clock: that of a guest which runs is put right, however it went wrong.
+func (l *life) clock() {
+	keeper, ok := l.b.(backends.ClockKeeper)
+	if !ok || l.h.Exec == nil {
+		return
+	}
+	setBack := func() { l.run(l.name, "date -s @$(($(date +%s) - 3600))") }
+	right := func(what string) {
+		seconds, err := strconv.ParseInt(strings.TrimSpace(l.run(l.name, "date +%s")), 10, 64)
+		if behind := time.Since(time.Unix(seconds, 0)); err != nil || behind.Abs() > 10*time.Minute {
+			l.Errorf("after %s the guest is %s behind, %v", what, behind, err)
+		}
+	}
+	setBack()
+	l.must(l.b.Resume(l.limit(), l.name), "Resume of a VM that runs")
+	right("Resume of a VM that runs")
+	setBack()
+	step, err := keeper.SyncClock(l.limit(), l.name)
+	if err != nil || !step.Stepped || step.Behind < 50*time.Minute || step.Behind > 70*time.Minute {
+		l.Errorf("SyncClock of a guest that is an hour behind: %+v, %v", step, err)
+	}
+	right("SyncClock")
 }
 
 // snapshotLive leaves the snapshot "live" with "one" in the file and "two" in

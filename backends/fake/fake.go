@@ -55,6 +55,8 @@ type Backend struct {
 
 	mu      sync.Mutex
 	servers map[string]net.Listener
+	clocks  map[string]time.Duration // how far guests are behind
+	asked   func(context.Context)    // called before a clock is compared
 	closed  bool
 }
 
@@ -295,9 +297,13 @@ func (b *Backend) Suspend(_ context.Context, name string) error {
 	return b.swap("suspend", name, backends.Running, backends.Suspended)
 }
 
-// Resume a guest.
+// Resume a guest, and set its clock.
 func (b *Backend) Resume(_ context.Context, name string) error {
-	return b.swap("resume", name, backends.Suspended, backends.Running)
+	err := b.swap("resume", name, backends.Suspended, backends.Running)
+	if err == nil {
+		b.FallBehind(name, -b.Behind(name))
+	}
+	return err
 }
 
 func (b *Backend) swap(method, name string, from, to backends.State) error {

@@ -7,6 +7,8 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // Suspend pauses the virtual CPUs; the process and its memory stay.
@@ -14,7 +16,8 @@ func (b *Backend) Suspend(ctx context.Context, name string) error {
 	return b.pause(ctx, name, backends.Suspended, (*golibvirt.Libvirt).DomainSuspend)
 }
 
-// Resume continues, and steps the guest's clock if its agent runs.
+// Resume continues, and steps the guest's clock if its agent runs: also that of a
+// guest which was not suspended.
 func (b *Backend) Resume(ctx context.Context, name string) error {
 	return b.pause(ctx, name, backends.Running, (*golibvirt.Libvirt).DomainResume)
 }
@@ -25,7 +28,6 @@ func (b *Backend) pause(ctx context.Context, name string, want backends.State, r
 		return err
 	}
 	defer release()
-	changed := false
 	err = b.again(ctx, func() error {
 		d, err := b.now(ctx, name)
 		switch {
@@ -36,7 +38,6 @@ func (b *Backend) pause(ctx context.Context, name string, want backends.State, r
 		case d.status.State == want:
 			return nil
 		}
-		changed = true
 		err = do(ctx, b, func(l *golibvirt.Libvirt) error { return request(l, d.dom) })
 		if hasCode(err, golibvirt.ErrOperationInvalid) && b.isNow(ctx, name, want) {
 			return nil // a libvirtd that was restarted said what was before it had asked QEMU
@@ -46,7 +47,7 @@ func (b *Backend) pause(ctx context.Context, name string, want backends.State, r
 		}
 		return b.refresh(ctx, name)
 	})
-	if err == nil && changed && want == backends.Running {
+	if err == nil && want == backends.Running {
 		b.setTime(ctx, name)
 	}
 	return err
@@ -58,11 +59,42 @@ func (b *Backend) setTime(ctx context.Context, name string) {
 	if !d.agent {
 		return
 	}
-	now := time.Now()
-	_, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) {
-		return struct{}{}, l.DomainSetTime(d.dom, now.Unix(), uint32(now.Nanosecond()), 0)
-	})
+	err := guestClock{b, d}.Set(ctx, time.Now())
 	if err != nil {
 		b.log.Warn("the guest's clock was not stepped", "vm", name, "error", err)
 	}
+}
+
+// SyncClock compares and steps the clock of a running guest; see backends.ClockKeeper.
+func (b *Backend) SyncClock(ctx context.Context, name string) (backends.ClockStep, error) {
+	d, ok := b.get(name)
+	if !ok || d.status.State != backends.Running {
+		return backends.ClockStep{}, notRunning(name)
+	}
+	if !d.agent {
+		return backends.ClockStep{}, problem.New(problem.VMNotReady, "the guest agent of VM %s is not running", name).Retry()
+	}
+	return backends.SyncClock(ctx, guestClock{b, d}, host.ClockSynchronised)
+}
+
+var _ backends.ClockKeeper = (*Backend)(nil)
+
+// guestClock is the clock of a guest whose agent answers.
+type guestClock struct {
+	b *Backend
+	d domain
+}
+
+func (c guestClock) Get(ctx context.Context) (time.Time, error) {
+	return guest(ctx, c.b, c.d, c.b.limits.agent, func(l *golibvirt.Libvirt) (time.Time, error) {
+		s, ns, err := l.DomainGetTime(c.d.dom, 0)
+		return time.Unix(s, int64(ns)), err
+	})
+}
+
+func (c guestClock) Set(ctx context.Context, to time.Time) error {
+	_, err := guest(ctx, c.b, c.d, c.b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) {
+		return struct{}{}, l.DomainSetTime(c.d.dom, to.Unix(), uint32(to.Nanosecond()), 0)
+	})
+	return err
 }

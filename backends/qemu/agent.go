@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/qemu/qmp"
 )
 
@@ -75,6 +76,41 @@ func (i *instance) shutdownByAgent(ctx context.Context) error {
 // setTime steps the guest's clock to the host's.
 func (i *instance) setTime(ctx context.Context) error {
 	return i.ask(ctx, "guest-set-time", map[string]int64{"time": time.Now().UnixNano()}, nil)
+}
+
+// SyncClock compares and steps the clock of a running guest; see backends.ClockKeeper.
+func (b *Backend) SyncClock(ctx context.Context, name string) (backends.ClockStep, error) {
+	inst, err := b.running(name)
+	if err != nil {
+		return backends.ClockStep{}, err
+	}
+	if inst.status().State != backends.Running {
+		return backends.ClockStep{}, notRunning(name)
+	}
+	var step backends.ClockStep
+	err = inst.withAgent(ctx, func(a *qmp.Agent) error {
+		ctx, cancel := context.WithTimeout(ctx, inst.b.limits.reply)
+		defer cancel()
+		var err error
+		step, err = backends.SyncClock(ctx, guestClock{a}, host.ClockSynchronised)
+		return err
+	})
+	return step, err
+}
+
+var _ backends.ClockKeeper = (*Backend)(nil)
+
+// guestClock is the clock of a guest whose agent answers.
+type guestClock struct{ agent *qmp.Agent }
+
+func (c guestClock) Get(ctx context.Context) (time.Time, error) {
+	var ns int64
+	err := c.agent.Execute(ctx, "guest-get-time", nil, &ns)
+	return time.Unix(0, ns), err
+}
+
+func (c guestClock) Set(ctx context.Context, to time.Time) error {
+	return c.agent.Execute(ctx, "guest-set-time", map[string]int64{"time": to.UnixNano()}, nil)
 }
 
 // thaw lets the guest write again. It has its own time: it must happen even

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -156,6 +157,8 @@ func (f *fakeQEMU) serveAgent(conn net.Conn) {
 			return `{"exited": true, "exitcode": 0}`
 		case "guest-fsfreeze-freeze", "guest-fsfreeze-thaw":
 			return "1"
+		case "guest-get-time": // an hour behind
+			return strconv.FormatInt(time.Now().Add(-time.Hour).UnixNano(), 10)
 		}
 		return "{}"
 	})

@@ -11,7 +11,8 @@ func (b *Backend) Suspend(ctx context.Context, name string) error {
 	return b.pause(ctx, name, "stop", backends.Suspended)
 }
 
-// Resume continues, and steps the guest's clock if its agent runs.
+// Resume continues, and steps the guest's clock if its agent runs: also that of a
+// guest which was not suspended.
 func (b *Backend) Resume(ctx context.Context, name string) error {
 	return b.pause(ctx, name, "cont", backends.Running)
 }
@@ -26,14 +27,13 @@ func (b *Backend) pause(ctx context.Context, name, command string, want backends
 	if inst == nil {
 		return notRunning(name)
 	}
-	if inst.status().State == want {
-		return nil
-	}
-	if err := inst.command(ctx, command, nil, nil); err != nil {
-		return err
-	}
-	if err := inst.untilIn(ctx, func() bool { return inst.state == want }); err != nil {
-		return err
+	if inst.status().State != want {
+		if err := inst.command(ctx, command, nil, nil); err != nil {
+			return err
+		}
+		if err := inst.untilIn(ctx, func() bool { return inst.state == want }); err != nil {
+			return err
+		}
 	}
 	if want == backends.Running {
 		if err := inst.setTime(ctx); err != nil {

@@ -9,7 +9,8 @@ import (
 func newResume(a *app) *cobra.Command {
 	return powerVerb{
 		name: "resume", short: "Let a suspended VM go on",
-		long:   "Let a suspended VM go on, with its clock put right.",
+		long: `Let a suspended VM go on, with its clock put right. Of a VM that was not suspended
+only the clock is put right.`,
 		method: rpc.MethodVMResume, done: "%s runs",
 	}.command(a)
 }

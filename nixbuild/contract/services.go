@@ -25,6 +25,15 @@ var serviceChecks = []check{
 			t.Errorf("failed: %s", out)
 		}
 	}},
+	{name: "an NTP client keeps the clock, where it reaches a server", run: func(t *testing.T, g *guest) {
+		out, status := output(t, g.admin, "[ -d /run/systemd/system ] || exit 77; systemctl cat systemd-timesyncd.service >/dev/null && systemctl is-active systemd-timesyncd.service")
+		if status == 77 {
+			t.Skip("the guest does not run systemd")
+		}
+		if out != "active" {
+			t.Errorf("systemd-timesyncd is %q", out)
+		}
+	}},
 	{name: "programs that are not from Nix run, as the server of VS Code does", run: func(t *testing.T, g *guest) {
 		g.must(t, "test -e /lib64/ld-linux-x86-64.so.2")
 	}},

@@ -25,6 +25,7 @@ type overlayEntry struct {
 // enabled units, as systemctl would link them.
 var enabled = []struct{ target, unit string }{
 	{"sysinit.target.wants", "/etc/systemd/system/firewall-ports.service"},
+	{"sysinit.target.wants", "/lib/systemd/system/systemd-timesyncd.service"},
 	{"multi-user.target.wants", "/lib/systemd/system/systemd-networkd.service"},
 	{"sockets.target.wants", "/lib/systemd/system/systemd-networkd.socket"},
 	{"multi-user.target.wants", "/lib/systemd/system/ssh.service"},
@@ -38,7 +39,7 @@ var masked = []string{
 	"fstrim.timer", "getty@tty1.service", "keyboard-setup.service", "console-setup.service", "nftables.service",
 	"rsync.service", "systemd-firstboot.service", "systemd-machine-id-commit.service",
 	"systemd-networkd-wait-online.service", "systemd-pstore.service", "systemd-remount-fs.service",
-	"systemd-timesyncd.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "tmp.mount",
+	"systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "tmp.mount",
 	"systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount", "proc-sys-fs-binfmt_misc.mount", "dev-hugepages.mount",
 	"sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-kernel-config.mount", "modprobe@configfs.service",
 	"modprobe@drm.service", "modprobe@efi_pstore.service",

@@ -35,7 +35,7 @@ var corePackages = []string{
 	// boot, accounts, contract
 	"systemd-sysv", "udev", "dbus", "libpam-systemd", "openssh-server", "openssh-sftp-server", "sudo",
 	"qemu-guest-agent", "nftables", "fdisk", "e2fsprogs", "iproute2", "linux-image-cloud-amd64", "kmod",
-	"netbase", "procps", "busybox-static", "systemd-boot-efi", "util-linux-extra", "iputils-ping",
+	"netbase", "procps", "busybox-static", "systemd-boot-efi", "util-linux-extra", "iputils-ping", "systemd-timesyncd",
 	// dev, python, and what agents and editors need to install themselves
 	"ca-certificates", "curl", "git", "tmux", "less", "vim-tiny", "ripgrep", "rsync", "xz-utils", "unzip",
 	"bash-completion", "patch", "python3", "python3-venv", "python3-pip",

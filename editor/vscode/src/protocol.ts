@@ -1060,7 +1060,7 @@ export interface Requests {
   'nixvm/vm/reboot': { params: VMParams; result: OperationResult };
   /** Pause the virtual CPUs; memory is kept. */
   'nixvm/vm/suspend': { params: VMParams; result: OperationResult };
-  /** Let a suspended VM go on, with its clock put right. */
+  /** Let a suspended VM go on, with its clock put right. Of a VM that runs only the clock is. */
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
   /** Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability "migrate". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
