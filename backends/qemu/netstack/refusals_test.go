@@ -5,10 +5,29 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// lockedBuffer is a log that summaries come into from another goroutine.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
 
 // somewhere is the n-th destination in 10.9.0.0/16, and further.
 func somewhere(n int) netip.AddrPort {
@@ -19,7 +38,7 @@ func somewhere(n int) netip.AddrPort {
 
 func TestARefusalIsNamedAfterAFloodOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedBuffer
 		r := newRefusals(textLog(&log))
 		for n := range 100_000 {
 			r.refused("tcp", somewhere(n))
@@ -48,7 +67,7 @@ func TestARefusalIsNamedAfterAFloodOfOthers(t *testing.T) {
 
 func TestWhatIsNotNamedIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedBuffer
 		r := newRefusals(textLog(&log))
 		for range 5 {
 			r.refused("tcp", somewhere(1))
@@ -71,7 +90,7 @@ func TestWhatIsNotNamedIsCounted(t *testing.T) {
 // A day of attempts at ever new destinations: what the log of it takes.
 func TestALongFloodIsALittleLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedBuffer
 		r := newRefusals(textLog(&log))
 		for n := range 24 * 60 {
 			for range 10 {
