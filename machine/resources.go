@@ -10,8 +10,8 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// Limits of a machine. The upper ones are QEMU's: 1024 CPUs (q35), and more
-// memory than any host has.
+// Limits of a machine, wherever it is realised: what its backend and the host of that
+// can give is less, and theirs to say (backends.Limits).
 const (
 	MinMemoryMiB = 128
 	MaxMemoryMiB = 16 << 20 // 16 TiB

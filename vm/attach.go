@@ -3,11 +3,13 @@ package vm
 import (
 	"context"
 	"io"
+	"net"
 	"path"
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/sshconfig"
 )
 
 // Attach returns what an editor needs to open a VM, in its own words. With
@@ -77,7 +79,7 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		return err
 	}
 	state, err := s.stateNow(ctx, name)
-	if err != nil {
+	if err != nil || state == backends.Unknown && s.answersAnyway(ctx, name) {
 		return err
 	}
 	for state != backends.Running {
@@ -203,7 +205,7 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 	case req.Wait:
 		ctx, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
-		if err = s.awaitDown(ctx, name); err == nil {
+		if err = s.awaitDown(ctx, name); err == nil && !s.answersAnyway(ctx, name) {
 			err = s.waitReady(ctx, name)
 		}
 	}
@@ -213,6 +215,24 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 	s.checkClock(name)
 	ep, err := b.Endpoint(ctx, name)
 	return Endpoint{Machine: name, Network: ep.Network, Address: ep.Address}, err
+}
+
+// answersAnyway reports whether sshd answers in a guest that its backend cannot reach:
+// one whose control sockets are gone, for example.
+func (s *Service) answersAnyway(ctx context.Context, name string) bool {
+	m, b, err := s.realised(name)
+	if err != nil {
+		return false
+	}
+	if st, err := b.Status(ctx, name); err != nil || st.State != backends.Unknown {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.ask)
+	defer cancel()
+	return sshconfig.WaitReady(ctx, sshconfig.WaitOptions{
+		Dial:    func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) },
+		HostKey: m.HostKeyPublic,
+	}) == nil
 }
 
 // Console opens the serial console of a running VM.

@@ -86,6 +86,7 @@ func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 	settings, err := s.machines.CheckClone(req.Source, req.Name, args.changes())
 	wrong.add(fieldNewName, err)
 	wrong.addSettings(settings)
+	checkResources(ctx, b, req.VCPUs, req.MemoryMiB, wrong)
 	field, err := s.checkSource(ctx, req, &args)
 	wrong.add(field, err)
 	if !wrong.has(fieldNewName) {

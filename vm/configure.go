@@ -12,7 +12,7 @@ import (
 // Configure changes a declared machine. What the VM reads at boot (memory,
 // CPUs, disk size, identity) takes effect at its next start; Autostart at once.
 func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, error) {
-	before, changes, wrong := s.judgeConfigure(req)
+	before, changes, wrong := s.judgeConfigure(ctx, req)
 	if before.Name == "" {
 		return VM{}, wrong.first()
 	}
@@ -40,7 +40,7 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 
 // judgeConfigure finds everything that is wrong with the request. before is the
 // machine as it is, without a name when there is none.
-func (s *Service) judgeConfigure(req ConfigureRequest) (before VM, changes machine.Changes, wrong *fieldErrors) {
+func (s *Service) judgeConfigure(ctx context.Context, req ConfigureRequest) (before VM, changes machine.Changes, wrong *fieldErrors) {
 	wrong = &fieldErrors{}
 	before, err := s.Get(req.Name)
 	if err != nil {
@@ -56,6 +56,13 @@ func (s *Service) judgeConfigure(req ConfigureRequest) (before VM, changes machi
 		if req.Autostart != nil {
 			wrong.add(fieldAutostart, checkAutostart(b, *req.Autostart))
 		}
+		var asked [2]int
+		for i, n := range []*int{req.VCPUs, req.MemoryMiB} {
+			if n != nil {
+				asked[i] = *n
+			}
+		}
+		checkResources(ctx, b, asked[0], asked[1], wrong)
 	}
 	settings, err := s.machines.CheckUpdate(req.Name, changes)
 	wrong.add(fieldName, err)

@@ -183,6 +183,7 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 			wrong.add(fieldNetwork, checkBridge(b, args.Draft.Network))
 		}
 		wrong.add(fieldAutostart, checkAutostart(b, args.Draft.Autostart))
+		checkResources(ctx, b, args.Draft.VCPUs, args.Draft.MemoryMiB, wrong)
 		if !wrong.has(fieldName) {
 			field, err := checkPlace(ctx, b, args.Draft.Name)
 			wrong.add(field, err)
@@ -191,6 +192,21 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 	s.checkImage(imageRequest(args.Image, args.Draft.Mode, args.Draft.Profiles), wrong)
 	if !wrong.has(fieldName) {
 		wrong.add(fieldName, s.checkSSHName(ctx, args.Draft.Name))
+	}
+}
+
+// checkResources refuses what the host of the backend cannot give; 0 is not looked at.
+func checkResources(ctx context.Context, b backends.Backend, vcpus, memoryMiB int, wrong *fieldErrors) {
+	host, ok := b.(backends.LimitedHost)
+	if !ok || vcpus == 0 && memoryMiB == 0 {
+		return
+	}
+	limits := host.Limits(ctx)
+	if !wrong.has(fieldVCPUs) {
+		wrong.add(fieldVCPUs, limits.CheckVCPUs(vcpus))
+	}
+	if !wrong.has(fieldMemory) {
+		wrong.add(fieldMemory, limits.CheckMemory(memoryMiB))
 	}
 }
 

@@ -58,7 +58,7 @@ func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
 	case d.Clone != nil:
 		fields, wrong = s.draftClone(ctx, *d.Clone)
 	case d.Configure != nil:
-		_, _, wrong = s.judgeConfigure(*d.Configure)
+		_, _, wrong = s.judgeConfigure(ctx, *d.Configure)
 		fields = s.configureFields(*d.Configure)
 	case d.Build != nil:
 		var args buildArgs

@@ -90,7 +90,7 @@ func (s *Service) shutdownStep(name string, limit time.Duration) step {
 		}
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		if err := b.Shutdown(ctx, name); err != nil {
+		if err := s.shutdown(ctx, b, name); err != nil {
 			return err
 		}
 		return s.refresh(ctx, b, name)
@@ -202,11 +202,12 @@ func (s *Service) beginOn(ctx context.Context, kind Kind, name, client string) (
 	}, nil)
 }
 
-// beginRunning is beginOn for a VM that must run or be suspended.
+// beginRunning is beginOn for a VM that must run or be suspended. One that is out of
+// reach may: its backend says what can be done.
 func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client string) (Operation, error) {
 	return begin(ctx, s, kind, name, client, func(ctx context.Context) (noArgs, error) {
 		state, err := s.stateNow(ctx, name)
-		if err == nil && state != backends.Running && state != backends.Suspended {
+		if err == nil && !alive(state) {
 			err = problem.New(problem.VMNotRunning, "%s does not run: it is %s", name, state).WithHint("nixvmd start %s", name)
 		}
 		return noArgs{}, err

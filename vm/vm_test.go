@@ -142,7 +142,7 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return house{}, err
 		}
-		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Fixed: name == "fixed", Fault: fault, Lost: lost, HostKey: func(name string) (ssh.Signer, error) {
+		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Fixed: name == "fixed", Fault: fault, Limit: backends.Limits{VCPUs: 255, MemoryMiB: 1 << 20}, Lost: lost, HostKey: func(name string) (ssh.Signer, error) {
 			pem, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key"))
 			if err != nil {
 				return nil, err

@@ -31,6 +31,7 @@ type Config struct {
 	Name    string
 	Dir     string
 	Fixed   bool // its guests cannot move
+	Limit   backends.Limits
 	HostKey func(machine string) (ssh.Signer, error)
 	// Fault, if set, is asked before every mutating method ("create", "start",
 	// ...) and its error is the method's.
@@ -92,6 +93,9 @@ func (b *Backend) Type() string { return "fake" }
 func (b *Backend) Capabilities() backends.Capabilities {
 	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, CloneSnapshot: true, Suspend: true, Clone: true, Migrate: !b.config.Fixed, Autostart: true}
 }
+
+// Limits of its host.
+func (b *Backend) Limits(context.Context) backends.Limits { return b.config.Limit }
 
 // Check finds nothing.
 func (b *Backend) Check(context.Context) []backends.Finding { return nil }
@@ -287,7 +291,21 @@ func (b *Backend) off(method, name string) error {
 }
 
 // Shutdown stops a guest.
-func (b *Backend) Shutdown(_ context.Context, name string) error { return b.off("shutdown", name) }
+func (b *Backend) Shutdown(ctx context.Context, name string) error {
+	if st, err := b.Status(ctx, name); err == nil && st.State == backends.Unknown {
+		return problem.New(problem.BackendUnreachable, "%s is out of reach", name).WithHint("use its SSH")
+	}
+	return b.off("shutdown", name)
+}
+
+// Lose takes a guest that runs out of the backend's reach. Its sshd lets admin in now,
+// to power it off.
+func (b *Backend) Lose(name string) error {
+	return b.change("lose", name, func(g *guest) error {
+		g.Status.State = backends.Unknown
+		return nil
+	})
+}
 
 // Kill stops a guest.
 func (b *Backend) Kill(_ context.Context, name string) error { return b.off("kill", name) }

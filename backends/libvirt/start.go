@@ -25,6 +25,9 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	if d.running() {
 		return nil
 	}
+	if err := b.Limits(ctx).Check(spec); err != nil {
+		return err
+	}
 	err = b.again(ctx, func() error { return b.start(ctx, spec) })
 	if err != nil {
 		return fmt.Errorf("start VM %s: %w", spec.Name, err)

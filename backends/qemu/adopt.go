@@ -61,18 +61,12 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	ctx, done := v.reach(ctx, b.limits.adopt)
 	defer done()
 	proc.log = adoptLog(*r.Run)
-	network, cut := adoptNetwork(*r.Run)
-	inst, err := b.connect(ctx, v, proc, network, *r.Run)
+	inst, err := b.connect(ctx, v, proc, *r.Run)
 	if err != nil {
 		proc.release()
-		if network != nil {
-			network.release()
-		}
 		return unanswered(v.name, r.Run.PID, err)
 	}
-	if cut != nil {
-		inst.loseNetwork()
-	}
+	inst.hold(adoptNetwork(*r.Run))
 	if err := inst.catchUp(ctx, r.Run.Frozen); err != nil {
 		v.letGo() // half of the truth is none: the next one asks again
 		return unanswered(v.name, r.Run.PID, err)

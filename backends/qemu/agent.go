@@ -34,12 +34,20 @@ func (i *instance) withAnyAgent(ctx context.Context, f func(*qmp.Agent) error) e
 	defer func() { <-i.talking }()
 	sync, cancel := context.WithTimeout(ctx, i.b.limits.sync)
 	defer cancel()
-	a, err := qmp.DialAgent(sync, i.v.files.socket(agentSocket))
+	a, err := i.dialAgent(sync)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
 	return f(a)
+}
+
+func (i *instance) dialAgent(ctx context.Context) (a *qmp.Agent, err error) {
+	err = shortly(i.sockets.path(agentSocket), func(path string) error {
+		a, err = qmp.DialAgent(ctx, path)
+		return err
+	})
+	return a, err
 }
 
 // ask runs one command with the usual limit.

@@ -33,13 +33,14 @@ const (
 	fdQMP = 3 + iota
 	fdAgent
 	fdConsole
-	fdNet // the wire to the network process, or a tap device of the bridge
+	fdTap // a tap device of the bridge
 )
 
 // launch is everything that decides the command line.
 type launch struct {
 	spec     backends.Spec
 	files    vmFiles
+	sockets  sockets
 	accel    string
 	port     int      // on 127.0.0.1, of the user-mode network
 	firmware Firmware // when the image has no kernel; Vars is this VM's own copy
@@ -118,12 +119,15 @@ func (l launch) disks() []string {
 }
 
 func (l launch) network() []string {
-	backend := "socket"
+	// Datagrams, because QEMU holds no connection then that could break: a network
+	// process that is started again takes over where the last one ended. (QEMU's
+	// streams do not survive an end in the middle of a frame, as of QEMU 10.)
+	backend := "dgram,id=net0,local.type=unix,local.path=" + qemuWire + ",remote.type=unix,remote.path=" + netWire
 	if l.spec.Bridge != "" {
-		backend = "tap"
+		backend = fmt.Sprintf("tap,id=net0,fd=%d", fdTap)
 	}
 	return []string{
-		"-netdev", fmt.Sprintf("%s,id=net0,fd=%d", backend, fdNet),
+		"-netdev", backend,
 		"-device", device("virtio-net-pci", slotNet, "netdev=net0", "mac="+l.spec.MAC, "romfile="),
 	}
 }

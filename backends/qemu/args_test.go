@@ -67,7 +67,7 @@ func golden(t *testing.T, path, got string) {
 func TestQEMUHasNoNetworkButTheWire(t *testing.T) {
 	l := launch{spec: exampleSpec(), files: vmFiles{dir: "/s", runtime: "/r"}, accel: host.TCG, port: 22022}
 	line := strings.Join(l.args(), " ")
-	if strings.Contains(line, "tcp:") || strings.Contains(line, "hostfwd") || !strings.Contains(line, "-netdev socket,id=net0,fd=6 ") {
+	if strings.Contains(line, "tcp:") || strings.Contains(line, "hostfwd") || !strings.Contains(line, "-netdev dgram,id=net0,local.type=unix,local.path=wire-qemu,remote.type=unix,remote.path=wire-net ") {
 		t.Errorf("QEMU has more of the network than a wire: %s", line)
 	}
 	for _, part := range []string{"-sandbox on,", "spawn=deny", "elevateprivileges=deny", `"locking":"on"`} {

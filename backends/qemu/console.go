@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 
 	"github.com/nixvm/nixvm/backends/internal/console"
 	"github.com/nixvm/nixvm/internal/rotate"
@@ -27,8 +26,8 @@ func (b *Backend) Console(_ context.Context, name string) (io.ReadWriteCloser, e
 
 // openConsole connects to the serial port; what comes goes to serial.log and to
 // every client.
-func openConsole(ctx context.Context, f vmFiles) (*console.Hub, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", f.socket(consoleSocket))
+func openConsole(ctx context.Context, f vmFiles, s sockets) (*console.Hub, error) {
+	conn, err := dialSocket(ctx, s.path(consoleSocket))
 	if err != nil {
 		return nil, fmt.Errorf("serial console: %w", err)
 	}

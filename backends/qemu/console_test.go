@@ -19,10 +19,10 @@ func newConsole(t *testing.T) (*console.Hub, net.Conn, vmFiles) {
 	t.Helper()
 	dir := t.TempDir()
 	f := vmFiles{dir: dir, runtime: dir}
-	l, err := net.Listen("unix", f.socket(consoleSocket))
+	l, err := net.Listen("unix", sockets(dir).path(consoleSocket))
 	must(t, err)
 	defer l.Close()
-	c, err := openConsole(limit(t), f)
+	c, err := openConsole(limit(t), f, sockets(dir))
 	must(t, err)
 	guest, err := l.Accept()
 	must(t, err)

@@ -48,6 +48,9 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 	if err := checkNetwork(spec); err != nil {
 		return err
 	}
+	if err := b.Limits(ctx).Check(spec); err != nil {
+		return err
+	}
 	v, err := b.reserve(ctx, spec.Name)
 	if err != nil {
 		return err
@@ -56,9 +59,6 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 	if v.files.exists() {
 		return problem.New(problem.VMExists, "VM %s exists already", spec.Name).
 			WithHint("destroy it first, or choose another name")
-	}
-	if err := v.files.checkSockets(); err != nil {
-		return err
 	}
 	making := vmFiles{dir: b.besides(createPrefix, spec.Name), runtime: v.files.runtime}
 	lock, err := beginMaking(making, spec.Name)

@@ -56,7 +56,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 // removeRest removes what may be left besides the VM's own directory.
 func (b *Backend) removeRest(v *vm) error {
 	return errors.Join(
-		os.RemoveAll(v.files.runtime),
+		os.RemoveAll(v.files.runtime), // where older ones had their sockets
 		os.RemoveAll(b.besides(destroyPrefix, v.name)),
 		b.removeMaking(v.name),
 	)

@@ -13,6 +13,12 @@ import (
 // agent reports for the VM's card.
 func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint, error) {
 	inst, err := b.running(name)
+	if problem.HasCode(err, problem.BackendUnreachable) {
+		// The network is a process of its own, and the port is on record.
+		if r, rerr := filesOf(b.layout, name).readRecord(); rerr == nil && r.Run.alive() && r.Run.Bridge == "" && r.Port != 0 {
+			return endpoint("127.0.0.1", r.Port), nil
+		}
+	}
 	if err != nil {
 		return backends.Endpoint{}, err
 	}

@@ -6,7 +6,6 @@ import (
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
 	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/paths"
-	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // Files in state/vms/<name>/, the directory of one VM.
@@ -32,27 +31,17 @@ const (
 	destroyPrefix = ".destroy-" // a VM that is being removed
 )
 
-// Files in runtime/vm/<hash>/.
-const (
-	qmpSocket     = "qmp"
-	agentSocket   = "agent"
-	consoleSocket = "console"
-	networkSocket = "network"      // the network process tells what the guest has open
-	policyFile    = "network.json" // what the guest may reach, until its next start
-)
-
 // vmFiles names the files of one VM.
 type vmFiles struct {
 	dir     string // state/vms/<name>
-	runtime string // runtime/vm/<hash>
+	runtime string // runtime/vm/<hash>, where the sockets are if they cannot be in dir
 }
 
 func filesOf(l paths.Layout, name string) vmFiles {
 	return vmFiles{dir: l.VM(name), runtime: l.VMRuntime(name)}
 }
 
-func (f vmFiles) path(name string) string   { return filepath.Join(f.dir, name) }
-func (f vmFiles) socket(name string) string { return filepath.Join(f.runtime, name) }
+func (f vmFiles) path(name string) string { return filepath.Join(f.dir, name) }
 
 // state is the disk that holds what the guest keeps, and the snapshots.
 func (f vmFiles) state(mutable bool) string {
@@ -60,15 +49,4 @@ func (f vmFiles) state(mutable bool) string {
 		return f.path(diskFile)
 	}
 	return f.path(varFile)
-}
-
-// checkSockets refuses paths that do not fit into a socket address.
-func (f vmFiles) checkSockets() error {
-	for _, s := range []string{qmpSocket, agentSocket, consoleSocket, networkSocket} {
-		if p := f.socket(s); len(p) > paths.MaxSocket {
-			return problem.New(problem.PathTooLong, "the socket path %s is longer than %d bytes", p, paths.MaxSocket).
-				WithHint("set XDG_RUNTIME_DIR or NIXVM_HOME to a shorter directory")
-		}
-	}
-	return nil
 }

@@ -118,7 +118,7 @@ func (i *instance) thawOnce(ctx context.Context, a *qmp.Agent) error {
 func (i *instance) thawAgain(ctx context.Context) error {
 	sync, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.b.limits.sync)
 	defer cancel()
-	a, err := qmp.DialAgent(sync, i.v.files.socket(agentSocket))
+	a, err := i.dialAgent(sync)
 	if err != nil {
 		return err
 	}

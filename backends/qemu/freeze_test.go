@@ -165,7 +165,7 @@ func TestAVMWhoseMonitorIsGoneCanBeKilled(t *testing.T) {
 	f.monitor.Close()
 	f.mu.Unlock()
 	await(t, f.b, inState(backends.Unknown))
-	if got := status(t, f.b, "vm").Reason; !strings.Contains(got, "nixvmd kill vm") {
+	if got := status(t, f.b, "vm").Reason; !strings.Contains(got, "nixvmd stop vm") {
 		t.Errorf("the reason is %q", got)
 	}
 	if err := f.b.Suspend(limit(t), "vm"); !problem.HasCode(err, problem.BackendUnreachable) {

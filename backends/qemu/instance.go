@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -20,7 +19,8 @@ type instance struct {
 	v       *vm
 	run     run
 	proc    *process
-	network *process // nil on a bridge, when it had ended before the VM was adopted, and for VMs older than it
+	sockets sockets
+	network *process // nil on a bridge, and when it had ended before the VM was adopted; watch replaces it
 	qmp     *qmp.Client
 	console *console.Hub
 	talking chan struct{} // token: one conversation with the guest agent at a time
@@ -35,31 +35,49 @@ type instance struct {
 	shutdown string // reason of the SHUTDOWN event
 	asked    bool   // we wanted the end
 	agent    bool   // the guest has opened the agent's port
-	cut      bool   // the network process has ended before QEMU
+	cut      string // the network process has ended before QEMU: what comes of it
 }
 
-// connect joins a QEMU process: console, QMP, events. The caller lets the
-// virtual CPUs go, or asks for the state.
-// On error the processes are the caller's.
-func (b *Backend) connect(ctx context.Context, v *vm, proc, network *process, this run) (*instance, error) {
+// connect joins a QEMU process: console, QMP, events. The caller has it held, or
+// gives it up by drop. On error the processes are the caller's.
+func (b *Backend) connect(ctx context.Context, v *vm, proc *process, this run) (*instance, error) {
 	i := &instance{
-		b: b, v: v, proc: proc, network: network, run: this,
+		b: b, v: v, proc: proc, run: this, sockets: v.files.socketsOf(&this),
 		talking: make(chan struct{}, 1), leave: make(chan struct{}), done: make(chan struct{}),
 		changed: make(chan struct{}), state: backends.Suspended,
 	}
 	var err error
-	if i.qmp, err = qmp.Dial(ctx, v.files.socket(qmpSocket), i.onEvent); err != nil {
+	err = shortly(i.sockets.path(qmpSocket), func(path string) error {
+		i.qmp, err = qmp.Dial(ctx, path, i.onEvent)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	if i.console, err = openConsole(ctx, v.files); err != nil {
+	if i.console, err = openConsole(ctx, v.files, i.sockets); err != nil {
 		i.qmp.Close()
 		return nil, err
 	}
-	v.mu.Lock()
-	v.inst = i
-	v.mu.Unlock()
-	go i.watch()
 	return i, nil
+}
+
+// drop gives up an instance that is not held.
+func (i *instance) drop() {
+	i.qmp.Close()
+	i.console.Close()
+}
+
+// hold makes i the running instance of its VM, with its network process if it has
+// one. The caller lets the virtual CPUs go, or asks for the state.
+func (i *instance) hold(network *process) {
+	i.network = network
+	if i.isAlone() {
+		i.cut = i.fateOfNetwork()
+	}
+	i.v.mu.Lock()
+	i.v.inst = i
+	i.v.mu.Unlock()
+	go i.watch()
 }
 
 // watch waits for the end of the process and puts it on record.
@@ -67,9 +85,11 @@ func (i *instance) watch() {
 	defer close(i.done)
 	defer i.console.Close()
 	defer i.proc.release()
-	if i.network != nil {
-		defer i.network.release()
-	}
+	defer func() {
+		if i.network != nil {
+			i.network.release()
+		}
+	}()
 	switch i.whatEnds() {
 	case processGone:
 		i.recordEnd()
@@ -92,8 +112,12 @@ const (
 func (i *instance) whatEnds() endKind {
 	var lost, alone <-chan time.Time
 	var network <-chan struct{}
+	renewal := i.newRenewal()
+	defer renewal.end()
 	if i.network != nil {
 		network = i.network.gone
+	} else if i.isAlone() {
+		renewal.begin()
 	}
 	monitor := i.qmp.Done()
 	for {
@@ -114,7 +138,11 @@ func (i *instance) whatEnds() endKind {
 		case <-network: // most often because QEMU is about to be gone too
 			network, alone = nil, time.After(i.b.limits.alone)
 		case <-alone:
-			i.loseNetwork()
+			renewal.begin()
+		case p := <-renewal.renewed:
+			renewal.take(p)
+			network = p.gone
+			i.connected()
 		}
 	}
 }
@@ -175,7 +203,9 @@ func (i *instance) ending() end {
 
 // settle records that no process runs any more and removes its sockets.
 func (b *Backend) settle(v *vm, e end) error {
-	os.RemoveAll(v.files.runtime)
+	if r, err := v.files.readRecord(); err == nil && r.Run != nil {
+		v.files.removeSockets(v.files.socketsOf(r.Run))
+	}
 	return b.update(v.name, func(r *record) { r.Run, r.End = nil, &e })
 }
 
@@ -197,14 +227,14 @@ func (i *instance) status() backends.Status {
 func (i *instance) statusLocked() backends.Status {
 	return backends.Status{
 		Name: i.v.name, State: i.state, Reason: i.statusReason(),
-		Started: i.run.Started, Accel: i.run.Accel, PID: i.proc.pid,
+		Started: i.run.Started, Accel: i.run.Accel, PID: i.proc.pid, Cut: i.cut != "",
 	}
 }
 
 // statusReason is what is wrong with a VM that has not ended. i.mu is held.
 func (i *instance) statusReason() string {
-	if i.reason == "" && i.cut {
-		return "its network has failed: nixvmd reboot " + i.v.name + " gives it a new one"
+	if i.reason == "" {
+		return i.cut
 	}
 	return i.reason
 }

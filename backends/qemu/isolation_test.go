@@ -100,7 +100,7 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	}
 	h.usage()
 	h.daemonRestarts()
-	h.networkDies()
+	h.networkDies(open)
 
 	// The same guest and script without isolation.
 	h.spec.Isolation = nil
@@ -143,11 +143,20 @@ func (h *hostile) start() {
 	ctx, cancel := context.WithTimeout(h.Context(), waitLimit)
 	defer cancel()
 	h.must(h.b.Start(ctx, h.spec))
+	h.connect()
+}
+
+// connect waits until sshd answers.
+func (h *hostile) connect() {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(h.Context(), waitLimit)
+	defer cancel()
 	e, err := h.b.Endpoint(ctx, h.spec.Name)
 	h.must(err)
-	h.client, err = h.g.Connect(ctx, nil, e)
+	client, err := h.g.Connect(ctx, nil, e)
 	h.must(err)
-	h.Cleanup(func() { h.client.Close() })
+	h.client = client
+	h.Cleanup(func() { client.Close() })
 }
 
 // run runs a shell command as root in the guest, over the connection of start.
@@ -207,20 +216,44 @@ func (h *hostile) daemonRestarts() {
 	}
 }
 
-// networkDies: the VM says so, to the daemon that sees it and to the next one.
-func (h *hostile) networkDies() {
-	h.must(unix.Kill(h.network(), unix.SIGKILL))
-	for e := range h.b.Events() {
-		if e.Status.State == backends.Running && strings.Contains(e.Status.Reason, "network") {
-			break
+// networkDies: the VM says so and gets another one without a reboot, from the daemon
+// that sees it and from the next one. The forwarded port and the policy stay.
+func (h *hostile) networkDies(open []string) {
+	boot := h.run("cat /proc/sys/kernel/random/boot_id")
+	for _, daemon := range []string{"the daemon", "the next daemon"} {
+		h.must(unix.Kill(h.network(), unix.SIGKILL))
+		for e := range h.b.Events() {
+			if e.Status.State == backends.Running && e.Status.Cut && strings.Contains(e.Status.Reason, "network") {
+				break
+			}
+		}
+		if daemon != "the daemon" {
+			h.must(h.b.Close())
+			h.b = h.g.open(h)
+		}
+		h.connected()
+		if got := h.run("cat /proc/sys/kernel/random/boot_id"); got != boot {
+			h.Errorf("%s has restarted the guest", daemon)
 		}
 	}
-	h.must(h.b.Close())
-	h.b = h.g.open(h)
-	if st, err := h.b.Status(h.Context(), h.spec.Name); err != nil || st.State != backends.Running || !strings.Contains(st.Reason, "network") {
-		h.Errorf("%+v, %v", st, err)
+	if got := h.attack(); !slices.Equal(got, open) {
+		h.Errorf("with the new network arrived\n%s\nwant\n%s", got, open)
 	}
 	h.must(h.b.Kill(h.Context(), h.spec.Name))
+}
+
+// connected waits until the VM has a network, and connects anew.
+func (h *hostile) connected() {
+	h.Helper()
+	for {
+		st, err := h.b.Status(h.Context(), h.spec.Name)
+		h.must(err)
+		if st.State == backends.Running && !st.Cut {
+			break
+		}
+		<-h.b.Events()
+	}
+	h.connect()
 }
 
 // network is the process id of the VM's network.
@@ -254,7 +287,9 @@ func (h *hostile) leavesNothing() {
 	if line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.Contains(string(line), "netstack") {
 		h.Errorf("the network runs on: %s", line)
 	}
-	if _, err := os.Stat(h.g.layout.VMRuntime(h.spec.Name)); !errors.Is(err, os.ErrNotExist) {
-		h.Errorf("the VM leaves %s: %v", h.g.layout.VMRuntime(h.spec.Name), err)
+	for _, dir := range []string{h.g.layout.VMRuntime(h.spec.Name), h.g.layout.VM(h.spec.Name)} {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			h.Errorf("the VM leaves %s: %v", dir, err)
+		}
 	}
 }

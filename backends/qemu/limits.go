@@ -16,11 +16,12 @@ type limits struct {
 	quit    time.Duration // QEMU: to end by itself, with its caches written
 	first   time.Duration // what New waits for all of them; the others follow by themselves
 	lost    time.Duration // a QEMU that has closed its monitor, to end
+	renew   time.Duration // the first pause before a network that ends again and again is started
 	alone   time.Duration // a QEMU whose network has ended, to end as well
 }
 
 var usualLimits = limits{
 	sync: 5 * time.Second, freeze: 20 * time.Second, thaw: 10 * time.Second, taken: time.Second, reply: 5 * time.Second, lost: 10 * time.Second,
-	alone: time.Second, monitor: 20 * time.Second, take: 60 * time.Second, adopt: 15 * time.Second, first: 3 * time.Second,
+	alone: time.Second, renew: time.Second, monitor: 20 * time.Second, take: 60 * time.Second, adopt: 15 * time.Second, first: 3 * time.Second,
 	quit: 3 * time.Second,
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
-	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // List returns every VM with a directory, and every unfinished one that New
@@ -79,12 +78,20 @@ func statusOnDisk(f vmFiles, name string) backends.Status {
 	if r.Run.alive() {
 		// Held by another nixvmd, or it could not be adopted.
 		s.State, s.PID, s.Started, s.Accel = backends.Unknown, r.Run.PID, r.Run.Started, r.Run.Accel
-		s.Reason = fmt.Sprintf("QEMU (process %d) does not answer this nixvmd; nixvmd kill %s ends it", r.Run.PID, name)
+		s.Reason = f.outOfReach(r.Run, name)
 		return s
 	}
 	e := f.ended(r)
 	s.State, s.Reason = e.State, e.Reason
 	return s
+}
+
+// outOfReach says what is wrong with a process that lives and is not held.
+func (f vmFiles) outOfReach(r *run, name string) string {
+	if _, err := os.Lstat(f.socketsOf(r).path(qmpSocket)); lostSockets(err) {
+		return fmt.Sprintf("its control sockets are gone, QEMU (process %d) runs on: %s", r.PID, afterLoss(name))
+	}
+	return fmt.Sprintf("QEMU (process %d) does not answer this nixvmd; nixvmd kill %s ends it", r.PID, name)
 }
 
 // complete says which file is missing of those that cannot be made again.
@@ -133,8 +140,11 @@ func (b *Backend) running(name string) (*instance, error) {
 		return nil, notFound(name)
 	}
 	if r, err := f.readRecord(); err == nil && r.Run.alive() {
-		return nil, problem.New(problem.VMBusy, "QEMU of VM %s (process %d) does not answer this nixvmd", name, r.Run.PID).
-			WithHint("if this stays, end it as if its power failed: nixvmd kill %s", name).Retry()
+		_, err := os.Lstat(f.socketsOf(r.Run).path(qmpSocket))
+		if err == nil {
+			err = errSilent
+		}
+		return nil, unanswered(name, r.Run.PID, err)
 	}
 	return nil, notRunning(name)
 }

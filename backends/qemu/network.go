@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -24,10 +25,11 @@ import (
 const self = "/proc/self/exe"
 
 // network is the process that is a VM's network (package netstack), on its way up.
+// Nil is that of a VM on a bridge.
 type network struct {
+	files vmFiles
 	proc  *process
-	wire  *os.File // QEMU's end of the wire
-	ready *os.File // says one byte when the guest is served
+	talk  *os.File // it says a byte when it is there, and is told one when it is on record
 }
 
 // checkNetwork refuses a network that this host does not have, and an address at
@@ -43,48 +45,89 @@ func checkNetwork(spec backends.Spec) error {
 	return nil
 }
 
-// startNetwork starts the process for the user-mode network; nil on a bridge.
-// The port is ours from here on: nobody can take it between the choice and the use.
-func (b *Backend) startNetwork(f vmFiles, l launch) (*network, error) {
+// uplink is what a VM's network needs before its QEMU runs: the forwarded port, ours
+// from here on, so that nobody can take it between the choice and the use, or the tap
+// device of its bridge. The policy is put down as well.
+func (b *Backend) uplink(ctx context.Context, l launch) (port, tap *os.File, err error) {
 	if l.spec.Bridge != "" {
 		if l.spec.Isolation != nil {
 			b.log.Warn("on a bridge, the VM's own firewall alone keeps it from private networks", "vm", l.spec.Name, "bridge", l.spec.Bridge)
 		}
-		return nil, nil
+		tap, err = b.openTap(ctx, l.spec.Bridge)
+		return nil, tap, err
 	}
-	port, err := listenPort(l.port)
-	if err != nil {
-		return nil, err
+	if port, err = listenPort(l.port); err != nil {
+		return nil, nil, err
 	}
-	defer port.Close()
-	policy, err := writePolicy(f, l.spec)
-	if err != nil {
-		return nil, err
+	if err := writePolicy(l.sockets, l.spec); err != nil {
+		port.Close()
+		return nil, nil, err
 	}
-	defer policy.Close()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	return port, nil, nil
+}
+
+// startNetwork starts the process beside a QEMU that has made its end of the wire.
+// It ends when QEMU does, and at once when nobody lives to put it on record.
+func startNetwork(f vmFiles, s sockets, name string, qemu *process, port *os.File) (*network, error) {
+	policy, err := os.Open(s.path(policyFile))
 	if err != nil {
 		return nil, fmt.Errorf("network: %w", err)
 	}
-	n := &network{wire: os.NewFile(uintptr(pair[0]), "wire")}
-	theirs := os.NewFile(uintptr(pair[1]), "wire")
-	defer theirs.Close()
-	usage, err := listen(f.socket(networkSocket))
+	defer policy.Close()
+	wire, err := openWire(s)
 	if err != nil {
-		n.closeFiles()
+		return nil, fmt.Errorf("network: the wire to QEMU: %w", err)
+	}
+	defer wire.Close()
+	if err := os.Remove(s.path(networkSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	usage, err := listen(s.path(networkSocket))
+	if err != nil {
 		return nil, err
 	}
 	defer usage.Close()
-	var said *os.File
-	if n.ready, said, err = os.Pipe(); err == nil {
-		defer said.Close()
-		n.proc, err = runNetwork(f, l.spec.Name, policy, theirs, port, said, usage)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("network: %w", err)
+	}
+	n := &network{files: f, talk: os.NewFile(uintptr(pair[0]), "talk")}
+	theirs := os.NewFile(uintptr(pair[1]), "talk")
+	defer theirs.Close()
+	life, err := qemu.dup()
+	if err == nil {
+		defer life.Close()
+		n.proc, err = runNetwork(f, name, policy, wire, port, theirs, usage, life)
 	}
 	if err != nil {
-		n.closeFiles()
+		n.close()
 		return nil, err
 	}
 	return n, nil
+}
+
+// openWire opens the end of the wire that is not QEMU's. One that an earlier process
+// has left is replaced: QEMU sends to whatever has the name.
+func openWire(s sockets) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(s.path(netWire)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		unix.Close(fd)
+		return nil, err
+	}
+	err = shortly(s.path(netWire), func(path string) error { return unix.Bind(fd, &unix.SockaddrUnix{Name: path}) })
+	if err == nil {
+		// Connected, it takes nothing from others, and QEMU may have more on its way than
+		// net.unix.max_dgram_qlen.
+		err = shortly(s.path(qemuWire), func(path string) error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) })
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "wire"), nil
 }
 
 // runNetwork starts this program again, in a session of its own like QEMU.
@@ -116,40 +159,45 @@ func listenPort(port int) (*os.File, error) {
 	return tcp.File()
 }
 
-// writePolicy puts down what the guest may reach, and opens that to be read.
-func writePolicy(f vmFiles, spec backends.Spec) (*os.File, error) {
+// writePolicy puts down what the guest may reach in this run.
+func writePolicy(s sockets, spec backends.Spec) error {
 	text, err := json.MarshalIndent(netstack.Policy{Isolation: spec.Isolation}, "", "  ")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	path := f.socket(policyFile)
-	if err := atomicfile.Write(path, append(text, '\n'), 0o600); err != nil {
-		return nil, diskProblem(err, err.Error())
+	if err := atomicfile.Write(s.path(policyFile), append(text, '\n'), 0o600); err != nil {
+		return diskProblem(err, err.Error())
 	}
-	return os.Open(path)
+	return nil
 }
 
-func (n *network) closeFiles() {
-	if n == nil {
-		return
-	}
-	for _, f := range []*os.File{n.wire, n.ready} {
-		if f != nil {
-			f.Close()
-		}
+func (n *network) close() {
+	if n != nil {
+		n.talk.Close()
 	}
 }
 
-// await waits until the process serves the guest.
-func (n *network) await(ctx context.Context, f vmFiles) error {
+// await waits until the process can serve the guest.
+func (n *network) await(ctx context.Context) error {
 	if n == nil {
 		return nil
 	}
-	stop := context.AfterFunc(ctx, func() { n.ready.Close() })
+	stop := context.AfterFunc(ctx, func() { n.talk.Close() })
 	defer stop()
-	if _, err := io.ReadFull(n.ready, make([]byte, 1)); err != nil {
-		return problem.New(problem.VMStartFailed, "the network of the VM did not start: %s", lastWords(f, networkLog, err.Error())).
-			WithHint("see %s", f.path(networkLog))
+	if _, err := io.ReadFull(n.talk, make([]byte, 1)); err != nil {
+		return problem.New(problem.VMStartFailed, "the network of the VM did not start: %s", lastWords(n.files, networkLog, err.Error())).
+			WithHint("see %s", n.files.path(networkLog))
+	}
+	return nil
+}
+
+// recorded tells the process that it is on record and serves from now on.
+func (n *network) recorded() error {
+	if n == nil {
+		return nil
+	}
+	if _, err := n.talk.Write([]byte{'\n'}); err != nil {
+		return fmt.Errorf("the network of the VM has ended: %s", lastWords(n.files, networkLog, err.Error()))
 	}
 	return nil
 }
@@ -162,22 +210,6 @@ func (n *network) end(ctx context.Context) error {
 	return killAndWait(ctx, n.proc)
 }
 
-// onRecord is what is kept of the process.
-func (n *network) onRecord() *companion {
-	if n == nil {
-		return nil
-	}
-	return n.proc.onRecord()
-}
-
-// qemuEnd is the end of the wire that QEMU inherits, nil on a bridge.
-func (n *network) qemuEnd() *os.File {
-	if n == nil {
-		return nil
-	}
-	return n.wire
-}
-
 // process returns the process, nil on a bridge.
 func (n *network) process() *process {
 	if n == nil {
@@ -186,13 +218,17 @@ func (n *network) process() *process {
 	return n.proc
 }
 
-// adoptNetwork takes hold of the network of a VM that runs. Without an error,
-// nil means that this VM never had one.
-func adoptNetwork(r run) (*process, error) {
+// adoptNetwork takes hold of the network of a VM that runs; nil when there is none
+// any more, or never was one.
+func adoptNetwork(r run) *process {
 	if r.Network == nil {
-		return nil, nil
+		return nil
 	}
-	return openProcess(r.Network.PID, r.Network.Start)
+	p, err := openProcess(r.Network.PID, r.Network.Start)
+	if err != nil {
+		return nil
+	}
+	return p
 }
 
 // endCompanions is the end of what ran beside the QEMU, which has ended, of a VM
@@ -231,15 +267,4 @@ func (p *process) onRecord() *companion {
 		return nil
 	}
 	return &companion{PID: p.pid, Start: p.start}
-}
-
-// loseNetwork says that the guest has no network any more. Only a new QEMU gets
-// a new one: this one's end of the wire is closed.
-func (i *instance) loseNetwork() {
-	i.log().Error("the network of the VM has ended", "log", i.v.files.path(networkLog))
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	defer i.wake()
-	i.cut = true
-	i.emit(backends.StateChanged)
 }

@@ -67,6 +67,22 @@ func (p *process) watch() {
 	close(p.gone)
 }
 
+// dup returns another descriptor of the process, for a program that is to end with it.
+func (p *process) dup() (*os.File, error) {
+	conn, err := p.fd.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	if cerr := conn.Control(func(of uintptr) { fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return nil, cerr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", p.pid, err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
 func (p *process) kill() error {
 	var err error
 	conn, err := p.fd.SyscallConn()

@@ -149,7 +149,7 @@ func listensOn(pid, fd int) int {
 // where that cannot be told: the VM is on a bridge in any case.
 func bridgeOf(pid int) string {
 	const otherwise = "unknown"
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fdNet))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fdTap))
 	if err != nil {
 		return otherwise
 	}

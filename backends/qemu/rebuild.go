@@ -140,6 +140,9 @@ func (r *record) takeProcess(f vmFiles, pid int, line []string) {
 	// A snapshot may have been at work: whoever adopts the VM thaws it.
 	r.Run = &run{PID: pid, Start: start, BootID: host.BootID(), Started: startedAt(start), Accel: accel, Frozen: true}
 	r.Run.Log = findCompanion(f, qemulog.Verb, logFile)
+	if dir, ok := f.socketsBy(pid); ok && !strings.HasPrefix(argument(line, "-netdev"), "socket,") {
+		r.Run.Sockets = f.onRecord(dir)
+	}
 	if strings.HasPrefix(argument(line, "-netdev"), "tap,") {
 		r.Run.Bridge = bridgeOf(pid)
 		return

@@ -137,7 +137,7 @@ func TestDamagedRecordOfARunningVM(t *testing.T) {
 		must(t, err)
 		is, err := f.readRecord()
 		must(t, err)
-		if is.UUID != was.UUID || is.MAC != was.MAC || is.Run.Start != was.Run.Start || is.Run.Accel != was.Run.Accel ||
+		if is.UUID != was.UUID || is.MAC != was.MAC || is.Run.Start != was.Run.Start || is.Run.Accel != was.Run.Accel || is.Run.Sockets != was.Run.Sockets ||
 			*is.Run.Network != *was.Run.Network || *is.Run.Log != *was.Run.Log || is.Backing != was.Backing {
 			t.Errorf("%s: %+v, %+v; it was %+v, %+v", name, is, is.Run, was, was.Run)
 		}

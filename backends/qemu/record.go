@@ -42,6 +42,9 @@ type run struct {
 	Started time.Time `json:"started"`
 	Accel   string    `json:"accel"`
 	Bridge  string    `json:"bridge,omitempty"`
+	// Sockets is the directory of its sockets: absolute, or in that of the VM. Empty =
+	// an older nixvmd has started it, see vmFiles.socketsOf; its network ends for good.
+	Sockets string `json:"sockets,omitempty"`
 	// Network is the process of the user-mode network, which ends with QEMU.
 	Network *companion `json:"network,omitempty"`
 	// Log is the process that writes qemu.log, which does so too.

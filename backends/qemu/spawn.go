@@ -3,8 +3,6 @@ package qemu
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 
@@ -16,13 +14,8 @@ import (
 
 // spawn starts QEMU in a session of its own, so that neither a signal to our
 // process group nor our end reaches it. Its sockets listen before it runs.
-func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch, wire *os.File) (*process, error) {
+func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch, inherited []*os.File) (*process, error) {
 	program, err := b.program(b.programs.qemu)
-	if err != nil {
-		return nil, err
-	}
-	inherited, err := b.descriptors(ctx, f, l, wire)
-	defer closeAll(inherited)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +29,7 @@ func (b *Backend) spawn(ctx context.Context, f vmFiles, l launch, wire *os.File)
 	}
 	defer words.Close()
 	cmd := exec.Command(program, l.args()...)
-	cmd.Dir = "/"
+	cmd.Dir = string(l.sockets) // where the wire is, see network
 	cmd.Env = environment()
 	cmd.Stdout, cmd.Stderr = words, words
 	cmd.ExtraFiles = inherited
@@ -99,52 +92,6 @@ func environment() []string {
 		}
 	}
 	return env
-}
-
-// freshRuntime empties the directory of the sockets.
-func (f vmFiles) freshRuntime() error {
-	if err := f.checkSockets(); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(f.runtime); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(f.runtime, 0o700); err != nil {
-		return fmt.Errorf("sockets: %w", err)
-	}
-	return nil
-}
-
-// descriptors are what QEMU inherits, in the order of the fd constants. The
-// caller closes them, also after an error.
-func (b *Backend) descriptors(ctx context.Context, f vmFiles, l launch, wire *os.File) ([]*os.File, error) {
-	var all []*os.File
-	for _, s := range []string{qmpSocket, agentSocket, consoleSocket} {
-		file, err := listen(f.socket(s))
-		if err != nil {
-			return all, err
-		}
-		all = append(all, file)
-	}
-	if l.spec.Bridge == "" {
-		return append(all, wire), nil
-	}
-	tap, err := b.openTap(ctx, l.spec.Bridge)
-	if err != nil {
-		return all, err
-	}
-	return append(all, tap), nil
-}
-
-// listen opens a listening socket that outlives us.
-func listen(path string) (*os.File, error) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	defer l.Close()
-	return l.File()
 }
 
 func closeAll(files []*os.File) {

@@ -65,6 +65,9 @@ func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backen
 	if err := checkNetwork(spec); err != nil {
 		return l, err
 	}
+	if err := b.Limits(ctx).Check(spec); err != nil {
+		return l, err
+	}
 	if err := b.grow(ctx, f.state(r.Mutable), spec.DiskBytes); err != nil {
 		return l, err
 	}
@@ -161,43 +164,80 @@ func (b *Backend) pickPort(r *record, l *launch, refused map[int]bool) error {
 
 // launchOnce is one attempt. On error no process is left.
 func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
-	if err := v.files.freshRuntime(); err != nil {
-		return err
-	}
-	// The two processes come up side by side.
-	net, err := b.startNetwork(v.files, l)
+	dir, listening, err := v.files.listenAll()
+	defer closeAll(listening)
 	if err != nil {
 		return err
 	}
-	defer net.closeFiles()
-	proc, err := b.spawn(ctx, v.files, l, net.qemuEnd())
+	l.sockets = dir
+	port, tap, err := b.uplink(ctx, l)
 	if err != nil {
-		return errors.Join(err, net.end(ctx))
+		return err
 	}
-	this := run{
-		PID: proc.pid, Start: proc.start, BootID: host.BootID(), Started: time.Now().UTC(),
-		Accel: l.accel, Bridge: l.spec.Bridge, Network: net.onRecord(), Log: proc.log.onRecord(),
+	inherited := listening
+	if tap != nil {
+		defer tap.Close()
+		inherited = append(inherited, tap)
+	} else {
+		defer port.Close()
 	}
-	greet, cancel := context.WithTimeout(ctx, greeting)
-	defer cancel()
-	inst, err := b.connect(greet, v, proc, net.process(), this)
+	proc, err := b.spawn(ctx, v.files, l, inherited)
 	if err != nil {
-		err = errors.Join(err, killAndWait(ctx, proc), net.end(ctx))
-		if ctx.Err() != nil {
-			return err
-		}
-		return problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, logFile, backends.OneLine(err.Error()))).
-			WithHint("see %s", v.files.path(logFile))
+		return err
 	}
-	if err := net.await(greet, v.files); err != nil {
-		return errors.Join(err, inst.kill(ctx))
+	reach, done := v.reach(ctx, greeting)
+	defer done()
+	inst, net, err := b.greet(reach, v, l, proc, port)
+	if err != nil {
+		return err
+	}
+	defer net.close()
+	if reach.Err() != nil { // whoever ends the VM finds it now
+		return errors.Join(context.Cause(reach), inst.kill(ctx))
 	}
 	b.reached(startSpawned)
-	if err := b.recordStart(v.name, this, l); err != nil {
+	if err := b.recordStart(v.name, inst.run, l); err != nil {
 		return errors.Join(err, inst.kill(ctx))
 	}
 	b.reached(startRecorded)
+	if err := net.recorded(); err != nil {
+		return errors.Join(err, inst.kill(ctx))
+	}
 	return b.letRun(ctx, inst)
+}
+
+// greet joins a QEMU that was just started, and starts its network beside it. On
+// error no process is left.
+func (b *Backend) greet(ctx context.Context, v *vm, l launch, proc *process, port *os.File) (*instance, *network, error) {
+	this := run{
+		PID: proc.pid, Start: proc.start, BootID: host.BootID(), Started: time.Now().UTC(),
+		Accel: l.accel, Bridge: l.spec.Bridge, Log: proc.log.onRecord(), Sockets: v.files.onRecord(l.sockets),
+	}
+	inst, err := b.connect(ctx, v, proc, this)
+	if err != nil {
+		canceled := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSilent)
+		if err = errors.Join(err, killAndWait(ctx, proc)); canceled {
+			return nil, nil, err
+		}
+		return nil, nil, problem.New(problem.VMStartFailed, "QEMU did not start: %s", lastWords(v.files, logFile, backends.OneLine(err.Error()))).
+			WithHint("see %s", v.files.path(logFile))
+	}
+	var net *network
+	if port != nil {
+		if net, err = startNetwork(v.files, l.sockets, v.name, proc, port); err == nil {
+			if err = net.await(ctx); err != nil {
+				err = errors.Join(err, net.end(ctx))
+				net.close()
+			}
+		}
+	}
+	if err != nil {
+		inst.drop()
+		return nil, nil, errors.Join(err, killAndWait(ctx, proc))
+	}
+	inst.run.Network = net.process().onRecord()
+	inst.hold(net.process())
+	return inst, net, nil
 }
 
 // recordStart puts a process on record before it does anything.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
@@ -30,7 +29,7 @@ func (b *Backend) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 	}
 	ctx, cancel := context.WithTimeout(ctx, usageLimit)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", inst.v.files.socket(networkSocket))
+	conn, err := dialSocket(ctx, inst.sockets.path(networkSocket))
 	if err == nil {
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
 		err = json.NewDecoder(io.LimitReader(conn, maxUsage)).Decode(&u)

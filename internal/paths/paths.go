@@ -180,8 +180,8 @@ func (l Layout) HostControlSocket(host string) string {
 	return filepath.Join(l.ControlDir(), hash(host))
 }
 
-// VMRuntime is the directory of one VM's sockets (QMP, agent, console), named by
-// a short hash of the machine's name.
+// VMRuntime is the directory of one VM's sockets (QMP, agent, console) where the
+// directory of the VM cannot hold them, named by a short hash of the machine's name.
 func (l Layout) VMRuntime(name string) string {
 	return filepath.Join(l.Runtime, "vm", hash(name))
 }

@@ -1,13 +1,11 @@
 package netstack
 
 import (
-	"bufio"
-	"encoding/binary"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"syscall"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -17,40 +15,25 @@ import (
 const (
 	mtu            = 1500
 	ethernetHeader = header.EthernetMinimumSize
-	lengthSize     = 4
-	wireBuffer     = 64 << 10
+	maxFrame       = mtu + ethernetHeader
 )
 
-// readFrame reads the next frame into buf. One that does not fit, which only a
-// guest that means harm sends, is passed over: the frame is then empty.
-func readFrame(r *bufio.Reader, buf []byte) ([]byte, error) {
-	var length [lengthSize]byte
-	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, err // io.EOF between two frames
+// readFrame reads the next frame, a datagram, into buf, which has a byte more than
+// the longest. One that does not fit, which only a guest that means harm sends, is
+// passed over: the frame is then empty.
+func readFrame(wire io.Reader, buf []byte) ([]byte, error) {
+	n, err := wire.Read(buf)
+	if err != nil || n > maxFrame {
+		return nil, err
 	}
-	size := int64(binary.BigEndian.Uint32(length[:]))
-	if size > int64(len(buf)) {
-		_, err := io.CopyN(io.Discard, r, size)
-		return nil, cut(err)
-	}
-	_, err := io.ReadFull(r, buf[:size])
-	return buf[:size], cut(err)
-}
-
-// cut is the error of an end within a frame.
-func cut(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+	return buf[:n], nil
 }
 
 // receive gives the guest's frames to the stack until the wire is closed.
 func (n *network) receive(wire io.Reader) error {
-	r := bufio.NewReaderSize(wire, wireBuffer)
-	buf := make([]byte, mtu+ethernetHeader)
+	buf := make([]byte, maxFrame+1)
 	for {
-		frame, err := readFrame(r, buf)
+		frame, err := readFrame(wire, buf)
 		if err != nil {
 			return ended(err)
 		}
@@ -63,8 +46,8 @@ func (n *network) receive(wire io.Reader) error {
 	}
 }
 
-// ends are how a wire ends when nothing is wrong: QEMU has, or we have closed it.
-var ends = []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, net.ErrClosed, io.ErrClosedPipe}
+// ends are how a wire ends when nothing is wrong: we have closed it, or a test has.
+var ends = []error{io.EOF, net.ErrClosed, io.ErrClosedPipe}
 
 func ended(err error) error {
 	for _, e := range ends {
@@ -77,34 +60,25 @@ func ended(err error) error {
 
 // send writes the stack's frames until the wire is closed. While QEMU does not
 // read, because the VM is suspended, frames wait and then are lost.
-func (n *network) send(wire net.Conn) {
-	w := bufio.NewWriterSize(wire, wireBuffer)
+func (n *network) send(wire io.Writer) error {
+	var buf []byte
 	for {
 		p := n.link.ReadContext(n.ctx)
 		if p == nil {
-			return
+			return context.Cause(n.ctx)
 		}
-		err := writeFrame(w, p)
+		buf = frameOf(buf[:0], p)
 		p.DecRef()
-		if err == nil && n.link.NumQueued() == 0 {
-			err = w.Flush()
-		}
-		if err != nil {
-			return // receive sees the end as well
+		if _, err := wire.Write(buf); err != nil {
+			return fmt.Errorf("write to QEMU: %w", err)
 		}
 	}
 }
 
-func writeFrame(w io.Writer, p *stack.PacketBuffer) error {
-	var length [lengthSize]byte
-	binary.BigEndian.PutUint32(length[:], uint32(p.Size()))
-	if _, err := w.Write(length[:]); err != nil {
-		return err
-	}
+// frameOf appends a frame to buf: a datagram is written at once.
+func frameOf(buf []byte, p *stack.PacketBuffer) []byte {
 	for _, part := range p.AsSlices() {
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
+		buf = append(buf, part...)
 	}
-	return nil
+	return buf
 }

@@ -22,10 +22,11 @@ const Verb = "netstack"
 
 // What the process inherits. Its policy comes on the standard input.
 const (
-	WireFD  = 3 + iota // a connected socket; QEMU has the other end
+	WireFD  = 3 + iota // a socket for datagrams, connected with QEMU's
 	SSHFD              // a listening socket on 127.0.0.1, forwarded to the guest's sshd
-	ReadyFD            // gets one byte when the guest is served
+	TalkFD             // gets one byte when the guest can be served, and gives one when it shall be
 	UsageFD            // a listening socket, to ask for the usage
+	LifeFD             // a pidfd of QEMU
 )
 
 // LogName is the log, in the directory of the VM, which is the working directory.
@@ -59,14 +60,52 @@ func Main() error {
 		return err
 	}
 	// QEMU's first frames wait in the socket.
-	ready := os.NewFile(ReadyFD, "ready")
-	if _, err := ready.Write([]byte{'\n'}); err != nil {
-		return fmt.Errorf("say that the network is ready: %w", err)
+	if err := beWanted(os.NewFile(TalkFD, "talk")); err != nil {
+		return err
 	}
-	ready.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := endWith(LifeFD, cancel); err != nil {
+		return err
+	}
 	log := &rotate.File{Path: LogName, Old: LogName + ".old", Limit: maxLog, Opened: alsoStderr}
 	defer log.Close()
-	return Run(context.Background(), p, Ends{Wire: wire, SSH: ssh, Usage: usage}, slog.New(slog.NewTextHandler(log, nil)))
+	return Run(ctx, p, Ends{Wire: wire, SSH: ssh, Usage: usage}, slog.New(slog.NewTextHandler(log, nil)))
+}
+
+// beWanted says that the process is there, and waits until it is on record: a
+// daemon that dies before leaves nothing that would keep the port.
+func beWanted(talk *os.File) error {
+	defer talk.Close()
+	if _, err := talk.Write([]byte{'\n'}); err != nil {
+		return fmt.Errorf("say that the network is ready: %w", err)
+	}
+	if _, err := io.ReadFull(talk, make([]byte, 1)); err != nil {
+		return fmt.Errorf("wait to be put on record: %w", err)
+	}
+	return nil
+}
+
+// endWith calls end when the process of a pidfd has ended.
+func endWith(pidfd int, end func()) error {
+	if err := unix.SetNonblock(pidfd, true); err != nil { // for the runtime's poller
+		return fmt.Errorf("QEMU's process: %w", err)
+	}
+	life := os.NewFile(uintptr(pidfd), "QEMU")
+	conn, err := life.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("QEMU's process: %w", err)
+	}
+	go func() {
+		defer end()
+		defer life.Close()
+		_ = conn.Read(func(fd uintptr) bool {
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			n, err := unix.Poll(poll, 0)
+			return err != nil || n == 1
+		})
+	}()
+	return nil
 }
 
 // alsoStderr makes the standard error, where the last words of a Go program go,

@@ -17,10 +17,11 @@
 //
 // # How it lives
 //
-// QEMU and this process share a pair of connected sockets, so there is nothing
-// that anybody else could connect to. They carry Ethernet frames, each after
-// its length (32 bits, big endian; net/socket.c of QEMU). The process ends when
-// QEMU does, and depends on no daemon. See [Main] for what it inherits.
+// QEMU and this process have a socket each, in a directory of the user alone, and
+// send each other Ethernet frames as datagrams (net/dgram.c of QEMU). So neither
+// has a connection that the other's end could break: when the process dies, the
+// daemon starts another one, which takes its place. It ends when QEMU does, and
+// depends on no daemon. See [Main] for what it inherits.
 //
 // # What a guest can exhaust
 //
@@ -80,7 +81,7 @@ func (e Ends) close() {
 	}
 }
 
-// Run serves the guest until its wire is closed.
+// Run serves the guest until ctx ends or the wire fails.
 func Run(ctx context.Context, p Policy, ends Ends, log *slog.Logger) error {
 	return newNetwork(p, log).run(ctx, ends)
 }
@@ -110,11 +111,18 @@ func (n *network) run(ctx context.Context, ends Ends) error {
 	services.Go(func() { serveDHCP(dhcp) })
 	services.Go(func() { n.forwardSSH(ends.SSH) })
 	services.Go(func() { n.tellUsage(ends.Usage) })
-	services.Go(func() { n.send(ends.Wire) })
+	var failed error
+	services.Go(func() {
+		defer cancel() // half a network is none
+		if err := n.send(ends.Wire); ctx.Err() == nil {
+			failed = ended(err)
+		}
+	})
 	err = n.receive(ends.Wire)
 	cancel()
 	closeAll()
 	services.Wait()
+	err = errors.Join(err, failed)
 	n.stack.Close() // ends handshakes that the guest does not answer any more
 	n.out.drain()
 	n.in.drain()

@@ -103,12 +103,12 @@ func refuses(t *testing.T) {
 		defer datagrams.Close()
 		datagrams.Write([]byte("x")) //nolint:errcheck // what comes back is counted below
 	}
-	if u := g.asked(); u.Refused < uint64(2*len(refused)) || u.Last == nil || u.Last.Protocol != "udp" {
-		t.Errorf("%+v", u)
-	}
 	g.until("port unreachable, each time", func() bool {
 		return g.stack.Stats().ICMP.V4.PacketsReceived.DstUnreachable.Value() == uint64(len(refused))
 	})
+	if u := g.asked(); u.Refused < uint64(2*len(refused)) || u.Last == nil || u.Last.Protocol != "udp" {
+		t.Errorf("%+v", u)
+	}
 }
 
 func refusedByThere(t *testing.T) {
@@ -253,7 +253,7 @@ func endsInHandshake(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- n.run(t.Context(), Ends{Wire: ours, SSH: noListener(), Usage: noListener()}) }()
 	go io.Copy(io.Discard, theirs) //nolint:errcheck // its answers are not read
-	if _, err := theirs.Write(onWire(synFrame("192.175.48.7", 7777))); err != nil {
+	if _, err := theirs.Write(synFrame("192.175.48.7", 7777)); err != nil {
 		t.Fatal(err)
 	}
 	(&guest{T: t}).until("the connection is being made", func() bool { return len(n.out) == 1 })

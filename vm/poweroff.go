@@ -1,0 +1,97 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/sshconfig"
+)
+
+// powerOff is what asks a guest to shut down that its backend cannot ask. It outlives
+// its connection, which ends with the guest's network.
+const powerOff = "sudo -n systemctl poweroff --no-block || sudo -n poweroff"
+
+// powerOffLimit bounds the login and the command.
+const powerOffLimit = time.Minute
+
+// shutdown asks the guest to power off and waits until it has: by the backend, or, when
+// that is out of reach of a guest that runs, through SSH.
+func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string) error {
+	asked := b.Shutdown(ctx, name)
+	if !problem.HasCode(asked, problem.BackendUnreachable) {
+		return asked
+	}
+	// How it is off is an event of the backend.
+	changed := make(chan struct{}, 1)
+	defer s.Watch(func(c Change) {
+		if c.VM == nil || c.VM.Name != name {
+			return
+		}
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})()
+	s.log.Warn("the backend cannot shut the guest down; it is asked through SSH", "machine", name, "error", asked)
+	if err := s.powerOffBySSH(ctx, b, name); err != nil {
+		s.log.Warn("the guest cannot be shut down through SSH either", "machine", name, "error", err)
+		return asked
+	}
+	for {
+		st, err := b.Status(ctx, name)
+		if err != nil {
+			return fmt.Errorf("ask backend %s: %w", b.Name(), err)
+		}
+		if !alive(st.State) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return problem.New(problem.VMStopTimeout, "%s has not powered off: %w", name, context.Cause(ctx)).
+				WithHint("wait and stop it again, or kill it")
+		}
+	}
+}
+
+// powerOffBySSH runs the command in the guest.
+func (s *Service) powerOffBySSH(ctx context.Context, b backends.Backend, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, powerOffLimit)
+	defer cancel()
+	m, _, err := s.realised(name)
+	if err != nil {
+		return err
+	}
+	signer, err := s.ssh.Signer()
+	if err != nil {
+		return err
+	}
+	dial := func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) }
+	client, err := sshconfig.Dial(ctx, dial, "admin", m.HostKeyPublic, signer)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	defer context.AfterFunc(ctx, func() { client.Close() })()
+	session, err := client.NewSession()
+	if err != nil {
+		return fmt.Errorf("open a session: %w", err)
+	}
+	defer session.Close()
+	err = session.Run(powerOff)
+	var missing *ssh.ExitMissingError
+	if errors.As(err, &missing) { // the guest is going down already
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", powerOff, err)
+	}
+	return nil
+}
