@@ -88,6 +88,8 @@ type Core interface {
 	NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error)
 
 	Forwards(ctx context.Context, name string) ([]vm.Forward, error)
+	// OpenedPorts are what leads into the guest through shared connections.
+	OpenedPorts(ctx context.Context, name string) []vm.OpenedPort
 	AddForward(ctx context.Context, name, line string) ([]vm.Forward, error)
 	RemoveForward(ctx context.Context, name, line string) ([]vm.Forward, error)
 

@@ -431,6 +431,7 @@ func (c *core) NetworkUsage(context.Context, string) (backends.NetworkUsage, err
 	return backends.NetworkUsage{}, nil
 }
 func (c *core) Forwards(_ context.Context, _ string) ([]vm.Forward, error) { return nil, nil }
+func (c *core) OpenedPorts(_ context.Context, _ string) []vm.OpenedPort    { return nil }
 func (c *core) AddForward(context.Context, string, string) ([]vm.Forward, error) {
 	return nil, errors.New("an error that is no problem")
 }

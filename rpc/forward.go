@@ -27,6 +27,17 @@ type Forward struct {
 type ForwardListResult struct {
 	// Forwards in the order of the file remote_forwards.
 	Forwards []Forward `json:"forwards"`
+	// Opened ports and sockets of the host that lead into the guest: what clients
+	// (ssh -L, ssh -D) opened on a shared connection, and what stays until that ends.
+	Opened []OpenedPort `json:"opened,omitempty"`
+}
+
+// OpenedPort is a port or socket of the host that leads into a guest.
+type OpenedPort struct {
+	// Listen on the host: address:port, or the path of a socket.
+	Listen string `json:"listen"`
+	// Account in the guest that the connection belongs to.
+	Account string `json:"account,omitempty"`
 }
 
 // ForwardParams names one forward of a machine.
@@ -50,25 +61,34 @@ func (p ForwardParams) fields() []fieldCheck {
 }
 
 func forwardMethods() []Method {
-	answer := func(list []vm.Forward, err error) (any, error) {
+	answer := func(ctx context.Context, s *session, name string, list []vm.Forward, err error) (any, error) {
 		out := ForwardListResult{Forwards: make([]Forward, 0, len(list))}
 		for _, f := range list {
 			out.Forwards = append(out.Forwards, Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Daemon, State: f.State, Detail: f.Detail})
 		}
-		return out, err
+		if err != nil {
+			return out, err
+		}
+		for _, o := range s.srv.core.OpenedPorts(ctx, name) {
+			out.Opened = append(out.Opened, OpenedPort{Listen: o.Listen, Account: o.Account})
+		}
+		return out, nil
 	}
 	return []Method{
 		slow(MethodForwardList, "The remote forwards of a machine and what became of each.",
 			func(ctx context.Context, s *session, p MachineParams) (any, error) {
-				return answer(s.srv.core.Forwards(ctx, p.Name))
+				list, err := s.srv.core.Forwards(ctx, p.Name)
+				return answer(ctx, s, p.Name, list, err)
 			}, result[ForwardListResult](problem.MachineNotFound)),
 		change(MethodForwardAdd, "Add a remote forward, and apply it to a live connection at once.",
 			func(ctx context.Context, s *session, p ForwardParams) (any, error) {
-				return answer(s.srv.core.AddForward(ctx, p.Name, p.Forward))
+				list, err := s.srv.core.AddForward(ctx, p.Name, p.Forward)
+				return answer(ctx, s, p.Name, list, err)
 			}, result[ForwardListResult](problem.MachineNotFound, problem.ForwardConflict, problem.MachineInvalid, problem.BadParams)),
 		change(MethodForwardRemove, "Remove a remote forward, and cancel it on a live connection.",
 			func(ctx context.Context, s *session, p ForwardParams) (any, error) {
-				return answer(s.srv.core.RemoveForward(ctx, p.Name, p.Forward))
+				list, err := s.srv.core.RemoveForward(ctx, p.Name, p.Forward)
+				return answer(ctx, s, p.Name, list, err)
 			}, result[ForwardListResult](problem.MachineNotFound, problem.ForwardNotFound)),
 	}
 }

@@ -17,7 +17,33 @@ func (s *Service) doctorSSH(ctx context.Context) []Finding {
 		return []Finding{sshFinding(problem.From(err))}
 	}
 	list := []Finding{{Area: "ssh", Code: "ssh.ok", Severity: backends.Info, Message: "ssh accepts " + s.ssh.UserConfig()}}
-	return append(list, s.doctorInherited(ctx)...)
+	return slices.Concat(list, s.doctorInherited(ctx), s.doctorOpened())
+}
+
+// doctorOpened names the ports of the host that lead into a guest because a client
+// opened them on a shared connection, and is perhaps long gone.
+func (s *Service) doctorOpened() []Finding {
+	var names []string
+	for _, h := range s.hosts("") {
+		names = append(names, h.Name)
+	}
+	all, err := s.ssh.Opened(names...)
+	if err != nil {
+		return []Finding{sshFinding(problem.From(err))}
+	}
+	var list []Finding
+	for _, o := range all {
+		name := o.Alias
+		if o.Account != "" {
+			name = o.Account + "@" + name
+		}
+		list = append(list, Finding{
+			Area: "ssh", Code: "ssh.opened", Severity: backends.Info,
+			Message: o.Listen + " leads into " + o.Machine + ": a client opened it on the shared connection (ssh -L or -D), which has it until it ends",
+			Fix:     "stop the VM, or end the connection: ssh -O exit " + name,
+		})
+	}
+	return list
 }
 
 func sshFinding(p *problem.Error) Finding {

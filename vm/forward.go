@@ -51,6 +51,21 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 	return list, nil
 }
 
+// OpenedPorts lists what clients have opened on the shared connections of a machine
+// (ssh -L, ssh -D): it leads into the guest until the connection ends, whatever
+// became of the client. A stop ends the connection.
+func (s *Service) OpenedPorts(_ context.Context, name string) []OpenedPort {
+	all, err := s.ssh.Opened(name)
+	if err != nil {
+		s.log.Warn("what is open on shared SSH connections is not known", "machine", name, "error", err)
+	}
+	list := make([]OpenedPort, 0, len(all))
+	for _, o := range all {
+		list = append(list, OpenedPort{Listen: o.Listen, Account: o.Account})
+	}
+	return list
+}
+
 // AddForward declares a remote forward, given as after RemoteForward in
 // ssh_config(5), and applies it to connections that are open already. One that
 // cannot be had, by the SSH configuration or by the guest, is not kept.

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,5 +88,33 @@ func TestApplyIsNotVerifiedWhereSSHDoesNotReadIt(t *testing.T) {
 	}
 	if warnings, verified, err = h.SSHApply(background); err != nil || !verified || len(warnings) != 0 {
 		t.Errorf("mended: verified %v, %q, %v", verified, warnings, err)
+	}
+}
+
+// The test plays a master: it has the control socket, and a port beside it.
+func TestPortOnASharedConnectionIsSeen(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	control, err := net.Listen("unix", h.layout.ControlSocket("demo", "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := OpenedPort{Listen: port.Addr().String(), Account: "root"}
+	if got := h.OpenedPorts(background, "demo"); !slices.Contains(got, want) {
+		t.Errorf("%+v, want %+v among them", got, want)
+	}
+	if !slices.ContainsFunc(h.Doctor(background), func(f Finding) bool {
+		return strings.Contains(f.Message, want.Listen+" leads into demo") && strings.HasSuffix(f.Fix, "root@demo")
+	}) {
+		t.Error("doctor does not name it")
+	}
+	_ = control.Close()
+	_ = port.Close()
+	if got := h.OpenedPorts(background, "demo"); len(got) != 0 {
+		t.Errorf("without a master: %+v", got)
 	}
 }

@@ -282,6 +282,13 @@ type Forward struct {
 	Listen string
 	Target string
 	Daemon bool
-	State  string // "config" (lives in the Host block), "active", "conflict", "lost", "off"
+	State  string // "config" (lives in the Host block), "active", "conflict", "lost", "off", "invalid"
 	Detail string
+}
+
+// OpenedPort is a port or socket of the host that leads into a guest, through a
+// connection that clients share.
+type OpenedPort struct {
+	Listen  string
+	Account string
 }

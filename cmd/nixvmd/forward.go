@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -68,6 +69,9 @@ func (a *app) forward(cmd *cobra.Command, method string, params any) error {
 		}
 		if len(rows) > 0 {
 			table(w, []string{"IN THE GUEST", "ON THE HOST", "STATE", "DETAIL"}, rows)
+		}
+		for _, o := range r.Opened {
+			fmt.Fprintln(w, clean(openedText(o)))
 		}
 	})
 }

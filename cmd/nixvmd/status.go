@@ -22,6 +22,8 @@ type statusAnswer struct {
 	Forwards  []rpc.Forward  `json:"forwards"`
 	// Network is what it has open there; absent when it does not run, or that is not known.
 	Network *rpc.NetworkResult `json:"networkUsage,omitempty"`
+
+	Opened []rpc.OpenedPort `json:"opened,omitempty"` // what leads into the guest
 }
 
 func newStatus(a *app) *cobra.Command {
@@ -58,7 +60,7 @@ func newStatus(a *app) *cobra.Command {
 			}
 			var forwards rpc.ForwardListResult
 			if err := asideCall(ctx, d, rpc.MethodForwardList, params, &forwards); err == nil {
-				s.Forwards = forwards.Forwards
+				s.Forwards, s.Opened = forwards.Forwards, forwards.Opened
 			}
 			var network rpc.NetworkResult
 			if err := d.Call(ctx, rpc.MethodVMNetwork, params, &network); err == nil {
@@ -135,6 +137,9 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 	for _, f := range s.Forwards {
 		pairs = append(pairs, [2]string{"Forward", strings.TrimSpace(fmt.Sprintf("%s -> %s (%s) %s", f.Listen, f.Target, f.State, f.Detail))})
 	}
+	for _, o := range s.Opened {
+		pairs = append(pairs, [2]string{"Opened", openedText(o)})
+	}
 	fields(w, pairs...)
 	if len(s.Snapshots) > 0 {
 		fmt.Fprintln(w, "\nSnapshots:")
@@ -173,6 +178,15 @@ func refusedText(n *rpc.NetworkResult, now time.Time) string {
 		times = fmt.Sprintf("%d times", n.Refused)
 	}
 	return fmt.Sprintf("%s, last %s to %s %s ago", times, clean(n.LastRefused.Protocol), clean(n.LastRefused.To), shortDuration(now.Sub(n.LastRefused.At)))
+}
+
+// openedText is one line about a port that leads into the guest.
+func openedText(o rpc.OpenedPort) string {
+	text := o.Listen + " -> the guest, until the shared SSH connection"
+	if o.Account != "" {
+		text += " of " + o.Account
+	}
+	return text + " ends (opened by ssh -L or -D)"
 }
 
 // operationText is one line about an operation that runs.

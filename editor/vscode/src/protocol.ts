@@ -483,6 +483,8 @@ export interface Forward {
 export interface ForwardListResult {
   /** Forwards in the order of the file remote_forwards. */
   forwards: Forward[];
+  /** Opened ports and sockets of the host that lead into the guest: what clients (ssh -L, ssh -D) opened on a shared connection, and what stays until that ends. */
+  opened?: OpenedPort[];
 }
 
 /** ForwardParams names one forward of a machine. */
@@ -733,6 +735,14 @@ export interface NoParams {
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
   partialResultToken?: string | number;
+}
+
+/** OpenedPort is a port or socket of the host that leads into a guest. */
+export interface OpenedPort {
+  /** Listen on the host: address:port, or the path of a socket. */
+  listen: string;
+  /** Account in the guest that the connection belongs to. */
+  account?: string;
 }
 
 /** Operation is a long request. It outlives the client that asked for it. */
