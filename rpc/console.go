@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/termfilter"
 )
 
 // consoleWait is how long the socket of a console waits for its client.
@@ -19,12 +20,12 @@ const consoleWait = 30 * time.Second
 
 // openConsole makes a unix socket for one connection of this user and joins it
 // to the console. Raw bytes have no place in JSON-RPC.
-func (srv *Server) openConsole(ctx context.Context, name string) (string, error) {
+func (srv *Server) openConsole(ctx context.Context, p ConsoleParams) (string, error) {
 	if srv.options.RuntimeDir == "" {
 		return "", problem.New(problem.Unsupported, "this server makes no console sockets").WithHint("use nixvmd console")
 	}
 	// The console outlives the request: it ends with its client or the guest.
-	console, err := srv.core.Console(context.WithoutCancel(ctx), name)
+	console, err := srv.core.Console(context.WithoutCancel(ctx), p.Name)
 	if err != nil {
 		return "", err
 	}
@@ -32,7 +33,7 @@ func (srv *Server) openConsole(ctx context.Context, name string) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("make the socket of the console: %w", firstError(err, console.Close()))
 	}
-	srv.work.Go(func() { srv.serveConsole(l, console) })
+	srv.work.Go(func() { srv.serveConsole(l, console, p.Raw) })
 	return l.Addr().String(), nil
 }
 
@@ -61,7 +62,7 @@ func listenConsole(dir string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-func (srv *Server) serveConsole(l *net.UnixListener, console io.ReadWriteCloser) {
+func (srv *Server) serveConsole(l *net.UnixListener, console io.ReadWriteCloser, raw bool) {
 	defer console.Close()
 	stopped := context.AfterFunc(srv.ctx, func() { l.Close() })
 	_ = l.SetDeadline(time.Now().Add(consoleWait))
@@ -81,7 +82,11 @@ func (srv *Server) serveConsole(l *net.UnixListener, console io.ReadWriteCloser)
 		_, _ = io.Copy(to, from)
 		done <- struct{}{}
 	}
-	go pipe(conn, console)
+	var output io.Reader = console
+	if !raw {
+		output = termfilter.NewReader(console)
+	}
+	go pipe(conn, output)
 	go pipe(console, conn)
 	ended := 0
 	select {

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -308,5 +309,29 @@ func TestConsoleIsASocketForOneConnection(t *testing.T) {
 	if second, err := net.Dial("unix", r.Socket); err == nil {
 		second.Close()
 		t.Error("a second connection is let in")
+	}
+}
+
+// TestTheConsoleIsFitForATerminal: the core echoes, so what is written is what a
+// guest says.
+func TestTheConsoleIsFitForATerminal(t *testing.T) {
+	c, _ := connect(t, serve(t, newCore("demo")), "test")
+	const said = "\x1b]52;c;eA==\x07\x1b[1mlogin\x1b[6n: "
+	for raw, want := range map[bool]string{false: "\x1b[1mlogin: ", true: said} {
+		r := call[rpc.ConsoleResult](t, c, rpc.MethodVMConsole, rpc.ConsoleParams{Name: "demo", Raw: raw})
+		conn, err := net.Dial("unix", r.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { // a byte at a time, as a serial line is
+			for i := range said {
+				_, _ = conn.Write([]byte{said[i]})
+			}
+		}()
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
+			t.Errorf("raw %v: %q, %v", raw, got, err)
+		}
+		conn.Close()
 	}
 }

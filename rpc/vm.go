@@ -123,10 +123,22 @@ func (p ConfirmParams) Validate() error {
 	return firstError(checkName(p.Name), checkConfirm(p.Name, p.Confirm), p.Work.Validate())
 }
 
+// ConsoleParams asks for a console.
+type ConsoleParams struct {
+	// Name of the machine.
+	Name string `json:"name"`
+	// Raw: the guest's bytes as they are. Without it, only what a terminal is for
+	// passes: text, colours, the cursor; no titles, no clipboard, no queries.
+	Raw bool `json:"raw,omitempty"`
+}
+
+// Validate implements params.
+func (p ConsoleParams) Validate() error { return checkName(p.Name) }
+
 // ConsoleResult says where the console is.
 type ConsoleResult struct {
 	// Socket is the path of a unix socket that accepts one connection of this
-	// user, within 30 seconds, and carries the raw bytes of the serial console.
+	// user, within 30 seconds, and carries the bytes of the serial console.
 	Socket string `json:"socket"`
 }
 
@@ -171,9 +183,9 @@ func vmMethods() []Method {
 			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
 				return s.srv.core.Purge(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
-		slow(MethodVMConsole, "Open the serial console. The bytes are untrusted output of the guest.",
-			func(ctx context.Context, s *session, p MachineParams) (any, error) {
-				path, err := s.srv.openConsole(ctx, p.Name)
+		slow(MethodVMConsole, "Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal.",
+			func(ctx context.Context, s *session, p ConsoleParams) (any, error) {
+				path, err := s.srv.openConsole(ctx, p)
 				return ConsoleResult{Socket: path}, err
 			}, result[ConsoleResult](problem.VMNotRunning, problem.VMNotFound, problem.Unsupported)),
 		networkMethod(),

@@ -21,15 +21,24 @@ import (
 // escapeKey is C-], as in telnet and `virsh console`.
 const escapeKey = 0x1d
 
+// resetTerminal puts back what a program on the console may have left: attributes,
+// the cursor, margins, cursor keys and keypad, pasting, the mouse, the character set.
+const resetTerminal = "\x1b[0m\x1b[?25h\x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?2004l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x0f\x1b(B"
+
 func newConsole(a *app) *cobra.Command {
-	return &cobra.Command{
+	raw := false
+	cmd := &cobra.Command{
 		Use: "console NAME", Short: "Open the serial console of a VM; C-] leaves it",
 		Long: `Open the serial console of a running VM: what its boot says, and a login there.
-C-] leaves it. When the input is not a terminal, its end leaves it.`,
+C-] leaves it. When the input is not a terminal, its end leaves it.
+
+Text, colours and the cursor pass. What a guest could act on your terminal with does
+not: titles, the clipboard, queries that the terminal answers, the mouse. --raw
+lets everything through.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r rpc.ConsoleResult
-			if err := a.ask(cmd.Context(), "console", rpc.MethodVMConsole, rpc.MachineParams{Name: args[0]}, &r); err != nil {
+			if err := a.ask(cmd.Context(), "console", rpc.MethodVMConsole, rpc.ConsoleParams{Name: args[0], Raw: raw}, &r); err != nil {
 				return err
 			}
 			conn, err := (&net.Dialer{}).DialContext(cmd.Context(), "unix", r.Socket)
@@ -40,10 +49,12 @@ C-] leaves it. When the input is not a terminal, its end leaves it.`,
 			return a.console(cmd.Context(), args[0], conn)
 		},
 	}
+	cmd.Flags().BoolVar(&raw, "raw", false, "let everything through that the guest writes")
+	return cmd
 }
 
-// console connects this terminal with the guest's. The bytes go through as they
-// are: what ssh does with a guest's output, a console does too.
+// console connects this terminal with the guest's. The daemon has made what comes
+// fit for it, unless asked not to.
 func (a *app) console(ctx context.Context, name string, conn net.Conn) error {
 	if a.inTTY {
 		a.note("console of %s; C-] leaves it, RET wakes it up", name)
@@ -52,6 +63,9 @@ func (a *app) console(ctx context.Context, name string, conn net.Conn) error {
 			return err
 		}
 		defer func() {
+			if a.outTTY {
+				_, _ = io.WriteString(a.out, resetTerminal)
+			}
 			restore()
 			a.note("\nleft the console of %s; the VM runs on", name)
 		}()

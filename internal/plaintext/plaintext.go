@@ -6,15 +6,41 @@ package plaintext
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// Line makes s one line without control sequences and control characters; tabs
-// stay. What is longer than limit bytes is cut, with "…" at the end.
+// Line makes s one line of valid UTF-8 without control sequences and control
+// characters; tabs stay. What is longer than limit bytes is cut, with "…" at the
+// end: no result is longer than both together.
 func Line(s string, limit int) string {
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	// Two cuts: the first bounds the work, the second the result, in which each
+	// byte that was no text takes three.
+	whole := len(s) <= limit
+	if !whole {
+		s = s[:boundary(s, limit)]
 	}
-	if !strings.ContainsFunc(s, unwanted) {
+	s = clean(s)
+	if len(s) > limit {
+		s, whole = s[:boundary(s, limit)], false
+	}
+	if whole {
+		return s
+	}
+	return s + "…"
+}
+
+// boundary is the largest index of at most limit at which no character is cut.
+func boundary(s string, limit int) int {
+	for i := limit; i > limit-utf8.UTFMax && i > 0; i-- {
+		if utf8.RuneStart(s[i]) {
+			return i
+		}
+	}
+	return limit // not text in any case
+}
+
+func clean(s string) string {
+	if !strings.ContainsFunc(s, unwanted) && utf8.ValidString(s) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {

@@ -16,6 +16,8 @@ func TestWhatTerminalsObeyIsRemoved(t *testing.T) {
 		"unfinished \x1b[31":               "unfinished ",
 		"turned \u202earound":              "turned around",
 		strings.Repeat("é", 60):            strings.Repeat("é", 50) + "…",
+		strings.Repeat("\xff", 90):         strings.Repeat("\ufffd", 33) + "…",
+		"latin \xe9":                       "latin \ufffd",
 		strings.Repeat("x", 99) + "é":      strings.Repeat("x", 99) + "…",
 		"\x1b]0;title\x07 of the terminal": "]0;title of the terminal",
 	} {
@@ -30,13 +32,18 @@ func TestWhatTerminalsObeyIsRemoved(t *testing.T) {
 
 func FuzzLine(f *testing.F) {
 	f.Add("\x1b[31m\xffx\u202e")
+	f.Add(strings.Repeat("\xff", 1000))
+	f.Add(strings.Repeat("\xff", 990) + strings.Repeat("é", 10))
 	f.Fuzz(func(t *testing.T, s string) {
 		got := Line(s, 1000)
 		if strings.ContainsFunc(got, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }) {
 			t.Errorf("%q holds control characters", got)
 		}
-		if utf8.ValidString(s) && !utf8.ValidString(got) {
-			t.Errorf("%q is not text any more", got)
+		if !utf8.ValidString(got) {
+			t.Errorf("%q is not text", got)
+		}
+		if len(got) > 1000+len("…") {
+			t.Errorf("%d bytes of %d", len(got), len(s))
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/termfilter"
 )
 
 const (
@@ -36,15 +37,18 @@ type Hub struct {
 	done chan struct{}
 
 	mu      sync.Mutex // guards the rest
-	recent  []byte     // at most backlog bytes
+	filter  termfilter.Filter
+	logged  []byte // room for what goes to the log
+	recent  []byte // at most backlog bytes
 	clients map[*client]struct{}
 	ended   error
 
 	writing sync.Mutex
 }
 
-// New reads the line until it ends. log, unless nil, gets everything that the
-// guest writes, and is closed at the end; its errors are ignored.
+// New reads the line until it ends. log, unless nil, gets what the guest writes,
+// made fit for a terminal because people show it on one, and is closed at the
+// end; its errors are ignored.
 func New(line Line, log io.WriteCloser) *Hub {
 	h := &Hub{line: line, log: log, done: make(chan struct{}), clients: map[*client]struct{}{}}
 	go h.read()
@@ -73,7 +77,8 @@ func (h *Hub) deliver(p []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.log != nil {
-		_, _ = h.log.Write(p)
+		h.logged = h.filter.Append(h.logged[:0], p)
+		_, _ = h.log.Write(h.logged)
 	}
 	h.recent = append(h.recent, p...)
 	if over := len(h.recent) - backlog; over > 0 {

@@ -231,9 +231,17 @@ export interface ConfirmParams {
   partialResultToken?: string | number;
 }
 
+/** ConsoleParams asks for a console. */
+export interface ConsoleParams {
+  /** Name of the machine. */
+  name: string;
+  /** Raw: the guest's bytes as they are. Without it, only what a terminal is for passes: text, colours, the cursor; no titles, no clipboard, no queries. */
+  raw?: boolean;
+}
+
 /** ConsoleResult says where the console is. */
 export interface ConsoleResult {
-  /** Socket is the path of a unix socket that accepts one connection of this user, within 30 seconds, and carries the raw bytes of the serial console. */
+  /** Socket is the path of a unix socket that accepts one connection of this user, within 30 seconds, and carries the bytes of the serial console. */
   socket: string;
 }
 
@@ -1078,8 +1086,8 @@ export interface Requests {
   'nixvm/vm/destroy': { params: ConfirmParams; result: OperationResult };
   /** Destroy the VM and delete the machine directory, whoever made it, and the backups. */
   'nixvm/vm/purge': { params: ConfirmParams; result: OperationResult };
-  /** Open the serial console. The bytes are untrusted output of the guest. */
-  'nixvm/vm/console': { params: MachineParams; result: ConsoleResult };
+  /** Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal. */
+  'nixvm/vm/console': { params: ConsoleParams; result: ConsoleResult };
   /** What a running VM has open in its network, and what its isolation refused. Other networks than `nat` of the embedded backend do not tell. */
   'nixvm/vm/network': { params: MachineParams; result: NetworkResult };
   /** The snapshots of a VM. */
