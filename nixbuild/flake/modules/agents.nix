@@ -21,6 +21,16 @@ let
     ];
     text = builtins.readFile ./agents/install.sh;
   };
+  export = pkgs.writeShellApplication {
+    name = "nixvm-export";
+    runtimeInputs = [
+      pkgs.coreutils
+      pkgs.findutils
+      pkgs.gnutar
+      pkgs.gzip
+    ];
+    text = builtins.readFile ./agents/export.sh;
+  };
 in
 {
   options.nixvm.agents = mkOption {
@@ -62,6 +72,7 @@ in
     environment.systemPackages = [
       pkgs.nodejs
       install
+      export
     ]
     ++ map (a: a.package) (lib.filter (a: a.install == "image") agents);
 

@@ -11,7 +11,7 @@ let
   };
   names = lib.splitString " " (
     "asciinema bash bashInteractive buildah busybox claude-code coreutils curl diffutils dig distrobox e2fsprogs fd file findutils flake fzf gcc "
-    + "gh git git-lfs gnumake home-manager-generation htop image imagemagick initrd inotify-tools jq just kmod less linux lsof "
+    + "gh git git-lfs gnumake gnutar gzip home-manager-generation htop image imagemagick initrd inotify-tools jq just kmod less linux lsof "
     + "moreutils neovim netcat nftables nix nodejs openssl opencode p7zip pciutils pkg-config podman-compose python3 "
     + "qemu-utils ripgrep rsync rustup shadow shellcheck skopeo sshfs systemd tmux toplevel tree unzip util-linux uv vim w3m wget yq-go"
   );
