@@ -15,6 +15,7 @@ import (
 
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sshsettings"
 )
 
 // What ssh does with the configuration that it reads by itself cannot be had by -F:
@@ -127,7 +128,7 @@ func (p place) run(ctx context.Context) (applied, error) {
 		a.Checked = string(problem.From(err).Code)
 	}
 	out, _ := exec.Command("ssh", "-G", "demo").CombinedOutput()
-	a.Resolved = parseAnswer(out).first("user")
+	a.Resolved = sshsettings.Parse(string(out)).First("user")
 	if strings.Contains(string(out), "Bad owner") {
 		a.Resolved = firstLine(string(out))
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sshsettings"
 )
 
 // Inherited is what the user's own configuration adds to an entry of ours and no
@@ -63,7 +64,7 @@ func (c *Config) Inherited(ctx context.Context, machines ...string) ([]Inherited
 		entries = append(entries, Inherited{Machine: m, Alias: a.User}, Inherited{Machine: m, Alias: a.Admin})
 	}
 	found := make([][]Inherited, len(entries))
-	err = c.askAll(ctx, len(entries), func(i int) string { return entries[i].Alias }, func(i int, a answer) {
+	err = c.askAll(ctx, len(entries), func(i int) string { return entries[i].Alias }, func(i int, a sshsettings.Settings) {
 		found[i] = c.inherited(u, entries[i].Alias, blocks[entries[i].Alias], a)
 		for j := range found[i] {
 			found[i][j].Machine = entries[i].Machine
@@ -123,7 +124,7 @@ func notLocale(pattern string) bool {
 }
 
 // inherited finds in ssh's answer what the block (its text) does not have.
-func (c *Config) inherited(u userFile, alias, text string, a answer) []Inherited {
+func (c *Config) inherited(u userFile, alias, text string, a sshsettings.Settings) []Inherited {
 	own := ownForwards(text)
 	var all []Inherited
 	add := func(keyword string, values ...string) {
@@ -145,10 +146,10 @@ func (c *Config) inherited(u userFile, alias, text string, a answer) []Inherited
 	})...)
 	add("certificatefile", a["certificatefile"]...)
 	add("sendenv", slices.DeleteFunc(slices.Clone(a["sendenv"]), func(v string) bool { return !notLocale(v) })...)
-	if v := a.first("versionaddendum"); v != "" && v != "none" {
+	if v := a.First("versionaddendum"); v != "" && v != "none" {
 		add("versionaddendum", v)
 	}
-	if v := a.first("gssapikeyexchange"); truth[v] == "yes" {
+	if v := a.First("gssapikeyexchange"); sshsettings.Same(v, "yes") {
 		add("gssapikeyexchange", v)
 	}
 	for i := range all {

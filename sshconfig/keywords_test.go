@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sshsettings"
 )
 
 // documented are the keywords of a manual page, in lower case. The channel types of
@@ -49,7 +50,7 @@ func printedKeywords(t testing.TB, ssh string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.Collect(maps.Keys(parseAnswer(out)))
+	return slices.Collect(maps.Keys(sshsettings.Parse(string(out))))
 }
 
 func checkKeywords(t *testing.T, ssh, page string) {
@@ -147,7 +148,7 @@ func accepts(t *testing.T, ssh string) []string {
 }
 
 // answerOf is what this ssh makes of an alias.
-func answerOf(t *testing.T, c *Config, alias string) answer {
+func answerOf(t *testing.T, c *Config, alias string) sshsettings.Settings {
 	t.Helper()
 	a, err := c.sshG(t.Context(), alias)
 	if err != nil {
@@ -201,7 +202,7 @@ func checkHostile(t *testing.T, ssh string) {
 				if o.value == hostile[k] {
 					t.Errorf("the hostile value of %s is the one that is wanted", k)
 				}
-				if got := a.first(k); keywords[k].care == settled && got == hostile[k] {
+				if got := a.First(k); keywords[k].care == settled && got == hostile[k] {
 					t.Errorf("%s: the user's %s reaches the VM", b.alias, k)
 				}
 			}

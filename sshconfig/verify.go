@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sshsettings"
 )
 
 // defaultVerifyTimeout bounds one `ssh -G`: a `Match exec` of the user's may hang.
@@ -45,7 +46,7 @@ type verdict struct {
 // error means ssh could not answer at all.
 func (c *Config) verify(ctx context.Context, u userFile, blocks []block) ([]verdict, error) {
 	all := make([]verdict, len(blocks))
-	err := c.askAll(ctx, len(blocks), func(i int) string { return blocks[i].alias }, func(i int, a answer) {
+	err := c.askAll(ctx, len(blocks), func(i int) string { return blocks[i].alias }, func(i int, a sshsettings.Settings) {
 		b := blocks[i]
 		all[i] = verdict{b, compare(b, a), c.inherited(u, b.alias, b.text, a)}
 	})
@@ -54,7 +55,7 @@ func (c *Config) verify(ctx context.Context, u userFile, blocks []block) ([]verd
 
 // askAll runs `ssh -G` for n aliases, some at once, and calls f with each answer
 // from goroutines of its own.
-func (c *Config) askAll(ctx context.Context, n int, alias func(int) string, f func(int, answer)) error {
+func (c *Config) askAll(ctx context.Context, n int, alias func(int) string, f func(int, sshsettings.Settings)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(2, runtime.NumCPU()))
 	for i := range n {
@@ -67,29 +68,6 @@ func (c *Config) askAll(ctx context.Context, n int, alias func(int) string, f fu
 		})
 	}
 	return g.Wait()
-}
-
-// answer is what `ssh -G` printed: the values of each keyword, in lower case.
-type answer map[string][]string
-
-// first value of a keyword, empty if it is not printed.
-func (a answer) first(keyword string) string {
-	if len(a[keyword]) == 0 {
-		return ""
-	}
-	return a[keyword][0]
-}
-
-// parseAnswer reads it. The case of keywords is no promise: 9.2 prints
-// canonicalizePermittedcnames, and sshd 10.6 all of them in mixed case.
-func parseAnswer(out []byte) answer {
-	a := answer{}
-	for line := range strings.Lines(string(out)) {
-		keyword, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		keyword = strings.ToLower(keyword)
-		a[keyword] = append(a[keyword], value)
-	}
-	return a
 }
 
 // errNotAccepted begins ssh's complaint about the user's file.
@@ -112,7 +90,7 @@ func noProgram(err error) error {
 //
 // A file that is ssh's own is read as ssh reads it, with the system's, and with the
 // check of who may write it: -F would skip both.
-func (c *Config) sshG(ctx context.Context, alias string) (answer, error) {
+func (c *Config) sshG(ctx context.Context, alias string) (sshsettings.Settings, error) {
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.verifyTimeout)
 	defer cancel()
@@ -128,7 +106,7 @@ func (c *Config) sshG(ctx context.Context, alias string) (answer, error) {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return parseAnswer(out), nil
+		return sshsettings.Parse(string(out)), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, noProgram(err)
 	case caller.Err() != nil:
@@ -158,7 +136,7 @@ func firstLine(s string) string {
 // compare returns the first value that is not what the block sets. ssh prints
 // each value without quotes, so what was quoted is unquoted here. Of keywords whose
 // values add up, ours must come first: programs that read `ssh -G` take that one.
-func compare(b block, a answer) *mismatch {
+func compare(b block, a sshsettings.Settings) *mismatch {
 	for _, o := range b.options {
 		keyword := strings.ToLower(o.keyword)
 		if keywords[keyword].care == opens { // our own forward; see inherited
@@ -168,8 +146,8 @@ func compare(b block, a answer) *mismatch {
 		if keyword != "proxycommand" {
 			want = strings.Join(splitArgs(o.value), " ")
 		}
-		got, printed := a.first(keyword), len(a[keyword]) > 0
-		if !printed && (!decisive[keyword] || want == "none") || same(keyword, got, want, a.first("user")) {
+		got, printed := a.First(keyword), len(a[keyword]) > 0
+		if !printed && (!decisive[keyword] || want == "none") || same(keyword, got, want, a.First("user")) {
 			continue
 		}
 		return &mismatch{b, keyword, want, got}
@@ -183,8 +161,5 @@ func same(keyword, got, want, account string) bool {
 		want = strings.ReplaceAll(want, "%r", account)
 		got = strings.ReplaceAll(got, "%r", account)
 	}
-	return got == want || truth[got] != "" && truth[got] == truth[want]
+	return sshsettings.Same(got, want)
 }
-
-// truth has the spellings of the two words; OpenSSH 9.2 prints either.
-var truth = map[string]string{"yes": "yes", "true": "yes", "no": "no", "false": "no"}

@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sshsettings"
 )
 
 // destination is where ssh is to go, as a person writes it.
@@ -79,46 +81,33 @@ func resolveSSH(ctx context.Context, d destination) (sshSettings, error) {
 	return parseSettings(string(out), d)
 }
 
-// parseSettings reads the output of `ssh -G`: a keyword in lower case and its
-// value on each line.
+// parseSettings takes what matters from the output of `ssh -G`.
 func parseSettings(text string, d destination) (sshSettings, error) {
-	s := sshSettings{agent: os.Getenv("SSH_AUTH_SOCK")}
-	var host, port, alias string
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
-		switch key {
-		case "user":
-			s.user = value
-		case "hostname":
-			host = value
-		case "port":
-			port = value
-		case "hostkeyalias":
-			alias = value
-		case "identityfile":
-			s.identities = append(s.identities, expandHome(value))
-		case "identitiesonly":
-			s.onlyThese = value == "yes"
-		case "identityagent":
-			s.agent = agentSocket(value)
-		case "userknownhostsfile", "globalknownhostsfile":
-			for f := range strings.FieldsSeq(value) {
-				s.knownHosts = append(s.knownHosts, expandHome(f))
-			}
-		case "proxyjump":
-			if value != "none" {
-				s.jumps = parseJumps(value)
-			}
-		case "proxycommand":
-			if value != "none" {
-				return s, problem.New(problem.ConfigInvalid, "the SSH configuration of %s has a ProxyCommand, which nixvm does not run", d.host).
-					WithHint("use ProxyJump in its place")
-			}
+	got := sshsettings.Parse(text)
+	s := sshSettings{
+		user: got.First("user"), onlyThese: got.Is("identitiesonly", "yes"),
+		agent: os.Getenv("SSH_AUTH_SOCK"), address: net.JoinHostPort(got.First("hostname"), got.First("port")),
+	}
+	for _, file := range got["identityfile"] {
+		s.identities = append(s.identities, expandHome(file))
+	}
+	if agent := got.First("identityagent"); agent != "" {
+		s.agent = agentSocket(agent)
+	}
+	for _, files := range slices.Concat(got["userknownhostsfile"], got["globalknownhostsfile"]) {
+		for f := range strings.FieldsSeq(files) {
+			s.knownHosts = append(s.knownHosts, expandHome(f))
 		}
 	}
-	s.address = net.JoinHostPort(host, port)
+	if jumps := got.First("proxyjump"); jumps != "" && jumps != "none" {
+		s.jumps = parseJumps(jumps)
+	}
+	if command := got.First("proxycommand"); command != "" && command != "none" {
+		return s, problem.New(problem.ConfigInvalid, "the SSH configuration of %s has a ProxyCommand, which nixvm does not run", d.host).
+			WithHint("use ProxyJump in its place")
+	}
 	s.alias = s.address
-	if alias != "" {
+	if alias := got.First("hostkeyalias"); alias != "" {
 		s.alias = net.JoinHostPort(alias, "22")
 	}
 	return s, nil

@@ -2,8 +2,9 @@ package contract
 
 import (
 	"strconv"
-	"strings"
 	"testing"
+
+	"github.com/nixvm/nixvm/internal/sshsettings"
 )
 
 var sshChecks = []check{
@@ -41,21 +42,17 @@ var sshChecks = []check{
 		again.Close()
 	}},
 	{name: "sshd is set up as the contract says", run: func(t *testing.T, g *guest) {
-		got := map[string]string{}
-		for line := range strings.Lines(g.must(t, "sudo $(command -v sshd || echo /usr/sbin/sshd) -T")) {
-			key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-			got[key] = value
-		}
+		got := sshsettings.Parse(g.must(t, "sudo $(command -v sshd || echo /usr/sbin/sshd) -T"))
 		for key, want := range map[string]string{
 			"permitrootlogin": "no", "passwordauthentication": "no", "kbdinteractiveauthentication": "no",
 			"allowtcpforwarding": "yes", "streamlocalbindunlink": "yes", "allowagentforwarding": "no", "x11forwarding": "no",
 		} {
-			if got[key] != want {
-				t.Errorf("%s is %q, want %q", key, got[key], want)
+			if !got.Is(key, want) {
+				t.Errorf("%s is %q, want %q", key, got.First(key), want)
 			}
 		}
-		if n, _ := strconv.Atoi(got["clientaliveinterval"]); n <= 0 || n > 300 {
-			t.Errorf("clientaliveinterval is %q: a lost client would hold its forwards", got["clientaliveinterval"])
+		if n, _ := strconv.Atoi(got.First("clientaliveinterval")); n <= 0 || n > 300 {
+			t.Errorf("clientaliveinterval is %q: a lost client would hold its forwards", got.First("clientaliveinterval"))
 		}
 	}},
 }
