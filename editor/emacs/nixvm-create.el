@@ -100,8 +100,8 @@ there as well when it was quit.")
   (member "nixvm/machine/check" (nixvm--methods)))
 
 (defun nixvm--check (for draft)
-  "Return what the daemon says of DRAFT, a request FOR something, by field.
-It is nil when the daemon cannot say."
+  "Ask the daemon what is wrong with DRAFT, a request FOR something.
+Return that by field, or nil when the daemon cannot say."
   (when (nixvm--checks-p)
     (plist-get (nixvm--call "nixvm/machine/check" (append (list :for for) draft)) :fields)))
 
@@ -114,7 +114,7 @@ It is nil when the daemon cannot say."
           (t value))))
 
 (defun nixvm--ask (for draft param read)
-  "Call READ until the daemon takes what it returns as PARAM; return that.
+  "Call READ until the daemon takes its value as PARAM; return that value.
 FOR and DRAFT are as in `nixvm--check': the rest of the request.  READ gets what
 was typed before, and what is wrong with that, both nil at first."
   (let (typed complaint right)

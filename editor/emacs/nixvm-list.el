@@ -73,6 +73,8 @@ SORT is as in `tabulated-list-format'.")
                        ("w" . nixvm-list-copy-host)
                        ("y" . nixvm-clone) ("M" . nixvm-migrate) ("A" . nixvm-autostart)
                        ("I" . nixvm-images) ("B" . nixvm-image-build) ("X" . nixvm-image-gc)
+                       ("E E" . nixvm-resolve) ("E r" . nixvm-resolve-resume)
+                       ("E u" . nixvm-resolve-undo) ("E f" . nixvm-resolve-forget)
                        ("m" . nixvm-list-mark) ("u" . nixvm-list-unmark)
                        ("U" . nixvm-list-unmark-all) ("DEL" . nixvm-list-unmark-backward)
                        ("i" . nixvm-list-describe)
@@ -119,6 +121,13 @@ What is more than a word may run over the columns behind it."
   (let ((op (nixvm--operation-of machine))
         (state (nixvm--state machine)))
     (cond (op (propertize (nixvm--progress-text op) 'face 'nixvm-busy 'nixvm-wide t))
+          ((nixvm--unresolved (plist-get machine :name))
+           (propertize (concat (and (plist-get machine :state) (concat state ", "))
+                               (nixvm--unresolved-text
+                                (car (nixvm--unresolved (plist-get machine :name)))))
+                       'face 'nixvm-broken 'nixvm-wide t
+                       'help-echo (substitute-command-keys
+                                   "\\<nixvm-list-mode-map>\\[nixvm-resolve] says what can be done")))
           ((plist-get machine :problem)
            (propertize (format "%s: %s" state
                                (or (plist-get (plist-get machine :problem) :message) "problem"))
@@ -138,14 +147,26 @@ What is more than a word may run over the columns behind it."
 
 (defun nixvm--list-entries ()
   "The rows: (NAME CELLS) for every machine.
-The cells of a machine that has not changed are those of last time, `eq'."
-  (let ((functions (mapcar (lambda (c) (nth 3 (nixvm--list-column c))) nixvm-list-columns)))
-    (mapcar (lambda (m)
-              (list (plist-get m :name)
-                    (or (and (not (plist-get m :operation)) (gethash m nixvm--list-cells))
-                        (puthash m (vconcat (mapcar (lambda (f) (or (funcall f m) "")) functions))
-                                 nixvm--list-cells))))
-            (nixvm-machines))))
+The cells of a machine that has not changed are those of last time, `eq'.  An
+operation that is unresolved is not part of its machine."
+  (let ((functions (mapcar (lambda (c) (nth 3 (nixvm--list-column c))) nixvm-list-columns))
+        (waiting (mapcar (lambda (op) (plist-get op :machine)) (nixvm--unresolved))))
+    (cl-flet ((cells (m) (vconcat (mapcar (lambda (f) (or (funcall f m) "")) functions))))
+      (mapcar (lambda (m)
+                (list (plist-get m :name)
+                      (cond ((member (plist-get m :name) waiting) (cells m))
+                            ((and (not (plist-get m :operation)) (gethash m nixvm--list-cells)))
+                            (t (puthash m (cells m) nixvm--list-cells)))))
+              (append (nixvm-machines) (nixvm--list-remains))))))
+
+(defun nixvm--list-remains ()
+  "What is left of machines that are in no list, as machines with a name only.
+What an unresolved operation has made may be half gone, but waits for a choice."
+  (mapcar (lambda (name) (list :name name))
+          (delete-dups
+           (cl-remove-if #'nixvm-machine
+                         (delq nil (mapcar (lambda (op) (plist-get op :machine))
+                                           (nixvm--unresolved)))))))
 
 (defun nixvm--list-mode-line ()
   "How many machines are up, for the mode line."
@@ -154,6 +175,8 @@ The cells of a machine that has not changed are those of last time, `eq'."
     (concat (cond ((not (nixvm--live)) (propertize " offline" 'face 'error))
                   ((zerop all) "")
                   (t (format " %d up of %d" up all)))
+            (when-let ((unresolved (nixvm--unresolved)))
+              (propertize (format ", %d unresolved" (length unresolved)) 'face 'error))
             (and nixvm--list-marks (format ", %d marked" (length nixvm--list-marks)))
             (and (equal (plist-get nixvm--status :health) "error")
                  (propertize " !" 'face 'error)))))
@@ -311,7 +334,7 @@ it needs, but not the last one."
              "\\<nixvm-list-mode-map>
   \\[nixvm-doctor]  finds out what is wrong
   \\[revert-buffer]  tries again\n")))
-   ((> (hash-table-count nixvm--machines) 0) nil)
+   ((or (> (hash-table-count nixvm--machines) 0) (nixvm--unresolved)) nil)
    ((not (nixvm--live)) "\n  Connecting to nixvmd...\n")
    (t
     (substitute-command-keys
@@ -388,6 +411,7 @@ it needs, but not the last one."
   "Show all that is known of the machine at point."
   (interactive nil nixvm-list-mode)
   (let ((machine (or (nixvm-machine (nixvm--name-at-point))
+                     (and (nixvm--name-at-point) (list :name (nixvm--name-at-point)))
                      (user-error "There is no machine at point"))))
     (with-help-window (help-buffer)
       (with-current-buffer standard-output
@@ -395,6 +419,10 @@ it needs, but not the last one."
           (let ((value (funcall (nth 3 column) machine)))
             (when (and value (not (equal value "")))
               (insert (propertize (format "%-10s" (nth 0 column)) 'face 'bold) value "\n"))))
+        (dolist (op (nixvm--unresolved (plist-get machine :name)))
+          (insert "\n" (propertize (nixvm--unresolved-text op) 'face 'error) "\n")
+          (mapc (lambda (c) (insert (format "  %-8s%s\n" (plist-get c :action) (plist-get c :effect))))
+                (plist-get op :choices)))
         (when-let ((reason (plist-get machine :reason)))
           (insert "\n" reason "\n"))
         (when-let ((problem (plist-get machine :problem)))

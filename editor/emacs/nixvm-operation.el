@@ -85,6 +85,15 @@ the user and call FAIL, if non-nil, with the error plist.  Never wait."
 (add-hook 'nixvm-connected-hook #'nixvm--follow-again)
 (add-hook 'nixvm--wanted-functions (lambda () nixvm--works))
 
+;;;; Confirm
+
+(defun nixvm--confirm-by-name (name consequence)
+  "Make the user type NAME, after telling the CONSEQUENCE."
+  (let ((typed (read-string (format "%s  Type %s to confirm: " consequence
+                                    (propertize name 'face 'bold)))))
+    (unless (equal (string-trim typed) name)
+      (user-error "That was not %s: nothing has been done" name))))
+
 ;;;; Progress
 
 (defun nixvm--progress (params)

@@ -160,9 +160,16 @@ It has :code, a dotted word; :message; :hint, :retryable and :operation."
           :retryable (eq (plist-get data :retryable) t)
           :operation (plist-get data :operation))))
 
+(defun nixvm--hint (err)
+  "The hint of the error plist ERR, with commands of ours for those of a shell."
+  (let ((hint (plist-get err :hint)))
+    (if (and hint (string-match-p "nixvmd operations \\(?:resume\\|undo\\|forget\\)" hint))
+        (substitute-command-keys "\\[nixvm-resolve] says what can be done about it")
+      hint)))
+
 (defun nixvm--error-text (err &optional doing)
   "One line about the error plist ERR, which happened while DOING something."
-  (let ((hint (plist-get err :hint)))
+  (let ((hint (nixvm--hint err)))
     (concat (and doing (concat doing ": "))
             (plist-get err :message)
             (and hint (not (string-empty-p hint)) (format ".  Hint: %s" hint)))))

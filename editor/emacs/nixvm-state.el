@@ -80,6 +80,16 @@ operation calls them when it begins, and again when the machine has gone.")
               (op (gethash id nixvm--operations)))
     (and (equal (plist-get op :state) "running") op)))
 
+(defun nixvm--unresolved (&optional name)
+  "The operations that failed and could not be undone, oldest first.
+With NAME only those of that machine.  Nothing happens until one of the choices
+of each is made."
+  (sort (cl-remove-if-not (lambda (op)
+                            (and (equal (plist-get op :state) "unresolved")
+                                 (or (null name) (equal (plist-get op :machine) name))))
+                          (hash-table-values nixvm--operations))
+        (lambda (a b) (string< (plist-get a :id) (plist-get b :id)))))
+
 (defun nixvm--true (value)
   "Whether VALUE is JSON's true."
   (and value (not (eq value :json-false))))
@@ -275,6 +285,12 @@ everything is offered."
                                  (and percent (format "%d%%" percent))
                                  (and text (not (string-empty-p text)) text)))
                  " ")))
+
+(defun nixvm--unresolved-text (op)
+  "One line on the unresolved operation OP."
+  (format "unresolved %s: %s" (plist-get op :kind)
+          (or (plist-get (plist-get op :problem) :message) (plist-get op :message)
+              "it could not be undone")))
 
 ;;;; Asking for a machine
 

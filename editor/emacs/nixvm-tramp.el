@@ -167,6 +167,9 @@ is restored as Emacs starts; a timer or a hook is refused."
                                  host))
           (when-let ((err (nixvm--preflight-wait host)))
             (nixvm-tramp--refuse "%s" (nixvm--error-text err))))
+        ;; TRAMP suppresses what follows the death of a connection, and takes
+        ;; the file for one of this computer.  It is known to work by now.
+        (setq tramp-current-connection nil)
         (unless (tramp-file-name-hop vec)
           (pcase-dolist (`(,property . ,value) (cdr (assoc host nixvm--connected-hosts)))
             (tramp-set-connection-property vec property value)))))))
@@ -341,7 +344,8 @@ agent has written, or what was restored from a snapshot."
     (if (not (and nixvm-tramp--save file (string-match-p (nixvm-tramp--ours) file)))
         (funcall handler 'verify-visited-file-modtime buffer)
       (let ((vec (tramp-dissect-file-name (expand-file-name file))))
-        (tramp-maybe-open-connection vec)
+        (catch 'suppress
+          (catch 'non-essential (tramp-maybe-open-connection vec)))
         (let ((process (tramp-get-connection-process vec)))
           (prog1 (funcall handler 'verify-visited-file-modtime buffer)
             (when (process-live-p process)

@@ -69,7 +69,8 @@ CAPABILITY is as in `nixvm--offered-p'."
     ("z" "Suspend" nixvm-suspend :if (lambda () (nixvm-transient--p "nixvm/vm/suspend")))
     ("Z" "Resume" nixvm-resume :if (lambda () (nixvm-transient--p "nixvm/vm/resume")))
     ("K" "Kill" nixvm-kill :if (lambda () (nixvm-transient--p "nixvm/vm/kill")))
-    ("k" "Cancel operation" nixvm-cancel)]
+    ("k" "Cancel operation" nixvm-cancel)
+    ("E" "Resolve operation" nixvm-resolve :if nixvm--unresolved)]
    ["Snapshots"
     ("t" "Take" nixvm-snapshot :if (lambda () (nixvm-transient--p "nixvm/snapshot/create")))
     ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "nixvm/snapshot/restore")))

@@ -32,6 +32,7 @@
 (require 'nixvm-rpc)
 (require 'nixvm-state)
 (require 'nixvm-operation)
+(require 'nixvm-resolve)
 (require 'nixvm-ssh)
 (require 'nixvm-tramp)
 (require 'nixvm-tramp-away)
@@ -339,13 +340,6 @@ What was written since is lost from its disk; a safety snapshot keeps it."
                 (format "Delete snapshot %s of %s" snapshot name) #'ignore))
 
 ;;;; The end of a machine
-
-(defun nixvm--confirm-by-name (name consequence)
-  "Make the user type NAME, after telling the CONSEQUENCE."
-  (let ((typed (read-string (format "%s  Type %s to confirm: " consequence
-                                    (propertize name 'face 'bold)))))
-    (unless (equal (string-trim typed) name)
-      (user-error "That was not %s: nothing has been done" name))))
 
 ;;;###autoload
 (defun nixvm-destroy (name)

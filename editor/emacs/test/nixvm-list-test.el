@@ -144,6 +144,73 @@
       (should (string-match-p "the guest powered off" (buffer-string)))
       (should (string-match-p "Mode +immutable" (buffer-string))))))
 
+(defconst nixvm-list-test-unresolved
+  '(:kind "create" :machine "half" :state "unresolved" :steps 3 :done 1
+    :started "2026-01-02T03:04:05Z"
+    :problem (:code "vm.create_failed" :message "its directory cannot be removed"
+              :hint "nixvmd operations undo 01 tries again" :retryable :json-false)
+    :choices [(:action "undo" :effect "deletes the disk and the settings of half" :confirm t)
+              (:action "forget" :effect "leaves what is there")])
+  "An operation that waits for a choice.")
+
+(defun nixvm-list-test-operation (id &rest fields)
+  "The unresolved operation ID with FIELDS changed."
+  (let ((op (append (list :id id) (copy-sequence nixvm-list-test-unresolved))))
+    (while fields (setq op (plist-put op (pop fields) (pop fields))))
+    op))
+
+(ert-deftest nixvm-list-shows-what-could-not-be-undone ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a") (nixvm-fake-machine "b"))
+    (nixvm-fake-push nixvm-fake "nixvm/didChange"
+                     (list :operations (vector (nixvm-list-test-operation "01")
+                                               (nixvm-list-test-operation "02" :kind "snapshot" :machine "a"))))
+    ;; Also of a machine that is in no list any more.
+    (nixvm-fake-wait (string-match-p "half +unresolved create: its directory cannot" (nixvm-list-test-row "half")))
+    (should (string-match-p "a +running, unresolved snapshot: " (nixvm-list-test-row "a")))
+    (should (string-match-p "2 unresolved" (nixvm--list-mode-line)))
+    (nixvm-list-test-go "half")
+    (nixvm-list-describe)
+    (with-current-buffer (help-buffer)
+      (should (string-match-p "undo +deletes the disk and the settings of half" (buffer-string))))
+    ;; When they have ended they are gone.
+    (nixvm-fake-push nixvm-fake "nixvm/didChange"
+                     (list :operations (vector (nixvm-list-test-operation "01" :state "cancelled" :choices nil)
+                                               (nixvm-list-test-operation "02" :state "succeeded" :choices nil))))
+    (nixvm-fake-wait (string-empty-p (nixvm-list-test-row "half")))
+    (should (string-match-p "a +running +claude" (nixvm-list-test-row "a")))
+    (should-not (string-match-p "unresolved" (nixvm--list-mode-line)))))
+
+(ert-deftest nixvm-resolve-offers-what-the-daemon-does-and-asks-first ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a"))
+    (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/operation/resolve" nixvm-fake-methods)
+          (nixvm-fake-operations nixvm-fake) (list (nixvm-list-test-operation "01")))
+    (nixvm-disconnect)
+    (nixvm--ensure)
+    (should (equal (mapcar (lambda (op) (plist-get op :id)) (nixvm--unresolved)) '("01")))
+    (nixvm-fake-on "nixvm/operation/resolve"
+                   (lambda (params &rest _)
+                     (list :operation (nixvm-list-test-operation (plist-get params :id) :state "failed" :choices nil))))
+    ;; It cannot be resumed, and undoing it wants the name.
+    (should (string-match-p "No operation waits to resume"
+                            (cadr (should-error (nixvm-resolve-resume) :type 'user-error))))
+    (nixvm-fake-typing '("haalf") (should-error (nixvm-resolve-undo) :type 'user-error))
+    (should (eq 'quit (condition-case nil (nixvm-fake-typing '(nil) (nixvm-resolve-forget)) (quit 'quit))))
+    (should-not (nixvm-fake-received-p "nixvm/operation/resolve"))
+    (nixvm-fake-typing '("undo" "half") (call-interactively #'nixvm-resolve))
+    (nixvm-fake-wait (nixvm-fake-received-p "nixvm/operation/resolve"))
+    (let ((params (nixvm-fake-params "nixvm/operation/resolve")))
+      (should (equal (plist-get params :id) "01"))
+      (should (equal (plist-get params :action) "undo"))
+      (should (equal (plist-get params :confirm) "half"))
+      (should (plist-get params :workDoneToken)))
+    (nixvm-fake-wait (null nixvm--works))
+    (nixvm-fake-wait (null (nixvm--unresolved)))
+    (should-error (call-interactively #'nixvm-resolve) :type 'user-error)))
+
+(ert-deftest nixvm-resolve-is-what-a-hint-for-the-shell-becomes ()
+  (should (equal (nixvm--error-text (plist-get nixvm-list-test-unresolved :problem))
+                 "its directory cannot be removed.  Hint: M-x nixvm-resolve says what can be done about it")))
+
 (ert-deftest nixvm-menu-shows-what-the-backend-can-do ()
   (nixvm-list-test-with (list (nixvm-fake-machine "a"))
     (nixvm-list-test-go "a")

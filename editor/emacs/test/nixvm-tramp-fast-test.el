@@ -152,7 +152,14 @@
                 (lambda ()
                   (let ((process (process)))
                     (signal-process process 'kill)
-                    (nixvm-fake-wait (not (process-live-p process)))))))))
+                    (nixvm-fake-wait (not (process-live-p process))))))
+          (cons "ssh has died, some time after it connected"
+                (lambda ()
+                  (let ((process (process)))
+                    (delete-process process)
+                    (setq tramp-current-connection
+                          (cons (tramp-dissect-file-name (buffer-file-name))
+                                (time-subtract nil 60)))))))))
 
 (ert-deftest nixvm-tramp-save-after-an-interruption-asks ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
