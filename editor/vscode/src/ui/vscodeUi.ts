@@ -52,12 +52,13 @@ function ask<T>(question: Question, choices: Choice<T>[], many: boolean): Promis
   return new Promise((resolve) => {
     const input = vscode.window.createQuickPick<Item<T>>();
     prepare(input, question);
-    // There is no other place for a sentence in it.
     input.placeholder = question.wrong ?? question.prompt;
     input.canSelectMany = many;
     input.matchOnDescription = true;
     input.matchOnDetail = true;
-    input.items = itemsOf(choices);
+    // A line above the choices, too: a placeholder is easily overlooked.
+    const why: Item<T>[] = question.wrong ? [{ label: `⚠ ${question.wrong}`, kind: vscode.QuickPickItemKind.Separator }] : [];
+    input.items = [...why, ...itemsOf(choices)];
     const picked = input.items.filter((item) => item.choice?.picked);
     if (many) {
       input.selectedItems = picked;
