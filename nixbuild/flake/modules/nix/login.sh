@@ -8,10 +8,10 @@ nixvm_lost() {
     while IFS= read -r link; do
       [ -e "$link" ] || printf '  %s\n' "$link"
     done |
-    {
-      IFS= read -r first || exit 0
+    # Not in a subshell everywhere: zsh ends with an exit in here.
+    if IFS= read -r first; then
       printf '%s\n' 'The image of this machine was replaced, and what you had installed into /nix went with it.' 'These lead nowhere now:' "$first"
       cat
       printf '%s\n' 'Install again what you need (nix profile install ...), or remove them (rm).'
-    }
+    fi
 }
