@@ -97,14 +97,19 @@ func (f files) list() string {
 	return strings.Join(names, "\n")
 }
 
-// writeTo writes the files below dir.
-func (f files) writeTo(dir string) error {
+// writeTo writes the files below dir. One that is a program in from is one there:
+// nix keeps that of what a profile puts into the image.
+func (f files) writeTo(dir, from string) error {
 	for name, content := range f {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, content, 0o644); err != nil {
+		mode := fs.FileMode(0o644)
+		if info, err := os.Stat(filepath.Join(from, filepath.FromSlash(name))); err == nil && info.Mode()&0o111 != 0 {
+			mode = 0o755
+		}
+		if err := os.WriteFile(path, content, mode); err != nil {
 			return err
 		}
 	}

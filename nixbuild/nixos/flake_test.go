@@ -266,9 +266,17 @@ func FuzzProfile(f *testing.F) {
 
 func TestTheCopyForNixIsWhole(t *testing.T) {
 	f := files{"a": []byte("1"), "d/b": []byte("2")}
-	dir := t.TempDir()
-	if err := f.writeTo(dir); err != nil {
+	dir, from := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(from, "a"), []byte("1"), 0o700); err != nil {
 		t.Fatal(err)
+	}
+	if err := f.writeTo(dir, from); err != nil {
+		t.Fatal(err)
+	}
+	for name, program := range map[string]bool{"a": true, "d/b": false} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode()&0o100 != 0 != program {
+			t.Errorf("%s: %v, program: %v", name, err, !program)
+		}
 	}
 	got, err := readDir(dir)
 	if err != nil {

@@ -129,7 +129,7 @@ func (b *Builder) Build(ctx context.Context, req nixbuild.Request, _ string, rep
 	if err != nil {
 		return nixbuild.Image{}, err
 	}
-	if err := files.writeTo(snapshot); err != nil {
+	if err := files.writeTo(snapshot, b.flake.dir); err != nil {
 		return nixbuild.Image{}, err
 	}
 	id, err := files.imageID(req)
