@@ -1,10 +1,12 @@
 package flake
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -79,36 +81,82 @@ func TestWhateverTheProgramsCallIsAmongTheirTools(t *testing.T) {
 	}
 }
 
-func TestWhatWasInstalledIntoNixGoesWithTheImageThatItWasInstalledOver(t *testing.T) {
+// overlay is the programs' work on a writable /nix, without mounts.
+type overlay struct {
+	*testing.T
+	dir, script string
+}
+
+func newOverlay(t *testing.T) overlay {
+	t.Helper()
 	dir := t.TempDir()
 	disk, err := Files.ReadFile("guest/disk.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
 	script := strings.NewReplacer("/var/nix", dir+"/nix", "/etc/nixos-image-version", dir+"/version", "/usr/sbin/modprobe", ":").Replace(string(disk)) +
-		"say() { echo \"$*\"; }\nmount() { :; }\noverlay_nix\n"
-	boot := func(version string) string {
-		t.Helper()
-		write(t, filepath.Join(dir, "version"), version+"\n")
-		out, err := exec.Command("busybox", "sh", "-c", script).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return string(out)
+		"say() { echo \"$*\"; }\nmount() { :; }\n"
+	return overlay{t, dir, script}
+}
+
+// boot of a version ends with a power cut before its nth command that writes; 0 =
+// never. It returns what was said, and whether it came to an end.
+func (o overlay) boot(version string, cut int) (string, bool) {
+	o.Helper()
+	write(o.T, filepath.Join(o.dir, "version"), version+"\n")
+	script := o.script + "left=" + strconv.Itoa(cut) + "\n"
+	for _, command := range []string{"rm", "mv", "mkdir", "sync"} {
+		script += command + "() { left=$((left - 1)); [ $left != 0 ] || exit 9; busybox " + command + " \"$@\"; }\n"
 	}
-	if out := boot("one"); out != "" {
+	out, err := exec.Command("busybox", "sh", "-c", script+"overlay_nix\n").CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 9) {
+		o.Fatalf("%v: %s", err, out)
+	}
+	return string(out), err == nil
+}
+
+func TestWhatWasInstalledIntoNixGoesWithTheImageThatItWasInstalledOver(t *testing.T) {
+	o := newOverlay(t)
+	if out, _ := o.boot("one", 0); out != "" {
 		t.Errorf("the first boot says %q", out)
 	}
-	installed := filepath.Join(dir, "nix/upper/installed")
+	installed := filepath.Join(o.dir, "nix/upper/installed")
 	write(t, installed, "")
-	if out := boot("one"); out != "" || !exists(installed) {
+	if out, _ := o.boot("one", 0); out != "" || !exists(installed) {
 		t.Errorf("a reboot says %q; installed: %v", out, exists(installed))
 	}
-	if out := boot("two"); !strings.Contains(out, "removed") || exists(installed) {
+	if out, _ := o.boot("two", 0); !strings.Contains(out, "removed") || exists(installed) {
 		t.Errorf("another image says %q; installed: %v", out, exists(installed))
 	}
-	if out := boot("two"); out != "" {
+	if out, _ := o.boot("two", 0); out != "" {
 		t.Errorf("its next boot says %q", out)
+	}
+}
+
+func TestAPowerCutNeitherKeepsNorLosesWhatItShouldNot(t *testing.T) {
+	cuts := 0
+	for cut := 1; ; cut++ {
+		o := newOverlay(t)
+		installed := filepath.Join(o.dir, "nix/upper/installed")
+		o.boot("one", 0)
+		write(t, installed, "")
+		_, whole := o.boot("two", cut)
+		if o.boot("two", 0); exists(installed) {
+			t.Errorf("cut before command %d: what was installed over one image is there over another", cut)
+		}
+		write(t, installed, "")
+		o.boot("two", cut)
+		if o.boot("two", 0); !exists(installed) {
+			t.Errorf("cut before command %d of a boot that changes nothing: what was installed is gone", cut)
+		}
+		if whole {
+			break
+		}
+		cuts++
+	}
+	if cuts < 5 {
+		t.Errorf("only %d cuts", cuts)
 	}
 }
 
