@@ -72,7 +72,7 @@ func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
 		wrong.add(fieldName, problem.New(problem.MachineExists, "a VM named %s exists already on backend %s", req.Name, r.Backend).
 			WithHint("use it: nixvmd attach %s; or choose another name, or remove it first: nixvmd destroy %s", req.Name, req.Name))
 	}
-	s.applyRequest(&args.Draft, req, wrong)
+	s.applyRequest(&args.Draft, args.Declare, req, wrong)
 	args.Image, args.Fallback = s.chooseImage(args.Draft.Image)
 	args.Draft.Image = args.Image
 	args.Backend = args.Draft.Backend
@@ -89,7 +89,8 @@ func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
 func (s *Service) Defaults() Defaults { return s.config.Defaults }
 
 // applyRequest lays what was asked for over the draft, and the defaults under it.
-func (s *Service) applyRequest(d *machine.Draft, req CreateRequest, wrong *fieldErrors) {
+// declare says that the machine's directory is to be made.
+func (s *Service) applyRequest(d *machine.Draft, declare bool, req CreateRequest, wrong *fieldErrors) {
 	def := s.config.Defaults
 	override(&d.Image, req.Image, def.Image)
 	override(&d.Backend, req.Backend, "")
@@ -113,19 +114,22 @@ func (s *Service) applyRequest(d *machine.Draft, req CreateRequest, wrong *field
 	override(&network, req.Network, def.Network)
 	d.Network, err = machine.ParseNetwork(network)
 	wrong.add(fieldNetwork, err)
-	s.applyAccess(d, req, wrong)
+	s.applyAccess(d, declare, req, wrong)
 }
 
 // applyAccess adds keys, ports, exceptions and forwards.
-func (s *Service) applyAccess(d *machine.Draft, req CreateRequest, wrong *fieldErrors) {
-	own, err := s.ssh.PublicKey()
-	if err != nil {
+func (s *Service) applyAccess(d *machine.Draft, declare bool, req CreateRequest, wrong *fieldErrors) {
+	keys := req.AuthorizedKeys
+	if declare { // a directory that is there stays as it is; the identity medium has the key all the same
+		own, err := s.ssh.PublicKey()
 		wrong.add(fieldNone, err)
-	} else {
-		for _, key := range append([]string{own}, req.AuthorizedKeys...) {
-			d.AdminKeys = appendNew(d.AdminKeys, key)
-			d.UserKeys = appendNew(d.UserKeys, key)
+		if err == nil {
+			keys = append([]string{own}, keys...)
 		}
+	}
+	for _, key := range keys {
+		d.AdminKeys = appendNew(d.AdminKeys, key)
+		d.UserKeys = appendNew(d.UserKeys, key)
 	}
 	for _, port := range req.TCPPorts {
 		d.TCPPorts = appendNew(d.TCPPorts, port)

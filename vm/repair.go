@@ -286,8 +286,12 @@ func (s *Service) repairSSHFiles(ctx context.Context) {
 	}
 }
 
-// exchangeKey puts the new client key in the place of the old one.
+// exchangeKey puts the new client key in the place of the old one. Keys without the
+// old one stay as they are: the identity medium has the new one all the same.
 func exchangeKey(keys []string, r sshconfig.Repaired) []string {
-	with := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return r.OldKey != "" && k == r.OldKey })
-	return appendNew(with, r.NewKey)
+	i := slices.Index(keys, r.OldKey)
+	if i < 0 || r.OldKey == "" {
+		return keys
+	}
+	return appendNew(slices.Delete(slices.Clone(keys), i, i+1), r.NewKey)
 }

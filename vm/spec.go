@@ -74,8 +74,14 @@ func (s *Service) recordOf(name string) *record {
 
 // specFor builds what the backend needs. The identity medium gets a new
 // generation when the identity files have changed since r was written; r is
-// updated and must then be stored by the caller.
+// updated and must then be stored by the caller. nixvm's own key is on the medium
+// whether or not the machine's files have it: they may be somebody's own.
 func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (backends.Spec, error) {
+	own, err := s.ssh.PublicKey()
+	if err != nil {
+		return backends.Spec{}, fmt.Errorf("the key that opens %s: %w", m.Name, err)
+	}
+	m.AdminKeys, m.UserKeys = appendNew(slices.Clone(m.AdminKeys), own), appendNew(slices.Clone(m.UserKeys), own)
 	digest, err := machine.Digest(m)
 	if err != nil {
 		return backends.Spec{}, fmt.Errorf("read the identity of %s: %w", m.Name, err)
