@@ -23,6 +23,13 @@ func TestMain(m *testing.M) {
 	if home := os.Getenv("NIXVM_TEST_CRASH_HOME"); home != "" {
 		os.Exit(crashChild(home, os.Getenv("NIXVM_TEST_CRASH_KIND"), os.Getenv("NIXVM_TEST_CRASH_AT")))
 	}
+	if home := os.Getenv("NIXVM_TEST_FULL_HOME"); home != "" {
+		if err := fullChild(home, os.Getenv("NIXVM_TEST_FULL_KIND")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 

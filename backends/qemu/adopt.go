@@ -84,7 +84,9 @@ func (b *Backend) settleGone(ctx context.Context, v *vm, r *record) error {
 	}
 	e := v.files.ended(r)
 	if err := b.settle(v, e); err != nil {
-		return err
+		// Its files say the same; and on a full disk this must not keep anybody from
+		// removing the VM or its snapshots.
+		b.log.Error("cannot record the end of the VM", "vm", v.name, "error", err)
 	}
 	b.push(v.name)
 	return nil

@@ -1,0 +1,145 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// freesSpace are the verbs that a person turns to when the disk is full.
+var freesSpace = map[string]func(h house) (Operation, error){
+	"kill":            func(h house) (Operation, error) { return h.Kill(background, "demo", "t") },
+	"stop":            func(h house) (Operation, error) { return h.Stop(background, "demo", 0, "t") },
+	"delete-snapshot": func(h house) (Operation, error) { return h.DeleteSnapshot(background, "demo", "s1", "t") },
+	"destroy":         func(h house) (Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
+	"purge":           func(h house) (Operation, error) { return h.Purge(background, "demo", "demo", "t") },
+}
+
+// fullChild is a house on a small file system of its own, which it fills to the
+// last byte before it does what kind says.
+func fullChild(home, kind string) error {
+	if err := unix.Mount("tmpfs", home, "tmpfs", 0, "size=4m"); err != nil {
+		return fmt.Errorf("mount: %w", err)
+	}
+	// The VMs are elsewhere: what a backend needs is for its own tests.
+	if err := os.Symlink(os.Getenv("NIXVM_TEST_FULL_BACKEND"), filepath.Join(home, "fake")); err != nil {
+		return err
+	}
+	h, err := openHouse(home, images{}, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	end := func(op Operation, err error) error {
+		if err == nil {
+			op, err = h.Wait(background, op.ID)
+		}
+		if err == nil && op.State != OpSucceeded {
+			err = fmt.Errorf("%s is %s: %w", op.Kind, op.State, op.Problem)
+		}
+		return err
+	}
+	for _, name := range []string{"demo", "other"} { // the second keeps an SSH configuration to be written
+		if err := end(h.Create(background, CreateRequest{Name: name})); err != nil {
+			return err
+		}
+	}
+	if err := end(h.CreateSnapshot(background, "demo", "s1", "", "t")); err != nil {
+		return err
+	}
+	if err := fill(filepath.Join(home, "dd")); err != nil {
+		return err
+	}
+	if _, err := h.CreateSnapshot(background, "demo", "s2", "", "t"); !noSpace(err) {
+		return fmt.Errorf("the disk is not full: %w", err)
+	}
+	if err := end(freesSpace[kind](h)); err != nil {
+		return err
+	}
+	return fullOutcome(h, kind)
+}
+
+// fill writes until there is no space left.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for size := 1 << 16; size > 0; {
+		n, err := f.Write(make([]byte, size))
+		switch {
+		case noSpace(err) && n == 0:
+			size /= 2
+		case err != nil && !noSpace(err):
+			return err
+		}
+	}
+	return nil
+}
+
+func fullOutcome(h house, kind string) error {
+	st, err := h.fake.Status(background, "demo")
+	if err != nil {
+		return err
+	}
+	config, err := os.ReadFile(h.ssh.ConfigFile())
+	if err != nil {
+		return err
+	}
+	named := strings.Contains(string(config), "Host demo")
+	switch kind {
+	case "delete-snapshot":
+		list, err := h.Snapshots(background, "demo")
+		if err != nil || len(list) > 0 || !named {
+			return fmt.Errorf("snapshots: %v, %w", list, err)
+		}
+	case "kill", "stop":
+		if st.State != backends.Stopped || !named {
+			return fmt.Errorf("it is %s", st.State)
+		}
+	default:
+		if st.State != backends.Absent || len(h.List()) != 1 || h.machines.Exists("demo") {
+			return fmt.Errorf("left: %v, %+v", st.State, h.List())
+		}
+		if named { // the SSH names go as well: what was removed has made room
+			return errors.New("its SSH names are left")
+		}
+	}
+	left, bad, err := readJournals(h.layout.Journal())
+	if err != nil || len(left)+len(bad) > 0 {
+		return fmt.Errorf("journals left: %v %v %w", left, bad, err)
+	}
+	return nil
+}
+
+func TestOnAFullDiskWhatFreesSpaceWorks(t *testing.T) {
+	for kind := range freesSpace {
+		t.Run(kind, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(slices.Clone(os.Environ()), "NIXVM_TEST_FULL_HOME="+shortDir(t), "NIXVM_TEST_FULL_KIND="+kind, "NIXVM_TEST_FULL_BACKEND="+shortDir(t))
+			cmd.SysProcAttr = &syscall.SysProcAttr{
+				Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+				UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+				GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+			}
+			out, err := cmd.CombinedOutput()
+			if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EINVAL) {
+				t.Skipf("a file system of its own cannot be made here: %v", err)
+			}
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
