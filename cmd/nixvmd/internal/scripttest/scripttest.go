@@ -6,6 +6,7 @@
 //	tree FILE                         list what lies on the disk, to be compared
 //	rmimages                          forget the images
 //	staleSocket PATH                  a socket that nobody listens on
+//	fill PATH BYTES                   a file of that size
 //	killDaemon                        kill -9 of the script's daemon
 //
 // The environment of a script has NIXVM_HOME and NIXVM_SSH_CONFIG of its own,
@@ -14,6 +15,7 @@
 package scripttest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -26,6 +28,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -46,6 +49,7 @@ func Params(dir string) testscript.Params {
 			"tree":        tree,
 			"rmimages":    rmimages,
 			"staleSocket": staleSocket,
+			"fill":        fill,
 			"killDaemon":  killDaemon,
 		},
 	}
@@ -192,6 +196,16 @@ func rmimages(ts *testscript.TestScript, neg bool, args []string) {
 	images := filepath.Join(ts.Getenv("NIXVM_HOME"), "data", "images")
 	ts.Check(os.RemoveAll(images))
 	ts.Check(os.Mkdir(images, 0o700))
+}
+
+// fill makes a file of so many bytes.
+func fill(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fill PATH BYTES")
+	}
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(args[0], bytes.Repeat([]byte("x"), size), 0o600))
 }
 
 // staleSocket makes a socket that nobody listens on.
