@@ -29,8 +29,8 @@
 
 (defvar nixvm--connected-hosts nil
   "Alist of (HOST . IDENTITY): hosts whose shared connection we have seen to work.
-IDENTITY is as `nixvm--identity' returns it.  A host leaves the list when its
-machine goes away.")
+HOST may have a user before it, as ssh takes it.  IDENTITY is the value of
+`nixvm--identity'.  A host leaves the list when its machine goes away.")
 
 (defun nixvm--identity (text)
   "Return who we are in a guest according to TEXT, the output of id(1) there.
@@ -62,7 +62,7 @@ wait; return the process, or nil if there is none."
                                  "-o" (format "ConnectTimeout=%d" nixvm-preflight-timeout)
                                  host command)
                   :sentinel #'nixvm--ssh-ended)))
-            (process-put process 'nixvm-machine (plist-get (nixvm--machine-of-host host) :name))
+            (process-put process 'nixvm-machine (plist-get (nixvm--machine-of-host (nixvm--host-part host)) :name))
             (process-put process 'nixvm-host host)
             (process-put process 'nixvm-then then)
             (process-put process 'nixvm-fail fail)
@@ -130,9 +130,15 @@ Only for the top of an interactive command."
         (delete-process process)
         (nixvm--problem "ssh.unreachable" (format "ssh to %s does not answer" host))))))
 
+(defun nixvm--host-part (destination)
+  "DESTINATION of ssh without the user."
+  (replace-regexp-in-string "\\`.*@" "" destination))
+
 (defun nixvm--forget-host (host)
-  "Take note that the shared connection to HOST is gone."
-  (setf (alist-get host nixvm--connected-hosts nil t #'equal) nil))
+  "Take note that the shared connections to HOST, of all accounts, are gone."
+  (setq nixvm--connected-hosts
+        (cl-remove host nixvm--connected-hosts
+                   :key (lambda (entry) (nixvm--host-part (car entry))) :test #'equal)))
 
 (provide 'nixvm-ssh)
 ;;; nixvm-ssh.el ends here

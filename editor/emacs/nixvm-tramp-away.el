@@ -51,7 +51,7 @@ The guest is asked nothing.  Return how many there were."
 
 (defun nixvm-tramp--of-hosts-p (vec hosts)
   "Whether VEC leads to or through one of HOSTS."
-  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec)))
+  (pcase-let ((`(,method ,host . ,_) (nixvm-tramp--entrance vec)))
     (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method "ssh" "scp"))
          (member host hosts))))
 

@@ -123,11 +123,17 @@ memory.  Nothing is asked and nothing waits."
           (or directory "/home/user/")))
 
 (defun nixvm-tramp--entrance (vec)
-  "Return (METHOD HOST), the first hop of a connection to VEC."
+  "Return (METHOD HOST USER), the first hop of a connection to VEC.
+USER is nil unless the name says it."
   (let ((hop (tramp-file-name-hop vec)))
-    (if (and hop (string-match "\\`\\([^:|]+\\):\\(?:[^:|@]+@\\)?\\([^:|#%]+\\)" hop))
-        (list (match-string 1 hop) (match-string 2 hop))
-      (list (tramp-file-name-method vec) (tramp-file-name-host vec)))))
+    (if (and hop (string-match "\\`\\([^:|]+\\):\\(?:\\([^:|@]+\\)@\\)?\\([^:|#%]+\\)" hop))
+        (list (match-string 1 hop) (match-string 3 hop) (match-string 2 hop))
+      (list (tramp-file-name-method vec) (tramp-file-name-host vec) (tramp-file-name-user vec)))))
+
+(defun nixvm-tramp--destination (host user)
+  "What ssh is told to connect to for HOST and USER, which may be nil.
+Every account has a shared connection of its own."
+  (if user (format "%s@%s" user host) host))
 
 ;;;; Before a connection is opened
 
@@ -150,7 +156,8 @@ the middle of an operation, lead through the advised function.
 
 A connection takes seconds, so that only a command makes one, or a session that
 is restored as Emacs starts; a timer or a hook is refused."
-  (pcase-let* ((`(,method ,host) (nixvm-tramp--entrance vec))
+  (pcase-let* ((`(,method ,host ,user) (nixvm-tramp--entrance vec))
+               (destination (nixvm-tramp--destination host user))
                ;; TRAMP's hook tells the user of every error, also of one that is
                ;; expected and handled.
                (signal-hook-function nil))
@@ -165,20 +172,20 @@ is restored as Emacs starts; a timer or a hook is refused."
           (unless (or asked (nixvm-tramp--starting-up-p))
             (nixvm-tramp--refuse "There is no connection to %s; opening a file of it makes one"
                                  host))
-          (when-let ((err (nixvm--preflight-wait host)))
+          (when-let ((err (nixvm--preflight-wait destination)))
             (nixvm-tramp--refuse "%s" (nixvm--error-text err))))
         ;; TRAMP suppresses what follows the death of a connection, and takes
         ;; the file for one of this computer.  It is known to work by now.
         (setq tramp-current-connection nil)
         (unless (tramp-file-name-hop vec)
-          (pcase-dolist (`(,property . ,value) (cdr (assoc host nixvm--connected-hosts)))
+          (pcase-dolist (`(,property . ,value) (cdr (assoc destination nixvm--connected-hosts)))
             (tramp-set-connection-property vec property value)))))))
 
 (defun nixvm-tramp--after-open (vec)
   "Take note when the ssh of VEC ends by itself.
 Then the connection that it shared has ended too, or leads nowhere; one that
 TRAMP ends says nothing of that."
-  (pcase-let ((`(,method ,host) (nixvm-tramp--entrance vec))
+  (pcase-let ((`(,method ,host . ,_) (nixvm-tramp--entrance vec))
               (process (tramp-get-connection-process vec)))
     (when (and (member method (list nixvm-tramp-method nixvm-tramp-copy-method))
                (process-live-p process)
