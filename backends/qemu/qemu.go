@@ -10,10 +10,16 @@
 // polled, and a QEMU that cannot start is seen as the end of a connection. Once
 // the process is on record ([record]) the virtual CPUs are let go.
 //
+// The sockets are in the VM's directory (sockets.go): no runtime directory that is
+// lost, and no daemon of another session, loses the VM.
+//
 // State comes from QMP events and from a pidfd. The process does not depend on
 // us: after the end of a daemon, in whatever way, the next [New] finds the
 // record, proves that the process is the same one (boot id and start time) and
-// adopts it. A flock in the VM's directory keeps a second daemon away.
+// adopts it. A flock in the VM's directory keeps a second daemon away. A QEMU that
+// does not answer then, because it was stopped or waits for a disk of the host, is
+// tried again until it does (attend.go). Every command to QEMU has a limit, and Kill
+// and Destroy get past what waits for it.
 //
 // # What isolates the guest
 //
