@@ -58,12 +58,27 @@ func (b *Backend) endProcess(ctx context.Context, v *vm) error {
 	return nil
 }
 
-// endRun ends a process that is not held. It is not asked first: whatever keeps it
-// from answering us keeps it from that too.
+// endRun ends a process that is not held: by the signal on which QEMU writes its
+// caches and quits, and then by the one that it cannot refuse.
 func (b *Backend) endRun(ctx context.Context, v *vm, r *run) error {
-	b.log.Warn("killing a QEMU that is not held", "vm", v.name, "pid", r.PID)
+	b.log.Warn("ending a QEMU that is not held", "vm", v.name, "pid", r.PID)
 	v.files.intendEnd()
-	if err := errors.Join(killProcess(ctx, r.PID, r.Start), endCompanions(ctx, r)); err != nil {
+	p, err := openProcess(r.PID, r.Start)
+	switch {
+	case errors.Is(err, unix.ESRCH):
+	case err != nil:
+		return err
+	default:
+		quit, cancel := context.WithTimeout(ctx, b.limits.quit)
+		if p.signal(unix.SIGTERM) == nil {
+			_ = wait(quit, p.gone) // or it is killed
+		}
+		cancel()
+		if err := killAndWait(ctx, p); err != nil {
+			return err
+		}
+	}
+	if err := endCompanions(ctx, r); err != nil {
 		return err
 	}
 	if err := b.settle(v, end{State: backends.Stopped}); err != nil {

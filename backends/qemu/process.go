@@ -83,13 +83,15 @@ func (p *process) dup() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
-func (p *process) kill() error {
+func (p *process) kill() error { return p.signal(unix.SIGKILL) }
+
+func (p *process) signal(s unix.Signal) error {
 	var err error
 	conn, err := p.fd.SyscallConn()
 	if err != nil {
 		return err
 	}
-	if cerr := conn.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) }); cerr != nil {
+	if cerr := conn.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), s, nil, 0) }); cerr != nil {
 		return cerr
 	}
 	if errors.Is(err, unix.ESRCH) {
