@@ -51,7 +51,7 @@ export function launchDaemon(program: string, env: NodeJS.ProcessEnv): Promise<v
 }
 
 function lastLine(text: string): string | undefined {
-  return text.trim().split('\n').at(-1)?.trim() || undefined;
+  return text.trim().split('\n').at(-1)?.trim().replace(/^nixvmd: /, '') || undefined;
 }
 
 /** The daemon outlives this editor: what makes a child part of it stays out. */

@@ -44,7 +44,6 @@ step('a daemon that refuses to start is quoted, and offered again', async () => 
     await window.row(row).waitFor();
   }
   await window.clearNotifications();
-  await window.picture(join(import.meta.dirname, '../../dist/screenshots/no-connection.png'));
 });
 
 /** Puts the real daemon in place, or one that ends at once. */

@@ -14,11 +14,14 @@ let first: Window;
 let second: Window;
 
 /** Answers the questions of a create up to the last one. */
-async function answerCreate(name: string): Promise<void> {
+async function answerCreate(name: string, picture?: string): Promise<void> {
   await first.palette('NixVM: Create Agent VM');
   await first.step('Create an agent VM');
   await first.answer(name);
   await first.choice('claude').waitFor();
+  if (picture) {
+    await first.screenshot(picture);
+  }
   // Only claude: that image is built already.
   await first.choice('dev').locator('input[type=checkbox], .monaco-checkbox').first().click();
   await first.quickInput.locator('.monaco-button', { hasText: 'OK' }).click();
@@ -57,13 +60,9 @@ step('a machine is created from the palette, with progress in every window', asy
   await first.row('docs').waitFor();
   second = await open();
   await second.openView();
-  await first.palette('NixVM: Create Agent VM');
-  await first.step('Create an agent VM');
-  await first.answer('demo');
-  await first.choice('claude').waitFor();
-  await first.screenshot('create-profiles');
-  await first.page.keyboard.press('Enter');
-  await first.choice('Create demo').waitFor();
+  // What was cancelled is not remembered: the answers are those of the first time.
+  await answerCreate('demo', 'create-profiles');
+  await change('Memory', '1G');
   await first.screenshot('create');
   await first.page.keyboard.press('Enter');
   await first.notification('Create demo').waitFor();
@@ -81,6 +80,19 @@ step('when it is ready a new window is opened in it, and its name works for the 
   await second.row(/demo.*running/).waitFor();
   assert.match((await sshSettings('demo')).get('proxycommand') ?? '', /nixvmd.* proxy /);
   assert.equal(await ssh('demo', 'hostname; echo before >notes'), 'demo\n');
+});
+
+step('an agent that is not installed says so in its terminal, which stays', async () => {
+  await first.palette('NixVM: Run Agent');
+  await first.choice('demo').click();
+  await first.step('Run an agent in demo');
+  assert.equal(await first.choice('opencode').count(), 0, 'the VM does not have its profile');
+  await first.choice('claude').click();
+  const terminal = first.page.locator('.terminal-wrapper .xterm-rows');
+  await terminal.filter({ hasText: /claude\sis\snot\sinstalled\sin\sthis\sVM.*Install\sit\snow/s }).waitFor(patient);
+  await first.page.keyboard.type('n\n');
+  await terminal.filter({ hasText: /This\sis\sa\sshell\sin\sthe\sVM/ }).waitFor();
+  await first.palette('View: Hide Panel');
 });
 
 step('a snapshot is taken with a name and a description, and shows in both windows', async () => {
