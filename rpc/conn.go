@@ -20,12 +20,13 @@ const maxRequests = 256
 
 // session is one client.
 type session struct {
-	srv    *Server
-	out    *outbox
-	conn   *jsonrpc2.Conn
-	ctx    context.Context // ends when the client is gone
-	cancel context.CancelFunc
-	log    *slog.Logger
+	srv      *Server
+	out      *outbox
+	conn     *jsonrpc2.Conn
+	messages *stream
+	ctx      context.Context // ends when the client is gone
+	cancel   context.CancelFunc
+	log      *slog.Logger
 
 	// Set by initialize, on the reading goroutine; read afterwards.
 	client       string // "Emacs 30.1"
@@ -70,6 +71,7 @@ func (srv *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser) {
 		s.close()    // and whatever waits for an answer that cannot be sent
 	})
 	handling := make(chan struct{}) // s.conn is set; the reader starts before NewConn returns
+	s.messages = messages
 	s.conn = jsonrpc2.NewConn(s.ctx, messages, gate{handling, s}, jsonrpc2.SetLogger(discard{}))
 	close(handling)
 	select {
@@ -182,6 +184,7 @@ type request struct {
 	params  *json.RawMessage
 
 	mu           sync.Mutex
+	free         func() // gives back the room that the message takes
 	answered     bool
 	cancelled    bool
 	cancel       context.CancelFunc // of the handler's context; nil until it runs
@@ -205,11 +208,19 @@ func (r *request) async(parent context.Context, fn func(context.Context)) {
 	r.mu.Unlock()
 	go func() {
 		defer s.work.Done()
+		defer r.release() // one that goes on without its client is not answered
 		defer s.unregister(r)
 		defer cancel()
 		defer r.recovered()
 		fn(ctx)
 	}()
+}
+
+// release gives back the room that the message takes.
+func (r *request) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free()
 }
 
 func (s *session) register(r *request) error {
@@ -315,6 +326,7 @@ func (r *request) send(field []byte, value joined) {
 		return
 	}
 	r.answered = true
+	r.free()
 	head := append([]byte(`{"jsonrpc":"2.0","id":`), idJSON(r.id)...)
 	pieces := append(joined{append(head, field...)}, value...)
 	r.session.out.put(append(pieces, []byte("}"))...)

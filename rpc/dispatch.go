@@ -17,7 +17,7 @@ func (s *session) handle(r *jsonrpc2.Request) {
 		s.handleNotification(r)
 		return
 	}
-	q := &request{session: s, id: r.ID, method: r.Method, params: r.Params}
+	q := &request{session: s, id: r.ID, method: r.Method, params: r.Params, free: s.messages.taken()}
 	defer q.recovered()
 	switch {
 	case r.Method == MethodInitialize:

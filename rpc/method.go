@@ -127,6 +127,7 @@ func operation[P worker](name, doc string, fn func(context.Context, *session, P)
 func decoded[P params](r *request) (P, error) {
 	var p P
 	err := decode(r.params, &p)
+	r.params = nil // an operation may wait for hours, and needs them no more
 	if err == nil {
 		err = p.Validate()
 	}

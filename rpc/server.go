@@ -26,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -41,6 +42,13 @@ type Options struct {
 	// dropped, FlushTimeout how long the last messages of a session may take.
 	WriteTimeout time.Duration // 0 = 30 s
 	FlushTimeout time.Duration // 0 = 2 s
+	// MessageTimeout is how long a client may take to send one message, from its
+	// first byte to its last, and how long the message may wait until there is
+	// room for it.
+	MessageTimeout time.Duration // 0 = 30 s
+	// MessageRoom is how many bytes the long messages of all clients may take that
+	// are being read or wait for their answer.
+	MessageRoom int64 // 0 = two of the longest
 	// CloseTimeout is how long Close lets short changes finish before it cancels
 	// them. 0 = 10 s.
 	CloseTimeout time.Duration
@@ -54,6 +62,7 @@ type Server struct {
 	hub     *hub
 	methods map[string]Method
 	names   []string
+	room    *semaphore.Weighted // for long messages of all clients; see intake.go
 
 	ctx      context.Context // of short mutations, which outlive their client
 	cancel   context.CancelFunc
@@ -79,12 +88,19 @@ func NewServer(core Core, o Options) *Server {
 	if o.FlushTimeout <= 0 {
 		o.FlushTimeout = 2 * time.Second
 	}
+	if o.MessageTimeout <= 0 {
+		o.MessageTimeout = 30 * time.Second
+	}
+	if o.MessageRoom <= 0 {
+		o.MessageRoom = maxIncoming
+	}
 	if o.CloseTimeout <= 0 {
 		o.CloseTimeout = 10 * time.Second
 	}
 	srv := &Server{
 		core: core, options: o, log: o.Log, methods: map[string]Method{},
 		stopping: make(chan struct{}), poked: make(chan struct{}, 1), told: map[string]bool{},
+		room: semaphore.NewWeighted(o.MessageRoom),
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	for _, m := range Methods() {
@@ -246,7 +262,7 @@ func (srv *Server) firstTold(id string) bool {
 // refuse answers a client that is not let in, so that it can say why.
 func refuse(conn net.Conn, err error) {
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	_, _ = conn.Write(framed(errorWithoutID(err)))
+	_, _ = conn.Write(framed(errorWithID([]byte("null"), err)))
 	_ = conn.Close()
 }
 

@@ -3,14 +3,12 @@ package rpc
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc/frame"
 )
 
@@ -22,10 +20,11 @@ type stream struct {
 	s      *session
 	closed atomic.Bool
 	ended  chan struct{} // closed when nothing is read any more
+	free   func()        // gives back the room of the message that was read last
 }
 
 func newStream(r io.Reader, s *session) *stream {
-	return &stream{reader: bufio.NewReader(r), conn: r, s: s, ended: make(chan struct{})}
+	return &stream{reader: bufio.NewReader(r), conn: r, s: s, ended: make(chan struct{}), free: func() {}}
 }
 
 // ReadObject reads the next message that is JSON of the right shape; others are
@@ -33,6 +32,7 @@ func newStream(r io.Reader, s *session) *stream {
 func (st *stream) ReadObject(v any) error {
 	err := st.read(v)
 	if err != nil {
+		st.free()
 		close(st.ended) // jsonrpc2 reads nothing after an error
 	}
 	return err
@@ -40,28 +40,30 @@ func (st *stream) ReadObject(v any) error {
 
 func (st *stream) read(v any) error {
 	for {
+		st.free() // of a message that no request has taken over
 		if st.closed.Load() {
 			return io.EOF
 		}
 		st.s.out.awaitRoom()
-		body, err := frame.Read(st.reader, frame.MaxMessage)
+		m, err := st.receive()
 		if err != nil {
-			var malformed *frame.Error
-			if errors.As(err, &malformed) {
-				st.s.out.put(errorWithoutID(parseProblem(err)))
+			if p := readProblem(err); p != nil {
+				st.s.out.put(errorWithID([]byte("null"), p))
 			}
 			st.awaitAnswers()
 			return err
 		}
-		if err := json.Unmarshal(body, v); err == nil {
+		st.free = m.free
+		if st.decode(m.body, v) {
 			return nil
-		} else if !json.Valid(body) {
-			st.s.out.put(errorWithoutID(parseProblem(err)))
-		} else {
-			st.s.out.put(errorWithoutID(problem.New(ProblemRequest, "not a JSON-RPC 2.0 message: %w", err).
-				WithHint("send one object with jsonrpc, method and params; batches are not supported")))
 		}
 	}
+}
+
+// taken hands the room of the message that was read last to its request.
+func (st *stream) taken() (free func()) {
+	free, st.free = st.free, func() {}
+	return free
 }
 
 // awaitAnswers waits for the answers of a client that has sent its last request,
@@ -101,9 +103,10 @@ func (st *stream) Close() error {
 	return nil
 }
 
-// errorWithoutID answers a message whose id is not known.
-func errorWithoutID(err error) []byte {
-	body := append([]byte(`{"jsonrpc":"2.0","id":null,"error":`), marshal(wireError(err))...)
+// errorWithID answers a message with an error; the id is null where it is not known.
+func errorWithID(id []byte, err error) []byte {
+	body := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
+	body = append(append(body, `,"error":`...), marshal(wireError(err))...)
 	return append(body, '}')
 }
 

@@ -37,14 +37,21 @@ func malformed(format string, args ...any) error { return &Error{Reason: fmt.Spr
 // the stream between messages, *Error when the framing is wrong or the body is
 // longer than limit, and io.ErrUnexpectedEOF when the stream ends within one.
 func Read(r *bufio.Reader, limit int) ([]byte, error) {
-	n, err := readHeader(r)
+	n, err := ReadLength(r, limit)
 	if err != nil {
 		return nil, err
 	}
-	if n > limit {
-		return nil, malformed("a message of %d bytes is longer than the limit of %d", n, limit)
+	return ReadBody(r, n)
+}
+
+// ReadLength reads the header block of the next message and returns how long the
+// body is, for those who make sure of room for it before ReadBody. Errors: those of Read.
+func ReadLength(r *bufio.Reader, limit int) (int, error) {
+	n, err := readHeader(r)
+	if err == nil && n > limit {
+		err = malformed("a message of %d bytes is longer than the limit of %d", n, limit)
 	}
-	return readBody(r, n)
+	return n, err
 }
 
 func readHeader(r *bufio.Reader) (length int, err error) {
@@ -101,19 +108,23 @@ func headerField(line string, length int) (int, error) {
 	return int(n), nil
 }
 
-// eager is what is allocated on the peer's word alone.
+// eager is what is allocated on the peer's word alone, in bytes.
 const eager = 64 << 10
 
-func readBody(r *bufio.Reader, n int) ([]byte, error) {
-	if n <= eager {
-		body := make([]byte, n)
-		_, err := io.ReadFull(r, body)
-		return body, unexpected(err)
+// ReadBody reads a body of n bytes, as ReadLength has returned it. It allocates at
+// most twice what has arrived, or 64 KiB.
+func ReadBody(r *bufio.Reader, n int) ([]byte, error) {
+	body := make([]byte, min(n, eager))
+	for at := 0; ; {
+		_, err := io.ReadFull(r, body[at:])
+		at = len(body)
+		if err != nil || at == n {
+			return body, unexpected(err)
+		}
+		more := make([]byte, min(n, 2*at))
+		copy(more, body)
+		body = more
 	}
-	var body bytes.Buffer
-	body.Grow(eager)
-	_, err := io.CopyN(&body, r, int64(n))
-	return body.Bytes(), unexpected(err)
 }
 
 func unexpected(err error) error {
