@@ -1,11 +1,17 @@
 package qemu
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
@@ -81,7 +87,10 @@ func newStage(t testing.TB) stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		endGuests(t, dir)
+		os.RemoveAll(dir)
+	})
 	s := stageAt(dir)
 	if err := os.WriteFile(s.image.Kernel, realModeGuest(), 0o600); err != nil {
 		t.Fatal(err)
@@ -90,6 +99,37 @@ func newStage(t testing.TB) stage {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return s
+}
+
+// endGuests kills what a test has left running below dir. VMs outlive their
+// backend, so those of a test that failed in the middle would run for ever.
+func endGuests(t testing.TB, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "state", "vms", "*", "qemu.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // its VM has just been destroyed
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue // it has ended
+		}
+		// The process is held by fd now, so what its command line says stays true.
+		if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && bytes.Contains(line, []byte(dir+"/")) {
+			if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+				t.Errorf("QEMU of %s stays: %v", file, err)
+			}
+		}
+		_ = unix.Close(fd)
+	}
 }
 
 // stageAt names the stage that newStage has made in dir.

@@ -16,6 +16,7 @@ package scripttest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -31,6 +32,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -81,13 +83,32 @@ func Setup(env *testscript.Env) error {
 	env.Setenv("IMAGE", image)
 	vars := slices.Clone(env.Vars)
 	env.Defer(func() {
-		down := exec.Command("nixvmd", "shutdown")
-		down.Env = vars
-		if out, err := down.CombinedOutput(); err != nil {
-			env.T().Log(fmt.Sprintf("shutdown: %v: %s", err, out))
+		// VMs outlive their daemon: those of a script that failed would run for ever.
+		machines, _ := filepath.Glob(filepath.Join(home, "data", "machines", "*"))
+		for _, dir := range machines {
+			name := filepath.Base(dir)
+			_ = cleanUp(program, vars, "purge", name, "--confirm", name)
+		}
+		if err := cleanUp(program, vars, "shutdown"); err != nil {
+			env.T().Log(err.Error())
 		}
 		os.RemoveAll(home)
 	})
+	return nil
+}
+
+// cleanUpLimit is for a nixvmd that a script has left in any state.
+const cleanUpLimit = time.Minute
+
+// cleanUp runs nixvmd after a script.
+func cleanUp(program string, vars []string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = vars
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nixvmd %s: %w: %s", args[0], err, out)
+	}
 	return nil
 }
 
