@@ -91,7 +91,8 @@ Doing it again changes nothing."
   (advice-add 'tramp-file-name-handler :around #'nixvm-tramp--operation)
   (advice-add 'tramp-maybe-open-connection :before #'nixvm-tramp--before-open)
   (advice-add 'tramp-maybe-open-connection :after #'nixvm-tramp--after-open)
-  (advice-add 'basic-save-buffer :around #'nixvm-tramp--saving))
+  (advice-add 'basic-save-buffer :around #'nixvm-tramp--saving)
+  (advice-add 'server-execute :around #'nixvm-tramp--for-client))
 
 (connection-local-set-profile-variables 'nixvm-tramp-profile nixvm-tramp--profile)
 
@@ -147,6 +148,11 @@ middle of an operation."
 (defun nixvm-tramp--starting-up-p ()
   "Whether Emacs is starting: the user waits for it, but has done nothing yet."
   (and (null this-command) (null real-last-command)))
+
+(defun nixvm-tramp--for-client (execute &rest args)
+  "Call EXECUTE, which is `server-execute', with ARGS.
+What a user of emacsclient wants runs in a process filter, but is a command."
+  (let ((this-command (or this-command 'server-visit-files))) (apply execute args)))
 
 (defun nixvm-tramp--before-open (vec)
   "Have the machine of VEC up and ssh connected before TRAMP connects to it.

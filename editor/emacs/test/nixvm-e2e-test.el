@@ -47,6 +47,13 @@ HOST is demo unless it is said."
       (call-process "ssh" nil t nil (or host "demo") command)
       (buffer-string))))
 
+(defun nixvm-e2e-test-qemu ()
+  "The process id of the QEMU of demo: its disks lie in the home of this test."
+  (let ((default-directory temporary-file-directory))
+    (string-to-number
+     (car (process-lines "pgrep" "-f" (concat "qemu-system.*" (regexp-quote (getenv "NIXVM_HOME"))
+                                              ".*/demo/"))))))
+
 (defmacro nixvm-e2e-test-step (name &rest body)
   "Define the test NAME with BODY, which needs the machine of the first one."
   (declare (indent 1))
@@ -307,9 +314,17 @@ exec nixvmd suspend demo" when))))
     ;; The machine has not noticed.
     (should (equal (nixvm-e2e-test-ssh "echo here") "here\n"))))
 
-(nixvm-e2e-test-step nixvm-e2e-z-destroy-wants-the-name-and-leaves-nothing
+(nixvm-e2e-test-step nixvm-e2e-z-qemu-dies-and-destroy-wants-the-name-and-leaves-nothing
   (nixvm--ensure)
-  (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "last.txt")) (insert "never saved"))
+  (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "last.txt"))
+    (insert "never saved")
+    ;; A save in the second after QEMU has died does not wait for the guest.
+    (signal-process (nixvm-e2e-test-qemu) 'kill)
+    (let ((start (float-time)) (nixvm-start-on-open 'no))
+      (should-error (save-buffer) :type 'file-error)
+      (message "Emacs was free %.1f s after QEMU died" (- (float-time) start))
+      (should (< (- (float-time) start) nixvm-e2e-test-free)))
+    (should (buffer-modified-p)))
   (nixvm-fake-typing '("demo" "demo") (call-interactively #'nixvm-destroy))
   (nixvm-fake-wait (null (nixvm-machine "demo")) 120)
   (let ((start (float-time)) (this-command 'kill-buffer) kill-buffer-query-functions)

@@ -254,6 +254,11 @@
         (with-temp-buffer
           (insert-file-contents name)
           (should (equal (buffer-string) "here"))))
+      (nixvm-tramp-forget (nixvm-machine "demo"))
+      ;; So does who asks by emacsclient, which is no command.
+      (cl-letf (((symbol-function 'nixvm-tramp--starting-up-p) #'ignore))
+        (should (advice-member-p #'nixvm-tramp--for-client 'server-execute))
+        (should (nixvm-tramp--for-client #'file-exists-p name)))
       ;; Over a connection that is there, all can be had.
       (cl-letf (((symbol-function 'nixvm-tramp--starting-up-p) #'ignore))
         (should (file-exists-p name))))))
