@@ -16,7 +16,7 @@ func machineOf(v vm.VM) Machine {
 		Image:     ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
 		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
 		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
-		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved,
+		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved, Pending: v.Pending,
 	}
 	if v.Operation != nil && v.Operation.State == vm.OpRunning {
 		m.Operation = v.Operation.ID

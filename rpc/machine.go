@@ -50,6 +50,10 @@ type Machine struct {
 	// Operation is the id of the operation that runs on the machine now; its
 	// state is among the operations of the same message, or of nixvm/operation/get.
 	Operation string `json:"operation,omitempty"`
+	// Pending are settings that the VM does not have, under their names in
+	// nixvm/machine/configure, and that no start gives it: "profiles" are part of the
+	// image, and there is no method yet that gives a VM another one.
+	Pending []string `json:"pending,omitempty"`
 	// Problem with the machine directory, or with its SSH name.
 	Problem *ErrorData `json:"problem,omitempty"`
 	// Unresolved are the ids of its operations that wait for a choice, oldest
@@ -107,7 +111,7 @@ type ConfigureParams struct {
 	Tokens
 	// Name of the machine.
 	Name string `json:"name"`
-	// Profiles of the machine.
+	// Profiles of the machine. A VM that exists does not get them: they stay pending.
 	Profiles []string `json:"profiles,omitempty"`
 	// MemoryMiB is the memory in MiB.
 	MemoryMiB *int `json:"memoryMiB,omitempty"`

@@ -125,6 +125,7 @@ func (p ConfirmParams) Validate() error {
 
 // ConsoleParams asks for a console.
 type ConsoleParams struct {
+	Tokens
 	// Name of the machine.
 	Name string `json:"name"`
 	// Raw: the guest's bytes as they are. Without it, only what a terminal is for

@@ -302,7 +302,10 @@ func (s *Service) describeRealised(v *VM, e *entry) {
 		return
 	}
 	v.Backend = r.Backend
-	v.Image = ImageRef(r.Image)
+	v.Image = ImageRef{Kind: r.Image.Kind, ID: r.Image.ID, Distro: r.Image.Distro, Version: r.Image.Version}
+	if e.machine != nil {
+		v.Pending = r.pending(*e.machine)
+	}
 	aliases := s.ssh.Aliases(v.Name)
 	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin
 	if e.broken != nil {

@@ -409,7 +409,13 @@ func (c *creation) disks(ctx context.Context, r *run) error {
 	if err := c.clear(ctx, r); err != nil {
 		return err
 	}
-	rec := record{Image: recordImage{Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version}}
+	m, err := c.service.machines.Read(c.name)
+	if err != nil {
+		return err
+	}
+	rec := record{Image: recordImage{
+		Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version, Profiles: profileList(m.Profiles),
+	}}
 	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error {
 		return b.Create(ctx, spec, r.report())
 	})

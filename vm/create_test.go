@@ -1,10 +1,12 @@
 package vm
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/nixbuild"
 )
 
 // bridged is a backend whose host has one bridge.
@@ -31,5 +33,30 @@ func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	wantProblem(t, err, problem.MachineInvalid)
 	if _, err := h.Configure(t.Context(), ConfigureRequest{Name: "demo", Network: &there}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Profiles are part of the image, and nothing gives a VM another one yet.
+func TestProfilesOfAVMThatExistsArePending(t *testing.T) {
+	h := open(t, t.TempDir(), images{known: nixbuild.Catalogue{{Name: "dev"}, {Name: "python"}}}, nil, nil)
+	op, err := h.Create(background, CreateRequest{Name: "demo", Image: "trial", Profiles: []string{"python", "dev"}})
+	h.succeed(t, op, err)
+	for _, c := range []struct {
+		profiles, want []string
+	}{{[]string{"dev", "python", "core"}, nil}, {[]string{"dev"}, []string{"profiles"}}, {[]string{"dev", "python"}, nil}} {
+		v, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: c.profiles})
+		if err != nil || !slices.Equal(v.Pending, c.want) {
+			t.Errorf("%v: pending %v, %v; want %v", c.profiles, v.Pending, err, c.want)
+		}
+	}
+	if _, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: []string{"dev"}}); err != nil {
+		t.Fatal(err)
+	}
+	op, err = h.Kill(background, "demo", "")
+	h.succeed(t, op, err)
+	op, err = h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	h.succeed(t, op, err)
+	if v, err := h.Get("copy"); err != nil || !slices.Equal(v.Pending, []string{"profiles"}) {
+		t.Errorf("a copy has the image of its source: pending %v, %v", v.Pending, err)
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
 )
 
 // record is what we must remember of a realised VM besides the machine
@@ -38,6 +40,23 @@ type recordImage struct {
 	ID      string `json:"id"`
 	Distro  string `json:"distro"`
 	Version string `json:"version"`
+	// Profiles that the machine had when the image was chosen for it, as profileList
+	// writes them; empty in records of earlier versions: not known.
+	Profiles string `json:"profiles,omitempty"`
+}
+
+// profileList is one spelling for one set of profiles.
+func profileList(profiles []string) string {
+	return strings.Join(append([]string{"core"}, slices.Sorted(slices.Values(profiles))...), ",")
+}
+
+// pending names the settings of a machine that its VM does not have and that no
+// start gives it: those are part of the image.
+func (r record) pending(m machine.Machine) []string {
+	if r.Image.Profiles == "" || r.Image.Profiles == profileList(m.Profiles) {
+		return nil
+	}
+	return []string{fieldProfiles}
 }
 
 func (s *Service) writeRecord(r record) error {

@@ -32,6 +32,7 @@ type VM struct {
 	AdminHost string // the same for the admin account
 	Started   time.Time
 	Operation *Operation     // the operation that runs on it now
+	Pending   []string       // settings, as configure names them, that the VM does not have and no start gives it
 	Problem   *problem.Error // a machine directory that cannot be read, or an SSH name that could not be set up
 	// Unresolved are the ids of its operations that wait for a choice, oldest first.
 	Unresolved []string

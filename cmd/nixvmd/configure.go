@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,8 @@ func newConfigure(a *app) *cobra.Command {
 		Use: "configure NAME", Short: "Change the settings of a machine",
 		Long: `Change the settings of a machine. What is not named stays as it is; a list
 replaces the list. A VM takes them over at its next start; --autostart holds at
-once.`,
+once. --profiles are part of the image: for a VM that exists they stay pending,
+as status shows, until a version of nixvmd can give it another image.`,
 		Example: "  nixvmd configure demo --memory 8192 --vcpus 4",
 		Args:    takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,14 +43,14 @@ once.`,
 			if r.Machine.State == "running" && atNextStart(cmd) {
 				a.note("%s takes this over at its next start", args[0])
 			}
-			if params.Profiles != nil && r.Machine.Image.ID != "" {
-				a.note("profiles are part of the image: they take effect when %s gets a new one", args[0])
+			if slices.Contains(r.Machine.Pending, "profiles") {
+				a.note("pending: profiles are part of the image, and this version cannot give %s another one; a new VM has them", args[0])
 			}
 			return a.print(r, func(w io.Writer) { fmt.Fprintf(w, "%s is configured\n", args[0]) })
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles `A,B`")
+	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles `A,B`; pending for a VM that exists")
 	f.add(flags, "`SIZE` of the state disk; it can only grow")
 	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where that can (libvirt)")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")

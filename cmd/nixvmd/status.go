@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,7 +123,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Reason", m.Reason},
 		{"SSH", ssh},
 		{"Address", m.Address},
-		{"Profiles", strings.Join(m.Profiles, ", ")},
+		{"Profiles", profilesText(m)},
 		{"Mode", m.Mode},
 		{"Image", image},
 		{"Resources", resources},
@@ -178,6 +179,15 @@ func refusedText(n *rpc.NetworkResult, now time.Time) string {
 		times = fmt.Sprintf("%d times", n.Refused)
 	}
 	return fmt.Sprintf("%s, last %s to %s %s ago", times, clean(n.LastRefused.Protocol), clean(n.LastRefused.To), shortDuration(now.Sub(n.LastRefused.At)))
+}
+
+// profilesText says which of the machine's profiles its VM does not have.
+func profilesText(m rpc.Machine) string {
+	text := strings.Join(m.Profiles, ", ")
+	if slices.Contains(m.Pending, "profiles") {
+		text = strings.TrimSpace(text + " (pending: the VM was made with others)")
+	}
+	return text
 }
 
 // openedText is one line about a port that leads into the guest.

@@ -191,7 +191,7 @@ export interface CollectedImage {
 export interface ConfigureParams {
   /** Name of the machine. */
   name: string;
-  /** Profiles of the machine. */
+  /** Profiles of the machine. A VM that exists does not get them: they stay pending. */
   profiles?: string[];
   /** MemoryMiB is the memory in MiB. */
   memoryMiB?: number;
@@ -237,6 +237,10 @@ export interface ConsoleParams {
   name: string;
   /** Raw: the guest's bytes as they are. Without it, only what a terminal is for passes: text, colours, the cursor; no titles, no clipboard, no queries. */
   raw?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
 }
 
 /** ConsoleResult says where the console is. */
@@ -659,6 +663,8 @@ export interface Machine {
   started?: string;
   /** Operation is the id of the operation that runs on the machine now; its state is among the operations of the same message, or of nixvm/operation/get. */
   operation?: string;
+  /** Pending are settings that the VM does not have, under their names in nixvm/machine/configure, and that no start gives it: "profiles" are part of the image, and there is no method yet that gives a VM another one. */
+  pending?: string[];
   /** Problem with the machine directory, or with its SSH name. */
   problem?: ErrorData;
   /** Unresolved are the ids of its operations that wait for a choice, oldest first; their choices are among the operations of the same message. */

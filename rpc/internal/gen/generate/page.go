@@ -112,15 +112,20 @@ func (d *document) pageCodes() string {
 // samples are values for the required parameters in examples.
 var samples = map[string]any{
 	"name": "demo", "confirm": "demo", "snapshot": "before-refactor", "host": "demo", "id": "01K9Z6YB1T4V2M8Q0RSD3F5GHJ",
-	"forward": "8080 localhost:8080",
+	"forward": "8080 localhost:8080", "newName": "demo-2", "backend": "lab", "action": "undo",
 }
 
-// example is a request with its required parameters.
+// example is a request with its required parameters. The daemon takes each of them:
+// a test of package rpc reads the page.
 func example(m rpc.Method) string {
 	params := map[string]any{}
 	for _, f := range fieldsOf(m.Params) {
 		if f.required {
-			params[f.name] = samples[f.name]
+			v, ok := samples[f.name]
+			if !ok {
+				panic("no sample for the parameter " + f.name + " of " + m.Name)
+			}
+			params[f.name] = v
 		}
 	}
 	if m.Work {
