@@ -3,6 +3,7 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,17 +26,31 @@ var freesSpace = map[string]func(h house) (Operation, error){
 	"purge":           func(h house) (Operation, error) { return h.Purge(background, "demo", "demo", "t") },
 }
 
+// reserved is the child that has the room for a reserve.
+const reserved = "reserve"
+
 // fullChild is a house on a small file system of its own, which it fills to the
 // last byte before it does what kind says.
 func fullChild(home, kind string) error {
-	if err := unix.Mount("tmpfs", home, "tmpfs", 0, "size=4m"); err != nil {
+	size := "size=4m"
+	if kind == reserved {
+		size = "size=32m"
+	}
+	if err := unix.Mount("tmpfs", home, "tmpfs", 0, size); err != nil {
 		return fmt.Errorf("mount: %w", err)
 	}
 	// The VMs are elsewhere: what a backend needs is for its own tests.
 	if err := os.Symlink(os.Getenv("NIXVM_TEST_FULL_BACKEND"), filepath.Join(home, "fake")); err != nil {
 		return err
 	}
-	h, err := openHouse(home, images{}, nil, nil)
+	var h house
+	var room int64 // on the disk, when a snapshot is deleted
+	h, err := openHouse(home, images{}, func(method, _ string) error {
+		if method == "delete-snapshot" {
+			room, _ = h.freeSpace()
+		}
+		return nil
+	}, nil)
 	if err != nil {
 		return err
 	}
@@ -62,6 +77,22 @@ func fullChild(home, kind string) error {
 	}
 	if _, err := h.CreateSnapshot(background, "demo", "s2", "", "t"); !noSpace(err) {
 		return fmt.Errorf("the disk is not full: %w", err)
+	}
+	if kind == reserved {
+		if err := end(freesSpace["delete-snapshot"](h)); err != nil || room < reserveSize/2 {
+			return fmt.Errorf("%d bytes were free: %w", room, err)
+		}
+		if err := os.Remove(filepath.Join(home, "dd")); err != nil {
+			return err
+		}
+		if err := end(freesSpace["kill"](h)); err != nil {
+			return err
+		}
+		fi, err := os.Stat(h.layout.Reserve())
+		if err != nil || fi.Size() != reserveSize {
+			return fmt.Errorf("nothing is kept back afterwards: %v, %w", fi, err)
+		}
+		return nil
 	}
 	if err := end(freesSpace[kind](h)); err != nil {
 		return err
@@ -124,7 +155,7 @@ func fullOutcome(h house, kind string) error {
 }
 
 func TestOnAFullDiskWhatFreesSpaceWorks(t *testing.T) {
-	for kind := range freesSpace {
+	for _, kind := range append(slices.Collect(maps.Keys(freesSpace)), reserved) {
 		t.Run(kind, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(slices.Clone(os.Environ()), "NIXVM_TEST_FULL_HOME="+shortDir(t), "NIXVM_TEST_FULL_KIND="+kind, "NIXVM_TEST_FULL_BACKEND="+shortDir(t))

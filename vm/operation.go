@@ -119,6 +119,9 @@ func prepare[A any](ctx context.Context, s *Service, op *operation, facts func(c
 	if op.instance = op.plan.makes; op.instance == "" {
 		op.instance = s.instanceOf(op.machine)
 	}
+	if frees[op.kind] {
+		s.spendReserve(op)
+	}
 	j, err := createJournal(s.layout.Journal(), journalHeader{
 		ID: op.id, Kind: op.kind, Machine: op.machine, Instance: op.instance, Source: op.value.Source,
 		Client: op.value.Client, Started: op.value.Started, Args: raw,
@@ -318,6 +321,7 @@ func (s *Service) launch(op *operation, j *journal, done map[string]bool) {
 func (s *Service) end(op *operation, err error) {
 	s.reloadAfter(op)
 	s.settleAfter(op, err)
+	s.keepReserve()
 	s.finish(op, func(o *Operation) {
 		p := problem.From(err)
 		switch {

@@ -141,6 +141,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := s.watchMachines(); err != nil {
 		s.log.Warn("machine directories are not watched: edits by hand show after a restart", "error", err)
 	}
+	s.keepReserve()
 	if err := s.recoverOperations(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

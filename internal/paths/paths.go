@@ -153,6 +153,10 @@ func (l Layout) Record(name string) string { return filepath.Join(l.Records(), n
 // Journal holds one append-only file per unfinished operation.
 func (l Layout) Journal() string { return filepath.Join(l.State, "journal") }
 
+// Reserve is a file that keeps some space back on the disk of the state: it goes
+// when the disk is full and something is to be removed.
+func (l Layout) Reserve() string { return filepath.Join(l.State, "reserve") }
+
 // Logs holds the daemon's log.
 func (l Layout) Logs() string { return filepath.Join(l.State, "log") }
 
