@@ -53,12 +53,14 @@ function ask<T>(question: Question, choices: Choice<T>[], many: boolean): Promis
     const input = vscode.window.createQuickPick<Item<T>>();
     prepare(input, question);
     input.placeholder = question.wrong ?? question.prompt;
+    if (question.wrong) {
+      // A list has no place for a whole sentence.
+      void vscode.window.showWarningMessage(withoutLinks(question.wrong));
+    }
     input.canSelectMany = many;
     input.matchOnDescription = true;
     input.matchOnDetail = true;
-    // A line above the choices, too: a placeholder is easily overlooked.
-    const why: Item<T>[] = question.wrong ? [{ label: `⚠ ${question.wrong}`, kind: vscode.QuickPickItemKind.Separator }] : [];
-    input.items = [...why, ...itemsOf(choices)];
+    input.items = itemsOf(choices);
     const picked = input.items.filter((item) => item.choice?.picked);
     if (many) {
       input.selectedItems = picked;
