@@ -166,7 +166,7 @@ func vmMethods() []Method {
 				}
 				return s.srv.core.Stop(ctx, p.Name, timeout, s.who())
 			}, problem.VMStopTimeout, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
-		verb(MethodVMKill, "End the VM at once, as pulling the plug would.", func(c Core) named { return c.Kill }),
+		verb(MethodVMKill, "End the VM at once, as pulling the plug would. Another operation that runs on it, and may hang, is cancelled; only destroy and purge are not.", func(c Core) named { return c.Kill }),
 		verb(MethodVMReboot, "Shut the guest down, start it again and wait until sshd answers.",
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
@@ -176,11 +176,11 @@ func vmMethods() []Method {
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
 			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
-		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays.",
+		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Another operation that runs on it, and may hang, is cancelled.",
 			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
 				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
-		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, whoever made it, and the backups.",
+		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, whoever made it, and the backups. Another operation that runs on it, and may hang, is cancelled.",
 			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
 				return s.srv.core.Purge(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),

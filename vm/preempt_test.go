@@ -166,8 +166,36 @@ func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 	}
 }
 
-// A create that is killed while it waits for sshd keeps its VM; one that has not
-// made it yet is undone, and destroy leaves nothing of either.
+// A create whose VM is killed while it waits for sshd keeps that VM.
+func TestKillOfAVMThatIsBootingForTheFirstTime(t *testing.T) {
+	waiting, goOn := make(chan struct{}), make(chan struct{})
+	h := open(t, shortDir(t), images{}, nil, func(e journalEntry) {
+		if e.Event == "begin" && e.Step == readyStepName {
+			close(waiting)
+			<-goOn
+		}
+	})
+	create, err := h.Create(background, CreateRequest{Name: "demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-waiting
+	kill, err := h.Kill(background, "demo", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	h.succeed(t, kill, nil)
+	if create = h.do(t, create, nil); create.State != OpCancelled && create.State != OpSucceeded {
+		t.Errorf("the create is %s: %v", create.State, create.Problem)
+	}
+	if v, err := h.Get("demo"); err != nil || v.State != backends.Stopped {
+		t.Errorf("it is %+v, %v", v, err)
+	}
+	wantNoJournal(t, h)
+}
+
+// One that has not made it yet is undone, and destroy leaves nothing of it.
 func TestKillAndDestroyOfAVMThatIsBeingMade(t *testing.T) {
 	making := make(chan struct{})
 	imgs := images{ensure: func(ctx context.Context, _ progress.Reporter) error {

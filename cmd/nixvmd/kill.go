@@ -9,7 +9,8 @@ import (
 func newKill(a *app) *cobra.Command {
 	return powerVerb{
 		name: "kill", short: "End a VM at once, as pulling the plug would",
-		long:   "End a VM at once, as pulling the plug would. What the guest has not written to its disk is lost.",
+		long: "End a VM at once, as pulling the plug would. What the guest has not written to its disk is lost.\n" +
+			"It works while another operation runs on the VM, or hangs: that one is cancelled.",
 		method: rpc.MethodVMKill, done: "%s is off",
 	}.command(a)
 }

@@ -1078,7 +1078,7 @@ export interface Requests {
   'nixvm/vm/start': { params: VMParams; result: OperationResult };
   /** Ask the guest to power off and wait until it has. If it does not in time, it goes on running. */
   'nixvm/vm/stop': { params: StopParams; result: OperationResult };
-  /** End the VM at once, as pulling the plug would. */
+  /** End the VM at once, as pulling the plug would. Another operation that runs on it, and may hang, is cancelled; only destroy and purge are not. */
   'nixvm/vm/kill': { params: VMParams; result: OperationResult };
   /** Shut the guest down, start it again and wait until sshd answers. */
   'nixvm/vm/reboot': { params: VMParams; result: OperationResult };
@@ -1088,9 +1088,9 @@ export interface Requests {
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
   /** Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability "migrate". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
-  /** Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. */
+  /** Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Another operation that runs on it, and may hang, is cancelled. */
   'nixvm/vm/destroy': { params: ConfirmParams; result: OperationResult };
-  /** Destroy the VM and delete the machine directory, whoever made it, and the backups. */
+  /** Destroy the VM and delete the machine directory, whoever made it, and the backups. Another operation that runs on it, and may hang, is cancelled. */
   'nixvm/vm/purge': { params: ConfirmParams; result: OperationResult };
   /** Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal. */
   'nixvm/vm/console': { params: ConsoleParams; result: ConsoleResult };
