@@ -176,7 +176,7 @@ is restored as Emacs starts; a timer or a hook is refused."
           (nixvm-tramp--no-machine host))
         (unless non-essential
           (unless (or asked (nixvm-tramp--starting-up-p))
-            (nixvm-tramp--refuse "There is no connection to %s; opening a file of it makes one"
+            (nixvm-tramp--refuse "There is no connection to %s; opening or saving a file makes one"
                                  host))
           (when-let ((err (nixvm--preflight-wait destination)))
             (nixvm-tramp--refuse "%s" (nixvm--error-text err))))

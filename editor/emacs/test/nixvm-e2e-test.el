@@ -89,7 +89,8 @@ HOST is demo unless it is said."
     (should (equal (nixvm--state (nixvm-machine "demo")) "running"))))
 
 (nixvm-e2e-test-step nixvm-e2e-a2-opens-edits-and-saves
-  (nixvm-e2e-test-ssh (format "mkdir -p %s" nixvm-e2e-test-project))
+  (nixvm-e2e-test-ssh (format "mkdir -p %s && rm -f %s/gr*.txt" nixvm-e2e-test-project
+                              nixvm-e2e-test-project))
   (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "grüße.txt"))
     (set-window-buffer nil (current-buffer))
     (insert "first – 日本語\n")
