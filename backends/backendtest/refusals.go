@@ -115,6 +115,7 @@ func testCreate(s *suite) {
 	s.refused(err, problem.VMNotRunning, "Endpoint of a stopped VM")
 
 	s.autostart(name)
+	s.limits(spec)
 
 	s.reopen()
 	s.state(name, backends.Stopped)
@@ -125,6 +126,31 @@ func testCreate(s *suite) {
 	s.must(s.b.Destroy(s.limit(), name), "a second Destroy")
 	s.must(s.b.Create(s.limit(), spec, nil), "Create after Destroy")
 	s.state(name, backends.Stopped)
+}
+
+// limits of the host are said before anything starts.
+func (s *suite) limits(spec backends.Spec) {
+	s.Helper()
+	host, ok := s.b.(backends.LimitedHost)
+	if !ok {
+		return
+	}
+	l := host.Limits(s.limit())
+	for what, c := range map[string]struct {
+		most   int
+		change func(*backends.Spec)
+	}{
+		"too many CPUs":   {l.VCPUs, func(p *backends.Spec) { p.VCPUs = l.VCPUs + 1 }},
+		"too much memory": {l.MemoryMiB, func(p *backends.Spec) { p.MemoryMiB = l.MemoryMiB + 1 }},
+	} {
+		if c.most == 0 {
+			continue // not known, as that of a host that runs nothing
+		}
+		more := spec
+		c.change(&more)
+		s.refused(s.b.Start(s.limit(), more), problem.SizeInvalid, "Start with "+what)
+	}
+	s.state(spec.Name, backends.Stopped)
 }
 
 // autostart is switched on and off for a VM that is off.
