@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // until waits for a value of the machine that fits.
@@ -138,6 +139,42 @@ func TestWhichBootAStateNeeds(t *testing.T) {
 			t.Errorf("%s: %v", c.what, got)
 		}
 	}
+}
+
+// What the daemon holds in a guest is let go of when the guest is to be paused or to
+// shut down, and held again when it goes on.
+func TestForwardsAreHeldAgain(t *testing.T) {
+	stuck := false
+	h := open(t, t.TempDir(), images{}, func(method, _ string) error {
+		if stuck && method == "shutdown" {
+			return problem.New(problem.VMStopTimeout, "it ignores that").WithHint("kill it")
+		}
+		return nil
+	}, nil)
+	h.create(t, "demo")
+	if _, err := h.AddForward(background, "demo", "/home/user/service.sock localhost:80"); err != nil {
+		t.Fatal(err)
+	}
+	held := func() bool { return h.holderOf("demo") != nil }
+	if !held() {
+		t.Fatal("nothing is held")
+	}
+	op, err := h.Suspend(background, "demo", "t")
+	h.succeed(t, op, err)
+	if held() {
+		t.Error("something is held of a guest that is paused")
+	}
+	op, err = h.Resume(background, "demo", "t")
+	h.succeed(t, op, err)
+	if !held() {
+		t.Error("nothing is held after the resume")
+	}
+	stuck = true
+	op, err = h.Stop(background, "demo", time.Minute, "t")
+	if op = h.do(t, op, err); op.State != OpFailed || !held() {
+		t.Errorf("after a shutdown that failed: %+v, held %v", op.State, held())
+	}
+	stuck = false
 }
 
 func check(t testing.TB, err error) {

@@ -208,11 +208,15 @@ func (s *Service) refresh(ctx context.Context, b backends.Backend, name string) 
 	return nil
 }
 
-// reloadAfter is reload of the machine that an operation was about.
+// reloadAfter is reload of the machine that an operation was about. A guest that was
+// paused, or that did not shut down as it was asked to, goes on: what was let go of
+// for the operation is held again.
 func (s *Service) reloadAfter(op *operation) {
-	if op.machine != "" {
-		s.reload(op.machine)
+	if op.machine == "" {
+		return
 	}
+	s.reload(op.machine)
+	s.holdForwards(op.machine)
 }
 
 // reload reads the machine directory and the record again.

@@ -187,7 +187,7 @@ func (s *Service) holdForwards(name string) {
 	}
 	s.mu.Lock()
 	e := s.entries[name]
-	ready := e != nil && e.boot != nil && e.boot.isReady() && !s.closing
+	ready := e != nil && e.ready() && !s.closing
 	var h *sshconfig.Holder
 	var run *boot
 	if ready {
