@@ -16,22 +16,40 @@ import (
 // server the process that connected, for a client the one that listens
 // (SO_PEERCRED, unix(7)). Any other kind of connection is an error.
 func PeerUID(conn net.Conn) (int, error) {
+	cred, err := peer(conn)
+	if err != nil {
+		return 0, err
+	}
+	return int(cred.Uid), nil
+}
+
+func peer(conn net.Conn) (*unix.Ucred, error) {
 	u, ok := conn.(*net.UnixConn)
 	if !ok {
-		return 0, fmt.Errorf("ask who the peer is: %T is no unix socket", conn)
+		return nil, fmt.Errorf("ask who the peer is: %T is no unix socket", conn)
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return 0, fmt.Errorf("ask who the peer is: %w", err)
+		return nil, fmt.Errorf("ask who the peer is: %w", err)
 	}
 	var cred *unix.Ucred
 	var credErr error
 	if err := raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil || credErr != nil {
-		return 0, fmt.Errorf("ask who the peer is: %w", errors.Join(err, credErr))
+		return nil, fmt.Errorf("ask who the peer is: %w", errors.Join(err, credErr))
 	}
-	return int(cred.Uid), nil
+	return cred, nil
+}
+
+// PeerPID returns the process at the other end of a unix socket: for a client, the
+// one that listens.
+func PeerPID(conn net.Conn) (int, error) {
+	cred, err := peer(conn)
+	if err != nil {
+		return 0, err
+	}
+	return int(cred.Pid), nil
 }
 
 // checkPeer refuses processes of other users.

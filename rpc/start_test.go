@@ -315,3 +315,26 @@ func TestBytesPassTheBridgeUnchanged(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestADaemonThatDoesNotAnswerIsNamed: the kernel accepts connections for one
+// that is stopped.
+func TestADaemonThatDoesNotAnswerIsNamed(t *testing.T) {
+	layout := paths.Under(shortDir(t))
+	if err := layout.Ensure(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", layout.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = client.Dial(context.Background(), layout, client.Options{Greeting: 50 * time.Millisecond})
+	if p := wantCode(t, err, problem.DaemonSilent); !strings.Contains(p.Message, "50ms") || strings.Contains(p.Hint, "-KILL") {
+		t.Errorf("%s (%s)", p.Message, p.Hint) // it is this test that listens, which is no nixvmd
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := client.Dial(ctx, layout, client.Options{}); problem.HasCode(err, problem.DaemonSilent) || err == nil {
+		t.Errorf("given up: %v", err)
+	}
+}

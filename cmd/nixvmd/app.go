@@ -18,18 +18,19 @@ type app struct {
 	layout paths.Layout
 	exe    string // absolute path of this program
 
-	in       *os.File
-	out, err io.Writer
-	inTTY    bool
-	outTTY   bool
-	errTTY   bool
+	in     *os.File
+	out    *output
+	err    io.Writer
+	inTTY  bool
+	outTTY bool
+	errTTY bool
 
 	json, quiet, verbose bool
 }
 
 func newApp(in, out, err *os.File) *app {
 	return &app{
-		in: in, out: out, err: err,
+		in: in, out: &output{Writer: out}, err: err,
 		inTTY: isTerminal(in), outTTY: isTerminal(out), errTTY: isTerminal(err),
 	}
 }

@@ -50,10 +50,11 @@ What lies on the disk is in both: credentials and logins of services too.`,
 
 func (f cloneFlags) params(source, name string) (rpc.CloneParams, error) {
 	p := rpc.CloneParams{Work: rpc.Work{Detach: true}, Name: source, NewName: name, Snapshot: f.snapshot, NoStart: f.noStart}
-	for _, n := range []string{source, name} {
-		if err := machine.ValidName(n); err != nil {
-			return p, err
-		}
+	if err := machine.ValidName(source); err != nil {
+		return p, err
+	}
+	if err := machine.NewName(name); err != nil {
+		return p, err
 	}
 	var err error
 	p.MemoryMiB, p.VCPUs, p.DiskBytes, err = f.parse()

@@ -91,7 +91,7 @@ func (f createFlags) params(args []string) (rpc.CreateParams, error) {
 	}
 	if len(args) > 0 {
 		p.Name = args[0]
-		if err := machine.ValidName(p.Name); err != nil {
+		if err := machine.NewName(p.Name); err != nil {
 			return p, err
 		}
 	}

@@ -49,7 +49,7 @@ func exitClasses() []exitClass {
 		}},
 		{exitConfirm, "a confirmation is needed: repeat the machine's name with --confirm", []problem.Code{problem.ConfirmRequired}},
 		{exitUnreachable, "the daemon or a backend cannot be reached", []problem.Code{
-			problem.DaemonUnreachable, problem.PeerRefused, problem.BackendUnreachable, rpc.ProblemStopping,
+			problem.DaemonUnreachable, problem.DaemonSilent, problem.PeerRefused, problem.BackendUnreachable, rpc.ProblemStopping,
 		}},
 		{exitCancelled, "cancelled", []problem.Code{problem.Cancelled}},
 	}

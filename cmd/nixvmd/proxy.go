@@ -37,7 +37,7 @@ address that changes needs no change of the configuration.`,
 				return errors.Join(err, a.tellSSH(err))
 			}
 			defer conn.Close()
-			return splice(conn, a.in, a.out)
+			return splice(conn, a.in, a.out.Writer)
 		},
 	}
 }
@@ -45,7 +45,7 @@ address that changes needs no change of the configuration.`,
 // tellSSH makes ssh say why there is no connection. What a ProxyCommand writes to
 // its standard error, ssh with ControlPersist throws away.
 func (a *app) tellSSH(err error) error {
-	out, ok := a.out.(*os.File)
+	out, ok := a.out.file()
 	if !ok || isTerminal(out) {
 		return nil // run by hand: the error is printed
 	}

@@ -36,6 +36,13 @@ func run(ctx context.Context, args []string) int {
 		args = args[:end]
 	}
 	a.json = a.json || slices.Contains(args, "--json")
+	if lost := a.out.lost(); lost != nil {
+		a.json = false // it would go the same way
+		a.show(problem.From(lost))
+		if err == nil || errors.Is(err, a.out.err) {
+			return exitFailed
+		}
+	}
 	return a.fail(err)
 }
 

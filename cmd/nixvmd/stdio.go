@@ -14,7 +14,7 @@ editors that speak to a child process instead of a socket. docs/protocol.md
 describes what is spoken.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return client.Bridge(cmd.Context(), a.layout, a.program(), a.in, a.out)
+			return client.Bridge(cmd.Context(), a.layout, a.program(), a.in, a.out.Writer)
 		},
 	}
 }

@@ -71,6 +71,7 @@ const (
 	ConfigInvalid       Code = "config.invalid"          // config.toml, an option or the environment is wrong
 	DaemonRunning       Code = "daemon.running"          // a daemon runs already
 	DaemonUnreachable   Code = "daemon.unreachable"      // no daemon answers, or the connection broke
+	DaemonSilent        Code = "daemon.silent"           // a daemon accepts connections and does not answer: it is stopped, or hangs
 	PeerRefused         Code = "daemon.peer_refused"     // the client belongs to another user
 	PathTooLong         Code = "path.too_long"           // a path is too long for a socket
 )

@@ -43,7 +43,12 @@ type Options struct {
 	// goroutine: it must not block. nil asks for none.
 	OnNotification func(method string, params json.RawMessage)
 	OperationLog   bool // the output of the tools that operations run, too
+	// Greeting is how long the daemon may take to answer at all; 0 = 15 s. It
+	// answers from memory, so one that takes longer hangs or is stopped.
+	Greeting time.Duration
 }
+
+const defaultGreeting = 15 * time.Second
 
 // Client is one session. Its methods may be called at once.
 type Client struct {
@@ -98,7 +103,7 @@ func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, erro
 			ProtocolVersions: []int{rpc.ProtocolVersion}, OperationLog: o.OperationLog,
 		},
 	}
-	if err := c.Call(ctx, rpc.MethodInitialize, params, &c.server); err != nil {
+	if err := c.greet(ctx, conn, params, o.Greeting); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -109,6 +114,41 @@ func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, erro
 		}
 	}
 	return c, nil
+}
+
+// greet sends initialize. A daemon that is stopped accepts a connection all the
+// same: the kernel does.
+func (c *Client) greet(ctx context.Context, conn io.ReadWriteCloser, params rpc.InitializeParams, limit time.Duration) error {
+	if limit <= 0 {
+		limit = defaultGreeting
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := c.Call(limited, rpc.MethodInitialize, params, &c.server)
+	if err == nil || limited.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	who, fix := "nixvmd", "end its process, or: systemctl --user restart nixvmd; VMs run on, and the next one goes on with operations"
+	if pid, ok := daemonBehind(conn); ok {
+		who = fmt.Sprintf("nixvmd (process %d)", pid)
+		fix = fmt.Sprintf("if it is stopped: kill -CONT %d; if that does not help: kill -KILL %d. VMs run on, and the next nixvmd goes on with operations", pid, pid)
+	}
+	return problem.New(problem.DaemonSilent, "%s has not answered within %s", who, limit).WithHint("%s", fix).Retry()
+}
+
+// daemonBehind is the process that listens, if it is a nixvmd: with socket
+// activation systemd does.
+func daemonBehind(conn io.ReadWriteCloser) (pid int, ok bool) {
+	socket, ok := conn.(net.Conn)
+	if !ok {
+		return 0, false
+	}
+	pid, err := rpc.PeerPID(socket)
+	if err != nil || pid <= 1 {
+		return 0, false
+	}
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return pid, err == nil && string(bytes.TrimSpace(name)) == "nixvmd"
 }
 
 // Server is what the daemon said of itself.

@@ -1178,6 +1178,8 @@ export const problemCodes = {
   peerRefused: 'daemon.peer_refused',
   /** a daemon runs already */
   daemonRunning: 'daemon.running',
+  /** a daemon accepts connections and does not answer: it is stopped, or hangs */
+  daemonSilent: 'daemon.silent',
   /** the daemon ends; operations are taken up by the next one */
   stopping: 'daemon.stopping',
   /** no daemon answers, or the connection broke */

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// output is the standard output with a memory: the first error of a write is the
+// verb's, whoever wrote. A pipe that nobody reads any more ends the program with
+// SIGPIPE, as it ends others; Go does that for us.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// lost is the problem of an answer that could not be written whole; nil when it was.
+func (o *output) lost() error {
+	if o.err == nil {
+		return nil
+	}
+	err := o.err
+	var path *fs.PathError
+	if errors.As(err, &path) { // "write /dev/stdout" says nothing to the user
+		err = path.Err
+	}
+	return problem.New(problem.Internal, "the output cannot be written: %w", err).
+		WithHint("the answer is not complete; make room where it goes, or have it go elsewhere")
+}
+
+// file is the standard output for those who need a descriptor.
+func (o *output) file() (*os.File, bool) {
+	f, ok := o.Writer.(*os.File)
+	return f, ok
+}
