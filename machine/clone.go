@@ -43,10 +43,11 @@ func (s *Store) CheckClone(source, name string, ch Changes) ([]SettingProblem, e
 
 // cloned is the content of the new directory, but its identity.
 func (s *Store) cloned(source, name string, ch Changes) (content, []SettingProblem, error) {
-	for _, n := range []string{source, name} {
-		if err := ValidName(n); err != nil {
-			return nil, nil, err
-		}
+	if err := ValidName(source); err != nil {
+		return nil, nil, err
+	}
+	if err := NewName(name); err != nil {
+		return nil, nil, err
 	}
 	old, have, err := s.read(source)
 	if err != nil {

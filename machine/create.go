@@ -17,7 +17,7 @@ import (
 // directory: whole, or not at all, also when the process or the power ends
 // half-way. The problems are those of Draft.Check, machine.exists and disk.full.
 func (s *Store) Create(ctx context.Context, d Draft) (Machine, error) {
-	if err := ValidName(d.Name); err != nil {
+	if err := NewName(d.Name); err != nil {
 		return Machine{}, err
 	}
 	c, faults := d.content()

@@ -44,7 +44,7 @@ type Draft struct {
 // else, machine.invalid; the message begins with the file that the value would
 // stand in.
 func (d Draft) Check() error {
-	if err := ValidName(d.Name); err != nil {
+	if err := NewName(d.Name); err != nil {
 		return err
 	}
 	if wrong := d.Problems(); len(wrong) > 0 {

@@ -24,3 +24,19 @@ func TestValidNames(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesThatMeanSomethingElseAreRefusedForNewMachines(t *testing.T) {
+	for _, name := range []string{"localhost", "ip6-localhost", "ip6-loopback", "broadcasthost", "7", "2130706433", "0x", "0x7f000001"} {
+		if err := ValidName(name); err != nil {
+			t.Errorf("%q, which there may be already: %v", name, err)
+		}
+		wantProblem(t, NewName(name), problem.MachineNameInvalid)
+		wantProblem(t, Draft{Name: name}.Check(), problem.MachineNameInvalid)
+	}
+	for _, name := range []string{"demo", "admin", "administrator", "localhost2", "7a", "0xg", "all", "demo-admin"} {
+		if err := NewName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	wantProblem(t, NewName("A"), problem.MachineNameInvalid)
+}

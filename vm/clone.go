@@ -40,10 +40,11 @@ func (a cloneArgs) check(string) error {
 // and is busy until its disk is copied. A request that cannot work is refused
 // before anything is made; cancelling leaves nothing behind.
 func (s *Service) Clone(ctx context.Context, req CloneRequest) (Operation, error) {
-	for _, name := range []string{req.Source, req.Name} {
-		if err := machine.ValidName(name); err != nil {
-			return Operation{}, err
-		}
+	if err := machine.ValidName(req.Source); err != nil {
+		return Operation{}, err
+	}
+	if err := machine.NewName(req.Name); err != nil {
+		return Operation{}, err
 	}
 	if req.Source == req.Name {
 		return Operation{}, nameTaken(req.Name)

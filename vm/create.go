@@ -37,7 +37,7 @@ func (a createArgs) check(name string) error {
 // VM, its SSH name, boots it and waits for its sshd. A request that cannot work
 // is refused before anything is made.
 func (s *Service) Create(ctx context.Context, req CreateRequest) (Operation, error) {
-	if err := machine.ValidName(req.Name); err != nil {
+	if err := machine.NewName(req.Name); err != nil {
 		return Operation{}, err
 	}
 	return begin(ctx, s, KindCreate, req.Name, req.Client, func(ctx context.Context) (createArgs, error) {
@@ -58,6 +58,7 @@ func (s *Service) judgeCreate(ctx context.Context, req CreateRequest) (createArg
 // the defaults otherwise.
 func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
 	args := createArgs{Start: !req.NoStart, Instance: newInstance()}
+	wrong.add(fieldName, machine.NewName(req.Name))
 	declared, err := s.machines.Read(req.Name)
 	switch {
 	case err == nil:
