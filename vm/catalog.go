@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -77,6 +79,7 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	list = append(list, s.doctorMachines()...)
 	list = append(list, s.doctorOperations()...)
 	list = append(list, s.doctorDamaged()...)
+	list = append(list, doctorSpace(s.layout, unix.Statfs)...)
 	rank := map[backends.Severity]int{backends.Fatal: 0, backends.Warning: 1, backends.Info: 2}
 	slices.SortStableFunc(list, func(a, b Finding) int { return rank[a.Severity] - rank[b.Severity] })
 	return list
