@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -40,7 +41,8 @@ func (t tool) run(ctx context.Context, stdin string, name string, args ...string
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	// A program that does not heed it is killed in the end.
 	cmd.WaitDelay = 30 * time.Second
-	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "PATH="+searchPath()), t.env...)
+	mark := rand.Text()
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "PATH="+searchPath(), markName+"="+mark), t.env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	tail := &tailWriter{report: t.report}
 	cmd.Stdout, cmd.Stderr = tail, tail
@@ -49,8 +51,10 @@ func (t tool) run(ctx context.Context, stdin string, name string, args ...string
 	if err == nil {
 		return nil
 	}
+	// The group has ended, or was made to; what has left it has not.
+	left := reap(ctx, mark)
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", name, ctx.Err())
+		return errors.Join(fmt.Errorf("%s: %w", name, ctx.Err()), left)
 	}
 	if strings.Contains(tail.text(), "No space left on device") || errors.Is(err, syscall.ENOSPC) {
 		return diskFull(fmt.Errorf("%s: %w", name, err))
