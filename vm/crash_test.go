@@ -64,7 +64,13 @@ func crashChild(home, kind, at string) int {
 		fmt.Fprintln(os.Stderr, "open:", err)
 		return 1
 	}
-	op, err := beginKind[kind](h)
+	begin := beginKind[kind]
+	if begin == nil {
+		begin = func(h house) (Operation, error) {
+			return h.Resolve(background, h.Operations()[0].ID, Action(kind), "demo", "t")
+		}
+	}
+	op, err := begin(h)
 	if err == nil {
 		op, err = h.Wait(context.Background(), op.ID)
 	}
@@ -141,6 +147,50 @@ func TestKillAtEveryStep(t *testing.T) {
 					return
 				}
 				t.Run(strconv.Itoa(at), func(t *testing.T) { checkRecovered(t, home, kind) })
+			}
+		})
+	}
+}
+
+// After kill -9 in the middle of a choice the operation still waits for one, unless
+// nothing is left of it, and
+// the same choice comes to the same end.
+func TestKillInTheMiddleOfAChoice(t *testing.T) {
+	for _, action := range []Action{ActionUndo, ActionResume} {
+		t.Run(string(action), func(t *testing.T) {
+			for at := 1; ; at++ {
+				home, f := shortDir(t), &faults{}
+				h, err := openHouse(home, images{}, f.fault, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.set(true, "start", "destroy")
+				op, err := h.Create(background, CreateRequest{Name: "demo"})
+				id := wantUnresolved(t, h, op, err).ID
+				if err := h.Close(); err != nil {
+					t.Fatal(err)
+				}
+				killed := crash(t, home, string(action), at)
+				if !killed && at == 1 {
+					t.Fatal("nothing is journalled")
+				}
+				again := open(t, home, images{}, nil, nil)
+				op, err = again.Operation(id)
+				if ended := err != nil; killed && !(ended && action == ActionUndo) { // ended: all was undone
+					if err != nil || op.State != OpUnresolved {
+						t.Fatalf("killed at entry %d, it is %+v, %v", at, op, err)
+					}
+					op, err = again.Resolve(background, id, action, "demo", "t")
+					again.succeed(t, op, err)
+				}
+				wantNoJournal(t, again)
+				v, err := again.Get("demo")
+				if gone := err != nil; gone != (action == ActionUndo) || !gone && v.State != backends.Running {
+					t.Errorf("killed at entry %d, the machine is %+v, %v", at, v, err)
+				}
+				if !killed {
+					return
+				}
 			}
 		})
 	}

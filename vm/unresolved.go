@@ -334,6 +334,7 @@ func (s *Service) resolve(op *operation, u *unresolved, action Action) error {
 		return err
 	}
 	defer j.close()
+	j.hook = s.journalHook
 	ctx, cancel := context.WithTimeout(op.ctx, resolveLimit)
 	defer cancel()
 	if action == ActionUndo {
