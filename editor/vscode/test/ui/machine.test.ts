@@ -82,19 +82,6 @@ step('when it is ready a new window is opened in it, and its name works for the 
   assert.equal(await ssh('demo', 'hostname; echo before >notes'), 'demo\n');
 });
 
-step('an agent that is not installed says so in its terminal, which stays', async () => {
-  await first.palette('NixVM: Run Agent');
-  await first.choice('demo').click();
-  await first.step('Run an agent in demo');
-  assert.equal(await first.choice('opencode').count(), 0, 'the VM does not have its profile');
-  await first.choice('claude').click();
-  const terminal = first.page.locator('.terminal-wrapper .xterm-rows');
-  await terminal.filter({ hasText: /claude\sis\snot\sinstalled\sin\sthis\sVM.*Install\sit\snow/s }).waitFor(patient);
-  await first.page.keyboard.type('n\n');
-  await terminal.filter({ hasText: /This\sis\sa\sshell\sin\sthe\sVM/ }).waitFor();
-  await first.palette('View: Hide Panel');
-});
-
 step('a snapshot is taken with a name and a description, and shows in both windows', async () => {
   await first.palette('NixVM: Take Snapshot');
   await first.choice('demo').click();
