@@ -144,7 +144,7 @@ func configProblem(path string, err error) error {
 		row, column := decode.Position()
 		where = fmt.Sprintf("%s:%d:%d", path, row, column)
 	}
-	return problem.New(problem.ConfigInvalid, "%s: %w", where, err).WithHint("correct the file; docs/configuration.md lists the settings")
+	return problem.New(problem.ConfigInvalid, "%s: %w", where, err).WithHint("correct the file (docs/configuration.md lists the settings), or move it away: the defaults hold then")
 }
 
 // complete fills in defaults and checks what can be checked without looking

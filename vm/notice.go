@@ -48,7 +48,7 @@ func (s *Service) doctorDamaged() []Finding {
 	for _, path := range damaged.Find(dirs...) {
 		list = append(list, Finding{
 			Area: "files", Code: "file.damaged", Severity: backends.Info,
-			Message: fmt.Sprintf("a damaged file was made again and is kept as %s", path),
+			Message: fmt.Sprintf("a damaged file was set aside and is kept as %s; what could be made again has been", path),
 			Fix:     "look whether something of it is needed, then remove it: rm " + path,
 		})
 	}
