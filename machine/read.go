@@ -14,6 +14,22 @@ import (
 // without any is not a machine's: the error is then a *Fault, as for a file
 // that cannot be read.
 func readDir(dir string) (content, error) {
+	c, err := readEach(dir, func(_ string, err error) error { return err })
+	if err == nil && len(c) == 0 {
+		err = &Fault{
+			File: dir, Reason: "the directory holds no file of a machine",
+			Hint: "remove the directory, or add a file profile, e.g. with the line: core",
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// readEach reads the files that we know of a machine directory. failed is told of one
+// that cannot be read, and returns nil to go on without it.
+func readEach(dir string, failed func(file string, err error) error) (content, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -32,15 +48,10 @@ func readDir(dir string) (content, error) {
 		if errors.Is(err, fs.ErrNotExist) && e.Type()&fs.ModeSymlink == 0 {
 			continue // removed since the directory was listed
 		}
-		if err != nil {
+		if err == nil {
+			c[e.Name()] = data
+		} else if err := failed(e.Name(), err); err != nil {
 			return nil, err
-		}
-		c[e.Name()] = data
-	}
-	if len(c) == 0 {
-		return nil, &Fault{
-			File: dir, Reason: "the directory holds no file of a machine",
-			Hint: "remove the directory, or add a file profile, e.g. with the line: core",
 		}
 	}
 	return c, nil

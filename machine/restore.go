@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/damaged"
@@ -37,8 +39,10 @@ var once = []string{HostnameFile, MachineIDFile, UUIDFile, MACFile, HostKeyFile}
 // has: the guest stays the machine that it is. Damaged is a file that has to be
 // there and says nothing valid. One that a person writes is damaged if it holds
 // zeros, if it is cut off, or, when it is one of k.Settings, if it holds nothing at
-// all: the rest may be a slip of the pen, which is told and not overwritten. Damaged files are kept
-// beside the new ones. A machine in order is left alone.
+// all: the rest may be a slip of the pen, which is told and not overwritten. One that
+// cannot be opened, or is a link that leads nowhere now, is not known to be damaged, and
+// the others are not because of it. Damaged files are kept beside the new ones. A
+// machine in order is left alone.
 func (s *Store) Restore(name string, k Known) ([]Restored, error) {
 	if err := ValidName(name); err != nil {
 		return nil, err
@@ -48,18 +52,22 @@ func (s *Store) Restore(name string, k Known) ([]Restored, error) {
 		return nil, err
 	}
 	defer unlock()
-	have, err := readDir(s.Dir(name))
-	var empty *Fault
-	if errors.As(err, &empty) { // no file at all, or one that is not a file
-		have, err = content{}, nil
-	}
+	closed := map[string]bool{} // those whose content nobody knows
+	have, err := readEach(s.Dir(name), func(file string, err error) error {
+		var fault *Fault
+		if !errors.As(err, &fault) {
+			return err
+		}
+		closed[file] = isClosed(filepath.Join(s.Dir(name), file))
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	want := k.files()
 	var all []Restored
 	for _, file := range slices.Sorted(maps.Keys(want)) {
-		if !have.damaged(file, want[file], k.Settings) {
+		if closed[file] || !have.damaged(file, want[file], k.Settings) {
 			continue
 		}
 		if err := (content{file: want[file]}).valid(name); err != nil {
@@ -76,6 +84,20 @@ func (s *Store) Restore(name string, k Known) ([]Restored, error) {
 		all = append(all, Restored{File: file, Kept: kept})
 	}
 	return all, nil
+}
+
+// isClosed tells a file that was not opened from one that is no file of ours: its
+// content may be in order. So may be that of a link, whose target may come back.
+func isClosed(path string) bool {
+	if fi, err := os.Lstat(path); err != nil || fi.Mode()&fs.ModeSymlink != 0 {
+		return true
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return true
+	}
+	f.Close()
+	return false
 }
 
 // Suspect reports whether a machine has a file of settings without any content,

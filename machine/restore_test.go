@@ -146,6 +146,49 @@ func TestRestoreLeavesWhatAPersonWrote(t *testing.T) {
 	}
 }
 
+// TestRestoreLeavesWhatItCannotRead: a file that cannot be opened now says nothing
+// about its content, and nothing about the other files.
+func TestRestoreLeavesWhatItCannotRead(t *testing.T) {
+	for _, file := range []string{UserKeysFile, UUIDFile} {
+		s, _, known := damagedMachine(t)
+		path := filepath.Join(s.Dir("demo"), file)
+		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		away := filepath.Join(t.TempDir(), "not", "mounted")
+		if err := os.Symlink(away, path); err != nil {
+			t.Fatal(err)
+		}
+		mac := filepath.Join(s.Dir("demo"), MACFile)
+		changed := []byte("52:54:00:00:00:01\n") // by a person, for the next start
+		if err := os.WriteFile(mac, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if restored, err := s.Restore("demo", known); err != nil || len(restored) != 0 {
+			t.Errorf("%s leads nowhere: %+v, %v", file, restored, err)
+		}
+		if to, err := os.Readlink(path); err != nil || to != away {
+			t.Errorf("%s leads to %q now, %v", file, to, err)
+		}
+		if now, err := os.ReadFile(mac); err != nil || !bytes.Equal(now, changed) {
+			t.Errorf("%s is %q, %v", MACFile, now, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		if file == UUIDFile { // it has to be there, and no file is
+			want = 1
+		}
+		if restored, err := s.Restore("demo", known); err != nil || len(restored) != want {
+			t.Errorf("%s is a directory: %+v, %v", file, restored, err)
+		}
+	}
+}
+
 func TestGenerationOfAMedium(t *testing.T) {
 	_, _, known := damagedMachine(t)
 	if n, err := Generation(known.Medium); err != nil || n != 7 {
