@@ -81,6 +81,21 @@ func TestDamagedMemoryIsFoundOutAgain(t *testing.T) {
 	}
 }
 
+// TestMemoryOfANewerNixvmdIsLeftAlone: its fields may have other types.
+func TestMemoryOfANewerNixvmdIsLeftAlone(t *testing.T) {
+	c := newConfig(t)
+	text := `{"version": 2, "files": ["a"]}`
+	if err := os.WriteFile(c.statePath(), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.Repair(t.Context()); err == nil || !strings.Contains(err.Error(), "newer nixvmd") || len(r.Notices) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if now, err := os.ReadFile(c.statePath()); err != nil || string(now) != text {
+		t.Errorf("%q, %v", now, err)
+	}
+}
+
 func TestDamagedClientKey(t *testing.T) {
 	c := newConfig(t)
 	before, err := c.PublicKey()

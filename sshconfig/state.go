@@ -43,12 +43,13 @@ func (c *Config) loadMemory() (memory, error) {
 	if err != nil {
 		return m, err
 	}
-	if err := json.Unmarshal(data, &m); err != nil {
+	err = json.Unmarshal(data, &m)
+	if m.Version > 1 { // first: its fields may have other types
+		return m, problem.New(problem.ConfigInvalid, "%s was written by a newer nixvmd", c.statePath()).WithHint("use that one")
+	}
+	if err != nil {
 		return m, problem.New(problem.ConfigInvalid, "%s cannot be read: %w", c.statePath(), errDamaged).
 			WithHint("restart nixvmd: it makes the file again")
-	}
-	if m.Version > 1 {
-		return m, problem.New(problem.ConfigInvalid, "%s was written by a newer nixvmd", c.statePath()).WithHint("use that one")
 	}
 	if m.Files == nil {
 		m.Files = map[string]fileMemory{}

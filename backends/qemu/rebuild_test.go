@@ -154,16 +154,20 @@ func TestRecordOfANewerNixvmdIsLeftAlone(t *testing.T) {
 	must(t, b.Create(limit(t), s.spec("vm"), nil))
 	must(t, b.Close())
 	f := filesOf(s.layout, "vm")
-	f.damage(t, []byte(`{"version": 2}`))
-	b = s.open(t)
-	if got := status(t, b, "vm"); got.State != backends.Broken || !strings.Contains(got.Reason, "newer nixvmd") {
-		t.Errorf("%+v", got)
-	}
-	if err := b.Start(limit(t), s.spec("vm")); err == nil {
-		t.Error("it starts")
-	}
-	if got, err := os.ReadFile(f.path(recordFile)); err != nil || string(got) != `{"version": 2}` {
-		t.Errorf("%q, %v", got, err)
+	// The second one has a field of another type.
+	for _, text := range []string{`{"version": 2}`, `{"snapshots": ["kept"], "version": 2}`} {
+		f.damage(t, []byte(text))
+		b = s.open(t)
+		if got := status(t, b, "vm"); got.State != backends.Broken || !strings.Contains(got.Reason, "newer nixvmd") {
+			t.Errorf("%+v", got)
+		}
+		if err := b.Start(limit(t), s.spec("vm")); err == nil {
+			t.Error("it starts")
+		}
+		if got, err := os.ReadFile(f.path(recordFile)); err != nil || string(got) != text {
+			t.Errorf("%q, %v", got, err)
+		}
+		must(t, b.Close())
 	}
 }
 

@@ -91,12 +91,12 @@ func isDamaged(err error) bool {
 
 func parseRecord(b []byte) (*record, error) {
 	var r record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("%s: %w", recordFile, err)
-	}
+	err := json.Unmarshal(b, &r)
 	switch {
-	case r.Version > recordVersion:
+	case r.Version > recordVersion: // first: its fields may have other types
 		return nil, fmt.Errorf("%s: version %d, expected %d: %w", recordFile, r.Version, recordVersion, errNewer)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", recordFile, err)
 	case r.Version != recordVersion:
 		return nil, fmt.Errorf("%s: version %d, expected %d", recordFile, r.Version, recordVersion)
 	case r.Port < 0 || r.Port > 65535:
