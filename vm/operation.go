@@ -271,13 +271,6 @@ func (s *Service) release(op *operation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.vacate(op)
-	for _, other := range op.before {
-		for _, key := range other.keys() {
-			if !other.over && s.running[key] == nil {
-				s.running[key] = other
-			}
-		}
-	}
 	s.operations = slices.DeleteFunc(s.operations, func(o *operation) bool { return o == op })
 	op.cancel(nil)
 	op.over = true
@@ -285,11 +278,19 @@ func (s *Service) release(op *operation) {
 }
 
 // vacate frees the machines of an operation, unless another one has them by now.
-// mu is held.
+// What had to give way to it and has not ended, because it was refused or cancelled
+// before that, has them again. mu is held.
 func (s *Service) vacate(op *operation) {
 	for _, key := range op.keys() {
 		if s.running[key] == op {
 			delete(s.running, key)
+		}
+	}
+	for _, other := range op.before {
+		for _, key := range other.keys() {
+			if !other.over && s.running[key] == nil {
+				s.running[key] = other
+			}
 		}
 	}
 }

@@ -166,6 +166,39 @@ func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 	}
 }
 
+// A kill that is cancelled before what hangs has ended leaves the machine to that:
+// whatever began meanwhile would run beside it, and beside its undo.
+func TestACancelledKillLeavesTheMachineToWhatHangs(t *testing.T) {
+	h, b := withStuck(t, func(b *stuck) { b.deaf, b.immortal = true, true })
+	h.limits.grace = time.Hour
+	held, err := h.Suspend(background, "demo", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-b.entered
+	kill, err := h.Kill(background, "demo", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Cancel(kill.ID); err != nil {
+		t.Fatal(err)
+	}
+	if kill = h.do(t, kill, nil); kill.State != OpCancelled {
+		t.Errorf("the kill is %s: %v", kill.State, kill.Problem)
+	}
+	if _, err := h.Stop(background, "demo", 0, "t"); !problem.HasCode(err, problem.VMBusy) {
+		t.Errorf("stop beside it: %v", err)
+	}
+	if op, busy := h.runningOn("demo"); !busy || op.ID != held.ID {
+		t.Errorf("%+v runs on it, %v", op, busy)
+	}
+	b.free()
+	h.do(t, held, nil)
+	if op, busy := h.runningOn("demo"); busy {
+		t.Errorf("%+v runs on it", op)
+	}
+}
+
 // A create whose VM is killed while it waits for sshd keeps that VM.
 func TestKillOfAVMThatIsBootingForTheFirstTime(t *testing.T) {
 	waiting, goOn := make(chan struct{}), make(chan struct{})
