@@ -337,6 +337,11 @@ func (s *Service) resolve(op *operation, u *unresolved, action Action) error {
 	j.hook = s.journalHook
 	ctx, cancel := context.WithTimeout(op.ctx, resolveLimit)
 	defer cancel()
+	if s.standingOf(ctx, u.op.plan, r, true) == gone {
+		// What settles it then has failed, as on a disk that cannot be written.
+		return problem.New(problem.OperationResolved, "nothing is left of what the %s of %s was about", u.op.kind, u.op.value.Subject()).
+			WithHint("nixvmd operations forget %s", u.op.id)
+	}
 	if action == ActionUndo {
 		_, begun := progressOf(u.op.plan, r)
 		return s.undo(ctx, u.op.plan.steps[:begun], j, op, r.undone)

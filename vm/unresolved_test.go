@@ -188,6 +188,47 @@ func TestAJournalOfAnotherInstanceTouchesNothing(t *testing.T) {
 	}
 }
 
+// The same within one daemon, where the journal could not be removed when it was
+// settled: the choice is still offered, and does nothing to the next VM.
+func TestAnUndoOfAnotherInstanceIsRefused(t *testing.T) {
+	home, f := shortDir(t), &faults{}
+	h := openFaulty(t, home, f)
+	f.set(true, "start", "destroy")
+	op, err := h.Create(background, CreateRequest{Name: "j1"})
+	op = wantUnresolved(t, *h, op, err)
+	path := filepath.Join(h.layout.Journal(), op.ID+".jsonl")
+	journal, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	u := h.unresolved[op.ID]
+	h.mu.Unlock()
+	f.set(false, "start", "destroy")
+	destroy, err := h.Destroy(background, "j1", "j1", "t")
+	h.succeed(t, destroy, err)
+	h.create(t, "j1")
+	if err := h.fake.Write("j1", "precious"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, journal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.unresolved[op.ID], u.op.value = u, op
+	h.mu.Unlock()
+	undo, err := h.Resolve(background, op.ID, ActionUndo, "j1", "t")
+	if undo = h.do(t, undo, err); undo.Problem == nil || undo.Problem.Code != problem.OperationResolved {
+		t.Errorf("the undo is %s: %v", undo.State, undo.Problem)
+	}
+	if content, _ := h.fake.Content("j1"); content != "precious" {
+		t.Errorf("the disk holds %q", content)
+	}
+	if v, err := h.Get("j1"); err != nil || v.State != backends.Running {
+		t.Errorf("it is %+v, %v", v, err)
+	}
+}
+
 // asVersion1 is a journal as an older nixvm wrote it.
 func asVersion1(s string) string {
 	head, rest, _ := strings.Cut(s, "\n")
