@@ -193,9 +193,16 @@ func (c *Client) write(ctx context.Context, r request) error {
 	}
 	defer func() { <-c.writing }()
 	c.conn.SetWriteDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { c.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	late := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(late)
+		c.conn.SetWriteDeadline(time.Unix(1, 0))
+	})
 	n, err := c.conn.Write(line)
 	ended := !stop()
+	if ended {
+		<-late // before the next one writes: it is not that one's deadline
+	}
 	switch {
 	case err == nil:
 		return nil
