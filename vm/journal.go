@@ -136,14 +136,30 @@ func (j *journal) write(e journalEntry) error {
 	if err != nil {
 		return err
 	}
-	if _, err = j.file.Write(append(line, '\n')); err == nil {
+	n, err := j.file.Write(append(line, '\n'))
+	switch {
+	case err == nil:
 		err = j.file.Sync()
+	case n > 0: // half a line: what is written after it would not be read
+		err = errors.Join(err, j.cut(n))
 	}
 	if err != nil && !(j.lenient && noSpace(err)) {
 		return diskProblem(fmt.Errorf("write the journal: %w", err))
 	}
 	if j.hook != nil {
 		j.hook(e)
+	}
+	return nil
+}
+
+// cut takes the last n bytes off.
+func (j *journal) cut(n int) error {
+	fi, err := j.file.Stat()
+	if err == nil {
+		err = j.file.Truncate(fi.Size() - int64(n))
+	}
+	if err != nil {
+		return fmt.Errorf("take half a line back: %w", err)
 	}
 	return nil
 }

@@ -2,10 +2,15 @@ package vm
 
 import (
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 func testHeader() journalHeader {
@@ -65,4 +70,41 @@ func FuzzReadJournal(f *testing.F) {
 			t.Errorf("more steps than there are: %v, %d", done, begun)
 		}
 	})
+}
+
+// Half an entry, as a disk that fills up leaves it, is taken back: what comes after
+// it would not be read.
+func TestAnEntryThatDoesNotFitLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	j, err := createJournal(dir, journalHeader{ID: "one", Kind: KindStart, Machine: "demo", Args: []byte("{}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.close()
+	fi, err := j.file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: uint64(fi.Size()) + 5, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	full := j.append("begin", "start")
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if full == nil {
+		t.Fatal("it fits")
+	}
+	if err := j.write(journalEntry{Event: "unresolved", Code: problem.Internal, Message: "why"}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := readJournal(j.path); err != nil || r.unresolved == nil || len(r.begun) > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
