@@ -79,9 +79,10 @@ func (s *Service) entryFor(name string) *entry {
 
 func (s *Service) setRecord(name string) {
 	r, err := s.readRecord(name)
-	if before := s.recordOf(name); before != nil && errors.Is(err, errDamaged) {
-		if rerr := s.rememberRecord(name, *before); rerr == nil {
-			r, err = before, nil
+	if before := s.recordOf(name); before != nil && err != nil {
+		r = before // a record that cannot be read just now is no VM that is gone
+		if errors.Is(err, errDamaged) && s.rememberRecord(name, *before) == nil {
+			err = nil
 		}
 	}
 	s.mu.Lock()

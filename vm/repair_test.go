@@ -248,6 +248,31 @@ func TestADamagedRecordWithoutAVMIsSetAside(t *testing.T) {
 	}
 }
 
+// TestARecordThatCannotBeReadNow is not one that is gone: the VM keeps its SSH names.
+func TestARecordThatCannotBeReadNow(t *testing.T) {
+	h := open(t, shortDir(t), images{}, nil, nil)
+	h.create(t, "demo")
+	path, away := h.layout.Record("demo"), filepath.Join(t.TempDir(), "away")
+	if err := errors.Join(os.Rename(path, away), os.Mkdir(path, 0o700)); err != nil { // EISDIR
+		t.Fatal(err)
+	}
+	h.reload("demo")
+	if v, err := h.Get("demo"); err != nil || v.State != backends.Broken || v.Problem == nil || v.SSHHost == "" {
+		t.Errorf("%+v, %v", v, err)
+	}
+	h.forgetSSH("demo")
+	if config, err := os.ReadFile(h.ssh.ConfigFile()); err != nil || !strings.Contains(string(config), "Host demo") {
+		t.Errorf("%s, %v", config, err)
+	}
+	if err := errors.Join(os.Remove(path), os.Rename(away, path)); err != nil {
+		t.Fatal(err)
+	}
+	h.reload("demo")
+	if v, err := h.Get("demo"); err != nil || v.State != backends.Running || v.Problem != nil {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 // TestARecordThatIsDamagedUnderTheDaemon is written again from memory.
 func TestARecordThatIsDamagedUnderTheDaemon(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
