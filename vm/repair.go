@@ -28,7 +28,8 @@ func (s *Service) repair(ctx context.Context) {
 	names := slices.Sorted(maps.Keys(s.entries))
 	s.mu.Unlock()
 	for _, name := range names {
-		if err := s.repairRecord(ctx, name, busy[name]); err != nil {
+		instance, open := busy[name]
+		if err := s.repairRecord(ctx, name, open, instance); err != nil {
 			s.log.Error("the record of a VM cannot be made again", "machine", name, "error", err)
 		}
 		if err := s.repairMachine(ctx, name); err != nil {
@@ -37,15 +38,20 @@ func (s *Service) repair(ctx context.Context) {
 	}
 }
 
-// journalled are the machines of unfinished operations.
-func (s *Service) journalled() map[string]bool {
-	busy := map[string]bool{}
+// journalled are the machines of unfinished operations, with the VM that the one
+// which ran last is about; empty for the source of a clone, and where that is not known.
+func (s *Service) journalled() map[string]string {
+	busy := map[string]string{}
 	records, _, err := readJournals(s.layout.Journal())
 	if err != nil {
 		s.log.Error("journals cannot be read", "error", err)
 	}
 	for _, r := range records {
-		busy[r.header.Machine], busy[r.header.Source] = true, true
+		instance := r.header.Instance
+		if r.unresolved != nil {
+			instance = busy[r.header.Machine] // its VM may have been replaced since
+		}
+		busy[r.header.Machine], busy[r.header.Source] = instance, busy[r.header.Source]
 	}
 	return busy
 }
@@ -58,8 +64,9 @@ type holding struct {
 
 // repairRecord makes the record of a VM again when it is damaged, or when it is
 // gone although a backend has the very VM of that machine and no operation that
-// was interrupted accounts for it.
-func (s *Service) repairRecord(ctx context.Context, name string, busy bool) error {
+// was interrupted accounts for it. An operation that ran when the record was damaged
+// finds the VM again that it was about: instance, unless that is empty.
+func (s *Service) repairRecord(ctx context.Context, name string, busy bool, instance string) error {
 	s.mu.Lock()
 	e := s.entries[name]
 	m, lost := e.machine, e.record == nil && e.broken == nil && e.machine != nil && e.status.State != backends.Absent
@@ -89,7 +96,9 @@ func (s *Service) repairRecord(ctx context.Context, name string, busy bool) erro
 	}
 	text := fmt.Sprintf("the record of %s was damaged (kept as %s); no backend has a VM of that name, so none was made in its place", name, aside)
 	if len(found) == 1 {
-		if err := s.writeRecord(s.recordFrom(name, m, found[0])); err != nil {
+		r := s.recordFrom(name, m, found[0])
+		r.Instance = instance
+		if err := s.writeRecord(r); err != nil {
 			return err
 		}
 		text = fmt.Sprintf("the record of VM %s was missing and has been made again: it is on backend %s", name, found[0].backend.Name())

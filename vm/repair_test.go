@@ -248,6 +248,42 @@ func TestADamagedRecordWithoutAVMIsSetAside(t *testing.T) {
 	}
 }
 
+// TestADamagedRecordKeepsTheOperationThatRan: the power cut that damaged it cut off an
+// operation as well, which is about the same VM as before.
+func TestADamagedRecordKeepsTheOperationThatRan(t *testing.T) {
+	home := shortDir(t)
+	h, err := openHouse(home, images{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.create(t, "demo")
+	op, err := h.CreateSnapshot(background, "demo", "s", "", "t")
+	h.succeed(t, op, err)
+	instance := h.instanceOf("demo")
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j, err := createJournal(h.layout.Journal(), journalHeader{
+		ID: newInstance(), Kind: KindSnapshot, Machine: "demo", Instance: instance, Started: op.Started, Args: []byte(`{"snapshot":"s"}`),
+	})
+	if err == nil {
+		err = j.append("begin", "snapshot")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.close()
+	if err := os.WriteFile(h.layout.Record("demo"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := open(t, home, images{}, nil, nil)
+	h.idleAll(t, next)
+	if list, err := next.Snapshots(background, "demo"); err != nil || len(list) != 0 {
+		t.Errorf("what was interrupted has not been undone: %v, %v", list, err)
+	}
+	wantNoJournal(t, next)
+}
+
 // TestARecordThatCannotBeReadNow is not one that is gone: the VM keeps its SSH names.
 func TestARecordThatCannotBeReadNow(t *testing.T) {
 	h := open(t, shortDir(t), images{}, nil, nil)

@@ -339,7 +339,7 @@ func (s *Service) resolve(op *operation, u *unresolved, action Action) error {
 	defer cancel()
 	if s.standingOf(ctx, u.op.plan, r, true) == gone {
 		// What settles it then has failed, as on a disk that cannot be written.
-		return problem.New(problem.OperationResolved, "nothing is left of what the %s of %s was about", u.op.kind, u.op.value.Subject()).
+		return problem.New(problem.OperationResolved, "nothing is left of what the %s of %s was about", u.op.kind, s.snapshotOf(u.op).Subject()).
 			WithHint("nixvmd operations forget %s", u.op.id)
 	}
 	if action == ActionUndo {
