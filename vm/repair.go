@@ -51,7 +51,10 @@ func (s *Service) journalled() map[string]string {
 		if r.unresolved != nil {
 			instance = busy[r.header.Machine] // its VM may have been replaced since
 		}
-		busy[r.header.Machine], busy[r.header.Source] = instance, busy[r.header.Source]
+		busy[r.header.Machine] = instance
+		if _, known := busy[r.header.Source]; !known {
+			busy[r.header.Source] = ""
+		}
 	}
 	return busy
 }
