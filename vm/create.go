@@ -450,6 +450,9 @@ func (c *creation) realise(ctx context.Context, rec record, img nixbuild.Image, 
 	if err := build(b, spec); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err // also when it was given up: by now the name may be another VM's
+	}
 	if err := s.writeRecord(rec); err != nil {
 		return err
 	}

@@ -290,3 +290,45 @@ func TestWhatGivesWayToWhat(t *testing.T) {
 		}
 	}
 }
+
+// deafCreate is a backend whose Create takes no notice of the end of its context.
+type deafCreate struct {
+	backends.Backend
+	made, freed chan struct{}
+}
+
+func (b deafCreate) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
+	err := b.Backend.Create(ctx, spec, report)
+	close(b.made)
+	<-b.freed
+	return err
+}
+
+// A create that was given up for a destroy and goes on afterwards leaves no record:
+// the name is free, or another VM's.
+func TestACreateThatWasGivenUpLeavesNoRecord(t *testing.T) {
+	h, err := openHouse(shortDir(t), images{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := deafCreate{Backend: h.fake, made: make(chan struct{}), freed: make(chan struct{})}
+	h.mu.Lock()
+	h.backends["test"] = b
+	h.mu.Unlock()
+	h.limits = limits{grace: 50 * time.Millisecond, force: 50 * time.Millisecond, ask: time.Minute, check: time.Minute}
+	create, err := h.Create(background, CreateRequest{Name: "demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-b.made
+	op, err := h.Destroy(background, "demo", "demo", "t")
+	h.succeed(t, op, err)
+	h.do(t, create, nil)
+	close(b.freed)
+	if err := h.Close(); err != nil { // it waits for what was given up
+		t.Fatal(err)
+	}
+	if names, err := h.recordNames(); err != nil || len(names) != 0 {
+		t.Errorf("records: %q, %v", names, err)
+	}
+}
