@@ -119,21 +119,31 @@ func startedAt(start uint64) time.Time {
 	return now.Add(-time.Duration((up - float64(start)/ticks) * float64(time.Second))).Truncate(time.Second)
 }
 
-// listensOn is the TCP port on which a process listens by that descriptor, 0 if by none.
-func listensOn(pid, fd int) int {
-	link, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
-	inode, isSocket := strings.CutPrefix(strings.TrimSuffix(link, "]"), "socket:[")
-	if err != nil || !isSocket {
+// listensOn is the TCP port on which a process listens, 0 if on none. Which
+// descriptor it was given the socket as says nothing: Go listens on a copy, and
+// closes the one that was handed over when it collects garbage.
+func listensOn(pid int) int {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	descriptors, err := os.ReadDir(dir)
+	if err != nil {
 		return 0
+	}
+	sockets := map[string]bool{} // by inode
+	for _, d := range descriptors {
+		link, err := os.Readlink(filepath.Join(dir, d.Name()))
+		if inode, ok := strings.CutPrefix(strings.TrimSuffix(link, "]"), "socket:["); err == nil && ok {
+			sockets[inode] = true
+		}
 	}
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
 	if err != nil {
 		return 0
 	}
+	const listening = "0A"
 	for lines := bufio.NewScanner(bytes.NewReader(table)); lines.Scan(); {
 		// proc(5): slot, local address, remote address, state, ..., the tenth is the inode.
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 10 || fields[9] != inode {
+		if len(fields) < 10 || fields[3] != listening || !sockets[fields[9]] {
 			continue
 		}
 		_, port, _ := strings.Cut(fields[1], ":")

@@ -148,7 +148,7 @@ func (r *record) takeProcess(f vmFiles, pid int, line []string) {
 		return
 	}
 	if r.Run.Network = findCompanion(f, netstack.Verb, networkLog); r.Run.Network != nil {
-		r.Port = listensOn(r.Run.Network.PID, netstack.SSHFD)
+		r.Port = listensOn(r.Run.Network.PID)
 	}
 }
 
