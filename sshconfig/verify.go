@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -96,7 +98,11 @@ func (c *Config) sshG(ctx context.Context, alias string) (sshsettings.Settings, 
 	defer cancel()
 	args := []string{"-G", alias}
 	if c.system == "" {
-		args = []string{"-G", "-F", c.opts.UserConfig, alias}
+		file := c.opts.UserConfig
+		if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+			file = "none" // -F wants one that exists; this is as good as an empty one
+		}
+		args = []string{"-G", "-F", file, alias}
 	}
 	cmd := exec.CommandContext(ctx, c.opts.SSH, args...)
 	cmd.WaitDelay = time.Second

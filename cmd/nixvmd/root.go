@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -184,9 +185,17 @@ func ownFlags(cmd *cobra.Command) int {
 
 // prepare settles where everything is, before any verb runs.
 func (a *app) prepare(home string) error {
+	if home == "" {
+		home = os.Getenv("NIXVM_HOME")
+	}
 	if home != "" {
-		// Children (the daemon, ssh and its proxy) must look in the same place.
-		if err := os.Setenv("NIXVM_HOME", home); err != nil {
+		// Children (the daemon, ssh and its proxy) must look in the same place, and
+		// some of them run in another directory than this.
+		abs, err := filepath.Abs(home)
+		if err == nil {
+			err = os.Setenv("NIXVM_HOME", abs)
+		}
+		if err != nil {
 			return fmt.Errorf("--home: %w", err)
 		}
 	}
