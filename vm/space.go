@@ -66,7 +66,7 @@ func doctorSpace(l paths.Layout, ask statfs) []Finding {
 func spaceOf(what, dir string, limit int64, st unix.Statfs_t) (f Finding, ok bool) {
 	free := int64(st.Bavail) * st.Bsize
 	f = Finding{Area: "disk", Code: "disk.full", Severity: backends.Fatal}
-	const fix = "make room there: nixvmd image gc removes images that nothing needs, nixvmd delete-snapshot a snapshot; nixvmd list shows the machines"
+	const fix = "make room there: nixvmd image gc removes images that nothing needs, nixvmd delete-snapshot NAME SNAPSHOT a snapshot, nixvmd destroy NAME a machine"
 	switch {
 	case st.Files > 0 && st.Ffree == 0:
 		f.Message = fmt.Sprintf("the file system of %s (%s) can hold no more files", dir, what)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/version"
@@ -43,7 +44,15 @@ func (a *app) connect(ctx context.Context, verb string, feed chan event) (daemon
 
 // connectRunning is connect for those who must not start a daemon.
 func (a *app) connectRunning(ctx context.Context, verb string) (daemon, error) {
-	c, err := client.Dial(ctx, a.layout, a.clientOptions(verb, nil))
+	return a.connectWithin(ctx, verb, 0)
+}
+
+// connectWithin is connectRunning with a limit of its own for the daemon's first
+// answer; 0 is the usual one.
+func (a *app) connectWithin(ctx context.Context, verb string, limit time.Duration) (daemon, error) {
+	o := a.clientOptions(verb, nil)
+	o.Greeting = limit
+	c, err := client.Dial(ctx, a.layout, o)
 	if err != nil {
 		return nil, err
 	}

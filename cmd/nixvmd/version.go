@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/version"
 	"github.com/nixvm/nixvm/rpc"
 )
@@ -15,7 +16,8 @@ import (
 // versionAnswer is what version --json prints.
 type versionAnswer struct {
 	Version string             `json:"version"`
-	Daemon  *rpc.VersionResult `json:"daemon,omitempty"` // absent: none runs
+	Daemon  *rpc.VersionResult `json:"daemon,omitempty"`  // absent: none runs, or see Problem
+	Problem *rpc.ErrorData     `json:"problem,omitempty"` // why the daemon that runs has not said its version
 }
 
 func newVersion(a *app) *cobra.Command {
@@ -23,19 +25,22 @@ func newVersion(a *app) *cobra.Command {
 		Use: "version", Short: "Print the version of this program and of the daemon that runs", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			answer := versionAnswer{Version: version.String()}
-			ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
-			defer cancel()
+			d, err := a.askVersion(cmd.Context())
 			// No daemon is no error, and asking for a version starts none.
-			if d, err := a.connectRunning(ctx, "version"); err == nil {
-				defer d.Close()
-				var r rpc.VersionResult
-				if d.Call(ctx, rpc.MethodVersion, rpc.NoParams{}, &r) == nil {
-					answer.Daemon = &r
-				}
+			if answer.Daemon = d; err != nil && !problem.HasCode(err, problem.DaemonUnreachable) {
+				p := problem.From(err)
+				answer.Problem = &rpc.ErrorData{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Retryable}
 			}
 			return a.print(answer, func(w io.Writer) {
 				fmt.Fprintf(w, "nixvmd %s\n", answer.Version)
-				if answer.Daemon == nil {
+				switch {
+				case answer.Problem != nil:
+					fmt.Fprintf(w, "a daemon runs, but: %s\n", answer.Problem.Message)
+					if answer.Problem.Hint != "" {
+						fmt.Fprintf(w, "hint: %s\n", answer.Problem.Hint)
+					}
+					return
+				case answer.Daemon == nil:
 					fmt.Fprintln(w, "no daemon runs")
 					return
 				}
@@ -43,4 +48,23 @@ func newVersion(a *app) *cobra.Command {
 			})
 		},
 	}
+}
+
+// versionLimit is how long the daemon may take for its version: it is no reason to wait for one that hangs.
+const versionLimit = time.Second
+
+// askVersion asks a daemon that runs.
+func (a *app) askVersion(ctx context.Context) (*rpc.VersionResult, error) {
+	d, err := a.connectWithin(ctx, "version", versionLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	ctx, cancel := context.WithTimeout(ctx, versionLimit)
+	defer cancel()
+	var r rpc.VersionResult
+	if err := d.Call(ctx, rpc.MethodVersion, rpc.NoParams{}, &r); err != nil {
+		return nil, fmt.Errorf("ask for its version: %w", err)
+	}
+	return &r, nil
 }
