@@ -30,12 +30,14 @@ const attempts = 100
 
 // SetAside renames a file, durably, to <path>.damaged-<time> and returns the new
 // path. A file that is not there is no error, and the path is then empty.
-func SetAside(path string) (string, error) {
+func SetAside(path string) (string, error) { return setAside(path, renameat2) }
+
+func setAside(path string, rename func(from, to string) error) (string, error) {
 	stem := path + infix + time.Now().UTC().Format("20060102T150405Z")
 	aside := stem
 	for n := 1; n <= attempts; n++ {
 		// Never over an older one: that may be the better of the two.
-		err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE)
+		err := renameNew(path, aside, rename)
 		switch {
 		case err == nil:
 			return aside, atomicfile.SyncDir(filepath.Dir(path))
@@ -47,6 +49,24 @@ func SetAside(path string) (string, error) {
 		aside = fmt.Sprintf("%s-%d", stem, n)
 	}
 	return "", fmt.Errorf("set the damaged file %s aside: %w", path, fs.ErrExist)
+}
+
+// renameNew renames a file to a name that is free.
+func renameNew(from, to string, rename func(from, to string) error) error {
+	err := rename(from, to)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	// The file system, such as NFS, cannot see to it by itself. Nobody else makes files
+	// of that name.
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(fs.ErrExist, err)
+	}
+	return os.Rename(from, to)
+}
+
+func renameat2(from, to string) error {
+	return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 }
 
 // Is reports whether a file name is one that SetAside gives.

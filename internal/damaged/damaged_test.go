@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func write(t *testing.T, path, text string) {
@@ -53,5 +55,32 @@ func TestAFileThatCannotBeSetAsideSaysWhich(t *testing.T) {
 	write(t, filepath.Dir(path), "not a directory")
 	if _, err := SetAside(path); err == nil {
 		t.Error("no error")
+	}
+}
+
+// A file system that knows no rename which replaces nothing, such as NFS.
+func TestSetAsideWithoutTheHelpOfTheFileSystem(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "vm.json")
+	unable := func(string, string) error { return unix.EINVAL }
+	kept := map[string]bool{}
+	for _, text := range []string{"one", "two"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		aside, err := setAside(path, unable)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(aside); err != nil || string(got) != text {
+			t.Errorf("%s holds %q, %v", aside, got, err)
+		}
+		kept[aside] = true
+	}
+	if len(kept) != 2 || len(Find(dir)) != 2 {
+		t.Errorf("kept: %v", kept)
+	}
+	if aside, err := setAside(path, unable); aside != "" || err != nil {
+		t.Errorf("of a file that is not there: %q, %v", aside, err)
 	}
 }
