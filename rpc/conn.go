@@ -363,6 +363,7 @@ func stoppingProblem(message string) error {
 
 // follow answers when the operation has ended.
 func (r *request) follow(op vm.Operation, w Work) {
+	r.release() // an operation may take hours, and nothing of the message is needed any more
 	s := r.session
 	r.mu.Lock()
 	r.op = op.ID

@@ -15,8 +15,8 @@ import (
 
 const (
 	// maxIncoming bounds the long messages of all clients that are being read or
-	// wait for their answer, in bytes. What is made of one while it is decoded
-	// takes some times that.
+	// wait for their answer or for their operation to begin, in bytes. What is made of
+	// one while it is decoded takes some times that.
 	maxIncoming = 2 * frame.MaxMessage
 	// long is from where on a message counts, in bytes. Below it the number of
 	// connections and of requests of each is the limit.

@@ -11,6 +11,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/frame"
+	"github.com/nixvm/nixvm/vm"
 )
 
 func TestWhatIsNotJSONRPC2IsAnsweredAsSuch(t *testing.T) {
@@ -124,4 +125,24 @@ func TestRoomIsGivenBack(t *testing.T) {
 		r.request(20+i, rpc.MethodVMStart, `{"name":"`+pad+`"}`)
 		r.answer(20 + i)
 	}
+}
+
+// TestAnOperationTakesNoRoom: requests that wait for the end of an operation keep no
+// other long message out, however long they are themselves.
+func TestAnOperationTakesNoRoom(t *testing.T) {
+	const room = 256 << 10
+	fake := newCore("demo", "other")
+	layout := serveWith(t, fake, rpc.Options{MessageRoom: room, MessageTimeout: 5 * time.Second})
+	pad := strings.Repeat(" ", room/2)
+	waits := dialReady(t, layout, `{}`, false)
+	waits.request(1, rpc.MethodVMStart, pad+`{"name":"demo","workDoneToken":1}`)
+	waits.notified(rpc.MethodProgress)
+	waits.request(2, rpc.MethodOperationSubscribe, pad+`{"id":"op1","workDoneToken":2}`)
+	waits.until("progress of the second", func(m message) bool { return strings.Contains(string(m.Params), `"token":2`) })
+	other := dialReady(t, layout, `{}`, false)
+	other.request(1, rpc.MethodMachineGet, pad+pad[:room/4]+`{"name":"demo"}`)
+	if m := other.answer(1); m.Error != nil {
+		t.Errorf("%+v", m.Error)
+	}
+	fake.end("op1", vm.OpSucceeded, nil)
 }

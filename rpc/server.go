@@ -47,7 +47,7 @@ type Options struct {
 	// room for it.
 	MessageTimeout time.Duration // 0 = 30 s
 	// MessageRoom is how many bytes the long messages of all clients may take that
-	// are being read or wait for their answer.
+	// are being read or wait for their answer, or for their operation to begin.
 	MessageRoom int64 // 0 = two of the longest
 	// CloseTimeout is how long Close lets short changes finish before it cancels
 	// them. 0 = 10 s.
