@@ -120,7 +120,8 @@ was typed before, and what is wrong with that, both nil at first."
   (let (typed complaint right)
     (while (not right)
       (setq typed (funcall read typed complaint))
-      (let* ((value (if (listp typed) (vconcat typed) (format "%s" (or typed ""))))
+      (let* ((value (if (eq param :profiles) (vconcat typed) ; nil is an answer to others, too
+                      (format "%s" (or typed ""))))
              (fields (nixvm--check for (append (list param value) draft)))
              (problem (plist-get (plist-get fields param) :problem)))
         (if problem

@@ -182,6 +182,11 @@ An answer that is the symbol quit quits."
       (should (equal (nth 2 (nth 1 asked)) "automatic (trial)")))
     (nixvm-fake-wait (nixvm-fake-received-p "nixvm/vm/create"))
     (should-not (plist-get (nixvm-fake-params "nixvm/vm/create") :image))
+    ;; A daemon takes nothing else, and the wizard would end.
+    (pcase-dolist (`(,method . ,params) (nixvm-fake-received nixvm-fake))
+      (when (equal method "nixvm/machine/check")
+        (cl-loop for (key value) on params by #'cddr
+                 do (should (if (eq key :profiles) (vectorp value) (stringp value))))))
     (nixvm-fake-wait (null nixvm--works))))
 
 (ert-deftest nixvm-names-of-snapshots-and-forwards-are-checked-as-well ()
