@@ -69,6 +69,13 @@ func (e *entry) needsBoot(before, now backends.Status) bool {
 	return !now.Started.IsZero() && !e.boot.run.IsZero() && !now.Started.Equal(e.boot.run)
 }
 
+// givenUp reports whether the wait for the sshd of a guest that runs has failed,
+// while what it needs to know is there: it failed because a file could not be read
+// then, or had another host key.
+func (e *entry) givenUp() bool {
+	return e.machine != nil && e.record != nil && e.status.State == backends.Running && e.boot != nil && e.boot.failed()
+}
+
 // awaitsSSH reports whether the guest's sshd is still waited for.
 func (s *Service) awaitsSSH(name string) bool {
 	b := s.bootOf(name)

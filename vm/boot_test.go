@@ -2,6 +2,9 @@ package vm
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +68,42 @@ func TestSuspendedUnderAnEarlierDaemon(t *testing.T) {
 	if e, err := h.Endpoint(ctx, EndpointRequest{Host: "demo", Wait: true}); err != nil || e.Address == "" {
 		t.Errorf("by name: %+v, %v", e, err)
 	}
+}
+
+// TestAMendedMachineIsReached: a VM whose files could not be read when its daemon
+// started is waited for as soon as they can be; a slip meanwhile takes it no name.
+func TestAMendedMachineIsReached(t *testing.T) {
+	home := t.TempDir()
+	h, err := openHouse(home, images{}, nil, nil)
+	check(t, err)
+	h.create(t, "demo")
+	file := filepath.Join(h.layout.Machines(), "demo", "memory")
+	whole, err := os.ReadFile(file)
+	check(t, err)
+	slip := func() {
+		t.Helper()
+		check(t, os.WriteFile(file, []byte("2o48\n"), 0o600))
+		h.reload("demo")
+		if v, err := h.Get("demo"); err != nil || v.State != backends.Broken {
+			t.Fatalf("not broken: %+v, %v", v, err)
+		}
+	}
+	slip()
+	h.repairSSH()
+	if text, err := os.ReadFile(h.ssh.ConfigFile()); err != nil || !strings.Contains(string(text), "Host demo\n") {
+		t.Errorf("the name is gone: %q, %v", text, err)
+	}
+	check(t, h.Close())
+
+	h = open(t, home, images{}, nil, nil)
+	select {
+	case <-h.bootOf("demo").done:
+	case <-time.After(time.Minute):
+		t.Fatal("the wait does not end")
+	}
+	check(t, os.WriteFile(file, whole, 0o600))
+	h.reload("demo")
+	h.until(t, "demo", "ready", ready)
 }
 
 func TestPausedBeforeItsFirstAnswer(t *testing.T) {

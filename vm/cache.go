@@ -18,6 +18,7 @@ import (
 // from here.
 type entry struct {
 	machine  *machine.Machine // nil: no directory, or it is broken
+	known    *machine.Machine // as it was last read; for its SSH names while it is broken
 	broken   *problem.Error   // why the directory or the record cannot be read
 	record   *record          // nil: no VM
 	status   backends.Status
@@ -226,6 +227,9 @@ func (s *Service) reload(name string) {
 	p := problem.From(err)
 	s.mu.Lock()
 	e := s.entryFor(name)
+	if e.machine != nil {
+		e.known = e.machine
+	}
 	e.machine, e.broken = nil, nil
 	switch {
 	case err == nil:
@@ -236,10 +240,15 @@ func (s *Service) reload(name string) {
 	s.mu.Unlock()
 	s.setRecord(name)
 	s.mu.Lock()
-	if e.machine == nil && e.broken == nil && e.record == nil && s.running[name] == nil {
+	begin := func() {}
+	switch {
+	case e.machine == nil && e.broken == nil && e.record == nil && s.running[name] == nil:
 		delete(s.entries, name)
+	case e.givenUp():
+		begin = s.newBootLocked(name)
 	}
 	s.mu.Unlock()
+	begin()
 	s.publishVM(name)
 }
 

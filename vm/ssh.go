@@ -30,10 +30,14 @@ func (s *Service) hosts(except string) []sshconfig.Host {
 	defer s.mu.Unlock()
 	var list []sshconfig.Host
 	for name, e := range s.entries {
-		if e.record == nil || e.machine == nil || name == except {
+		m := e.machine
+		if m == nil && e.broken != nil {
+			m = e.known // a slip in a setting takes no name, and no open connection, from a VM that runs
+		}
+		if e.record == nil || m == nil || name == except {
 			continue
 		}
-		list = append(list, hostOf(*e.machine, e.address))
+		list = append(list, hostOf(*m, e.address))
 	}
 	slices.SortFunc(list, func(a, b sshconfig.Host) int { return strings.Compare(a.Name, b.Name) })
 	return list
