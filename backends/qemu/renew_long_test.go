@@ -38,6 +38,7 @@ func TestLongNetworkKilledUnderLoad(t *testing.T) {
 	check(b.Create(ctx, spec, nil))
 	t.Cleanup(func() { check(b.Destroy(context.WithoutCancel(ctx), spec.Name)) })
 	check(b.Start(ctx, spec))
+	awaitRunning(ctx, t, b, spec.Name)
 	e, err := b.Endpoint(ctx, spec.Name)
 	check(err)
 	boot := ""
@@ -127,6 +128,21 @@ func networkPID(t *testing.T, g *guest, name string) int {
 		t.Fatalf("%s, %v", text, err)
 	}
 	return record.Run.Network.PID
+}
+
+// awaitRunning takes the events of the VM's creation and start.
+func awaitRunning(ctx context.Context, t *testing.T, b backends.Backend, name string) {
+	t.Helper()
+	for {
+		select {
+		case e := <-b.Events():
+			if e.Status.Name == name && e.Status.State == backends.Running {
+				return
+			}
+		case <-ctx.Done():
+			t.Fatal("the VM is not said to run")
+		}
+	}
 }
 
 // awaitNetwork waits until the VM has lost its network and has one again.

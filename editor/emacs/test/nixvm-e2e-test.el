@@ -315,8 +315,16 @@ exec nixvmd suspend demo" when))))
     ;; The machine has not noticed.
     (should (equal (nixvm-e2e-test-ssh "echo here") "here\n"))))
 
+(defun nixvm-e2e-test-ssh-entry-p ()
+  "Whether ssh knows demo.  The file goes with the last machine."
+  (and (file-exists-p (nixvm-ssh-config-file))
+       (with-temp-buffer
+         (insert-file-contents (nixvm-ssh-config-file))
+         (search-forward "Host demo" nil t))))
+
 (nixvm-e2e-test-step nixvm-e2e-z-qemu-dies-and-destroy-wants-the-name-and-leaves-nothing
   (nixvm--ensure)
+  (should (nixvm-e2e-test-ssh-entry-p))
   (with-current-buffer (find-file-noselect (nixvm-e2e-test-file "last.txt"))
     (insert "never saved")
     ;; A save in the second after QEMU has died does not wait for the guest.
@@ -335,9 +343,7 @@ exec nixvmd suspend demo" when))))
         (kill-buffer b)))
     (should (< (- (float-time) start) nixvm-e2e-test-free)))
   (should-not (member '(nil "demo") (nixvm-tramp-completion-function)))
-  (with-temp-buffer
-    (insert-file-contents (nixvm-ssh-config-file))
-    (should-not (search-forward "Host demo" nil t))))
+  (should-not (nixvm-e2e-test-ssh-entry-p)))
 
 (provide 'nixvm-e2e-test)
 ;;; nixvm-e2e-test.el ends here
