@@ -104,6 +104,13 @@ func TestAMendedMachineIsReached(t *testing.T) {
 	check(t, os.WriteFile(file, whole, 0o600))
 	h.reload("demo")
 	h.until(t, "demo", "ready", ready)
+
+	slip()
+	op, err := h.Kill(background, "demo", "t")
+	h.succeed(t, op, err)
+	if st, err := h.fake.Status(background, "demo"); err != nil || st.State != backends.Stopped {
+		t.Errorf("killed while its directory is broken: %+v, %v", st, err)
+	}
 }
 
 func TestPausedBeforeItsFirstAnswer(t *testing.T) {

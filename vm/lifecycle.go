@@ -106,9 +106,12 @@ func (s *Service) disconnectStep(name string) step {
 	}}
 }
 
-// Kill ends a VM at once.
+// Kill ends a VM at once, also one whose machine directory is broken or gone.
 func (s *Service) Kill(ctx context.Context, name, client string) (Operation, error) {
-	return s.beginOn(ctx, KindKill, name, client)
+	return begin(ctx, s, KindKill, name, client, func(context.Context) (noArgs, error) {
+		_, err := s.backendOf(name)
+		return noArgs{}, err
+	}, nil)
 }
 
 func (s *Service) planKill(name string, _ noArgs) plan {
@@ -118,7 +121,7 @@ func (s *Service) planKill(name string, _ noArgs) plan {
 }
 
 func (s *Service) killVM(ctx context.Context, name string) error {
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return err
 	}
@@ -194,15 +197,7 @@ func (s *Service) stateNow(ctx context.Context, name string) (backends.State, er
 	return st.State, err
 }
 
-// beginOn begins an operation without arguments on a VM that exists.
-func (s *Service) beginOn(ctx context.Context, kind Kind, name, client string) (Operation, error) {
-	return begin(ctx, s, kind, name, client, func(context.Context) (noArgs, error) {
-		_, _, err := s.realised(name)
-		return noArgs{}, err
-	}, nil)
-}
-
-// beginRunning is beginOn for a VM that must run or be suspended. One that is out of
+// beginRunning begins an operation of a VM that must run or be suspended. One that is out of
 // reach may: its backend says what can be done.
 func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client string) (Operation, error) {
 	return begin(ctx, s, kind, name, client, func(ctx context.Context) (noArgs, error) {

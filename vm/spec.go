@@ -61,6 +61,16 @@ func (s *Service) realised(name string) (machine.Machine, backends.Backend, erro
 	return m, b, err
 }
 
+// backendOf returns the backend that has the VM of a machine, for what needs
+// nothing of the machine's own files: they may be broken.
+func (s *Service) backendOf(name string) (backends.Backend, error) {
+	if r := s.recordOf(name); r != nil {
+		return s.backend(r.Backend)
+	}
+	_, b, err := s.realised(name)
+	return b, err
+}
+
 // recordOf returns a copy of the record; nil for a machine without VM.
 func (s *Service) recordOf(name string) *record {
 	s.mu.Lock()
