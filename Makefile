@@ -18,7 +18,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 
 # The suites of `make test`, in order: NAME runs the target test-NAME. Whatever
 # lives in editor/ with a Makefile joins by itself (its targets: test, lint).
-SUITES := units fuzz guests $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
+SUITES := units guests+fuzz $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
 
 .PHONY: run
 run: deps-run build ## Show the whole story on this machine: create, attach, snapshot, break, restore
@@ -73,8 +73,8 @@ test-%: editor/%/Makefile
 	@$(MAKE) -C editor/$* test
 
 .PHONY: test-fuzz
-test-fuzz: ## Fuzz every target for half a second, from the inputs in testdata/fuzz
-	@scripts/fuzz 500ms
+test-fuzz: ## Fuzz every target for two seconds, from the inputs in testdata/fuzz
+	@scripts/fuzz 2s
 
 FUZZTIME ?= 30s
 .PHONY: fuzz
