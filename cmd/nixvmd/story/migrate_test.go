@@ -12,6 +12,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends/libvirt/libvirttest"
 	"github.com/nixvm/nixvm/cmd/nixvmd/internal/scripttest"
+	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
 )
 
@@ -39,15 +40,20 @@ func TestMigrateStory(t *testing.T) {
 		if err := setup(env); err != nil {
 			return err
 		}
-		home := env.Getenv("NIXVM_HOME")
-		trialtest.Seed(t, filepath.Join(home, "data", "images"), image)
-		dir := filepath.Join(home, "config")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
+		return furnish(t, env.Getenv("NIXVM_HOME"), image, config)
 	}
 	testscript.RunT(oneByOne{t}, p)
+}
+
+// furnish gives a home an image that need not be built, and a config.toml.
+func furnish(t *testing.T, home string, image nixbuild.Image, config string) error {
+	t.Helper()
+	trialtest.Seed(t, filepath.Join(home, "data", "images"), image)
+	dir := filepath.Join(home, "config")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
 }
 
 // configOf makes the hosts ready and returns the config.toml that has them.

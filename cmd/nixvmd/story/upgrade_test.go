@@ -55,13 +55,7 @@ func TestUpgradeStory(t *testing.T) {
 		if err := setup(env); err != nil {
 			return err
 		}
-		home := env.Getenv("NIXVM_HOME")
-		trialtest.Seed(t, filepath.Join(home, "data", "images"), image)
-		dir := filepath.Join(home, "config")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(dir, "config.toml"), []byte(config), 0o600)
+		return furnish(t, env.Getenv("NIXVM_HOME"), image, config)
 	}
 	testscript.RunT(oneByOne{t}, p)
 }
