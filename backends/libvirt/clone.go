@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -36,9 +37,9 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Source, spec backends.Spec) error {
 	switch {
 	case d.running():
-		return problem.New(problem.VMRunning, "VM %s runs", from.Name).WithHint("stop it first")
+		return refusal.Running(from.Name, "it is cloned")
 	case d.mark.Mutable != spec.Mutable:
-		return problem.New(problem.ModeUnsupported, "VM %s was created in another mode", from.Name).WithHint("clone it in the mode that it has")
+		return refusal.OtherMode(from.Name, "clone it in the mode that it has")
 	}
 	all, err := b.stored(ctx, d)
 	if err != nil {

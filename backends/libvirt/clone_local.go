@@ -10,6 +10,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/diskcopy"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -97,7 +98,7 @@ func (s *localStorage) copyVariables(from, to string) error {
 		err = atomicfile.Write(s.path(to, nvramFile), content, 0o600)
 	}
 	if err != nil {
-		return diskProblem(fmt.Errorf("UEFI variables: %w", err))
+		return refusal.DiskFull(fmt.Errorf("UEFI variables: %w", err))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -55,7 +56,7 @@ func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec back
 		err = s.resize(ctx, state, spec.DiskBytes)
 	}
 	if err != nil {
-		return d, diskProblem(err)
+		return d, refusal.DiskFull(err)
 	}
 	return s.ready(ctx, p, spec, state, paths)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/nixvm/nixvm/backends/internal/console"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // hub is the one connection to the console of a VM, and its clients: libvirt
@@ -24,7 +25,7 @@ func (b *Backend) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 		return nil, err
 	}
 	if !d.running() {
-		return nil, notRunning(name)
+		return nil, refusal.NotRunning(name)
 	}
 	if b.target.Test {
 		return nil, noGuest(name)

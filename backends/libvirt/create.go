@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -101,8 +102,7 @@ func (b *Backend) lookup(ctx context.Context, id string) (*golibvirt.Domain, err
 // checkFree refuses a VM that exists, here or under the same UUID elsewhere.
 func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
 	if _, err := b.now(ctx, spec.Name); err == nil {
-		return problem.New(problem.VMExists, "VM %s exists already", spec.Name).
-			WithHint("destroy it first, or choose another name")
+		return refusal.Exists(spec.Name)
 	} else if !problem.HasCode(err, problem.VMNotFound) {
 		return err
 	}

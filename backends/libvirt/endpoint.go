@@ -9,7 +9,7 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // Endpoint is the forwarded port of a session, or the address of the VM's card:
@@ -22,9 +22,9 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	case err != nil:
 		return none, err
 	case d.status.State == backends.Suspended:
-		return none, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("nixvmd resume %s", name)
+		return none, refusal.Suspended(name)
 	case d.status.State != backends.Running:
-		return none, notRunning(name)
+		return none, refusal.NotRunning(name)
 	}
 	if b.target.Test {
 		return none, noGuest(name)
@@ -39,8 +39,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	case ip.IsValid():
 		return b.endpointAt(name, ip.String())
 	}
-	return none, problem.New(problem.VMNotReady, "VM %s has no address yet", name).
-		WithHint("wait until it has booted").Retry()
+	return none, refusal.NoAddress(name, nil)
 }
 
 // guestAddress is the address of a running VM's card: as its network's DHCP

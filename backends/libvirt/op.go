@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // reserve waits until no other operation of this process runs on the VM. The
@@ -49,7 +50,7 @@ func (b *Backend) now(ctx context.Context, name string) (domain, error) {
 	}
 	d, ok := b.get(name)
 	if !ok || !d.defined() {
-		return d, notFound(name)
+		return d, refusal.NotFound(name)
 	}
 	return d, nil
 }

@@ -9,6 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -97,7 +98,7 @@ func (s *poolStorage) makeVolume(ctx context.Context, p golibvirt.StoragePool, n
 	v, err := askFor(ctx, s.b, s.b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
 		return l.StorageVolCreateXML(p, text, 0)
 	})
-	return v, diskProblem(err)
+	return v, refusal.DiskFull(err)
 }
 
 func volumeXML(name, format string, bytes uint64, backing *libvirtxml.StorageVolumeBackingStore) (string, error) {

@@ -9,6 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -21,11 +22,11 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	}
 	defer release()
 	if d.running() {
-		return problem.New(problem.VMRunning, "VM %s runs", name).WithHint("stop it before a restore")
+		return refusal.Running(name, "a restore")
 	}
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return snapshotFailed(name, err)
+		return refusal.SnapshotFailed(name, err)
 	}
 	s, err := find(all, name, snapshot)
 	if err != nil {
@@ -39,7 +40,7 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	ctx = context.WithoutCancel(ctx)
 	err = b.again(ctx, func() error { return b.revert(ctx, d, s) })
 	if err != nil {
-		return snapshotFailed(name, err)
+		return refusal.SnapshotFailed(name, err)
 	}
 	return b.refresh(ctx, name)
 }
@@ -83,18 +84,18 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 	}
 	defer release()
 	if err := backends.CheckSnapshotName(snapshot); err != nil {
-		return problem.New(problem.SnapshotNotFound, "VM %s has no snapshot %q", name, snapshot)
+		return refusal.SnapshotNotFound(name, snapshot)
 	}
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return snapshotFailed(name, err)
+		return refusal.SnapshotFailed(name, err)
 	}
 	s, missing := find(all, name, snapshot)
 	ctx = context.WithoutCancel(ctx)
 	err = b.again(ctx, func() error { return b.drop(ctx, d, s, snapshot, missing == nil) })
 	switch {
 	case err != nil && missing == nil:
-		return fmt.Errorf("delete snapshot %q: %w", snapshot, snapshotFailed(name, err))
+		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(name, err))
 	case missing != nil:
 		return missing
 	}

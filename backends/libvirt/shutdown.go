@@ -8,7 +8,7 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // firstAsk and longestAsk bound the growing pause between two requests to the
@@ -37,8 +37,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	}
 	err = b.askToPowerOff(ctx, name)
 	if err != nil && ctx.Err() != nil {
-		return problem.New(problem.VMStopTimeout, "VM %s has not powered off: %w", name, context.Cause(ctx)).
-			WithHint("wait and stop it again, or kill it")
+		return refusal.StillOn(name, context.Cause(ctx))
 	}
 	return err
 }

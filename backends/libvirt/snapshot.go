@@ -12,7 +12,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // What libvirt 9 answers, and what is done instead:
@@ -105,7 +105,7 @@ func find(all []libvirtxml.DomainSnapshot, vm, name string) (libvirtxml.DomainSn
 			return s, nil
 		}
 	}
-	return libvirtxml.DomainSnapshot{}, problem.New(problem.SnapshotNotFound, "VM %s has no snapshot %q", vm, name)
+	return libvirtxml.DomainSnapshot{}, refusal.SnapshotNotFound(vm, name)
 }
 
 // CreateSnapshot takes one of the state disk; see backends.Backend.
@@ -121,11 +121,10 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 	defer release()
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return none, snapshotFailed(name, err)
+		return none, refusal.SnapshotFailed(name, err)
 	}
 	if _, err := find(all, name, req.Name); err == nil {
-		return none, problem.New(problem.SnapshotExists, "VM %s has a snapshot %q already", name, req.Name).
-			WithHint("choose another name, or delete that one first")
+		return none, refusal.SnapshotExists(name, req.Name)
 	}
 	note := noteMark{Snapshot: req.Name, Created: time.Now().UTC()}
 	if d.running() && b.target.Test {
@@ -137,17 +136,9 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 		err = b.snapshotOffline(ctx, d, req, note)
 	}
 	if err != nil {
-		return none, snapshotFailed(name, err)
+		return none, refusal.SnapshotFailed(name, err)
 	}
 	return backends.Snapshot{Name: req.Name, Description: req.Description, Created: note.Created, Frozen: note.Frozen}, nil
-}
-
-func snapshotFailed(name string, err error) error {
-	err = diskProblem(err)
-	if p := problem.From(err); p.Code != problem.Internal {
-		return err
-	}
-	return problem.New(problem.SnapshotFailed, "snapshot of VM %s: %w", name, err)
 }
 
 // snapshotOffline lets libvirt take it, and then adds our note.

@@ -9,6 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -46,7 +47,7 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 			WithHint("its disks are not touched: bring back what is missing; if nothing of it is needed any more: nixvmd destroy %s", spec.Name)
 	}
 	if d.mark.Mutable != spec.Mutable {
-		return problem.New(problem.ModeUnsupported, "it was created in another mode").WithHint("recreate it to change the mode")
+		return refusal.OtherMode(spec.Name, "recreate it to change the mode")
 	}
 	if err := backends.CheckImage(spec.Image); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -63,7 +64,7 @@ func (s *localStorage) newState(ctx context.Context, path string, bytes int64) e
 	}
 	mark := path + ".mark"
 	if err := os.WriteFile(mark, backends.NewDiskHead(), 0o600); err != nil {
-		return diskProblem(err)
+		return refusal.DiskFull(err)
 	}
 	_, err := s.img(ctx, "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", mark, path)
 	return errors.Join(err, os.Remove(mark))
@@ -84,9 +85,8 @@ func (s *localStorage) fullCopy(ctx context.Context, spec backends.Spec, to stri
 	if err != nil {
 		return err
 	}
-	if spec.DiskBytes < size {
-		return problem.New(problem.SizeInvalid, "a disk of %d MiB cannot hold the image of %d MiB", spec.DiskBytes>>20, size>>20).
-			WithHint("choose a larger disk")
+	if err := refusal.TooSmall(spec.DiskBytes, size); err != nil {
+		return err
 	}
 	if _, err := s.img(ctx, "convert", "-f", spec.Image.Format, "-O", "qcow2", spec.Image.Disk, to); err != nil {
 		return err
@@ -107,9 +107,8 @@ func (s *localStorage) prepare(ctx context.Context, spec backends.Spec) (disks, 
 }
 
 func (s *localStorage) grow(ctx context.Context, disk string, from, to int64) error {
-	if to < from {
-		return problem.New(problem.SizeInvalid, "the disk has %d MiB and cannot shrink to %d MiB", from>>20, to>>20).
-			WithHint("a disk can only grow")
+	if err := refusal.Shrunk(from, to); err != nil {
+		return err
 	}
 	if to == from {
 		return nil
@@ -131,7 +130,7 @@ func (s *localStorage) ready(ctx context.Context, spec backends.Spec) (disks, er
 		d.NVRAM = s.path(spec.Name, nvramFile)
 	}
 	if err := atomicfile.Write(d.Identity, spec.Identity, 0o600); err != nil {
-		return d, diskProblem(err)
+		return d, refusal.DiskFull(err)
 	}
 	uid, gid, err := s.b.runsAs(ctx)
 	if err != nil {
@@ -257,7 +256,7 @@ func (s *localStorage) imgTo(ctx context.Context, out io.Writer, args ...string)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return diskProblem(fmt.Errorf("qemu-img %s: %s", args[0], backends.OneLine(errs.String())))
+		return refusal.DiskFull(fmt.Errorf("qemu-img %s: %s", args[0], backends.OneLine(errs.String())))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -117,12 +118,12 @@ func (s *poolStorage) newState(ctx context.Context, p golibvirt.StoragePool, spe
 	if err == nil {
 		err = s.dropVolume(ctx, p, mark)
 	}
-	return state, diskProblem(err)
+	return state, refusal.DiskFull(err)
 }
 
 // resize sets a volume's virtual size.
 func (s *poolStorage) resize(ctx context.Context, v golibvirt.StorageVol, bytes int64) error {
-	return diskProblem(do(ctx, s.b, func(l *golibvirt.Libvirt) error { return l.StorageVolResize(v, uint64(bytes), 0) }))
+	return refusal.DiskFull(do(ctx, s.b, func(l *golibvirt.Libvirt) error { return l.StorageVolResize(v, uint64(bytes), 0) }))
 }
 
 // checkHolds refuses a mutable VM whose disk is smaller than the image.
@@ -135,11 +136,7 @@ func (s *poolStorage) checkHolds(ctx context.Context, p golibvirt.StoragePool, s
 	if err != nil {
 		return err
 	}
-	if spec.DiskBytes < size {
-		return problem.New(problem.SizeInvalid, "a disk of %d MiB cannot hold the image of %d MiB", spec.DiskBytes>>20, size>>20).
-			WithHint("choose a larger disk")
-	}
-	return nil
+	return refusal.TooSmall(spec.DiskBytes, size)
 }
 
 func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, error) {
@@ -151,9 +148,8 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 	if err != nil {
 		return disks{}, err
 	}
-	if spec.DiskBytes < size {
-		return disks{}, problem.New(problem.SizeInvalid, "the disk has %d MiB and cannot shrink to %d MiB", size>>20, spec.DiskBytes>>20).
-			WithHint("a disk can only grow")
+	if err := refusal.Shrunk(size, spec.DiskBytes); err != nil {
+		return disks{}, err
 	}
 	if spec.DiskBytes > size {
 		if err := s.resize(ctx, state, spec.DiskBytes); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -34,7 +35,7 @@ func (b *Backend) pause(ctx context.Context, name string, want backends.State, r
 		case err != nil:
 			return err
 		case !d.running():
-			return notRunning(name)
+			return refusal.NotRunning(name)
 		case d.status.State == want:
 			return nil
 		}
@@ -69,7 +70,7 @@ func (b *Backend) setTime(ctx context.Context, name string) {
 func (b *Backend) SyncClock(ctx context.Context, name string) (backends.ClockStep, error) {
 	d, ok := b.get(name)
 	if !ok || d.status.State != backends.Running {
-		return backends.ClockStep{}, notRunning(name)
+		return backends.ClockStep{}, refusal.NotRunning(name)
 	}
 	if !d.agent {
 		return backends.ClockStep{}, problem.New(problem.VMNotReady, "the guest agent of VM %s is not running", name).Retry()

@@ -12,6 +12,7 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -39,7 +40,7 @@ func (s *poolStorage) send(ctx context.Context, v golibvirt.StorageVol, from io.
 	for {
 		select {
 		case err := <-done:
-			return diskProblem(err)
+			return refusal.DiskFull(err)
 		case <-ended: // libvirtd confirms, or has an error that nobody hears
 			ended, silent = nil, time.After(s.b.limits.start)
 		case <-silent:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/qemu/qmp"
 )
 
@@ -93,7 +94,7 @@ func (b *Backend) SyncClock(ctx context.Context, name string) (backends.ClockSte
 		return backends.ClockStep{}, err
 	}
 	if inst.status().State != backends.Running {
-		return backends.ClockStep{}, notRunning(name)
+		return backends.ClockStep{}, refusal.NotRunning(name)
 	}
 	var step backends.ClockStep
 	err = inst.withAgent(ctx, func(a *qmp.Agent) error {

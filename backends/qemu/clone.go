@@ -9,6 +9,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/diskcopy"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -24,7 +25,7 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 		}
 		defer source.finish()
 		if source.instance() != nil {
-			return problem.New(problem.VMRunning, "VM %s runs", from.Name).WithHint("stop it first")
+			return refusal.Running(from.Name, "it is cloned")
 		}
 		return b.copyState(ctx, source, from, f, spec, report)
 	})
@@ -39,11 +40,10 @@ func (b *Backend) copyState(ctx context.Context, owned *vm, from backends.Source
 	source := owned.files
 	r, err := b.recordOf(owned)
 	if err != nil {
-		return problem.New(problem.MachineBroken, "VM %s is broken: %w", from.Name, err)
+		return refusal.Broken(problem.MachineBroken, from.Name, err)
 	}
 	if r.Mutable != spec.Mutable {
-		return problem.New(problem.ModeUnsupported, "VM %s was created in another mode", from.Name).
-			WithHint("clone it in the mode that it has")
+		return refusal.OtherMode(from.Name, "clone it in the mode that it has")
 	}
 	disk := source.state(r.Mutable)
 	info, err := b.info(ctx, disk, "qcow2")
@@ -101,7 +101,7 @@ func copyVariables(from, to string, mutable bool) error {
 		err = atomicfile.Write(to, content, 0o600)
 	}
 	if err != nil {
-		return diskProblem(fmt.Errorf("UEFI variables: %w", err), err.Error())
+		return refusal.DiskFull(fmt.Errorf("UEFI variables: %w", err))
 	}
 	return nil
 }

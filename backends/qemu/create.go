@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/diskcopy"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -57,8 +58,7 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 	}
 	defer v.finish()
 	if v.files.exists() {
-		return problem.New(problem.VMExists, "VM %s exists already", spec.Name).
-			WithHint("destroy it first, or choose another name")
+		return refusal.Exists(spec.Name)
 	}
 	making := vmFiles{dir: b.besides(createPrefix, spec.Name), runtime: v.files.runtime}
 	lock, err := beginMaking(making, spec.Name)
@@ -122,7 +122,7 @@ func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec) error
 		}
 	}
 	if err := atomicfile.Write(f.path(identityFile), spec.Identity, 0o600); err != nil {
-		return diskProblem(err, err.Error())
+		return refusal.DiskFull(err)
 	}
 	return f.writeRecord(&record{
 		UUID: spec.UUID, MAC: spec.MAC, Mutable: spec.Mutable, Port: spec.SSHPort,
@@ -131,9 +131,8 @@ func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec) error
 }
 
 func (b *Backend) fillMutable(ctx context.Context, f vmFiles, spec backends.Spec, image imageInfo, report progress.Reporter) error {
-	if spec.DiskBytes < image.VirtualSize {
-		return problem.New(problem.SizeInvalid, "a disk of %d MiB cannot hold the image of %d MiB",
-			spec.DiskBytes>>20, image.VirtualSize>>20).WithHint("choose a larger disk")
+	if err := refusal.TooSmall(spec.DiskBytes, image.VirtualSize); err != nil {
+		return err
 	}
 	if err := room(f.dir, image.ActualSize+spare); err != nil {
 		return err

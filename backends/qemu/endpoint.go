@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -23,7 +24,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 		return backends.Endpoint{}, err
 	}
 	if inst.status().State != backends.Running {
-		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "VM %s is suspended", name).WithHint("nixvmd resume %s", name)
+		return backends.Endpoint{}, refusal.Suspended(name)
 	}
 	r, err := b.look(name)
 	if err != nil {
@@ -34,22 +35,15 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	}
 	var reply []guestInterface
 	if err := inst.ask(ctx, "guest-network-get-interfaces", nil, &reply); err != nil {
-		return backends.Endpoint{}, notReady(name, err)
+		return backends.Endpoint{}, refusal.NoAddress(name, err)
 	}
 	ip, ok := backends.AddressOf(r.MAC, cards(reply))
 	if !ok {
-		return backends.Endpoint{}, notReady(name, nil)
+		return backends.Endpoint{}, refusal.NoAddress(name, nil)
 	}
 	return endpoint(ip.String(), 22), nil
 }
 
 func endpoint(host string, port int) backends.Endpoint {
 	return backends.Endpoint{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(port))}
-}
-
-func notReady(name string, err error) error {
-	p := problem.New(problem.VMNotReady, "the guest of VM %s has not told its address yet", name).
-		WithHint("wait until it has booted; it needs a running guest agent").Retry()
-	p.Err = err
-	return p
 }

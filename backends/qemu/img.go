@@ -17,6 +17,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/diskcopy"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -74,17 +75,9 @@ func (b *Backend) imgTo(ctx context.Context, out io.Writer, verb string, args ..
 		if ctx.Err() != nil {
 			return fmt.Errorf("qemu-img %s: %w", verb, context.Cause(ctx))
 		}
-		return diskProblem(&imgError{verb: verb, stderr: stderr.String(), err: err}, stderr.String())
+		return refusal.DiskFull(&imgError{verb: verb, stderr: stderr.String(), err: err})
 	}
 	return nil
-}
-
-// diskProblem turns "no space left" into the code that says so.
-func diskProblem(err error, text string) error {
-	if strings.Contains(text, unix.ENOSPC.Error()) || strings.Contains(text, "No space left on device") {
-		return problem.New(problem.DiskFull, "%w", err).WithHint("make room on the disk that holds nixvm's state")
-	}
-	return err
 }
 
 // imageInfo is what we read of qemu-img info --output=json and of the same
@@ -126,7 +119,7 @@ func (b *Backend) newState(ctx context.Context, f vmFiles, bytes int64) error {
 		return err
 	}
 	if err := os.WriteFile(mark, backends.NewDiskHead(), 0o600); err != nil {
-		return diskProblem(err, err.Error())
+		return refusal.DiskFull(err)
 	}
 	_, err := b.img(ctx, "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", mark, path)
 	return errors.Join(err, os.Remove(mark))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // List returns every VM with a directory, and every unfinished one that New
@@ -137,7 +138,7 @@ func (b *Backend) running(name string) (*instance, error) {
 	}
 	f := filesOf(b.layout, name)
 	if !f.exists() {
-		return nil, notFound(name)
+		return nil, refusal.NotFound(name)
 	}
 	if r, err := f.readRecord(); err == nil && r.Run.alive() {
 		_, err := os.Lstat(f.socketsOf(r.Run).path(qmpSocket))
@@ -146,5 +147,5 @@ func (b *Backend) running(name string) (*instance, error) {
 		}
 		return nil, unanswered(name, r.Run.PID, err)
 	}
-	return nil, notRunning(name)
+	return nil, refusal.NotRunning(name)
 }

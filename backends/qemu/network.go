@@ -16,6 +16,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -166,7 +167,7 @@ func writePolicy(s sockets, spec backends.Spec) error {
 		return err
 	}
 	if err := atomicfile.Write(s.path(policyFile), append(text, '\n'), 0o600); err != nil {
-		return diskProblem(err, err.Error())
+		return refusal.DiskFull(err)
 	}
 	return nil
 }

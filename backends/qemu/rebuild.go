@@ -11,6 +11,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
 	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/damaged"
@@ -161,9 +162,9 @@ func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) 
 	r, err := f.readRecord()
 	if err != nil {
 		if !f.exists() {
-			return backends.Kept{}, notFound(name)
+			return backends.Kept{}, refusal.NotFound(name)
 		}
-		return backends.Kept{}, problem.New(problem.MachineBroken, "VM %s is broken: %w", name, err)
+		return backends.Kept{}, refusal.Broken(problem.MachineBroken, name, err)
 	}
 	k := backends.Kept{UUID: r.UUID, MAC: r.MAC, Mutable: r.Mutable, ImageID: r.Image, ImageDisk: r.Backing}
 	if info, err := b.infoShared(ctx, f.state(r.Mutable)); err == nil {

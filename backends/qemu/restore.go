@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -16,22 +17,22 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	}
 	defer v.finish()
 	if v.instance() != nil {
-		return problem.New(problem.VMRunning, "VM %s runs", name).WithHint("stop it before a restore")
+		return refusal.Running(name, "a restore")
 	}
 	r, err := b.recordOf(v)
 	if err != nil {
-		return problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+		return refusal.Broken(problem.SnapshotFailed, name, err)
 	}
 	all, err := b.stored(ctx, name, r.Mutable)
 	if err != nil {
-		return snapshotFailed(name, err)
+		return refusal.SnapshotFailed(name, err)
 	}
 	s, err := find(all, name, snapshot)
 	if err != nil {
 		return err
 	}
 	if _, err := b.img(ctx, "snapshot", "-q", "-a", s.ID, v.files.state(r.Mutable)); err != nil {
-		return snapshotFailed(name, err)
+		return refusal.SnapshotFailed(name, err)
 	}
 	// What the crash left behind is gone with the restore.
 	return b.update(name, func(r *record) { r.End = nil })
@@ -46,11 +47,11 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 	defer v.finish()
 	r, err := b.recordOf(v)
 	if err != nil {
-		return problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+		return refusal.Broken(problem.SnapshotFailed, name, err)
 	}
 	all, err := b.stored(ctx, name, r.Mutable)
 	if err != nil {
-		return snapshotFailed(name, err)
+		return refusal.SnapshotFailed(name, err)
 	}
 	s, err := find(all, name, snapshot)
 	if err != nil {
@@ -63,7 +64,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		_, err = b.img(ctx, "snapshot", "-q", "-d", s.Name, v.files.state(r.Mutable))
 	}
 	if err != nil {
-		return fmt.Errorf("delete snapshot %q: %w", snapshot, snapshotFailed(name, err))
+		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(name, err))
 	}
 	if err := b.update(name, func(r *record) { delete(r.Snapshots, snapshot) }); err != nil {
 		// The snapshot is gone; a note without it is told from one of its name by its time.

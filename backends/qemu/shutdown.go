@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // firstAsk and longestAsk bound the growing pause between two requests to power off: a
@@ -39,8 +39,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return problem.New(problem.VMStopTimeout, "VM %s has not powered off: %w", name, context.Cause(ctx)).
-			WithHint("wait and stop it again, or kill it")
+		return refusal.StillOn(name, context.Cause(ctx))
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -23,9 +24,9 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 	r, err := b.look(name)
 	if err != nil {
 		if !f.exists() {
-			return nil, notFound(name)
+			return nil, refusal.NotFound(name)
 		}
-		return nil, problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+		return nil, refusal.Broken(problem.SnapshotFailed, name, err)
 	}
 	info, err := b.infoShared(ctx, f.state(r.Mutable))
 	if err != nil && r.Run.alive() && ctx.Err() == nil {
@@ -104,7 +105,7 @@ func find(all []imageSnapshot, vm, name string) (imageSnapshot, error) {
 			return s, nil
 		}
 	}
-	return imageSnapshot{}, problem.New(problem.SnapshotNotFound, "VM %s has no snapshot %q", vm, name)
+	return imageSnapshot{}, refusal.SnapshotNotFound(vm, name)
 }
 
 // CreateSnapshot takes one of the state disk; see backends.Backend.
@@ -120,15 +121,14 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 	defer v.finish()
 	r, err := b.recordOf(v)
 	if err != nil {
-		return none, problem.New(problem.SnapshotFailed, "VM %s is broken: %w", name, err)
+		return none, refusal.Broken(problem.SnapshotFailed, name, err)
 	}
 	all, err := b.stored(ctx, name, r.Mutable)
 	if err != nil {
-		return none, snapshotFailed(name, err)
+		return none, refusal.SnapshotFailed(name, err)
 	}
 	if _, err := find(all, name, req.Name); err == nil {
-		return none, problem.New(problem.SnapshotExists, "VM %s has a snapshot %q already", name, req.Name).
-			WithHint("choose another name, or delete that one first")
+		return none, refusal.SnapshotExists(name, req.Name)
 	}
 	note := snapshotNote{Description: req.Description, Created: time.Now().UTC()}
 	if inst := v.instance(); inst != nil {
@@ -138,7 +138,7 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 		_, err = b.img(ctx, "snapshot", "-c", req.Name, v.files.state(r.Mutable))
 	}
 	if err != nil {
-		return none, snapshotFailed(name, err)
+		return none, refusal.SnapshotFailed(name, err)
 	}
 	return b.noteSnapshot(ctx, v, req.Name, note)
 }
@@ -163,14 +163,6 @@ func (b *Backend) noteSnapshot(ctx context.Context, v *vm, name string, note sna
 		}
 	}
 	return made, nil
-}
-
-func snapshotFailed(name string, err error) error {
-	err = diskProblem(err, err.Error())
-	if p := problem.From(err); p.Code != problem.Internal {
-		return err
-	}
-	return problem.New(problem.SnapshotFailed, "snapshot of VM %s: %w", name, err)
 }
 
 // snapshot takes a live snapshot and reports whether the guest was frozen.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -40,7 +41,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 		err = v.files.complete(r)
 	}
 	if err != nil {
-		return problem.New(problem.VMStartFailed, "VM %s is broken: %w", spec.Name, err).WithHint("%s", v.files.mend(err))
+		return refusal.Broken(problem.VMStartFailed, spec.Name, err).WithHint("%s", v.files.mend(err))
 	}
 	l, err := b.prepare(ctx, v.files, r, spec)
 	if err != nil {
@@ -56,8 +57,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backends.Spec) (launch, error) {
 	l := launch{spec: spec, files: f}
 	if r.Mutable != spec.Mutable {
-		return l, problem.New(problem.ModeUnsupported, "VM %s was created in another mode", spec.Name).
-			WithHint("recreate it to change the mode")
+		return l, refusal.OtherMode(spec.Name, "recreate it to change the mode")
 	}
 	if err := backends.CheckImage(spec.Image); err != nil {
 		return l, err
@@ -72,7 +72,7 @@ func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backen
 		return l, err
 	}
 	if err := atomicfile.Write(f.path(identityFile), spec.Identity, 0o600); err != nil {
-		return l, diskProblem(err, err.Error())
+		return l, refusal.DiskFull(err)
 	}
 	if !r.Mutable {
 		if err := b.freshBoot(ctx, f, spec.Image); err != nil {
@@ -98,8 +98,7 @@ func (b *Backend) grow(ctx context.Context, disk string, bytes int64) error {
 	case bytes == info.VirtualSize:
 		return nil
 	case bytes < info.VirtualSize:
-		return problem.New(problem.SizeInvalid, "the disk has %d MiB and cannot shrink to %d MiB", info.VirtualSize>>20, bytes>>20).
-			WithHint("a disk can only grow")
+		return refusal.Shrunk(info.VirtualSize, bytes)
 	}
 	return b.resize(ctx, disk, bytes)
 }
@@ -130,7 +129,7 @@ func (b *Backend) prepareFirmware(f vmFiles, mutable bool, l *launch) error {
 		return fmt.Errorf("UEFI variables: %w", err)
 	}
 	if err := atomicfile.Write(l.firmware.Vars, template, 0o600); err != nil {
-		return diskProblem(err, err.Error())
+		return refusal.DiskFull(err)
 	}
 	return nil
 }

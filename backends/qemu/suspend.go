@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 )
 
 // Suspend pauses the virtual CPUs; the process and its memory stay.
@@ -25,7 +26,7 @@ func (b *Backend) pause(ctx context.Context, name, command string, want backends
 	defer v.finish()
 	inst := v.instance()
 	if inst == nil {
-		return notRunning(name)
+		return refusal.NotRunning(name)
 	}
 	if inst.status().State != want {
 		if err := inst.command(ctx, command, nil, nil); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -126,7 +127,7 @@ func (b *Backend) hold(ctx context.Context, name string) (*vm, error) {
 	}
 	if !v.files.exists() {
 		v.finish()
-		return nil, notFound(name)
+		return nil, refusal.NotFound(name)
 	}
 	if err := v.own(); err != nil {
 		v.finish()
@@ -200,12 +201,4 @@ func (v *vm) letGo() {
 	defer v.mu.Unlock()
 	v.inst = nil
 	v.disown()
-}
-
-func notFound(name string) error {
-	return problem.New(problem.VMNotFound, "there is no VM %s on this backend", name)
-}
-
-func notRunning(name string) error {
-	return problem.New(problem.VMNotRunning, "VM %s is not running", name).WithHint("nixvmd start %s", name)
 }
