@@ -18,6 +18,9 @@ func machineOf(v vm.VM) Machine {
 		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
 		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved, Pending: v.Pending,
 	}
+	if u := v.Snapshots; u != nil {
+		m.Snapshots = &SnapshotUsage{Count: u.Count, Warning: u.Warning}
+	}
 	if v.Operation != nil && v.Operation.State == vm.OpRunning {
 		m.Operation = v.Operation.ID
 	}

@@ -59,6 +59,18 @@ type Machine struct {
 	// Unresolved are the ids of its operations that wait for a choice, oldest
 	// first; their choices are among the operations of the same message.
 	Unresolved []string `json:"unresolved,omitempty"`
+	// Snapshots is how many snapshots the VM has; absent while the daemon has not
+	// seen a list of them since it started. See nixvm/snapshot/list.
+	Snapshots *SnapshotUsage `json:"snapshots,omitempty"`
+}
+
+// SnapshotUsage is the number of snapshots of a VM.
+type SnapshotUsage struct {
+	// Count of snapshots.
+	Count int `json:"count"`
+	// Warning when there are so many that taking and deleting them holds up the
+	// guest; one line.
+	Warning string `json:"warning,omitempty"`
 }
 
 // ImageRef names the image of a machine.

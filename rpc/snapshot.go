@@ -25,6 +25,9 @@ type Snapshot struct {
 type SnapshotListResult struct {
 	// Snapshots, oldest first.
 	Snapshots []Snapshot `json:"snapshots"`
+	// Warning when there are so many that taking and deleting them holds up the
+	// guest; one line.
+	Warning string `json:"warning,omitempty"`
 }
 
 // SnapshotCreateParams asks for a snapshot.
@@ -87,7 +90,7 @@ func snapshotMethods() []Method {
 				if err != nil {
 					return nil, err
 				}
-				out := SnapshotListResult{Snapshots: make([]Snapshot, 0, len(list))}
+				out := SnapshotListResult{Snapshots: make([]Snapshot, 0, len(list)), Warning: vm.SnapshotWarning(p.Name, len(list))}
 				for _, sn := range list {
 					out.Snapshots = append(out.Snapshots, Snapshot{
 						Name: plainLine(sn.Name), Description: plainText(sn.Description), // virsh takes any

@@ -27,6 +27,8 @@ type entry struct {
 	holder   *sshconfig.Holder
 	sshIssue *problem.Error // why its SSH names could not be written
 	clock    clockCheck
+	// snapshots is how many there are, for the VM of the record; see snapshotCount.
+	snapshots snapshotCount
 }
 
 // ready reports whether sshd can be reached now, as far as is known without asking.
@@ -89,6 +91,9 @@ func (s *Service) setRecord(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entryFor(name)
+	if r == nil || e.record == nil || e.record.Instance != r.Instance {
+		e.snapshots.forget()
+	}
 	e.record = r
 	if err != nil {
 		e.broken = problem.From(err)
@@ -320,6 +325,7 @@ func (s *Service) describeRealised(v *VM, e *entry) {
 	if e.machine != nil {
 		v.Pending = r.pending(*e.machine)
 	}
+	v.Snapshots = e.snapshots.usage(v.Name)
 	aliases := s.ssh.Aliases(v.Name)
 	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin
 	if e.broken != nil {

@@ -48,7 +48,7 @@ func (s *Service) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 	if err != nil {
 		return nil, err
 	}
-	return asked(ctx, s, s.limits.ask, "the snapshots of "+name, func(ctx context.Context) ([]backends.Snapshot, error) { return b.Snapshots(ctx, name) })
+	return s.listSnapshots(ctx, b, name)
 }
 
 // CreateSnapshot takes a snapshot of the state disk, of a running VM with its
@@ -100,9 +100,12 @@ func (s *Service) planSnapshot(name string, args snapshotArgs) plan {
 			if err != nil {
 				return err
 			}
-			sn, err := b.CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: args.Snapshot, Description: args.Description})
+			sn, err := s.makeSnapshot(ctx, b, name, backends.SnapshotRequest{Name: args.Snapshot, Description: args.Description})
 			if err == nil && !sn.Frozen {
 				r.warn("the guest's file systems could not be frozen: the snapshot is as after a power cut")
+			}
+			if u := s.snapshotUsage(name); err == nil && u != nil && u.Warning != "" {
+				r.warn(u.Warning)
 			}
 			return err
 		},
@@ -120,7 +123,7 @@ func (s *Service) dropSnapshot(ctx context.Context, name, snapshot string, keep 
 	if err != nil {
 		return err
 	}
-	if err := b.DeleteSnapshot(ctx, name, snapshot); err != nil && !problem.HasCode(err, problem.SnapshotNotFound) {
+	if err := s.removeSnapshot(ctx, b, name, snapshot); err != nil && !problem.HasCode(err, problem.SnapshotNotFound) {
 		return err
 	}
 	return nil
@@ -222,7 +225,7 @@ func (s *Service) takeSafety(ctx context.Context, r *run, name string, args rest
 	if err != nil {
 		return err
 	}
-	sn, err := b.CreateSnapshot(ctx, name, backends.SnapshotRequest{
+	sn, err := s.makeSnapshot(ctx, b, name, backends.SnapshotRequest{
 		Name: args.Safety, Description: "taken before restoring " + args.Snapshot, PowerOff: true,
 	})
 	if err != nil {

@@ -36,6 +36,13 @@ type VM struct {
 	Problem   *problem.Error // a machine directory that cannot be read, or an SSH name that could not be set up
 	// Unresolved are the ids of its operations that wait for a choice, oldest first.
 	Unresolved []string
+	Snapshots  *SnapshotUsage // nil: not known without asking the backend
+}
+
+// SnapshotUsage is how many snapshots a VM has, and whether those are too many.
+type SnapshotUsage struct {
+	Count   int
+	Warning string // empty: not too many; one line
 }
 
 // ImageRef names the image of a VM.

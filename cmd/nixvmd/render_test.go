@@ -60,6 +60,21 @@ func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
 	}
 }
 
+func TestStatusCountsSnapshotsAndWarnsOfTooMany(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{}
+	few := statusAnswer{Machine: rpc.Machine{Name: "demo", State: "stopped"}, Snapshots: []rpc.Snapshot{{Name: "one"}, {Name: "two"}}}
+	a.statusText(&out, few, time.Now())
+	if text := out.String(); !strings.Contains(text, "Snapshots (2):") || strings.Contains(text, "Warning") {
+		t.Errorf("two snapshots:\n%s", text)
+	}
+	few.SnapshotWarning = "demo has 214 snapshots"
+	a.statusText(&out, few, time.Now())
+	if text := out.String(); !strings.Contains(text, "\nWarning: demo has 214 snapshots\n") {
+		t.Errorf("214 snapshots:\n%s", text)
+	}
+}
+
 func TestGuestTextCannotMoveTheCursor(t *testing.T) {
 	var out bytes.Buffer
 	snapshotTable(&out, []rpc.Snapshot{{Name: "a\x1b[2Jb", Description: "one\ntwo\r\u202ethree"}})

@@ -21,6 +21,9 @@ func newSnapshots(a *app) *cobra.Command {
 			if len(r.Snapshots) == 0 {
 				a.note("%s has no snapshot: nixvmd snapshot %s SNAPSHOT", args[0], args[0])
 			}
+			if r.Warning != "" {
+				a.warn(r.Warning)
+			}
 			return a.print(r, func(w io.Writer) {
 				if len(r.Snapshots) > 0 {
 					snapshotTable(w, r.Snapshots)

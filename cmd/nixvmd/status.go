@@ -20,7 +20,10 @@ type statusAnswer struct {
 	Machine   rpc.Machine    `json:"machine"`
 	Operation *rpc.Operation `json:"operation,omitempty"` // the one that runs
 	Snapshots []rpc.Snapshot `json:"snapshots"`
-	Forwards  []rpc.Forward  `json:"forwards"`
+	// SnapshotWarning says that there are too many of them.
+	SnapshotWarning string `json:"snapshotWarning,omitempty"`
+
+	Forwards []rpc.Forward `json:"forwards"`
 	// Network is what it has open there; absent when it does not run, or that is not known.
 	Network *rpc.NetworkResult `json:"networkUsage,omitempty"`
 
@@ -55,7 +58,7 @@ func newStatus(a *app) *cobra.Command {
 			var snapshots rpc.SnapshotListResult
 			err = asideCall(ctx, d, rpc.MethodSnapshotList, params, &snapshots)
 			if err == nil {
-				s.Snapshots = snapshots.Snapshots
+				s.Snapshots, s.SnapshotWarning = snapshots.Snapshots, snapshots.Warning
 			} else if m.Machine.State != "absent" && m.Machine.State != "broken" {
 				a.warn("its snapshots cannot be read now: " + err.Error())
 			}
@@ -143,8 +146,11 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 	}
 	fields(w, pairs...)
 	if len(s.Snapshots) > 0 {
-		fmt.Fprintln(w, "\nSnapshots:")
+		fmt.Fprintf(w, "\nSnapshots (%d):\n", len(s.Snapshots))
 		snapshotTable(w, s.Snapshots)
+	}
+	if s.SnapshotWarning != "" {
+		fmt.Fprintf(w, "\nWarning: %s\n", clean(s.SnapshotWarning))
 	}
 	for _, id := range m.Unresolved {
 		fmt.Fprintf(w, "\nOperation %s could not be taken back and waits for a choice: nixvmd operations\n", id)

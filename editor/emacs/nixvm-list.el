@@ -138,7 +138,8 @@ What is more than a word may run over the columns behind it."
                            (format "%s: %s" state reason)
                          state)
                        'face 'nixvm-broken 'nixvm-wide t))
-          (t (propertize state 'face (nixvm--state-face state))))))
+          (t (propertize state 'face (nixvm--state-face state)
+                         'help-echo (plist-get (plist-get machine :snapshots) :warning))))))
 
 (defun nixvm--list-memory< (a b)
   "Whether the machine of the entry A has less memory than that of B."

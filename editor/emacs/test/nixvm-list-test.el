@@ -49,6 +49,17 @@
     (should (search-forward "running" (line-end-position)))
     (should (eq (get-text-property (1- (point)) 'face) 'nixvm-running))))
 
+;; The daemon says when there are too many: nothing is counted here.
+(ert-deftest nixvm-list-warns-of-too-many-snapshots ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a" :snapshots '(:count 214 :warning "a has 214 snapshots"))
+                              (nixvm-fake-machine "b" :snapshots '(:count 2)))
+    (nixvm-list-test-go "a")
+    (should (search-forward "running" (line-end-position)))
+    (should (equal (get-text-property (1- (point)) 'help-echo) "a has 214 snapshots"))
+    (nixvm-list-test-go "b")
+    (should (search-forward "running" (line-end-position)))
+    (should-not (get-text-property (1- (point)) 'help-echo))))
+
 (ert-deftest nixvm-list-is-pushed-not-polled ()
   (nixvm-list-test-with (list (nixvm-fake-machine "a"))
     (let ((asked (length (nixvm-fake-received nixvm-fake))))

@@ -669,6 +669,8 @@ export interface Machine {
   problem?: ErrorData;
   /** Unresolved are the ids of its operations that wait for a choice, oldest first; their choices are among the operations of the same message. */
   unresolved?: string[];
+  /** Snapshots is how many snapshots the VM has; absent while the daemon has not seen a list of them since it started. See nixvm/snapshot/list. */
+  snapshots?: SnapshotUsage;
 }
 
 /** MachineListResult is every machine. */
@@ -973,6 +975,8 @@ export interface SnapshotDeleteParams {
 export interface SnapshotListResult {
   /** Snapshots, oldest first. */
   snapshots: Snapshot[];
+  /** Warning when there are so many that taking and deleting them holds up the guest; one line. */
+  warning?: string;
 }
 
 /** SnapshotRestoreParams asks for the state disk to be put back. */
@@ -989,6 +993,14 @@ export interface SnapshotRestoreParams {
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
   partialResultToken?: string | number;
+}
+
+/** SnapshotUsage is the number of snapshots of a VM. */
+export interface SnapshotUsage {
+  /** Count of snapshots. */
+  count: number;
+  /** Warning when there are so many that taking and deleting them holds up the guest; one line. */
+  warning?: string;
 }
 
 /** StopParams asks the guest to power off. */

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { Children } from '../../src/tree/children';
 import { isNode, type Node } from '../../src/tree/nodes';
 import { forwardRow, groupRow, machineFacts, machineRow, snapshotFacts, snapshotRow, viewState } from '../../src/tree/present';
+import type { SnapshotUsage } from '../../src/protocol';
 import { Coalescer } from '../../src/util/coalesce';
 import { fakeApp, type FakeApp } from './fakeApp';
 import { backend, machine, operation } from './machines';
@@ -71,6 +72,13 @@ test('snapshots, newest first, are asked for once and again after they have chan
   app.store.apply({ operations: [operation('2', 'demo', { kind: 'snapshot', state: 'succeeded' })] });
   await below(snapshots);
   assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 2);
+});
+
+test('the tooltip counts the snapshots, and says when there are too many', () => {
+  const line = (snapshots?: SnapshotUsage) => machineFacts(machine('demo', snapshots && { snapshots })).find(([label]) => label === 'Snapshots')?.[1];
+  assert.equal(line(undefined), undefined);
+  assert.equal(line({ count: 3 }), '3');
+  assert.equal(line({ count: 214, warning: 'demo has 214 snapshots' }), 'demo has 214 snapshots');
 });
 
 test('while the daemon is away a row says what was last seen, and nothing turns', () => {
