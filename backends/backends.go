@@ -119,13 +119,15 @@ const (
 	GuestAgentUp EventKind = "agent"  // the guest agent has opened its port: sshd is near
 	Rebooted     EventKind = "reboot" // the guest rebooted by itself
 	Repaired     EventKind = "repair" // a damaged file of the VM was made again; Text says which
+	Marked       EventKind = "mark"   // what Mark was called with, in its place among the others
 )
 
 // Event is a change on a backend that nobody had to poll for.
 type Event struct {
 	Kind   EventKind
-	Status Status // of Repaired: the name only
+	Status Status // of Repaired: the name only; of Marked: zero
 	Text   string // of Repaired: a sentence for people
+	Mark   uint64 // of Marked: the number that Mark was given
 }
 
 // Severity ranks a finding.
@@ -244,7 +246,13 @@ type Backend interface {
 
 	// Events delivers what happens until Close. The channel is drained without
 	// delay by the core. It is closed by Close.
+	//
+	// Marks put the answers of Status in order with the events: an event behind a
+	// mark is not older than an answer that was given before the mark was made.
 	Events() <-chan Event
+	// Mark puts an event of the kind Marked into the stream, behind all events so
+	// far. It does not wait for the core to take it, and does nothing after Close.
+	Mark(number uint64)
 	// Close lets go of everything; VMs run on.
 	Close() error
 }

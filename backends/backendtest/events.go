@@ -76,3 +76,27 @@ func (s *suite) happens(mark int, name string, kind backends.EventKind) {
 		return e.Kind == kind && e.Status.Name == name
 	})
 }
+
+// marks: a mark is behind the event of a change that has been made before it, and
+// marks keep their order.
+func (s *suite) marks(mark int, name string, state backends.State) {
+	s.Helper()
+	for number := uint64(1); number <= 3; number++ {
+		s.b.Mark(number)
+	}
+	s.after(mark, "the last mark", func(e backends.Event) bool { return e.Kind == backends.Marked && e.Mark == 3 })
+	seen, last := false, uint64(0)
+	s.events.mu.Lock()
+	defer s.events.mu.Unlock()
+	for _, e := range s.events.all[mark:] {
+		switch {
+		case e.Kind == backends.StateChanged && e.Status.Name == name && e.Status.State == state:
+			seen = true
+		case e.Kind == backends.Marked && (!seen || e.Mark != last+1):
+			s.Errorf("mark %d is behind mark %d, and behind %s of %s: %v", e.Mark, last, state, name, seen)
+			return
+		case e.Kind == backends.Marked:
+			last = e.Mark
+		}
+	}
+}

@@ -64,6 +64,7 @@ func (l *life) start() {
 	if st.Started.IsZero() || time.Since(st.Started).Abs() > 10*l.h.Limit {
 		l.Errorf("started at %v", st.Started)
 	}
+	l.marks(mark, l.name, backends.Running)
 	l.becomes(mark, l.name, backends.Running)
 	l.kept()
 	l.must(l.b.Start(l.limit(), l.spec), "Start of a running VM")

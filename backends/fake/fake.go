@@ -459,6 +459,18 @@ func (b *Backend) Console(context.Context, string) (io.ReadWriteCloser, error) {
 // Events of the guests.
 func (b *Backend) Events() <-chan backends.Event { return b.events }
 
+// Mark puts a mark into the stream of events.
+func (b *Backend) Mark(number uint64) { b.Tell(backends.Event{Kind: backends.Marked, Mark: number}) }
+
+// Tell puts an event into the stream that no guest has caused.
+func (b *Backend) Tell(e backends.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.events <- e
+	}
+}
+
 // Close lets go; guests run on.
 func (b *Backend) Close() error {
 	b.mu.Lock()

@@ -144,6 +144,11 @@ func (b *Backend) Type() string { return "libvirt" }
 // Events delivers what happens; see backends.Backend.
 func (b *Backend) Events() <-chan backends.Event { return b.events.Out() }
 
+// Mark puts a mark into the stream of events; see backends.Backend.
+func (b *Backend) Mark(number uint64) {
+	b.events.Push(backends.Event{Kind: backends.Marked, Mark: number})
+}
+
 // Close lets go of libvirtd; VMs run on.
 func (b *Backend) Close() error {
 	b.mu.Lock()

@@ -158,29 +158,29 @@ func (i *instance) recordEnd() {
 	if err := i.b.settle(i.v, e); err != nil {
 		i.log().Error("cannot record the end of the VM", "error", err)
 	}
-	i.detach()
+	i.detach(backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason})
 	i.log().Info("VM ended", "state", e.State, "reason", e.Reason)
-	i.b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason}})
 }
 
 // abandon gives up a process whose monitor is gone while it lives. It is tried to
 // adopt it again.
 func (i *instance) abandon() {
 	err := i.qmp.Err()
-	i.detach()
-	i.log().Error("lost the connection to QEMU", "error", err)
 	st := i.status()
 	st.State, st.Reason = backends.Unknown, "the connection to QEMU is lost"
-	i.b.events.Push(backends.Event{Kind: backends.StateChanged, Status: st})
+	i.detach(st)
+	i.log().Error("lost the connection to QEMU", "error", err)
 	i.b.attend(i.v)
 }
 
-// detach makes v free of this instance.
-func (i *instance) detach() {
+// detach makes v free of this instance and reports the status that it has from now
+// on, in one step: an event of the next run cannot overtake this one.
+func (i *instance) detach(now backends.Status) {
 	i.v.mu.Lock()
 	defer i.v.mu.Unlock()
 	i.v.inst = nil
 	i.v.disown()
+	i.b.events.Push(backends.Event{Kind: backends.StateChanged, Status: now})
 }
 
 // ending says how the process ended, from the last events.
