@@ -16,9 +16,10 @@ VERSION ?= $(shell git describe --tags --dirty --match 'v*' 2>/dev/null || echo 
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 	-ldflags "-s -w -X github.com/nixvm/nixvm/internal/version.number=$(VERSION)"
 
-# The suites of `make test`, in order: NAME runs the target test-NAME. Whatever
-# lives in editor/ with a Makefile joins by itself (its targets: test, lint).
-SUITES := units guests+fuzz $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
+# The suites of `make test`, in order: NAME runs the target test-NAME, and +NAME
+# beside the one before it. Whatever lives in editor/ with a Makefile joins by
+# itself (its targets: test, lint); the tests of Emacs wait most of their time.
+SUITES := units guests+emacs+fuzz $(filter-out emacs,$(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile)))
 
 .PHONY: run
 run: deps-run build ## Show the whole story on this machine: create, attach, snapshot, break, restore
@@ -74,7 +75,7 @@ test-%: editor/%/Makefile
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz every target for two seconds, from the inputs in testdata/fuzz
-	@scripts/fuzz 2s
+	@nice -n 10 scripts/fuzz 2s
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

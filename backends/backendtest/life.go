@@ -13,11 +13,12 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// RunResize is the part of Run about snapshots and a disk that grows, for a kind of
-// storage that Run has not seen.
-func RunResize(t *testing.T, h Harness) {
+// RunShort is the part of Run that depends on where a backend keeps its disks:
+// boot, snapshots, and a disk that grows. It is for a second configuration of a
+// backend that passes the whole of Run in another one.
+func RunShort(t *testing.T, h Harness) {
 	s := newSuite(t, h.complete())
-	const name = "conf-resize"
+	const name = "conf-short"
 	l := &life{suite: s, name: name, spec: s.create(name)}
 	s.step("start", l.start)
 	s.step("guest answers", l.answers)

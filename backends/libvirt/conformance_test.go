@@ -18,16 +18,9 @@ func TestConformanceOfTheSystem(t *testing.T) {
 	conform(t, newHost(t, h))
 }
 
-func TestADiskInAPoolGrows(t *testing.T) {
-	h := libvirttest.Start(t)
-	h.StartDefaultNetwork(t)
-	host := newHost(t, h)
-	host.config.Pool = "nixvm"
-	backendtest.RunResize(t, host.harness())
-}
-
+// The whole suite in a session, and with a pool: TestLong...
 func TestConformanceOfASession(t *testing.T) {
-	conform(t, newHost(t, libvirttest.StartSession(t)))
+	backendtest.RunShort(t, newHost(t, libvirttest.StartSession(t)).harness())
 }
 
 func conform(t *testing.T, h *host) {

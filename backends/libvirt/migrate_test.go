@@ -138,9 +138,12 @@ func (p *twoHosts) exec(t testing.TB, g *trialguest.Guest, b *libvirt.Backend, h
 	return strings.TrimSpace(out)
 }
 
-// One boot of a guest serves all of this.
-func TestAVMMovesBetweenTwoHosts(t *testing.T) {
-	p := newTwoHosts(t)
+func TestAVMMovesBetweenTwoHosts(t *testing.T) { moves(t, false) }
+
+// moves takes one guest, booted once, from host to host. With faults, migrations that
+// are cut off in the middle come first.
+func moves(t *testing.T, faults bool) {
+	p, here := newTwoHosts(t), 0
 	sides := [2]*libvirt.Backend{p.open(t, 0), p.open(t, 1)}
 	g, spec := p.guestOf(t, "demo")
 	spec.Isolation = &backends.Isolation{}
@@ -170,27 +173,32 @@ func TestAVMMovesBetweenTwoHosts(t *testing.T) {
 		}
 	}
 	goesOn(t, 0)
-	p.cutOff(t, &sides, spec, goesOn)
+	if faults {
+		p.cutOff(t, &sides, spec, goesOn)
+		here = 1
+	}
 
 	t.Run("while it runs", func(t *testing.T) {
-		must(t, migrate(limit(t), sides[1], sides[0], spec))
-		goesOn(t, 0)
-		_, err = sides[0].CreateSnapshot(limit(t), "demo", backends.SnapshotRequest{Name: "later"})
+		must(t, migrate(limit(t), sides[here], sides[1-here], spec))
+		here = 1 - here
+		goesOn(t, here)
+		_, err = sides[here].CreateSnapshot(limit(t), "demo", backends.SnapshotRequest{Name: "later"})
 		must(t, err)
 	})
 	t.Run("while it is off, and is restored there", func(t *testing.T) {
-		must(t, sides[0].Kill(limit(t), "demo"))
-		must(t, migrate(limit(t), sides[0], sides[1], spec))
-		p.sees(t, 1, "shut off", "", "before", "later")
-		must(t, sides[1].RestoreSnapshot(limit(t), "demo", "before"))
-		must(t, sides[1].Start(limit(t), spec))
-		if got := exec(1, "cat /var/story"); got != "before" {
+		must(t, sides[here].Kill(limit(t), "demo"))
+		must(t, migrate(limit(t), sides[here], sides[1-here], spec))
+		here = 1 - here
+		p.sees(t, here, "shut off", "", "before", "later")
+		must(t, sides[here].RestoreSnapshot(limit(t), "demo", "before"))
+		must(t, sides[here].Start(limit(t), spec))
+		if got := exec(here, "cat /var/story"); got != "before" {
 			t.Errorf("after the restore the guest says %q", got)
 		}
 	})
 	t.Run("and is destroyed there", func(t *testing.T) {
-		must(t, sides[1].Destroy(limit(t), "demo"))
-		if got := p.hosts[1].Virsh(t, "net-dumpxml", "default") + p.hosts[1].Virsh(t, "nwfilter-list"); strings.Contains(got, "<host ") || strings.Contains(got, "nixvm") {
+		must(t, sides[here].Destroy(limit(t), "demo"))
+		if got := p.hosts[here].Virsh(t, "net-dumpxml", "default") + p.hosts[here].Virsh(t, "nwfilter-list"); strings.Contains(got, "<host ") || strings.Contains(got, "nixvm") {
 			t.Errorf("it leaves %s", got)
 		}
 		if got, err := filepath.Glob(p.pool + "/*demo*"); err != nil || len(got) > 0 {

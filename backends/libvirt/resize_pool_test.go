@@ -1,0 +1,39 @@
+package libvirt_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// The disk of a pool grows at a start, with its snapshots; after a restore, which
+// brings the old size back, it does so again.
+func TestADiskInAPoolGrowsWithItsSnapshots(t *testing.T) {
+	h := empty(t)
+	h.config.Pool = "nixvm"
+	b, _ := h.opened(t)
+	ctx, spec := limit(t), h.vm("demo")
+	must(t, b.Create(ctx, spec, nil))
+	_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: "small"})
+	must(t, err)
+	spec.DiskBytes *= 2
+	grown := func(when string) {
+		t.Helper()
+		must(t, b.Start(ctx, spec))
+		disks := h.Virsh(t, "qemu-monitor-command", "demo", `{"execute": "query-block"}`)
+		if want := fmt.Sprintf(`"virtual-size":%d`, spec.DiskBytes); !strings.Contains(disks, want) {
+			t.Errorf("%s QEMU has no disk with %s:\n%s", when, want, disks)
+		}
+		list, err := b.Snapshots(ctx, "demo")
+		if err != nil || len(list) != 1 || list[0].Name != "small" {
+			t.Errorf("%s the snapshots are %+v, %v", when, list, err)
+		}
+		must(t, b.Kill(ctx, "demo"))
+	}
+	grown("after the first start")
+	must(t, b.RestoreSnapshot(ctx, "demo", "small"))
+	grown("after a restore")
+	must(t, b.Destroy(ctx, "demo"))
+}
