@@ -19,7 +19,7 @@ type Backend struct {
 	// Capabilities say what it can do; offer nothing else.
 	Capabilities BackendCapabilities `json:"capabilities"`
 	// Problem says why it cannot be used.
-	Problem *ErrorData `json:"problem,omitempty"`
+	Problem *problem.Error `json:"problem,omitempty"`
 }
 
 // BackendCapabilities say what a backend can do.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // A client that gives up while the daemon finds out whether an operation can begin
@@ -39,7 +39,7 @@ func TestGivingUpWhileAnOperationBegins(t *testing.T) {
 		return nil // it was as good as begun
 	}
 	r, err := begin()
-	if err != nil || r.Operation.Kind != string(vm.KindResume) {
+	if err != nil || r.Operation.Kind != api.KindResume {
 		t.Fatalf("answered with %+v, %v", r, err)
 	}
 	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {

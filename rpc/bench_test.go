@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/client"
 	"github.com/nixvm/nixvm/rpc/frame"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // samples are the durations of single calls.
@@ -112,7 +112,7 @@ func progressing(fake *core) (stop func()) {
 		for i := 0; ; i++ {
 			select {
 			case <-tick.C:
-				fake.move(op.ID, func(o *vm.Operation) { o.Message = strconv.Itoa(i) })
+				fake.move(op.ID, func(o *api.Operation) { o.Message = strconv.Itoa(i) })
 			case <-done:
 				return
 			}

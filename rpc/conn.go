@@ -11,8 +11,8 @@ import (
 
 	"github.com/sourcegraph/jsonrpc2"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // maxRequests is how many requests of one client may be waiting for an answer.
@@ -362,7 +362,7 @@ func stoppingProblem(message string) error {
 }
 
 // follow answers when the operation has ended.
-func (r *request) follow(op vm.Operation, w Work) {
+func (r *request) follow(op api.Operation, w Work) {
 	r.release() // an operation may take hours, and nothing of the message is needed any more
 	s := r.session
 	r.mu.Lock()
@@ -392,12 +392,12 @@ func (r *request) follow(op vm.Operation, w Work) {
 	r.await(f)
 }
 
-func (r *request) reportTo(f *follower, op vm.Operation, token Token) {
+func (r *request) reportTo(f *follower, op api.Operation, token Token) {
 	s := r.session
 	switch {
 	case !token.IsZero():
 		f.useToken(token, op)
-	case s.makesTokens && op.State == vm.OpRunning:
+	case s.makesTokens && op.State == api.OpRunning:
 		s.work.Go(func() { s.askForToken(s.ctx, f, op) })
 	}
 }
@@ -421,19 +421,21 @@ func (r *request) await(f *follower) {
 }
 
 // outcome is the answer to a request whose operation has ended.
-func (s *session) outcome(op vm.Operation) (any, error) {
-	if op.State != vm.OpSucceeded {
+func (s *session) outcome(op api.Operation) (any, error) {
+	if op.State != api.OpSucceeded {
 		p := op.Problem
 		switch {
 		case p != nil:
-		case op.State == vm.OpCancelled:
+		case op.State == api.OpCancelled:
 			p = problem.New(problem.Cancelled, "%s was cancelled", title(op))
-		case op.State == vm.OpInterrupted:
+		case op.State == api.OpInterrupted:
 			p = problem.New(problem.OperationInterrupt, "%s was interrupted: %s", title(op), op.Message)
 		default:
 			p = problem.New(problem.Internal, "%s failed: %s", title(op), op.Message)
 		}
-		return nil, &operationError{problem: p, operation: op.ID}
+		failed := *p
+		failed.Operation = op.ID
+		return nil, &failed
 	}
 	result := OperationResult{Operation: operationOf(op)}
 	before := append([]byte(`{"operation":`), marshal(result.Operation)...)

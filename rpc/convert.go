@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"slices"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
@@ -21,27 +23,22 @@ func machineOf(v vm.VM) Machine {
 	if u := v.Snapshots; u != nil {
 		m.Snapshots = &SnapshotUsage{Count: u.Count, Warning: u.Warning}
 	}
-	if v.Operation != nil && v.Operation.State == vm.OpRunning {
+	if v.Operation != nil && v.Operation.State == api.OpRunning {
 		m.Operation = v.Operation.ID
 	}
 	return m
 }
 
-func operationOf(op vm.Operation) Operation {
-	o := Operation{
-		ID: op.ID, Kind: string(op.Kind), Machine: op.Machine, Source: op.Source, State: string(op.State), Step: op.Step,
-		Steps: op.Steps, Done: op.Done, Message: plainLine(op.Message), Started: wireTime(op.Started), Ended: wireTime(op.Ended),
-		Problem: problemOf(op.Problem), Warnings: plainLines(op.Warnings), Client: op.Client, Snapshot: op.Snapshot, Safety: op.Safety,
-		Image: op.Image, Resolves: op.Resolves,
+// operationOf is an operation as it is sent: no control characters in the text of
+// tools and guests, times to the millisecond.
+func operationOf(op api.Operation) api.Operation {
+	op.Message, op.Warnings, op.Problem = plainLine(op.Message), plainLines(op.Warnings), problemOf(op.Problem)
+	op.Started, op.Ended = wireTime(op.Started), wireTime(op.Ended)
+	op.Choices = slices.Clone(op.Choices)
+	for i := range op.Choices {
+		op.Choices[i].Effect = plainLine(op.Choices[i].Effect)
 	}
-	for _, c := range op.Choices {
-		o.Choices = append(o.Choices, Choice{Action: string(c.Action), Effect: plainLine(c.Effect), Confirm: c.Confirm})
-	}
-	if op.Percent >= 0 {
-		percent := min(op.Percent, 100)
-		o.Percent = &percent
-	}
-	return o
+	return op
 }
 
 func defaultsOf(d vm.Defaults) CreateDefaults {
@@ -50,11 +47,14 @@ func defaultsOf(d vm.Defaults) CreateDefaults {
 	}
 }
 
-func problemOf(p *problem.Error) *ErrorData {
+// problemOf is a problem as it is sent.
+func problemOf(p *problem.Error) *problem.Error {
 	if p == nil {
 		return nil
 	}
-	return &ErrorData{Code: p.Code, Message: plainText(p.Message), Hint: plainText(p.Hint), Retryable: p.Retryable}
+	out := *p
+	out.Message, out.Hint = plainText(p.Message), plainText(p.Hint)
+	return &out
 }
 
 func plainLines(list []string) []string {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/vm"
@@ -12,7 +13,7 @@ import (
 
 // Core is what the server serves; *vm.Service implements it.
 //
-// Methods that return a vm.Operation validate, begin the operation and return
+// Methods that return a api.Operation validate, begin the operation and return
 // it at once; client says who asked. The context of such a call covers the
 // validation only: the operation outlives it. All methods may be called at once
 // from several goroutines.
@@ -28,34 +29,34 @@ type Core interface {
 	Watch(fn func(vm.Change)) (cancel func())
 
 	// Operations returns those that run, are unresolved, or ended lately.
-	Operations() []vm.Operation
-	Operation(id string) (vm.Operation, error)
+	Operations() []api.Operation
+	Operation(id string) (api.Operation, error)
 	// Notices returns what was done unasked since the start, such as the repair of
 	// a damaged file.
-	Notices() []vm.Notice
+	Notices() []api.Notice
 	// Cancel asks a running operation to stop; it ends later, as cancelled or
 	// however else it came out.
 	Cancel(id string) error
 	// Resolve makes a choice of an unresolved operation. It returns the operation
 	// that does it, or, for forget, the one that is forgotten.
-	Resolve(ctx context.Context, id string, action vm.Action, confirm, client string) (vm.Operation, error)
+	Resolve(ctx context.Context, id string, action api.Action, confirm, client string) (api.Operation, error)
 
-	Create(ctx context.Context, req vm.CreateRequest) (vm.Operation, error)
-	Clone(ctx context.Context, req vm.CloneRequest) (vm.Operation, error)
-	Start(ctx context.Context, name, client string) (vm.Operation, error)
-	Stop(ctx context.Context, name string, timeout time.Duration, client string) (vm.Operation, error)
-	Kill(ctx context.Context, name, client string) (vm.Operation, error)
-	Reboot(ctx context.Context, name, client string) (vm.Operation, error)
-	Suspend(ctx context.Context, name, client string) (vm.Operation, error)
-	Resume(ctx context.Context, name, client string) (vm.Operation, error)
-	Migrate(ctx context.Context, name, backend, client string) (vm.Operation, error)
-	Destroy(ctx context.Context, name, confirm, client string) (vm.Operation, error)
-	Purge(ctx context.Context, name, confirm, client string) (vm.Operation, error)
+	Create(ctx context.Context, req vm.CreateRequest) (api.Operation, error)
+	Clone(ctx context.Context, req vm.CloneRequest) (api.Operation, error)
+	Start(ctx context.Context, name, client string) (api.Operation, error)
+	Stop(ctx context.Context, name string, timeout time.Duration, client string) (api.Operation, error)
+	Kill(ctx context.Context, name, client string) (api.Operation, error)
+	Reboot(ctx context.Context, name, client string) (api.Operation, error)
+	Suspend(ctx context.Context, name, client string) (api.Operation, error)
+	Resume(ctx context.Context, name, client string) (api.Operation, error)
+	Migrate(ctx context.Context, name, backend, client string) (api.Operation, error)
+	Destroy(ctx context.Context, name, confirm, client string) (api.Operation, error)
+	Purge(ctx context.Context, name, confirm, client string) (api.Operation, error)
 
 	Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error)
-	CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (vm.Operation, error)
-	RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (vm.Operation, error)
-	DeleteSnapshot(ctx context.Context, name, snapshot, client string) (vm.Operation, error)
+	CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (api.Operation, error)
+	RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (api.Operation, error)
+	DeleteSnapshot(ctx context.Context, name, snapshot, client string) (api.Operation, error)
 
 	Attach(ctx context.Context, req vm.AttachRequest) (vm.Attachment, error)
 	Endpoint(ctx context.Context, req vm.EndpointRequest) (vm.Endpoint, error)
@@ -71,7 +72,7 @@ type Core interface {
 	Defaults() vm.Defaults
 	Profiles() []nixbuild.Profile
 	Images() ([]vm.ImageState, error)
-	BuildImage(ctx context.Context, req vm.BuildRequest) (vm.Operation, error)
+	BuildImage(ctx context.Context, req vm.BuildRequest) (api.Operation, error)
 	// CollectImages removes the images that nothing needs.
 	CollectImages(ctx context.Context, all, dryRun bool) (vm.Collection, error)
 	Backends() []vm.BackendState

@@ -7,8 +7,8 @@ import (
 	"github.com/sourcegraph/jsonrpc2"
 	"go.lsp.dev/protocol"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // handle runs on the reading goroutine and must not block.
@@ -103,7 +103,7 @@ func (s *session) initialized() {
 	s.notifying = true
 	s.srv.hub.join(s)
 	for _, op := range s.srv.core.Operations() {
-		if op.State == vm.OpInterrupted || op.State == vm.OpUnresolved {
+		if op.State == api.OpInterrupted || op.State == api.OpUnresolved {
 			s.tellRecovered(op)
 		}
 	}
@@ -116,14 +116,14 @@ func (s *session) initialized() {
 
 // tellNotice says what was done unasked: to all that are there at that time, else
 // to the client that comes next.
-func (s *session) tellNotice(n vm.Notice) {
+func (s *session) tellNotice(n api.Notice) {
 	s.out.put(notification(MethodShowMessage, MessageParams{Type: protocol.MessageTypeWarning, Message: plainLine(n.Text)}))
 }
 
 // tellRecovered says once, to whoever is there first, what became of an
 // operation that the end of an earlier daemon interrupted, or that it waits for a
 // choice.
-func (s *session) tellRecovered(op vm.Operation) {
+func (s *session) tellRecovered(op api.Operation) {
 	if !s.srv.firstTold(op.ID) {
 		return
 	}

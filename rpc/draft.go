@@ -105,7 +105,7 @@ type DraftField struct {
 	// Note is what there is to know of the value.
 	Note string `json:"note,omitempty"`
 	// Problem that the request would be refused with.
-	Problem *ErrorData `json:"problem,omitempty"`
+	Problem *problem.Error `json:"problem,omitempty"`
 }
 
 // DraftResult is what the daemon makes of a draft.
@@ -115,7 +115,7 @@ type DraftResult struct {
 	// Fields by their names, also those that the draft does not say.
 	Fields map[string]DraftField `json:"fields"`
 	// Problem that has nothing to do with a field.
-	Problem *ErrorData `json:"problem,omitempty"`
+	Problem *problem.Error `json:"problem,omitempty"`
 }
 
 func draftMethod() Method {

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"encoding/json"
-	"errors"
 
 	"github.com/sourcegraph/jsonrpc2"
 	"go.lsp.dev/protocol"
@@ -35,20 +34,6 @@ const (
 	ProblemStopping        problem.Code = "daemon.stopping"              // the daemon ends; operations are taken up by the next one
 )
 
-// ErrorData is a problem, as the data of an error and within other values.
-type ErrorData struct {
-	// Code is a dotted word, stable across versions.
-	Code problem.Code `json:"code"`
-	// Message says what failed; absent in the data of an error, which has its own.
-	Message string `json:"message,omitempty"`
-	// Hint says what to do about it.
-	Hint string `json:"hint,omitempty"`
-	// Retryable: the same request may succeed later without a change.
-	Retryable bool `json:"retryable"`
-	// Operation that failed, if one did.
-	Operation string `json:"operation,omitempty"`
-}
-
 // Number maps a problem to the error number that generic LSP clients understand.
 func Number(code problem.Code) int64 {
 	switch code {
@@ -73,24 +58,10 @@ func Number(code problem.Code) int64 {
 	return CodeRequestFailed
 }
 
-// operationError is the end of an operation that did not succeed.
-type operationError struct {
-	problem   *problem.Error
-	operation string
-}
-
-func (e *operationError) Error() string { return e.problem.Error() }
-
-func (e *operationError) Unwrap() error { return e.problem }
-
 // wireError turns any error into what is sent.
 func wireError(err error) *jsonrpc2.Error {
 	p := problem.From(err)
-	data := ErrorData{Code: p.Code, Hint: plainText(p.Hint), Retryable: p.Retryable}
-	var oe *operationError
-	if errors.As(err, &oe) {
-		data.Operation = oe.operation
-	}
+	data := problem.Error{Code: p.Code, Hint: plainText(p.Hint), Retryable: p.Retryable, Operation: p.Operation}
 	e := &jsonrpc2.Error{Code: Number(p.Code), Message: plainText(p.Message)}
 	e.SetError(data)
 	return e
@@ -99,9 +70,10 @@ func wireError(err error) *jsonrpc2.Error {
 // ProblemOf turns an error answer back into a problem. An error without our
 // data (another program answered) keeps its number in the message.
 func ProblemOf(e *jsonrpc2.Error) *problem.Error {
-	var data ErrorData
-	if e.Data != nil && json.Unmarshal(*e.Data, &data) == nil && data.Code != "" {
-		return &problem.Error{Code: data.Code, Message: e.Message, Hint: data.Hint, Retryable: data.Retryable, Err: e}
+	var p problem.Error
+	if e.Data != nil && json.Unmarshal(*e.Data, &p) == nil && p.Code != "" {
+		p.Message, p.Operation, p.Err = e.Message, "", e // the caller knows what it asked for
+		return &p
 	}
 	return problem.New(problem.Internal, "%w", e)
 }

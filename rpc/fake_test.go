@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild"
@@ -22,7 +23,7 @@ type core struct {
 	mu       sync.Mutex
 	machines map[string]vm.VM
 	ops      []*op
-	notices  []vm.Notice
+	notices  []api.Notice
 	watchers map[int]func(vm.Change)
 	seq      int
 	auto     bool // operations end by themselves, and nothing waits
@@ -31,7 +32,7 @@ type core struct {
 }
 
 type op struct {
-	value vm.Operation
+	value api.Operation
 	ended chan struct{}
 }
 
@@ -100,17 +101,17 @@ func (c *core) Watch(fn func(vm.Change)) func() {
 	}
 }
 
-func (c *core) Operations() []vm.Operation {
+func (c *core) Operations() []api.Operation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var list []vm.Operation
+	var list []api.Operation
 	for _, o := range c.ops {
 		list = append(list, o.value)
 	}
 	return list
 }
 
-func (c *core) Notices() []vm.Notice {
+func (c *core) Notices() []api.Notice {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.notices)
@@ -120,7 +121,7 @@ func (c *core) Notices() []vm.Notice {
 func (c *core) notice(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := vm.Notice{ID: text, Text: text}
+	n := api.Notice{ID: text, Text: text}
 	c.notices = append(c.notices, n)
 	c.tell(vm.Change{Notice: &n})
 }
@@ -134,12 +135,12 @@ func (c *core) find(id string) (*op, error) {
 	return nil, problem.New(problem.OperationNotFound, "there is no operation %q", id).WithHint("list them")
 }
 
-func (c *core) Operation(id string) (vm.Operation, error) {
+func (c *core) Operation(id string) (api.Operation, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o, err := c.find(id)
 	if err != nil {
-		return vm.Operation{}, err
+		return api.Operation{}, err
 	}
 	return o.value, nil
 }
@@ -149,74 +150,74 @@ func (c *core) Cancel(id string) error {
 	_, err := c.find(id)
 	c.mu.Unlock()
 	if err == nil {
-		c.end(id, vm.OpCancelled, problem.New(problem.Cancelled, "it was cancelled"))
+		c.end(id, api.OpCancelled, problem.New(problem.Cancelled, "it was cancelled"))
 	}
 	return err
 }
 
 // Resolve ends the operation as asked for; resume and undo are operations that
 // run until the test ends them.
-func (c *core) Resolve(_ context.Context, id string, action vm.Action, confirm, client string) (vm.Operation, error) {
+func (c *core) Resolve(_ context.Context, id string, action api.Action, confirm, client string) (api.Operation, error) {
 	c.mu.Lock()
 	o, err := c.find(id)
 	c.mu.Unlock()
 	switch {
 	case err != nil:
-		return vm.Operation{}, err
-	case o.value.State != vm.OpUnresolved:
-		return vm.Operation{}, problem.New(problem.OperationResolved, "%s does not wait for a choice", id).WithHint("look at it")
-	case action == vm.ActionUndo && confirm != o.value.Machine:
-		return vm.Operation{}, problem.New(problem.ConfirmRequired, "it removes a disk").WithHint("confirm it")
-	case action == vm.ActionForget:
-		c.move(id, func(v *vm.Operation) { v.State, v.Choices = vm.OpFailed, nil })
+		return api.Operation{}, err
+	case o.value.State != api.OpUnresolved:
+		return api.Operation{}, problem.New(problem.OperationResolved, "%s does not wait for a choice", id).WithHint("look at it")
+	case action == api.ActionUndo && confirm != o.value.Machine:
+		return api.Operation{}, problem.New(problem.ConfirmRequired, "it removes a disk").WithHint("confirm it")
+	case action == api.ActionForget:
+		c.move(id, func(v *api.Operation) { v.State, v.Choices = api.OpFailed, nil })
 		return c.Operation(id)
 	}
-	op, err := c.begin(vm.KindResolve, o.value.Machine, client)
+	op, err := c.begin(api.KindResolve, o.value.Machine, client)
 	if err == nil {
-		c.move(op.ID, func(v *vm.Operation) { v.Resolves = id })
+		c.move(op.ID, func(v *api.Operation) { v.Resolves = id })
 	}
 	return op, err
 }
 
-func (c *core) Wait(ctx context.Context, id string) (vm.Operation, error) {
+func (c *core) Wait(ctx context.Context, id string) (api.Operation, error) {
 	c.mu.Lock()
 	o, err := c.find(id)
 	c.mu.Unlock()
 	if err != nil {
-		return vm.Operation{}, err
+		return api.Operation{}, err
 	}
 	select {
 	case <-o.ended:
 		return c.Operation(id)
 	case <-ctx.Done():
-		return vm.Operation{}, ctx.Err()
+		return api.Operation{}, ctx.Err()
 	}
 }
 
 // begin starts an operation unless one runs on that machine.
-func (c *core) begin(kind vm.Kind, machine, client string) (vm.Operation, error) {
+func (c *core) begin(kind api.Kind, machine, client string) (api.Operation, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, o := range c.ops {
-		if o.value.Machine == machine && o.value.State == vm.OpRunning {
-			return vm.Operation{}, problem.New(problem.VMBusy, "%s is busy: %s", machine, o.value.ID).WithHint("wait").Retry()
+		if o.value.Machine == machine && o.value.State == api.OpRunning {
+			return api.Operation{}, problem.New(problem.VMBusy, "%s is busy: %s", machine, o.value.ID).WithHint("wait").Retry()
 		}
 	}
-	o := &op{value: vm.Operation{
-		ID: fmt.Sprintf("op%d", len(c.ops)+1), Kind: kind, Machine: machine, State: vm.OpRunning, Percent: -1,
+	o := &op{value: api.Operation{
+		ID: fmt.Sprintf("op%d", len(c.ops)+1), Kind: kind, Machine: machine, State: api.OpRunning,
 		Started: time.Now(), Client: client, Steps: 3,
 	}, ended: make(chan struct{})}
 	c.ops = append(c.ops, o)
 	v := o.value
 	c.tell(vm.Change{Operation: &v})
 	if c.auto {
-		go c.end(v.ID, vm.OpSucceeded, nil)
+		go c.end(v.ID, api.OpSucceeded, nil)
 	}
 	return v, nil
 }
 
 // move changes a running operation.
-func (c *core) move(id string, change func(*vm.Operation)) {
+func (c *core) move(id string, change func(*api.Operation)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o, err := c.find(id)
@@ -229,17 +230,17 @@ func (c *core) move(id string, change func(*vm.Operation)) {
 }
 
 // end ends an operation, as often as it is called.
-func (c *core) end(id string, state vm.OperationState, p *problem.Error) {
+func (c *core) end(id string, state api.OperationState, p *problem.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o, err := c.find(id)
-	if err != nil || o.value.State != vm.OpRunning {
+	if err != nil || o.value.State != api.OpRunning {
 		return
 	}
 	o.value.State, o.value.Problem, o.value.Ended = state, p, time.Now()
-	if state == vm.OpSucceeded {
-		o.value.Percent = 100
-		if o.value.Kind == vm.KindCreate || o.value.Kind == vm.KindClone {
+	if state == api.OpSucceeded {
+		o.value.Percent = new(100)
+		if o.value.Kind == api.KindCreate || o.value.Kind == api.KindClone {
 			v := machineNamed(o.value.Machine)
 			c.machines[v.Name] = v
 			c.tell(vm.Change{VM: &v})
@@ -261,74 +262,74 @@ func (c *core) set(v vm.VM) {
 func (c *core) log(id, line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tell(vm.Change{Log: &vm.LogLine{Operation: id, Vertex: "image", Line: line}})
+	c.tell(vm.Change{Log: &api.LogLine{Operation: id, Vertex: "image", Line: line}})
 }
 
-func (c *core) on(kind vm.Kind, name, client string) (vm.Operation, error) {
+func (c *core) on(kind api.Kind, name, client string) (api.Operation, error) {
 	if _, err := c.Get(name); err != nil {
-		return vm.Operation{}, err
+		return api.Operation{}, err
 	}
 	return c.begin(kind, name, client)
 }
 
-func (c *core) Create(_ context.Context, r vm.CreateRequest) (vm.Operation, error) {
+func (c *core) Create(_ context.Context, r vm.CreateRequest) (api.Operation, error) {
 	if _, err := c.Get(r.Name); err == nil {
-		return vm.Operation{}, problem.New(problem.MachineExists, "%s exists", r.Name).WithHint("choose another")
+		return api.Operation{}, problem.New(problem.MachineExists, "%s exists", r.Name).WithHint("choose another")
 	}
-	return c.begin(vm.KindCreate, r.Name, r.Client)
+	return c.begin(api.KindCreate, r.Name, r.Client)
 }
 
-func (c *core) Clone(_ context.Context, r vm.CloneRequest) (vm.Operation, error) {
+func (c *core) Clone(_ context.Context, r vm.CloneRequest) (api.Operation, error) {
 	if _, err := c.Get(r.Source); err != nil {
-		return vm.Operation{}, err
+		return api.Operation{}, err
 	}
-	op, err := c.begin(vm.KindClone, r.Name, r.Client)
+	op, err := c.begin(api.KindClone, r.Name, r.Client)
 	if err == nil {
 		op.Source, op.Snapshot = r.Source, r.Snapshot
-		c.move(op.ID, func(o *vm.Operation) { o.Source, o.Snapshot = r.Source, r.Snapshot })
+		c.move(op.ID, func(o *api.Operation) { o.Source, o.Snapshot = r.Source, r.Snapshot })
 	}
 	return op, err
 }
 
-func (c *core) Start(_ context.Context, name, client string) (vm.Operation, error) {
-	return c.on(vm.KindStart, name, client)
+func (c *core) Start(_ context.Context, name, client string) (api.Operation, error) {
+	return c.on(api.KindStart, name, client)
 }
 
-func (c *core) Stop(_ context.Context, name string, _ time.Duration, client string) (vm.Operation, error) {
-	return c.on(vm.KindStop, name, client)
+func (c *core) Stop(_ context.Context, name string, _ time.Duration, client string) (api.Operation, error) {
+	return c.on(api.KindStop, name, client)
 }
 
-func (c *core) Kill(_ context.Context, name, client string) (vm.Operation, error) {
-	return c.on(vm.KindKill, name, client)
+func (c *core) Kill(_ context.Context, name, client string) (api.Operation, error) {
+	return c.on(api.KindKill, name, client)
 }
 
-func (c *core) Reboot(_ context.Context, name, client string) (vm.Operation, error) {
-	return c.on(vm.KindReboot, name, client)
+func (c *core) Reboot(_ context.Context, name, client string) (api.Operation, error) {
+	return c.on(api.KindReboot, name, client)
 }
 
-func (c *core) Suspend(_ context.Context, name, client string) (vm.Operation, error) {
-	return c.on(vm.KindSuspend, name, client)
+func (c *core) Suspend(_ context.Context, name, client string) (api.Operation, error) {
+	return c.on(api.KindSuspend, name, client)
 }
 
-func (c *core) Resume(ctx context.Context, name, client string) (vm.Operation, error) {
+func (c *core) Resume(ctx context.Context, name, client string) (api.Operation, error) {
 	if c.facts != nil {
 		if err := c.facts(ctx); err != nil {
-			return vm.Operation{}, err
+			return api.Operation{}, err
 		}
 	}
-	return c.on(vm.KindResume, name, client)
+	return c.on(api.KindResume, name, client)
 }
 
-func (c *core) Migrate(_ context.Context, name, _, client string) (vm.Operation, error) {
-	return c.on(vm.KindMigrate, name, client)
+func (c *core) Migrate(_ context.Context, name, _, client string) (api.Operation, error) {
+	return c.on(api.KindMigrate, name, client)
 }
 
-func (c *core) Destroy(_ context.Context, name, _, client string) (vm.Operation, error) {
-	return c.on(vm.KindDestroy, name, client)
+func (c *core) Destroy(_ context.Context, name, _, client string) (api.Operation, error) {
+	return c.on(api.KindDestroy, name, client)
 }
 
-func (c *core) Purge(_ context.Context, name, _, client string) (vm.Operation, error) {
-	return c.on(vm.KindPurge, name, client)
+func (c *core) Purge(_ context.Context, name, _, client string) (api.Operation, error) {
+	return c.on(api.KindPurge, name, client)
 }
 
 func (c *core) Snapshots(_ context.Context, name string) ([]backends.Snapshot, error) {
@@ -336,16 +337,16 @@ func (c *core) Snapshots(_ context.Context, name string) ([]backends.Snapshot, e
 	return []backends.Snapshot{{Name: "s1", Description: "\x1b[1mfirst", Created: time.Unix(1_800_000_000, 0), Frozen: true}}, err
 }
 
-func (c *core) CreateSnapshot(_ context.Context, name, _, _, client string) (vm.Operation, error) {
-	return c.on(vm.KindSnapshot, name, client)
+func (c *core) CreateSnapshot(_ context.Context, name, _, _, client string) (api.Operation, error) {
+	return c.on(api.KindSnapshot, name, client)
 }
 
-func (c *core) RestoreSnapshot(_ context.Context, name, _, _, client string) (vm.Operation, error) {
-	return c.on(vm.KindRestoreSnapshot, name, client)
+func (c *core) RestoreSnapshot(_ context.Context, name, _, _, client string) (api.Operation, error) {
+	return c.on(api.KindRestoreSnapshot, name, client)
 }
 
-func (c *core) DeleteSnapshot(_ context.Context, name, _, client string) (vm.Operation, error) {
-	return c.on(vm.KindDeleteSnapshot, name, client)
+func (c *core) DeleteSnapshot(_ context.Context, name, _, client string) (api.Operation, error) {
+	return c.on(api.KindDeleteSnapshot, name, client)
 }
 
 func (c *core) Attach(_ context.Context, r vm.AttachRequest) (vm.Attachment, error) {
@@ -403,8 +404,8 @@ func (c *core) Profiles() []nixbuild.Profile {
 func (c *core) Images() ([]vm.ImageState, error) { return nil, nil }
 
 // BuildImage is about no machine.
-func (c *core) BuildImage(_ context.Context, r vm.BuildRequest) (vm.Operation, error) {
-	return c.begin(vm.KindBuildImage, "", r.Client)
+func (c *core) BuildImage(_ context.Context, r vm.BuildRequest) (api.Operation, error) {
+	return c.begin(api.KindBuildImage, "", r.Client)
 }
 
 func (c *core) CollectImages(context.Context, bool, bool) (vm.Collection, error) {

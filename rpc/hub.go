@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/vm"
 )
 
@@ -38,7 +39,7 @@ type hub struct {
 
 // liveOperation is one as it was told last.
 type liveOperation struct {
-	op   vm.Operation
+	op   api.Operation
 	body json.RawMessage
 }
 
@@ -56,7 +57,7 @@ func newHub(poke func()) *hub {
 
 // load takes over the state from before the watch. Changes that came meanwhile
 // are applied afterwards, in order: the last one of each machine is its newest.
-func (h *hub) load(list []vm.VM, ops []vm.Operation) {
+func (h *hub) load(list []vm.VM, ops []api.Operation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, v := range list {
@@ -146,34 +147,34 @@ func (h *hub) setMachine(name string, v *vm.VM) bool {
 	return true
 }
 
-func (h *hub) publishOperation(op vm.Operation) {
+func (h *hub) publishOperation(op api.Operation) {
 	body := h.setOperation(op)
 	for s := range h.sessions {
 		s.out.putOperation(op.ID, body)
-		if op.State == vm.OpInterrupted {
+		if op.State == api.OpInterrupted {
 			s.tellRecovered(op)
 		}
 	}
 	for _, f := range h.followers[op.ID] {
 		f.update(op)
 	}
-	if op.State != vm.OpRunning {
+	if op.State != api.OpRunning {
 		delete(h.followers, op.ID)
 	}
 }
 
-func (h *hub) setOperation(op vm.Operation) json.RawMessage {
+func (h *hub) setOperation(op api.Operation) json.RawMessage {
 	body := marshal(operationOf(op))
 	before, known := h.live[op.ID]
-	if known && before.op.State == vm.OpRunning {
+	if known && before.op.State == api.OpRunning {
 		h.runs--
 	}
 	switch {
-	case op.State == vm.OpRunning || op.State == vm.OpUnresolved:
+	case op.State == api.OpRunning || op.State == api.OpUnresolved:
 		if !known {
 			h.order = append(h.order, op.ID)
 		}
-		if op.State == vm.OpRunning {
+		if op.State == api.OpRunning {
 			h.runs++
 		}
 		h.live[op.ID] = liveOperation{op, body}
@@ -193,7 +194,7 @@ func (h *hub) setOperation(op vm.Operation) json.RawMessage {
 	return body
 }
 
-func (h *hub) publishLog(l vm.LogLine) {
+func (h *hub) publishLog(l api.LogLine) {
 	var body []byte
 	for s := range h.sessions {
 		if !s.wantsLog {
@@ -317,7 +318,7 @@ func (h *hub) joined(s *session) bool {
 
 // follow gives f the operation as it is and all that comes. It reports whether
 // the operation is over for the hub: then nothing will come.
-func (h *hub) follow(op vm.Operation, f *follower) (ended bool) {
+func (h *hub) follow(op api.Operation, f *follower) (ended bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ended = h.ended[op.ID]; ended {
@@ -327,9 +328,9 @@ func (h *hub) follow(op vm.Operation, f *follower) (ended bool) {
 		op = now.op // it has moved since the request looked at it
 	}
 	switch op.State {
-	case vm.OpRunning:
+	case api.OpRunning:
 		f.update(op)
-	case vm.OpUnresolved:
+	case api.OpUnresolved:
 		return true // nothing comes until it is resolved, and that is another operation
 	}
 	h.followers[op.ID] = append(h.followers[op.ID], f)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
@@ -133,7 +134,7 @@ func imageMethods() []Method {
 		slow(MethodImageList, "The images in the store, and the machines that need them.", listImages, result[ImageListResult](problem.ImageCorrupt)),
 		operation(MethodImageBuild, "Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. "+
 			"What nix has built when it is cancelled serves the next build.",
-			func(ctx context.Context, s *session, p ImageBuildParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p ImageBuildParams) (api.Operation, error) {
 				return s.srv.core.BuildImage(ctx, p.request(s.who()))
 			}, problem.ProfileUnknown, problem.ProfileConflict, problem.ModeUnsupported, problem.ImageUnsupported, problem.ImageBuildFailed,
 			problem.BackendMissing, problem.DiskFull),

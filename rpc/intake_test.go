@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/frame"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func TestWhatIsNotJSONRPC2IsAnsweredAsSuch(t *testing.T) {
@@ -144,5 +144,5 @@ func TestAnOperationTakesNoRoom(t *testing.T) {
 	if m := other.answer(1); m.Error != nil {
 		t.Errorf("%+v", m.Error)
 	}
-	fake.end("op1", vm.OpSucceeded, nil)
+	fake.end("op1", api.OpSucceeded, nil)
 }

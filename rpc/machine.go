@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
@@ -55,7 +56,7 @@ type Machine struct {
 	// image, and there is no method yet that gives a VM another one.
 	Pending []string `json:"pending,omitempty"`
 	// Problem with the machine directory, or with its SSH name.
-	Problem *ErrorData `json:"problem,omitempty"`
+	Problem *problem.Error `json:"problem,omitempty"`
 	// Unresolved are the ids of its operations that wait for a choice, oldest
 	// first; their choices are among the operations of the same message.
 	Unresolved []string `json:"unresolved,omitempty"`
@@ -108,7 +109,7 @@ type MachineListResult struct {
 	// Machines ordered by name.
 	Machines []Machine `json:"machines"`
 	// Operations that run now, and those that are unresolved.
-	Operations []Operation `json:"operations"`
+	Operations []api.Operation `json:"operations"`
 }
 
 // MachineResult is one machine.

@@ -5,8 +5,8 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // Method is one row of the table that the server, openrpc.json, the protocol
@@ -103,7 +103,7 @@ type worker interface {
 }
 
 // operation begins one; the answer comes when it has ended.
-func operation[P worker](name, doc string, fn func(context.Context, *session, P) (vm.Operation, error), errors ...problem.Code) Method {
+func operation[P worker](name, doc string, fn func(context.Context, *session, P) (api.Operation, error), errors ...problem.Code) Method {
 	return Method{
 		Name: name, Doc: doc, Params: typeOf[P](), Result: typeOf[OperationResult](), Mutating: true, Work: true, Errors: errors,
 		serve: func(r *request) {

@@ -8,8 +8,8 @@ import (
 
 	"go.lsp.dev/protocol"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/plaintext"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // follower carries one operation to one request of one client: its progress, if
@@ -19,7 +19,7 @@ type follower struct {
 	done    chan struct{} // closed when the operation has ended
 
 	mu      sync.Mutex
-	op      vm.Operation // latest
+	op      api.Operation // latest
 	over    bool
 	token   Token
 	left    bool   // nobody waits for it any more
@@ -32,14 +32,14 @@ func newFollower(s *session) *follower {
 }
 
 // update takes the next state. After the end it takes nothing.
-func (f *follower) update(op vm.Operation) {
+func (f *follower) update(op api.Operation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.over {
 		return
 	}
 	f.op = op
-	if op.State != vm.OpRunning {
+	if op.State != api.OpRunning {
 		f.over = true
 		f.send(WorkDoneProgress{Kind: protocol.WorkDoneProgressKindEnd, Message: endMessage(op)})
 		close(f.done)
@@ -49,7 +49,7 @@ func (f *follower) update(op vm.Operation) {
 }
 
 // useToken begins to report: begin, then the state as it is.
-func (f *follower) useToken(t Token, first vm.Operation) {
+func (f *follower) useToken(t Token, first api.Operation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.over || f.left || !f.token.IsZero() {
@@ -63,13 +63,13 @@ func (f *follower) useToken(t Token, first vm.Operation) {
 	begin := WorkDoneProgress{
 		Kind: protocol.WorkDoneProgressKindBegin, Title: title(f.op), Cancellable: true, Operation: f.op.ID,
 	}
-	if f.op.State == vm.OpRunning {
+	if f.op.State == api.OpRunning {
 		// Clients that see no percentage in begin show none later.
-		percent := max(f.op.Percent, 0)
+		percent := max(f.op.Progress(), 0)
 		begin.Percentage = &percent
 	}
 	f.send(begin)
-	if f.op.State == vm.OpRunning {
+	if f.op.State == api.OpRunning {
 		f.report()
 	}
 }
@@ -90,7 +90,7 @@ func (f *follower) leave() {
 
 // report sends what is new; the lock is held.
 func (f *follower) report() {
-	message, percent := progressLine(f.op), max(f.op.Percent, f.percent)
+	message, percent := progressLine(f.op), max(f.op.Progress(), f.percent)
 	if f.token.IsZero() || (message == f.message && percent == f.percent) {
 		return
 	}
@@ -110,23 +110,23 @@ func (f *follower) send(value WorkDoneProgress) {
 }
 
 // latest returns the newest state.
-func (f *follower) latest() vm.Operation {
+func (f *follower) latest() api.Operation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.op
 }
 
 // verbs are what people read.
-var verbs = map[vm.Kind]string{
-	vm.KindSnapshot:        "Snapshot of",
-	vm.KindRestoreSnapshot: "Restore a snapshot of",
-	vm.KindDeleteSnapshot:  "Delete a snapshot of",
-	vm.KindBuildImage:      "Build image",
-	vm.KindResolve:         "Settle an operation of",
+var verbs = map[api.Kind]string{
+	api.KindSnapshot:        "Snapshot of",
+	api.KindRestoreSnapshot: "Restore a snapshot of",
+	api.KindDeleteSnapshot:  "Delete a snapshot of",
+	api.KindBuildImage:      "Build image",
+	api.KindResolve:         "Settle an operation of",
 }
 
 // title says what an operation does, e.g. "Create demo".
-func title(op vm.Operation) string {
+func title(op api.Operation) string {
 	verb, ok := verbs[op.Kind]
 	if !ok && op.Kind != "" {
 		verb = strings.ToUpper(string(op.Kind[:1])) + string(op.Kind[1:])
@@ -134,16 +134,16 @@ func title(op vm.Operation) string {
 	return strings.TrimSpace(verb + " " + op.Subject())
 }
 
-func progressLine(op vm.Operation) string {
+func progressLine(op api.Operation) string {
 	if op.Message != "" {
 		return plainLine(op.Message)
 	}
 	return op.Step
 }
 
-func endMessage(op vm.Operation) string {
+func endMessage(op api.Operation) string {
 	switch {
-	case op.State == vm.OpSucceeded:
+	case op.State == api.OpSucceeded:
 		return ""
 	case op.Problem != nil:
 		return plainLine(op.Problem.Message)
@@ -156,7 +156,7 @@ func endMessage(op vm.Operation) string {
 // askForToken asks the client for a token of its own, as LSP wants it from a
 // server that begins progress unasked. It must not run on the reading goroutine:
 // the answer comes through it.
-func (s *session) askForToken(ctx context.Context, f *follower, op vm.Operation) {
+func (s *session) askForToken(ctx context.Context, f *follower, op api.Operation) {
 	token := StringToken("nixvm/" + op.ID + "/" + s.nextToken())
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -168,7 +168,7 @@ func (s *session) askForToken(ctx context.Context, f *follower, op vm.Operation)
 
 // logMessage makes one line of tool output presentable: it is whatever a build
 // or a guest printed.
-func logMessage(l vm.LogLine) MessageParams {
+func logMessage(l api.LogLine) MessageParams {
 	return MessageParams{Type: protocol.MessageTypeLog, Message: plainLine(l.Line), Operation: l.Operation, Vertex: l.Vertex}
 }
 

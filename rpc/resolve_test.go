@@ -4,25 +4,25 @@ import (
 	"context"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // unresolvedCreate is a core on which a create waits for a choice.
 func unresolvedCreate(t *testing.T) (*core, string) {
 	t.Helper()
 	fake := newCore("demo")
-	op, err := fake.begin(vm.KindCreate, "demo", "test")
+	op, err := fake.begin(api.KindCreate, "demo", "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake.move(op.ID, func(o *vm.Operation) {
-		o.State, o.Problem, o.Message = vm.OpUnresolved, problem.New(problem.DiskFull, "it could not be taken back"), "it could not be taken back"
-		o.Choices = []vm.Choice{
-			{Action: vm.ActionResume, Effect: "goes on"},
-			{Action: vm.ActionUndo, Effect: "removes\x1b[1m the disks", Confirm: true},
-			{Action: vm.ActionForget, Effect: "leaves it"},
+	fake.move(op.ID, func(o *api.Operation) {
+		o.State, o.Problem, o.Message = api.OpUnresolved, problem.New(problem.DiskFull, "it could not be taken back"), "it could not be taken back"
+		o.Choices = []api.Choice{
+			{Action: api.ActionResume, Effect: "goes on"},
+			{Action: api.ActionUndo, Effect: "removes\x1b[1m the disks", Confirm: true},
+			{Action: api.ActionForget, Effect: "leaves it"},
 		}
 	})
 	v := machineNamed("demo")
@@ -67,7 +67,7 @@ func TestAChoiceIsAnOperationOfItsOwn(t *testing.T) {
 			map[string]any{"id": id, "action": "undo", "confirm": "demo", "workDoneToken": 1})
 	}()
 	begin := await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
-	fake.end(begin.Value.Operation, vm.OpSucceeded, nil)
+	fake.end(begin.Value.Operation, api.OpSucceeded, nil)
 	if r := <-result; r.Operation.Kind != "resolve" || r.Operation.State != "succeeded" {
 		t.Errorf("the answer is %+v", r)
 	}

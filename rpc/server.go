@@ -3,12 +3,12 @@
 //
 // A client begins with initialize and initialized, as with a language server,
 // and then sends nixvm/ requests; docs/protocol.md, which is made from the types
-// in this package, describes each. Reads answer from memory. A request that
+// of package api and the method table of this one, describes each. Reads answer from memory. A request that
 // changes a VM begins an operation and is answered when that has ended; the
 // operation itself belongs to nobody, so a client that goes away loses nothing.
 //
 // Where things are: one file per family of methods (vm.go, snapshot.go, ...)
-// with its wire types and its rows of the method table; method.go turns a row
+// with its rows of the method table; method.go turns a row
 // into a handler; conn.go is one client, outbox.go what is on its way to it;
 // hub.go hands changes to all clients; listen.go is the socket. Package client
 // is the other side, frame the framing.

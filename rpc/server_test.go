@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/client"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // limit is for waits that end when the code is right.
@@ -188,7 +188,7 @@ func TestTwoClientsSeeTheSameCreate(t *testing.T) {
 		t.Errorf("begin: %+v", begin)
 	}
 	id := begin.Value.Operation
-	fake.move(id, func(o *vm.Operation) { o.Percent, o.Message = 40, "half way" })
+	fake.move(id, func(o *api.Operation) { o.Percent, o.Message = new(40), "half way" })
 	await(t, firstNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool {
 		return p.Value.Message == "half way" && *p.Value.Percentage == 40
 	})
@@ -206,7 +206,7 @@ func TestTwoClientsSeeTheSameCreate(t *testing.T) {
 		result <- call[rpc.OperationResult](t, again, rpc.MethodOperationSubscribe, map[string]any{"id": id, "workDoneToken": 7})
 	}()
 	await(t, againNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Message == "half way" })
-	fake.end(id, vm.OpSucceeded, nil)
+	fake.end(id, api.OpSucceeded, nil)
 	if r := <-result; r.Operation.State != "succeeded" || r.VM == nil || r.VM.Name != "demo" {
 		t.Errorf("the subscription was answered with %+v", r)
 	}
@@ -228,7 +228,7 @@ func TestACloneIsAnOperationOfTheNewMachine(t *testing.T) {
 	if begin.Value.Title != "Clone demo to copy" {
 		t.Errorf("begin: %+v", begin)
 	}
-	fake.end(begin.Value.Operation, vm.OpSucceeded, nil)
+	fake.end(begin.Value.Operation, api.OpSucceeded, nil)
 	r := <-result
 	if o := r.Operation; o.Kind != "clone" || o.Machine != "copy" || o.Source != "demo" || o.Snapshot != "s1" || r.VM == nil || r.VM.Name != "copy" {
 		t.Errorf("the answer is %+v, %+v", r, r.VM)
@@ -271,7 +271,7 @@ func TestDetachAnswersAtOnce(t *testing.T) {
 	if r.Operation.State != "running" || r.VM != nil {
 		t.Errorf("got %+v", r)
 	}
-	fake.end(r.Operation.ID, vm.OpFailed, problem.New(problem.VMStopTimeout, "too slow").WithHint("kill it"))
+	fake.end(r.Operation.ID, api.OpFailed, problem.New(problem.VMStopTimeout, "too slow").WithHint("kill it"))
 	p := wantCode(t, c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: r.Operation.ID}, nil), problem.VMStopTimeout)
 	if p.Hint != "kill it" {
 		t.Errorf("hint %q", p.Hint)

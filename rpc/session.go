@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 
 	"go.lsp.dev/protocol"
+
+	"github.com/nixvm/nixvm/api"
 )
 
 // ProtocolVersion is the version of the nixvm/ methods. It grows only when an
@@ -164,7 +166,7 @@ type DidChangeParams struct {
 	Removed []string `json:"removed,omitempty"`
 	// Operations that run or are unresolved, when full; otherwise those that
 	// began, moved, ended, or became or ceased to be unresolved.
-	Operations []Operation `json:"operations,omitempty"`
+	Operations []api.Operation `json:"operations,omitempty"`
 }
 
 // ProgressParams is LSP's $/progress.

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/frame"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func TestWhatIsNoRequestIsAnsweredAndTheSessionGoesOn(t *testing.T) {
@@ -209,7 +209,7 @@ func TestTheServerAsksForATokenOfItsOwn(t *testing.T) {
 	if err := json.Unmarshal(begin.Params, &progress); err != nil || progress.Value.Kind != "begin" || progress.Token != p.Token {
 		t.Fatalf("%s: %v", begin.Params, err)
 	}
-	fake.move(progress.Value.Operation, func(o *vm.Operation) { o.Percent, o.Message = 30, "booting" })
+	fake.move(progress.Value.Operation, func(o *api.Operation) { o.Percent, o.Message = new(30), "booting" })
 	r.until("report", func(m message) bool {
 		return m.Method == rpc.MethodProgress && strings.Contains(string(m.Params), `"percentage":30`)
 	})
@@ -230,11 +230,11 @@ func TestATokenThatIsRefusedOrNeverMadeHoldsNothingUp(t *testing.T) {
 	r.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}`, asked.ID))
 	r.request(2, rpc.MethodVMStart, `{"name":"other"}`)
 	r.notified(rpc.MethodProgressCreate) // and never answered
-	fake.end("op1", vm.OpSucceeded, nil)
+	fake.end("op1", api.OpSucceeded, nil)
 	if m := r.answer(1); m.Error != nil {
 		t.Error(m.Error)
 	}
-	fake.end("op2", vm.OpSucceeded, nil)
+	fake.end("op2", api.OpSucceeded, nil)
 	if m := r.answer(2); m.Error != nil {
 		t.Error(m.Error)
 	}
@@ -254,7 +254,7 @@ func TestASubscriptionIsGivenUpAlone(t *testing.T) {
 	r.until("end of the second", func(m message) bool {
 		return strings.Contains(string(m.Params), `"second"`) && strings.Contains(string(m.Params), `"end"`)
 	})
-	if op, _ := fake.Operation("op1"); op.State != vm.OpRunning {
+	if op, _ := fake.Operation("op1"); op.State != api.OpRunning {
 		t.Errorf("the operation is %s", op.State)
 	}
 	r.send(`{"jsonrpc":"2.0","method":"window/workDoneProgress/cancel","params":{"token":"own"}}`)
@@ -274,7 +274,7 @@ func TestTextOfGuestsAndToolsIsMadePlain(t *testing.T) {
 		return len(p.Changed) == 1 && p.Changed[0].Reason == "red and more"
 	})
 	r := call[rpc.OperationResult](t, c, rpc.MethodVMStart, map[string]any{"name": "demo", "detach": true})
-	fake.end(r.Operation.ID, vm.OpFailed, problem.New(problem.VMStartFailed, "qemu says:\n\x1b]0;x\x07no").WithHint("\x1b[2Jvirsh"))
+	fake.end(r.Operation.ID, api.OpFailed, problem.New(problem.VMStartFailed, "qemu says:\n\x1b]0;x\x07no").WithHint("\x1b[2Jvirsh"))
 	err := c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: r.Operation.ID}, nil)
 	if p := wantCode(t, err, problem.VMStartFailed); strings.ContainsAny(p.Message, "\x1b\x07") || !strings.HasPrefix(p.Message, "qemu says:\n") {
 		t.Errorf("message %q", p.Message)
@@ -314,7 +314,7 @@ func TestTheStatusFollowsWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	status(notes, rpc.ServerStatusParams{Health: rpc.HealthOK})
-	fake.end(op.ID, vm.OpSucceeded, nil)
+	fake.end(op.ID, api.OpSucceeded, nil)
 	status(notes, rpc.ServerStatusParams{Health: rpc.HealthOK, Quiescent: true})
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/frame"
@@ -56,13 +57,13 @@ func TestAClientThatDoesNotReadHoldsNobodyUpAndSeesTheLastStateLater(t *testing.
 		v := machineNamed(names[i%len(names)])
 		v.MemoryMiB = i
 		fake.set(v)
-		fake.move("op1", func(o *vm.Operation) { o.Percent, o.Message = i/60, fmt.Sprintf("step %d", i) })
+		fake.move("op1", func(o *api.Operation) { o.Percent, o.Message = new(i/60), fmt.Sprintf("step %d", i) })
 	}
 	<-last
 	if after := heap(); after > before+8<<20 {
 		t.Errorf("5,000 changes that a client does not read cost %d KiB", (after-before)>>10)
 	}
-	fake.end("op1", vm.OpSucceeded, nil)
+	fake.end("op1", api.OpSucceeded, nil)
 
 	// It wakes up.
 	state, messages := map[string]int{}, 0
@@ -230,9 +231,9 @@ func TestAScriptMayCloseItsEndAndWaitForTheAnswers(t *testing.T) {
 	r.request(1, rpc.MethodVMStart, `{"name":"demo","workDoneToken":1}`)
 	r.notified(rpc.MethodProgress)
 	r.CloseWrite()
-	fake.move("op1", func(o *vm.Operation) { o.Percent, o.Message = 50, "half way" })
+	fake.move("op1", func(o *api.Operation) { o.Percent, o.Message = new(50), "half way" })
 	r.notified(rpc.MethodProgress)
-	fake.end("op1", vm.OpSucceeded, nil)
+	fake.end("op1", api.OpSucceeded, nil)
 	if m := r.answer(1); m.Error != nil {
 		t.Error(m.Error)
 	}
@@ -251,7 +252,7 @@ func TestAnOperationOutlivesItsClient(t *testing.T) {
 	if len(full.Operations) != 1 || full.Operations[0].State != "running" {
 		t.Errorf("operations: %+v", full.Operations)
 	}
-	fake.end("op1", vm.OpSucceeded, nil)
+	fake.end("op1", api.OpSucceeded, nil)
 	if r := call[rpc.OperationResult](t, c, rpc.MethodOperationSubscribe, rpc.OperationParams{ID: "op1"}); r.Operation.State != "succeeded" {
 		t.Errorf("got %+v", r)
 	}

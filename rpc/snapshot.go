@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
@@ -100,15 +101,15 @@ func snapshotMethods() []Method {
 				return out, nil
 			}, result[SnapshotListResult](problem.VMNotFound, problem.BackendUnreachable)),
 		operation(MethodSnapshotCreate, "Take a snapshot of the state disk, live if the VM runs and the backend can.",
-			func(ctx context.Context, s *session, p SnapshotCreateParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p SnapshotCreateParams) (api.Operation, error) {
 				return s.srv.core.CreateSnapshot(ctx, p.Name, p.Snapshot, p.Description, s.who())
 			}, problem.SnapshotExists, problem.SnapshotNameInvalid, problem.SnapshotFailed, problem.VMNotFound, problem.VMBusy, problem.Unsupported, problem.DiskFull),
 		operation(MethodSnapshotRestore, "Put the state disk back to a snapshot. A safety snapshot is taken first; other snapshots stay. A VM that ran is stopped and started again.",
-			func(ctx context.Context, s *session, p SnapshotRestoreParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p SnapshotRestoreParams) (api.Operation, error) {
 				return s.srv.core.RestoreSnapshot(ctx, p.Name, p.Snapshot, p.Confirm, s.who())
 			}, problem.SnapshotNotFound, problem.ConfirmRequired, problem.SnapshotFailed, problem.VMNotFound, problem.VMBusy),
 		operation(MethodSnapshotDelete, "Delete one snapshot.",
-			func(ctx context.Context, s *session, p SnapshotDeleteParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p SnapshotDeleteParams) (api.Operation, error) {
 				return s.srv.core.DeleteSnapshot(ctx, p.Name, p.Snapshot, s.who())
 			}, problem.SnapshotNotFound, problem.VMNotFound, problem.VMBusy),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
@@ -144,10 +145,10 @@ type ConsoleResult struct {
 }
 
 func vmMethods() []Method {
-	type named = func(ctx context.Context, name, client string) (vm.Operation, error)
+	type named = func(ctx context.Context, name, client string) (api.Operation, error)
 	verb := func(name, doc string, call func(Core) named, errors ...problem.Code) Method {
 		return operation(name, doc,
-			func(ctx context.Context, s *session, p VMParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p VMParams) (api.Operation, error) {
 				return call(s.srv.core)(ctx, p.Name, s.who())
 			}, append(errors, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable)...)
 	}
@@ -159,7 +160,7 @@ func vmMethods() []Method {
 		verb(MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone.",
 			func(c Core) named { return c.Start }, problem.VMStartFailed),
 		operation(MethodVMStop, "Ask the guest to power off and wait until it has. If it does not in time, it goes on running.",
-			func(ctx context.Context, s *session, p StopParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p StopParams) (api.Operation, error) {
 				var timeout time.Duration
 				if p.TimeoutSeconds != nil {
 					timeout = time.Duration(*p.TimeoutSeconds) * time.Second
@@ -172,16 +173,16 @@ func vmMethods() []Method {
 		verb(MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
 		verb(MethodVMResume, "Let a suspended VM go on, with its clock put right. Of a VM that runs only the clock is.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
 		operation(MethodVMMigrate, "Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability \"migrate\".",
-			func(ctx context.Context, s *session, p MigrateParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p MigrateParams) (api.Operation, error) {
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
 			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
 		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Another operation that runs on it, and may hang, is cancelled.",
-			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p ConfirmParams) (api.Operation, error) {
 				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
 		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, whoever made it, and the backups. Another operation that runs on it, and may hang, is cancelled.",
-			func(ctx context.Context, s *session, p ConfirmParams) (vm.Operation, error) {
+			func(ctx context.Context, s *session, p ConfirmParams) (api.Operation, error) {
 				return s.srv.core.Purge(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
 		slow(MethodVMConsole, "Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal.",
@@ -193,7 +194,7 @@ func vmMethods() []Method {
 	}
 }
 
-func createVM(ctx context.Context, s *session, p CreateParams) (vm.Operation, error) {
+func createVM(ctx context.Context, s *session, p CreateParams) (api.Operation, error) {
 	return s.srv.core.Create(ctx, p.request(s.who()))
 }
 

@@ -92,7 +92,7 @@ func (s *Service) newOperation(v Operation) *operation {
 	if v.ID == "" {
 		v.ID, v.Started = ulid.Make().String(), time.Now()
 	}
-	v.State, v.Percent = OpRunning, -1
+	v.State, v.Percent = OpRunning, nil
 	op := &operation{
 		id: v.ID, kind: v.Kind, machine: v.Machine, source: v.Source, value: v,
 		ended: make(chan struct{}), forced: make(chan struct{}), letGo: make(chan struct{}),
@@ -327,7 +327,7 @@ func (s *Service) end(op *operation, err error) {
 		p := problem.From(err)
 		switch {
 		case err == nil:
-			o.State, o.Percent, o.Message = OpSucceeded, 100, ""
+			o.State, o.Percent, o.Message = OpSucceeded, new(100), ""
 		case p.Code == problem.Cancelled:
 			o.State, o.Problem, o.Message = OpCancelled, p, p.Message
 		default:
@@ -389,7 +389,7 @@ func (s *Service) updateOperation(op *operation, change func(*Operation)) {
 	s.mu.Lock()
 	before := op.value
 	change(&op.value)
-	if op.value.Percent < before.Percent {
+	if op.value.Progress() < before.Progress() {
 		op.value.Percent = before.Percent
 	}
 	v := op.value
@@ -404,7 +404,7 @@ func (s *Service) updateOperation(op *operation, change func(*Operation)) {
 // enterStep says which step comes next and how far the whole is.
 func (s *Service) enterStep(op *operation, p plan, completed int) {
 	s.updateOperation(op, func(o *Operation) {
-		o.Done, o.Percent = completed, percentAt(p, completed, 0)
+		o.Done, o.Percent = completed, new(percentAt(p, completed, 0))
 		if completed < len(p.steps) {
 			o.Step, o.Message = p.steps[completed].name, p.steps[completed].title
 		}
@@ -427,7 +427,7 @@ func (s *Service) stepProgress(op *operation, u progress.Update) {
 			o.Message = u.Message
 		}
 		if u.Total > 0 {
-			o.Percent = percentAt(op.plan, o.Done, float64(min(u.Current, u.Total))/float64(u.Total))
+			o.Percent = new(percentAt(op.plan, o.Done, float64(min(u.Current, u.Total))/float64(u.Total)))
 		}
 	})
 }

@@ -272,7 +272,7 @@ func TestCancellingCreateUndoesIt(t *testing.T) {
 	if !strings.Contains(err.Error(), op.ID) {
 		t.Errorf("the refusal does not name the running operation: %v", err)
 	}
-	if v, err := h.Get("demo"); err != nil || v.Operation == nil || v.Operation.Percent < 1 {
+	if v, err := h.Get("demo"); err != nil || v.Operation == nil || v.Operation.Progress() < 1 {
 		t.Errorf("while it is being made: %+v, %v", v, err)
 	}
 	if err := h.Cancel(op.ID); err != nil {
@@ -330,7 +330,7 @@ func TestWatchersSeeEverythingInOrder(t *testing.T) {
 		if c.Operation == nil {
 			return
 		}
-		percents = append(percents, c.Operation.Percent)
+		percents = append(percents, c.Operation.Progress())
 		if c.Operation.State != OpRunning {
 			if !freed {
 				t.Error("the end came before the VM was free")
@@ -348,7 +348,7 @@ func TestWatchersSeeEverythingInOrder(t *testing.T) {
 			t.Fatalf("progress went back: %v", percents)
 		}
 	}
-	if op.State != OpSucceeded || op.Percent != 100 {
+	if op.State != OpSucceeded || op.Progress() != 100 {
 		t.Errorf("the last value is %+v", op)
 	}
 }

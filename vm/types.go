@@ -6,6 +6,7 @@ package vm
 import (
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild"
@@ -72,101 +73,54 @@ type CollectedImage struct {
 	Backend string // whose host had the copy; empty = it was in the store
 }
 
-// Kind is the verb of an operation.
-type Kind string
-
-// The kinds.
-const (
-	KindCreate          Kind = "create"
-	KindClone           Kind = "clone"
-	KindStart           Kind = "start"
-	KindStop            Kind = "stop"
-	KindKill            Kind = "kill"
-	KindReboot          Kind = "reboot"
-	KindSuspend         Kind = "suspend"
-	KindResume          Kind = "resume"
-	KindDestroy         Kind = "destroy"
-	KindPurge           Kind = "purge"
-	KindSnapshot        Kind = "snapshot"
-	KindRestoreSnapshot Kind = "restore-snapshot"
-	KindDeleteSnapshot  Kind = "delete-snapshot"
-	KindMigrate         Kind = "migrate"
-	KindBuildImage      Kind = "build-image"
-	KindResolve         Kind = "resolve" // what was chosen for an unresolved operation
+// The words of operations are those of the protocol.
+type (
+	// Operation is a long request. Values are snapshots: they do not change.
+	Operation = api.Operation
+	// Kind is the verb of an operation.
+	Kind = api.Kind
+	// OperationState is how far an operation is.
+	OperationState = api.OperationState
+	// Action is what can be done about an unresolved operation.
+	Action = api.Action
+	// Choice is one action that an unresolved operation offers.
+	Choice = api.Choice
+	// Notice reports something that nixvm did without being asked.
+	Notice = api.Notice
+	// LogLine is one line of untrusted tool output.
+	LogLine = api.LogLine
 )
 
-// OperationState is how far an operation is.
-type OperationState string
-
-// The states of an operation. Interrupted: the daemon died while it ran and the
-// next start undid or settled it (Message says which). Unresolved: it has failed
-// and could not be taken back whole; it waits until a person chooses (Choices).
+// The constants of package api.
 const (
-	OpRunning     OperationState = "running"
-	OpSucceeded   OperationState = "succeeded"
-	OpFailed      OperationState = "failed"
-	OpCancelled   OperationState = "cancelled"
-	OpInterrupted OperationState = "interrupted"
-	OpUnresolved  OperationState = "unresolved"
+	KindCreate          = api.KindCreate
+	KindClone           = api.KindClone
+	KindStart           = api.KindStart
+	KindStop            = api.KindStop
+	KindKill            = api.KindKill
+	KindReboot          = api.KindReboot
+	KindSuspend         = api.KindSuspend
+	KindResume          = api.KindResume
+	KindDestroy         = api.KindDestroy
+	KindPurge           = api.KindPurge
+	KindSnapshot        = api.KindSnapshot
+	KindRestoreSnapshot = api.KindRestoreSnapshot
+	KindDeleteSnapshot  = api.KindDeleteSnapshot
+	KindMigrate         = api.KindMigrate
+	KindBuildImage      = api.KindBuildImage
+	KindResolve         = api.KindResolve
+
+	OpRunning     = api.OpRunning
+	OpSucceeded   = api.OpSucceeded
+	OpFailed      = api.OpFailed
+	OpCancelled   = api.OpCancelled
+	OpInterrupted = api.OpInterrupted
+	OpUnresolved  = api.OpUnresolved
+
+	ActionResume = api.ActionResume
+	ActionUndo   = api.ActionUndo
+	ActionForget = api.ActionForget
 )
-
-// Action is what can be done about an unresolved operation.
-type Action string
-
-// The actions.
-const (
-	ActionResume Action = "resume" // go on with it
-	ActionUndo   Action = "undo"   // take back what is left of it
-	ActionForget Action = "forget" // leave everything as it is, and do not ask again
-)
-
-// Choice is one action that an unresolved operation offers.
-type Choice struct {
-	Action  Action
-	Effect  string // what it would do now, for people
-	Confirm bool   // it must be confirmed by the machine's name: data would be lost
-}
-
-// Operation is a long request. Values are snapshots: they do not change.
-type Operation struct {
-	ID       string // ULID
-	Kind     Kind
-	Machine  string // empty: it is about no machine
-	Source   string // clone: the machine that Machine is a copy of
-	State    OperationState
-	Step     string // name of the current or last step
-	Steps    int    // how many there are
-	Done     int    // how many are done
-	Message  string // one line for people
-	Percent  int    // 0 to 100, never goes back; -1 = unknown
-	Started  time.Time
-	Ended    time.Time
-	Problem  *problem.Error // why it failed
-	Warnings []string       // what the user should know although it succeeded
-	Client   string         // who asked, e.g. "nixvmd create", "Emacs 28.2"
-	Snapshot string         // the snapshot made, restored, deleted or cloned
-	Safety   string         // restore: the safety snapshot that was taken first
-	Image    string         // build-image: the id of the image
-	Choices  []Choice       // unresolved: what can be done about it
-	Resolves string         // resolve: the id of the unresolved operation
-}
-
-// Subject is what the operation is about: a machine, two, or an image.
-func (o Operation) Subject() string {
-	switch {
-	case o.Machine == "":
-		return o.Image
-	case o.Source != "":
-		return o.Source + " to " + o.Machine
-	}
-	return o.Machine
-}
-
-// Notice is something that nixvmd did unasked and a person should know.
-type Notice struct {
-	ID   string // ULID
-	Text string // a sentence or two
-}
 
 // Change is one delta for watchers. Exactly one field is set.
 type Change struct {
@@ -175,13 +129,6 @@ type Change struct {
 	Operation *Operation // an operation began, moved or ended
 	Log       *LogLine   // output of a tool that an operation runs
 	Notice    *Notice    // something was done unasked
-}
-
-// LogLine is one line of untrusted tool output.
-type LogLine struct {
-	Operation string
-	Vertex    string
-	Line      string
 }
 
 // CreateRequest asks for a machine and its VM. Zero fields take the defaults of

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/rpc"
@@ -81,7 +82,7 @@ func (a *app) attach(ctx context.Context, params rpc.AttachParams) (rpc.AttachRe
 		done <- answer{r, err}
 	}()
 	var shown view = quietView{}
-	var op rpc.Operation
+	var op api.Operation
 	for {
 		select {
 		case r := <-done:

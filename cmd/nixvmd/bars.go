@@ -11,8 +11,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // barView draws one bar at the bottom of the terminal; each step that ends
@@ -32,13 +32,13 @@ const barWidth = 24
 // refresh is often enough to look alive and seldom enough to be read.
 const refresh = 200 * time.Millisecond
 
-func newBarView(a *app, op rpc.Operation) *barView {
+func newBarView(a *app, op api.Operation) *barView {
 	v := &barView{app: a, begun: time.Now()}
 	v.setMessage(op.Message)
 	v.progress = mpb.New(mpb.WithOutput(a.err), mpb.WithRefreshRate(refresh), mpb.WithAutoRefresh())
 	v.bar = v.progress.New(100, barStyle(),
 		mpb.BarWidth(barWidth), mpb.BarFillerTrim(), mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(op.Kind+" "+subject(op)+" ")),
+		mpb.PrependDecorators(decor.Name(string(op.Kind)+" "+op.Subject()+" ")),
 		mpb.AppendDecorators(
 			decor.Percentage(decor.WC{W: 5}),
 			decor.Any(func(decor.Statistics) string { return " " + shortDuration(time.Since(v.begun)) }),
@@ -81,7 +81,7 @@ func (v *barView) setMessage(s string) {
 	v.message.Store(&s)
 }
 
-func (v *barView) update(op rpc.Operation) {
+func (v *barView) update(op api.Operation) {
 	if title, took, ended := v.steps.next(op, time.Now()); ended {
 		v.tick(title, took)
 	}
@@ -115,7 +115,7 @@ func (v *barView) log(line string) {
 
 func (v *barView) say(text string) { v.line("%s", clean(text)) }
 
-func (v *barView) end(op rpc.Operation, err error) {
+func (v *barView) end(op api.Operation, err error) {
 	title, took := v.steps.title, time.Since(v.steps.started)
 	v.bar.Abort(true)
 	v.progress.Wait()
@@ -124,7 +124,7 @@ func (v *barView) end(op rpc.Operation, err error) {
 	case err == nil:
 		writeMark(w, v.app.mark(true), title, took)
 	case problem.HasCode(err, problem.Cancelled):
-		writeMark(w, v.app.mark(false), op.Kind+" cancelled", time.Since(v.begun))
+		writeMark(w, v.app.mark(false), string(op.Kind)+" cancelled", time.Since(v.begun))
 	default:
 		writeMark(w, v.app.mark(false), title, took)
 	}

@@ -21,9 +21,9 @@ func newCancel(a *app) *cobra.Command {
 			}
 			return a.print(r, func(w io.Writer) {
 				if op := r.Operation; op.State != "running" {
-					fmt.Fprintf(w, "the %s of %s has ended already: %s\n", op.Kind, subject(op), op.State)
+					fmt.Fprintf(w, "the %s of %s has ended already: %s\n", op.Kind, op.Subject(), op.State)
 				} else {
-					fmt.Fprintf(w, "the %s of %s is being cancelled\n", op.Kind, subject(op))
+					fmt.Fprintf(w, "the %s of %s is being cancelled\n", op.Kind, op.Subject())
 				}
 			})
 		},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/rpc"
 )
@@ -73,15 +74,15 @@ func (a *app) completeSnapshotsOf(cmd *cobra.Command, args []string, toComplete 
 
 // completeOperations offers the operations that run.
 func (a *app) completeOperations(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return a.operationsIn(cmd, args, "running")
+	return a.operationsIn(cmd, args, api.OpRunning)
 }
 
 // completeUnresolved offers the operations that wait for a choice.
 func (a *app) completeUnresolved(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return a.operationsIn(cmd, args, "unresolved")
+	return a.operationsIn(cmd, args, api.OpUnresolved)
 }
 
-func (a *app) operationsIn(cmd *cobra.Command, args []string, state string) ([]string, cobra.ShellCompDirective) {
+func (a *app) operationsIn(cmd *cobra.Command, args []string, state api.OperationState) ([]string, cobra.ShellCompDirective) {
 	var r rpc.OperationListResult
 	if len(args) > 0 || !a.lookup(cmd, rpc.MethodOperationList, rpc.NoParams{}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -89,7 +90,7 @@ func (a *app) operationsIn(cmd *cobra.Command, args []string, state string) ([]s
 	var words []string
 	for _, op := range r.Operations {
 		if op.State == state {
-			words = append(words, cobra.CompletionWithDesc(op.ID, op.Kind+" "+subject(op)))
+			words = append(words, cobra.CompletionWithDesc(op.ID, string(op.Kind)+" "+op.Subject()))
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp

@@ -47,7 +47,7 @@ func (w *wizard) verdict(ctx context.Context, field string, d rpc.DraftParams) e
 	return nil
 }
 
-func sentence(p *rpc.ErrorData) string {
+func sentence(p *problem.Error) string {
 	if p.Hint == "" {
 		return p.Message
 	}
@@ -72,7 +72,7 @@ func (w *wizard) fill(ctx context.Context) error {
 		return err
 	}
 	if p := checked.Fields["name"].Problem; p != nil {
-		return &problem.Error{Code: p.Code, Message: p.Message, Hint: p.Hint}
+		return p
 	}
 	w.byDefault = checked.Fields["image"].Value
 	if note := checked.Fields["image"].Note; note != "" && w.image == "" {

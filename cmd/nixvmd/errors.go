@@ -70,7 +70,7 @@ func exitCode(err error) int {
 
 // errorAnswer is what --json prints instead of the answer.
 type errorAnswer struct {
-	Error rpc.ErrorData `json:"error"`
+	Error *problem.Error `json:"error"`
 }
 
 // exitError ends the program with a code and without a word: all is said.
@@ -89,7 +89,7 @@ func (a *app) fail(err error) int {
 	p := problem.From(err)
 	if a.json {
 		// On the standard output, so that it always holds one JSON value.
-		answer := errorAnswer{rpc.ErrorData{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Retryable}}
+		answer := errorAnswer{p}
 		if err := writeJSON(a.out, answer); err != nil {
 			return exitFailed
 		}

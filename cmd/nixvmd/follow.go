@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
@@ -56,7 +57,7 @@ func interrupted(ctx context.Context, err error) error {
 
 // event is one notification of the daemon that a view can show.
 type event struct {
-	operations []rpc.Operation
+	operations []api.Operation
 	log        *rpc.MessageParams
 	notice     string // something that the user should read, whatever is followed
 }
@@ -65,7 +66,7 @@ type event struct {
 type follower struct {
 	app       *app
 	verb      string
-	op        rpc.Operation
+	op        api.Operation
 	view      view
 	ends      *endings
 	cancels   bool // a signal cancels the operation first; otherwise it only stops looking
@@ -185,7 +186,7 @@ func (f *follower) show(e event) {
 }
 
 // left is the end of a client that goes away before its operation ends.
-func left(op rpc.Operation) error {
-	return problem.New(problem.Cancelled, "the %s of %s goes on in the daemon", op.Kind, subject(op)).
+func left(op api.Operation) error {
+	return problem.New(problem.Cancelled, "the %s of %s goes on in the daemon", op.Kind, op.Subject()).
 		WithHint("nixvmd operations shows how far it is; its id is %s", op.ID)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/rpc"
 )
 
@@ -65,7 +66,7 @@ func (a *app) listProblems(machines []rpc.Machine) {
 	}
 }
 
-func operationOf(m rpc.Machine, running []rpc.Operation) *rpc.Operation {
+func operationOf(m rpc.Machine, running []api.Operation) *api.Operation {
 	for _, op := range running {
 		if op.ID == m.Operation {
 			return &op
@@ -76,12 +77,12 @@ func operationOf(m rpc.Machine, running []rpc.Operation) *rpc.Operation {
 
 // stateWord is one word for the table: the operation that runs, if one does,
 // says more than the state.
-func stateWord(m rpc.Machine, op *rpc.Operation) string {
+func stateWord(m rpc.Machine, op *api.Operation) string {
 	switch {
 	case op != nil && op.Percent != nil:
 		return fmt.Sprintf("%s:%d%%", op.Kind, *op.Percent)
 	case op != nil:
-		return op.Kind
+		return string(op.Kind)
 	case m.State == "running" && !m.Ready:
 		return "booting"
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/rpc"
 )
 
@@ -41,23 +42,23 @@ such as the destroy of its machine, is not listed as unresolved any more.`,
 
 // unresolvedText says beneath the table what can be done about the operations that
 // wait for a choice.
-func unresolvedText(w io.Writer, list []rpc.Operation) {
+func unresolvedText(w io.Writer, list []api.Operation) {
 	for _, op := range list {
 		if len(op.Choices) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\nThe %s of %s waits for a choice:\n", op.Kind, subject(op))
+		fmt.Fprintf(w, "\nThe %s of %s waits for a choice:\n", op.Kind, op.Subject())
 		for _, c := range op.Choices {
 			fmt.Fprintf(w, "  nixvmd operations %s %s\n      %s\n", c.Action, op.ID, clean(c.Effect))
 		}
 	}
 }
 
-func operationTable(w io.Writer, list []rpc.Operation, now time.Time) {
+func operationTable(w io.Writer, list []api.Operation, now time.Time) {
 	rows := make([][]string, 0, len(list))
 	for _, op := range list {
-		state, ended, message := op.State, op.Ended, op.Message
-		if state == "running" && op.Percent != nil {
+		state, ended, message := string(op.State), op.Ended, op.Message
+		if op.State == api.OpRunning && op.Percent != nil {
 			state = fmt.Sprintf("running %d%%", *op.Percent)
 		}
 		if ended.IsZero() {
@@ -67,7 +68,7 @@ func operationTable(w io.Writer, list []rpc.Operation, now time.Time) {
 			message = op.Problem.Message
 		}
 		rows = append(rows, []string{
-			op.ID, op.Kind, subject(op), state, op.Started.Local().Format("15:04:05"), shortDuration(ended.Sub(op.Started)), op.Client, message,
+			op.ID, string(op.Kind), op.Subject(), state, op.Started.Local().Format("15:04:05"), shortDuration(ended.Sub(op.Started)), op.Client, message,
 		})
 	}
 	table(w, []string{"ID", "KIND", "SUBJECT", "STATE", "STARTED", "TOOK", "CLIENT", "MESSAGE"}, rows)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
 
@@ -20,7 +22,7 @@ func TestListShowsWhatEachMachineIsDoing(t *testing.T) {
 		{Name: "torn", State: "broken"},
 	}
 	var out bytes.Buffer
-	listText(&out, rpc.MachineListResult{Machines: machines, Operations: []rpc.Operation{{ID: "op1", Kind: "snapshot", Percent: percent(40)}}}, now)
+	listText(&out, rpc.MachineListResult{Machines: machines, Operations: []api.Operation{{ID: "op1", Kind: "snapshot", Percent: percent(40)}}}, now)
 	want := strings.TrimLeft(`
 NAME     STATE         MODE       PROFILES    IMAGE  BACKEND  SSH      UPTIME
 booting  booting       immutable  claude,dev  trial  qemu     booting  3.0s
@@ -51,7 +53,7 @@ func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
 	a := &app{}
 	a.statusText(&out, statusAnswer{Machine: rpc.Machine{
 		Name: "torn", State: "broken",
-		Problem: &rpc.ErrorData{Code: "machine.invalid", Message: "memory:1: \"lots\" is not a number", Hint: "write MiB"},
+		Problem: &problem.Error{Code: "machine.invalid", Message: "memory:1: \"lots\" is not a number", Hint: "write MiB"},
 	}}, time.Now())
 	for _, want := range []string{"torn", "broken", "memory:1:", "hint: write MiB"} {
 		if !strings.Contains(out.String(), want) {
@@ -87,7 +89,7 @@ func TestPipeGetsALineForEachStepAndNotForEachFigure(t *testing.T) {
 	var out bytes.Buffer
 	v := &lineView{w: &out, subject: "demo"}
 	for _, message := range []string{"declaring the machine", "unpacking 1 / 40", "unpacking 2 / 40", "unpacking 40 / 40", "", "starting the VM"} {
-		v.update(rpc.Operation{State: "running", Message: message})
+		v.update(api.Operation{State: "running", Message: message})
 	}
 	v.log("not asked for")
 	want := "demo: declaring the machine\ndemo: unpacking 1 / 40\ndemo: starting the VM\n"
@@ -99,13 +101,13 @@ func TestPipeGetsALineForEachStepAndNotForEachFigure(t *testing.T) {
 func TestStepsAreTickedOffWithTheirTime(t *testing.T) {
 	start := time.Now()
 	var s steps
-	if _, _, ended := s.next(rpc.Operation{Step: "image", Message: "preparing the image"}, start); ended {
+	if _, _, ended := s.next(api.Operation{Step: "image", Message: "preparing the image"}, start); ended {
 		t.Error("the first step ended before it began")
 	}
-	if _, _, ended := s.next(rpc.Operation{Step: "image", Message: "unpacking"}, start); ended {
+	if _, _, ended := s.next(api.Operation{Step: "image", Message: "unpacking"}, start); ended {
 		t.Error("a message ended its step")
 	}
-	title, took, ended := s.next(rpc.Operation{Step: "start", Message: "starting"}, start.Add(3*time.Second))
+	title, took, ended := s.next(api.Operation{Step: "start", Message: "starting"}, start.Add(3*time.Second))
 	if !ended || title != "preparing the image" || took != 3*time.Second {
 		t.Errorf("got %q %v %v", title, took, ended)
 	}

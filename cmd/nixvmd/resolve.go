@@ -8,34 +8,36 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
 
 // resolution is a verb that makes one of the choices of an unresolved operation.
 type resolution struct {
-	action, short, long string
-	done                string // with %s for the kind and the subject of the operation
+	action      api.Action
+	short, long string
+	done        string // with %s for the kind and the subject of the operation
 }
 
 // newResolutions are operations resume, undo and forget.
 func newResolutions(a *app) []*cobra.Command {
 	list := []resolution{
 		{
-			action: "resume", short: "Go on with an operation that could not be taken back",
+			action: api.ActionResume, short: "Go on with an operation that could not be taken back",
 			long: `Go on with an unresolved operation where it stopped: what is done stays, the
 step that failed and those after it are done.`,
 			done: "the %s of %s has been finished",
 		},
 		{
-			action: "undo", short: "Take back what is left of an operation",
+			action: api.ActionUndo, short: "Take back what is left of an operation",
 			long: `Take back what an unresolved operation has left, now that the reason why that
 failed is gone. nixvmd operations says what it would remove. Where data would be
 lost, the machine's name must be repeated.`,
 			done: "the %s of %s has been undone",
 		},
 		{
-			action: "forget", short: "Leave everything as an operation has left it",
+			action: api.ActionForget, short: "Leave everything as an operation has left it",
 			long: `Leave everything as an unresolved operation has left it, and do not ask again.
 nixvmd destroy removes a VM with all that belongs to it.`,
 			done: "the %s of %s is forgotten",
@@ -51,16 +53,16 @@ nixvmd destroy removes a VM with all that belongs to it.`,
 func (r resolution) command(a *app) *cobra.Command {
 	confirm, detach := "", false
 	cmd := &cobra.Command{
-		Use: r.action + " ID", Short: r.short, Long: r.long,
+		Use: string(r.action) + " ID", Short: r.short, Long: r.long,
 		Args: takes("ID"), ValidArgsFunction: a.completeUnresolved,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.resolve(cmd.Context(), r, args[0], confirm, detach)
 		},
 	}
-	if r.action != "forget" {
+	if r.action != api.ActionForget {
 		detachFlag(cmd, &detach)
 	}
-	if r.action == "undo" {
+	if r.action == api.ActionUndo {
 		confirmFlag(cmd, &confirm)
 	}
 	return cmd
@@ -72,14 +74,14 @@ func (a *app) resolve(ctx context.Context, r resolution, id, confirm string, det
 		return err
 	}
 	op := now.Operation
-	at := slices.IndexFunc(op.Choices, func(c rpc.Choice) bool { return c.Action == r.action })
+	at := slices.IndexFunc(op.Choices, func(c api.Choice) bool { return c.Action == r.action })
 	if at < 0 {
-		return problem.New(problem.OperationResolved, "the %s of %s does not wait for that: it is %s", op.Kind, subject(op), op.State).
+		return problem.New(problem.OperationResolved, "the %s of %s does not wait for that: it is %s", op.Kind, op.Subject(), op.State).
 			WithHint("nixvmd operations lists the unresolved operations, and what can be done about each")
 	}
 	params := rpc.ResolveParams{ID: id, Action: r.action}
 	if op.Choices[at].Confirm {
-		err := a.confirmed(op.Machine, confirm, "nixvmd operations "+r.action+" "+id, func(w io.Writer) error {
+		err := a.confirmed(op.Machine, confirm, fmt.Sprintf("nixvmd operations %s %s", r.action, id), func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "It %s.\n", clean(op.Choices[at].Effect))
 			return err
 		})
@@ -90,14 +92,14 @@ func (a *app) resolve(ctx context.Context, r resolution, id, confirm string, det
 	}
 	var result rpc.OperationResult
 	var err error
-	if r.action == "forget" {
+	if r.action == api.ActionForget {
 		err = a.ask(ctx, "operations", rpc.MethodOperationResolve, params, &result)
 	} else {
 		params.Detach = true
-		result, err = a.operate(ctx, "operations "+r.action, rpc.MethodOperationResolve, params, detach)
+		result, err = a.operate(ctx, "operations "+string(r.action), rpc.MethodOperationResolve, params, detach)
 	}
 	if err != nil {
 		return err
 	}
-	return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintf(w, r.done+"\n", op.Kind, subject(op)) })
+	return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintf(w, r.done+"\n", op.Kind, op.Subject()) })
 }

@@ -69,7 +69,7 @@ func (a *app) sshCommand(ctx context.Context, name string, admin, tty bool, comm
 	switch {
 	case host != "":
 	case m.Problem != nil:
-		return nil, &problem.Error{Code: m.Problem.Code, Message: m.Problem.Message, Hint: m.Problem.Hint, Retryable: m.Problem.Retryable}
+		return nil, m.Problem
 	case m.State == "absent":
 		return nil, problem.New(problem.VMNotFound, "%s is declared, but has no VM", name).WithHint("nixvmd create %s", name)
 	default:

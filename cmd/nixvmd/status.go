@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/rpc"
@@ -18,7 +19,7 @@ import (
 // statusAnswer is what status --json prints.
 type statusAnswer struct {
 	Machine   rpc.Machine    `json:"machine"`
-	Operation *rpc.Operation `json:"operation,omitempty"` // the one that runs
+	Operation *api.Operation `json:"operation,omitempty"` // the one that runs
 	Snapshots []rpc.Snapshot `json:"snapshots"`
 	// SnapshotWarning says that there are too many of them.
 	SnapshotWarning string `json:"snapshotWarning,omitempty"`
@@ -206,11 +207,11 @@ func openedText(o rpc.OpenedPort) string {
 }
 
 // operationText is one line about an operation that runs.
-func operationText(op *rpc.Operation, now time.Time) string {
+func operationText(op *api.Operation, now time.Time) string {
 	if op == nil {
 		return ""
 	}
-	text := op.Kind + ": " + op.Message
+	text := string(op.Kind) + ": " + op.Message
 	if op.Percent != nil {
 		text += fmt.Sprintf(", %d%%", *op.Percent)
 	}

@@ -17,7 +17,7 @@ import (
 type versionAnswer struct {
 	Version string             `json:"version"`
 	Daemon  *rpc.VersionResult `json:"daemon,omitempty"`  // absent: none runs, or see Problem
-	Problem *rpc.ErrorData     `json:"problem,omitempty"` // why the daemon that runs has not said its version
+	Problem *problem.Error     `json:"problem,omitempty"` // why the daemon that runs has not said its version
 }
 
 func newVersion(a *app) *cobra.Command {
@@ -28,8 +28,7 @@ func newVersion(a *app) *cobra.Command {
 			d, err := a.askVersion(cmd.Context())
 			// No daemon is no error, and asking for a version starts none.
 			if answer.Daemon = d; err != nil && !problem.HasCode(err, problem.DaemonUnreachable) {
-				p := problem.From(err)
-				answer.Problem = &rpc.ErrorData{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Retryable}
+				answer.Problem = problem.From(err)
 			}
 			return a.print(answer, func(w io.Writer) {
 				fmt.Fprintf(w, "nixvmd %s\n", answer.Version)

@@ -7,20 +7,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 // view shows how far one operation is. All methods are called from one goroutine.
 type view interface {
-	update(op rpc.Operation)
+	update(op api.Operation)
 	log(line string) // output of a tool, untrusted
 	say(text string) // of the client itself
-	end(op rpc.Operation, err error)
+	end(op api.Operation, err error)
 }
 
 // newView chooses by where the standard error goes: bars on a terminal, lines
 // in a pipe, JSON lines with --json, nothing with --quiet.
-func (a *app) newView(op rpc.Operation) view {
+func (a *app) newView(op api.Operation) view {
 	switch {
 	case a.quiet:
 		return quietView{}
@@ -29,40 +29,29 @@ func (a *app) newView(op rpc.Operation) view {
 	case a.errTTY && os.Getenv("TERM") != "dumb" && a.columns() >= 2*barWidth:
 		return newBarView(a, op)
 	}
-	return &lineView{w: a.err, subject: subject(op), logs: a.verbose}
-}
-
-// subject is what an operation is about: a machine, two, or an image.
-func subject(op rpc.Operation) string {
-	switch {
-	case op.Machine == "":
-		return op.Image
-	case op.Source != "":
-		return op.Source + " to " + op.Machine
-	}
-	return op.Machine
+	return &lineView{w: a.err, subject: op.Subject(), logs: a.verbose}
 }
 
 type quietView struct{}
 
-func (quietView) update(rpc.Operation)     {}
+func (quietView) update(api.Operation)     {}
 func (quietView) log(string)               {}
 func (quietView) say(string)               {}
-func (quietView) end(rpc.Operation, error) {}
+func (quietView) end(api.Operation, error) {}
 
 // jsonView writes one object a line: {"operation": {...}} or {"log": "..."}.
 type jsonView struct{ w io.Writer }
 
 type progressLine struct {
-	Operation *rpc.Operation `json:"operation,omitempty"`
+	Operation *api.Operation `json:"operation,omitempty"`
 	Log       string         `json:"log,omitempty"`
 }
 
-func (v jsonView) update(op rpc.Operation) { v.line(progressLine{Operation: &op}) }
+func (v jsonView) update(op api.Operation) { v.line(progressLine{Operation: &op}) }
 func (v jsonView) log(line string)         { v.line(progressLine{Log: line}) }
 func (v jsonView) say(string)              {}
 
-func (v jsonView) end(rpc.Operation, error) {}
+func (v jsonView) end(api.Operation, error) {}
 
 // line writes to the standard error; who closed it does not want to know.
 func (v jsonView) line(l progressLine) { _ = writeJSON(v.w, l) }
@@ -76,7 +65,7 @@ type lineView struct {
 	last    string
 }
 
-func (v *lineView) update(op rpc.Operation) {
+func (v *lineView) update(op api.Operation) {
 	if op.State != "running" {
 		return // how it ended is said at the end
 	}
@@ -94,7 +83,7 @@ func (v *lineView) log(line string) {
 
 func (v *lineView) say(text string) { fmt.Fprintf(v.w, "%s: %s\n", v.subject, clean(text)) }
 
-func (v *lineView) end(rpc.Operation, error) {}
+func (v *lineView) end(api.Operation, error) {}
 
 // plain is a message without its figures at the end, "building x (3/12)", which
 // change many times a second.
@@ -113,7 +102,7 @@ type steps struct {
 }
 
 // next returns the step that has just ended, if one has.
-func (s *steps) next(op rpc.Operation, now time.Time) (title string, took time.Duration, ended bool) {
+func (s *steps) next(op api.Operation, now time.Time) (title string, took time.Duration, ended bool) {
 	if op.Step == s.name {
 		return "", 0, false
 	}

@@ -34,7 +34,7 @@ operations lists the ids. C-c stops looking; nixvmd cancel stops the operation.`
 				return err
 			}
 			return a.print(result, func(w io.Writer) {
-				fmt.Fprintf(w, "%s of %s: %s\n", result.Operation.Kind, subject(result.Operation), result.Operation.State)
+				fmt.Fprintf(w, "%s of %s: %s\n", result.Operation.Kind, result.Operation.Subject(), result.Operation.State)
 			})
 		},
 	}

@@ -76,13 +76,20 @@ const (
 	PathTooLong         Code = "path.too_long"           // a path is too long for a socket
 )
 
-// Error is a user-facing problem.
+// Error is a problem, as the data of an error and within other values.
 type Error struct {
-	Code      Code
-	Message   string // what failed, one sentence without a final full stop
-	Hint      string // what to do about it; may be empty
-	Retryable bool   // the same request may succeed later without a change
-	Err       error  // cause, for logs and errors.Is; may be nil
+	// Code is a dotted word, stable across versions.
+	Code Code `json:"code"`
+	// Message says what failed; absent in the data of an error, which has its own.
+	Message string `json:"message,omitempty"`
+	// Hint says what to do about it.
+	Hint string `json:"hint,omitempty"`
+	// Retryable: the same request may succeed later without a change.
+	Retryable bool `json:"retryable"`
+	// Operation that failed, if one did.
+	Operation string `json:"operation,omitempty"`
+	// Err is the cause, for logs and errors.Is; may be nil. It is not sent.
+	Err error `json:"-"`
 }
 
 // New makes an Error with a formatted message. A %w verb keeps the cause.

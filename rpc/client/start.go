@@ -18,7 +18,6 @@ import (
 
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // startLimit is how long a daemon may take to listen. It reads every machine
@@ -136,12 +135,12 @@ func awaitReady(ctx context.Context, ready *os.File, logPath string) error {
 	defer stop()
 	line, err := bufio.NewReader(ready).ReadString('\n')
 	line = strings.TrimSpace(line)
-	var data rpc.ErrorData
+	var p problem.Error
 	switch {
 	case line == readyLine:
 		return nil
-	case json.Unmarshal([]byte(line), &data) == nil && data.Code != "":
-		return &problem.Error{Code: data.Code, Message: data.Message, Hint: data.Hint, Retryable: data.Retryable}
+	case json.Unmarshal([]byte(line), &p) == nil && p.Code != "":
+		return &p
 	case ctx.Err() != nil:
 		return problem.New(problem.DaemonUnreachable, "nixvmd did not come up: %w", context.Cause(ctx)).WithHint("see %s", logPath).Retry()
 	case err != nil && !errors.Is(err, io.EOF):
@@ -162,7 +161,7 @@ func SignalReady(fd int, err error) error {
 	defer f.Close()
 	line := readyLine
 	if p := problem.From(err); p != nil {
-		data, merr := json.Marshal(rpc.ErrorData{Code: p.Code, Message: p.Message, Hint: p.Hint, Retryable: p.Retryable})
+		data, merr := json.Marshal(p)
 		if merr != nil {
 			return merr
 		}

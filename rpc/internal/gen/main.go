@@ -1,4 +1,4 @@
-// Command gen writes what is made from the Go types of package rpc: the OpenRPC
+// Command gen writes what is made from the Go types of packages api and rpc: the OpenRPC
 // description, the protocol page, and the TypeScript types of the VS Code
 // extension. Run it by go generate ./rpc; a test fails when any is out of date.
 package main

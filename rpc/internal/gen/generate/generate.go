@@ -1,4 +1,4 @@
-// Package generate makes documents from the types of package rpc: the method
+// Package generate makes documents from the types of packages api and rpc: the method
 // table gives names and types by reflection, the source gives the comments.
 package generate
 
@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
 
@@ -71,14 +72,14 @@ func newDocument(root string) (*document, error) {
 	}
 	d.collect(reflect.TypeFor[rpc.InitializeParams](), seen)
 	d.collect(reflect.TypeFor[rpc.InitializeResult](), seen)
-	d.collect(reflect.TypeFor[rpc.ErrorData](), seen)
+	d.collect(reflect.TypeFor[problem.Error](), seen)
 	for _, n := range notifications {
 		if n.params != nil {
 			d.collect(n.params, seen)
 		}
 	}
 	slices.SortFunc(d.types, func(a, b reflect.Type) int {
-		if a.Name() < b.Name() {
+		if schemaName(a) < schemaName(b) {
 			return -1
 		}
 		return 1
@@ -109,8 +110,8 @@ func (d *document) collect(t reflect.Type, seen map[reflect.Type]bool) {
 // check refuses types and fields without a comment: the comments are the documentation.
 func (d *document) check() error {
 	for _, t := range d.types {
-		if d.source.types[t.Name()] == "" {
-			return fmt.Errorf("type %s has no comment", t.Name())
+		if d.source.describe(t) == "" {
+			return fmt.Errorf("type %s has no comment", schemaName(t))
 		}
 		for _, f := range fieldsOf(t) {
 			if d.source.field(f) == "" {

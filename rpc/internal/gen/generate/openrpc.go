@@ -22,7 +22,7 @@ func (d *document) openRPC() ([]byte, error) {
 	}
 	schemas := map[string]any{}
 	for _, t := range d.types {
-		schemas[t.Name()] = d.object(t)
+		schemas[schemaName(t)] = d.object(t)
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -56,7 +56,7 @@ func (d *document) openRPCMethod(m rpc.Method) map[string]any {
 	}
 	return map[string]any{
 		"name": m.Name, "description": m.Doc, "paramStructure": "by-name", "params": params,
-		"result": map[string]any{"name": m.Result.Name(), "schema": schema(m.Result)},
+		"result": map[string]any{"name": schemaName(m.Result), "schema": schema(m.Result)},
 		"errors": errs,
 	}
 }
@@ -72,7 +72,7 @@ func (d *document) object(t reflect.Type) map[string]any {
 		}
 	}
 	return map[string]any{
-		"type": "object", "description": d.source.types[t.Name()], "properties": properties, "required": required,
+		"type": "object", "description": d.source.describe(t), "properties": properties, "required": required,
 	}
 }
 

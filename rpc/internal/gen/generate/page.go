@@ -56,7 +56,7 @@ func (d *document) pageMethods() string {
 func (d *document) table(title string, t reflect.Type) string {
 	var b strings.Builder
 	for _, f := range fieldsOf(t) {
-		if (f.owner == "Tokens" || f.owner == "Work") && t.Name() != f.owner {
+		if (f.owner.Name() == "Tokens" || f.owner.Name() == "Work") && t != f.owner {
 			continue
 		}
 		if b.Len() == 0 {
@@ -94,7 +94,7 @@ func (d *document) pageTypes() string {
 	}
 	for _, t := range d.types {
 		if !params[t] {
-			fmt.Fprintf(&b, "### %s\n\n%s\n\n%s", t.Name(), d.source.types[t.Name()], d.table("Property", t))
+			fmt.Fprintf(&b, "### %s\n\n%s\n\n%s", schemaName(t), d.source.describe(t), d.table("Property", t))
 		}
 	}
 	return b.String()

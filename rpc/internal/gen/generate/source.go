@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +13,8 @@ import (
 
 // source is what only the source text says: comments.
 type source struct {
-	types  map[string]string // by Go name
-	fields map[string]string // by Type.Field
+	types  map[string]string // by package.Type
+	fields map[string]string // by package.Type.Field
 	codes  []code
 }
 
@@ -24,11 +25,20 @@ type code struct {
 	meaning string
 }
 
-func (s source) field(f field) string { return s.fields[f.owner+"."+f.goName] }
+// describe is the comment of a type, which begins with its name in the documents.
+func (s source) describe(t reflect.Type) string {
+	doc := s.types[t.String()]
+	if rest, ok := strings.CutPrefix(doc, t.Name()+" "); ok {
+		doc = schemaName(t) + " " + rest
+	}
+	return doc
+}
+
+func (s source) field(f field) string { return s.fields[f.owner.String()+"."+f.goName] }
 
 func readSource(root string) (source, error) {
 	s := source{types: map[string]string{}, fields: map[string]string{}}
-	for _, dir := range []string{"rpc", "internal/problem"} {
+	for _, dir := range []string{"api", "rpc", "internal/problem"} {
 		paths, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			return s, err
@@ -57,7 +67,7 @@ func (s *source) read(f *ast.File) {
 		for _, spec := range g.Specs {
 			switch spec := spec.(type) {
 			case *ast.TypeSpec:
-				s.readType(spec, comment(firstOf(spec.Doc, g.Doc)))
+				s.readType(f.Name.Name, spec, comment(firstOf(spec.Doc, g.Doc)))
 			case *ast.ValueSpec:
 				s.readCode(spec)
 			}
@@ -65,15 +75,16 @@ func (s *source) read(f *ast.File) {
 	}
 }
 
-func (s *source) readType(t *ast.TypeSpec, doc string) {
-	s.types[t.Name.Name] = doc
+func (s *source) readType(pkg string, t *ast.TypeSpec, doc string) {
+	name := pkg + "." + t.Name.Name
+	s.types[name] = doc
 	st, ok := t.Type.(*ast.StructType)
 	if !ok {
 		return
 	}
 	for _, f := range st.Fields.List {
 		for _, n := range f.Names {
-			s.fields[t.Name.Name+"."+n.Name] = comment(firstOf(f.Doc, f.Comment))
+			s.fields[name+"."+n.Name] = comment(firstOf(f.Doc, f.Comment))
 		}
 	}
 }

@@ -6,12 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
 
 // field is one property of a JSON object.
 type field struct {
-	owner    string // Go struct that declares it
+	owner    reflect.Type // Go struct that declares it
 	goName   string
 	name     string // in JSON
 	typ      reflect.Type
@@ -28,8 +29,11 @@ func fieldsOf(t reflect.Type) []field {
 			continue
 		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		own = append(own, field{
-			owner: t.Name(), goName: f.Name, name: name, typ: f.Type,
+			owner: t, goName: f.Name, name: name, typ: f.Type,
 			required: !strings.Contains(options, "omit"),
 		})
 	}
@@ -50,6 +54,15 @@ func scalar(t reflect.Type) string {
 	return ""
 }
 
+// schemaName is the name of a struct in the documents: that of the Go type, but for
+// a name that would say nothing outside its package.
+func schemaName(t reflect.Type) string {
+	if t == reflect.TypeFor[problem.Error]() {
+		return "ErrorData"
+	}
+	return t.Name()
+}
+
 // schema is the JSON schema of a type.
 func schema(t reflect.Type) map[string]any {
 	switch scalar(t) {
@@ -68,7 +81,7 @@ func schema(t reflect.Type) map[string]any {
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": schema(t.Elem())}
 	case reflect.Struct:
-		return map[string]any{"$ref": "#/components/schemas/" + t.Name()}
+		return map[string]any{"$ref": "#/components/schemas/" + schemaName(t)}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.String:
@@ -98,7 +111,7 @@ func word(t reflect.Type) string {
 	case reflect.Map:
 		return "object of " + word(t.Elem())
 	case reflect.Struct:
-		return "[" + t.Name() + "](#" + strings.ToLower(t.Name()) + ")"
+		return "[" + schemaName(t) + "](#" + strings.ToLower(schemaName(t)) + ")"
 	case reflect.Bool:
 		return "boolean"
 	case reflect.String:
@@ -126,7 +139,7 @@ func tsType(t reflect.Type) string {
 	case reflect.Map:
 		return "Record<string, " + tsType(t.Elem()) + ">"
 	case reflect.Struct:
-		return t.Name()
+		return schemaName(t)
 	case reflect.Bool:
 		return "boolean"
 	case reflect.String:

@@ -1,0 +1,150 @@
+package api
+
+import (
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Kind is the verb of an operation.
+type Kind string
+
+// The kinds.
+const (
+	KindCreate          Kind = "create"
+	KindClone           Kind = "clone"
+	KindStart           Kind = "start"
+	KindStop            Kind = "stop"
+	KindKill            Kind = "kill"
+	KindReboot          Kind = "reboot"
+	KindSuspend         Kind = "suspend"
+	KindResume          Kind = "resume"
+	KindDestroy         Kind = "destroy"
+	KindPurge           Kind = "purge"
+	KindSnapshot        Kind = "snapshot"
+	KindRestoreSnapshot Kind = "restore-snapshot"
+	KindDeleteSnapshot  Kind = "delete-snapshot"
+	KindMigrate         Kind = "migrate"
+	KindBuildImage      Kind = "build-image"
+	KindResolve         Kind = "resolve" // the chosen action of an unresolved operation
+)
+
+// OperationState is how far an operation is.
+type OperationState string
+
+// The states of an operation. Interrupted: the daemon died while it ran and the
+// next start undid or finished it (Message says which). Unresolved: it has failed
+// and could not be undone completely; it waits until the user chooses (Choices).
+const (
+	OpRunning     OperationState = "running"
+	OpSucceeded   OperationState = "succeeded"
+	OpFailed      OperationState = "failed"
+	OpCancelled   OperationState = "cancelled"
+	OpInterrupted OperationState = "interrupted"
+	OpUnresolved  OperationState = "unresolved"
+)
+
+// Action is what can be done about an unresolved operation.
+type Action string
+
+// The actions.
+const (
+	ActionResume Action = "resume" // continue it
+	ActionUndo   Action = "undo"   // undo what is left of it
+	ActionForget Action = "forget" // leave everything as it is and drop the operation
+)
+
+// Operation is a long request. It outlives the client that asked for it.
+type Operation struct {
+	// ID is a ULID.
+	ID string `json:"id"`
+	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
+	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
+	// "migrate", "build-image", "resolve" (what was chosen for an unresolved one).
+	Kind Kind `json:"kind"`
+	// Machine that it changes; empty for one that is about no machine.
+	Machine string `json:"machine"`
+	// Source is the machine that a clone is a copy of. It is busy with the
+	// operation, too, until its disk is copied.
+	Source string `json:"source,omitempty"`
+	// State is "running", "succeeded", "failed", "cancelled", "interrupted" (the
+	// daemon died while it ran; message says what the next start did about it) or
+	// "unresolved" (it failed and could not be taken back whole: nothing happens
+	// until one of its choices is made by nixvm/operation/resolve).
+	State OperationState `json:"state"`
+	// Step is the name of the current or last step.
+	Step string `json:"step,omitempty"`
+	// Steps is how many there are.
+	Steps int `json:"steps"`
+	// Done is how many are done.
+	Done int `json:"done"`
+	// Message is one line for people.
+	Message string `json:"message,omitempty"`
+	// Percent from 0 to 100; never goes back; absent = unknown.
+	Percent *int `json:"percent,omitempty"`
+	// Started is when it began.
+	Started time.Time `json:"started"`
+	// Ended is when it ended; absent while it runs.
+	Ended time.Time `json:"ended,omitzero"`
+	// Problem says why it failed.
+	Problem *problem.Error `json:"problem,omitempty"`
+	// Warnings that the user should see although it succeeded.
+	Warnings []string `json:"warnings,omitempty"`
+	// Client that asked, e.g. "Emacs 30.1".
+	Client string `json:"client,omitempty"`
+	// Snapshot that was made, restored, deleted or cloned.
+	Snapshot string `json:"snapshot,omitempty"`
+	// Safety is the snapshot that a restore took first.
+	Safety string `json:"safety,omitempty"`
+	// Image that build-image makes: its id.
+	Image string `json:"image,omitempty"`
+	// Choices that nixvm/operation/resolve takes; only of an unresolved operation.
+	Choices []Choice `json:"choices,omitempty"`
+	// Resolves is the id of the operation that a resolve is about.
+	Resolves string `json:"resolves,omitempty"`
+}
+
+// Choice is one way to deal with an unresolved operation.
+type Choice struct {
+	// Action is "resume" (go on with it), "undo" (take back what is left of it) or
+	// "forget" (leave everything as it is, and do not ask again).
+	Action Action `json:"action"`
+	// Effect says what the action would do now, one line for people.
+	Effect string `json:"effect"`
+	// Confirm: the request must repeat the name of the machine, because data is lost.
+	Confirm bool `json:"confirm,omitempty"`
+}
+
+// Subject is what the operation is about: a machine, "source to clone", or the id of
+// an image.
+func (o Operation) Subject() string {
+	switch {
+	case o.Machine == "":
+		return o.Image
+	case o.Source != "":
+		return o.Source + " to " + o.Machine
+	}
+	return o.Machine
+}
+
+// Progress is Percent as a number; -1 = unknown.
+func (o Operation) Progress() int {
+	if o.Percent == nil {
+		return -1
+	}
+	return *o.Percent
+}
+
+// Notice reports something that nixvm did without being asked, such as the repair
+// of a damaged file.
+type Notice struct {
+	ID   string // ULID
+	Text string // a sentence or two
+}
+
+// LogLine is one line of untrusted tool output.
+type LogLine struct {
+	Operation string // id of the operation that runs the tool
+	Vertex    string // part of the operation that wrote the line, e.g. "image"
+	Line      string
+}
