@@ -2,14 +2,13 @@ package libvirt
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/diskcopy"
+	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -18,21 +17,25 @@ import (
 
 func (s *localStorage) clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) (disks, error) {
 	report.Message("disk", "copying the disk")
-	source, err := s.inspect(ctx, s.path(from.Name, stateFile))
+	source, disk := s.path(from.Name, stateFile), s.path(spec.Name, stateFile)
+	info, err := s.b.img.Info(ctx, source, "qcow2")
 	if err != nil {
 		return disks{}, err
 	}
-	if err := backends.CheckCopySize(from.Name, source.VirtualSize, spec.DiskBytes); err != nil {
+	if err := backends.CheckCopySize(from.Name, info.VirtualSize, spec.DiskBytes); err != nil {
+		return disks{}, err
+	}
+	id, err := snapshotInDisk(info.Snapshots, from)
+	if err != nil {
 		return disks{}, err
 	}
 	if err := s.fresh(spec.Name); err != nil {
 		return disks{}, err
 	}
-	state := s.path(spec.Name, stateFile)
-	if err := s.copyDisk(ctx, source, from, state, report); err != nil {
+	if err := s.b.img.Copy(ctx, source, info, id, disk, report); err != nil {
 		return disks{}, err
 	}
-	if err := s.grow(ctx, state, source.VirtualSize, spec.DiskBytes); err != nil {
+	if err := s.b.img.Grow(ctx, disk, info.VirtualSize, spec.DiskBytes); err != nil {
 		return disks{}, err
 	}
 	if spec.Mutable {
@@ -43,48 +46,18 @@ func (s *localStorage) clone(ctx context.Context, from backends.Source, spec bac
 	return s.ready(ctx, spec)
 }
 
-// stateImage is what qemu-img says of a state disk.
-type stateImage struct {
-	path        string
-	VirtualSize int64 `json:"virtual-size"`
-	ActualSize  int64 `json:"actual-size"`
-	Snapshots   []struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
-	} `json:"snapshots"`
-}
-
-func (s *localStorage) inspect(ctx context.Context, path string) (stateImage, error) {
-	i := stateImage{path: path}
-	out, err := s.img(ctx, "info", "--output=json", "-f", "qcow2", path)
-	if err == nil {
-		err = json.Unmarshal(out, &i)
-	}
-	return i, err
-}
-
-// copyDisk makes an independent qcow2 without snapshots. qemu-img takes a name
-// that is a number for an id: the snapshot is given by its id.
-func (s *localStorage) copyDisk(ctx context.Context, source stateImage, from backends.Source, to string, report progress.Reporter) error {
-	args := []string{"convert", "-p", "-t", "writeback", "-f", "qcow2", "-O", "qcow2"} // -t: written to the disk in the end
+// snapshotInDisk is the ID of the snapshot that the source names; empty = none.
+func snapshotInDisk(all []qemuimg.Snapshot, from backends.Source) (id string, err error) {
 	if from.Snapshot == "" {
-		if len(source.Snapshots) == 0 && diskcopy.Reflink(source.path, to) == nil {
-			return nil
-		}
-	} else {
-		id := ""
-		for _, sn := range source.Snapshots {
-			if sn.Name == from.Snapshot {
-				id = sn.ID
-			}
-		}
-		if id == "" {
-			return problem.New(problem.SnapshotNotFound, "libvirt lists a snapshot %q of VM %s, which its disk does not have", from.Snapshot, from.Name).
-				WithHint("nixvmd delete-snapshot removes it from the list")
-		}
-		args = append(args, "-l", "snapshot.id="+id)
+		return "", nil
 	}
-	return s.imgTo(ctx, diskcopy.Percent(report, source.ActualSize), append(args, source.path, to)...)
+	for _, s := range all {
+		if s.Name == from.Snapshot {
+			return s.ID, nil
+		}
+	}
+	return "", problem.New(problem.SnapshotNotFound, "libvirt lists a snapshot %q of VM %s, which its disk does not have", from.Snapshot, from.Name).
+		WithHint("nixvmd delete-snapshot removes it from the list")
 }
 
 // copyVariables copies the UEFI variables of a VM that has run. Those that

@@ -16,8 +16,8 @@ func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) 
 	}
 	k := backends.Kept{UUID: d.mark.UUID, MAC: d.mark.MAC, Mutable: d.mark.Mutable, ImageID: d.mark.Image}
 	if s, ok := b.storage.(*localStorage); ok {
-		if size, err := s.virtualSize(ctx, s.path(name, stateFile), "qcow2"); err == nil {
-			k.DiskBytes = size
+		if info, err := b.img.InfoShared(ctx, s.path(name, stateFile)); err == nil {
+			k.DiskBytes = info.VirtualSize
 		}
 		if medium, err := os.ReadFile(s.path(name, identityFile)); err == nil {
 			k.Identity = medium

@@ -34,6 +34,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/internal/paths"
 )
 
@@ -71,6 +72,7 @@ type Backend struct {
 	remote  *remote // nil: libvirtd is on this host
 	storage storage
 	filter  filter // isolation on the host; may be nil
+	img     *qemuimg.Tool
 	accel   *host.Accelerator
 	events  *backends.Queue
 	log     *slog.Logger
@@ -118,7 +120,7 @@ func open(c Config, l limits) (*Backend, error) {
 		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
 		owner: ownerOf(c.Layout), events: backends.NewQueue(),
 		domains: map[string]*domain{}, gone: map[string]moment{}, changed: make(chan struct{}),
-		reserving: newTurn(), hubs: map[string]*hub{},
+		reserving: newTurn(), hubs: map[string]*hub{}, img: qemuimg.New(findQemuImg),
 	}
 	if b.accel, err = host.NewAccelerator(c.Accel, b.emulator, c.Layout.State, b.log); err != nil {
 		return nil, err

@@ -1,19 +1,13 @@
 package libvirt
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
@@ -47,27 +41,14 @@ func (s *localStorage) create(ctx context.Context, spec backends.Spec, report pr
 	state := s.path(spec.Name, stateFile)
 	var err error
 	if spec.Mutable {
-		err = s.fullCopy(ctx, spec, state)
+		err = s.fullCopy(ctx, spec, state, report)
 	} else {
-		err = s.newState(ctx, state, spec.DiskBytes)
+		err = s.b.img.NewState(ctx, state, spec.DiskBytes)
 	}
 	if err != nil {
 		return disks{}, err
 	}
 	return s.ready(ctx, spec)
-}
-
-// newState makes an empty state disk, marked as new.
-func (s *localStorage) newState(ctx context.Context, path string, bytes int64) error {
-	if _, err := s.img(ctx, "create", "-q", "-f", "qcow2", path, strconv.FormatInt(bytes, 10)); err != nil {
-		return err
-	}
-	mark := path + ".mark"
-	if err := os.WriteFile(mark, backends.NewDiskHead(), 0o600); err != nil {
-		return refusal.DiskFull(err)
-	}
-	_, err := s.img(ctx, "convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", mark, path)
-	return errors.Join(err, os.Remove(mark))
 }
 
 // fresh makes an empty directory for a VM, over what a crash left.
@@ -80,41 +61,30 @@ func (s *localStorage) fresh(name string) error {
 }
 
 // fullCopy makes the only disk of a mutable VM.
-func (s *localStorage) fullCopy(ctx context.Context, spec backends.Spec, to string) error {
-	size, err := s.virtualSize(ctx, spec.Image.Disk, spec.Image.Format)
+func (s *localStorage) fullCopy(ctx context.Context, spec backends.Spec, to string, report progress.Reporter) error {
+	image, err := s.b.img.Info(ctx, spec.Image.Disk, spec.Image.Format)
 	if err != nil {
 		return err
 	}
-	if err := refusal.TooSmall(spec.DiskBytes, size); err != nil {
+	if err := refusal.TooSmall(spec.DiskBytes, image.VirtualSize); err != nil {
 		return err
 	}
-	if _, err := s.img(ctx, "convert", "-f", spec.Image.Format, "-O", "qcow2", spec.Image.Disk, to); err != nil {
+	if err := s.b.img.Copy(ctx, spec.Image.Disk, image, "", to, report); err != nil {
 		return err
 	}
-	return s.grow(ctx, to, size, spec.DiskBytes)
+	return s.b.img.Grow(ctx, to, image.VirtualSize, spec.DiskBytes)
 }
 
 func (s *localStorage) prepare(ctx context.Context, spec backends.Spec) (disks, error) {
 	state := s.path(spec.Name, stateFile)
-	size, err := s.virtualSize(ctx, state, "qcow2")
+	info, err := s.b.img.InfoShared(ctx, state)
 	if err != nil {
 		return disks{}, problem.New(problem.VMStartFailed, "the state disk cannot be read: %w", err)
 	}
-	if err := s.grow(ctx, state, size, spec.DiskBytes); err != nil {
+	if err := s.b.img.Grow(ctx, state, info.VirtualSize, spec.DiskBytes); err != nil {
 		return disks{}, err
 	}
 	return s.ready(ctx, spec)
-}
-
-func (s *localStorage) grow(ctx context.Context, disk string, from, to int64) error {
-	if err := refusal.Shrunk(from, to); err != nil {
-		return err
-	}
-	if to == from {
-		return nil
-	}
-	_, err := s.img(ctx, "resize", "-q", "-f", "qcow2", disk, strconv.FormatInt(to, 10))
-	return err
 }
 
 // ready writes the identity medium and gives everything to whom QEMU runs as.
@@ -196,11 +166,9 @@ func (s *localStorage) names(context.Context, *conn) (map[string]bool, error) {
 
 func (s *localStorage) check(ctx context.Context) []backends.Finding {
 	var all []backends.Finding
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		all = append(all, backends.Finding{
-			Code: "libvirt.img_missing", Severity: backends.Fatal, Message: "the program qemu-img is missing",
-			Fix: "Debian, Ubuntu: sudo apt install qemu-utils; Fedora: sudo dnf install qemu-img",
-		})
+	if _, err := findQemuImg(); err != nil {
+		p := problem.From(err)
+		all = append(all, backends.Finding{Code: "libvirt.img_missing", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint})
 	}
 	if uid, _, err := s.b.runsAs(ctx); err == nil && uid != os.Getuid() {
 		if closed := closedDirectory(filepath.Join(s.dir, "x")); closed != "" {
@@ -226,37 +194,12 @@ func closedDirectory(path string) string {
 	return closed
 }
 
-func (s *localStorage) virtualSize(ctx context.Context, path, format string) (int64, error) {
-	out, err := s.img(ctx, "info", "--output=json", "-U", "-f", format, path)
-	if err != nil {
-		return 0, err
+// findQemuImg finds the program, or says how to get it.
+func findQemuImg() (string, error) {
+	path, err := exec.LookPath("qemu-img")
+	if err == nil {
+		return path, nil
 	}
-	var info struct {
-		VirtualSize int64 `json:"virtual-size"`
-	}
-	return info.VirtualSize, json.Unmarshal(out, &info)
-}
-
-// img runs qemu-img.
-func (s *localStorage) img(ctx context.Context, args ...string) ([]byte, error) {
-	var out bytes.Buffer
-	err := s.imgTo(ctx, &out, args...)
-	return out.Bytes(), err
-}
-
-func (s *localStorage) imgTo(ctx context.Context, out io.Writer, args ...string) error {
-	cmd := exec.CommandContext(ctx, "qemu-img", args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	if args[0] == "convert" {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // half a copy has no use
-	}
-	var errs strings.Builder
-	cmd.Stdout, cmd.Stderr = out, &errs
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return refusal.DiskFull(fmt.Errorf("qemu-img %s: %s", args[0], backends.OneLine(errs.String())))
-	}
-	return nil
+	return "", problem.New(problem.BackendMissing, "the program qemu-img is missing").
+		WithHint("Debian, Ubuntu: sudo apt install qemu-utils; Fedora: sudo dnf install qemu-img")
 }

@@ -190,18 +190,6 @@ func isMarkedAsNew(t *testing.T, disk string) {
 	}
 }
 
-func TestANewDiskOfThisHostIsMarked(t *testing.T) {
-	s := &localStorage{dir: t.TempDir()}
-	disk := s.path("", stateFile)
-	if err := s.newState(t.Context(), disk, 16<<20); err != nil {
-		t.Fatal(err)
-	}
-	isMarkedAsNew(t, disk)
-	if left, err := os.ReadDir(s.dir); err != nil || len(left) != 1 {
-		t.Errorf("beside it: %v, %v", left, err)
-	}
-}
-
 func TestAnUploadThatWasCutOffIsMadeAgain(t *testing.T) {
 	p := newPoolHost(t)
 	ctx, cancel := context.WithCancelCause(t.Context())

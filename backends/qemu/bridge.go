@@ -50,7 +50,7 @@ func (b *Backend) openTap(ctx context.Context, bridge string) (*os.File, error) 
 	defer ours.Close()
 	cmd := exec.CommandContext(ctx, helper, "--use-vnet", "--fd=3", "--br="+bridge)
 	cmd.ExtraFiles = []*os.File{theirs}
-	var stderr limited
+	var stderr backends.Output
 	cmd.Stderr = &stderr
 	err = cmd.Run()
 	theirs.Close()

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/diskcopy"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -46,45 +45,29 @@ func (b *Backend) copyState(ctx context.Context, owned *vm, from backends.Source
 		return refusal.OtherMode(from.Name, "clone it in the mode that it has")
 	}
 	disk := source.state(r.Mutable)
-	info, err := b.info(ctx, disk, "qcow2")
+	info, err := b.img.Info(ctx, disk, "qcow2")
 	if err != nil {
 		return fmt.Errorf("the state disk cannot be read: %w", err)
 	}
 	if err := backends.CheckCopySize(from.Name, info.VirtualSize, spec.DiskBytes); err != nil {
 		return err
 	}
-	if err := b.copyDisk(ctx, disk, info, from, f.state(r.Mutable), report); err != nil {
-		return err
-	}
-	if spec.DiskBytes > info.VirtualSize {
-		if err := b.resize(ctx, f.state(r.Mutable), spec.DiskBytes); err != nil {
-			return err
-		}
-	}
-	return copyVariables(source.path(varsFile), f.path(varsFile), r.Mutable)
-}
-
-// copyDisk makes an independent qcow2 without snapshots: by reflink where there
-// are none and the file system can, else by qemu-img.
-func (b *Backend) copyDisk(ctx context.Context, disk string, info imageInfo, from backends.Source, to string, report progress.Reporter) error {
-	source := []string{"-f", "qcow2", disk}
+	id := ""
 	if from.Snapshot != "" {
 		s, err := find(info.Snapshots, from.Name, from.Snapshot)
 		if err != nil {
 			return err
 		}
-		source = append([]string{"-l", "snapshot.id=" + s.ID}, source...)
-	} else if len(info.Snapshots) == 0 && diskcopy.Reflink(disk, to) == nil {
-		return nil
+		id = s.ID
 	}
-	size, err := b.measure(ctx, source...)
-	if err != nil {
+	copied := f.state(r.Mutable)
+	if err := b.img.Copy(ctx, disk, info, id, copied, report); err != nil {
 		return err
 	}
-	if err := room(b.layout.VMs(), size+spare); err != nil {
+	if err := b.img.Grow(ctx, copied, info.VirtualSize, spec.DiskBytes); err != nil {
 		return err
 	}
-	return b.convert(ctx, to, size, report, source...)
+	return copyVariables(source.path(varsFile), f.path(varsFile), r.Mutable)
 }
 
 // copyVariables: an immutable VM gets fresh ones at every start, and a mutable

@@ -52,7 +52,7 @@ func TestCloneHasTheDiskOfThatTime(t *testing.T) {
 			_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "small"})
 			must(t, err)
 			spec.DiskBytes *= 2
-			must(t, b.resize(limit(t), filesOf(s.layout, "vm").state(mutable), spec.DiskBytes))
+			must(t, b.img.Grow(limit(t), filesOf(s.layout, "vm").state(mutable), spec.DiskBytes/2, spec.DiskBytes))
 			s.scribble(t, "vm", mutable, 1<<20, 2)
 			s.scribble(t, "vm", mutable, 20<<20, 3)
 
@@ -66,7 +66,7 @@ func TestCloneHasTheDiskOfThatTime(t *testing.T) {
 			s.reads(t, "then", mutable, 1<<20, 1)
 			s.reads(t, "then", mutable, 20<<20, 0)
 			for vm, want := range map[string]int64{"now": spec.DiskBytes, "then": then.DiskBytes} {
-				i, err := b.info(limit(t), filesOf(s.layout, vm).state(mutable), "qcow2")
+				i, err := b.img.Info(limit(t), filesOf(s.layout, vm).state(mutable), "qcow2")
 				if err != nil || i.VirtualSize != want || len(i.Snapshots) > 0 {
 					t.Errorf("the disk of %s is %+v, %v", vm, i, err)
 				}

@@ -7,15 +7,12 @@ import (
 	"path/filepath"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/diskcopy"
+	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
-
-// spare is what a copy needs beyond its data: metadata, logs, the identity.
-const spare = 64 << 20
 
 // Create makes a VM with an empty state disk, or, mutable, a copy of the image.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
@@ -28,7 +25,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 		if spec.Mutable {
 			return b.fillMutable(ctx, f, spec, image, report)
 		}
-		return b.newState(ctx, f, spec.DiskBytes)
+		return b.img.NewState(ctx, f.path(varFile), spec.DiskBytes)
 	})
 	if err != nil {
 		return fmt.Errorf("create VM %s: %w", spec.Name, err)
@@ -117,7 +114,7 @@ func beginMaking(f vmFiles, name string) (*os.File, error) {
 // last, the record.
 func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec) error {
 	if !spec.Mutable {
-		if err := b.overlay(ctx, f.path(bootFile), spec.Image.Disk, spec.Image.Format); err != nil {
+		if err := b.img.Overlay(ctx, f.path(bootFile), spec.Image.Disk, spec.Image.Format); err != nil {
 			return err
 		}
 	}
@@ -130,29 +127,20 @@ func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec) error
 	})
 }
 
-func (b *Backend) fillMutable(ctx context.Context, f vmFiles, spec backends.Spec, image imageInfo, report progress.Reporter) error {
+func (b *Backend) fillMutable(ctx context.Context, f vmFiles, spec backends.Spec, image qemuimg.Info, report progress.Reporter) error {
 	if err := refusal.TooSmall(spec.DiskBytes, image.VirtualSize); err != nil {
 		return err
 	}
-	if err := room(f.dir, image.ActualSize+spare); err != nil {
+	disk := f.path(diskFile)
+	if err := b.img.Copy(ctx, spec.Image.Disk, image, "", disk, report); err != nil {
 		return err
 	}
-	disk := f.path(diskFile)
-	if spec.Image.Format != "qcow2" || diskcopy.Reflink(spec.Image.Disk, disk) != nil {
-		err := b.convert(ctx, disk, image.ActualSize, report, "-f", spec.Image.Format, spec.Image.Disk)
-		if err != nil {
-			return err
-		}
-	}
-	if spec.DiskBytes == image.VirtualSize {
-		return nil
-	}
-	return b.resize(ctx, disk, spec.DiskBytes)
+	return b.img.Grow(ctx, disk, image.VirtualSize, spec.DiskBytes)
 }
 
 // imageOf reads the image's header, which is also the test that it is one.
-func (b *Backend) imageOf(ctx context.Context, i backends.Image) (imageInfo, error) {
-	info, err := b.info(ctx, i.Disk, i.Format)
+func (b *Backend) imageOf(ctx context.Context, i backends.Image) (qemuimg.Info, error) {
+	info, err := b.img.Info(ctx, i.Disk, i.Format)
 	if err == nil || ctx.Err() != nil || problem.HasCode(err, problem.BackendMissing) {
 		return info, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 )
 
 // fakeQEMU answers on the sockets of one VM as QEMU and its guest's agent do,
@@ -34,7 +35,7 @@ type fakeQEMU struct {
 	refuse  map[string]string // command -> text of its error
 	silent  map[string]int    // command -> how often it gets no answer
 	monitor net.Conn
-	images  []imageSnapshot
+	images  []qemuimg.Snapshot
 }
 
 // newFake makes a VM, puts a fake process on record and opens a Backend, which
@@ -134,9 +135,9 @@ func (f *fakeQEMU) serveMonitor(conn net.Conn) {
 		case "stop", "cont":
 			fmt.Fprintf(conn, `{"event": %q}`+"\n", map[string]string{"stop": "STOP", "cont": "RESUME"}[c.Execute])
 		case "blockdev-snapshot-internal-sync":
-			f.images = append(f.images, imageSnapshot{ID: "1", Name: fmt.Sprint(c.Arguments["name"]), DateSec: time.Now().Unix()})
+			f.images = append(f.images, qemuimg.Snapshot{ID: "1", Name: fmt.Sprint(c.Arguments["name"]), DateSec: time.Now().Unix()})
 		case "query-named-block-nodes":
-			b, _ := json.Marshal([]blockNode{{Name: stateNode, Image: imageInfo{Snapshots: f.images}}})
+			b, _ := json.Marshal([]blockNode{{Name: stateNode, Image: qemuimg.Info{Snapshots: f.images}}})
 			return string(b)
 		case "quit":
 			fmt.Fprintln(conn, `{"event": "SHUTDOWN", "data": {"guest": false, "reason": "host-qmp-quit"}}`)

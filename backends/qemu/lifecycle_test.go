@@ -357,7 +357,7 @@ func TestDiskGrowsWithItsSnapshots(t *testing.T) {
 			must(t, err)
 			must(t, b.Kill(limit(t), "vm"))
 			size := func() int64 {
-				i, err := b.info(limit(t), filesOf(s.layout, "vm").state(mutable), "qcow2")
+				i, err := b.img.Info(limit(t), filesOf(s.layout, "vm").state(mutable), "qcow2")
 				must(t, err)
 				return i.VirtualSize
 			}
@@ -389,10 +389,10 @@ func TestSnapshotNamedLikeAnID(t *testing.T) {
 		must(t, err)
 	}
 	take("first") // id 1, of the small disk
-	must(t, b.resize(limit(t), filesOf(s.layout, "vm").path(varFile), 2*spec.DiskBytes))
+	must(t, b.img.Grow(limit(t), filesOf(s.layout, "vm").path(varFile), spec.DiskBytes, 2*spec.DiskBytes))
 	take("1") // id 2, of the larger one
 	must(t, b.RestoreSnapshot(limit(t), "vm", "1"))
-	i, err := b.info(limit(t), filesOf(s.layout, "vm").path(varFile), "qcow2")
+	i, err := b.img.Info(limit(t), filesOf(s.layout, "vm").path(varFile), "qcow2")
 	must(t, err)
 	if i.VirtualSize != 2*spec.DiskBytes {
 		t.Errorf("the wrong snapshot came back: %d bytes", i.VirtualSize)

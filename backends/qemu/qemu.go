@@ -48,6 +48,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -74,6 +75,7 @@ type Backend struct {
 	layout   paths.Layout
 	programs programs
 	firmware Firmware
+	img      *qemuimg.Tool
 	accel    *host.Accelerator
 	log      *slog.Logger
 	events   *backends.Queue
@@ -120,6 +122,7 @@ func open(c Config, l limits) (*Backend, error) {
 		b.log = slog.New(slog.DiscardHandler)
 	}
 	b.log = b.log.With("backend", b.name)
+	b.img = qemuimg.New(func() (string, error) { return b.program(b.programs.img) })
 	var err error
 	find := func() (string, error) { return b.program(b.programs.qemu) }
 	if b.accel, err = host.NewAccelerator(c.Accel, find, b.layout.State, b.log); err != nil {

@@ -91,13 +91,13 @@ func (b *Backend) rebuild(f vmFiles) (r *record, lost string, err error) {
 	if r.Mutable, err = f.isMutable(); err != nil {
 		return nil, "", err
 	}
-	state, err := b.infoShared(ctx, f.state(r.Mutable))
+	state, err := b.img.InfoShared(ctx, f.state(r.Mutable))
 	if err != nil { // no VM can be made of that
 		return nil, "", fmt.Errorf("the state disk cannot be read: %w", err)
 	}
 	if !r.Mutable {
 		// Without it the next start takes the image that the machine names.
-		if info, err := b.infoShared(ctx, f.path(bootFile)); err == nil {
+		if info, err := b.img.InfoShared(ctx, f.path(bootFile)); err == nil {
 			r.Backing = info.Backing
 		}
 	}
@@ -167,7 +167,7 @@ func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) 
 		return backends.Kept{}, refusal.Broken(problem.MachineBroken, name, err)
 	}
 	k := backends.Kept{UUID: r.UUID, MAC: r.MAC, Mutable: r.Mutable, ImageID: r.Image, ImageDisk: r.Backing}
-	if info, err := b.infoShared(ctx, f.state(r.Mutable)); err == nil {
+	if info, err := b.img.InfoShared(ctx, f.state(r.Mutable)); err == nil {
 		k.DiskBytes = info.VirtualSize
 	}
 	k.Identity, err = os.ReadFile(f.path(identityFile))

@@ -8,8 +8,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// RestoreSnapshot puts the state disk back. qemu-img takes an id before a name,
-// so a snapshot named "1" is given by its id, never by its name.
+// RestoreSnapshot puts the state disk back.
 func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) error {
 	v, err := b.begin(ctx, name)
 	if err != nil {
@@ -31,7 +30,7 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	if err != nil {
 		return err
 	}
-	if _, err := b.img(ctx, "snapshot", "-q", "-a", s.ID, v.files.state(r.Mutable)); err != nil {
+	if err := b.img.ApplySnapshot(ctx, v.files.state(r.Mutable), s); err != nil {
 		return refusal.SnapshotFailed(name, err)
 	}
 	// What the crash left behind is gone with the restore.
@@ -61,7 +60,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		err = inst.commandWithin(ctx, b.limits.take, "blockdev-snapshot-delete-internal-sync",
 			map[string]string{"device": stateNode, "id": s.ID, "name": s.Name}, nil)
 	} else {
-		_, err = b.img(ctx, "snapshot", "-q", "-d", s.Name, v.files.state(r.Mutable))
+		err = b.img.DeleteSnapshot(ctx, v.files.state(r.Mutable), s)
 	}
 	if err != nil {
 		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(name, err))

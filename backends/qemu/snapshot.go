@@ -2,13 +2,13 @@ package qemu
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -28,9 +28,9 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 		}
 		return nil, refusal.Broken(problem.SnapshotFailed, name, err)
 	}
-	info, err := b.infoShared(ctx, f.state(r.Mutable))
+	info, err := b.img.InfoShared(ctx, f.state(r.Mutable))
 	if err != nil && r.Run.alive() && ctx.Err() == nil {
-		info, err = b.infoShared(ctx, f.state(r.Mutable)) // QEMU was writing the list just then
+		info, err = b.img.InfoShared(ctx, f.state(r.Mutable)) // QEMU was writing the list just then
 	}
 	if err != nil {
 		return nil, fmt.Errorf("snapshots of %s: %w", name, err)
@@ -47,7 +47,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 // describe joins what qcow2 keeps with our notes. A note belongs to another
 // snapshot of the same name when the times differ: one was deleted and the name
 // used again by somebody else.
-func describe(s imageSnapshot, notes map[string]snapshotNote) backends.Snapshot {
+func describe(s qemuimg.Snapshot, notes map[string]snapshotNote) backends.Snapshot {
 	d := backends.Snapshot{Name: s.Name, Created: time.Unix(s.DateSec, s.DateNsec).UTC()}
 	if n, ok := notes[s.Name]; ok && n.Created.Sub(d.Created).Abs() < noteSlack {
 		d.Description, d.Frozen = n.Description, n.Frozen
@@ -61,31 +61,21 @@ const noteSlack = 2 * time.Minute
 
 // stored returns the snapshots in the state disk for an operation on them: from QEMU
 // while it runs, else from the file.
-func (b *Backend) stored(ctx context.Context, name string, mutable bool) ([]imageSnapshot, error) {
+func (b *Backend) stored(ctx context.Context, name string, mutable bool) ([]qemuimg.Snapshot, error) {
 	if inst := b.held(name); inst != nil {
 		return inst.stored(ctx)
 	}
-	info, err := b.infoShared(ctx, filesOf(b.layout, name).state(mutable))
+	info, err := b.img.InfoShared(ctx, filesOf(b.layout, name).state(mutable))
 	return info.Snapshots, err
-}
-
-// infoShared reads a qcow2 that another process may have open.
-func (b *Backend) infoShared(ctx context.Context, path string) (imageInfo, error) {
-	var i imageInfo
-	out, err := b.img(ctx, "info", "--output=json", "-U", "-f", "qcow2", path)
-	if err == nil {
-		err = json.Unmarshal(out, &i)
-	}
-	return i, err
 }
 
 // blockNode is an element of query-named-block-nodes.
 type blockNode struct {
-	Name  string    `json:"node-name"`
-	Image imageInfo `json:"image"`
+	Name  string       `json:"node-name"`
+	Image qemuimg.Info `json:"image"`
 }
 
-func (i *instance) stored(ctx context.Context) ([]imageSnapshot, error) {
+func (i *instance) stored(ctx context.Context) ([]qemuimg.Snapshot, error) {
 	var nodes []blockNode
 	if err := i.command(ctx, "query-named-block-nodes", map[string]bool{"flat": true}, &nodes); err != nil {
 		return nil, err
@@ -99,13 +89,13 @@ func (i *instance) stored(ctx context.Context) ([]imageSnapshot, error) {
 }
 
 // find returns the snapshot of that name.
-func find(all []imageSnapshot, vm, name string) (imageSnapshot, error) {
+func find(all []qemuimg.Snapshot, vm, name string) (qemuimg.Snapshot, error) {
 	for _, s := range all {
 		if s.Name == name {
 			return s, nil
 		}
 	}
-	return imageSnapshot{}, refusal.SnapshotNotFound(vm, name)
+	return qemuimg.Snapshot{}, refusal.SnapshotNotFound(vm, name)
 }
 
 // CreateSnapshot takes one of the state disk; see backends.Backend.
@@ -135,7 +125,7 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 		note.Frozen, err = inst.snapshot(ctx, req)
 	} else {
 		note.Frozen = r.End == nil || r.End.State == backends.Stopped
-		_, err = b.img(ctx, "snapshot", "-c", req.Name, v.files.state(r.Mutable))
+		err = b.img.TakeSnapshot(ctx, v.files.state(r.Mutable), req.Name)
 	}
 	if err != nil {
 		return none, refusal.SnapshotFailed(name, err)

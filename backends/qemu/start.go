@@ -91,23 +91,18 @@ func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backen
 
 // grow makes the state disk larger if spec says so.
 func (b *Backend) grow(ctx context.Context, disk string, bytes int64) error {
-	info, err := b.info(ctx, disk, "qcow2")
-	switch {
-	case err != nil:
+	info, err := b.img.Info(ctx, disk, "qcow2")
+	if err != nil {
 		return problem.New(problem.VMStartFailed, "the state disk cannot be read: %w", err)
-	case bytes == info.VirtualSize:
-		return nil
-	case bytes < info.VirtualSize:
-		return refusal.Shrunk(info.VirtualSize, bytes)
 	}
-	return b.resize(ctx, disk, bytes)
+	return b.img.Grow(ctx, disk, info.VirtualSize, bytes)
 }
 
 // freshBoot replaces the boot overlay: what a guest wrote to its boot disk ends
 // with the run, and a new image takes effect.
 func (b *Backend) freshBoot(ctx context.Context, f vmFiles, image backends.Image) error {
 	next := f.path(bootFile + ".new")
-	if err := b.overlay(ctx, next, image.Disk, image.Format); err != nil {
+	if err := b.img.Overlay(ctx, next, image.Disk, image.Format); err != nil {
 		return errors.Join(err, atomicfile.Remove(next))
 	}
 	return os.Rename(next, f.path(bootFile))

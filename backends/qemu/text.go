@@ -8,16 +8,6 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// limited keeps the first 64 KiB that are written to it.
-type limited struct{ strings.Builder }
-
-func (l *limited) Write(p []byte) (int, error) {
-	if rest := 64<<10 - l.Len(); rest > 0 {
-		l.Builder.Write(p[:min(len(p), rest)])
-	}
-	return len(p), nil
-}
-
 // lastWords returns the end of a log, or otherwise when it is empty.
 func lastWords(f vmFiles, log, otherwise string) string {
 	file, err := os.Open(f.path(log))

@@ -115,8 +115,13 @@ func DiskFull(err error) error {
 	if err == nil || problem.HasCode(err, problem.DiskFull) {
 		return err
 	}
-	if !errors.Is(err, unix.ENOSPC) && !strings.Contains(strings.ToLower(err.Error()), "no space left on device") {
+	if !errors.Is(err, unix.ENOSPC) && !SaysFull(err.Error()) {
 		return err
 	}
 	return problem.New(problem.DiskFull, "%w", err).WithHint("make room on the disk that holds the VMs")
+}
+
+// SaysFull reports whether the output of a program says that a disk is full.
+func SaysFull(text string) bool {
+	return strings.Contains(strings.ToLower(text), "no space left on device")
 }

@@ -1,9 +1,13 @@
-package diskcopy
+package qemuimg
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 func TestPercentOfQemuImg(t *testing.T) {
@@ -25,7 +29,7 @@ func TestAReflinkIsWholeOrNotThere(t *testing.T) {
 	if err := os.WriteFile(from, []byte("blocks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	linked := Reflink(from, to)
+	linked := reflink(from, to)
 	got, err := os.ReadFile(to)
 	if linked == nil && string(got) != "blocks" || linked != nil && !os.IsNotExist(err) {
 		t.Errorf("reflink: %v; the copy holds %q, %v", linked, got, err)
@@ -33,10 +37,22 @@ func TestAReflinkIsWholeOrNotThere(t *testing.T) {
 	if err := os.WriteFile(to, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if Reflink(from, to) == nil {
+	if reflink(from, to) == nil {
 		t.Error("a file that exists is replaced")
 	}
 	if got, err := os.ReadFile(to); err != nil || string(got) != "mine" {
 		t.Errorf("a file that exists holds %q, %v", got, err)
+	}
+}
+
+func TestWhatDoesNotFitIsNotBegun(t *testing.T) {
+	if err := Room(t.TempDir(), 1<<60); !problem.HasCode(err, problem.DiskFull) {
+		t.Errorf("%v", err)
+	}
+	var st unix.Statfs_t
+	if unix.Statfs(t.TempDir(), &st) == nil && st.Bavail > 0 {
+		if err := Room(t.TempDir(), 1); err != nil {
+			t.Errorf("%v", err)
+		}
 	}
 }

@@ -1,0 +1,128 @@
+package qemuimg
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// reflink makes to, which does not exist, share the blocks of from, copy on write
+// (ioctl_ficlone(2)). On error, as on a file system that cannot, there is no to.
+func reflink(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	err = unix.IoctlFileClone(int(dst.Fd()), int(src.Fd()))
+	if err == nil {
+		err = dst.Sync()
+	}
+	if err != nil {
+		os.Remove(to)
+	}
+	return err
+}
+
+// spare is what a copy needs beyond its data, in bytes: metadata, logs, the identity.
+const spare = 64 << 20
+
+// Copy makes to, which does not exist, an independent qcow2 without snapshots of the
+// image at path, with the content that it has now, or, unless snapshot is empty, that
+// it had at the snapshot with this ID. info is what Info says of the image. The copy
+// shares the blocks of the original where the file system can (ioctl_ficlone(2)) and
+// the image is a qcow2 without snapshots and backing file. A copy for which there is no room is disk.full before
+// it begins.
+func (t *Tool) Copy(ctx context.Context, path string, info Info, snapshot, to string, report progress.Reporter) error {
+	source := []string{"-f", info.Format, path}
+	if snapshot != "" {
+		source = append([]string{"-l", "snapshot.id=" + snapshot}, source...)
+	} else if info.Format == "qcow2" && info.Backing == "" && len(info.Snapshots) == 0 && reflink(path, to) == nil {
+		return nil
+	}
+	size, err := t.measure(ctx, source)
+	if err != nil {
+		return err
+	}
+	if err := Room(filepath.Dir(to), size+spare); err != nil {
+		return err
+	}
+	// -t: it is on the disk in the end.
+	args := append(append([]string{"-p", "-t", "writeback", "-O", "qcow2"}, source...), to)
+	return t.copying(ctx, percent(report, size), "convert", args...)
+}
+
+// measure is how many bytes a qcow2 copy of a source takes at most.
+func (t *Tool) measure(ctx context.Context, source []string) (int64, error) {
+	var m struct {
+		Required int64 `json:"required"`
+	}
+	out, err := t.output(ctx, "measure", append([]string{"--output=json", "-O", "qcow2"}, source...)...)
+	if err == nil {
+		err = json.Unmarshal(out, &m)
+	}
+	return m.Required, err
+}
+
+// Room refuses with disk.full what cannot end: bytes more than the file system of the
+// directory dir has free.
+func Room(dir string, bytes int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	free := int64(st.Bavail) * st.Bsize
+	if free >= bytes {
+		return nil
+	}
+	return problem.New(problem.DiskFull, "%s has %d MiB free, %d MiB are needed", dir, free>>20, bytes>>20+1).
+		WithHint("make room on that disk")
+}
+
+// percent is for the output of qemu-img convert -p, whose copy has about size
+// bytes: it passes the progress on.
+func percent(report progress.Reporter, size int64) io.Writer {
+	return &percentWriter{report: func(p float64) {
+		report.Report(progress.Update{
+			Vertex: "disk", Message: "copying the disk", Unit: "bytes",
+			Current: int64(p / 100 * float64(size)), Total: size,
+		})
+	}}
+}
+
+// percentWriter reads "    (12.34/100%)\r" from qemu-img -p.
+type percentWriter struct {
+	report func(percent float64)
+	last   []byte
+}
+
+func (w *percentWriter) Write(p []byte) (int, error) {
+	for _, c := range p {
+		switch {
+		case c == '(':
+			w.last = w.last[:0]
+		case c == '/':
+			if f, err := strconv.ParseFloat(string(w.last), 64); err == nil && f >= 0 && f <= 100 {
+				w.report(f)
+			}
+			w.last = w.last[:0]
+		case len(w.last) < 16:
+			w.last = append(w.last, c)
+		}
+	}
+	return len(p), nil
+}
