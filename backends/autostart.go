@@ -1,9 +1,20 @@
 package backends
 
-import "github.com/nixvm/nixvm/internal/problem"
+import (
+	"context"
 
-// NoAutostart is the refusal of a backend without the capability Autostart.
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Autostarter is a Backend whose host starts VMs when it boots itself.
+type Autostarter interface {
+	// SetAutostart says whether the host starts the VM, whatever state the VM is
+	// in now. It holds until the next Start, whose spec says it again.
+	SetAutostart(ctx context.Context, name string, on bool) error
+}
+
+// NoAutostart is the refusal of a backend that is no [Autostarter].
 func NoAutostart(backend string) *problem.Error {
 	return problem.New(problem.Unsupported, "backend %s cannot start VMs with its host", backend).
-		WithHint("a backend of type libvirt can, with the uri qemu:///system or qemu+ssh://user@host/system")
+		WithHint("choose a backend with the setting autostart: see docs/configuration.md")
 }

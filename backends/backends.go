@@ -1,13 +1,14 @@
-// Package backends defines what runs VMs: one small interface, implemented by
-// qemu (embedded), libvirt and proxmox, and the Capabilities that tell the core
-// and the editors what each of them can do.
+// Package backends defines what runs VMs: one small interface ([Backend]) with the
+// life cycle, the state and the events of VMs, which qemu (embedded) and libvirt
+// implement, and optional ones for the rest ([Snapshotter], [Cloner], [Suspender],
+// [Console], [Autostarter], [Migrator], [ImageHost], [BridgeHost] ...), which [As]
+// finds. [CapabilitiesOf] derives from them what clients may offer.
 //
 // backendtest holds the conformance suite that every implementation passes.
 package backends
 
 import (
 	"context"
-	"io"
 	"net/netip"
 	"time"
 
@@ -87,29 +88,6 @@ type Endpoint struct {
 	Address string // host:port
 }
 
-// Snapshot is one snapshot of the state disk.
-type Snapshot struct {
-	Name        string
-	Description string
-	Created     time.Time
-	Frozen      bool // the guest's file systems were frozen, or the VM was off
-}
-
-// Source is the state disk that a clone begins with.
-type Source struct {
-	Name     string // of the VM, which must be off
-	Snapshot string // of that VM; empty = the disk as it is now
-}
-
-// SnapshotRequest asks for a snapshot.
-type SnapshotRequest struct {
-	Name        string
-	Description string
-	// PowerOff ends the VM between the snapshot and the next write of the
-	// guest, so that the snapshot holds everything that the guest ever wrote.
-	PowerOff bool
-}
-
 // EventKind is what happened.
 type EventKind string
 
@@ -148,22 +126,6 @@ type Finding struct {
 	Fix      string // a command or a sentence; may be empty
 }
 
-// Capabilities say what a backend can do, so that nothing is offered that cannot work.
-type Capabilities struct {
-	LiveSnapshot   bool // snapshot while the VM runs
-	MemorySnapshot bool
-	ThinClone      bool // boot disk is an overlay on the shared image
-	Bridge         bool
-	Console        bool
-	Suspend        bool
-	Resize         bool
-	Clone          bool // of a VM that is off
-	CloneSnapshot  bool // also of one of its snapshots
-	HostFirewall   bool // isolation enforced outside the guest
-	Migrate        bool
-	Autostart      bool // the host starts VMs when it boots
-}
-
 // Backend runs VMs. All methods may be called at once for different VMs; the
 // core never calls two mutating methods at once for the same VM, but for Kill and
 // Destroy, which get through to a VM on which another one waits and make that
@@ -173,11 +135,13 @@ type Capabilities struct {
 // A VM may hang, with a disk of its host or for a signal: every method ends with
 // its context and, where it asks the VM itself, with a limit of its own
 // (backend.unreachable). List, Status and Snapshots do not ask the VM.
+//
+// What not every backend can do is in optional interfaces, to which the same rules
+// apply; ask for them with [As], never with a type assertion.
 type Backend interface {
 	// Name is the configured name, e.g. "laptop"; Type is "qemu", "libvirt" or "proxmox".
 	Name() string
 	Type() string
-	Capabilities() Capabilities
 
 	// Check says what is missing for this backend to work. It starts no VM
 	// that outlives it.
@@ -193,12 +157,6 @@ type Backend interface {
 	// already is refused with vm.exists. On error, and on cancellation, nothing
 	// that it made is left.
 	Create(ctx context.Context, spec Spec, report progress.Reporter) error
-	// Clone is Create, with a state disk that is an independent copy of another
-	// VM's, of spec.DiskBytes (a smaller size than the source's: size.invalid),
-	// without the source's snapshots. spec brings the identity. A mutable VM gets
-	// a copy of the UEFI variables too, where the backend can read them. The
-	// source stays as it is; one that runs is refused with vm.running.
-	Clone(ctx context.Context, from Source, spec Spec, report progress.Reporter) error
 	// Destroy ends the VM at once if it runs and removes everything that
 	// Create, Clone, Start and the snapshots made. A VM that does not exist, or is
 	// half made, is removed as far as it is there: not an error.
@@ -216,33 +174,10 @@ type Backend interface {
 	Shutdown(ctx context.Context, name string) error
 	// Kill ends the VM at once. A stopped VM is not an error.
 	Kill(ctx context.Context, name string) error
-	// Suspend pauses the virtual CPUs, memory stays; Resume continues and steps
-	// the guest's clock, also that of a guest which runs. Both are idempotent.
-	Suspend(ctx context.Context, name string) error
-	Resume(ctx context.Context, name string) error
-
-	// SetAutostart says whether the host starts the VM when it boots itself,
-	// whatever state the VM is in now. It holds until the next Start, whose
-	// spec says it again. Without the capability Autostart: unsupported.
-	SetAutostart(ctx context.Context, name string, on bool) error
 
 	// Endpoint returns where sshd is reachable now. A VM that does not run:
 	// vm.not_running.
 	Endpoint(ctx context.Context, name string) (Endpoint, error)
-
-	// Snapshots lists the snapshots of the state disk, oldest first.
-	Snapshots(ctx context.Context, name string) ([]Snapshot, error)
-	// CreateSnapshot takes one, live with the guest frozen or offline. A name
-	// in use: snapshot.exists. After an error the guest is not left frozen.
-	CreateSnapshot(ctx context.Context, name string, req SnapshotRequest) (Snapshot, error)
-	// RestoreSnapshot puts the state disk back. The VM must be off (vm.running).
-	// Other snapshots stay.
-	RestoreSnapshot(ctx context.Context, name, snapshot string) error
-	// DeleteSnapshot removes one; a missing one is snapshot.not_found.
-	DeleteSnapshot(ctx context.Context, name, snapshot string) error
-
-	// Console opens the serial console. Several may be open at once.
-	Console(ctx context.Context, name string) (io.ReadWriteCloser, error)
 
 	// Events delivers what happens until Close. The channel is drained without
 	// delay by the core. It is closed by Close.

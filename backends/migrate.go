@@ -8,15 +8,14 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Migrator is a Backend whose VMs can move to another one of its kind, with
-// their disks where they are: on storage that both hosts share. It is asked only
-// where Capabilities.Migrate holds on both sides.
+// Migrator is a Backend whose VMs can move to another one of its type, with their
+// disks where they are: on storage that both hosts share. The other side must be a
+// Migrator, too.
 type Migrator interface {
-	Backend
-
 	// PlanMigration refuses what cannot work, also a VM that is neither running
-	// nor off (vm.not_running), and changes nothing that lasts. It returns what Migrate must know of the VM as it is now, in a form that
-	// the caller keeps until Migrate has returned, also across a crash.
+	// nor off (vm.not_running), and changes nothing that lasts. It returns what
+	// Migrate must know of the VM as it is now, in a form that the caller keeps
+	// until Migrate has returned, also across a crash.
 	PlanMigration(ctx context.Context, spec Spec, to Backend) (json.RawMessage, error)
 
 	// Migrate moves the VM: running if it runs. After nil it is on to; after an

@@ -241,5 +241,9 @@ func (s *Service) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 	if err != nil {
 		return nil, err
 	}
-	return b.Console(ctx, name)
+	host, err := backends.Require[backends.Console](b, "open consoles")
+	if err != nil {
+		return nil, err
+	}
+	return host.Console(ctx, name)
 }

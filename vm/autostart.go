@@ -9,7 +9,7 @@ import (
 // checkAutostart refuses what the backend cannot do. Switching it off is always
 // possible: a machine may come from a backend that can.
 func checkAutostart(b backends.Backend, on bool) error {
-	if on && !b.Capabilities().Autostart {
+	if _, can := backends.As[backends.Autostarter](b); on && !can {
 		return backends.NoAutostart(b.Name())
 	}
 	return nil
@@ -30,11 +30,12 @@ func (s *Service) setAutostart(ctx context.Context, before VM, on *bool) (undo f
 	if err := checkAutostart(b, *on); err != nil {
 		return nil, err
 	}
-	if s.recordOf(before.Name) == nil || !b.Capabilities().Autostart {
+	host, can := backends.As[backends.Autostarter](b)
+	if s.recordOf(before.Name) == nil || !can {
 		return nothing, nil
 	}
-	if err := b.SetAutostart(ctx, before.Name, *on); err != nil {
+	if err := host.SetAutostart(ctx, before.Name, *on); err != nil {
 		return nil, err
 	}
-	return func() error { return b.SetAutostart(context.WithoutCancel(ctx), before.Name, before.Autostart) }, nil
+	return func() error { return host.SetAutostart(context.WithoutCancel(ctx), before.Name, before.Autostart) }, nil
 }

@@ -299,7 +299,8 @@ func (s *Service) viewLocked(name string) *VM {
 	}
 	s.describeRealised(v, e)
 	if b := s.backends[v.Backend]; b != nil && e.machine != nil {
-		v.Autostart = e.machine.Autostart && b.Capabilities().Autostart
+		_, can := backends.As[backends.Autostarter](b)
+		v.Autostart = e.machine.Autostart && can
 	}
 	if op != nil {
 		o := op.value

@@ -20,7 +20,7 @@ func (s *Service) Backends() []BackendState {
 	list := make([]BackendState, 0, len(s.backends))
 	for name, b := range s.backends {
 		list = append(list, BackendState{
-			Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: b.Capabilities(), Problem: silent[name],
+			Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: backends.CapabilitiesOf(b), Problem: silent[name],
 		})
 	}
 	slices.SortFunc(list, func(a, b BackendState) int {

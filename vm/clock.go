@@ -93,7 +93,7 @@ func (s *Service) compareClock(name string) {
 	if err != nil {
 		return
 	}
-	keeper, ok := b.(backends.ClockKeeper)
+	keeper, ok := backends.As[backends.ClockKeeper](b)
 	if !ok {
 		return
 	}

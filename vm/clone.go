@@ -73,11 +73,12 @@ func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 		wrong.add(fieldName, err)
 		return args, wrong
 	}
-	if !b.Capabilities().Clone {
+	cloner, can := backends.As[backends.Cloner](b)
+	if !can {
 		wrong.add(fieldName, problem.New(problem.Unsupported, "backend %s cannot clone VMs", b.Name()).
 			WithHint("create %s with the same profiles, and copy what you need", req.Name))
 	}
-	if req.Snapshot != "" && !b.Capabilities().CloneSnapshot {
+	if req.Snapshot != "" && can && !cloner.ClonesSnapshots() {
 		wrong.add(fieldSnapshot, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Source).
 			WithHint("restore it to the snapshot (its present state is kept in one first), clone it without --snapshot, and restore that one"))
 	}
@@ -218,7 +219,11 @@ func (c *cloning) disks(ctx context.Context, r *run) error {
 	}
 	rec := record{Image: c.args.Image, Generation: c.args.Generation}
 	err = c.realise(ctx, rec, img, func(b backends.Backend, spec backends.Spec) error {
-		return b.Clone(ctx, backends.Source{Name: c.args.Source, Snapshot: c.args.Snapshot}, spec, r.report())
+		cloner, err := backends.Require[backends.Cloner](b, "clone VMs")
+		if err != nil {
+			return err
+		}
+		return cloner.Clone(ctx, backends.Source{Name: c.args.Source, Snapshot: c.args.Snapshot}, spec, r.report())
 	})
 	c.service.letGoOfSource(r.op)
 	return err

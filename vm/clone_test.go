@@ -102,13 +102,19 @@ func TestACloneSaysWhatItDoesNotGet(t *testing.T) {
 	}
 }
 
-// limited is a backend with other capabilities.
-type limited struct {
-	*fake.Backend
-	to backends.Capabilities
+// cloneless is a backend that cannot clone, and wholeOnly one that clones no snapshots.
+type cloneless struct{ backends.Backend }
+
+func (cloneless) Offers(optional any) bool {
+	_, clones := optional.(*backends.Cloner)
+	return !clones
 }
 
-func (l limited) Capabilities() backends.Capabilities { return l.to }
+func (c cloneless) Unwrap() backends.Backend { return c.Backend }
+
+type wholeOnly struct{ *fake.Backend }
+
+func (wholeOnly) ClonesSnapshots() bool { return false }
 
 func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 	home := t.TempDir()
@@ -143,10 +149,10 @@ func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 			}
 		})
 	}
-	h.backends["test"] = limited{Backend: h.fake}
+	h.backends["test"] = cloneless{h.fake}
 	_, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
 	wantProblem(t, err, problem.Unsupported)
-	h.backends["test"] = limited{h.fake, backends.Capabilities{Clone: true}}
+	h.backends["test"] = wholeOnly{h.fake}
 	_, err = h.Clone(background, CloneRequest{Source: "demo", Name: "copy", Snapshot: "s1"})
 	wantProblem(t, err, problem.Unsupported)
 }

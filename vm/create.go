@@ -185,7 +185,7 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 	wrong.addSettings(args.Draft.Problems())
 	if b != nil {
 		if !wrong.has(fieldNetwork) {
-			wrong.add(fieldNetwork, checkBridge(b, args.Draft.Network))
+			wrong.add(fieldNetwork, checkBridge(ctx, b, args.Draft.Network))
 		}
 		wrong.add(fieldAutostart, checkAutostart(b, args.Draft.Autostart))
 		checkResources(ctx, b, args.Draft.VCPUs, args.Draft.MemoryMiB, wrong)
@@ -202,7 +202,7 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 
 // checkResources refuses what the host of the backend cannot give; 0 is not looked at.
 func checkResources(ctx context.Context, b backends.Backend, vcpus, memoryMiB int, wrong *fieldErrors) {
-	host, ok := b.(backends.LimitedHost)
+	host, ok := backends.As[backends.LimitedHost](b)
 	if !ok || vcpus == 0 && memoryMiB == 0 {
 		return
 	}
@@ -216,18 +216,16 @@ func checkResources(ctx context.Context, b backends.Backend, vcpus, memoryMiB in
 }
 
 // checkBridge refuses a bridge that the backend cannot use, or has not.
-func checkBridge(b backends.Backend, n machine.Network) error {
+func checkBridge(ctx context.Context, b backends.Backend, n machine.Network) error {
 	if n.Kind != "bridge" {
 		return nil
 	}
-	if !b.Capabilities().Bridge {
+	host, ok := backends.As[backends.BridgeHost](b)
+	if !ok {
 		return problem.New(problem.Unsupported, "backend %s cannot attach VMs to a bridge here", b.Name()).
 			WithHint("use --network nat, or see nixvmd doctor")
 	}
-	if host, ok := b.(backends.BridgeHost); ok {
-		return host.CheckBridge(n.Bridge)
-	}
-	return nil
+	return host.CheckBridge(ctx, n.Bridge)
 }
 
 // checkPlace refuses a backend that cannot make the VM, or has one of that name;

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -9,12 +10,17 @@ import (
 	"github.com/nixvm/nixvm/nixbuild"
 )
 
-// bridged is a backend whose host has one bridge.
+// bridged is a backend whose host has one bridge, and starts no VMs by itself.
 type bridged struct{ backends.Backend }
 
-func (bridged) Capabilities() backends.Capabilities { return backends.Capabilities{Bridge: true} }
+func (b bridged) Unwrap() backends.Backend { return b.Backend }
 
-func (bridged) CheckBridge(bridge string) error {
+func (bridged) Offers(optional any) bool {
+	_, starts := optional.(*backends.Autostarter)
+	return !starts
+}
+
+func (bridged) CheckBridge(_ context.Context, bridge string) error {
 	if bridge != "br0" {
 		return problem.New(problem.MachineInvalid, "there is no bridge %s", bridge).WithHint("use br0")
 	}

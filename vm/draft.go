@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
@@ -176,8 +177,8 @@ func (s *Service) draftClone(ctx context.Context, req CloneRequest) (map[string]
 		fieldDisk:   diskField(orElse(req.DiskBytes, source.DiskBytes), req.DiskBytes == 0),
 	}
 	snapshot := Checked{Value: req.Snapshot, Default: req.Snapshot == ""}
-	if b, err := s.backend(source.Backend); err == nil && source.Name != "" && b.Capabilities().CloneSnapshot {
-		if list, err := b.Snapshots(ctx, source.Name); err == nil {
+	if b, err := s.backend(source.Backend); err == nil && source.Name != "" && backends.CapabilitiesOf(b).CloneSnapshot {
+		if list, err := s.Snapshots(ctx, source.Name); err == nil {
 			snapshot.Choices = snapshotNames(list)
 		}
 	}

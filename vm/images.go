@@ -157,7 +157,7 @@ func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) (Collecti
 		c.Images = append(c.Images, CollectedImage{Collected: one})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.backends)) {
-		if host, ok := s.backends[name].(backends.ImageHost); ok {
+		if host, ok := backends.As[backends.ImageHost](s.backends[name]); ok {
 			copies, err := host.CollectImages(ctx, s.claimCopy(kept), dryRun)
 			if err != nil {
 				c.Warnings = append(c.Warnings, fmt.Sprintf("backend %s: %v", name, err))

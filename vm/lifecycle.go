@@ -156,7 +156,7 @@ func (s *Service) Suspend(ctx context.Context, name, client string) (Operation, 
 func (s *Service) planSuspend(name string, _ noArgs) plan {
 	return plan{steps: []step{s.disconnectStep(name), {
 		name: "suspend", title: "suspending the VM", do: func(ctx context.Context, _ *run) error {
-			return s.onBackend(ctx, name, backends.Backend.Suspend)
+			return s.onSuspender(ctx, name, backends.Suspender.Suspend)
 		},
 	}}}
 }
@@ -169,21 +169,34 @@ func (s *Service) Resume(ctx context.Context, name, client string) (Operation, e
 func (s *Service) planResume(name string, _ noArgs) plan {
 	return plan{steps: []step{{
 		name: "resume", title: "resuming the VM", do: func(ctx context.Context, _ *run) error {
-			return s.onBackend(ctx, name, backends.Backend.Resume)
+			return s.onSuspender(ctx, name, backends.Suspender.Resume)
 		},
 	}, s.readyStep(name)}}
 }
 
-// onBackend calls one method of the VM's backend and takes over the new state.
-func (s *Service) onBackend(ctx context.Context, name string, method func(backends.Backend, context.Context, string) error) error {
+// onSuspender suspends or resumes a VM and takes over the new state.
+func (s *Service) onSuspender(ctx context.Context, name string, method func(backends.Suspender, context.Context, string) error) error {
 	_, b, err := s.realised(name)
 	if err != nil {
 		return err
 	}
-	if err := method(b, ctx, name); err != nil {
+	host, err := s.suspender(name)
+	if err != nil {
+		return err
+	}
+	if err := method(host, ctx, name); err != nil {
 		return err
 	}
 	return s.refresh(ctx, b, name)
+}
+
+// suspender is the backend of a VM, which must be one that suspends.
+func (s *Service) suspender(name string) (backends.Suspender, error) {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return nil, err
+	}
+	return backends.Require[backends.Suspender](b, "suspend VMs")
 }
 
 // stateNow asks the backend, so that a refusal rests on what is, not on an
@@ -202,6 +215,9 @@ func (s *Service) stateNow(ctx context.Context, name string) (backends.State, er
 func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client string) (Operation, error) {
 	return begin(ctx, s, kind, name, client, func(ctx context.Context) (noArgs, error) {
 		state, err := s.stateNow(ctx, name)
+		if err == nil && (kind == KindSuspend || kind == KindResume) {
+			_, err = s.suspender(name)
+		}
 		if err == nil && !alive(state) {
 			err = problem.New(problem.VMNotRunning, "%s does not run: it is %s", name, state).WithHint("nixvmd start %s", name)
 		}

@@ -62,16 +62,16 @@ func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backe
 			WithHint("nixvmd doctor and config.toml name the others")
 	}
 	for _, side := range []backends.Backend{b, to} {
-		if !side.Capabilities().Migrate {
+		if _, can := backends.As[backends.Migrator](side); !can {
 			return nil, nil, problem.New(problem.Unsupported, "backend %s (%s) cannot take part in a migration", side.Name(), side.Type()).
 				WithHint("both must be libvirtds of a system (qemu:///system, qemu+ssh://host/system) with their disks in a shared pool: see docs/libvirt.md")
 		}
 	}
-	from, ok := b.(backends.Migrator)
-	if !ok || b.Type() != to.Type() {
+	if b.Type() != to.Type() {
 		return nil, nil, problem.New(problem.Unsupported, "VMs of a %s backend cannot move to one of type %s", b.Type(), to.Type())
 	}
-	return from, to, nil
+	from, err := backends.Require[backends.Migrator](b, "migrate VMs")
+	return from, to, err
 }
 
 // planMigrate has no undo: a move that fails is taken back by the backend at

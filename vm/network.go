@@ -14,7 +14,7 @@ func (s *Service) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 	if err != nil {
 		return backends.NetworkUsage{}, err
 	}
-	reporter, ok := b.(backends.NetworkReporter)
+	reporter, ok := backends.As[backends.NetworkReporter](b)
 	if !ok {
 		return backends.NetworkUsage{}, problem.New(problem.Unsupported, "the backend %s does not know what %s has open in its network", b.Name(), name)
 	}

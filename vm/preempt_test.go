@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/fake"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -14,7 +15,7 @@ import (
 // stuck is a backend with a VM that hangs: what is asked of it does not return
 // until ctx ends (patient), the VM is killed (deaf), or the test ends.
 type stuck struct {
-	backends.Backend
+	*fake.Backend
 	deaf     bool // it takes no notice of the end of ctx
 	immortal bool // nor does kill free what hangs
 
@@ -23,7 +24,7 @@ type stuck struct {
 	freed   chan struct{}
 }
 
-func newStuck(b backends.Backend) *stuck {
+func newStuck(b *fake.Backend) *stuck {
 	return &stuck{Backend: b, entered: make(chan string, 64), freed: make(chan struct{})}
 }
 
@@ -296,6 +297,8 @@ type deafCreate struct {
 	backends.Backend
 	made, freed chan struct{}
 }
+
+func (b deafCreate) Unwrap() backends.Backend { return b.Backend }
 
 func (b deafCreate) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
 	err := b.Backend.Create(ctx, spec, report)

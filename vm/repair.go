@@ -132,7 +132,7 @@ func (s *Service) holders(ctx context.Context, name string, m *machine.Machine, 
 		ctx, cancel := context.WithTimeout(ctx, repairLimit)
 		st, err := b.Status(ctx, name)
 		var kept backends.Kept
-		keeper, tells := b.(backends.Keeper)
+		keeper, tells := backends.As[backends.Keeper](b)
 		if err == nil && st.State != backends.Absent && tells {
 			kept, err = keeper.Kept(ctx, name)
 		}
@@ -198,7 +198,7 @@ func (s *Service) repairMachine(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	keeper, ok := b.(backends.Keeper)
+	keeper, ok := backends.As[backends.Keeper](b)
 	if !ok {
 		return nil
 	}

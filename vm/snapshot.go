@@ -44,11 +44,21 @@ type deleteSnapshotArgs struct {
 // Snapshots lists the snapshots of a VM's state disk, oldest first. A VM that does
 // not answer in time is backend.unreachable.
 func (s *Service) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
-	_, b, err := s.realised(name)
+	_, b, err := s.snapshotter(name)
 	if err != nil {
 		return nil, err
 	}
 	return s.listSnapshots(ctx, b, name)
+}
+
+// snapshotter returns the backend of a VM, twice: whole, and what takes its snapshots.
+func (s *Service) snapshotter(name string) (backends.Backend, backends.Snapshotter, error) {
+	_, b, err := s.realised(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	taker, err := backends.Require[backends.Snapshotter](b, "take snapshots")
+	return b, taker, err
 }
 
 // CreateSnapshot takes a snapshot of the state disk, of a running VM with its
@@ -93,7 +103,7 @@ func (s *Service) planSnapshot(name string, args snapshotArgs) plan {
 	return plan{commit: 1, cancelUndoes: true, snapshot: args.Snapshot, left: s.hasSnapshot(name, args.Snapshot), steps: []step{{
 		name: "snapshot", title: "taking the snapshot", undoes: "deletes the snapshot " + args.Snapshot,
 		do: func(ctx context.Context, r *run) error {
-			_, b, err := s.realised(name)
+			_, b, err := s.snapshotter(name)
 			if err == nil && r.half {
 				err = s.dropSnapshot(ctx, name, args.Snapshot, args.Known)
 			}
@@ -119,7 +129,7 @@ func (s *Service) dropSnapshot(ctx context.Context, name, snapshot string, keep 
 	if slices.Contains(keep, snapshot) {
 		return nil
 	}
-	_, b, err := s.realised(name)
+	_, b, err := s.snapshotter(name)
 	if err != nil {
 		return err
 	}
@@ -218,14 +228,14 @@ func thenStarts(ran bool) string {
 }
 
 func (s *Service) takeSafety(ctx context.Context, r *run, name string, args restoreArgs) error {
-	_, b, err := s.realised(name)
+	b, taker, err := s.snapshotter(name)
 	if err == nil && r.half {
 		err = s.dropSnapshot(ctx, name, args.Safety, nil)
 	}
 	if err != nil {
 		return err
 	}
-	sn, err := s.makeSnapshot(ctx, b, name, backends.SnapshotRequest{
+	sn, err := s.makeSnapshot(ctx, taker, name, backends.SnapshotRequest{
 		Name: args.Safety, Description: "taken before restoring " + args.Snapshot, PowerOff: true,
 	})
 	if err != nil {
@@ -250,7 +260,7 @@ func (s *Service) undoSafety(ctx context.Context, name string, args restoreArgs)
 }
 
 func (s *Service) revertTo(ctx context.Context, name, snapshot string) error {
-	_, b, err := s.realised(name)
+	_, b, err := s.snapshotter(name)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func SnapshotWarning(name string, count int) string {
 }
 
 // listSnapshots asks the backend, and counts what it says.
-func (s *Service) listSnapshots(ctx context.Context, b backends.Backend, name string) ([]backends.Snapshot, error) {
+func (s *Service) listSnapshots(ctx context.Context, b backends.Snapshotter, name string) ([]backends.Snapshot, error) {
 	s.mu.Lock()
 	before := s.entryFor(name).snapshots.changes
 	s.mu.Unlock()
@@ -77,7 +77,7 @@ func (s *Service) listSnapshots(ctx context.Context, b backends.Backend, name st
 }
 
 // makeSnapshot takes one on the backend, and counts it.
-func (s *Service) makeSnapshot(ctx context.Context, b backends.Backend, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
+func (s *Service) makeSnapshot(ctx context.Context, b backends.Snapshotter, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	sn, err := b.CreateSnapshot(ctx, name, req)
 	s.recount(name, func(c *snapshotCount) {
 		if c.add(1); err != nil {
@@ -89,7 +89,7 @@ func (s *Service) makeSnapshot(ctx context.Context, b backends.Backend, name str
 
 // removeSnapshot deletes one on the backend, and counts it out. One that is not
 // there is snapshot.not_found.
-func (s *Service) removeSnapshot(ctx context.Context, b backends.Backend, name, snapshot string) error {
+func (s *Service) removeSnapshot(ctx context.Context, b backends.Snapshotter, name, snapshot string) error {
 	err := b.DeleteSnapshot(ctx, name, snapshot)
 	s.recount(name, func(c *snapshotCount) {
 		switch {

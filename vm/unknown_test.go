@@ -65,6 +65,8 @@ type deaf struct {
 	killed bool
 }
 
+func (d *deaf) Unwrap() backends.Backend { return d.Backend }
+
 func (d *deaf) Status(_ context.Context, name string) (backends.Status, error) {
 	return backends.Status{Name: name, State: backends.Unknown}, nil
 }
@@ -99,6 +101,8 @@ type mute struct {
 	backends.Backend
 	err error
 }
+
+func (m *mute) Unwrap() backends.Backend { return m.Backend }
 
 func (m *mute) List(ctx context.Context) ([]backends.Status, error) {
 	if m.err != nil {

@@ -13,31 +13,28 @@ func testClone(s *suite) {
 	const source, name = "conf-source", "conf-clone"
 	from := backends.Source{Name: source}
 	spec := s.h.Spec(s.T, name)
-	if !s.b.Capabilities().Clone {
-		s.create(source)
-		s.refused(s.b.Clone(s.limit(), from, spec, nil), problem.Unsupported, "Clone")
-		s.state(name, backends.Absent)
-		return
+	if !s.can.Clone {
+		s.Skip("this backend cannot clone")
 	}
-	s.refused(s.b.Clone(s.limit(), from, spec, nil), problem.VMNotFound, "Clone of a VM that does not exist")
+	s.refused(s.cloner().Clone(s.limit(), from, spec, nil), problem.VMNotFound, "Clone of a VM that does not exist")
 	first := s.create(source)
 	s.snapshot(source, backends.SnapshotRequest{Name: "1"})
 	s.refuseClones(from, spec)
 
 	mark := s.events.mark()
 	spec.DiskBytes = first.DiskBytes * 2
-	s.must(s.b.Clone(s.limit(), from, spec, nil), "Clone")
+	s.must(s.cloner().Clone(s.limit(), from, spec, nil), "Clone")
 	s.destroyAtEnd(name)
 	s.becomes(mark, name, backends.Stopped)
 	s.state(name, backends.Stopped)
 	s.snapshotNames(name)
 	s.snapshotNames(source, "1")
-	s.refused(s.b.Clone(s.limit(), from, spec, nil), problem.VMExists, "Clone to a name in use")
+	s.refused(s.cloner().Clone(s.limit(), from, spec, nil), problem.VMExists, "Clone to a name in use")
 
 	clones := []string{name}
 	const second = "conf-second"
-	err := s.b.Clone(s.limit(), backends.Source{Name: source, Snapshot: "1"}, s.h.Spec(s.T, second), nil)
-	if s.b.Capabilities().CloneSnapshot {
+	err := s.cloner().Clone(s.limit(), backends.Source{Name: source, Snapshot: "1"}, s.h.Spec(s.T, second), nil)
+	if s.can.CloneSnapshot {
 		s.must(err, "Clone of a snapshot")
 		s.destroyAtEnd(second)
 		clones = append(clones, second)
@@ -61,7 +58,7 @@ func (s *suite) refuseClones(from backends.Source, spec backends.Spec) {
 	s.Helper()
 	cancelled, cancel := context.WithCancel(s.ctx)
 	cancel()
-	if err := s.b.Clone(cancelled, from, spec, nil); err == nil {
+	if err := s.cloner().Clone(cancelled, from, spec, nil); err == nil {
 		s.Errorf("Clone with a cancelled context succeeds")
 	}
 	smaller, itself, bad, mutable := spec, spec, spec, spec
@@ -69,12 +66,12 @@ func (s *suite) refuseClones(from backends.Source, spec backends.Spec) {
 	itself.Name = from.Name
 	bad.Name = "../x"
 	mutable.Mutable = !spec.Mutable
-	s.refused(s.b.Clone(s.limit(), from, smaller, nil), problem.SizeInvalid, "Clone with a smaller disk")
-	s.refused(s.b.Clone(s.limit(), from, itself, nil), problem.VMExists, "Clone to its own name")
-	s.refused(s.b.Clone(s.limit(), from, bad, nil), problem.MachineNameInvalid, "Clone to a bad name")
-	s.refused(s.b.Clone(s.limit(), from, mutable, nil), problem.ModeUnsupported, "Clone in another mode")
-	s.refused(s.b.Clone(s.limit(), backends.Source{Name: "../x"}, spec, nil), problem.MachineNameInvalid, "Clone of a bad name")
-	s.refused(s.b.Clone(s.limit(), backends.Source{Name: from.Name, Snapshot: "nosuch"}, spec, nil), problem.SnapshotNotFound, "Clone of a snapshot that does not exist")
+	s.refused(s.cloner().Clone(s.limit(), from, smaller, nil), problem.SizeInvalid, "Clone with a smaller disk")
+	s.refused(s.cloner().Clone(s.limit(), from, itself, nil), problem.VMExists, "Clone to its own name")
+	s.refused(s.cloner().Clone(s.limit(), from, bad, nil), problem.MachineNameInvalid, "Clone to a bad name")
+	s.refused(s.cloner().Clone(s.limit(), from, mutable, nil), problem.ModeUnsupported, "Clone in another mode")
+	s.refused(s.cloner().Clone(s.limit(), backends.Source{Name: "../x"}, spec, nil), problem.MachineNameInvalid, "Clone of a bad name")
+	s.refused(s.cloner().Clone(s.limit(), backends.Source{Name: from.Name, Snapshot: "nosuch"}, spec, nil), problem.SnapshotNotFound, "Clone of a snapshot that does not exist")
 	s.state(spec.Name, backends.Absent)
 	s.state(from.Name, backends.Stopped)
 }
@@ -82,11 +79,11 @@ func (s *suite) refuseClones(from backends.Source, spec backends.Spec) {
 // clones boots two clones of a VM that is off: one of its disk as it is now,
 // with "two" in the file, and one of the snapshot "live", with "one".
 func (l *life) clones() {
-	if !l.b.Capabilities().Clone {
+	if !l.can.Clone {
 		l.Skip("this backend cannot clone")
 	}
 	want := map[string]string{"conf-now": "two"}
-	if c := l.b.Capabilities(); c.CloneSnapshot && c.LiveSnapshot {
+	if l.can.CloneSnapshot && l.can.LiveSnapshot {
 		want["conf-then"] = "one"
 	}
 	for name := range want {
@@ -96,7 +93,7 @@ func (l *life) clones() {
 		}
 		spec := l.h.Spec(l.T, name)
 		spec.DiskBytes = l.spec.DiskBytes * 2
-		l.must(l.b.Clone(l.limit(), from, spec, nil), "Clone")
+		l.must(l.cloner().Clone(l.limit(), from, spec, nil), "Clone")
 		l.destroyAtEnd(name)
 		l.must(l.b.Start(l.limit(), spec), "Start of a clone")
 	}

@@ -58,7 +58,7 @@ type life struct {
 
 func (l *life) start() {
 	mark := l.events.mark()
-	l.spec.Autostart = l.b.Capabilities().Autostart
+	l.spec.Autostart = l.can.Autostart
 	l.must(l.b.Start(l.limit(), l.spec), "Start")
 	l.startsWithHost(l.name, l.spec.Autostart)
 	st := l.state(l.name, backends.Running)
@@ -69,11 +69,13 @@ func (l *life) start() {
 	l.becomes(mark, l.name, backends.Running)
 	l.kept()
 	l.must(l.b.Start(l.limit(), l.spec), "Start of a running VM")
-	l.refused(l.b.RestoreSnapshot(l.limit(), l.name, "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
+	if l.snapshots() {
+		l.refused(l.snapshotter().RestoreSnapshot(l.limit(), l.name, "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
+	}
 	l.refused(l.b.Create(l.limit(), l.spec, nil), problem.VMExists, "Create of a running VM")
-	if l.b.Capabilities().Clone {
+	if l.can.Clone {
 		from := backends.Source{Name: l.name}
-		l.refused(l.b.Clone(l.limit(), from, l.h.Spec(l.T, "conf-now"), nil), problem.VMRunning, "Clone of a running VM")
+		l.refused(l.cloner().Clone(l.limit(), from, l.h.Spec(l.T, "conf-now"), nil), problem.VMRunning, "Clone of a running VM")
 	}
 	l.agentUp(mark)
 }
@@ -81,7 +83,7 @@ func (l *life) start() {
 // kept: a backend that can tell what it has of the VM tells what it was given.
 func (l *life) kept() {
 	l.Helper()
-	keeper, ok := l.b.(backends.Keeper)
+	keeper, ok := backends.As[backends.Keeper](l.b)
 	if !ok {
 		return
 	}
@@ -126,17 +128,15 @@ func (l *life) file() string { return l.h.StateDisk + "/conformance" }
 
 // console sends a line from the guest to two clients at once.
 func (l *life) console() {
-	if !l.b.Capabilities().Console {
-		_, err := l.b.Console(l.limit(), l.name)
-		l.refused(err, problem.Unsupported, "Console")
-		return
+	if !l.can.Console {
+		l.Skip("this backend has no consoles")
 	}
 	if l.h.Exec == nil {
 		l.Skip("this harness cannot run commands in the guest")
 	}
 	var clients []io.ReadWriteCloser
 	for range 2 {
-		c, err := l.b.Console(l.limit(), l.name)
+		c, err := as[backends.Console](l.suite).Console(l.limit(), l.name)
 		l.must(err, "Console")
 		defer c.Close()
 		clients = append(clients, c)
@@ -167,26 +167,25 @@ func (l *life) reads(c io.ReadCloser, text string) {
 }
 
 func (l *life) suspend() {
-	if !l.b.Capabilities().Suspend {
-		l.refused(l.b.Suspend(l.limit(), l.name), problem.Unsupported, "Suspend")
-		return
+	if !l.can.Suspend {
+		l.Skip("this backend suspends no VMs")
 	}
 	mark := l.events.mark()
-	l.must(l.b.Suspend(l.limit(), l.name), "Suspend")
+	l.must(l.suspender().Suspend(l.limit(), l.name), "Suspend")
 	l.becomes(mark, l.name, backends.Suspended)
 	l.state(l.name, backends.Suspended)
-	l.must(l.b.Suspend(l.limit(), l.name), "a second Suspend")
+	l.must(l.suspender().Suspend(l.limit(), l.name), "a second Suspend")
 	mark = l.events.mark()
-	l.must(l.b.Resume(l.limit(), l.name), "Resume")
+	l.must(l.suspender().Resume(l.limit(), l.name), "Resume")
 	l.becomes(mark, l.name, backends.Running)
 	l.state(l.name, backends.Running)
-	l.must(l.b.Resume(l.limit(), l.name), "a second Resume")
+	l.must(l.suspender().Resume(l.limit(), l.name), "a second Resume")
 	l.clock()
 }
 
 // clock: that of a guest which runs is put right, however it went wrong.
 func (l *life) clock() {
-	keeper, ok := l.b.(backends.ClockKeeper)
+	keeper, ok := backends.As[backends.ClockKeeper](l.b)
 	if !ok || l.h.Exec == nil {
 		return
 	}
@@ -198,7 +197,7 @@ func (l *life) clock() {
 		}
 	}
 	setBack()
-	l.must(l.b.Resume(l.limit(), l.name), "Resume of a VM that runs")
+	l.must(l.suspender().Resume(l.limit(), l.name), "Resume of a VM that runs")
 	right("Resume of a VM that runs")
 	setBack()
 	step, err := keeper.SyncClock(l.limit(), l.name)
@@ -211,8 +210,11 @@ func (l *life) clock() {
 // snapshotLive leaves the snapshot "live" with "one" in the file and "two" in
 // the running guest.
 func (l *life) snapshotLive() {
-	if !l.b.Capabilities().LiveSnapshot {
-		_, err := l.b.CreateSnapshot(l.limit(), l.name, backends.SnapshotRequest{Name: "live"})
+	if !l.snapshots() {
+		l.Skip("this backend takes no snapshots")
+	}
+	if !l.can.LiveSnapshot {
+		_, err := l.snapshotter().CreateSnapshot(l.limit(), l.name, backends.SnapshotRequest{Name: "live"})
 		l.refused(err, problem.VMRunning, "CreateSnapshot of a running VM")
 		return
 	}
@@ -222,7 +224,7 @@ func (l *life) snapshotLive() {
 	}
 	l.snapshot(l.name, backends.SnapshotRequest{Name: "short-lived"})
 	l.snapshotNames(l.name, "live", "short-lived")
-	l.must(l.b.DeleteSnapshot(l.limit(), l.name, "short-lived"), "DeleteSnapshot while it runs")
+	l.must(l.snapshotter().DeleteSnapshot(l.limit(), l.name, "short-lived"), "DeleteSnapshot while it runs")
 	l.snapshotNames(l.name, "live")
 	l.state(l.name, backends.Running)
 	if l.h.Exec != nil {
@@ -239,7 +241,10 @@ func (l *life) restart() {
 	if before.PID != after.PID || !before.Started.Equal(after.Started) {
 		l.Errorf("before the restart %+v, after it %+v", before, after)
 	}
-	if !l.b.Capabilities().LiveSnapshot {
+	if !l.snapshots() {
+		return
+	}
+	if !l.can.LiveSnapshot {
 		l.snapshotNames(l.name)
 		return
 	}
@@ -278,11 +283,11 @@ func (l *life) shutdown() {
 
 // restore brings "one" back and keeps the safety snapshot taken before it.
 func (l *life) restore() {
-	if !l.b.Capabilities().LiveSnapshot {
+	if !l.can.LiveSnapshot {
 		l.Skip("there is no snapshot of the running guest")
 	}
 	l.snapshot(l.name, backends.SnapshotRequest{Name: "safety"})
-	l.must(l.b.RestoreSnapshot(l.limit(), l.name, "live"), "RestoreSnapshot")
+	l.must(l.snapshotter().RestoreSnapshot(l.limit(), l.name, "live"), "RestoreSnapshot")
 	l.snapshotNames(l.name, "live", "safety")
 	l.state(l.name, backends.Stopped)
 }
@@ -292,7 +297,7 @@ func (l *life) grow() {
 	smaller := l.spec
 	smaller.DiskBytes /= 2
 	l.refused(l.b.Start(l.limit(), smaller), problem.SizeInvalid, "Start with a smaller disk")
-	if l.b.Capabilities().Resize {
+	if l.can.Resize {
 		l.spec.DiskBytes *= 2
 	}
 	mark := l.events.mark()
@@ -301,10 +306,10 @@ func (l *life) grow() {
 	if l.h.Exec == nil {
 		return
 	}
-	if got := l.sizeInGuest(); l.b.Capabilities().Resize && got < l.spec.DiskBytes*3/4 {
+	if got := l.sizeInGuest(); l.can.Resize && got < l.spec.DiskBytes*3/4 {
 		l.Errorf("%s has %d bytes on a disk of %d: the guest has not grown it", l.h.StateDisk, got, l.spec.DiskBytes)
 	}
-	if got := strings.TrimSpace(l.run(l.name, "cat "+l.file())); got != "one" && l.b.Capabilities().LiveSnapshot {
+	if got := strings.TrimSpace(l.run(l.name, "cat "+l.file())); got != "one" && l.can.LiveSnapshot {
 		l.Errorf("after the restore the guest's file holds %q", got)
 	}
 }
@@ -322,9 +327,13 @@ func (l *life) sizeInGuest() int64 {
 
 // snapshotOff ends the VM with its snapshot.
 func (l *life) snapshotOff() {
+	if !l.snapshots() {
+		l.must(l.b.Kill(l.limit(), l.name), "Kill")
+		return
+	}
 	mark := l.events.mark()
 	got := l.snapshot(l.name, backends.SnapshotRequest{Name: "off", PowerOff: true})
-	if !got.Frozen && l.b.Capabilities().LiveSnapshot {
+	if !got.Frozen && l.can.LiveSnapshot {
 		l.Errorf("not frozen: %+v", got)
 	}
 	l.becomes(mark, l.name, backends.Stopped)

@@ -30,30 +30,35 @@ func testAbsent(s *suite) {
 	ctx := s.limit()
 	s.state(name, backends.Absent)
 	s.must(s.b.Destroy(ctx, name), "Destroy of a VM that does not exist")
-	if k, ok := s.b.(backends.Keeper); ok {
+	if k, ok := backends.As[backends.Keeper](s.b); ok {
 		_, err := k.Kept(ctx, name)
 		s.refused(err, problem.VMNotFound, "Kept of a VM that does not exist")
 	}
 	calls := map[string]func() error{
-		"Start":           func() error { return s.b.Start(ctx, s.h.Spec(s.T, name)) },
-		"Shutdown":        func() error { return s.b.Shutdown(ctx, name) },
-		"Kill":            func() error { return s.b.Kill(ctx, name) },
-		"Endpoint":        func() error { _, err := s.b.Endpoint(ctx, name); return err },
-		"Snapshots":       func() error { _, err := s.b.Snapshots(ctx, name); return err },
-		"CreateSnapshot":  func() error { _, err := s.b.CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: "a"}); return err },
-		"RestoreSnapshot": func() error { return s.b.RestoreSnapshot(ctx, name, "a") },
-		"DeleteSnapshot":  func() error { return s.b.DeleteSnapshot(ctx, name, "a") },
+		"Start":    func() error { return s.b.Start(ctx, s.h.Spec(s.T, name)) },
+		"Shutdown": func() error { return s.b.Shutdown(ctx, name) },
+		"Kill":     func() error { return s.b.Kill(ctx, name) },
+		"Endpoint": func() error { _, err := s.b.Endpoint(ctx, name); return err },
 	}
-	c := s.b.Capabilities()
-	if c.Suspend {
-		calls["Suspend"] = func() error { return s.b.Suspend(ctx, name) }
-		calls["Resume"] = func() error { return s.b.Resume(ctx, name) }
+	if s.snapshots() {
+		t := s.snapshotter()
+		calls["Snapshots"] = func() error { _, err := t.Snapshots(ctx, name); return err }
+		calls["CreateSnapshot"] = func() error {
+			_, err := t.CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: "a"})
+			return err
+		}
+		calls["RestoreSnapshot"] = func() error { return t.RestoreSnapshot(ctx, name, "a") }
+		calls["DeleteSnapshot"] = func() error { return t.DeleteSnapshot(ctx, name, "a") }
 	}
-	if c.Console {
-		calls["Console"] = func() error { _, err := s.b.Console(ctx, name); return err }
+	if s.can.Suspend {
+		calls["Suspend"] = func() error { return s.suspender().Suspend(ctx, name) }
+		calls["Resume"] = func() error { return s.suspender().Resume(ctx, name) }
 	}
-	if c.Autostart {
-		calls["SetAutostart"] = func() error { return s.b.SetAutostart(ctx, name, true) }
+	if s.can.Console {
+		calls["Console"] = func() error { _, err := as[backends.Console](s).Console(ctx, name); return err }
+	}
+	if s.can.Autostart {
+		calls["SetAutostart"] = func() error { return as[backends.Autostarter](s).SetAutostart(ctx, name, true) }
 	}
 	for what, call := range calls {
 		s.refused(call(), problem.VMNotFound, what)
@@ -131,7 +136,7 @@ func testCreate(s *suite) {
 // limits of the host are said before anything starts.
 func (s *suite) limits(spec backends.Spec) {
 	s.Helper()
-	host, ok := s.b.(backends.LimitedHost)
+	host, ok := backends.As[backends.LimitedHost](s.b)
 	if !ok {
 		return
 	}
@@ -156,13 +161,12 @@ func (s *suite) limits(spec backends.Spec) {
 // autostart is switched on and off for a VM that is off.
 func (s *suite) autostart(name string) {
 	s.Helper()
-	if !s.b.Capabilities().Autostart {
-		s.refused(s.b.SetAutostart(s.limit(), name, true), problem.Unsupported, "SetAutostart")
+	if !s.can.Autostart {
 		return
 	}
 	s.startsWithHost(name, false)
 	for _, on := range []bool{true, true, false} {
-		s.must(s.b.SetAutostart(s.limit(), name, on), "SetAutostart")
+		s.must(as[backends.Autostarter](s).SetAutostart(s.limit(), name, on), "SetAutostart")
 		s.startsWithHost(name, on)
 	}
 }

@@ -4,8 +4,8 @@
 // An implementation gives a [Harness], which says how to open the backend and
 // what the surroundings can do, and calls [Run]. The suite boots one VM and
 // takes it through its life in an order in which one boot serves many
-// questions; what a Harness cannot do is skipped by name. Parts that the
-// Capabilities deny are checked to be refused, not skipped.
+// questions; what a Harness cannot do, and what a backend does not offer
+// ([backends.As]), is skipped by name.
 //
 // Nothing here sleeps: the suite waits for events and for calls to return, all
 // within Harness.Limit.
@@ -83,7 +83,29 @@ type suite struct {
 	h      Harness
 	ctx    context.Context
 	b      backends.Backend
+	can    backends.Capabilities
 	events *events
+}
+
+// as is the optional interface T of the backend that is open now, which the
+// capabilities say that it has.
+func as[T any](s *suite) T {
+	s.Helper()
+	found, ok := backends.As[T](s.b)
+	if !ok {
+		s.Fatalf("the backend does not offer %T", (*T)(nil))
+	}
+	return found
+}
+
+func (s *suite) snapshotter() backends.Snapshotter { s.Helper(); return as[backends.Snapshotter](s) }
+func (s *suite) cloner() backends.Cloner           { s.Helper(); return as[backends.Cloner](s) }
+func (s *suite) suspender() backends.Suspender     { s.Helper(); return as[backends.Suspender](s) }
+
+// snapshots reports whether the backend takes any.
+func (s *suite) snapshots() bool {
+	_, ok := backends.As[backends.Snapshotter](s.b)
+	return ok
 }
 
 func newSuite(t *testing.T, h Harness) *suite {
@@ -95,6 +117,7 @@ func newSuite(t *testing.T, h Harness) *suite {
 
 func (s *suite) open() {
 	s.b = s.h.Open(s.T)
+	s.can = backends.CapabilitiesOf(s.b)
 	s.events = collect(s.b)
 }
 

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -61,7 +60,16 @@ type Backend struct {
 	closed  bool
 }
 
-var _ backends.Backend = (*Backend)(nil)
+var (
+	_ backends.Backend     = (*Backend)(nil)
+	_ backends.Conditional = (*Backend)(nil)
+	_ backends.Snapshotter = (*Backend)(nil)
+	_ backends.Cloner      = (*Backend)(nil)
+	_ backends.Suspender   = (*Backend)(nil)
+	_ backends.Autostarter = (*Backend)(nil)
+	_ backends.LimitedHost = (*Backend)(nil)
+	_ backends.Keeper      = (*Backend)(nil)
+)
 
 // guest is the content of one state file.
 type guest struct {
@@ -89,10 +97,17 @@ func (b *Backend) Name() string { return b.config.Name }
 // Type is "fake".
 func (b *Backend) Type() string { return "fake" }
 
-// Capabilities are those that the fake can play.
-func (b *Backend) Capabilities() backends.Capabilities {
-	return backends.Capabilities{LiveSnapshot: true, ThinClone: true, CloneSnapshot: true, Suspend: true, Clone: true, Migrate: !b.config.Fixed, Autostart: true}
+// Offers hides migrations where they are configured away.
+func (b *Backend) Offers(optional any) bool {
+	_, migrates := optional.(*backends.Migrator)
+	return !migrates || !b.config.Fixed
 }
+
+// SnapshotsLive holds.
+func (b *Backend) SnapshotsLive() bool { return true }
+
+// ClonesSnapshots holds.
+func (b *Backend) ClonesSnapshots() bool { return true }
 
 // Limits of its host.
 func (b *Backend) Limits(context.Context) backends.Limits { return b.config.Limit }
@@ -449,11 +464,6 @@ func (b *Backend) DeleteSnapshot(_ context.Context, name, snap string) error {
 		g.Snapshots = slices.Delete(g.Snapshots, i, i+1)
 		return nil
 	})
-}
-
-// Console is not played.
-func (b *Backend) Console(context.Context, string) (io.ReadWriteCloser, error) {
-	return nil, problem.New(problem.Unsupported, "a fake guest has no console")
 }
 
 // Events of the guests.

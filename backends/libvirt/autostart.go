@@ -19,11 +19,8 @@ func CanAutostart(uri string) bool {
 	return uri == "" || err == nil && t.autostarts()
 }
 
-// SetAutostart tells libvirt; see backends.Backend.
+// SetAutostart tells libvirt; see backends.Autostarter.
 func (b *Backend) SetAutostart(ctx context.Context, name string, on bool) error {
-	if !b.target.autostarts() {
-		return backends.NoAutostart(b.Name())
-	}
 	d, release, err := b.begin(ctx, name)
 	if err != nil {
 		return err

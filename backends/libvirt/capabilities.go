@@ -1,24 +1,55 @@
 package libvirt
 
-import "github.com/nixvm/nixvm/backends"
+import (
+	"context"
 
-// Capabilities says what is true of this backend.
-func (b *Backend) Capabilities() backends.Capabilities {
-	if b.target.Test {
-		return testCapabilities()
+	"github.com/nixvm/nixvm/backends"
+)
+
+// What this backend can do besides the life cycle of VMs; see Offers.
+var (
+	_ backends.Conditional  = (*Backend)(nil)
+	_ backends.Snapshotter  = (*Backend)(nil)
+	_ backends.Cloner       = (*Backend)(nil)
+	_ backends.Suspender    = (*Backend)(nil)
+	_ backends.Console      = (*Backend)(nil)
+	_ backends.Autostarter  = (*Backend)(nil)
+	_ backends.Migrator     = (*Backend)(nil)
+	_ backends.BridgeHost   = (*Backend)(nil)
+	_ backends.HostFirewall = (*Backend)(nil)
+	_ backends.Keeper       = (*Backend)(nil)
+)
+
+// Offers says what the libvirtd of this URI can do.
+func (b *Backend) Offers(optional any) bool {
+	switch optional.(type) {
+	case *backends.Cloner, *backends.Console:
+		return !b.target.Test
+	case *backends.BridgeHost:
+		return !b.target.Session && !b.target.Test
+	case *backends.HostFirewall:
+		return b.filter != nil
+	case *backends.Migrator:
+		return b.canMigrate()
+	case *backends.Autostarter:
+		return b.target.autostarts()
 	}
-	_, files := b.storage.(*localStorage)
-	return backends.Capabilities{
-		LiveSnapshot:  true,
-		ThinClone:     true,
-		Bridge:        !b.target.Session,
-		Console:       true,
-		Suspend:       true,
-		Resize:        true,
-		Clone:         true,
-		CloneSnapshot: files,
-		HostFirewall:  b.filter != nil,
-		Migrate:       b.canMigrate(),
-		Autostart:     b.target.autostarts(),
-	}
+	return true
 }
+
+// SnapshotsLive holds for QEMU; the test driver has nothing that runs.
+func (b *Backend) SnapshotsLive() bool { return !b.target.Test }
+
+// ClonesSnapshots holds for files of this host: libvirt does not copy a snapshot
+// out of a volume.
+func (b *Backend) ClonesSnapshots() bool {
+	_, files := b.storage.(*localStorage)
+	return files
+}
+
+// Isolates holds where libvirt filters the network of VMs, on bridges too.
+func (b *Backend) Isolates(string) bool { return b.filter != nil }
+
+// CheckBridge accepts all: libvirtd knows the bridges of its host, and says so when
+// the VM starts.
+func (b *Backend) CheckBridge(context.Context, string) error { return nil }

@@ -27,9 +27,6 @@ func (b *Backend) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 	if !d.running() {
 		return nil, refusal.NotRunning(name)
 	}
-	if b.target.Test {
-		return nil, noGuest(name)
-	}
 	leave, err := b.consoles.take(ctx, name)
 	if err != nil {
 		return nil, err

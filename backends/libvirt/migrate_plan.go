@@ -25,7 +25,7 @@ func (b *Backend) pool() *poolStorage { return b.storage.(*poolStorage) } //noli
 
 // peer is the other side of a migration.
 func (b *Backend) peer(dest backends.Backend) (*Backend, error) {
-	to, ok := dest.(*Backend)
+	to, ok := backends.As[*Backend](dest)
 	if !ok || !b.canMigrate() || !to.canMigrate() {
 		return nil, problem.New(problem.Unsupported, "VMs of backend %s cannot move to %s", b.config.Name, dest.Name()).
 			WithHint("both must be libvirtds of a system, with a storage pool: see docs/libvirt.md")

@@ -68,7 +68,7 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 	})
 	t.Run("a backend without a pool", func(t *testing.T) {
 		files := p.other(t, func(c *libvirt.Config) { c.Name, c.Pool = "files", "" })
-		if files.Capabilities().Migrate {
+		if _, ok := backends.As[backends.Migrator](files); ok {
 			t.Error("it says that it can")
 		}
 		p.refused(t, try(files), problem.Unsupported, "pool")

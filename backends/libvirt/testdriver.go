@@ -32,11 +32,6 @@ func noGuest(name string) error {
 		WithHint("create it on a backend whose uri begins with qemu: to use it")
 }
 
-// testCapabilities are those of the test driver.
-func testCapabilities() backends.Capabilities {
-	return backends.Capabilities{ThinClone: true, Suspend: true, Resize: true}
-}
-
 // checkTest says what kind of backend this is.
 func checkTest() backends.Finding {
 	return backends.Finding{

@@ -18,7 +18,7 @@ import (
 var validBridge = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
 
 // CheckBridge implements backends.BridgeHost.
-func (b *Backend) CheckBridge(bridge string) error { return checkBridge(bridge) }
+func (b *Backend) CheckBridge(_ context.Context, bridge string) error { return checkBridge(bridge) }
 
 // checkBridge refuses a bridge that this host does not have; "" is none.
 func checkBridge(bridge string) error {

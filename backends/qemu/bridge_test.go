@@ -37,7 +37,7 @@ func TestTapComesFromTheHelper(t *testing.T) {
 	must(t, os.WriteFile(helper, fmt.Appendf(nil, "#!/bin/sh\nexport %s='%s' NIXVM_TEST_FILE='%s'\nexec '%s' \"$@\"\n",
 		helperEnv, bridgeHelper, file, self), 0o700))
 	b := &Backend{programs: programs{bridgeHelper: helper}}
-	if !b.Capabilities().Bridge {
+	if !backends.CapabilitiesOf(b).Bridge {
 		t.Error("a helper, and no bridge")
 	}
 	tap, err := b.openTap(limit(t), "br0")
@@ -61,7 +61,7 @@ func TestTapComesFromTheHelper(t *testing.T) {
 		must(t, checkBridge(there))
 	}
 	b = &Backend{programs: programs{bridgeHelper: "/nowhere"}}
-	if _, err := b.openTap(limit(t), "br0"); b.Capabilities().Bridge || !problem.HasCode(err, problem.Unsupported) {
+	if _, err := b.openTap(limit(t), "br0"); backends.CapabilitiesOf(b).Bridge || !problem.HasCode(err, problem.Unsupported) {
 		t.Errorf("without a helper: %v", err)
 	}
 }

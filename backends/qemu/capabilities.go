@@ -6,20 +6,34 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// Capabilities says what is true of this backend on this host.
-func (b *Backend) Capabilities() backends.Capabilities {
-	return backends.Capabilities{
-		LiveSnapshot:  true,
-		ThinClone:     true,
-		Bridge:        b.findBridgeHelper() != "",
-		Console:       true,
-		Suspend:       true,
-		Resize:        true,
-		Clone:         true,
-		CloneSnapshot: true,
-		HostFirewall:  true, // of the user-mode network; a bridge has none
+// What this backend can do besides the life cycle of VMs.
+var (
+	_ backends.Conditional  = (*Backend)(nil)
+	_ backends.Snapshotter  = (*Backend)(nil)
+	_ backends.Cloner       = (*Backend)(nil)
+	_ backends.Suspender    = (*Backend)(nil)
+	_ backends.Console      = (*Backend)(nil)
+	_ backends.BridgeHost   = (*Backend)(nil)
+	_ backends.HostFirewall = (*Backend)(nil)
+	_ backends.Keeper       = (*Backend)(nil)
+)
+
+// Offers implements backends.Conditional: bridges need QEMU's helper.
+func (b *Backend) Offers(optional any) bool {
+	if _, bridge := optional.(*backends.BridgeHost); bridge {
+		return b.findBridgeHelper() != ""
 	}
+	return true
 }
+
+// SnapshotsLive holds: QEMU takes snapshots while it runs.
+func (b *Backend) SnapshotsLive() bool { return true }
+
+// ClonesSnapshots holds: qemu-img reads them.
+func (b *Backend) ClonesSnapshots() bool { return true }
+
+// Isolates holds for the user-mode network; on a bridge nothing isolates a VM.
+func (b *Backend) Isolates(bridge string) bool { return bridge == "" }
 
 // bridgeHelpers are where distributions keep the set-uid helper that hands out
 // tap devices on bridges that /etc/qemu/bridge.conf allows.

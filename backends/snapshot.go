@@ -1,0 +1,40 @@
+package backends
+
+import (
+	"context"
+	"time"
+)
+
+// Snapshot is one snapshot of the state disk.
+type Snapshot struct {
+	Name        string
+	Description string
+	Created     time.Time
+	Frozen      bool // the guest's file systems were frozen, or the VM was off
+}
+
+// SnapshotRequest asks for a snapshot.
+type SnapshotRequest struct {
+	Name        string
+	Description string
+	// PowerOff ends the VM between the snapshot and the next write of the
+	// guest, so that the snapshot holds everything that the guest ever wrote.
+	PowerOff bool
+}
+
+// Snapshotter is a Backend that takes snapshots of state disks.
+type Snapshotter interface {
+	// SnapshotsLive reports whether it takes them while a VM runs.
+	SnapshotsLive() bool
+	// Snapshots lists the snapshots of the state disk, oldest first.
+	Snapshots(ctx context.Context, name string) ([]Snapshot, error)
+	// CreateSnapshot takes one, live with the guest frozen or offline. A name
+	// in use: snapshot.exists. After an error the guest is not left frozen. A VM
+	// that runs, where SnapshotsLive does not hold: vm.running.
+	CreateSnapshot(ctx context.Context, name string, req SnapshotRequest) (Snapshot, error)
+	// RestoreSnapshot puts the state disk back. The VM must be off (vm.running).
+	// Other snapshots stay.
+	RestoreSnapshot(ctx context.Context, name, snapshot string) error
+	// DeleteSnapshot removes one; a missing one is snapshot.not_found.
+	DeleteSnapshot(ctx context.Context, name, snapshot string) error
+}
