@@ -62,6 +62,13 @@ type Operation struct {
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
 	// "migrate", "build-image", "resolve" (what was chosen for an unresolved one).
 	Kind Kind `json:"kind"`
+	// Disruptive: connections into the guest end while it runs. Clients close theirs
+	// when it begins, instead of waiting for a guest that does not answer any more.
+	Disruptive bool `json:"disruptive,omitempty"`
+	// Outcome is what a disruptive one leaves when it succeeds: "down" (the VM is off,
+	// suspended or gone: connecting would start it again), "up" (the same system runs
+	// again) or "replaced" (its disk is another one: what was read from it is out of date).
+	Outcome Outcome `json:"outcome,omitempty"`
 	// Machine that it changes; empty for one that is about no machine.
 	Machine string `json:"machine"`
 	// Source is the machine that a clone is a copy of. It is busy with the

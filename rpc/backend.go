@@ -18,6 +18,10 @@ type Backend struct {
 	Default bool `json:"default"`
 	// Capabilities say what it can do; offer nothing else.
 	Capabilities BackendCapabilities `json:"capabilities"`
+	// Actions are the keys of the verbs that it can do on a machine in some state.
+	Actions []string `json:"actions"`
+	// MigratesTo are the names of the backends that its VMs can move to.
+	MigratesTo []string `json:"migratesTo,omitempty"`
 	// Problem says why it cannot be used.
 	Problem *problem.Error `json:"problem,omitempty"`
 }
@@ -100,6 +104,7 @@ func backendsOf(list []vm.BackendState) []Backend {
 		out = append(out, Backend{
 			Name: b.Name, Type: b.Type, Default: b.Default,
 			Capabilities: capabilitiesOf(b.Capabilities), Problem: problemOf(b.Problem),
+			Actions: keysOf(b.Verbs(list)), MigratesTo: b.MigratesTo(list),
 		})
 	}
 	return out

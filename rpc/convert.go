@@ -9,11 +9,10 @@ import (
 	"github.com/nixvm/nixvm/vm"
 )
 
-// machineOf converts the domain value. The operation is filled in by the hub,
-// which knows best what runs; here only what the value itself says.
-func machineOf(v vm.VM) Machine {
+// machineOf converts the domain value; list is every configured backend.
+func machineOf(v vm.VM, list []vm.BackendState) Machine {
 	m := Machine{
-		Name: v.Name, State: string(v.State), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
+		Name: v.Name, State: string(v.State), Phase: string(v.Phase()), Actions: keysOf(v.Verbs(list)), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
 		Profiles: notNil(v.Profiles), Backend: v.Backend,
 		Image:     ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
 		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
@@ -33,6 +32,7 @@ func machineOf(v vm.VM) Machine {
 // tools and guests, times to the millisecond.
 func operationOf(op api.Operation) api.Operation {
 	op.Message, op.Warnings, op.Problem = plainLine(op.Message), plainLines(op.Warnings), problemOf(op.Problem)
+	op.Disruptive, op.Outcome = op.Kind.Disruptive(), op.Kind.Outcome()
 	op.Started, op.Ended = wireTime(op.Started), wireTime(op.Ended)
 	op.Choices = slices.Clone(op.Choices)
 	for i := range op.Choices {

@@ -25,6 +25,7 @@ type core struct {
 	ops      []*op
 	notices  []api.Notice
 	watchers map[int]func(vm.Change)
+	homes    []vm.BackendState
 	seq      int
 	auto     bool // operations end by themselves, and nothing waits
 	// facts, if set, is what Resume finds out before it begins.
@@ -40,6 +41,7 @@ var _ rpc.Core = (*core)(nil)
 
 func newCore(names ...string) *core {
 	c := &core{machines: map[string]vm.VM{}, watchers: map[int]func(vm.Change){}}
+	c.able(backends.Capabilities{LiveSnapshot: true})
 	for _, n := range names {
 		c.machines[n] = machineNamed(n)
 	}
@@ -415,7 +417,16 @@ func (c *core) CollectImages(context.Context, bool, bool) (vm.Collection, error)
 }
 
 func (c *core) Backends() []vm.BackendState {
-	return []vm.BackendState{{Name: "qemu", Type: "qemu", Default: true, Capabilities: backends.Capabilities{LiveSnapshot: true}}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.homes)
+}
+
+// able gives the backend other capabilities.
+func (c *core) able(caps backends.Capabilities) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.homes = []vm.BackendState{{Name: "qemu", Type: "qemu", Default: true, Capabilities: caps}}
 }
 
 func (c *core) CheckBackend(_ context.Context, name string) ([]backends.Finding, error) {

@@ -21,11 +21,11 @@ type hub struct {
 	mu        sync.Mutex
 	loaded    bool
 	early     []vm.Change // what came before the first state was loaded
-	machines  map[string]json.RawMessage
+	machines  map[string]liveMachine
 	names     []string                 // sorted
 	whole     []byte                   // cached "machines":[...] of machine/list; nil = stale
 	troubled  map[string]string        // what is wrong, by machine
-	backends  string                   // what is wrong with them
+	backends  []vm.BackendState        // what the actions of machines depend on
 	status    ServerStatusParams       // as it was told last
 	live      map[string]liveOperation // those that run or are unresolved
 	order     []string                 // ids of live, as they began
@@ -35,6 +35,12 @@ type hub struct {
 	followers map[string][]*follower // by operation
 	sessions  map[*session]struct{}  // those that want notifications
 	poke      func()                 // the daemon's status may have changed
+}
+
+// liveMachine is one as it was told last.
+type liveMachine struct {
+	vm   vm.VM
+	body json.RawMessage
 }
 
 // liveOperation is one as it was told last.
@@ -48,9 +54,9 @@ type liveOperation struct {
 // know is one whose end is still on its way to the hub.
 const rememberEnded = 4096
 
-func newHub(poke func()) *hub {
+func newHub(poke func(), list []vm.BackendState) *hub {
 	return &hub{
-		machines: map[string]json.RawMessage{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: map[string]struct{}{},
+		backends: list, machines: map[string]liveMachine{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: map[string]struct{}{},
 		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
 	}
 }
@@ -111,7 +117,7 @@ func (h *hub) publishMachine(name string, v *vm.VM) {
 		return // progress of an operation changes nothing of the machine
 	}
 	for s := range h.sessions {
-		s.out.putMachine(name, h.machines[name])
+		s.out.putMachine(name, h.machines[name].body)
 	}
 }
 
@@ -121,9 +127,9 @@ func (h *hub) setMachine(name string, v *vm.VM) bool {
 	old, known := h.machines[name]
 	var body json.RawMessage
 	if v != nil {
-		body = marshal(machineOf(*v))
+		body = marshal(machineOf(*v, h.backends))
 	}
-	if bytes.Equal(old, body) {
+	if bytes.Equal(old.body, body) {
 		return false
 	}
 	h.whole = nil
@@ -143,7 +149,7 @@ func (h *hub) setMachine(name string, v *vm.VM) bool {
 	case len(v.Unresolved) > 0:
 		h.troubled[name] = "an operation waits for a choice (nixvmd operations)"
 	}
-	h.machines[name] = body
+	h.machines[name] = liveMachine{*v, body}
 	return true
 }
 
@@ -218,9 +224,9 @@ func (h *hub) sendList(r *request) {
 func (h *hub) sendMachine(r *request, m machineResult) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	body, ok := h.machines[m.name]
+	machine, ok := h.machines[m.name]
 	if ok {
-		r.sendResult(joined{m.before, body, []byte("}")})
+		r.sendResult(joined{m.before, machine.body, []byte("}")})
 	}
 	return ok
 }
@@ -243,14 +249,14 @@ func (h *hub) state() joined {
 func (h *hub) joinMachines() []byte {
 	size := 64
 	for _, name := range h.names {
-		size += len(h.machines[name]) + 1
+		size += len(h.machines[name].body) + 1
 	}
 	b := append(make([]byte, 0, size), `"machines":[`...)
 	for i, name := range h.names {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, h.machines[name]...)
+		b = append(b, h.machines[name].body...)
 	}
 	return append(b, ']')
 }
@@ -258,8 +264,8 @@ func (h *hub) joinMachines() []byte {
 // statusNow is healthy when nothing needs a person; the lock is held.
 func (h *hub) statusNow() ServerStatusParams {
 	st := ServerStatusParams{Health: HealthOK, Quiescent: h.runs == 0}
-	if h.backends != "" {
-		st.Health, st.Message = HealthWarning, h.backends
+	if st.Message = backendProblem(h.backends); st.Message != "" {
+		st.Health = HealthWarning
 		return st
 	}
 	first := ""
@@ -277,11 +283,20 @@ func (h *hub) statusNow() ServerStatusParams {
 	return st
 }
 
-// refreshStatus tells every session the status if it is another one.
-func (h *hub) refreshStatus(backends string) {
+// refreshStatus tells every session the status if it is another one, and the
+// machines whose actions differ because their backend can do other things now.
+func (h *hub) refreshStatus(list []vm.BackendState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.backends = backends
+	same := slices.EqualFunc(h.backends, list, func(a, b vm.BackendState) bool {
+		return a.Name == b.Name && a.Type == b.Type && a.Default == b.Default && a.Capabilities == b.Capabilities
+	})
+	h.backends = list
+	if !same {
+		for _, name := range h.names {
+			h.publishMachine(name, new(h.machines[name].vm))
+		}
+	}
 	now := h.statusNow()
 	if now == h.status {
 		return

@@ -16,6 +16,14 @@ type Machine struct {
 	// State of the VM: "absent" (declared only), "stopped", "running",
 	// "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked).
 	State string `json:"state"`
+	// Phase is the state in the word that people want: "absent", "stopped", "booting"
+	// (it runs, and its sshd has not answered yet), "ready" (its sshd has answered),
+	// "suspended", "crashed", "broken" or "unknown".
+	Phase string `json:"phase"`
+	// Actions are the keys of the verbs that can be done with the machine now: all
+	// that fits its state, that its backend can do, and that the operation on it does
+	// not keep from being done. The verbs are among the capabilities of the daemon.
+	Actions []string `json:"actions"`
 	// Ready: sshd has answered with the pinned host key since the last start.
 	Ready bool `json:"ready"`
 	// Reason why it is crashed or broken, one line.
@@ -226,6 +234,6 @@ func (s *session) oneMachine(name string) machineResult {
 		if err != nil {
 			return nil, err
 		}
-		return MachineResult{Machine: machineOf(v)}, nil
+		return MachineResult{Machine: machineOf(v, s.srv.core.Backends())}, nil
 	}}
 }

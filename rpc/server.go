@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm"
 )
 
 // Options of a Server. The zero value works, without consoles.
@@ -107,10 +108,10 @@ func NewServer(core Core, o Options) *Server {
 		srv.methods[m.Name] = m
 		srv.names = append(srv.names, m.Name)
 	}
-	srv.hub = newHub(srv.poke)
+	srv.hub = newHub(srv.poke, core.Backends())
 	srv.unwatch = core.Watch(srv.hub.change)
 	srv.hub.load(core.List(), core.Operations())
-	srv.hub.refreshStatus(srv.backendProblem())
+	srv.hub.refreshStatus(core.Backends())
 	removeConsoles(o.RuntimeDir)
 	srv.work.Go(srv.followStatus)
 	return srv
@@ -214,7 +215,7 @@ func (srv *Server) version() VersionResult {
 
 func (srv *Server) capabilities() Capabilities {
 	return Capabilities{
-		ProtocolVersion: ProtocolVersion, Methods: srv.names, Backends: backendsOf(srv.core.Backends()),
+		ProtocolVersion: ProtocolVersion, Revision: Revision, Methods: srv.names, Verbs: allVerbs, Backends: backendsOf(srv.core.Backends()),
 		SSHConfigFile: srv.options.SSHConfig, Defaults: defaultsOf(srv.core.Defaults()),
 	}
 }
@@ -236,13 +237,13 @@ func (srv *Server) followStatus() {
 		case <-srv.ctx.Done():
 			return
 		}
-		srv.hub.refreshStatus(srv.backendProblem())
+		srv.hub.refreshStatus(srv.core.Backends())
 	}
 }
 
 // backendProblem says what is wrong with the first backend that does not work.
-func (srv *Server) backendProblem() string {
-	for _, b := range srv.core.Backends() {
+func backendProblem(list []vm.BackendState) string {
+	for _, b := range list {
 		if b.Problem != nil {
 			return fmt.Sprintf("backend %s: %s", b.Name, plainLine(b.Problem.Message))
 		}

@@ -13,6 +13,11 @@ import (
 // fields do not change it.
 const ProtocolVersion = 1
 
+// Revision counts the additions to the protocol version: optional fields and
+// methods that an older daemon of the same version does not have. The protocol
+// page lists what came with each.
+const Revision = 2
+
 // ClientInfo says who a client is.
 type ClientInfo struct {
 	// Name of the program, e.g. "Emacs" or "nixvmd create".
@@ -92,8 +97,14 @@ type ExperimentalCapabilities struct {
 type Capabilities struct {
 	// ProtocolVersion of the nixvm/ methods.
 	ProtocolVersion int `json:"protocolVersion"`
+	// Revision of the protocol version: 2 or more has the verbs, and the actions of
+	// machines. Absent in the first.
+	Revision int `json:"revision"`
 	// Methods that the daemon answers.
 	Methods []string `json:"methods"`
+	// Verbs are what can be done with machines, in the order in which to offer it. One
+	// that a client does not know can be offered by its title.
+	Verbs []Verb `json:"verbs"`
 	// Backends that are configured, with what each can do.
 	Backends []Backend `json:"backends"`
 	// SSHConfigFile is the path of the SSH configuration that the daemon writes,

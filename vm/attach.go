@@ -112,13 +112,6 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 	return s.waitReady(ctx, name)
 }
 
-// takesDown are the operations that end the guest, or hold it, under whoever
-// connects to it while they run.
-var takesDown = map[Kind]bool{
-	KindStop: true, KindKill: true, KindReboot: true, KindSuspend: true,
-	KindRestoreSnapshot: true, KindDestroy: true, KindPurge: true,
-}
-
 // awaitDown waits for an operation that takes the guest down, and, with those
 // that start it again, for the guest. A connection made meanwhile would reach the
 // old guest: an editor that connects again by itself would hang on it until its
@@ -126,7 +119,7 @@ var takesDown = map[Kind]bool{
 func (s *Service) awaitDown(ctx context.Context, name string) error {
 	for {
 		op, busy := s.runningOn(name)
-		if !busy || !takesDown[op.Kind] {
+		if !busy || !op.Kind.Disruptive() {
 			return nil
 		}
 		if _, err := s.Wait(ctx, op.ID); err != nil {

@@ -43,7 +43,7 @@ func (a *app) completeNames(cmd *cobra.Command, args []string, _ string) ([]stri
 	}
 	var words []string
 	for _, m := range r.Machines {
-		words = append(words, cobra.CompletionWithDesc(m.Name, m.State))
+		words = append(words, cobra.CompletionWithDesc(m.Name, phaseWord(m)))
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
 }

@@ -57,7 +57,7 @@ func (a *app) listProblems(machines []rpc.Machine) {
 			fmt.Fprintf(a.err, "%s: %s\n", m.Name, clean(m.Problem.Message))
 			a.showHint(m.Problem.Hint)
 		case m.Reason != "" && m.State != "stopped": // a guest that was powered off needs nobody
-			fmt.Fprintf(a.err, "%s is %s: %s\n", m.Name, m.State, clean(m.Reason))
+			fmt.Fprintf(a.err, "%s is %s: %s\n", m.Name, phaseWord(m), clean(m.Reason))
 		}
 		if len(m.Unresolved) > 0 {
 			fmt.Fprintf(a.err, "%s: an operation could not be taken back and waits for a choice\n", m.Name)
@@ -83,10 +83,20 @@ func stateWord(m rpc.Machine, op *api.Operation) string {
 		return fmt.Sprintf("%s:%d%%", op.Kind, *op.Percent)
 	case op != nil:
 		return string(op.Kind)
-	case m.State == "running" && !m.Ready:
-		return "booting"
 	}
-	return m.State
+	return phaseWord(m)
+}
+
+// phaseWord is the phase of a machine for people: one that is ready runs. A
+// daemon of revision 1, which app.connect warns of, has only the state.
+func phaseWord(m rpc.Machine) string {
+	switch m.Phase {
+	case "ready":
+		return "running"
+	case "":
+		return m.State
+	}
+	return m.Phase
 }
 
 func uptime(m rpc.Machine, now time.Time) string {

@@ -16,10 +16,10 @@ func percent(n int) *int { return &n }
 func TestListShowsWhatEachMachineIsDoing(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	machines := []rpc.Machine{
-		{Name: "booting", State: "running", Mode: "immutable", Profiles: []string{"claude", "dev"}, Image: rpc.ImageRef{Kind: "trial"}, Backend: "qemu", SSHHost: "booting", Started: now.Add(-3 * time.Second)},
-		{Name: "busy", State: "running", Ready: true, Mode: "mutable", Backend: "qemu", Operation: "op1"},
-		{Name: "ready", State: "running", Ready: true, Mode: "immutable", Backend: "qemu", SSHHost: "ready", Started: now.Add(-50 * time.Hour)},
-		{Name: "torn", State: "broken"},
+		{Name: "booting", State: "running", Phase: "booting", Mode: "immutable", Profiles: []string{"claude", "dev"}, Image: rpc.ImageRef{Kind: "trial"}, Backend: "qemu", SSHHost: "booting", Started: now.Add(-3 * time.Second)},
+		{Name: "busy", State: "running", Phase: "ready", Ready: true, Mode: "mutable", Backend: "qemu", Operation: "op1"},
+		{Name: "ready", State: "running", Phase: "ready", Ready: true, Mode: "immutable", Backend: "qemu", SSHHost: "ready", Started: now.Add(-50 * time.Hour)},
+		{Name: "torn", State: "broken", Phase: "broken"},
 	}
 	var out bytes.Buffer
 	listText(&out, rpc.MachineListResult{Machines: machines, Operations: []api.Operation{{ID: "op1", Kind: "snapshot", Percent: percent(40)}}}, now)
@@ -39,9 +39,9 @@ func TestListSaysWhatNeedsSomebody(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{err: &out}
 	a.listProblems([]rpc.Machine{
-		{Name: "off", State: "stopped", Reason: "the guest powered off"},
-		{Name: "down", State: "crashed", Reason: "QEMU was killed"},
-		{Name: "full", State: "suspended", Reason: "a disk of the host is full"},
+		{Name: "off", State: "stopped", Phase: "stopped", Reason: "the guest powered off"},
+		{Name: "down", State: "crashed", Phase: "crashed", Reason: "QEMU was killed"},
+		{Name: "full", State: "suspended", Phase: "suspended", Reason: "a disk of the host is full"},
 	})
 	if want := "down is crashed: QEMU was killed\nfull is suspended: a disk of the host is full\n"; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
@@ -52,7 +52,7 @@ func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{}
 	a.statusText(&out, statusAnswer{Machine: rpc.Machine{
-		Name: "torn", State: "broken",
+		Name: "torn", State: "broken", Phase: "broken",
 		Problem: &problem.Error{Code: "machine.invalid", Message: "memory:1: \"lots\" is not a number", Hint: "write MiB"},
 	}}, time.Now())
 	for _, want := range []string{"torn", "broken", "memory:1:", "hint: write MiB"} {

@@ -97,12 +97,9 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 	if m.SSHHost != "" {
 		ssh = "ssh " + m.SSHHost + "   (admin: ssh " + m.AdminHost + ")"
 	}
-	state := m.State
+	state := phaseWord(m)
 	if m.State == "running" {
-		state += ", ready"
-		if !m.Ready {
-			state = "running, still booting"
-		}
+		state = strings.TrimSuffix("running, "+m.Phase, ", ")
 		if up := uptime(m, now); up != "" {
 			state += ", up " + up
 		}

@@ -51,6 +51,10 @@ export interface Backend {
   default: boolean;
   /** Capabilities say what it can do; offer nothing else. */
   capabilities: BackendCapabilities;
+  /** Actions are the keys of the verbs that it can do on a machine in some state. */
+  actions: string[];
+  /** MigratesTo are the names of the backends that its VMs can move to. */
+  migratesTo?: string[];
   /** Problem says why it cannot be used. */
   problem?: ErrorData;
 }
@@ -115,8 +119,12 @@ export interface CancelParams {
 export interface Capabilities {
   /** ProtocolVersion of the nixvm/ methods. */
   protocolVersion: number;
+  /** Revision of the protocol version: 2 or more has the verbs, and the actions of machines. Absent in the first. */
+  revision: number;
   /** Methods that the daemon answers. */
   methods: string[];
+  /** Verbs are what can be done with machines, in the order in which to offer it. One that a client does not know can be offered by its title. */
+  verbs: Verb[];
   /** Backends that are configured, with what each can do. */
   backends: Backend[];
   /** SSHConfigFile is the path of the SSH configuration that the daemon writes, for clients that list hosts without following Include (TRAMP). */
@@ -629,6 +637,10 @@ export interface Machine {
   name: string;
   /** State of the VM: "absent" (declared only), "stopped", "running", "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked). */
   state: string;
+  /** Phase is the state in the word that people want: "absent", "stopped", "booting" (it runs, and its sshd has not answered yet), "ready" (its sshd has answered), "suspended", "crashed", "broken" or "unknown". */
+  phase: string;
+  /** Actions are the keys of the verbs that can be done with the machine now: all that fits its state, that its backend can do, and that the operation on it does not keep from being done. The verbs are among the capabilities of the daemon. */
+  actions: string[];
   /** Ready: sshd has answered with the pinned host key since the last start. */
   ready: boolean;
   /** Reason why it is crashed or broken, one line. */
@@ -767,6 +779,10 @@ export interface Operation {
   id: string;
   /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "build-image", "resolve" (what was chosen for an unresolved one). */
   kind: string;
+  /** Disruptive: connections into the guest end while it runs. Clients close theirs when it begins, instead of waiting for a guest that does not answer any more. */
+  disruptive?: boolean;
+  /** Outcome is what a disruptive one leaves when it succeeds: "down" (the VM is off, suspended or gone: connecting would start it again), "up" (the same system runs again) or "replaced" (its disk is another one: what was read from it is out of date). */
+  outcome?: string;
   /** Machine that it changes; empty for one that is about no machine. */
   machine: string;
   /** Source is the machine that a clone is a copy of. It is busy with the operation, too, until its disk is copied. */
@@ -1027,6 +1043,20 @@ export interface VMParams {
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
   partialResultToken?: string | number;
+}
+
+/** Verb is something that can be done with a machine. Whether it can be done with one now is among the actions of that machine. */
+export interface Verb {
+  /** Key of the verb, e.g. "start": what actions of machines and backends hold. */
+  key: string;
+  /** Method that does it, with the name of the machine as "name". */
+  method: string;
+  /** Title for people, e.g. "Take Snapshot". */
+  title: string;
+  /** Operation: the method begins an operation. */
+  operation?: boolean;
+  /** Needs says what it takes, for people who look for it where it is not offered. */
+  needs?: string;
 }
 
 /** VersionResult is the answer to nixvm/version. */

@@ -1,6 +1,6 @@
 // Command gen writes what is made from the Go types of packages api and rpc: the OpenRPC
-// description, the protocol page, and the TypeScript types of the VS Code
-// extension. Run it by go generate ./rpc; a test fails when any is out of date.
+// description, the protocol page, the TypeScript types of the VS Code extension,
+// and the fixture of the editors' tests. Run it by go generate ./rpc; a test fails when any is out of date.
 package main
 
 import (

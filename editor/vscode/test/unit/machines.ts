@@ -1,9 +1,27 @@
-import type { Backend, Machine, Operation } from '../../src/protocol';
+import daemon from '../../../testdata/actions.json' with { type: 'json' };
+import type { Backend, Machine, Operation, Verb } from '../../src/protocol';
 
-/** A machine whose VM runs and is ready, unless told otherwise. */
-export const machine = (name: string, more: Partial<Machine> = {}): Machine => ({
+/** What the real daemon says of itself. */
+export const verbs: Verb[] = daemon.verbs;
+
+const phaseOf = (state: string, ready: boolean): keyof typeof daemon.idle =>
+  (state === 'running' ? (ready ? 'ready' : 'booting') : state) as keyof typeof daemon.idle;
+
+/**
+ * A machine whose VM runs and is ready, unless told otherwise. Its actions are
+ * those of the real daemon, on a backend that can do everything.
+ */
+export const machine = (name: string, more: Partial<Machine> = {}): Machine => {
+  const { state = 'running', ready = true, operation } = more;
+  const phase = phaseOf(state, ready);
+  return { ...whole(name), phase, actions: (operation ? daemon.busy : daemon.idle)[phase], ...more };
+};
+
+const whole = (name: string): Machine => ({
   name,
   state: 'running',
+  phase: 'ready',
+  actions: [],
   ready: true,
   mode: 'immutable',
   profiles: ['claude', 'dev'],
@@ -16,7 +34,6 @@ export const machine = (name: string, more: Partial<Machine> = {}): Machine => (
   address: '127.0.0.1:40022',
   sshHost: name,
   adminHost: `${name}-admin`,
-  ...more,
 });
 
 export const operation = (id: string, machine: string, more: Partial<Operation> = {}): Operation => ({
@@ -48,5 +65,6 @@ export const backend = (name: string, more: Partial<Backend> = {}): Backend => (
     migrate: false,
     autostart: false,
   },
+  actions: daemon.verbs.map(({ key }) => key),
   ...more,
 });

@@ -6,7 +6,7 @@ import { createMessageConnection, ResponseError, SocketMessageReader, SocketMess
 import type { Backend, Capabilities, CreateDefaults, Machine, Operation } from '../../src/protocol';
 import type { DraftParams } from '../../src/protocol';
 import { checkDraft, type Rules } from './draftRules';
-import { backend } from './machines';
+import { backend, verbs } from './machines';
 
 type Handler = (params: Record<string, unknown>, token: CancellationToken) => unknown;
 
@@ -28,6 +28,7 @@ export class ScriptedDaemon {
   defaults: CreateDefaults = { profiles: [], mode: 'immutable', memoryMiB: 2048, vcpus: 2, diskBytes: 20 * 2 ** 30, network: 'nat' };
   /** What a draft is checked by, besides the machines that there are. */
   rules: Rules = {};
+  revision = 2;
   machines: Machine[] = [];
   operations: Operation[] = [];
   backends: Backend[] = [backend('qemu')];
@@ -108,7 +109,7 @@ export class ScriptedDaemon {
   }
 
   private capabilities(): Capabilities {
-    return { protocolVersion: 1, methods: this.methods, backends: this.backends, sshConfigFile: '/nowhere/ssh/config', defaults: this.defaults };
+    return { protocolVersion: 1, revision: this.revision, verbs, methods: this.methods, backends: this.backends, sshConfigFile: '/nowhere/ssh/config', defaults: this.defaults };
   }
 }
 

@@ -25,7 +25,12 @@ func Files(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	actions, err := actions()
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
+		"editor/testdata/actions.json":  actions,
 		"rpc/openrpc.json":              openrpc,
 		"docs/protocol.md":              page,
 		"editor/vscode/src/protocol.ts": d.typeScript(),

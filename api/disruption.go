@@ -1,0 +1,43 @@
+package api
+
+// disruptive are the kinds of operations that end the guest, or hold it, under whoever
+// connects to it while they run.
+var disruptive = map[Kind]bool{
+	KindStop: true, KindKill: true, KindReboot: true, KindSuspend: true,
+	KindRestoreSnapshot: true, KindDestroy: true, KindPurge: true,
+}
+
+// Kinds returns the kinds of operations, in the order of their constants.
+func Kinds() []Kind {
+	return []Kind{
+		KindCreate, KindClone, KindStart, KindStop, KindKill, KindReboot, KindSuspend, KindResume, KindDestroy, KindPurge, KindSnapshot,
+		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindBuildImage, KindResolve,
+	}
+}
+
+// Disruptive reports whether connections into the guest end when such an
+// operation runs: editors close theirs when it begins.
+func (k Kind) Disruptive() bool { return disruptive[k] }
+
+// Outcome is what a disruptive operation leaves behind when it succeeds.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeDown     Outcome = "down"     // the VM stays off or suspended, or is gone
+	OutcomeUp       Outcome = "up"       // the same system runs again
+	OutcomeReplaced Outcome = "replaced" // the disk is another one: what was read from it is out of date
+)
+
+// Outcome returns what an operation of that kind leaves; empty unless it is disruptive.
+func (k Kind) Outcome() Outcome {
+	switch {
+	case !k.Disruptive():
+		return ""
+	case k == KindReboot:
+		return OutcomeUp
+	case k == KindRestoreSnapshot:
+		return OutcomeReplaced
+	}
+	return OutcomeDown
+}

@@ -1,0 +1,91 @@
+package rpc_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/vm"
+)
+
+// The verbs of the protocol are those that the core offers, each with a method
+// of this daemon.
+func TestEachVerbHasAMethod(t *testing.T) {
+	core := newCore("demo")
+	core.able(backends.Capabilities{LiveSnapshot: true, Console: true, Suspend: true, Clone: true, CloneSnapshot: true, Autostart: true})
+	c, _ := connect(t, serve(t, core), "test")
+	caps := c.Server().Capabilities.Experimental.Nixvm
+	if caps.Revision != rpc.Revision {
+		t.Errorf("revision %d", caps.Revision)
+	}
+	known := map[string]rpc.Verb{}
+	for _, v := range caps.Verbs {
+		known[v.Key] = v
+		if !slices.Contains(caps.Methods, v.Method) || v.Title == "" {
+			t.Errorf("%+v has no method or title", v)
+		}
+		for _, m := range rpc.Methods() {
+			if m.Name == v.Method && m.Work != v.Operation {
+				t.Errorf("%s begins an operation: %t", v.Key, m.Work)
+			}
+		}
+	}
+	for _, state := range []backends.State{backends.Absent, backends.Stopped, backends.Running, backends.Suspended} {
+		for _, verb := range (vm.VM{State: state, Operation: &vm.Operation{State: vm.OpSucceeded}}).Verbs(core.Backends()) {
+			if _, ok := known[string(verb)]; !ok {
+				t.Errorf("%s is no verb of the protocol", verb)
+			}
+		}
+	}
+	if !slices.Contains(caps.Backends[0].Actions, "console") || slices.Contains(caps.Backends[0].Actions, "migrate") {
+		t.Errorf("the backend offers %v", caps.Backends[0].Actions)
+	}
+}
+
+func TestAMachineSaysWhatCanBeDoneWithItNow(t *testing.T) {
+	core := newCore("demo")
+	c, notes := connect(t, serve(t, core), "test")
+	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return p.Full && p.Machines[0].Phase == "ready" && slices.Contains(p.Machines[0].Actions, "stop") && !slices.Contains(p.Machines[0].Actions, "console")
+	})
+	v := machineNamed("demo")
+	v.Ready, v.Operation = false, &vm.Operation{ID: "x", Kind: api.KindReboot, State: vm.OpRunning}
+	core.set(v)
+	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return len(p.Changed) == 1 && p.Changed[0].Phase == "booting" && slices.Contains(p.Changed[0].Actions, "cancel") && !slices.Contains(p.Changed[0].Actions, "stop")
+	})
+	// A backend that can do more is no change of the machine, but of what it offers.
+	core.able(backends.Capabilities{LiveSnapshot: true, Console: true})
+	core.notice("anything")
+	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+		return len(p.Changed) == 1 && slices.Contains(p.Changed[0].Actions, "console")
+	})
+	if m := call[rpc.MachineResult](t, c, rpc.MethodMachineGet, rpc.MachineParams{Name: "demo"}); !slices.Contains(m.Machine.Actions, "console") {
+		t.Errorf("get: %v", m.Machine.Actions)
+	}
+}
+
+func TestAnOperationSaysWhatBecomesOfConnections(t *testing.T) {
+	core := newCore("demo")
+	c, _ := connect(t, serve(t, core), "test")
+	for kind, want := range map[api.Kind]api.Outcome{
+		api.KindStart: "", api.KindSnapshot: "", api.KindMigrate: "", api.KindStop: "down", api.KindKill: "down", api.KindSuspend: "down", api.KindDestroy: "down",
+		api.KindPurge: "down", api.KindReboot: "up", api.KindRestoreSnapshot: "replaced",
+	} {
+		op, err := core.begin(kind, "demo", "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r rpc.OperationGetResult
+		if err := c.Call(context.Background(), rpc.MethodOperationGet, rpc.OperationParams{ID: op.ID}, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Operation.Disruptive != (want != "") || r.Operation.Outcome != want {
+			t.Errorf("%s: disruptive %t, outcome %q, want %q", kind, r.Operation.Disruptive, r.Operation.Outcome, want)
+		}
+		core.end(op.ID, vm.OpSucceeded, nil)
+	}
+}

@@ -1,0 +1,182 @@
+package vm
+
+import (
+	"slices"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+// Phase is where a machine is in its life, in one word for people and programs.
+type Phase string
+
+// The phases. They are the states of the VM, except that a running VM is either
+// booting or ready, and that a machine without a VM is absent.
+const (
+	PhaseAbsent    Phase = "absent" // declared only
+	PhaseStopped   Phase = "stopped"
+	PhaseBooting   Phase = "booting" // it runs; its sshd has not answered since the start
+	PhaseReady     Phase = "ready"   // it runs, and its sshd has answered with the pinned key
+	PhaseSuspended Phase = "suspended"
+	PhaseCrashed   Phase = "crashed"
+	PhaseBroken    Phase = "broken"  // a file of the machine directory, or the record, cannot be read
+	PhaseUnknown   Phase = "unknown" // the backend cannot be asked
+)
+
+// Phase returns the phase of the machine.
+func (v VM) Phase() Phase {
+	switch {
+	case v.State == backends.Running && v.Ready:
+		return PhaseReady
+	case v.State == backends.Running:
+		return PhaseBooting
+	case v.State == "":
+		return PhaseUnknown
+	}
+	return Phase(v.State)
+}
+
+// Verb is the key of something that can be done with a machine. The verbs of
+// the command line have the same names.
+type Verb string
+
+// The verbs, in the order in which they are offered.
+const (
+	VerbCreate          Verb = "create"
+	VerbAttach          Verb = "attach"
+	VerbConsole         Verb = "console"
+	VerbStart           Verb = "start"
+	VerbResume          Verb = "resume"
+	VerbStop            Verb = "stop"
+	VerbReboot          Verb = "reboot"
+	VerbSuspend         Verb = "suspend"
+	VerbSnapshot        Verb = "snapshot"
+	VerbRestoreSnapshot Verb = "restore-snapshot"
+	VerbDeleteSnapshot  Verb = "delete-snapshot"
+	VerbClone           Verb = "clone"
+	VerbCloneSnapshot   Verb = "clone-snapshot"
+	VerbMigrate         Verb = "migrate"
+	VerbConfigure       Verb = "configure"
+	VerbAutostart       Verb = "autostart" // a setting of configure, which needs a capability
+	VerbForward         Verb = "forward"
+	VerbCancel          Verb = "cancel"
+	VerbKill            Verb = "kill"
+	VerbDestroy         Verb = "destroy"
+	VerbPurge           Verb = "purge"
+	VerbDelete          Verb = "delete" // the declaration of a machine without a VM
+)
+
+// verb says when a verb is offered.
+type verb struct {
+	key Verb
+	// fits reports whether the machine is in a state for it.
+	fits func(VM) bool
+	// able reports whether the backend can do it on such a machine; nil: every backend can.
+	able func(VM, backends.Capabilities) bool
+	// aside: an operation on the machine does not stand in its way.
+	aside bool
+}
+
+var verbs = []verb{
+	{key: VerbCreate, fits: in(backends.Absent)},
+	{key: VerbAttach, fits: realised, aside: true},
+	{key: VerbConsole, fits: in(backends.Running), able: func(_ VM, c backends.Capabilities) bool { return c.Console }, aside: true},
+	{key: VerbStart, fits: isOff},
+	{key: VerbResume, fits: in(backends.Suspended), able: canSuspend},
+	{key: VerbStop, fits: in(backends.Running)},
+	{key: VerbReboot, fits: in(backends.Running)},
+	{key: VerbSuspend, fits: in(backends.Running), able: canSuspend},
+	{key: VerbSnapshot, fits: realised, able: func(v VM, c backends.Capabilities) bool {
+		return v.State != backends.Running || c.LiveSnapshot
+	}},
+	{key: VerbRestoreSnapshot, fits: realised},
+	{key: VerbDeleteSnapshot, fits: realised},
+	{key: VerbClone, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.Clone }},
+	{key: VerbCloneSnapshot, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.CloneSnapshot }},
+	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate }},
+	{key: VerbConfigure, fits: readable},
+	// A machine that has it may come from a backend that can; it can always be switched off.
+	{key: VerbAutostart, fits: readable, able: func(v VM, c backends.Capabilities) bool { return v.Autostart || c.Autostart }},
+	{key: VerbForward, fits: realised, aside: true},
+	{key: VerbCancel, fits: func(v VM) bool { return v.busy() }, aside: true},
+	// These end what runs on the machine.
+	{key: VerbKill, fits: in(backends.Running, backends.Suspended), aside: true},
+	{key: VerbDestroy, fits: realised, aside: true},
+	{key: VerbPurge, fits: func(VM) bool { return true }, aside: true},
+	{key: VerbDelete, fits: in(backends.Absent)},
+}
+
+func in(states ...backends.State) func(VM) bool {
+	return func(v VM) bool { return slices.Contains(states, v.State) }
+}
+
+// realised reports whether the machine has a VM.
+func realised(v VM) bool { return v.State != backends.Absent && v.State != backends.Broken }
+
+func readable(v VM) bool { return v.State != backends.Broken }
+
+func isOff(v VM) bool { return v.State == backends.Stopped || v.State == backends.Crashed }
+
+func canSuspend(_ VM, c backends.Capabilities) bool { return c.Suspend }
+
+func (v VM) busy() bool { return v.Operation != nil && v.Operation.State == OpRunning }
+
+// Verbs returns what can be done with the machine now, given all configured
+// backends. A machine whose backend is not configured is offered what needs no
+// capability.
+func (v VM) Verbs(list []BackendState) []Verb {
+	var able []Verb
+	for _, b := range verbs {
+		if b.fits(v) && (b.aside || !v.busy()) && v.backendAble(b, list) {
+			able = append(able, b.key)
+		}
+	}
+	return able
+}
+
+func (v VM) backendAble(b verb, list []BackendState) bool {
+	home := homeOf(v.Backend, list)
+	if home == nil {
+		return b.able == nil || b.able(v, backends.Capabilities{})
+	}
+	if b.key == VerbMigrate && len(home.MigratesTo(list)) == 0 {
+		return false
+	}
+	return b.able == nil || b.able(v, home.Capabilities)
+}
+
+// homeOf returns the backend of that name, the default one for no name; nil if
+// it is not configured.
+func homeOf(name string, list []BackendState) *BackendState {
+	i := slices.IndexFunc(list, func(b BackendState) bool { return b.Name == name || name == "" && b.Default })
+	if i < 0 {
+		return nil
+	}
+	return &list[i]
+}
+
+// Verbs returns what the backend can do, on a machine in whatever state.
+func (b BackendState) Verbs(list []BackendState) []Verb {
+	var able []Verb
+	for _, each := range verbs {
+		can := each.able == nil
+		for _, state := range []backends.State{backends.Running, backends.Stopped} {
+			can = can || each.able(VM{State: state}, b.Capabilities)
+		}
+		if can && (each.key != VerbMigrate || len(b.MigratesTo(list)) > 0) {
+			able = append(able, each.key)
+		}
+	}
+	return able
+}
+
+// MigratesTo returns the names of the backends that a VM can move to: others of
+// the same type, if both can migrate.
+func (b BackendState) MigratesTo(list []BackendState) []string {
+	var names []string
+	for _, other := range list {
+		if other.Name != b.Name && other.Type == b.Type && other.Capabilities.Migrate && b.Capabilities.Migrate {
+			names = append(names, other.Name)
+		}
+	}
+	return names
+}
