@@ -1,6 +1,6 @@
 module github.com/nixvm/nixvm
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/adrg/xdg v0.5.3
@@ -31,8 +31,8 @@ require (
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0
-	golang.org/x/time v0.5.0
-	gvisor.dev/gvisor v0.0.0-20240916094835-a174eb65023f
+	golang.org/x/time v0.15.0
+	gvisor.dev/gvisor v0.0.0-20260701204157-69c2d17aea96
 	libvirt.org/go/libvirtxml v1.11010.0
 	pgregory.net/rapid v1.3.0
 )
@@ -75,6 +75,7 @@ require (
 	go.uber.org/atomic v1.9.0 // indirect
 	go.uber.org/multierr v1.8.0 // indirect
 	go.uber.org/zap v1.21.0 // indirect
+	golang.org/x/exp v0.0.0-20250711185948-6ae5c78190dc // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 )

@@ -47,14 +47,14 @@ func noListener() net.Listener {
 
 // guest is a TCP/IP stack in the role of a guest's kernel.
 type guest struct {
-	*testing.T
+	testing.TB
 	stack *stack.Stack
 	ssh   string // the host's port that leads to its port 22
 	usage string // the host's port that tells the usage
 }
 
 // newGuest runs a network with a guest until the end of the test.
-func newGuest(t *testing.T, n *network) *guest {
+func newGuest(t testing.TB, n *network) *guest {
 	t.Helper()
 	ssh, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,7 +65,7 @@ func newGuest(t *testing.T, n *network) *guest {
 		t.Fatal(err)
 	}
 	ours, theirs := net.Pipe()
-	g := &guest{T: t, ssh: ssh.Addr().String(), usage: usage.Addr().String()}
+	g := &guest{TB: t, ssh: ssh.Addr().String(), usage: usage.Addr().String()}
 	link := channel.New(maxQueued, mtu+ethernetHeader, tcpip.LinkAddress(guestMAC))
 	g.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},

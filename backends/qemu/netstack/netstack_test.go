@@ -256,7 +256,7 @@ func endsInHandshake(t *testing.T) {
 	if _, err := theirs.Write(synFrame("192.175.48.7", 7777)); err != nil {
 		t.Fatal(err)
 	}
-	(&guest{T: t}).until("the connection is being made", func() bool { return len(n.out) == 1 })
+	(&guest{TB: t}).until("the connection is being made", func() bool { return len(n.out) == 1 })
 	theirs.Close()
 	select {
 	case err := <-ended:

@@ -70,21 +70,23 @@ func (t *udpFlows) remove(f *udpFlow) {
 }
 
 // associate opens a flow for a datagram that belongs to none. The host's socket
-// is connected: only who was asked can answer.
-func (n *network) associate(r *udp.ForwarderRequest) {
+// is connected, so only the address that the datagram was sent to can reply. It
+// always reports the datagram as handled: one that is refused or cannot be
+// forwarded is dropped, where false would send the guest an ICMP error.
+func (n *network) associate(r *udp.ForwarderRequest) (handled bool) {
 	to, ok := n.target(r.ID())
 	if !ok {
-		return
+		return true
 	}
 	host, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
-		return // no route, no descriptor: a lost datagram
+		return true // no route, or no file descriptor left
 	}
 	var queue waiter.Queue
 	guest, failure := r.CreateEndpoint(&queue)
 	if failure != nil {
 		host.Close()
-		return
+		return true
 	}
 	f := &udpFlow{guest: gonet.NewUDPConn(&queue, guest), host: host, idle: udpIdle}
 	if to.Port() == 53 {
@@ -94,6 +96,7 @@ func (n *network) associate(r *udp.ForwarderRequest) {
 	f.touch()
 	n.udp.add(f)
 	n.udpDone.Go(func() { n.exchange(f) })
+	return true
 }
 
 // exchange carries datagrams until the flow is idle, broken or pushed out.
