@@ -29,7 +29,7 @@ func (b *Backend) dialer() (dial, error) {
 	default:
 		return b.target.dialUnix, nil
 	}
-	r, err := newRemote(b.target)
+	r, err := newRemote(b.target, b.config.Layout.LibvirtSSH(b.config.Name))
 	if err != nil {
 		return nil, err
 	}

@@ -3,290 +3,203 @@ package libvirt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
-	"time"
-
-	"golang.org/x/crypto/ssh"
 
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// aliveInterval is how often a quiet connection is tried; one that does not
-// answer within it is closed.
-const aliveInterval = 15 * time.Second
-
-// remote is another host, reached by ssh. One SSH connection carries all: that
-// to libvirtd, consoles, and those to guests.
+// remote is another host, reached through one process of the user's own ssh.
+// That connection carries all streams: to libvirtd, to consoles, and to guests.
 type remote struct {
 	target target
 	to     destination
-	extra  sshSettings // what the URI says, which wins
-	lock   turn        // held while a connection is made
+	dir    string // for the sockets of the ssh process; only this user can enter it
+	lock   turn   // held while a connection is made or a forward is added
 
 	mu      sync.Mutex // guards the rest
-	client  *ssh.Client
+	master  *master    // nil: not connected
 	tunnels map[string]*tunnel
 	closed  bool
 	group   sync.WaitGroup
 }
 
-func newRemote(t target) (*remote, error) {
-	r := &remote{target: t, lock: newTurn(), tunnels: map[string]*tunnel{}}
-	r.to = t.destination()
-	if _, has := t.Host.User.Password(); has {
-		return nil, problem.New(problem.ConfigInvalid, "the libvirt URI holds a password").WithHint("nixvm uses SSH keys: ssh-copy-id %s", r.to)
+// destination is the host of a URI, as ssh takes it.
+type destination struct{ user, host, port string }
+
+// destination is the other host of a target, as its URI names it.
+func (t target) destination() destination {
+	return destination{user: t.Host.User.Username(), host: t.Host.Hostname(), port: t.Host.Port()}
+}
+
+// String is the destination as a person types it after "ssh".
+func (d destination) String() string {
+	s := d.host
+	if d.user != "" {
+		s = d.user + "@" + s
 	}
-	if strings.HasPrefix(r.to.host, "-") || strings.HasPrefix(r.to.user, "-") {
-		return nil, problem.New(problem.ConfigInvalid, "%q is not a host", t.Host.Redacted()).WithHint("%s", uriHint)
+	if d.port != "" && d.port != "22" {
+		s = "-p " + d.port + " " + s
+	}
+	return s
+}
+
+// checkSSH refuses URIs of the ssh transport that cannot work, or that weaken
+// what ssh checks. The problem is config.invalid.
+func (t target) checkSSH() error {
+	to := t.destination()
+	if _, has := t.Host.User.Password(); has {
+		return problem.New(problem.ConfigInvalid, "the libvirt URI holds a password").WithHint("nixvm uses SSH keys: ssh-copy-id %s", to)
+	}
+	if strings.HasPrefix(to.host, "-") || strings.HasPrefix(to.user, "-") {
+		return problem.New(problem.ConfigInvalid, "%q is not a host", t.Host.Redacted()).WithHint("%s", uriHint)
 	}
 	if t.Session && t.Socket == "" {
-		return nil, problem.New(problem.ConfigInvalid, "nixvm does not know where %s keeps the socket of a session", r.to.host).
+		return problem.New(problem.ConfigInvalid, "nixvm does not know where %s keeps the socket of a session", to.host).
 			WithHint("use qemu+ssh://%s/system, or add ?socket=/run/user/UID/libvirt/libvirt-sock", t.Host.Host)
 	}
 	q := t.Host.Query()
 	if q.Get("no_verify") != "" || q.Get("known_hosts_verify") != "" && q.Get("known_hosts_verify") != "normal" {
-		return nil, problem.New(problem.ConfigInvalid, "the libvirt URI switches the check of the host's key off").
-			WithHint("take no_verify and known_hosts_verify away; connect once by hand to have the key known: ssh %s true", r.to)
+		return problem.New(problem.ConfigInvalid, "the libvirt URI disables the host key check").
+			WithHint("remove no_verify and known_hosts_verify; connect once by hand to add the host key to known_hosts: ssh %s true", to)
 	}
-	if f := q.Get("keyfile"); f != "" {
-		r.extra.identities = []string{expandHome(f)}
+	return nil
+}
+
+func newRemote(t target, dir string) (*remote, error) {
+	if err := t.checkSSH(); err != nil {
+		return nil, err
 	}
-	if f := q.Get("known_hosts"); f != "" {
-		r.extra.knownHosts = []string{expandHome(f)}
-	}
-	return r, nil
+	return &remote{target: t, to: t.destination(), dir: dir, lock: newTurn(), tunnels: map[string]*tunnel{}}, nil
 }
 
 // dialLibvirt opens a stream to libvirtd's socket there.
 func (r *remote) dialLibvirt(ctx context.Context) (net.Conn, error) {
 	var last error
 	for _, path := range r.target.sockets() {
-		conn, err := r.dial(ctx, "unix", path)
-		var rejected *ssh.OpenChannelError
-		if err == nil || !errors.As(err, &rejected) {
-			return conn, err
-		}
-		last = err
-	}
-	return nil, r.noSocket(last)
-}
-
-// dial opens a stream from the host to an address there. A connection that
-// turns out to be broken is made anew once.
-func (r *remote) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	var last error
-	for range 2 {
-		client, err := r.connection(ctx)
+		conn, m, err := r.dial(ctx, path)
 		if err != nil {
 			return nil, err
 		}
-		conn, err := client.DialContext(ctx, network, address)
-		var rejected *ssh.OpenChannelError
-		if err == nil || errors.As(err, &rejected) {
-			return conn, err
+		if err = greetLibvirt(ctx, conn); err == nil {
+			return conn, nil
 		}
-		client.Close() // it is broken, or does not answer
-		r.forget(client)
+		conn.Close()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		if m.errors.await(ctx, prohibited) {
+			return nil, problem.New(problem.BackendUnreachable, "sshd on %s does not allow connections to unix sockets", r.to.host).Retry().
+				WithHint("set AllowStreamLocalForwarding to yes (or local) in sshd_config there")
+		}
+		last = fmt.Errorf("%s: %w", path, err)
+	}
+	return nil, problem.New(problem.BackendUnreachable, "libvirtd on %s does not answer: %w", r.to.host, last).Retry().
+		WithHint("on %s: sudo systemctl enable --now libvirtd.socket; sudo usermod -aG libvirt \"$USER\"; check with: ssh %s virsh -c %s list", r.to.host, r.to, r.target.Remote)
+}
+
+// prohibited is what ssh says when sshd refuses a forward by its configuration
+// (SSH_OPEN_ADMINISTRATIVELY_PROHIBITED in RFC 4254, 5.1).
+const prohibited = "administratively prohibited"
+
+// dialGuest opens a stream from the host to the address of a guest.
+func (r *remote) dialGuest(ctx context.Context, address string) (net.Conn, error) {
+	conn, _, err := r.dial(ctx, address)
+	return conn, err
+}
+
+// dial opens a stream from the host to an address there: host:port, or the path
+// of a socket. That it returns says nothing about the address: if nothing answers
+// there, the stream ends. A connection that turns out to be broken is made again
+// once.
+func (r *remote) dial(ctx context.Context, address string) (net.Conn, *master, error) {
+	var last error
+	for range 2 {
+		m, socket, err := r.forward(ctx, address)
+		if err == nil {
+			var conn net.Conn
+			if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", socket); err == nil {
+				return conn, m, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
+		if m == nil {
+			return nil, nil, err
+		}
+		m.stop() // it has ended, or does not answer
 		last = err
 	}
-	return nil, problem.New(problem.BackendUnreachable, "the SSH connection to %s broke: %w", r.to.host, last).Retry().WithHint("check with: ssh %s true", r.to)
+	return nil, nil, problem.New(problem.BackendUnreachable, "the SSH connection to %s broke: %w", r.to.host, last).Retry().WithHint("check with: ssh %s true", r.to)
 }
 
-// forget makes the next stream open a connection of its own.
-func (r *remote) forget(client *ssh.Client) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.client == client {
-		r.client = nil
-	}
-}
-
-func (r *remote) noSocket(err error) error {
-	var rejected *ssh.OpenChannelError
-	p := problem.New(problem.BackendUnreachable, "libvirtd on %s does not answer: %w", r.to.host, err).Retry()
-	if errors.As(err, &rejected) && rejected.Reason == ssh.Prohibited {
-		return p.WithHint("sshd there must have AllowStreamLocalForwarding yes (or local)")
-	}
-	return p.WithHint("on %s: sudo systemctl enable --now libvirtd.socket; sudo usermod -aG libvirt \"$USER\"; check with: ssh %s virsh -c %s list", r.to.host, r.to, r.target.Remote)
-}
-
-// connection returns the SSH connection, a new one if there is none.
-func (r *remote) connection(ctx context.Context) (*ssh.Client, error) {
+// forward returns the socket that leads to an address there. On an error, m is
+// the connection that failed; nil if there is none.
+func (r *remote) forward(ctx context.Context, address string) (m *master, socket string, err error) {
 	if err := r.lock.take(ctx); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer r.lock.leave()
-	r.mu.Lock()
-	client, closed := r.client, r.closed
-	r.mu.Unlock()
-	if client != nil {
-		return client, nil
+	if m, err = r.connection(ctx); err != nil {
+		return nil, "", err
 	}
+	socket, err = m.forward(ctx, address)
+	return m, socket, err
+}
+
+// connection returns the SSH connection, a new one if there is none. The caller
+// holds the lock.
+func (r *remote) connection(ctx context.Context) (*master, error) {
+	r.mu.Lock()
+	m, closed := r.master, r.closed
+	r.mu.Unlock()
 	if closed {
 		return nil, errClosed
 	}
-	client, err := r.open(ctx, r.to, nil, 0)
+	if m != nil {
+		if m.alive() {
+			return m, nil
+		}
+		<-m.ended
+	}
+	// What a process that was killed has left behind.
+	if err := errors.Join(os.RemoveAll(r.dir), os.MkdirAll(r.dir, 0o700)); err != nil {
+		return nil, fmt.Errorf("the directory for ssh's sockets: %w", err)
+	}
+	m, err := startMaster(ctx, r.target, r.dir)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		client.Close()
+		m.stop()
+		<-m.ended
 		return nil, errClosed
 	}
-	r.client = client
-	ended := make(chan struct{})
-	r.group.Go(func() {
-		_ = client.Wait()
-		close(ended)
-		r.forget(client)
-	})
-	r.group.Go(func() { keepAlive(client, ended) })
-	return client, nil
+	r.master = m
+	return m, nil
 }
 
-// keepAlive closes a connection whose other end has gone without a word, so that
-// what waits for it learns of that.
-func keepAlive(client *ssh.Client, ended <-chan struct{}) {
-	tick := time.NewTicker(aliveInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-tick.C:
-		}
-		timer := time.AfterFunc(aliveInterval, func() { client.Close() })
-		_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
-		timer.Stop()
-		if err != nil {
-			client.Close()
-			return
-		}
-	}
-}
-
-// maxJumps ends a chain of ProxyJump that leads back to itself.
-const maxJumps = 8
-
-// open makes an SSH connection, through another one or directly.
-func (r *remote) open(ctx context.Context, d destination, through *ssh.Client, depth int) (*ssh.Client, error) {
-	closeJump := func() {
-		if through != nil {
-			through.Close()
-		}
-	}
-	s, err := resolveSSH(ctx, d)
-	if err != nil {
-		closeJump()
-		return nil, err
-	}
-	if d == r.to {
-		s = s.with(r.extra)
-	}
-	if through == nil && len(s.jumps) > 0 {
-		if through, err = r.jump(ctx, s.jumps, depth); err != nil {
-			return nil, err
-		}
-	}
-	var conn net.Conn
-	if through != nil {
-		conn, err = through.DialContext(ctx, "tcp", s.address)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
-	}
-	if err != nil {
-		closeJump()
-		return nil, problem.New(problem.BackendUnreachable, "%s cannot be reached: %w", d.host, err).Retry().WithHint("check with: ssh %s true", d)
-	}
-	client, err := greet(ctx, conn, d, s)
-	if err != nil {
-		conn.Close()
-		closeJump()
-		return nil, err
-	}
-	if through != nil {
-		r.group.Go(func() { _ = client.Wait(); through.Close() })
-	}
-	return client, nil
-}
-
-// jump connects to the last of the hosts, each through the one before it.
-func (r *remote) jump(ctx context.Context, hosts []destination, depth int) (*ssh.Client, error) {
-	if depth+len(hosts) > maxJumps {
-		return nil, problem.New(problem.ConfigInvalid, "ProxyJump of %s leads over more than %d hosts", r.to.host, maxJumps).WithHint("ssh -G %s", r.to)
-	}
-	var client *ssh.Client
-	for _, h := range hosts {
-		next, err := r.open(ctx, h, client, depth+len(hosts))
-		if err != nil {
-			return nil, err
-		}
-		client = next
-	}
-	return client, nil
-}
-
-func (s sshSettings) with(extra sshSettings) sshSettings {
-	if extra.identities != nil {
-		s.identities, s.onlyThese = extra.identities, true
-	}
-	if extra.knownHosts != nil {
-		s.knownHosts = extra.knownHosts
-	}
-	return s
-}
-
-// greet proves both ends to each other.
-func greet(ctx context.Context, conn net.Conn, d destination, s sshSettings) (*ssh.Client, error) {
-	hosts, err := readKnownHosts(s)
-	if err != nil {
-		return nil, err
-	}
-	keys := openKeyring(ctx, s)
-	defer keys.close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	c, channels, requests, err := ssh.NewClientConn(conn, s.alias, &ssh.ClientConfig{
-		User: s.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(keys.signers...)},
-		HostKeyCallback: hosts.verify(d), HostKeyAlgorithms: hosts.algorithms(s.alias),
-	})
-	var told *problem.Error
-	switch {
-	case ctx.Err() != nil:
-		if err == nil {
-			c.Close()
-		}
-		return nil, context.Cause(ctx)
-	case err == nil:
-		return ssh.NewClient(c, channels, requests), nil
-	case errors.As(err, &told):
-		return nil, told
-	case strings.Contains(err.Error(), "unable to authenticate"): // x/crypto has no type for it
-		return nil, keys.refused(d, s)
-	}
-	return nil, problem.New(problem.BackendUnreachable, "ssh to %s: %w", d.host, err).Retry().WithHint("check with: ssh %s true", d)
-}
-
-// close ends the connection and what it carries.
+// close ends the connection and all that it carries.
 func (r *remote) close() {
 	r.mu.Lock()
 	r.closed = true
-	client := r.client
+	m := r.master
 	tunnels := r.tunnels
 	r.tunnels = nil
 	r.mu.Unlock()
 	for _, t := range tunnels {
 		t.close()
 	}
-	if client != nil {
-		client.Close()
+	if m != nil {
+		m.stop()
+		<-m.ended
 	}
 	r.group.Wait()
+	_ = os.RemoveAll(r.dir) // empty but for sockets
 }

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"bufio"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/pem"
@@ -71,12 +72,23 @@ func (l *lab) ask(t *testing.T, uri string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRemote(target)
+	r, err := newRemote(target, shortDir(t))
 	if err != nil {
 		return err
 	}
 	defer r.close()
 	return askOver(t, r)
+}
+
+// shortDir is a place for sockets, whose paths are limited.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nvr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "lv")
 }
 
 func askOver(t *testing.T, r *remote) error {
@@ -126,6 +138,11 @@ func TestLibvirtdOfAnotherHostIsReachedBySSH(t *testing.T) {
 		t.Errorf("with two known keys: %v", err)
 	}
 
+	l.configure(t, "IdentityFile "+l.ssh.KeyFile, "ProxyCommand bash -c 'exec 3<>/dev/tcp/127.0.0.1/%p; cat <&3 & exec cat >&3'")
+	if err := l.ask(t, "qemu+ssh://lab/system"); err != nil {
+		t.Errorf("with a ProxyCommand: %v", err)
+	}
+
 	for what, c := range map[string]struct {
 		uri   string
 		keys  []ssh.PublicKey
@@ -133,25 +150,29 @@ func TestLibvirtdOfAnotherHostIsReachedBySSH(t *testing.T) {
 		code  problem.Code
 		words []string
 	}{
-		"a host that nobody knows": {
+		"an unknown host": {
 			code: problem.SSHHostKey, lines: []string{"IdentityFile " + l.ssh.KeyFile},
-			words: []string{"host key of lab is not known", ssh.FingerprintSHA256(l.ssh.HostKey), "ssh lab true"},
+			words: []string{"host key of lab is not known", "ssh-keygen -lf", "ssh lab true"},
 		},
 		"a host with another key": {
+			code: problem.SSHHostKey, keys: []ssh.PublicKey{publicKey(t)}, lines: []string{"IdentityFile " + l.ssh.KeyFile},
+			words: []string{"may be intercepted", l.known + ":1"},
+		},
+		"a host with a key of another type": {
 			code: problem.SSHHostKey, keys: []ssh.PublicKey{other}, lines: []string{"IdentityFile " + l.ssh.KeyFile},
-			words: []string{"ssh-keygen -f " + l.known},
+			words: []string{"Offending RSA key in " + l.known + ":1"},
 		},
 		"no key": {
 			code: problem.BackendUnreachable, keys: []ssh.PublicKey{l.ssh.HostKey}, lines: []string{"IdentityFile /nonexistent"},
-			words: []string{"does not let root in", "ssh-keygen"},
+			words: []string{"accepts none of your SSH keys", "Permission denied (publickey", "ssh-keygen", "ssh-copy-id lab"},
 		},
 		"a key with a passphrase": {
 			code: problem.BackendUnreachable, keys: []ssh.PublicKey{l.ssh.HostKey}, lines: []string{"IdentityFile " + lockedKey(t)},
-			words: []string{"ssh-add /"},
+			words: []string{"passphrase: ssh-add"},
 		},
-		"a ProxyCommand":       {code: problem.ConfigInvalid, lines: []string{"ProxyCommand nc %h %p"}, words: []string{"ProxyJump"}},
-		"a check switched off": {uri: "qemu+ssh://lab/system?no_verify=1", code: problem.ConfigInvalid, words: []string{"no_verify"}},
-		"a password":           {uri: "qemu+ssh://root:secret@lab/system", code: problem.ConfigInvalid, words: []string{"ssh-copy-id"}},
+		"a line that ssh does not know": {code: problem.SSHConfigMalformed, lines: []string{"NoSuchOption yes"}, words: []string{"nosuchoption", "ssh -G lab"}},
+		"a check switched off":          {uri: "qemu+ssh://lab/system?no_verify=1", code: problem.ConfigInvalid, words: []string{"no_verify"}},
+		"a password":                    {uri: "qemu+ssh://root:secret@lab/system", code: problem.ConfigInvalid, words: []string{"ssh-copy-id"}},
 	} {
 		l.know(t, c.keys...)
 		l.configure(t, c.lines...)
@@ -186,7 +207,7 @@ func TestOneSSHConnectionCarriesAllAndIsMadeAnewWhenItBreaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRemote(target)
+	r, err := newRemote(target, shortDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,14 +215,11 @@ func TestOneSSHConnectionCarriesAllAndIsMadeAnewWhenItBreaks(t *testing.T) {
 	if err := askOver(t, r); err != nil {
 		t.Fatal(err)
 	}
-	first, err := r.connection(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	first := r.master
 	if err := askOver(t, r); err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := r.connection(t.Context()); again != first {
+	if r.master != first {
 		t.Error("a second stream has an SSH connection of its own")
 	}
 
@@ -235,7 +253,7 @@ func TestOneSSHConnectionCarriesAllAndIsMadeAnewWhenItBreaks(t *testing.T) {
 		}
 		conn.Close()
 		l.ssh.Cut()
-		_ = first.Wait()
+		<-first.ended
 	}
 	r.drop("demo")
 	if err := askOver(t, r); err != nil {
@@ -278,6 +296,19 @@ func serveAgent(t *testing.T, keyFile string) string {
 		}
 	}()
 	return listener.Addr().String()
+}
+
+func publicKey(t *testing.T) ssh.PublicKey {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func lockedKey(t *testing.T) string {

@@ -17,7 +17,7 @@ import (
 type tunnel struct {
 	listener net.Listener
 	to       string
-	dial     func(ctx context.Context, network, address string) (net.Conn, error) // from the other host
+	dial     func(ctx context.Context, address string) (net.Conn, error) // from the other host
 	linger   time.Duration
 	stop     context.CancelFunc
 	group    sync.WaitGroup
@@ -28,7 +28,7 @@ type tunnel struct {
 const linger = time.Minute
 
 // openTunnel listens on a port of 127.0.0.1.
-func openTunnel(to string, dial func(ctx context.Context, network, address string) (net.Conn, error), linger time.Duration) (*tunnel, error) {
+func openTunnel(to string, dial func(ctx context.Context, address string) (net.Conn, error), linger time.Duration) (*tunnel, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (r *remote) endpoint(name, address string) (backends.Endpoint, error) {
 	}
 	if t == nil {
 		var err error
-		if t, err = openTunnel(address, r.dial, linger); err != nil {
+		if t, err = openTunnel(address, r.dialGuest, linger); err != nil {
 			return backends.Endpoint{}, err
 		}
 		r.tunnels[name] = t
@@ -94,7 +94,7 @@ func (t *tunnel) serve(ctx context.Context) {
 func (t *tunnel) carry(ctx context.Context, near net.Conn) {
 	defer near.Close()
 	defer context.AfterFunc(ctx, func() { near.Close() })()
-	far, err := t.dial(ctx, "tcp", t.to)
+	far, err := t.dial(ctx, t.to)
 	if err != nil {
 		return
 	}

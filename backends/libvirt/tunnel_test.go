@@ -16,7 +16,9 @@ func carried(t *testing.T, linger time.Duration) (tunnel *tunnel, client, guest 
 		t.Fatal(err)
 	}
 	defer l.Close()
-	tunnel, err = openTunnel(l.Addr().String(), (&net.Dialer{}).DialContext, linger)
+	tunnel, err = openTunnel(l.Addr().String(), func(ctx context.Context, address string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	}, linger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func CheckURI(uri string) error {
 	}
 	t, err := parseURI(uri)
 	if err == nil && t.Transport == "ssh" {
-		_, err = newRemote(t)
+		err = t.checkSSH()
 	}
 	return err
 }

@@ -7,7 +7,7 @@
 //	config   config.toml
 //	data     machines/<name>/ images/<id>/ backups/ flake/
 //	state    vms/<name>/ libvirt/<backend>/<name>/ records/ journal/ log/ ssh/
-//	runtime  nixvmd.sock cm/<hash>-<account> vm/<hash>/
+//	runtime  nixvmd.sock cm/<hash>-<account> lv/<hash>/ vm/<hash>/
 package paths
 
 import (
@@ -182,6 +182,12 @@ func (l Layout) ControlSocket(host, account string) string {
 // a connection made by one may be open still.
 func (l Layout) HostControlSocket(host string) string {
 	return filepath.Join(l.ControlDir(), hash(host))
+}
+
+// LibvirtSSH holds the sockets of the ssh process that connects to the host of one
+// libvirt backend. The name is a short hash, because ssh allows a path of 90.
+func (l Layout) LibvirtSSH(backend string) string {
+	return filepath.Join(l.Runtime, "lv", hash(backend))
 }
 
 // VMRuntime is the directory of one VM's sockets (QMP, agent, console) where the
