@@ -4,18 +4,18 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // CheckSpec refuses what cannot become a VM, before anything is touched. The
 // core has validated the machine; this is about what a backend passes on.
 func CheckSpec(s Spec) error {
-	if err := CheckName(s.Name); err != nil {
+	if err := names.Machine(s.Name); err != nil {
 		return err
 	}
 	if _, err := uuid.Parse(s.UUID); err != nil {
@@ -64,29 +64,11 @@ func CheckImage(i Image) error {
 	return nil
 }
 
-var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// ValidName is names.IsMachine.
+func ValidName(name string) bool { return names.IsMachine(name) }
 
-// ValidName reports whether a name can be a machine's.
-func ValidName(name string) bool { return validName.MatchString(name) }
+// CheckName is names.Machine.
+func CheckName(name string) error { return names.Machine(name) }
 
-// CheckName is the last fence before a machine's name becomes a path, an
-// argument or XML.
-func CheckName(name string) error {
-	if ValidName(name) {
-		return nil
-	}
-	return problem.New(problem.MachineNameInvalid, "%q is not a machine name", name).
-		WithHint("use lower-case letters, digits and inner hyphens, at most 63 characters")
-}
-
-// validSnapshot keeps names apart from options, paths and lists.
-var validSnapshot = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-
-// CheckSnapshotName refuses what is not a name for a snapshot.
-func CheckSnapshotName(name string) error {
-	if validSnapshot.MatchString(name) {
-		return nil
-	}
-	return problem.New(problem.SnapshotNameInvalid, "%q is not a snapshot name", name).
-		WithHint("use letters, digits, dots, hyphens and underscores, at most 63, beginning with a letter or digit")
-}
+// CheckSnapshotName is names.Snapshot.
+func CheckSnapshotName(name string) error { return names.Snapshot(name) }

@@ -116,3 +116,9 @@ func TestPermissionsDoNotDependOnTheUmask(t *testing.T) {
 		}
 	}
 }
+
+func TestANameThatMeansSomethingElseIsRefusedForANewMachine(t *testing.T) {
+	for _, name := range []string{"localhost", "2130706433", "0x7f000001"} {
+		wantProblem(t, Draft{Name: name}.Check(), problem.MachineNameInvalid)
+	}
+}

@@ -2,14 +2,10 @@ package machine
 
 import (
 	"net/netip"
-	"regexp"
 	"strings"
-)
 
-// An interface's name: at most 15 bytes (IFNAMSIZ with its NUL). The kernel
-// takes more characters than these, but a comma or a quote would not survive a
-// QEMU option or XML, and nobody names a bridge so.
-var interfaceRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
+	"github.com/nixvm/nixvm/internal/names"
+)
 
 // ParseNetwork reads "nat" or "bridge:<interface>"; empty means nat.
 func ParseNetwork(s string) (Network, error) {
@@ -41,8 +37,8 @@ func parseNetwork(m *Machine, t text) error {
 	if !isBridge {
 		return t.fault(l.number, "write nat, or bridge:<interface>, e.g. bridge:br0", "%s is not a network", quote(l.text))
 	}
-	if !interfaceRE.MatchString(name) {
-		return t.fault(l.number, "name a bridge that `ip link show type bridge` lists: at most 15 letters, digits, and . _ -", "%s is not an interface's name", quote(name))
+	if !names.IsBridge(name) {
+		return t.fault(l.number, names.BridgeHint, "%s is not an interface's name", quote(name))
 	}
 	m.Network = Network{Kind: "bridge", Bridge: name}
 	return nil

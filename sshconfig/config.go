@@ -5,11 +5,11 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -61,8 +61,6 @@ type Config struct {
 	beforeRename  func() // tests: called when the user's file is about to be replaced
 }
 
-var prefixPattern = regexp.MustCompile(`^([a-z0-9][a-z0-9-]{0,31})?$`)
-
 // Open checks the options and creates our directory and the one for control
 // sockets. It does not touch the user's configuration.
 //
@@ -109,7 +107,7 @@ func (c *Config) check() error {
 		return invalid("the SSH config %q is not an absolute path", o.UserConfig).WithHint("set NIXVM_SSH_CONFIG to an absolute path, or unset it")
 	case o.Style != Proxy && o.Style != Direct:
 		return invalid("unknown SSH style %q", o.Style).WithHint("use %q or %q", Proxy, Direct)
-	case !prefixPattern.MatchString(o.Prefix):
+	case !names.IsSSHPrefix(o.Prefix):
 		return invalid("the SSH name prefix %q is not made of a-z, 0-9 and -", o.Prefix).WithHint(`use a prefix such as "vm-"`)
 	case !literalPath(c.dir):
 		return invalid("OpenSSH cannot read a configuration below %q", c.dir).

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/nixvm/nixvm/internal/forward"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -44,7 +45,7 @@ const adminSuffix = "-admin"
 // it is asked because demo-admin may be a machine of its own.
 func (c *Config) Resolve(alias string, exists func(machine string) bool) (machine, account string, ok bool) {
 	name, found := strings.CutPrefix(alias, c.opts.Prefix)
-	if !found || !namePattern.MatchString(name) {
+	if !found || !names.IsSSHHost(name) {
 		return "", "", false
 	}
 	if exists(name) {
@@ -56,17 +57,11 @@ func (c *Config) Resolve(alias string, exists func(machine string) bool) (machin
 	return "", "", false
 }
 
-var (
-	// As machine names, and with room for "-admin" after 63 characters.
-	namePattern    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,67}[a-z0-9])?$`)
-	machinePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	uuidPattern    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-)
+var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func (h Host) validate() error {
-	if !machinePattern.MatchString(h.Name) {
-		return problem.New(problem.MachineNameInvalid, "%q is not a machine name", h.Name).
-			WithHint("use a-z, 0-9 and -, at most 63 characters, not starting or ending with -")
+	if err := names.Machine(h.Name); err != nil {
+		return err
 	}
 	if !uuidPattern.MatchString(h.UUID) {
 		return problem.New(problem.MachineInvalid, "machine %s: %q is not a UUID", h.Name, h.UUID)

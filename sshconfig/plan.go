@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -177,8 +178,8 @@ func pinOf(knownHosts []byte, alias string) string {
 // among the hosts that there are and in the user's configuration. Problems:
 // ssh.name_taken, machine.name_invalid, ssh.config_malformed.
 func (c *Config) CheckName(name string, hosts []Host) error {
-	if !machinePattern.MatchString(name) {
-		return Host{Name: name}.validate()
+	if err := names.Machine(name); err != nil {
+		return err
 	}
 	user, err := c.readUser()
 	if err != nil {

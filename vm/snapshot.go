@@ -3,16 +3,14 @@ package vm
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
-
-var snapshotName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // safetyPrefix begins the names of snapshots that a restore takes first.
 const safetyPrefix = "before-restore-"
@@ -25,10 +23,7 @@ type snapshotArgs struct {
 
 // check implements checked.
 func (a snapshotArgs) check(string) error {
-	if !snapshotName.MatchString(a.Snapshot) {
-		return fmt.Errorf("%.40q is not a snapshot name", a.Snapshot)
-	}
-	return nil
+	return names.Snapshot(a.Snapshot)
 }
 
 type restoreArgs struct {
@@ -74,10 +69,7 @@ func (s *Service) CreateSnapshot(ctx context.Context, name, snapshot, descriptio
 // the names that there are.
 func (s *Service) judgeSnapshot(ctx context.Context, name, snapshot string) (known []string, wrong *fieldErrors) {
 	wrong = &fieldErrors{}
-	if !snapshotName.MatchString(snapshot) {
-		wrong.add(fieldSnapshot, problem.New(problem.SnapshotNameInvalid, "%q is not a snapshot name", snapshot).
-			WithHint("use letters, digits, dot, dash and underscore, at most 63, beginning with a letter or digit"))
-	}
+	wrong.add(fieldSnapshot, names.Snapshot(snapshot))
 	list, err := s.Snapshots(ctx, name)
 	if err != nil {
 		wrong.add(fieldName, err)

@@ -6,16 +6,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"regexp"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
-
-// validBridge is a Linux interface name that no option parser misreads.
-var validBridge = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
 
 // CheckBridge implements backends.BridgeHost.
 func (b *Backend) CheckBridge(_ context.Context, bridge string) error { return checkBridge(bridge) }
@@ -35,8 +32,8 @@ func checkBridge(bridge string) error {
 // openTap gets a tap device on a host bridge from QEMU's set-uid helper. We run
 // the helper, not QEMU: QEMU's sandbox forbids it to start anything.
 func (b *Backend) openTap(ctx context.Context, bridge string) (*os.File, error) {
-	if !validBridge.MatchString(bridge) {
-		return nil, problem.New(problem.MachineInvalid, "%q is not the name of a bridge", bridge)
+	if !names.IsBridge(bridge) {
+		return nil, problem.New(problem.MachineInvalid, "%q is not the name of a bridge", bridge).WithHint("%s", names.BridgeHint)
 	}
 	helper := b.findBridgeHelper()
 	if helper == "" {

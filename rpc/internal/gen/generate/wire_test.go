@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -17,7 +18,7 @@ import (
 	"github.com/nixvm/nixvm/rpc"
 )
 
-var update = flag.Bool("update", false, "write testdata/samples.json anew")
+var update = flag.Bool("update", false, "add samples of new types to testdata/samples.json")
 
 // testdata/openrpc-1.json is the description with which protocol version 1 was
 // first served. It is never written anew: a client of that day must be understood
@@ -145,26 +146,16 @@ type sample struct {
 }
 
 // A value of each type keeps its bytes: names, order, what is left out when empty.
+// Properties may be added anywhere. A sample is never changed.
 func TestEveryTypeKeepsItsJSON(t *testing.T) {
 	d, err := newDocument(filepath.Join("..", "..", "..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join("testdata", "samples.json")
+	samples := readSamples(t, path)
 	if *update {
-		writeSamples(t, path, d)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []sample
-	if err := json.Unmarshal(text, &list); err != nil {
-		t.Fatal(err)
-	}
-	samples := map[string]sample{}
-	for _, s := range list {
-		samples[s.Type] = s
+		addSamples(t, path, d, samples)
 	}
 	for _, typ := range d.types {
 		name := schemaName(typ)
@@ -181,10 +172,10 @@ func TestEveryTypeKeepsItsJSON(t *testing.T) {
 			t.Errorf("%s does not take what it was: %v", name, err)
 			continue
 		}
-		if got, want := marshal(t, v.Elem().Interface()), compact(t, s.Full); got != want {
-			t.Errorf("%s is sent as\n%s\nand was\n%s\nIf only something was added, run go test ./rpc/internal/gen/generate -update", name, got, want)
+		if got, want := marshal(t, v.Elem().Interface()), compact(t, s.Full); without(t, got, want) != want {
+			t.Errorf("%s is sent as\n%s\nand was\n%s", name, got, want)
 		}
-		if got, want := marshal(t, reflect.Zero(typ).Interface()), compact(t, s.Empty); got != want {
+		if got, want := marshal(t, reflect.Zero(typ).Interface()), compact(t, s.Empty); without(t, got, want) != want {
 			t.Errorf("an empty %s is sent as\n%s\nand was\n%s", name, got, want)
 		}
 	}
@@ -193,13 +184,38 @@ func TestEveryTypeKeepsItsJSON(t *testing.T) {
 	}
 }
 
-func writeSamples(t *testing.T, path string, d *document) {
+func readSamples(t *testing.T, path string) map[string]sample {
 	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var list []sample
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	samples := map[string]sample{}
+	for _, s := range list {
+		samples[s.Type] = s
+	}
+	return samples
+}
+
+// addSamples writes the samples with those of the types that have none.
+func addSamples(t *testing.T, path string, d *document, samples map[string]sample) {
+	t.Helper()
 	for _, typ := range d.types {
+		name := schemaName(typ)
+		if _, known := samples[name]; known {
+			continue
+		}
 		full := reflect.New(typ).Elem()
-		fill(t, full, strings.ToLower(schemaName(typ)))
-		list = append(list, sample{schemaName(typ), json.RawMessage(marshal(t, full.Interface())), json.RawMessage(marshal(t, reflect.Zero(typ).Interface()))})
+		fill(t, full, strings.ToLower(name))
+		samples[name] = sample{name, json.RawMessage(marshal(t, full.Interface())), json.RawMessage(marshal(t, reflect.Zero(typ).Interface()))}
+	}
+	var list []sample
+	for _, name := range slices.Sorted(maps.Keys(samples)) {
+		list = append(list, samples[name])
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -210,6 +226,111 @@ func writeSamples(t *testing.T, path string, d *document) {
 	}
 	if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// property is one of a JSON object, whose order counts here.
+type property struct {
+	name  string
+	value any // []property, []any or a scalar as JSON
+}
+
+// without is got less the properties that want does not have.
+func without(t *testing.T, got, want string) string {
+	t.Helper()
+	var out strings.Builder
+	write(&out, prune(ordered(t, got), ordered(t, want)))
+	return out.String()
+}
+
+func ordered(t *testing.T, text string) any {
+	t.Helper()
+	if text[0] != '{' && text[0] != '[' {
+		return text
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	if _, err := d.Token(); err != nil {
+		t.Fatal(err)
+	}
+	var object []property
+	list := []any{}
+	for d.More() {
+		var name any
+		if text[0] == '{' {
+			var err error
+			if name, err = d.Token(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			t.Fatal(err)
+		}
+		value := ordered(t, string(raw))
+		if s, ok := name.(string); ok {
+			object = append(object, property{s, value})
+		} else {
+			list = append(list, value)
+		}
+	}
+	if text[0] == '{' {
+		return object
+	}
+	return list
+}
+
+func prune(got, want any) any {
+	switch want := want.(type) {
+	case []property:
+		object, ok := got.([]property)
+		if !ok {
+			return got
+		}
+		var kept []property
+		for _, p := range object {
+			if i := slices.IndexFunc(want, func(w property) bool { return w.name == p.name }); i >= 0 {
+				kept = append(kept, property{p.name, prune(p.value, want[i].value)})
+			}
+		}
+		return kept
+	case []any:
+		list, ok := got.([]any)
+		if !ok || len(list) != len(want) {
+			return got
+		}
+		for i := range list {
+			list[i] = prune(list[i], want[i])
+		}
+		return list
+	}
+	return got
+}
+
+func write(out *strings.Builder, v any) {
+	switch v := v.(type) {
+	case []property:
+		out.WriteString("{")
+		for i, p := range v {
+			if i > 0 {
+				out.WriteString(",")
+			}
+			name, _ := json.Marshal(p.name) // a string always marshals
+			out.Write(name)
+			out.WriteString(":")
+			write(out, p.value)
+		}
+		out.WriteString("}")
+	case []any:
+		out.WriteString("[")
+		for i, e := range v {
+			if i > 0 {
+				out.WriteString(",")
+			}
+			write(out, e)
+		}
+		out.WriteString("]")
+	case string:
+		out.WriteString(v)
 	}
 }
 
