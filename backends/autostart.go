@@ -8,6 +8,9 @@ import (
 
 // Autostarter is a Backend whose host starts VMs when it boots itself.
 type Autostarter interface {
+	// AutostartDefault reports whether a new VM starts with its host when its creation
+	// does not say.
+	AutostartDefault() bool
 	// SetAutostart says whether the host starts the VM, whatever state the VM is
 	// in now. It holds until the next Start, whose spec says it again.
 	SetAutostart(ctx context.Context, name string, on bool) error

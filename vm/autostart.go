@@ -15,6 +15,12 @@ func checkAutostart(b backends.Backend, on bool) error {
 	return nil
 }
 
+// autostartDefault is what the configuration of a backend says of new machines.
+func (s *Service) autostartDefault(backend string) bool {
+	host, can := backends.As[backends.Autostarter](s.backends[backend])
+	return can && host.AutostartDefault()
+}
+
 // setAutostart tells the backend of a VM whether to start it with its host: a
 // change of the machine's files alone would hold from the next start only. The
 // function that it returns takes the change back.

@@ -199,7 +199,7 @@ func (s *Service) handleEvent(b backends.Backend, ev backends.Event) {
 }
 
 // alive reports whether a guest may be there: also while its backend cannot be
-// asked, for example because libvirtd is restarted. What holds on to it stays.
+// asked, for example because its daemon is restarted. What holds on to it stays.
 func alive(s backends.State) bool {
 	return s == backends.Running || s == backends.Suspended || s == backends.Unknown
 }

@@ -106,8 +106,8 @@ func (s *Service) doctorMachines() []Finding {
 // last: what is in order may hold work.
 func (s *Service) mendBroken(v VM) string {
 	place := "look at what backend " + v.Backend + " has of it"
-	if s.config.Backends[v.Backend].Type == "qemu" {
-		place = "look into " + s.layout.VM(v.Name)
+	if host, ok := backends.As[backends.FileHost](s.backends[v.Backend]); ok {
+		place = "look into " + host.Directory(v.Name)
 	}
 	return place + ", and bring back what is missing; if nothing of it is needed any more: nixvmd destroy " + v.Name + ", which asks first"
 }

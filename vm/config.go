@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/url"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
-	"github.com/nixvm/nixvm/backends/libvirt"
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 )
@@ -30,12 +31,7 @@ import (
 //	network = "nat"
 //
 //	[backends.laptop]
-//	type = "qemu"
-//	accel = "auto"           # or "kvm", "tcg"
-//
-//	[backends.lab]
-//	type = "libvirt"
-//	uri = "qemu:///system"   # or qemu:///session, qemu+ssh://user@host/system
+//	type = "..."             # one of the drivers, which reads the other settings
 //
 //	[ssh]
 //	prefix = ""              # put before every SSH name
@@ -67,46 +63,10 @@ func (d Defaults) DiskBytes() int64 {
 	return n
 }
 
-// BackendConfig is one configured backend.
+// BackendConfig is one configured backend. Its other settings are its driver's.
 type BackendConfig struct {
-	Type  string `toml:"type"`  // "qemu" or "libvirt"
-	Accel string `toml:"accel"` // "auto", "kvm" or "tcg"
-
-	// Of libvirt only; see libvirt.Config.
-	URI       string `toml:"uri"`
-	Network   string `toml:"network"`
-	Pool      string `toml:"pool"`
-	Autostart bool   `toml:"autostart"` // of the machines that are created there from now on, unless they are told otherwise
-
-	MigrateURI    string `toml:"migrate_uri"`
-	MigrateUnsafe bool   `toml:"migrate_unsafe"`
-}
-
-// check says what is wrong with the settings of a backend, as the end of a
-// sentence; empty = nothing.
-func (b BackendConfig) check() string {
-	switch b.Type {
-	case "qemu":
-		if b.URI != "" || b.Network != "" || b.Pool != "" || b.Autostart || b.MigrateURI != "" || b.MigrateUnsafe {
-			return `uri, network, pool, autostart, migrate_uri and migrate_unsafe are settings of type "libvirt"`
-		}
-	case "libvirt":
-		if err := libvirt.CheckURI(b.URI); err != nil {
-			return strings.TrimRight(err.Error()+"; "+problem.From(err).Hint, "; ")
-		}
-		if b.Autostart && !libvirt.CanAutostart(b.URI) {
-			return "autostart is not for sessions: their libvirtd does not start with the host"
-		}
-		if u, err := url.Parse(b.MigrateURI); b.MigrateURI != "" && (err != nil || u.Scheme != "tcp" || u.Hostname() == "") {
-			return fmt.Sprintf("migrate_uri %q is not like tcp://ADDRESS", b.MigrateURI)
-		}
-	default:
-		return fmt.Sprintf(`type %q is unknown; this version has "qemu" and "libvirt"`, b.Type)
-	}
-	if !slices.Contains([]string{"", "auto", "kvm", "tcg"}, b.Accel) {
-		return fmt.Sprintf("accel %q is none of auto, kvm, tcg", b.Accel)
-	}
-	return ""
+	Type string          `toml:"type"`
+	Open backends.Opener `toml:"-"` // set by LoadConfig
 }
 
 // SSHConfig is how SSH names are written.
@@ -116,18 +76,36 @@ type SSHConfig struct {
 	AcceptForwards bool   `toml:"accept_forwards"`
 }
 
-// LoadConfig reads config.toml and fills in the defaults. A key that is unknown
-// or has the wrong type is config.invalid with file and line.
-func LoadConfig(path string) (Config, error) {
+// LoadConfig reads config.toml and fills in the defaults; drivers are the types of
+// backend that there are, first the one that is used where none is configured. A key
+// that is unknown or has the wrong type is config.invalid with file and line.
+func LoadConfig(path string, drivers []backends.Driver) (Config, error) {
 	var c Config
 	content, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return c, fmt.Errorf("read the configuration: %w", err)
 	}
-	if err := toml.NewDecoder(bytes.NewReader(content)).DisallowUnknownFields().Decode(&c); err != nil {
+	err = toml.NewDecoder(bytes.NewReader(content)).DisallowUnknownFields().Decode(&c)
+	if err = besidesBackends(err); err != nil {
 		return c, configProblem(path, err)
 	}
-	return c, c.complete(path)
+	return c, c.complete(path, content, drivers)
+}
+
+// besidesBackends leaves out that settings of single backends are unknown: their
+// drivers know them.
+func besidesBackends(err error) error {
+	var unknown *toml.StrictMissingError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	unknown.Errors = slices.DeleteFunc(unknown.Errors, func(e toml.DecodeError) bool {
+		return len(e.Key()) > 2 && e.Key()[0] == "backends"
+	})
+	if len(unknown.Errors) == 0 {
+		return nil
+	}
+	return unknown
 }
 
 func configProblem(path string, err error) error {
@@ -148,22 +126,42 @@ func configProblem(path string, err error) error {
 }
 
 // complete fills in defaults and checks what can be checked without looking
-// anywhere else.
-func (c *Config) complete(path string) error {
+// anywhere else. content is that of the file.
+func (c *Config) complete(path string, content []byte, drivers []backends.Driver) error {
 	bad := func(format string, args ...any) error {
 		return problem.New(problem.ConfigInvalid, "%s: %s", path, fmt.Sprintf(format, args...)).WithHint("docs/configuration.md lists the settings")
 	}
 	if len(c.Backends) == 0 {
-		c.Backends = map[string]BackendConfig{"qemu": {Type: "qemu"}}
+		c.Backends = map[string]BackendConfig{drivers[0].Type: {Type: drivers[0].Type}}
 	}
-	for name, b := range c.Backends {
+	for _, name := range slices.Sorted(maps.Keys(c.Backends)) {
 		if machine.ValidName(name) != nil {
 			return bad("the backend name %q is not made of a-z, 0-9 and -", name)
 		}
-		if wrong := b.check(); wrong != "" {
-			return bad("backends.%s: %s", name, wrong)
+		b := c.Backends[name]
+		at := slices.IndexFunc(drivers, func(d backends.Driver) bool { return d.Type == b.Type })
+		if at < 0 {
+			return bad("backends.%s: type %q is unknown; this version has %s", name, b.Type, types(drivers))
 		}
+		var err error
+		if b.Open, err = drivers[at].Configure(backends.NewSettings(path, content, name)); err != nil {
+			return err
+		}
+		c.Backends[name] = b
 	}
+	return c.completeDefaults(bad)
+}
+
+// types lists those of the drivers, for people.
+func types(drivers []backends.Driver) string {
+	words := make([]string, len(drivers))
+	for i, d := range drivers {
+		words[i] = strconv.Quote(d.Type)
+	}
+	return strings.Join(words, " and ")
+}
+
+func (c *Config) completeDefaults(bad func(string, ...any) error) error {
 	if c.DefaultBackend == "" {
 		if len(c.Backends) > 1 {
 			return bad("there are %d backends and no default_backend", len(c.Backends))
@@ -175,10 +173,6 @@ func (c *Config) complete(path string) error {
 	if _, ok := c.Backends[c.DefaultBackend]; !ok {
 		return bad("default_backend %q is not configured", c.DefaultBackend)
 	}
-	return c.completeDefaults(bad)
-}
-
-func (c *Config) completeDefaults(bad func(string, ...any) error) error {
 	d := &c.Defaults
 	setDefault(&d.Mode, string(machine.Immutable))
 	setDefault(&d.Memory, 2048)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nixvm/nixvm/backends/all"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -15,11 +16,11 @@ func loadText(t testing.TB, text string) (Config, error) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return LoadConfig(path)
+	return LoadConfig(path, all.Drivers())
 }
 
 func TestNoConfigIsTheDefaultConfig(t *testing.T) {
-	c, err := LoadConfig(filepath.Join(t.TempDir(), "config.toml"))
+	c, err := LoadConfig(filepath.Join(t.TempDir(), "config.toml"), all.Drivers())
 	if err != nil || c.DefaultBackend != "qemu" || c.Backends["qemu"].Type != "qemu" || c.Defaults.Memory != 2048 || c.Defaults.DiskBytes() != 20<<30 {
 		t.Errorf("got %+v, %v", c, err)
 	}
@@ -32,7 +33,10 @@ func TestConfigIsRefusedWithItsPlace(t *testing.T) {
 		"a wrong type":             {"[defaults]\n\nmemory = \"much\"\n", "config.toml:3"},
 		"an unknown backend type":  {"[backends.a]\ntype = \"xen\"\n", `type "xen"`},
 		"a libvirt URI by TCP":     {"[backends.a]\ntype = \"libvirt\"\nuri = \"qemu+tcp://h/system\"\n", "qemu+tcp"},
-		"a URI for qemu":           {"[backends.a]\ntype = \"qemu\"\nuri = \"qemu:///system\"\n", "libvirt"},
+		"a URI for qemu":           {"[backends.a]\ntype = \"qemu\"\nuri = \"qemu:///system\"\n", "config.toml:3: a backend of this type has no setting \"backends.a.uri\""},
+		"a number for a word":      {"[backends.b]\ntype = \"libvirt\"\n[backends.a]\ntype = \"qemu\"\naccel = 1\n", "config.toml:5:"},
+		"a misspelt key of two":    {"default_backend = \"a\"\n[backends.a]\ntype = \"qemu\"\n[backends.b]\ntype = \"libvirt\"\nuir = \"\"\n", "config.toml:6"},
+		"an unknown table":         {"[backend.a]\ntype = \"qemu\"\n", "config.toml:1"},
 		"autostart of a session":   {"[backends.a]\ntype = \"libvirt\"\nuri = \"qemu:///session\"\nautostart = true\n", "autostart"},
 		"an unknown accelerator":   {"[backends.a]\ntype = \"qemu\"\naccel = \"warp\"\n", `accel "warp"`},
 		"a default that is not":    {"default_backend = \"b\"\n[backends.a]\ntype = \"qemu\"\n", `"b"`},

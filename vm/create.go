@@ -81,7 +81,7 @@ func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
 	if req.Autostart != nil {
 		args.Draft.Autostart = *req.Autostart
 	} else if args.Declare {
-		args.Draft.Autostart = s.config.Backends[args.Backend].Autostart
+		args.Draft.Autostart = s.autostartDefault(args.Backend)
 	}
 	return args
 }

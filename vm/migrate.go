@@ -64,7 +64,7 @@ func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backe
 	for _, side := range []backends.Backend{b, to} {
 		if _, can := backends.As[backends.Migrator](side); !can {
 			return nil, nil, problem.New(problem.Unsupported, "backend %s (%s) cannot take part in a migration", side.Name(), side.Type()).
-				WithHint("both must be libvirtds of a system (qemu:///system, qemu+ssh://host/system) with their disks in a shared pool: see docs/libvirt.md")
+				WithHint("docs/configuration.md says between which backends VMs can move")
 		}
 	}
 	if b.Type() != to.Type() {

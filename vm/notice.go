@@ -38,10 +38,10 @@ func (s *Service) Notices() []Notice {
 // doctorDamaged names the damaged files that were kept.
 func (s *Service) doctorDamaged() []Finding {
 	l := s.layout
-	dirs := []string{l.VMs(), l.Records(), l.Journal(), l.SSH(), l.Machines(), l.Images(), l.State}
-	for name, c := range s.config.Backends {
-		if c.Type == "libvirt" {
-			dirs = append(dirs, l.Libvirt(name))
+	dirs := []string{l.Records(), l.Journal(), l.SSH(), l.Machines(), l.Images(), l.State}
+	for _, b := range s.backends {
+		if host, ok := backends.As[backends.FileHost](b); ok {
+			dirs = appendNew(dirs, host.Directory(""))
 		}
 	}
 	var list []Finding

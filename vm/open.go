@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/libvirt"
-	"github.com/nixvm/nixvm/backends/qemu"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
@@ -19,13 +17,14 @@ import (
 	"github.com/nixvm/nixvm/sshconfig"
 )
 
-// OpenDefault opens the service of a layout with everything that config.toml
-// says. executable is the absolute path of nixvmd, for ProxyCommand.
-func OpenDefault(ctx context.Context, layout paths.Layout, executable string, log *slog.Logger) (*Service, error) {
+// OpenDefault opens the service of a layout with everything that config.toml says,
+// with backends of the drivers. executable is the absolute path of nixvmd, for
+// ProxyCommand.
+func OpenDefault(ctx context.Context, layout paths.Layout, executable string, drivers []backends.Driver, log *slog.Logger) (*Service, error) {
 	if err := layout.Ensure(); err != nil {
 		return nil, diskProblem(err)
 	}
-	config, err := LoadConfig(layout.ConfigFile())
+	config, err := LoadConfig(layout.ConfigFile(), drivers)
 	if err != nil {
 		return nil, err
 	}
@@ -78,23 +77,13 @@ func proxyArgs() []string {
 func openBackends(config Config, layout paths.Layout, log *slog.Logger) ([]backends.Backend, error) {
 	var list []backends.Backend
 	for name, c := range config.Backends {
-		b, err := openBackend(name, c, layout, log)
+		b, err := c.Open(backends.Site{Name: name, Layout: layout, Log: log})
 		if err != nil {
 			return nil, errors.Join(err, closeAll(list))
 		}
 		list = append(list, b)
 	}
 	return list, nil
-}
-
-func openBackend(name string, c BackendConfig, layout paths.Layout, log *slog.Logger) (backends.Backend, error) {
-	if c.Type == "libvirt" {
-		return libvirt.New(libvirt.Config{
-			Name: name, Layout: layout, URI: c.URI, Network: c.Network, Pool: c.Pool,
-			Accel: c.Accel, MigrateURI: c.MigrateURI, MigrateUnsafe: c.MigrateUnsafe, Log: log,
-		})
-	}
-	return qemu.New(qemu.Config{Name: name, Layout: layout, Accel: c.Accel, Log: log})
 }
 
 func closeAll(list []backends.Backend) error {

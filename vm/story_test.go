@@ -98,7 +98,7 @@ func TestAutostartHoldsAtOnceAndForGood(t *testing.T) {
 		return nil
 	}
 	h := open(t, t.TempDir(), images{}, fault, nil)
-	h.config.Backends["test"] = BackendConfig{Type: "qemu", Autostart: true}
+	h.fake.SetAutostartDefault(true)
 	says := func(name string, want bool) {
 		t.Helper()
 		v, err := h.Get(name)

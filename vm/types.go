@@ -225,7 +225,7 @@ type BackendState struct {
 
 // Finding is one line of the doctor's report.
 type Finding struct {
-	Area     string // "qemu", "ssh", "trial image", ...
+	Area     string // "backend NAME", "machine NAME", "ssh", "images", ...
 	Code     string
 	Severity backends.Severity
 	Message  string

@@ -149,9 +149,9 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 			}
 			return ssh.ParsePrivateKey(pem)
 		}}))
-		config.Backends[name] = BackendConfig{Type: "qemu"}
+		config.Backends[name] = BackendConfig{Type: "fake"}
 	}
-	if err := config.complete("config.toml"); err != nil {
+	if err := config.complete("config.toml", nil, []backends.Driver{{Type: "fake", Configure: func(backends.Settings) (backends.Opener, error) { return nil, nil }}}); err != nil {
 		return house{}, err
 	}
 	s, err := Open(context.Background(), Options{

@@ -57,6 +57,7 @@ type Backend struct {
 	servers map[string]net.Listener
 	clocks  map[string]time.Duration // how far guests are behind
 	asked   func(context.Context)    // called before a clock is compared
+	starts  bool                     // new guests start with their host
 	closed  bool
 }
 
@@ -108,6 +109,9 @@ func (b *Backend) SnapshotsLive() bool { return true }
 
 // ClonesSnapshots holds.
 func (b *Backend) ClonesSnapshots() bool { return true }
+
+// Directory has the state files; see backends.FileHost.
+func (b *Backend) Directory(string) string { return b.config.Dir }
 
 // Limits of its host.
 func (b *Backend) Limits(context.Context) backends.Limits { return b.config.Limit }
@@ -348,6 +352,20 @@ func (b *Backend) swap(method, name string, from, to backends.State) error {
 		}
 		return problem.New(problem.VMNotRunning, "%s does not run", name)
 	})
+}
+
+// AutostartDefault is what SetAutostartDefault was given.
+func (b *Backend) AutostartDefault() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.starts
+}
+
+// SetAutostartDefault is a configuration by which new guests start with their host.
+func (b *Backend) SetAutostartDefault(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.starts = on
 }
 
 // SetAutostart notes what it is told.

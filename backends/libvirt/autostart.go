@@ -13,11 +13,14 @@ import (
 // of a session begins when somebody asks it something, and the test driver forgets.
 func (t target) autostarts() bool { return !t.Session && !t.Test }
 
-// CanAutostart reports whether VMs of a URI can start with their host.
-func CanAutostart(uri string) bool {
+// canAutostart reports whether VMs of a URI can start with their host.
+func canAutostart(uri string) bool {
 	t, err := parseURI(uri)
 	return uri == "" || err == nil && t.autostarts()
 }
+
+// AutostartDefault is the setting autostart.
+func (b *Backend) AutostartDefault() bool { return b.config.Autostart }
 
 // SetAutostart tells libvirt; see backends.Autostarter.
 func (b *Backend) SetAutostart(ctx context.Context, name string, on bool) error {

@@ -18,6 +18,7 @@ var (
 	_ backends.BridgeHost   = (*Backend)(nil)
 	_ backends.HostFirewall = (*Backend)(nil)
 	_ backends.Keeper       = (*Backend)(nil)
+	_ backends.FileHost     = (*Backend)(nil)
 )
 
 // Offers says what the libvirtd of this URI can do.
@@ -33,6 +34,9 @@ func (b *Backend) Offers(optional any) bool {
 		return b.canMigrate()
 	case *backends.Autostarter:
 		return b.target.autostarts()
+	case *backends.FileHost:
+		_, files := b.storage.(*localStorage)
+		return files
 	}
 	return true
 }

@@ -54,6 +54,9 @@ type Config struct {
 	// Accel is "auto" (also ""), "kvm" or "tcg". NIXVM_ACCEL in the environment
 	// wins over it.
 	Accel string
+	// Autostart makes the host start the VMs that are created from now on, unless they
+	// are told otherwise.
+	Autostart bool
 	// MigrateURI is where other hosts reach this one with a migration, such as
 	// tcp://10.0.0.2; empty = the name that the host itself has.
 	MigrateURI string

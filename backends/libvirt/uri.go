@@ -42,8 +42,8 @@ func (t target) virsh() string {
 
 const uriHint = "use qemu:///system, qemu:///session or qemu+ssh://user@host/system"
 
-// CheckURI refuses a URI that New would refuse; config.invalid says why.
-func CheckURI(uri string) error {
+// checkURI refuses a URI that New would refuse; config.invalid says why.
+func checkURI(uri string) error {
 	if uri == "" {
 		return nil
 	}

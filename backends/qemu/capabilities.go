@@ -16,6 +16,7 @@ var (
 	_ backends.BridgeHost   = (*Backend)(nil)
 	_ backends.HostFirewall = (*Backend)(nil)
 	_ backends.Keeper       = (*Backend)(nil)
+	_ backends.FileHost     = (*Backend)(nil)
 )
 
 // Offers implements backends.Conditional: bridges need QEMU's helper.

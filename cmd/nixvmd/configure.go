@@ -52,7 +52,7 @@ as status shows, until a version of nixvmd can give it another image.`,
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles `A,B`; pending for a VM that exists")
 	f.add(flags, "`SIZE` of the state disk; it can only grow")
-	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where that can (libvirt)")
+	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where the backend can")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "TCP `PORT` that the guest's firewall opens; may be repeated")
 	flags.StringArrayVar(&f.udp, "udp-port", nil, "UDP `PORT` that the guest's firewall opens; may be repeated")

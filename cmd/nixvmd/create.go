@@ -70,7 +70,7 @@ for a machine that is declared already, its files.`,
 	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "exception to the block of private networks, e.g. `192.168.1.0/24`; may be repeated")
 	flags.StringArrayVar(&f.ports, "tcp-port", nil, "`PORT` that the guest's firewall opens; may be repeated")
 	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "`\"PORT HOST:PORT\"`: a port in the guest that leads to the host; may be repeated")
-	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where that can (libvirt)")
+	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where the backend can")
 	flags.BoolVar(&f.noStart, "no-start", false, "make it, do not boot it")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "ask nothing")
 	detachFlag(cmd, &f.detach)

@@ -16,9 +16,9 @@ func newMigrate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate NAME --to BACKEND", Short: "Move a VM to another host that shares its storage",
 		Long: `Move a VM to another backend: while it runs, without a stop, or off. Both
-backends are libvirtds of hosts that see the same storage pool; docs/libvirt.md
-has more. The VM keeps its
-SSH name, its disks and its snapshots; connections to it are made anew.
+backends are of one type, on hosts that share the storage of the VM:
+docs/configuration.md says which. The VM keeps its SSH name, its disks and its
+snapshots; connections to it are made anew.
 
 Cancelling leaves it where it was.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,

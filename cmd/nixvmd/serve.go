@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/backends/all"
 	"github.com/nixvm/nixvm/internal/rotate"
 	"github.com/nixvm/nixvm/internal/version"
 	"github.com/nixvm/nixvm/rpc"
@@ -67,7 +68,7 @@ func (a *app) serve(ctx context.Context, output io.Writer, ready func(error) err
 		return errors.Join(err, ready(err))
 	}
 	defer listener.Close()
-	service, err := vm.OpenDefault(ctx, a.layout, a.exe, log)
+	service, err := vm.OpenDefault(ctx, a.layout, a.exe, all.Drivers(), log)
 	if err != nil {
 		// Nobody may find the socket of a daemon that will not answer, nor the lock
 		// of one that has said so.

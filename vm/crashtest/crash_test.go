@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/all"
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
 	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/paths"
@@ -91,7 +92,7 @@ func open(ctx context.Context) (*vm.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return vm.OpenDefault(ctx, layout, "/usr/bin/nixvmd", slog.New(slog.DiscardHandler))
+	return vm.OpenDefault(ctx, layout, "/usr/bin/nixvmd", all.Drivers(), slog.New(slog.DiscardHandler))
 }
 
 // house is one NIXVM_HOME.

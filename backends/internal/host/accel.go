@@ -73,6 +73,15 @@ func NewAccelerator(configured string, program func() (string, error), state str
 	return a, nil
 }
 
+// CheckAccel refuses what is none of the accelerators that can be configured.
+func CheckAccel(word string) error {
+	switch word {
+	case "", Auto, KVM, TCG:
+		return nil
+	}
+	return fmt.Errorf("accel %q is none of %s, %s, %s", word, Auto, KVM, TCG)
+}
+
 // Forced is "kvm" or "tcg" when somebody has decided, else "".
 func (a *Accelerator) Forced() string { return a.forced }
 

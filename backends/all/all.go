@@ -1,0 +1,15 @@
+// Package all lists the types of backend that this program has. Only what puts the
+// program together imports it.
+package all
+
+import (
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/libvirt"
+	"github.com/nixvm/nixvm/backends/qemu"
+)
+
+// Drivers returns them, first the type of the backend that there is where none is
+// configured.
+func Drivers() []backends.Driver {
+	return []backends.Driver{qemu.Driver(), libvirt.Driver()}
+}

@@ -1,0 +1,55 @@
+package libvirt
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
+)
+
+// settings are those of a backend in config.toml; see Config.
+type settings struct {
+	URI           string `toml:"uri"`
+	Network       string `toml:"network"`
+	Pool          string `toml:"pool"`
+	Accel         string `toml:"accel"`
+	Autostart     bool   `toml:"autostart"`
+	MigrateURI    string `toml:"migrate_uri"`
+	MigrateUnsafe bool   `toml:"migrate_unsafe"`
+}
+
+// Driver is the type "libvirt".
+func Driver() backends.Driver {
+	return backends.NewDriver("libvirt", settings.check, func(s backends.Site, c settings) (backends.Backend, error) {
+		return New(Config{
+			Name: s.Name, Layout: s.Layout, URI: c.URI, Network: c.Network, Pool: c.Pool, Accel: c.Accel,
+			Autostart: c.Autostart, MigrateURI: c.MigrateURI, MigrateUnsafe: c.MigrateUnsafe, Log: s.Log,
+		})
+	})
+}
+
+// check finds what is wrong without asking any libvirtd.
+func (c settings) check() error {
+	if err := checkURI(c.URI); err != nil {
+		return err
+	}
+	if c.Autostart && !canAutostart(c.URI) {
+		return errors.New("autostart is not for sessions: their libvirtd does not start with the host")
+	}
+	if u, err := url.Parse(c.MigrateURI); c.MigrateURI != "" && (err != nil || u.Scheme != "tcp" || u.Hostname() == "") {
+		return fmt.Errorf("migrate_uri %q is not like tcp://ADDRESS", c.MigrateURI)
+	}
+	return host.CheckAccel(c.Accel)
+}
+
+// Directory is where the files of a VM are; see backends.FileHost.
+func (b *Backend) Directory(name string) string {
+	dir := b.config.Layout.Libvirt(b.config.Name)
+	if name == "" {
+		return dir
+	}
+	return filepath.Join(dir, name)
+}

@@ -1,0 +1,28 @@
+package qemu
+
+import (
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
+)
+
+// settings are those of a backend in config.toml.
+type settings struct {
+	Accel string `toml:"accel"` // see Config
+}
+
+// Driver is the type "qemu".
+func Driver() backends.Driver {
+	return backends.NewDriver("qemu",
+		func(c settings) error { return host.CheckAccel(c.Accel) },
+		func(s backends.Site, c settings) (backends.Backend, error) {
+			return New(Config{Name: s.Name, Layout: s.Layout, Accel: c.Accel, Log: s.Log})
+		})
+}
+
+// Directory is where the files of a VM are; see backends.FileHost.
+func (b *Backend) Directory(name string) string {
+	if name == "" {
+		return b.layout.VMs()
+	}
+	return b.layout.VM(name)
+}
