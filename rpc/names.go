@@ -48,6 +48,8 @@ const (
 	MethodForwardAdd         = "nixvm/forward/add"
 	MethodForwardRemove      = "nixvm/forward/remove"
 	MethodAttach             = "nixvm/attach"
+	MethodAgentList          = "nixvm/agent/list"
+	MethodAgentCommand       = "nixvm/agent/command"
 	MethodImageList          = "nixvm/image/list"
 	MethodImageBuild         = "nixvm/image/build"
 	MethodImageGC            = "nixvm/image/gc"

@@ -3,6 +3,64 @@
 /** Version of the nixvm/ methods that these types describe. */
 export const protocolVersion = 1;
 
+/** Agent is a code agent that can run in a guest. */
+export interface Agent {
+  /** Name for people, and of the tmux session. */
+  name: string;
+  /** Command that starts it: a line for the login shell of the guest. */
+  command: string;
+  /** MissingProfile is the profile that installs it, if the machine does not have that. Only in answers. */
+  missingProfile?: string;
+}
+
+/** AgentCommandParams asks how to run an agent in a guest. */
+export interface AgentCommandParams {
+  /** Name of the machine. */
+  name: string;
+  /** Agent is its name. */
+  agent: string;
+  /** Command that starts it; absent = its name. */
+  command?: string;
+  /** Directory in the guest; absent = the home. */
+  directory?: string;
+  /** Tmux: run it in a tmux session, if the guest has tmux, so that it outlives the connection. Absent = true. */
+  tmux?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** AgentCommandResult is how to run an agent in a guest. */
+export interface AgentCommandResult {
+  /** SSHHost for ssh(1). */
+  sshHost: string;
+  /** Directory in the guest. */
+  directory: string;
+  /** Session is a name for the agent in that directory: of the tmux session, and for the title of a terminal. */
+  session: string;
+  /** Line for the shell of the guest, to be run by "ssh -t HOST -- LINE" in a terminal. It starts the agent, or attaches to the session in which it runs; an agent that is not installed is offered to be. */
+  line: string;
+}
+
+/** AgentListParams asks which agents make sense on a machine. */
+export interface AgentListParams {
+  /** Name of the machine. */
+  name: string;
+  /** Agents that the user has configured, in the order to offer them; absent or empty = those of the images, claude and opencode. */
+  agents?: Agent[];
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** AgentListResult is the agents that make sense on a machine. */
+export interface AgentListResult {
+  /** Agents in the order to offer them. One of the images is there if a profile of the machine installs it, any other one always; if none is left, all are. */
+  agents: Agent[];
+}
+
 /** AttachParams asks for what an editor needs to open the VM. */
 export interface AttachParams {
   /** Name of the machine. */
@@ -1158,6 +1216,10 @@ export interface Requests {
   'nixvm/operation/subscribe': { params: OperationParams; result: OperationResult };
   /** Everything an editor needs to open the VM; with start, boots it first. */
   'nixvm/attach': { params: AttachParams; result: AttachResult };
+  /** The agents that make sense on a machine, out of those that the user has. Answered from memory. */
+  'nixvm/agent/list': { params: AgentListParams; result: AgentListResult };
+  /** How to run an agent in the guest, or come back to it. Nothing is started, neither the VM nor the agent. */
+  'nixvm/agent/command': { params: AgentCommandParams; result: AgentCommandResult };
   /** What nixvm/ssh/apply would change in the SSH configuration, as a diff. Nothing is written. */
   'nixvm/ssh/preview': { params: NoParams; result: SSHPreviewResult };
   /** Write the Include line and our own SSH configuration, and verify every host with ssh -G. Applying twice changes nothing. */

@@ -31,8 +31,14 @@ func actions() ([]byte, error) {
 	homes := []vm.BackendState{{Name: "a", Type: "t", Default: true, Capabilities: all}, {Name: "b", Type: "t", Capabilities: all}}
 	o := offered{Verbs: rpc.Verbs(), Idle: map[vm.Phase][]vm.Verb{}, Busy: map[vm.Phase][]vm.Verb{}, Operations: map[api.Kind]api.Outcome{}}
 	for _, v := range []vm.VM{
-		{State: backends.Absent}, {State: backends.Stopped}, {State: backends.Running}, {State: backends.Running, Ready: true},
-		{State: backends.Suspended}, {State: backends.Crashed}, {State: backends.Broken}, {State: backends.Unknown},
+		{State: backends.Absent},
+		{State: backends.Stopped},
+		{State: backends.Running},
+		{State: backends.Running, Ready: true},
+		{State: backends.Suspended},
+		{State: backends.Crashed},
+		{State: backends.Broken},
+		{State: backends.Unknown},
 	} {
 		o.Idle[v.Phase()] = v.Verbs(homes)
 		v.Operation = &api.Operation{State: api.OpRunning}

@@ -111,7 +111,7 @@ func (d *document) pageCodes() string {
 
 // samples are values for the required parameters in examples.
 var samples = map[string]any{
-	"name": "demo", "confirm": "demo", "snapshot": "before-refactor", "host": "demo", "id": "01K9Z6YB1T4V2M8Q0RSD3F5GHJ",
+	"name": "demo", "confirm": "demo", "snapshot": "before-refactor", "host": "demo", "agent": "claude", "id": "01K9Z6YB1T4V2M8Q0RSD3F5GHJ",
 	"forward": "8080 localhost:8080", "newName": "demo-2", "backend": "lab", "action": "undo",
 }
 
