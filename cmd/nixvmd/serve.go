@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,7 @@ no notice of SIGHUP.`,
 			if readyFD == 0 {
 				return a.serve(cmd.Context(), a.err, func(error) error { return nil })
 			}
-			log := logFile(filepath.Join(a.layout.Logs(), "nixvmd.log"))
+			log := logFile(a.layout.DaemonLog())
 			defer log.Close()
 			return a.serve(cmd.Context(), log, func(err error) error { return client.SignalReady(readyFD, err) })
 		},

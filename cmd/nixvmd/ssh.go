@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -75,7 +74,7 @@ func (a *app) sshCommand(ctx context.Context, name string, admin, tty bool, comm
 	default:
 		return nil, problem.New(problem.VMNotFound, "%s has no SSH name: it is %s", name, m.State).WithHint("nixvmd status %s says more", name)
 	}
-	argv := []string{"ssh", "-F", filepath.Join(a.layout.SSH(), "config")}
+	argv := []string{"ssh", "-F", a.layout.SSHConfig()}
 	if tty {
 		argv = append(argv, "-t")
 	}

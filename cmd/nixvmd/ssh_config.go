@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -60,7 +59,7 @@ type sshConfigAnswer struct {
 
 // printSSHConfig needs no daemon: it shows what is written.
 func (a *app) printSSHConfig() error {
-	file := filepath.Join(a.layout.SSH(), "config")
+	file := a.layout.SSHConfig()
 	content, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read nixvm's SSH configuration: %w", err)

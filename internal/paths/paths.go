@@ -163,6 +163,12 @@ func (l Layout) Logs() string { return filepath.Join(l.State, "log") }
 // SSH holds our ssh config, known_hosts and client key.
 func (l Layout) SSH() string { return filepath.Join(l.State, "ssh") }
 
+// SSHConfig is the file of Host blocks that the user's configuration includes.
+func (l Layout) SSHConfig() string { return filepath.Join(l.SSH(), "config") }
+
+// DaemonLog is the log of a daemon that was started in the background.
+func (l Layout) DaemonLog() string { return filepath.Join(l.Logs(), "nixvmd.log") }
+
 // Socket is where the daemon listens.
 func (l Layout) Socket() string { return filepath.Join(l.Runtime, "nixvmd.sock") }
 

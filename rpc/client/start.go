@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -104,7 +103,7 @@ func start(ctx context.Context, layout paths.Layout, p Program) error {
 	if err := layout.Ensure(); err != nil {
 		return err
 	}
-	logPath := filepath.Join(layout.Logs(), "nixvmd.log")
+	logPath := layout.DaemonLog()
 	log, err := os.OpenFile(logPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the daemon's log: %w", err)

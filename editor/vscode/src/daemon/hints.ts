@@ -46,7 +46,7 @@ const verbs: Record<string, Verb> = {
 };
 
 /** What there is no button for: it is the daemon itself, or a person's own shell. */
-export const shellVerbs = ['completion', 'exit-codes', 'wait', 'serve', 'shutdown', 'proxy', 'ssh-config', 'stdio', 'version'];
+export const shellVerbs = ['completion', 'exit-codes', 'wait', 'serve', 'shutdown', 'proxy', 'ssh-config', 'stdio', 'paths', 'version'];
 
 const invocation = /`?\bnixvmd (forward list|image gc|operations (?:resume|undo|forget)(?:\|\w+)*|[a-z][a-z-]*)\b((?: [\w.-]+)?)((?: --confirm \S+)?)`?/g;
 

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// pathsAnswer is what paths --json prints: where a client finds the daemon, and
+// what people may want to open. All are absolute.
+type pathsAnswer struct {
+	Socket    string `json:"socket"`
+	SSHConfig string `json:"sshConfig"` // the Host blocks that the daemon writes
+	Machines  string `json:"machines"`  // one directory per machine
+	Log       string `json:"log"`       // of a daemon in the background
+}
+
+func newPaths(a *app) *cobra.Command {
+	start := false
+	c := &cobra.Command{
+		Use: "paths", Short: "Print where the socket, the settings and the log are (for editors)",
+		Long: `Print where the daemon of this user listens, and where its files are. The files
+need not exist. With --start a daemon is started if none runs, and the paths are
+printed once it answers: an editor connects to the socket then.`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if start {
+				d, err := a.connect(cmd.Context(), "paths", nil)
+				if err != nil {
+					return err
+				}
+				defer d.Close()
+			}
+			answer := pathsAnswer{Socket: a.layout.Socket(), SSHConfig: a.layout.SSHConfig(), Machines: a.layout.Machines(), Log: a.layout.DaemonLog()}
+			return a.print(answer, func(w io.Writer) {
+				fields(w, [][2]string{
+					{"Socket", answer.Socket}, {"SSH configuration", answer.SSHConfig}, {"Machines", answer.Machines}, {"Log", answer.Log},
+				}...)
+			})
+		},
+	}
+	c.Flags().BoolVar(&start, "start", false, "start the daemon if none runs")
+	return c
+}
