@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # Runs an agent by the login shell, which sets the PATH that agents are installed
 # in. One that is not installed, or fails, says so, and the terminal stays open.
 # Arguments: name, command line, its program or nothing, and the two lines that

@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # Goes to a directory and runs a script there, in tmux if a session is named and
 # the guest has tmux: the agent outlives the connection then, and the same line
 # comes back to it. Arguments: directory, session or nothing, script, and the
