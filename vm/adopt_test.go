@@ -39,7 +39,7 @@ func TestAnAdoptedDirectoryIsNotRewritten(t *testing.T) {
 			}
 		}
 	}
-	h.reload("demo")
+	h.inventory.Reload("demo")
 	op, err := h.Create(background, CreateRequest{Name: "demo"})
 	h.succeed(t, op, err)
 	same("create")

@@ -109,7 +109,7 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 			return err
 		}
 	}
-	return s.waitReady(ctx, name)
+	return s.inventory.WaitReady(ctx, name)
 }
 
 // awaitDown waits for an operation that takes the guest down, and, with those
@@ -199,7 +199,7 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 		ctx, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
 		if err = s.awaitDown(ctx, name); err == nil && !s.answersAnyway(ctx, name) {
-			err = s.waitReady(ctx, name)
+			err = s.inventory.WaitReady(ctx, name)
 		}
 	}
 	if err != nil {
@@ -223,7 +223,7 @@ func (s *Service) answersAnyway(ctx context.Context, name string) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.ask)
 	defer cancel()
 	return sshconfig.WaitReady(ctx, sshconfig.WaitOptions{
-		Dial:    func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) },
+		Dial:    func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) },
 		HostKey: m.HostKeyPublic,
 	}) == nil
 }

@@ -83,7 +83,7 @@ func TestAMendedMachineIsReached(t *testing.T) {
 	slip := func() {
 		t.Helper()
 		check(t, os.WriteFile(file, []byte("2o48\n"), 0o600))
-		h.reload("demo")
+		h.inventory.Reload("demo")
 		if v, err := h.Get("demo"); err != nil || v.State != backends.Broken {
 			t.Fatalf("not broken: %+v, %v", v, err)
 		}
@@ -97,12 +97,12 @@ func TestAMendedMachineIsReached(t *testing.T) {
 
 	h = open(t, home, images{}, nil, nil)
 	select {
-	case <-h.bootOf("demo").done:
+	case <-h.inventory.BootOf("demo").Done():
 	case <-time.After(time.Minute):
 		t.Fatal("the wait does not end")
 	}
 	check(t, os.WriteFile(file, whole, 0o600))
-	h.reload("demo")
+	h.inventory.Reload("demo")
 	h.until(t, "demo", "ready", ready)
 
 	slip()
@@ -143,48 +143,6 @@ func TestAVMWithoutItsNetworkIsNotReady(t *testing.T) {
 	}
 	check(t, h.fake.Cut("demo", false))
 	h.until(t, "demo", "ready again", ready)
-}
-
-func TestWhichBootAStateNeeds(t *testing.T) {
-	began, later := time.Unix(1000, 0), time.Unix(2000, 0)
-	state := func(s backends.State, started time.Time) backends.Status {
-		return backends.Status{State: s, Started: started}
-	}
-	settled := func(run time.Time, err error) *boot {
-		b := &boot{run: run, done: make(chan struct{})}
-		b.settle(err)
-		return b
-	}
-	ready, failed, waiting := settled(began, nil), settled(began, context.Canceled), &boot{run: began, done: make(chan struct{})}
-	cut := state(backends.Running, began)
-	cut.Cut = true
-	for _, c := range []struct {
-		what        string
-		boot        *boot
-		before, now backends.Status
-		want        bool
-	}{
-		{"a start", nil, state(backends.Stopped, time.Time{}), state(backends.Running, began), true},
-		{"the same again", ready, state(backends.Running, began), state(backends.Running, began), false},
-		{"a pause", ready, state(backends.Running, began), state(backends.Suspended, began), false},
-		{"its end", ready, state(backends.Suspended, began), state(backends.Running, began), false},
-		{"its end, with the wait under way", waiting, state(backends.Suspended, began), state(backends.Running, began), false},
-		{"its end, when the wait was given up", failed, state(backends.Suspended, began), state(backends.Running, began), true},
-		{"found paused", nil, state(backends.Stopped, time.Time{}), state(backends.Suspended, began), false},
-		{"found paused, then resumed", nil, state(backends.Suspended, began), state(backends.Running, began), true},
-		{"the backend is back", ready, state(backends.Unknown, time.Time{}), state(backends.Running, began), false},
-		{"the backend is back, with another run", ready, state(backends.Unknown, time.Time{}), state(backends.Running, later), true},
-		{"another run, paused when the backend came back", ready, state(backends.Suspended, later), state(backends.Running, later), true},
-		{"another run that nobody saw begin", ready, state(backends.Running, began), state(backends.Running, later), true},
-		{"a wait that failed in a guest that runs", failed, state(backends.Running, began), state(backends.Running, began), false},
-		{"the network goes", ready, state(backends.Running, began), cut, true},
-		{"the network is still gone", waiting, cut, cut, false},
-		{"the network is back", waiting, cut, state(backends.Running, began), false},
-	} {
-		if got := (&entry{boot: c.boot}).needsBoot(c.before, c.now); got != c.want {
-			t.Errorf("%s: %v", c.what, got)
-		}
-	}
 }
 
 // What the daemon holds in a guest is let go of when the guest is to be paused or to

@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -14,13 +13,10 @@ import (
 
 // Backends lists the configured backends, the default first.
 func (s *Service) Backends() []BackendState {
-	s.mu.Lock()
-	silent := maps.Clone(s.silent)
-	s.mu.Unlock()
 	list := make([]BackendState, 0, len(s.backends))
 	for name, b := range s.backends {
 		list = append(list, BackendState{
-			Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: backends.CapabilitiesOf(b), Problem: silent[name],
+			Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: backends.CapabilitiesOf(b), Problem: s.inventory.Silent(name),
 		})
 	}
 	slices.SortFunc(list, func(a, b BackendState) int {
@@ -42,11 +38,8 @@ func (s *Service) CheckBackend(ctx context.Context, name string) ([]backends.Fin
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	again := s.silent[b.Name()] != nil
-	s.mu.Unlock()
-	if again {
-		s.ask(ctx, b)
+	if s.inventory.Silent(b.Name()) != nil {
+		s.inventory.Ask(ctx, b)
 	}
 	return s.check(ctx, b), nil
 }

@@ -33,14 +33,12 @@ func (s *Service) checkClock(name string) { s.checkClockFor(name, false) }
 
 // checkClocks does so for all guests that run, now: the host's clock has jumped.
 func (s *Service) checkClocks() {
-	s.mu.Lock()
 	var names []string
-	for name, e := range s.entries {
-		if e.status.State == backends.Running {
-			names = append(names, name)
+	for _, e := range s.inventory.List() {
+		if e.Status.State == backends.Running {
+			names = append(names, e.Name)
 		}
 	}
-	s.mu.Unlock()
 	if len(names) > 0 {
 		s.log.Info("the host's clock has jumped: comparing those of the guests", "machines", len(names))
 	}
@@ -52,11 +50,14 @@ func (s *Service) checkClocks() {
 func (s *Service) checkClockFor(name string, jumped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[name]
-	if e == nil || s.closing || e.status.State != backends.Running {
+	if s.closing || s.stateSeen(name) != backends.Running {
 		return
 	}
-	c := &e.clock
+	c := s.clock[name]
+	if c == nil {
+		c = &clockCheck{}
+		s.clock[name] = c
+	}
 	switch {
 	case c.runs:
 		c.wanted = c.wanted || jumped

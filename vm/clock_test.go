@@ -28,7 +28,10 @@ func (h house) longAgo(t *testing.T, name string) {
 	comes(t, "no comparison runs", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		c := &h.entries[name].clock
+		c := h.clock[name]
+		if c == nil {
+			return true
+		}
 		if !c.runs {
 			c.began = time.Time{}
 		}
@@ -76,7 +79,8 @@ func TestTheNextDaemonPutsClocksRight(t *testing.T) {
 	comes(t, "the clock was compared", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return !h.entries["demo"].clock.began.IsZero()
+		c := h.clock["demo"]
+		return c != nil && !c.began.IsZero()
 	})
 }
 

@@ -9,17 +9,18 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // cloneArgs is what clone must remember from its beginning.
 type cloneArgs struct {
-	Source    string      `json:"source"`
-	Snapshot  string      `json:"snapshot"`            // empty: the disk as it is now
-	MemoryMiB int         `json:"memoryMiB,omitempty"` // 0: as the source has
-	VCPUs     int         `json:"vcpus,omitempty"`
-	DiskBytes int64       `json:"diskBytes,omitempty"`
-	Backend   string      `json:"backend"`
-	Image     recordImage `json:"image"`
+	Source    string          `json:"source"`
+	Snapshot  string          `json:"snapshot"`            // empty: the disk as it is now
+	MemoryMiB int             `json:"memoryMiB,omitempty"` // 0: as the source has
+	VCPUs     int             `json:"vcpus,omitempty"`
+	DiskBytes int64           `json:"diskBytes,omitempty"`
+	Backend   string          `json:"backend"`
+	Image     inventory.Image `json:"image"`
 	// Generation of the source's identity medium: the copied disk may remember it.
 	Generation uint64   `json:"generation"`
 	Start      bool     `json:"start"`
@@ -203,7 +204,7 @@ func (c *cloning) declare(ctx context.Context, r *run) error {
 	if err != nil && !(r.half && problem.HasCode(err, problem.MachineExists)) {
 		return diskProblem(err)
 	}
-	c.service.reload(c.name)
+	c.service.inventory.Reload(c.name)
 	return nil
 }
 
@@ -217,7 +218,7 @@ func (c *cloning) disks(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	rec := record{Image: c.args.Image, Generation: c.args.Generation}
+	rec := inventory.Record{Image: c.args.Image, Generation: c.args.Generation}
 	err = c.realise(ctx, rec, img, func(b backends.Backend, spec backends.Spec) error {
 		cloner, err := backends.Require[backends.Cloner](b, "clone VMs")
 		if err != nil {

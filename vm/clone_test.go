@@ -86,7 +86,7 @@ func TestACloneSaysWhatItDoesNotGet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h.reload("demo")
+	h.inventory.Reload("demo")
 	if err := h.fake.Crash("demo", "the power went"); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 	if _, err := s.machines.Update(req.Name, changes); err != nil {
 		return VM{}, diskProblem(errors.Join(err, undo()))
 	}
-	s.reload(req.Name)
+	s.inventory.Reload(req.Name)
 	if req.RemoteForwards != nil && s.recordOf(req.Name) != nil {
 		if _, err := s.applySSH(ctx, req.Name, ""); err != nil {
 			return VM{}, err

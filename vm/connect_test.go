@@ -2,12 +2,10 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,7 +61,7 @@ func TestAGuestThatRebootsByItselfLosesItsSSHMasters(t *testing.T) {
 	if err := l.Close(); err != nil { // a master that was killed: nixvmd sweeps its socket away
 		t.Fatal(err)
 	}
-	h.handleEvent(h.fake, backends.Event{Kind: backends.Rebooted, Status: backends.Status{Name: "demo", State: backends.Running}})
+	h.report(t, h.fake, backends.Event{Kind: backends.Rebooted, Status: backends.Status{Name: "demo", State: backends.Running}})
 	ctx, cancel := context.WithTimeout(background, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
@@ -77,36 +75,6 @@ func TestAGuestThatRebootsByItselfLosesItsSSHMasters(t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("the socket of the dead master is still there")
 		}
-	}
-}
-
-// Firmware resets a machine again, and so does a guest that tries several ways.
-func TestSeveralResetsOfOneRebootAreOneWaitForTheGuest(t *testing.T) {
-	var booting atomic.Bool
-	h := open(t, t.TempDir(), images{}, func(method, _ string) error {
-		if method == "Endpoint" && booting.Load() {
-			return errors.New("no sshd yet")
-		}
-		return nil
-	}, nil)
-	h.create(t, "demo")
-	reset := func() *boot {
-		h.handleEvent(h.fake, backends.Event{Kind: backends.Rebooted, Status: backends.Status{Name: "demo", State: backends.Running}})
-		return h.bootOf("demo")
-	}
-	booting.Store(true)
-	before, first := h.bootOf("demo"), reset()
-	if first == before {
-		t.Fatal("a guest that had answered is not waited for again")
-	}
-	if second := reset(); second != first {
-		t.Error("a second reset begins a second wait")
-	}
-	booting.Store(false)
-	ctx, cancel := context.WithTimeout(background, time.Minute)
-	defer cancel()
-	if err := h.waitReady(ctx, "demo"); err != nil || !first.isReady() {
-		t.Errorf("the guest that came: %v", err)
 	}
 }
 
@@ -143,20 +111,15 @@ func TestWhoeverSeesAVMRunFindsItsBoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	running, err := b.Status(background, "demo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tell := func(st backends.Status) {
-		h.handleEvent(b, backends.Event{Kind: backends.StateChanged, Status: st})
-	}
 	for range 200 {
-		tell(backends.Status{Name: "demo", State: backends.Stopped})
+		h.fake.Tell(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: backends.Stopped}})
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				tell(running)
-				if h.bootOf("demo") == nil {
+				if err := h.inventory.Refresh(background, b, "demo"); err != nil {
+					t.Error(err)
+				}
+				if h.inventory.BootOf("demo") == nil {
 					t.Error("it runs, and nobody waits for its sshd")
 				}
 			})

@@ -12,6 +12,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // createArgs is what create must remember from its beginning.
@@ -339,7 +340,7 @@ func (c *creation) declare(ctx context.Context, r *run) error {
 	} else if err := c.adopt(); err != nil {
 		return diskProblem(err)
 	}
-	c.service.reload(c.name)
+	c.service.inventory.Reload(c.name)
 	return nil
 }
 
@@ -375,7 +376,7 @@ func (c *creation) undeclare(context.Context) error {
 		return nil // it was there before
 	}
 	err := c.service.machines.Delete(c.name)
-	c.service.reload(c.name)
+	c.service.inventory.Reload(c.name)
 	if problem.HasCode(err, problem.MachineNotFound) {
 		return nil // the daemon died before it was made
 	}
@@ -412,8 +413,8 @@ func (c *creation) disks(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	rec := record{Image: recordImage{
-		Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version, Profiles: profileList(m.Profiles),
+	rec := inventory.Record{Image: inventory.Image{
+		Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version, Profiles: inventory.ProfileList(m.Profiles),
 	}}
 	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error {
 		return b.Create(ctx, spec, r.report())
@@ -430,7 +431,7 @@ func (c *creation) clear(ctx context.Context, r *run) error {
 
 // realise makes the VM on its backend, and completes the record that says it
 // exists. The record comes last: a VM without one is not listed as whole.
-func (c *creation) realise(ctx context.Context, rec record, img nixbuild.Image, build func(backends.Backend, backends.Spec) error) error {
+func (c *creation) realise(ctx context.Context, rec inventory.Record, img nixbuild.Image, build func(backends.Backend, backends.Spec) error) error {
 	s := c.service
 	b, err := s.backend(c.backend)
 	if err != nil {
@@ -451,11 +452,10 @@ func (c *creation) realise(ctx context.Context, rec record, img nixbuild.Image, 
 	if err := ctx.Err(); err != nil {
 		return err // also when it was given up: by now the name may be another VM's
 	}
-	if err := s.writeRecord(rec); err != nil {
-		return err
+	if err := s.inventory.PutRecord(rec); err != nil {
+		return diskProblem(err)
 	}
-	s.setRecord(c.name)
-	return s.refresh(ctx, b, c.name)
+	return s.inventory.Refresh(ctx, b, c.name)
 }
 
 func (c *creation) removeDisks(ctx context.Context) error {
@@ -467,11 +467,10 @@ func (c *creation) removeDisks(ctx context.Context) error {
 	if err := b.Destroy(ctx, c.name); err != nil {
 		return fmt.Errorf("remove what was made on %s: %w", b.Name(), err)
 	}
-	if err := s.removeRecord(c.name); err != nil {
+	if err := s.inventory.RemoveRecord(c.name); err != nil {
 		return err
 	}
-	s.setRecord(c.name)
-	return s.refresh(ctx, b, c.name)
+	return s.inventory.Refresh(ctx, b, c.name)
 }
 
 func (c *creation) writeSSH(ctx context.Context, r *run) error {

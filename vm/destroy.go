@@ -73,10 +73,8 @@ func (s *Service) makingOf(name string) (making, declares bool) {
 // stateSeen is what its backend last said of a VM, whatever is wrong with the
 // machine's own files.
 func (s *Service) stateSeen(name string) backends.State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[name]; e != nil {
-		return e.status.State
+	if e, ok := s.inventory.Get(name); ok {
+		return e.Status.State
 	}
 	return backends.Absent
 }
@@ -144,7 +142,7 @@ func (s *Service) removeVM(ctx context.Context, name string, names []string) err
 			err = b.Destroy(ctx, name)
 		}
 		if err == nil {
-			err = s.refresh(ctx, b, name)
+			err = s.inventory.Refresh(ctx, b, name)
 		}
 		if err != nil {
 			all = append(all, fmt.Errorf("remove the VM from %s: %w", backend, err))
@@ -153,11 +151,7 @@ func (s *Service) removeVM(ctx context.Context, name string, names []string) err
 	if len(all) > 0 {
 		return errors.Join(all...)
 	}
-	if err := s.removeRecord(name); err != nil {
-		return err
-	}
-	s.setRecord(name)
-	return nil
+	return s.inventory.RemoveRecord(name)
 }
 
 // DeleteMachine removes the declaration of a machine that has no VM.
@@ -177,6 +171,6 @@ func (s *Service) DeleteMachine(_ context.Context, name, confirm string) error {
 	if err := s.machines.Delete(name); err != nil {
 		return err
 	}
-	s.reload(name)
+	s.inventory.Reload(name)
 	return nil
 }

@@ -87,7 +87,7 @@ func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) {
 	if busy {
 		return
 	}
-	s.reload(name)
+	s.inventory.Reload(name)
 	if s.recordOf(name) != nil {
 		s.repairSSH()
 	}

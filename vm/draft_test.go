@@ -62,10 +62,10 @@ func draftHouse(t *testing.T) house {
 	h := open(t, t.TempDir(), images{known: known}, nil, nil)
 	h.create(t, "demo")
 	h.create(t, "stray")
-	if err := h.removeRecord("stray"); err != nil {
+	if err := h.inventory.RemoveRecord("stray"); err != nil {
 		t.Fatal(err)
 	}
-	h.setRecord("stray")
+	h.inventory.Reload("stray")
 	h.mu.Lock()
 	h.backends["bridged"] = bridged{h.fake}
 	h.mu.Unlock()

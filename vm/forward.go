@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/sshconfig"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // The states of a forward besides those of sshconfig.HoldState.
@@ -160,17 +162,14 @@ func (s *Service) editForwards(name string, edit func(machine.Machine) (machine.
 	if _, err := s.machines.Update(name, changes); err != nil {
 		return diskProblem(err)
 	}
-	s.reload(name)
+	s.inventory.Reload(name)
 	return nil
 }
 
 func (s *Service) holderOf(name string) *sshconfig.Holder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entries[name]; e != nil {
-		return e.holder
-	}
-	return nil
+	return s.held[name]
 }
 
 // holdForwards makes the daemon hold what it must hold of a VM whose sshd answers.
@@ -185,20 +184,13 @@ func (s *Service) holdForwards(name string) {
 			held = append(held, f)
 		}
 	}
-	s.mu.Lock()
-	e := s.entries[name]
-	ready := e != nil && e.ready() && !s.closing
-	var h *sshconfig.Holder
-	var run *boot
-	if ready {
-		h, run = e.holder, e.boot
-	}
-	s.mu.Unlock()
-	if !ready || (h == nil && len(held) == 0) {
+	e, ok := s.inventory.Get(name)
+	h := s.holderOf(name)
+	if !ok || !e.Ready() || (h == nil && len(held) == 0) {
 		return
 	}
 	if h == nil {
-		if h = s.newHolder(m, run, func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) }); h == nil {
+		if h = s.newHolder(m, e.Boot, func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }); h == nil {
 			return
 		}
 	}
@@ -209,7 +201,7 @@ func (s *Service) holdForwards(name string) {
 
 // newHolder makes the holder of one run of a guest; nil when that has ended
 // meanwhile, and nobody would close it.
-func (s *Service) newHolder(m machine.Machine, run *boot, dial sshconfig.DialFunc) *sshconfig.Holder {
+func (s *Service) newHolder(m machine.Machine, run *inventory.Boot, dial sshconfig.DialFunc) *sshconfig.Holder {
 	signer, err := s.ssh.Signer()
 	if err != nil {
 		s.log.Warn("forwards are not held", "machine", m.Name, "error", err)
@@ -221,10 +213,11 @@ func (s *Service) newHolder(m machine.Machine, run *boot, dial sshconfig.DialFun
 	})
 	s.mu.Lock()
 	var old *sshconfig.Holder
-	e := s.entries[m.Name]
-	wanted := e != nil && e.boot == run && !s.closing
+	// A run that ends after this has its holder dropped: that waits for mu.
+	wanted := s.inventory.BootOf(m.Name) == run && !s.closing
 	if wanted {
-		old, e.holder = e.holder, h
+		old = s.held[m.Name]
+		s.held[m.Name] = h
 	}
 	s.mu.Unlock()
 	if old != nil {
@@ -240,10 +233,8 @@ func (s *Service) newHolder(m machine.Machine, run *boot, dial sshconfig.DialFun
 // dropForwards ends what the daemon holds of a VM.
 func (s *Service) dropForwards(name string) {
 	s.mu.Lock()
-	var h *sshconfig.Holder
-	if e := s.entries[name]; e != nil {
-		h, e.holder = e.holder, nil
-	}
+	h := s.held[name]
+	delete(s.held, name)
 	s.mu.Unlock()
 	if h != nil {
 		h.Close()
@@ -252,10 +243,7 @@ func (s *Service) dropForwards(name string) {
 
 func (s *Service) closeForwards() {
 	s.mu.Lock()
-	names := make([]string, 0, len(s.entries))
-	for name := range s.entries {
-		names = append(names, name)
-	}
+	names := slices.Collect(maps.Keys(s.held))
 	s.mu.Unlock()
 	for _, name := range names {
 		s.dropForwards(name)

@@ -45,11 +45,11 @@ func TestNothingIsHeldOfAGuestThatHasGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	dial := func(context.Context) (net.Conn, error) { return nil, errors.New("not here") }
-	run := h.bootOf("demo")
+	run := h.inventory.BootOf("demo")
 	if h.newHolder(m, run, dial) == nil || h.holderOf("demo") == nil {
 		t.Error("nothing is held of one that runs")
 	}
-	h.endBoot("demo")
+	h.inventory.End("demo")
 	if h.newHolder(m, run, dial) != nil || h.holderOf("demo") != nil {
 		t.Error("something is held")
 	}
@@ -171,7 +171,7 @@ func TestALineThatIsNoForwardIsNamedAndCanBeRemoved(t *testing.T) {
 	if err := os.WriteFile(file, []byte("8080 localhost:80\n8081 foo-:80\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.reload("demo")
+	h.inventory.Reload("demo")
 	v, err := h.Get("demo")
 	if err != nil || v.Problem == nil || !strings.Contains(v.Problem.Message, file+" line 2") {
 		t.Fatalf("%+v, %v", v.Problem, err)

@@ -8,26 +8,17 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // newInstance names a VM that is about to be made. The name of its machine, and
 // even the UUID in the machine directory, may be those of one that is gone.
 func newInstance() string { return ulid.Make().String() }
 
-// instance tells this VM from every other one that has, had or will have its
-// name. A record of an older version has the time at which it was made instead,
-// which nothing changes afterwards.
-func (r *record) instance() string {
-	if r.Instance != "" {
-		return r.Instance
-	}
-	return "made-" + r.Created.UTC().Format(time.RFC3339Nano)
-}
-
 // instanceOf is the VM that a machine has now; empty for none.
 func (s *Service) instanceOf(machine string) string {
 	if r := s.recordOf(machine); r != nil {
-		return r.instance()
+		return r.InstanceID()
 	}
 	return ""
 }
@@ -66,7 +57,7 @@ func (s *Service) standingOf(ctx context.Context, p plan, r journalRecord, late 
 		}
 	case rec == nil:
 		return gone
-	case h.Instance != "" && h.Instance != rec.instance():
+	case h.Instance != "" && h.Instance != rec.InstanceID():
 		return gone
 	case h.Instance == "" && rec.Created.After(h.Started):
 		return gone // version 1: the VM is younger than what was to be done with another one
@@ -78,14 +69,14 @@ func (s *Service) standingOf(ctx context.Context, p plan, r journalRecord, late 
 }
 
 // madeBy is standingOf for an operation that makes a VM, whose record is rec.
-func (s *Service) madeBy(p plan, r journalRecord, rec *record) standing {
+func (s *Service) madeBy(p plan, r journalRecord, rec *inventory.Record) standing {
 	switch {
 	case rec == nil:
 		if s.remains(r.header.Machine, p) {
 			return ours // it is not whole: nobody can have used it, or made it since
 		}
 		return gone
-	case r.header.Instance == rec.instance():
+	case r.header.Instance == rec.InstanceID():
 		return ours
 	case r.header.Instance != "" || rec.Created.Before(r.header.Started):
 		return gone
@@ -100,20 +91,12 @@ func (s *Service) remains(machine string, p plan) bool {
 	if p.declares && s.machines.Exists(machine) {
 		return true
 	}
-	s.mu.Lock()
-	silent := len(s.silent)
-	for _, why := range s.silent {
-		if why == nil {
-			silent--
-		}
-	}
-	s.mu.Unlock()
-	return silent > 0 || s.stateSeen(machine) != backends.Absent
+	return s.inventory.AnySilent() || s.stateSeen(machine) != backends.Absent
 }
 
 // recordSeen is recordOf, and whether the record, if there is one, can be read.
-func (s *Service) recordSeen(name string) (rec *record, readable bool) {
-	r, err := s.readRecord(name)
+func (s *Service) recordSeen(name string) (rec *inventory.Record, readable bool) {
+	r, err := s.inventory.ReadRecord(name)
 	return r, err == nil
 }
 
@@ -121,13 +104,11 @@ func (s *Service) recordSeen(name string) (rec *record, readable bool) {
 // and has not been started by somebody else since.
 func (s *Service) runsSince(name string) func(context.Context, time.Time, time.Time) bool {
 	return func(_ context.Context, _, until time.Time) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		e := s.entries[name]
-		if e == nil || !alive(e.status.State) {
+		e, ok := s.inventory.Get(name)
+		if !ok || !inventory.Alive(e.Status.State) {
 			return false
 		}
-		return e.status.State == backends.Unknown || !e.status.Started.After(until)
+		return e.Status.State == backends.Unknown || !e.Status.Started.After(until)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 const (
@@ -57,7 +58,7 @@ func (s *Service) readyStep(name string) step {
 	return step{name: readyStepName, title: "waiting for the guest's SSH server", weight: 20, do: func(ctx context.Context, _ *run) error {
 		ctx, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
-		return s.waitReady(ctx, name)
+		return s.inventory.WaitReady(ctx, name)
 	}}
 }
 
@@ -93,7 +94,7 @@ func (s *Service) shutdownStep(name string, limit time.Duration) step {
 		if err := s.shutdown(ctx, b, name); err != nil {
 			return err
 		}
-		return s.refresh(ctx, b, name)
+		return s.inventory.Refresh(ctx, b, name)
 	}}
 }
 
@@ -128,7 +129,7 @@ func (s *Service) killVM(ctx context.Context, name string) error {
 	if err := b.Kill(ctx, name); err != nil {
 		return err
 	}
-	return s.refresh(ctx, b, name)
+	return s.inventory.Refresh(ctx, b, name)
 }
 
 // Reboot shuts the guest down, starts the VM again and waits for its sshd.
@@ -187,7 +188,7 @@ func (s *Service) onSuspender(ctx context.Context, name string, method func(back
 	if err := method(host, ctx, name); err != nil {
 		return err
 	}
-	return s.refresh(ctx, b, name)
+	return s.inventory.Refresh(ctx, b, name)
 }
 
 // suspender is the backend of a VM, which must be one that suspends.
@@ -218,7 +219,7 @@ func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client stri
 		if err == nil && (kind == KindSuspend || kind == KindResume) {
 			_, err = s.suspender(name)
 		}
-		if err == nil && !alive(state) {
+		if err == nil && !inventory.Alive(state) {
 			err = problem.New(problem.VMNotRunning, "%s does not run: it is %s", name, state).WithHint("nixvmd start %s", name)
 		}
 		return noArgs{}, err

@@ -10,6 +10,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // migrateArgs is what a migration must remember from its beginning.
@@ -120,27 +121,22 @@ func (s *Service) moved(ctx context.Context, name string, args migrateArgs) erro
 	if err != nil {
 		return err
 	}
-	r := s.recordOf(name)
-	if r == nil {
-		return problem.New(problem.VMNotFound, "the record of %s is gone", name)
-	}
-	r.Backend = to.Name()
-	if err := s.writeRecord(*r); err != nil {
-		return err
+	if err := s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Backend = to.Name() }); err != nil {
+		return diskProblem(err)
 	}
 	backend := to.Name()
 	if _, err := s.machines.Update(name, machine.Changes{Backend: &backend}); err != nil {
 		return diskProblem(err)
 	}
-	s.reload(name)
+	s.inventory.Reload(name)
 	// The guest goes on, but its sshd is reached in another way.
-	s.endBoot(name)
+	s.inventory.End(name)
 	s.closeMastersSoon(name)
-	if err := s.refresh(ctx, to, name); err != nil {
+	if err := s.inventory.Refresh(ctx, to, name); err != nil {
 		return err
 	}
 	if s.stateSeen(name) == backends.Running {
-		s.newBoot(name)
+		s.inventory.Restart(name)
 		s.checkClockFor(name, true) // it stood still on the way, and hosts differ
 	}
 	return nil

@@ -29,7 +29,7 @@ func TestAVMMovesToAnotherBackendAndIsTheSame(t *testing.T) {
 		t.Errorf("SSH name %q at %q, before %q at %q", v.SSHHost, v.Address, before.SSHHost, before.Address)
 	}
 	m, err := h.machines.Read("demo")
-	r, _ := h.readRecord("demo")
+	r := h.recordOf("demo")
 	if err != nil || m.Backend != "other" || r.Backend != "other" {
 		t.Errorf("the machine names %q, the record %q, %v", m.Backend, r.Backend, err)
 	}
@@ -38,7 +38,7 @@ func TestAVMMovesToAnotherBackendAndIsTheSame(t *testing.T) {
 		t.Errorf("its snapshots are %v, %v", list, err)
 	}
 	// What the backend that it has left says of the name is not about it.
-	h.handleEvent(h.fake, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: backends.Broken}})
+	h.report(t, h.fake, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: backends.Broken}})
 	if v, _ := h.Get("demo"); v.State != backends.Running {
 		t.Errorf("after a word of the other backend it is %s", v.State)
 	}

@@ -358,10 +358,10 @@ func (s *Service) finish(op *operation, last func(*Operation)) {
 	})
 	v := op.value
 	machine := s.viewLocked(op.machine)
-	if machine == nil {
-		delete(s.entries, op.machine)
-	}
 	s.mu.Unlock()
+	if machine == nil {
+		s.inventory.Drop(op.machine)
+	}
 	switch {
 	case machine != nil:
 		s.tell(Change{VM: machine})

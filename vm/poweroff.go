@@ -12,6 +12,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/sshconfig"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // powerOff is what asks a guest to shut down that its backend cannot ask. It outlives
@@ -49,7 +50,7 @@ func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string)
 		if err != nil {
 			return fmt.Errorf("ask backend %s: %w", b.Name(), err)
 		}
-		if !alive(st.State) {
+		if !inventory.Alive(st.State) {
 			return nil
 		}
 		select {
@@ -73,7 +74,7 @@ func (s *Service) powerOffBySSH(ctx context.Context, b backends.Backend, name st
 	if err != nil {
 		return err
 	}
-	dial := func(ctx context.Context) (net.Conn, error) { return s.dialGuest(ctx, b, name) }
+	dial := func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }
 	client, err := sshconfig.Dial(ctx, dial, "admin", m.HostKeyPublic, signer)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -331,7 +332,7 @@ func TestACreateThatWasGivenUpLeavesNoRecord(t *testing.T) {
 	if err := h.Close(); err != nil { // it waits for what was given up
 		t.Fatal(err)
 	}
-	if names, err := h.recordNames(); err != nil || len(names) != 0 {
-		t.Errorf("records: %q, %v", names, err)
+	if files, err := os.ReadDir(h.layout.Records()); err != nil || len(files) != 0 {
+		t.Errorf("records: %v, %v", files, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/sshconfig"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // repairLimit bounds one question to a backend about what it has.
@@ -24,9 +25,11 @@ const repairLimit = 30 * time.Second
 // have. It runs before operations are recovered, when no operation runs.
 func (s *Service) repair(ctx context.Context) {
 	busy := s.journalled()
-	s.mu.Lock()
-	names := slices.Sorted(maps.Keys(s.entries))
-	s.mu.Unlock()
+	var names []string
+	for _, e := range s.inventory.List() {
+		names = append(names, e.Name)
+	}
+	slices.Sort(names)
 	for _, name := range names {
 		instance, open := busy[name]
 		if err := s.repairRecord(ctx, name, open, instance); err != nil {
@@ -70,10 +73,11 @@ type holding struct {
 // was interrupted accounts for it. An operation that ran when the record was damaged
 // finds the VM again that it was about: instance, unless that is empty.
 func (s *Service) repairRecord(ctx context.Context, name string, busy bool, instance string) error {
-	s.mu.Lock()
-	e := s.entries[name]
-	m, lost := e.machine, e.record == nil && e.broken == nil && e.machine != nil && e.status.State != backends.Absent
-	s.mu.Unlock()
+	e, ok := s.inventory.Get(name)
+	if !ok {
+		return nil
+	}
+	m, lost := e.Machine, e.Record == nil && e.Broken() == nil && e.Machine != nil && e.Status.State != backends.Absent
 	bad := s.recordDamaged(name)
 	if !bad && (!lost || busy) {
 		return nil
@@ -101,25 +105,22 @@ func (s *Service) repairRecord(ctx context.Context, name string, busy bool, inst
 	if len(found) == 1 {
 		r := s.recordFrom(name, m, found[0])
 		r.Instance = instance
-		if err := s.writeRecord(r); err != nil {
-			return err
+		if err := s.inventory.PutRecord(r); err != nil {
+			return diskProblem(err)
 		}
 		text = fmt.Sprintf("the record of VM %s was missing and has been made again: it is on backend %s", name, found[0].backend.Name())
 		if bad {
 			text = fmt.Sprintf("the record of VM %s was damaged and has been made again: it is on backend %s; the damaged one is kept as %s", name, found[0].backend.Name(), aside)
 		}
 	}
-	s.mu.Lock()
-	e.broken = nil
-	s.mu.Unlock()
-	s.reload(name)
+	s.inventory.Reload(name)
 	s.notify(text)
 	return nil
 }
 
 func (s *Service) recordDamaged(name string) bool {
-	_, err := s.readRecord(name)
-	return errors.Is(err, errDamaged)
+	_, err := s.inventory.ReadRecord(name)
+	return errors.Is(err, inventory.ErrDamaged)
 }
 
 // holders lists the backends that have the VM of a machine; asked is false when
@@ -149,8 +150,8 @@ func (s *Service) holders(ctx context.Context, name string, m *machine.Machine, 
 }
 
 // recordFrom is a record of what a backend has. m may be nil.
-func (s *Service) recordFrom(name string, m *machine.Machine, h holding) record {
-	r := record{Machine: name, Backend: h.backend.Name(), Created: time.Now().UTC()}
+func (s *Service) recordFrom(name string, m *machine.Machine, h holding) inventory.Record {
+	r := inventory.Record{Machine: name, Backend: h.backend.Name(), Created: time.Now().UTC()}
 	// The next start makes a medium with the generation after this one, and the
 	// guest takes over any that it has not had yet.
 	r.Generation = uint64(time.Now().Unix())
@@ -182,15 +183,12 @@ func (s *Service) recordFrom(name string, m *machine.Machine, h holding) record 
 
 // repairMachine writes files of the directory of a VM's machine again.
 func (s *Service) repairMachine(ctx context.Context, name string) error {
-	s.mu.Lock()
-	e := s.entries[name]
-	var r *record
+	var r *inventory.Record
 	suspect := false
-	if e != nil && e.record != nil {
-		r = e.record
-		suspect = e.broken != nil || e.machine != nil && !e.machine.IdentityComplete()
+	if e, ok := s.inventory.Get(name); ok && e.Record != nil {
+		r = e.Record
+		suspect = e.Broken() != nil || e.Machine != nil && !e.Machine.IdentityComplete()
 	}
-	s.mu.Unlock()
 	if r == nil || !s.machines.Exists(name) || !suspect && !s.machines.Suspect(name) {
 		return nil
 	}
@@ -223,7 +221,7 @@ func (s *Service) repairMachine(ctx context.Context, name string) error {
 			asides = append(asides, f.Kept)
 		}
 	}
-	s.reload(name)
+	s.inventory.Reload(name)
 	text := fmt.Sprintf("files of machine %s were damaged or missing and have been written again as its VM has them: %s", name, strings.Join(files, ", "))
 	if len(asides) > 0 {
 		text += "; the damaged ones are kept as " + strings.Join(asides, ", ")
@@ -232,23 +230,9 @@ func (s *Service) repairMachine(ctx context.Context, name string) error {
 	return err
 }
 
-// rememberRecord writes a record again from memory when the file was damaged
-// under a daemon that runs.
-func (s *Service) rememberRecord(name string, r record) error {
-	aside, err := damaged.SetAside(s.layout.Record(name))
-	if err != nil {
-		return err
-	}
-	if err := s.writeRecord(r); err != nil {
-		return err
-	}
-	s.notify(fmt.Sprintf("the record of VM %s was damaged and has been written again; the damaged one is kept as %s", name, aside))
-	return nil
-}
-
 // imageMissing says how a VM gets an image back that is gone or damaged. Its
 // disks are in order.
-func (s *Service) imageMissing(m machine.Machine, r *record, err error) error {
+func (s *Service) imageMissing(m machine.Machine, r *inventory.Record, err error) error {
 	code := problem.From(err).Code
 	if code != problem.ImageNotFound && code != problem.ImageCorrupt {
 		return fmt.Errorf("image of %s: %w", m.Name, err)
@@ -280,21 +264,19 @@ func (s *Service) repairSSHFiles(ctx context.Context) {
 	if r.NewKey == "" {
 		return
 	}
-	s.mu.Lock()
 	var list []machine.Machine
-	for _, e := range s.entries {
-		if e.machine != nil {
-			list = append(list, *e.machine)
+	for _, e := range s.inventory.List() {
+		if e.Machine != nil {
+			list = append(list, *e.Machine)
 		}
 	}
-	s.mu.Unlock()
 	for _, m := range list {
 		admin, user := exchangeKey(m.AdminKeys, r), exchangeKey(m.UserKeys, r)
 		if _, err := s.machines.Update(m.Name, machine.Changes{AdminKeys: &admin, UserKeys: &user}); err != nil {
 			s.log.Error("the new client key cannot be given to a machine", "machine", m.Name, "error", err)
 			continue
 		}
-		s.reload(m.Name)
+		s.inventory.Reload(m.Name)
 	}
 }
 

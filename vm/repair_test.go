@@ -14,6 +14,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/damaged"
 	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // ruins are what power cuts, full disks and bad disks make of a file.
@@ -155,7 +156,7 @@ func ruined(t *testing.T, home string, layout paths.Layout, path string, text []
 		if err := os.Remove(path); err != nil { // what the hint of each such file allows
 			t.Fatal(err)
 		}
-		h.reload("demo")
+		h.inventory.Reload("demo")
 	}
 	for _, p := range aside {
 		kept, err := os.ReadFile(p)
@@ -192,7 +193,7 @@ func TestALostRecordIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := open(t, home, images{}, nil, nil)
-	var was, is record
+	var was, is inventory.Record
 	if err := json.Unmarshal(whole, &was); err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +293,7 @@ func TestARecordThatCannotBeReadNow(t *testing.T) {
 	if err := errors.Join(os.Rename(path, away), os.Mkdir(path, 0o700)); err != nil { // EISDIR
 		t.Fatal(err)
 	}
-	h.reload("demo")
+	h.inventory.Reload("demo")
 	if v, err := h.Get("demo"); err != nil || v.State != backends.Broken || v.Problem == nil || v.SSHHost == "" {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -303,7 +304,7 @@ func TestARecordThatCannotBeReadNow(t *testing.T) {
 	if err := errors.Join(os.Remove(path), os.Rename(away, path)); err != nil {
 		t.Fatal(err)
 	}
-	h.reload("demo")
+	h.inventory.Reload("demo")
 	if v, err := h.Get("demo"); err != nil || v.State != backends.Running || v.Problem != nil {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -321,7 +322,7 @@ func TestARecordThatIsDamagedUnderTheDaemon(t *testing.T) {
 		if err := os.WriteFile(h.layout.Record("demo"), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h.reload("demo")
+		h.inventory.Reload("demo")
 		v, err := h.Get("demo")
 		if got, rerr := os.ReadFile(h.layout.Record("demo")); err != nil || v.Problem != nil || rerr != nil || !bytes.Equal(got, whole) {
 			t.Errorf("%s: %v, %v, %v: %s", how, v.Problem, err, rerr, got)

@@ -16,6 +16,7 @@ import (
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/sshconfig"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // Options are the parts that a Service stands on.
@@ -72,6 +73,8 @@ type Service struct {
 	ssh      *sshconfig.Config
 	log      *slog.Logger
 
+	inventory *inventory.Inventory // what is known of each machine
+
 	ctx    context.Context // of the service's life
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup // everything that follows and waits
@@ -82,14 +85,15 @@ type Service struct {
 	nextWatch  int
 
 	mu         sync.Mutex
-	entries    map[string]*entry
-	running    map[string]*operation     // by machine
-	operations []*operation              // oldest first
-	unresolved map[string]*unresolved    // by id: operations that wait for a choice
-	taken      map[string]string         // image that a machine's running operation is about to use
-	removing   map[string]chan struct{}  // images being removed; closed when that is over
-	silent     map[string]*problem.Error // backends that could not be asked, and why
-	notices    []Notice                  // the last ones, oldest first
+	running    map[string]*operation        // by machine
+	operations []*operation                 // oldest first
+	unresolved map[string]*unresolved       // by id: operations that wait for a choice
+	taken      map[string]string            // image that a machine's running operation is about to use
+	removing   map[string]chan struct{}     // images being removed; closed when that is over
+	notices    []Notice                     // the last ones, oldest first
+	held       map[string]*sshconfig.Holder // of the forwards that the daemon holds, by machine
+	clock      map[string]*clockCheck       // by machine
+	counts     map[string]*snapshotCount    // by machine
 	closing    bool
 
 	clocks      chan struct{} // holds a token for each guest whose clock is being compared
@@ -111,12 +115,13 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		journalHook: o.journalHook, limits: usualLimits(),
 		backends:   map[string]backends.Backend{},
 		watchers:   map[int]func(Change){},
-		entries:    map[string]*entry{},
 		running:    map[string]*operation{},
 		unresolved: map[string]*unresolved{},
 		taken:      map[string]string{},
 		removing:   map[string]chan struct{}{},
-		silent:     map[string]*problem.Error{},
+		held:       map[string]*sshconfig.Holder{},
+		clock:      map[string]*clockCheck{},
+		counts:     map[string]*snapshotCount{},
 		clocks:     make(chan struct{}, clocksAtOnce),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -126,14 +131,14 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		}
 		s.backends[b.Name()] = b
 	}
-	if err := s.load(ctx); err != nil {
-		return nil, err
+	s.inventory = inventory.New(s.ctx, inventory.Options{
+		Layout: s.layout, Machines: s.machines, Backends: o.Backends, Log: s.log, AskLimit: s.limits.ask, Hooks: s.hooks(),
+	})
+	if err := s.inventory.Load(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
+	s.repair(ctx)
 	s.repairSSHFiles(ctx)
-	for _, b := range o.Backends {
-		s.wg.Add(1)
-		go s.follow(b)
-	}
 	if o.watchClock == nil {
 		o.watchClock = hostclock.Watch
 	}
@@ -155,6 +160,7 @@ func (s *Service) Close() error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
+	s.inventory.Stop()
 	s.cancel(errShutdown)
 	s.works.Wait() // what is taken back needs the backends
 	var all []error
@@ -167,6 +173,7 @@ func (s *Service) Close() error {
 			all = append(all, fmt.Errorf("close backend %s: %w", name, err))
 		}
 	}
+	s.inventory.Wait()
 	s.wg.Wait()
 	return errors.Join(all...)
 }
@@ -198,13 +205,5 @@ func (s *Service) Watch(fn func(Change)) (cancel func()) {
 func (s *Service) tell(c Change) {
 	for _, fn := range s.watchers {
 		fn(c)
-	}
-}
-
-// follow applies a backend's events until its channel is closed.
-func (s *Service) follow(b backends.Backend) {
-	defer s.wg.Done()
-	for e := range b.Events() {
-		s.handleEvent(b, e)
 	}
 }

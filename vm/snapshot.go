@@ -237,7 +237,7 @@ func (s *Service) takeSafety(ctx context.Context, r *run, name string, args rest
 	if !sn.Frozen {
 		r.warn("the guest's file systems could not be frozen: the safety snapshot is as after a power cut")
 	}
-	return s.refresh(ctx, b, name)
+	return s.inventory.Refresh(ctx, b, name)
 }
 
 // undoSafety brings back a VM whose restore did not come to pass.

@@ -21,9 +21,11 @@ type snapshotCount struct {
 	known   bool
 	count   int
 	changes int // grows with every change: a list that was read across one is not counted
+
+	instance string // of the VM whose snapshots they are
 }
 
-func (c *snapshotCount) forget() { *c = snapshotCount{changes: c.changes + 1} }
+func (c *snapshotCount) forget() { *c = snapshotCount{changes: c.changes + 1, instance: c.instance} }
 
 func (c *snapshotCount) add(n int) {
 	c.changes++
@@ -44,10 +46,21 @@ func (c *snapshotCount) usage(name string) *SnapshotUsage {
 func (s *Service) snapshotUsage(name string) *SnapshotUsage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entries[name]; e != nil {
-		return e.snapshots.usage(name)
+	return s.countOf(name).usage(name)
+}
+
+// countOf is the count of the VM that a machine has now. mu is held.
+func (s *Service) countOf(name string) *snapshotCount {
+	c := s.counts[name]
+	if c == nil {
+		c = &snapshotCount{}
+		s.counts[name] = c
 	}
-	return nil
+	if instance := s.instanceOf(name); c.instance != instance {
+		c.instance = instance
+		c.forget()
+	}
+	return c
 }
 
 // SnapshotWarning says in one line that a VM has too many snapshots; empty when
@@ -63,7 +76,7 @@ func SnapshotWarning(name string, count int) string {
 // listSnapshots asks the backend, and counts what it says.
 func (s *Service) listSnapshots(ctx context.Context, b backends.Snapshotter, name string) ([]backends.Snapshot, error) {
 	s.mu.Lock()
-	before := s.entryFor(name).snapshots.changes
+	before := s.countOf(name).changes
 	s.mu.Unlock()
 	list, err := asked(ctx, s, s.limits.ask, "the snapshots of "+name, func(ctx context.Context) ([]backends.Snapshot, error) { return b.Snapshots(ctx, name) })
 	if err == nil {
@@ -105,14 +118,10 @@ func (s *Service) removeSnapshot(ctx context.Context, b backends.Snapshotter, na
 // recount changes the count of a VM and tells the watchers if it is another one.
 func (s *Service) recount(name string, change func(*snapshotCount)) {
 	s.mu.Lock()
-	e := s.entries[name]
-	if e == nil {
-		s.mu.Unlock()
-		return
-	}
-	before := e.snapshots
-	change(&e.snapshots)
-	after := e.snapshots
+	c := s.countOf(name)
+	before := *c
+	change(c)
+	after := *c
 	s.mu.Unlock()
 	if before.known != after.known || before.count != after.count {
 		s.publishVM(name)

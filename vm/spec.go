@@ -13,6 +13,7 @@ import (
 	"github.com/nixvm/nixvm/internal/resolvconf"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // backend returns a configured backend.
@@ -33,22 +34,16 @@ func (s *Service) realised(name string) (machine.Machine, backends.Backend, erro
 	if err := machine.ValidName(name); err != nil {
 		return machine.Machine{}, nil, err
 	}
-	s.mu.Lock()
-	e := s.entries[name]
-	var m machine.Machine
-	var r *record
-	var broken *problem.Error
-	if e != nil {
-		r, broken = e.record, e.broken
-		if e.machine != nil {
-			m = *e.machine
-		}
+	e, ok := s.inventory.Get(name)
+	if !ok {
+		return machine.Machine{}, nil, notFound(name)
 	}
-	s.mu.Unlock()
-	switch {
-	case e == nil:
-		return m, nil, notFound(name)
-	case r == nil && broken == nil:
+	var m machine.Machine
+	if e.Machine != nil {
+		m = *e.Machine
+	}
+	switch broken := e.Broken(); {
+	case e.Record == nil && broken == nil:
 		return m, nil, problem.New(problem.VMNotFound, "machine %s is declared, but its VM has not been created", name).
 			WithHint("nixvmd create %s", name)
 	case broken != nil:
@@ -57,7 +52,7 @@ func (s *Service) realised(name string) (machine.Machine, backends.Backend, erro
 		return m, nil, problem.New(problem.MachineBroken, "the directory of machine %s is gone, its VM still exists", name).
 			WithHint("bring back %s, or remove the VM: nixvmd purge %s --confirm %s", filepath.Join(s.layout.Machines(), name), name, name)
 	}
-	b, err := s.backend(r.Backend)
+	b, err := s.backend(e.Record.Backend)
 	return m, b, err
 }
 
@@ -72,11 +67,9 @@ func (s *Service) backendOf(name string) (backends.Backend, error) {
 }
 
 // recordOf returns a copy of the record; nil for a machine without VM.
-func (s *Service) recordOf(name string) *record {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[name]; e != nil && e.record != nil {
-		r := *e.record
+func (s *Service) recordOf(name string) *inventory.Record {
+	if e, ok := s.inventory.Get(name); ok && e.Record != nil {
+		r := *e.Record
 		return &r
 	}
 	return nil
@@ -86,7 +79,7 @@ func (s *Service) recordOf(name string) *record {
 // generation when the identity files have changed since r was written; r is
 // updated and must then be stored by the caller. nixvm's own key is on the medium
 // whether or not the machine's files have it: they may be somebody's own.
-func (s *Service) specFor(m machine.Machine, r *record, img nixbuild.Image) (backends.Spec, error) {
+func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.Image) (backends.Spec, error) {
 	own, err := s.ssh.PublicKey()
 	if err != nil {
 		return backends.Spec{}, fmt.Errorf("the key that opens %s: %w", m.Name, err)
@@ -167,13 +160,13 @@ func (s *Service) startVM(ctx context.Context, name string) error {
 		return err
 	}
 	if r.Generation != before {
-		if err := s.writeRecord(*r); err != nil {
-			return err
+		err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.Generation, now.Digest = r.Generation, r.Digest })
+		if err != nil {
+			return diskProblem(err)
 		}
-		s.setRecord(name)
 	}
 	if err := b.Start(ctx, spec); err != nil {
 		return err
 	}
-	return s.refresh(ctx, b, name)
+	return s.inventory.Refresh(ctx, b, name)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/sshconfig"
 )
 
@@ -26,27 +25,19 @@ func (s *Service) SSHConfigFile() string { return s.ssh.ConfigFile() }
 
 // hosts are the SSH entries of all realised machines but one.
 func (s *Service) hosts(except string) []sshconfig.Host {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var list []sshconfig.Host
-	for name, e := range s.entries {
-		m := e.machine
-		if m == nil && e.broken != nil {
-			m = e.known // a slip in a setting takes no name, and no open connection, from a VM that runs
-		}
-		if e.record == nil || m == nil || name == except {
+	for _, e := range s.inventory.List() {
+		// A mistake in a file takes no name, and no open connection, from a VM that runs.
+		guest, ok := e.Guest()
+		if e.Record == nil || !ok || e.Name == except {
 			continue
 		}
-		list = append(list, hostOf(*m, e.address))
+		list = append(list, sshconfig.Host{
+			Name: e.Name, UUID: guest.UUID, HostKey: guest.HostKey, Endpoint: e.Address, Forwards: guest.RemoteForwards(),
+		})
 	}
 	slices.SortFunc(list, func(a, b sshconfig.Host) int { return strings.Compare(a.Name, b.Name) })
 	return list
-}
-
-func hostOf(m machine.Machine, address string) sshconfig.Host {
-	h := sshconfig.Host{Name: m.Name, UUID: m.UUID, HostKey: m.HostKeyPublic, Endpoint: address}
-	h.Forwards = slices.Clone(m.RemoteForwards)
-	return h
 }
 
 // applySSH writes the SSH configuration for all realised machines but one. The
@@ -69,7 +60,7 @@ func (s *Service) writeSSH(ctx context.Context, subject, except string) (warning
 	for _, r := range res.Refused {
 		refused[r.Machine] = problem.From(r.Err)
 	}
-	s.noteSSHIssues(refused)
+	s.inventory.SetSSHProblems(refused)
 	warnings = inheritedBy(res.Inherited, subject)
 	var unread *problem.Error
 	switch {
@@ -111,22 +102,6 @@ func asProblem(err error, code problem.Code, found **problem.Error) bool {
 	}
 	*found = problem.From(err)
 	return true
-}
-
-// noteSSHIssues keeps with each machine why its names could not be written.
-func (s *Service) noteSSHIssues(refused map[string]*problem.Error) {
-	s.mu.Lock()
-	var changed []string
-	for name, e := range s.entries {
-		if (e.sshIssue == nil) != (refused[name] == nil) {
-			changed = append(changed, name)
-		}
-		e.sshIssue = refused[name]
-	}
-	s.mu.Unlock()
-	for _, name := range changed {
-		s.publishVM(name)
-	}
 }
 
 // repairSSH brings an SSH configuration that is there up to date with what this

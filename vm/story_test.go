@@ -66,7 +66,7 @@ func TestADirectoryThatCannotBeReadHasNoVMToDestroy(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "memory"), []byte("lots\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.reload("torn")
+	h.inventory.Reload("torn")
 	if _, err := h.Destroy(background, "torn", "torn", "test"); !problem.HasCode(err, problem.VMNotFound) {
 		t.Errorf("destroy says %v: it would have changed nothing", err)
 	}

@@ -14,17 +14,13 @@ import (
 func TestABackendThatCannotBeAskedEndsNoConnection(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
-	b, err := h.backend("")
+	running, err := h.fake.Status(background, "demo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	running, err := b.Status(background, "demo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := h.bootOf("demo")
+	before := h.inventory.BootOf("demo")
 	tell := func(s backends.Status) {
-		h.handleEvent(b, backends.Event{Kind: backends.StateChanged, Status: s})
+		h.report(t, h.fake, backends.Event{Kind: backends.StateChanged, Status: s})
 	}
 	lost := running
 	lost.State = backends.Unknown
@@ -33,13 +29,13 @@ func TestABackendThatCannotBeAskedEndsNoConnection(t *testing.T) {
 		t.Errorf("while the backend cannot be asked: %+v, %v", v, err)
 	}
 	tell(running)
-	if v, err := h.Get("demo"); err != nil || !v.Ready || h.bootOf("demo") != before {
-		t.Errorf("afterwards: %+v, %v; the same boot: %v", v, err, h.bootOf("demo") == before)
+	if v, err := h.Get("demo"); err != nil || !v.Ready || h.inventory.BootOf("demo") != before {
+		t.Errorf("afterwards: %+v, %v; the same boot: %v", v, err, h.inventory.BootOf("demo") == before)
 	}
 	tell(lost)
 	running.Started = running.Started.Add(time.Second)
 	tell(running)
-	if h.bootOf("demo") == before {
+	if h.inventory.BootOf("demo") == before {
 		t.Error("another run passes for the old one")
 	}
 }
@@ -51,7 +47,7 @@ func TestTheDoctorNamesWhatHelpsAVM(t *testing.T) {
 		backends.Crashed: "nixvmd start demo",
 		backends.Broken:  "look into ",
 	} {
-		h.handleEvent(h.fake, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: state, Reason: "a test"}})
+		h.report(t, h.fake, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: state, Reason: "a test"}})
 		got := h.doctorMachines()
 		if len(got) != 1 || !strings.HasPrefix(got[0].Fix, want) || got[0].Message != "demo is "+string(state)+": a test" {
 			t.Errorf("%s: %+v", state, got)
@@ -118,7 +114,7 @@ func TestABackendThatCannotBeAskedSaysSoUntilItCan(t *testing.T) {
 	h.mu.Lock()
 	h.backends["test"] = b
 	h.mu.Unlock()
-	h.ask(t.Context(), b)
+	h.inventory.Ask(t.Context(), b)
 	if p := h.Backends()[0].Problem; !problem.HasCode(p, problem.BackendUnreachable) {
 		t.Errorf("while it is away: %v", p)
 	}
@@ -133,11 +129,11 @@ func TestABackendThatCannotBeAskedSaysSoUntilItCan(t *testing.T) {
 	if p := h.Backends()[0].Problem; p != nil || err != nil || v.State != backends.Running {
 		t.Errorf("when it is back: %v, %s, %v", p, v.State, err)
 	}
-	h.ask(t.Context(), &mute{Backend: h.fake, err: context.DeadlineExceeded})
+	h.inventory.Ask(t.Context(), &mute{Backend: h.fake, err: context.DeadlineExceeded})
 	if h.Backends()[0].Problem == nil {
 		t.Error("an error that is no problem yet is none")
 	}
-	h.handleEvent(b, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: backends.Stopped}})
+	h.report(t, h.fake, backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: "demo", State: backends.Stopped}})
 	if p := h.Backends()[0].Problem; p != nil {
 		t.Errorf("it told of a VM, and cannot be asked: %v", p)
 	}

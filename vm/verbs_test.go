@@ -38,7 +38,7 @@ func verbHouse(t *testing.T) house {
 				t.Fatal(err)
 			}
 		}
-		h.reload(name)
+		h.inventory.Reload(name)
 	}
 	return h
 }

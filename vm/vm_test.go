@@ -170,6 +170,22 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 	return h, err
 }
 
+// report lets a backend report something that has not happened, and returns when the
+// service has taken it over.
+func (h house) report(t testing.TB, b *fake.Backend, e backends.Event) {
+	t.Helper()
+	b.Tell(e)
+	h.taken(t, b)
+}
+
+// taken returns when the service has taken over all that a backend has reported.
+func (h house) taken(t testing.TB, b *fake.Backend) {
+	t.Helper()
+	if err := h.inventory.Refresh(background, b, "nosuch"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // do waits for an operation and returns its value.
 func (h house) do(t testing.TB, op Operation, err error) Operation {
 	t.Helper()

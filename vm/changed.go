@@ -1,0 +1,48 @@
+package vm
+
+import (
+	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/sshconfig"
+	"github.com/nixvm/nixvm/vm/inventory"
+)
+
+// hooks are what follows from a change in the inventory.
+func (s *Service) hooks() inventory.Hooks {
+	return inventory.Hooks{
+		Changed: s.publishVM,
+		Ready: func(name string) {
+			if s.config.SSH.Style == string(sshconfig.Direct) {
+				s.repairSSH() // the port may be another one
+			}
+			s.holdForwards(name)
+		},
+		Restarted: s.closeMastersSoon,
+		Ended: func(name string) {
+			s.dropForwards(name)
+			s.closeMastersSoon(name)
+		},
+		AgentUp: func(name string) {
+			s.reportGuestUp(name)
+			s.checkClock(name)
+		},
+		Notice: s.notify,
+		Busy: func(name string) bool {
+			_, busy := s.runningOn(name)
+			return busy
+		},
+	}
+}
+
+// reportGuestUp passes on that the guest agent has come up, as progress of the operation
+// that waits for the guest.
+func (s *Service) reportGuestUp(name string) {
+	s.mu.Lock()
+	op := s.running[name]
+	if op != nil && op.value.Step != readyStepName {
+		op = nil
+	}
+	s.mu.Unlock()
+	if op != nil {
+		s.stepProgress(op, progress.Update{Message: "the guest is up; waiting for its SSH server", Current: 7, Total: 10})
+	}
+}

@@ -1,0 +1,76 @@
+package inventory
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+)
+
+func TestWhichBootAStateNeeds(t *testing.T) {
+	began, later := time.Unix(1000, 0), time.Unix(2000, 0)
+	state := func(s backends.State, started time.Time) backends.Status {
+		return backends.Status{State: s, Started: started}
+	}
+	done := func(run time.Time, err error) *Boot {
+		b := &Boot{run: run, done: make(chan struct{})}
+		b.finish(err)
+		return b
+	}
+	ready, failed, waiting := done(began, nil), done(began, context.Canceled), &Boot{run: began, done: make(chan struct{})}
+	cut := state(backends.Running, began)
+	cut.Cut = true
+	for _, c := range []struct {
+		what        string
+		boot        *Boot
+		before, now backends.Status
+		want        bool
+	}{
+		{"a start", nil, state(backends.Stopped, time.Time{}), state(backends.Running, began), true},
+		{"the same again", ready, state(backends.Running, began), state(backends.Running, began), false},
+		{"a pause", ready, state(backends.Running, began), state(backends.Suspended, began), false},
+		{"its end", ready, state(backends.Suspended, began), state(backends.Running, began), false},
+		{"its end, with the wait under way", waiting, state(backends.Suspended, began), state(backends.Running, began), true},
+		{"its end, when the wait was given up", failed, state(backends.Suspended, began), state(backends.Running, began), true},
+		{"found paused", nil, state(backends.Stopped, time.Time{}), state(backends.Suspended, began), false},
+		{"found paused, then resumed", nil, state(backends.Suspended, began), state(backends.Running, began), true},
+		{"the backend is back", ready, state(backends.Unknown, time.Time{}), state(backends.Running, began), false},
+		{"the backend is back, with another run", ready, state(backends.Unknown, time.Time{}), state(backends.Running, later), true},
+		{"another run, paused when the backend came back", ready, state(backends.Suspended, later), state(backends.Running, later), true},
+		{"another run that nobody saw begin", ready, state(backends.Running, began), state(backends.Running, later), true},
+		{"a wait that failed in a guest that runs", failed, state(backends.Running, began), state(backends.Running, began), false},
+		{"the network goes", ready, state(backends.Running, began), cut, true},
+		{"the network is still gone", waiting, cut, cut, false},
+		{"the network is back", waiting, cut, state(backends.Running, began), false},
+	} {
+		if got := (&Entry{Boot: c.boot}).needsBoot(c.before, c.now); got != c.want {
+			t.Errorf("%s: %v", c.what, got)
+		}
+	}
+}
+
+// Firmware resets a machine again, and so does a guest that tries several ways.
+func TestSeveralResetsOfOneRebootAreOneWaitForTheGuest(t *testing.T) {
+	s := newStage(t, t.TempDir())
+	defer s.close()
+	s.put(t, "demo")
+	s.b.become("demo", backends.Running)
+	s.b.deliver()
+	reset := func() *Boot {
+		s.b.report(backends.Event{Kind: backends.Rebooted, Status: s.b.now("demo")})
+		s.b.deliver()
+		s.sync(t)
+		return s.BootOf("demo")
+	}
+	s.sync(t)
+	before := s.BootOf("demo")
+	before.finish(nil)
+	first := reset()
+	if first == before {
+		t.Fatal("a guest that had answered is not waited for again")
+	}
+	if second := reset(); second != first {
+		t.Error("a second reset begins a second wait")
+	}
+}

@@ -1,0 +1,76 @@
+package inventory
+
+import (
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+)
+
+// Entry is what is known of one machine at one time. It does not change, and what its
+// pointers lead to must not be changed.
+type Entry struct {
+	Name string
+
+	Machine        *machine.Machine // its directory; nil: there is none, or it does not parse
+	LastMachine    *machine.Machine // as it was before it did not parse; nil: this daemon has never read it
+	MachineProblem *problem.Error   // why the directory does not parse
+
+	Record        *Record        // of its VM; nil: there is no VM, or the record cannot be read
+	RecordProblem *problem.Error // why the record cannot be read
+
+	Status  backends.Status // as the backend reported it last
+	Backend string          // that reported it; empty while it is absent
+	Address string          // of sshd, host:port; empty unless the guest runs
+	Boot    *Boot           // the current run of the guest; nil unless it runs
+
+	SSHProblem *problem.Error // why its SSH names could not be written
+}
+
+// Broken is why the files of a machine cannot be read; nil when they can.
+func (e *Entry) Broken() *problem.Error {
+	if e.RecordProblem != nil {
+		return e.RecordProblem
+	}
+	return e.MachineProblem
+}
+
+// Ready reports whether sshd can be reached now, as far as is known without asking.
+func (e *Entry) Ready() bool {
+	return e.Status.State == backends.Running && !e.Status.Cut && e.Boot != nil && e.Boot.Ready()
+}
+
+// Exists reports whether there is a VM, however little is known of it.
+func (e *Entry) Exists() bool { return e.Record != nil || e.Status.State != backends.Absent }
+
+// Host is the name of the backend that has, or had, the VM; empty when there is none.
+func (e *Entry) Host() string {
+	if e.Record != nil {
+		return e.Record.Backend
+	}
+	return e.Backend
+}
+
+// Guest is what a connection to the VM needs: from the machine directory, or from the
+// record while that does not parse or is gone. False when neither says.
+func (e *Entry) Guest() (Guest, bool) {
+	switch {
+	case e.Machine != nil:
+		return guestOf(*e.Machine), true
+	case e.MachineProblem != nil && e.LastMachine != nil:
+		return guestOf(*e.LastMachine), true
+	case e.Record != nil && e.Record.Guest != nil:
+		return *e.Record.Guest, true
+	}
+	return Guest{}, false
+}
+
+// empty reports whether nothing is left of a machine.
+func (e *Entry) empty() bool {
+	return e.Machine == nil && e.Broken() == nil && e.Record == nil && e.Status.State == backends.Absent
+}
+
+// Alive reports whether a guest may be there: also while its backend cannot be asked,
+// because its daemon is restarted, for example. Connections to it stay.
+func Alive(s backends.State) bool {
+	return s == backends.Running || s == backends.Suspended || s == backends.Unknown
+}

@@ -1,0 +1,145 @@
+package vm
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/vm/inventory"
+)
+
+// reloadAfter reads the machines that an operation was about again. A guest that was
+// paused, or that did not shut down as it was asked to, goes on: what was let go of
+// for the operation is held again.
+func (s *Service) reloadAfter(op *operation) {
+	if op.machine == "" {
+		return
+	}
+	s.inventory.Reload(op.machine)
+	s.holdForwards(op.machine)
+}
+
+// publishVM tells the watchers how a VM is now, or that it is gone.
+func (s *Service) publishVM(name string) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	s.mu.Lock()
+	v := s.viewLocked(name)
+	if v == nil {
+		delete(s.counts, name)
+		delete(s.clock, name)
+	}
+	s.mu.Unlock()
+	if v == nil {
+		s.tell(Change{Removed: name})
+		return
+	}
+	s.tell(Change{VM: v})
+}
+
+// viewLocked makes the value that clients see; nil for a name that is nothing
+// (any more). mu is held, for the operations.
+func (s *Service) viewLocked(name string) *VM {
+	if e, ok := s.inventory.Get(name); ok {
+		return s.viewOf(e)
+	}
+	return nil
+}
+
+// viewOf is viewLocked of an entry.
+func (s *Service) viewOf(e *inventory.Entry) *VM {
+	op := s.running[e.Name]
+	if e.Machine == nil && e.Broken() == nil && op == nil && !e.Exists() {
+		return nil
+	}
+	v := &VM{
+		Name: e.Name, State: e.Status.State, Reason: e.Status.Reason, Accel: e.Status.Accel, Started: e.Status.Started,
+		Problem: e.Broken(), Address: e.Address, Ready: e.Ready(),
+	}
+	if v.Problem == nil {
+		v.Problem = e.SSHProblem
+	}
+	if v.Problem == nil && e.Machine != nil && len(e.Machine.UnreadForwards) > 0 {
+		v.Problem = e.Machine.UnreadForwards[0].Problem()
+	}
+	if m := e.Machine; m != nil {
+		v.Mode, v.Profiles, v.Backend = string(m.Mode), slices.Clone(m.Profiles), m.Backend
+		v.Image.Kind = m.Image
+		v.MemoryMiB, v.VCPUs, v.DiskBytes, v.Network = m.MemoryMiB, m.VCPUs, m.DiskBytes, m.Network.String()
+	}
+	if v.Backend == "" {
+		v.Backend = s.config.DefaultBackend
+	}
+	s.describeRealised(v, e)
+	if b := s.backends[v.Backend]; b != nil && e.Machine != nil {
+		_, can := backends.As[backends.Autostarter](b)
+		v.Autostart = e.Machine.Autostart && can
+	}
+	if op != nil {
+		o := op.value
+		v.Operation = &o
+	}
+	for _, u := range s.unresolvedLocked(e.Name) {
+		v.Unresolved = append(v.Unresolved, u.op.id)
+	}
+	return v
+}
+
+// describeRealised adds what only a VM has: its image and SSH names.
+func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
+	if e.Broken() != nil {
+		v.State = backends.Broken
+	}
+	r := e.Record
+	if r == nil {
+		if e.Machine == nil {
+			v.State = backends.Broken
+		}
+		return
+	}
+	v.Backend = r.Backend
+	v.Image = ImageRef{Kind: r.Image.Kind, ID: r.Image.ID, Distro: r.Image.Distro, Version: r.Image.Version}
+	if e.Machine != nil && r.OtherProfiles(*e.Machine) {
+		v.Pending = []string{fieldProfiles}
+	}
+	aliases := s.ssh.Aliases(v.Name)
+	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin
+	if c := s.counts[v.Name]; c != nil && c.instance == r.InstanceID() {
+		v.Snapshots = c.usage(v.Name)
+	}
+}
+
+// List returns all machines, sorted by name.
+func (s *Service) List() []VM {
+	entries := s.inventory.List()
+	list := make([]VM, 0, len(entries))
+	s.mu.Lock()
+	for _, e := range entries {
+		if v := s.viewOf(e); v != nil {
+			list = append(list, *v)
+		}
+	}
+	s.mu.Unlock()
+	slices.SortFunc(list, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Get returns one machine.
+func (s *Service) Get(name string) (VM, error) {
+	if err := machine.ValidName(name); err != nil {
+		return VM{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.viewLocked(name); v != nil {
+		return *v, nil
+	}
+	return VM{}, notFound(name)
+}
+
+func notFound(name string) *problem.Error {
+	return problem.New(problem.MachineNotFound, "there is no machine %q", name).
+		WithHint("nixvmd list shows the machines; nixvmd create %s makes it", name)
+}
