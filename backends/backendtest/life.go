@@ -99,17 +99,10 @@ func (l *life) kept() {
 // agentUp waits for the guest's agent.
 func (l *life) agentUp(mark int) {
 	l.Helper()
-	if !l.h.NoGuest {
-		l.happens(mark, l.name, backends.GuestAgentUp)
-	}
+	l.happens(mark, l.name, backends.GuestAgentUp)
 }
 
 func (l *life) answers() {
-	if l.h.NoGuest {
-		_, err := l.b.Endpoint(l.limit(), l.name)
-		l.refused(err, problem.Unsupported, "Endpoint")
-		return
-	}
 	e := l.endpoint(l.name)
 	if e.Network != "tcp" || !strings.Contains(e.Address, ":") {
 		l.Errorf("endpoint %+v", e)

@@ -37,9 +37,6 @@ type Harness struct {
 	// Exec runs a shell command as root in the guest, waits for sshd if it does
 	// not answer yet, and returns the output. nil = the suite only looks from outside.
 	Exec func(ctx context.Context, e backends.Endpoint, command string) (string, error)
-	// NoGuest: nothing runs in a VM of this backend. Its guest agent never comes
-	// up, and its endpoint is refused as unsupported.
-	NoGuest bool
 	// Murder ends the running VM behind the backend's back, as a crash would.
 	// nil = not possible.
 	Murder func(t testing.TB, s backends.Status)

@@ -11,12 +11,8 @@ import (
 )
 
 // chooseAccel returns the accelerator for a guest of this image: KVM where
-// libvirt offers it and, on this host, a guest really gets up with it. The test
-// driver has none.
+// libvirt offers it and, on this host, a guest really gets up with it.
 func (b *Backend) chooseAccel(ctx context.Context, image backends.Image) (string, error) {
-	if b.target.Test {
-		return "", nil
-	}
 	if forced := b.accel.Forced(); forced != "" {
 		return forced, nil
 	}

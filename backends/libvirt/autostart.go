@@ -9,9 +9,9 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// autostarts reports whether the libvirtd of a target begins with its host. That
-// of a session begins when somebody asks it something, and the test driver forgets.
-func (t target) autostarts() bool { return !t.Session && !t.Test }
+// autostarts reports whether the libvirtd of a target begins with its host: that
+// of a session starts with its first client.
+func (t target) autostarts() bool { return !t.Session }
 
 // canAutostart reports whether VMs of a URI can start with their host.
 func canAutostart(uri string) bool {

@@ -24,10 +24,8 @@ var (
 // Offers says what the libvirtd of this URI can do.
 func (b *Backend) Offers(optional any) bool {
 	switch optional.(type) {
-	case *backends.Cloner, *backends.Console:
-		return !b.target.Test
 	case *backends.BridgeHost:
-		return !b.target.Session && !b.target.Test
+		return !b.target.Session
 	case *backends.HostFirewall:
 		return b.filter != nil
 	case *backends.Migrator:
@@ -41,8 +39,8 @@ func (b *Backend) Offers(optional any) bool {
 	return true
 }
 
-// SnapshotsLive holds for QEMU; the test driver has nothing that runs.
-func (b *Backend) SnapshotsLive() bool { return !b.target.Test }
+// SnapshotsLive holds: QEMU's monitor takes them while it runs.
+func (b *Backend) SnapshotsLive() bool { return true }
 
 // ClonesSnapshots holds for files of this host: libvirt does not copy a snapshot
 // out of a volume.

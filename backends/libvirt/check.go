@@ -24,9 +24,6 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 		return []backends.Finding{{Code: "libvirt.unreachable", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint}}
 	}
 	all := b.storage.check(ctx)
-	if b.target.Test {
-		return append(append(all, checkTest()), b.checkNetwork(ctx)...)
-	}
 	if _, err := b.emulator(); err != nil {
 		p := problem.From(err)
 		all = append(all, backends.Finding{Code: "libvirt.qemu_missing", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint})

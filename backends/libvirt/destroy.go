@@ -60,9 +60,13 @@ func (b *Backend) undefine(ctx context.Context, name string) error {
 		}
 	}
 	return do(ctx, b, func(l *golibvirt.Libvirt) error {
-		return ignoreGone(l.DomainUndefineFlags(d.dom, b.target.undefineFlags()))
+		return ignoreGone(l.DomainUndefineFlags(d.dom, undefineAll))
 	})
 }
+
+// undefineAll removes a definition with all that libvirt keeps for it.
+const undefineAll = golibvirt.DomainUndefineManagedSave | golibvirt.DomainUndefineSnapshotsMetadata |
+	golibvirt.DomainUndefineNvram | golibvirt.DomainUndefineCheckpointsMetadata
 
 // Kill ends the VM at once. Data that the guest has not written is lost; the
 // disks stay consistent.

@@ -42,8 +42,9 @@ import (
 type Config struct {
 	Name   string // configured name of the backend
 	Layout paths.Layout
-	// URI is qemu:///system (also ""), qemu:///session, qemu+ssh://[user@]host[:port]/system,
-	// or test:///default, with ?socket=PATH for a socket at an unusual place.
+	// URI is qemu:///system (also ""), qemu:///session or
+	// qemu+ssh://[user@]host[:port]/system, with ?socket=PATH for a socket at an
+	// unusual place.
 	URI string
 	// Network is the libvirt network of VMs without a bridge; empty = "default".
 	// Sessions have none: their VMs get a forwarded port.
@@ -133,7 +134,7 @@ func open(c Config, l limits) (*Backend, error) {
 		return nil, fmt.Errorf("backend %s: %w", c.Name, err)
 	}
 	b.storage = b.chooseStorage()
-	if !t.Session && !t.Test {
+	if !t.Session {
 		b.filter = hostFilter{b}
 	}
 	b.link = newLink(b, dial)

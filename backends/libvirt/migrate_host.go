@@ -97,7 +97,7 @@ func (b *Backend) undefineMoved(ctx context.Context, dom golibvirt.Domain) error
 		if err := l.DomainDestroyFlags(dom, golibvirt.DomainDestroyDefault); err != nil && !hasCode(err, golibvirt.ErrOperationInvalid) {
 			return ignoreGone(err)
 		}
-		return ignoreGone(l.DomainUndefineFlags(dom, b.target.undefineFlags()))
+		return ignoreGone(l.DomainUndefineFlags(dom, undefineAll))
 	})
 }
 

@@ -17,7 +17,7 @@ import (
 // each other's disks only in pools, and only libvirtds of a system have networks.
 func (b *Backend) canMigrate() bool {
 	_, pool := b.storage.(*poolStorage)
-	return pool && !b.target.Session && !b.target.Test
+	return pool && !b.target.Session
 }
 
 // pool is the storage of a backend that can migrate.

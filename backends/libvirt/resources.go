@@ -13,12 +13,8 @@ import (
 // limitsLimit bounds asking for the limits: whoever types a number waits for it.
 const limitsLimit = 3 * time.Second
 
-// Limits are what libvirt says of its host. The test driver runs nothing, so that
-// nothing limits it.
+// Limits are what libvirt says of its host.
 func (b *Backend) Limits(ctx context.Context) (l backends.Limits) {
-	if b.target.Test {
-		return l
-	}
 	l.VCPUs = backends.MaxVCPUs
 	ctx, cancel := context.WithTimeout(ctx, limitsLimit)
 	defer cancel()

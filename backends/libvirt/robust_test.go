@@ -98,6 +98,18 @@ func awaits(t testing.TB, events <-chan backends.Event, name string, state backe
 	}
 }
 
+func TestTheNameOfAForeignDomainIsInNoCommand(t *testing.T) {
+	h := empty(t)
+	b, _ := h.opened(t)
+	spec := h.vm("demo")
+	h.Define(t, "define", `<domain type='qemu'><name>x; touch owned</name><uuid>`+spec.UUID+`</uuid>
+<memory unit='MiB'>64</memory><os><type arch='x86_64'>hvm</type></os></domain>`)
+	err := b.Create(limit(t), spec, nil)
+	if hint := problem.From(err).Hint; !problem.HasCode(err, problem.VMExists) || strings.Contains(hint, "touch") || !strings.Contains(hint, "undefine "+spec.UUID) {
+		t.Errorf("%v, hint: %s", err, hint)
+	}
+}
+
 func TestALibvirtdThatIsKilledLosesNothing(t *testing.T) {
 	h := empty(t)
 	b, events := h.opened(t)

@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
@@ -31,9 +30,6 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	}
 	if err := b.hear(ctx, d); err != nil {
 		return err
-	}
-	if b.target.Test { // it knows no flags, and is off with the answer
-		return errors.Join(do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainShutdownFlags(d.dom, 0) }), b.refresh(ctx, name))
 	}
 	err = b.askToPowerOff(ctx, name)
 	if err != nil && ctx.Err() != nil {

@@ -127,9 +127,7 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 		return none, refusal.SnapshotExists(name, req.Name)
 	}
 	note := noteMark{Snapshot: req.Name, Created: time.Now().UTC()}
-	if d.running() && b.target.Test {
-		err = b.snapshotTest(ctx, d, req, note)
-	} else if d.running() {
+	if d.running() {
 		note.Frozen, err = b.snapshotLive(ctx, d, req, note)
 	} else {
 		note.Frozen = d.status.State == backends.Stopped

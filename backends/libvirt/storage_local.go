@@ -106,7 +106,7 @@ func (s *localStorage) ready(ctx context.Context, spec backends.Spec) (disks, er
 	if err != nil {
 		return d, err
 	}
-	if !s.b.target.Session && !s.b.target.Test {
+	if !s.b.target.Session {
 		d.Label = fmt.Sprintf("+%d:+%d", uid, gid)
 	}
 	return d, s.give(spec.Name, uid, gid)

@@ -59,8 +59,6 @@ func (t target) sockets() []string {
 	switch {
 	case t.Socket != "":
 		return []string{t.Socket}
-	case t.Test:
-		return []string{"/run/libvirt/libvirt-sock", "/var/run/libvirt/libvirt-sock"}
 	case t.Session:
 		dir := sessionRuntime()
 		return []string{filepath.Join(dir, "libvirt-sock"), filepath.Join(dir, "virtqemud-sock")}

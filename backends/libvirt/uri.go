@@ -12,7 +12,6 @@ import (
 type target struct {
 	Transport string // "" = unix socket of this host; "ssh"
 	Session   bool   // the user's own libvirtd, not the system's
-	Test      bool   // its test driver: see testdriver.go
 	Host      *url.URL
 	Socket    string // path of the socket there; "" = the usual ones
 	// Remote is the URI that the libvirtd itself understands.
@@ -95,8 +94,6 @@ func parseURI(s string) (target, error) {
 	case driver == "qemu" && u.Path == "/system":
 	case driver == "qemu" && u.Path == "/session":
 		t.Session = true
-	case driver == "test" && u.Path == "/default" && t.Transport == "":
-		t.Test = true
 	default:
 		return bad("is not one that nixvm can use")
 	}

@@ -13,7 +13,6 @@ func TestAURINamesATransportAndADaemon(t *testing.T) {
 		"qemu:///system":                    {Remote: "qemu:///system"},
 		"qemu:///session":                   {Session: true, Remote: "qemu:///session"},
 		"qemu+unix:///system?socket=/s":     {Socket: "/s", Remote: "qemu:///system"},
-		"test:///default":                   {Test: true, Remote: "test:///default"},
 		"qemu+ssh://ann@lab.example/system": {Transport: "ssh", Remote: "qemu:///system"},
 	} {
 		got, err := parseURI(uri)
@@ -37,7 +36,7 @@ func TestCommandsToPasteReachTheSameLibvirtd(t *testing.T) {
 
 func TestAURIThatCannotBeUsedIsRefusedWithTheFormsThatCan(t *testing.T) {
 	for _, uri := range []string{
-		"qemu://lab/system", "qemu+tcp://lab/system", "qemu+ssh:///system", "xen:///system", "test:///some.xml", "test+ssh://lab/default", "qemu:///", "qemu:///system?command=/bin/sh", "://", "",
+		"qemu://lab/system", "qemu+tcp://lab/system", "qemu+ssh:///system", "xen:///system", "test:///default", "qemu:///", "qemu:///system?command=/bin/sh", "://", "",
 	} {
 		_, err := parseURI(uri)
 		if p := problem.From(err); p == nil || p.Code != problem.ConfigInvalid || p.Hint == "" {

@@ -19,7 +19,7 @@ type blueprint struct {
 	mark    mark
 	disks   disks
 	name    string // of the domain
-	accel   string // "kvm" or "tcg"; empty = of the test driver
+	accel   string // "kvm" or "tcg"
 	network string // libvirt network; unused with a bridge or a port
 	port    int    // on 127.0.0.1, forwarded to the guest's 22; 0 = a network card on the network
 	machine string // machine type; empty = libvirt's newest q35
@@ -56,13 +56,10 @@ func (p blueprint) define() *libvirtxml.Domain {
 }
 
 func (p blueprint) virtType() string {
-	switch p.accel {
-	case host.KVM:
+	if p.accel == host.KVM {
 		return "kvm"
-	case host.TCG:
-		return "qemu"
 	}
-	return "test"
+	return "qemu"
 }
 
 func (p blueprint) os() *libvirtxml.DomainOS {
