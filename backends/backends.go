@@ -40,7 +40,6 @@ type Spec struct {
 	VCPUs     int
 	DiskBytes int64  // virtual size of the state disk (var, or the only disk when Mutable)
 	Bridge    string // host bridge; empty = NAT / user-mode network
-	SSHPort   int    // port on 127.0.0.1 where a backend forwards one (qemu); 0 = it chooses, and keeps its choice
 	Image     Image
 	Identity  []byte // content of the identity medium (ISO 9660)
 	// Autostart makes the host of a backend with Autostart start the VM when it

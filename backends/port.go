@@ -46,20 +46,12 @@ func PortFree(port int) bool {
 	return true
 }
 
-// PickPort returns the port that a machine asks for; port.taken when somebody
-// else has it. Without one it returns old, the port that it had, and if that is
-// 0, refused or taken, a new one, which is also none of the others: the ports
-// of VMs that may be off now.
-func PickPort(spec Spec, old int, refused, others map[int]bool) (int, error) {
-	if fixed := spec.SSHPort; fixed != 0 {
-		if refused[fixed] || !PortFree(fixed) {
-			return 0, problem.New(problem.PortTaken, "port %d on 127.0.0.1 is taken", fixed).
-				WithHint("end what uses it (ss -ltnp), or give the VM another port")
-		}
-		return fixed, nil
-	}
+// PickPort returns old, the port that a VM had, and if that is 0, refused or
+// taken, a new one, which is also none of the others: the ports of VMs that may
+// be off now.
+func PickPort(name string, old int, refused, others map[int]bool) (int, error) {
 	if old != 0 && !refused[old] && PortFree(old) {
 		return old, nil
 	}
-	return choosePort(spec.Name, refused, others)
+	return choosePort(name, refused, others)
 }

@@ -32,8 +32,6 @@ func CheckSpec(s Spec) error {
 	case s.DiskBytes <= 0 || s.DiskBytes%512 != 0:
 		return problem.New(problem.SizeInvalid, "the disk of %s has %d bytes", s.Name, s.DiskBytes).
 			WithHint("a size is a positive multiple of 512 bytes")
-	case s.SSHPort < 0 || s.SSHPort > 65535:
-		return problem.New(problem.MachineInvalid, "%d is not a port", s.SSHPort)
 	case strings.ContainsAny(s.Image.Cmdline, "\n\x00"):
 		return problem.New(problem.ImageCorrupt, "the image's kernel command line has more than one line")
 	}

@@ -30,7 +30,7 @@ type Backend struct {
 type BackendCapabilities struct {
 	// LiveSnapshot: snapshot while the VM runs.
 	LiveSnapshot bool `json:"liveSnapshot"`
-	// MemorySnapshot: snapshots may hold the memory.
+	// MemorySnapshot is false: no snapshot holds the memory yet.
 	MemorySnapshot bool `json:"memorySnapshot"`
 	// ThinClone: the boot disk is an overlay on the shared image.
 	ThinClone bool `json:"thinClone"`

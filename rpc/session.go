@@ -151,12 +151,11 @@ type Health string
 const (
 	HealthOK      Health = "ok"
 	HealthWarning Health = "warning" // something does not work: see message, ask doctor
-	HealthError   Health = "error"   // nothing works
 )
 
 // ServerStatusParams is the state of the daemon as a whole.
 type ServerStatusParams struct {
-	// Health is "ok", "warning" or "error".
+	// Health is "ok" or "warning".
 	Health Health `json:"health"`
 	// Quiescent: no operation runs.
 	Quiescent bool `json:"quiescent"`

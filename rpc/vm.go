@@ -177,11 +177,11 @@ func vmMethods() []Method {
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
 			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
-		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Another operation that runs on it, and may hang, is cancelled.",
+		operation(MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Any operation running on the machine is cancelled.",
 			func(ctx context.Context, s *session, p ConfirmParams) (api.Operation, error) {
 				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
-		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, whoever made it, and the backups. Another operation that runs on it, and may hang, is cancelled.",
+		operation(MethodVMPurge, "Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled.",
 			func(ctx context.Context, s *session, p ConfirmParams) (api.Operation, error) {
 				return s.srv.core.Purge(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -15,7 +13,6 @@ import (
 type destroyArgs struct {
 	Backends []string `json:"backends"` // where the VM may be
 	Machine  bool     `json:"machine"`  // remove the declaration too
-	Backups  bool     `json:"backups"`
 }
 
 // Destroy undoes create: the VM, its disks and snapshots, its SSH names and,
@@ -25,8 +22,8 @@ func (s *Service) Destroy(ctx context.Context, name, confirm, client string) (Op
 	return s.beginDestroy(ctx, KindDestroy, name, confirm, client)
 }
 
-// Purge removes everything that there is of a machine: what Destroy removes,
-// the machine directory whoever made it, and its backups.
+// Purge removes what Destroy removes, and the machine directory even if it was
+// there before.
 func (s *Service) Purge(ctx context.Context, name, confirm, client string) (Operation, error) {
 	return s.beginDestroy(ctx, KindPurge, name, confirm, client)
 }
@@ -40,7 +37,7 @@ func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, cl
 	}
 	making, declares := s.makingOf(name)
 	return begin(ctx, s, kind, name, client, func(context.Context) (destroyArgs, error) {
-		args := destroyArgs{Machine: kind == KindPurge || declares, Backups: kind == KindPurge}
+		args := destroyArgs{Machine: kind == KindPurge || declares}
 		if r := s.recordOf(name); r != nil {
 			args.Backends = []string{r.Backend}
 			args.Machine = args.Machine || r.Declared
@@ -116,11 +113,6 @@ func (s *Service) planDestroy(name string, args destroyArgs) plan {
 				return err
 			}
 			return nil
-		}})
-	}
-	if args.Backups {
-		steps = append(steps, step{name: "backups", title: "removing the backups", do: func(context.Context, *run) error {
-			return os.RemoveAll(filepath.Join(s.layout.Backups(), name))
 		}})
 	}
 	return plan{steps: append(steps, step{name: "names", title: "removing the SSH names", do: func(ctx context.Context, r *run) error {

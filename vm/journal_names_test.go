@@ -16,7 +16,7 @@ import (
 func header(id string, change func(h map[string]any)) string {
 	h := map[string]any{
 		"version": 2, "id": id, "kind": "purge", "machine": "demo", "started": time.Now(),
-		"args": map[string]any{"backends": []string{"test"}, "machine": true, "backups": true},
+		"args": map[string]any{"backends": []string{"test"}, "machine": true},
 	}
 	change(h)
 	line, err := json.Marshal(h)
@@ -26,7 +26,7 @@ func header(id string, change func(h map[string]any)) string {
 	return string(line) + "\n" + `{"event":"begin","step":"disconnect"}` + "\n"
 }
 
-// Names in a journal reach paths: a purge of "" would remove all backups, one of
+// Names in a journal reach paths: a purge of "" would remove all machines, one of
 // "../.." everything that the user has.
 func TestAJournalThatNamesNoMachineTouchesNothing(t *testing.T) {
 	create := map[string]any{"draft": map[string]any{"Name": "../victim"}, "declare": true}
@@ -47,7 +47,7 @@ func TestAJournalThatNamesNoMachineTouchesNothing(t *testing.T) {
 	}
 	home := shortDir(t)
 	h := open(t, home, images{}, nil, nil)
-	victim := filepath.Join(h.layout.Backups(), "victim", "precious")
+	victim := filepath.Join(h.layout.Machines(), "victim", "precious")
 	if err := os.MkdirAll(filepath.Dir(victim), 0o700); err != nil {
 		t.Fatal(err)
 	}

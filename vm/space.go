@@ -36,7 +36,7 @@ func doctorSpace(l paths.Layout, ask statfs) []Finding {
 	for _, p := range []place{
 		{"the disks of the VMs", l.State, scarce},
 		{"images", l.Images(), scarce},
-		{"machines and backups", l.Data, none},
+		{"machines", l.Data, none},
 		{"sockets", l.Runtime, none},
 		{"the configuration", l.Config, none},
 	} {

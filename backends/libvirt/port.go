@@ -15,5 +15,5 @@ func (b *Backend) pickPort(spec backends.Spec, old int) (int, error) {
 		}
 	}
 	b.mu.Unlock()
-	return backends.PickPort(spec, old, nil, taken)
+	return backends.PickPort(spec.Name, old, nil, taken)
 }

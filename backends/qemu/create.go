@@ -122,7 +122,7 @@ func (b *Backend) fill(ctx context.Context, f vmFiles, spec backends.Spec) error
 		return refusal.DiskFull(err)
 	}
 	return f.writeRecord(&record{
-		UUID: spec.UUID, MAC: spec.MAC, Mutable: spec.Mutable, Port: spec.SSHPort,
+		UUID: spec.UUID, MAC: spec.MAC, Mutable: spec.Mutable,
 		Image: spec.Image.ID, Backing: spec.Image.Disk,
 	})
 }

@@ -213,14 +213,6 @@ func TestPortIsKeptAndAvoided(t *testing.T) {
 	if other := port(); other == first {
 		t.Errorf("port %d is taken and used", first)
 	}
-	fixed := s.spec("vm")
-	fixed.SSHPort = first
-	if err := b.Start(limit(t), fixed); !problem.HasCode(err, problem.PortTaken) {
-		t.Errorf("%v", err)
-	}
-	if got := status(t, b, "vm").State; got != backends.Stopped {
-		t.Errorf("afterwards it is %s", got)
-	}
 }
 
 // TestPortTakenBetweenChoiceAndUse: the port is taken after we looked.

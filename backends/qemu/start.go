@@ -152,7 +152,7 @@ func (b *Backend) pickPort(r *record, l *launch, refused map[int]bool) error {
 		return nil
 	}
 	var err error
-	l.port, err = backends.PickPort(l.spec, r.Port, refused, b.recordedPorts(l.spec.Name))
+	l.port, err = backends.PickPort(l.spec.Name, r.Port, refused, b.recordedPorts(l.spec.Name))
 	return err
 }
 

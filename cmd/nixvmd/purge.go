@@ -8,10 +8,10 @@ import (
 
 func newPurge(a *app) *cobra.Command {
 	return removal{
-		name: "purge", short: "Remove a VM, its machine directory and its backups",
-		long: `Remove everything there is of a machine: what destroy removes, the machine
-directory with its settings and identity whoever made it, and its backups.`,
+		name: "purge", short: "Remove a VM and its machine directory",
+		long: `Remove what destroy removes, and the machine directory with its settings and
+identity, even if create did not make it.`,
 		method: rpc.MethodVMPurge,
-		more:   "the machine directory with its settings and identity, and its backups",
+		more:   "the machine directory with its settings and identity",
 	}.command(a)
 }

@@ -179,8 +179,9 @@ What an unresolved operation has made may be half gone, but waits for a choice."
             (when-let ((unresolved (nixvm--unresolved)))
               (propertize (format ", %d unresolved" (length unresolved)) 'face 'error))
             (and nixvm--list-marks (format ", %d marked" (length nixvm--list-marks)))
-            (and (equal (plist-get nixvm--status :health) "error")
-                 (propertize " !" 'face 'error)))))
+            (unless (member (plist-get nixvm--status :health) '(nil "ok"))
+              (propertize " !" 'face 'error
+                          'help-echo (plist-get nixvm--status :message))))))
 
 ;;;; The buffer
 

@@ -355,12 +355,12 @@ there before stays.  The name must be typed to confirm."
 
 ;;;###autoload
 (defun nixvm-purge (name)
-  "Destroy the machine NAME and delete its directory and backups as well.
+  "Destroy the machine NAME and delete its directory as well.
 The name must be typed to confirm."
   (interactive
    (let ((name (nixvm--target "Purge" "nixvm/vm/purge")))
      (nixvm--confirm-by-name
-      name (format "The disks, snapshots, settings, host key and backups of %s will be deleted." name))
+      name (format "The disks, snapshots, settings and host key of %s will be deleted." name))
      (list name)))
   (nixvm--begin "nixvm/vm/purge" (list :name name :confirm name)
                 (format "Purge %s" name) #'ignore))

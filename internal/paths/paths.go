@@ -5,7 +5,7 @@
 // nowhere else; docs/layout.md explains them file by file.
 //
 //	config   config.toml
-//	data     machines/<name>/ images/<id>/ backups/ flake/
+//	data     machines/<name>/ images/<id>/ flake/
 //	state    vms/<name>/ libvirt/<backend>/<name>/ records/ journal/ log/ ssh/
 //	runtime  nixvmd.sock cm/<hash>-<account> lv/<hash>/ vm/<hash>/
 package paths
@@ -130,9 +130,6 @@ func (l Layout) Images() string { return filepath.Join(l.Data, "images") }
 
 // Flake is the user's copy of the flake that NixOS images are built from.
 func (l Layout) Flake() string { return filepath.Join(l.Data, "flake") }
-
-// Backups holds backups, one directory per machine.
-func (l Layout) Backups() string { return filepath.Join(l.Data, "backups") }
 
 // VMs holds the state of realised VMs: disks, identity medium, logs.
 func (l Layout) VMs() string { return filepath.Join(l.State, "vms") }

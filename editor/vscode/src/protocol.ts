@@ -121,7 +121,7 @@ export interface Backend {
 export interface BackendCapabilities {
   /** LiveSnapshot: snapshot while the VM runs. */
   liveSnapshot: boolean;
-  /** MemorySnapshot: snapshots may hold the memory. */
+  /** MemorySnapshot is false: no snapshot holds the memory yet. */
   memorySnapshot: boolean;
   /** ThinClone: the boot disk is an overlay on the shared image. */
   thinClone: boolean;
@@ -995,7 +995,7 @@ export interface ServerInfo {
 
 /** ServerStatusParams is the state of the daemon as a whole. */
 export interface ServerStatusParams {
-  /** Health is "ok", "warning" or "error". */
+  /** Health is "ok" or "warning". */
   health: string;
   /** Quiescent: no operation runs. */
   quiescent: boolean;
@@ -1188,9 +1188,9 @@ export interface Requests {
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
   /** Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability "migrate". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
-  /** Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Another operation that runs on it, and may hang, is cancelled. */
+  /** Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Any operation running on the machine is cancelled. */
   'nixvm/vm/destroy': { params: ConfirmParams; result: OperationResult };
-  /** Destroy the VM and delete the machine directory, whoever made it, and the backups. Another operation that runs on it, and may hang, is cancelled. */
+  /** Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled. */
   'nixvm/vm/purge': { params: ConfirmParams; result: OperationResult };
   /** Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal. */
   'nixvm/vm/console': { params: ConsoleParams; result: ConsoleResult };

@@ -28,5 +28,5 @@ export const destroyCommands = (app: App): Commands => ({
       'a machine directory that was there before stays. This cannot be undone.'),
   purge: (...args) =>
     end(app, args, 'purge', 'Purge', (name) =>
-      `The VM, its disks and its snapshots are deleted, and with them the settings, the host key and the backups of ${name}. This cannot be undone.`),
+      `The VM, its disks and its snapshots are deleted, and with them the settings and the host key of ${name}. This cannot be undone.`),
 });
