@@ -99,17 +99,42 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		if err != nil {
 			return err
 		}
-		if op, err = s.Wait(ctx, op.ID); err != nil {
+		op, begun, err := s.awaitOther(ctx, op.ID)
+		if err != nil {
 			return err
 		}
-		if op.State != OpSucceeded && op.Machine == name && (op.Kind == KindStart || op.Kind == KindResume || makes[op.Kind]) {
-			return op.Problem
+		if begun && op.Machine == name && (op.Kind == KindStart || op.Kind == KindResume || makes[op.Kind]) {
+			if err := failureOf(op); err != nil {
+				return err
+			}
 		}
 		if state, err = s.stateNow(ctx, name); err != nil {
 			return err
 		}
 	}
 	return s.inventory.WaitReady(ctx, name)
+}
+
+// awaitOther waits for an operation that another request has begun. begun is false when
+// that request was refused: then nothing has come of the operation, and it may be gone
+// from the list already.
+func (s *Service) awaitOther(ctx context.Context, id string) (op Operation, begun bool, err error) {
+	op, err = s.Wait(ctx, id)
+	if problem.HasCode(err, problem.OperationNotFound) {
+		return op, false, nil
+	}
+	return op, op.State != OpRunning, err
+}
+
+// failureOf is why an operation that has ended did not succeed; nil when it did.
+func failureOf(op Operation) error {
+	switch {
+	case op.State == OpSucceeded:
+		return nil
+	case op.Problem != nil:
+		return op.Problem
+	}
+	return problem.New(problem.OperationInterrupt, "%s of %s is %s", op.Kind, op.Subject(), op.State).Retry()
 }
 
 // awaitDown waits for an operation that takes the guest down, and, with those
@@ -122,7 +147,7 @@ func (s *Service) awaitDown(ctx context.Context, name string) error {
 		if !busy || !op.Kind.Disruptive() {
 			return nil
 		}
-		if _, err := s.Wait(ctx, op.ID); err != nil {
+		if _, _, err := s.awaitOther(ctx, op.ID); err != nil {
 			return err
 		}
 	}
@@ -138,14 +163,11 @@ func (s *Service) awaitCreate(ctx context.Context, name string) error {
 	if !busy || !makes[op.Kind] || op.Machine != name {
 		return nil
 	}
-	op, err := s.Wait(ctx, op.ID)
-	if err != nil {
+	op, begun, err := s.awaitOther(ctx, op.ID)
+	if err != nil || !begun {
 		return err
 	}
-	if op.State != OpSucceeded {
-		return op.Problem
-	}
-	return nil
+	return failureOf(op)
 }
 
 // awaitCopied waits while the disk of a machine is copied to another one.

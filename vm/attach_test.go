@@ -1,0 +1,65 @@
+package vm
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// refuses is a backend that answers the first question late, and with an error.
+type refuses struct {
+	backends.Backend
+	asked  atomic.Int32
+	first  chan struct{} // closed to let the first question fail
+	second chan struct{} // closed when there is a second
+}
+
+func (b *refuses) Unwrap() backends.Backend { return b.Backend }
+
+func (b *refuses) Status(ctx context.Context, name string) (backends.Status, error) {
+	switch b.asked.Add(1) {
+	case 1:
+		<-b.first
+		return backends.Status{}, problem.New(problem.BackendUnreachable, "not now").WithHint("ask again")
+	case 2:
+		close(b.second)
+	}
+	return b.Backend.Status(ctx, name)
+}
+
+// A client attaches while the request of another one is being judged, and that is
+// refused: the client starts the VM itself.
+func TestAttachDuringARequestThatIsRefused(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	for range 20 {
+		op, err := h.Kill(background, "demo", "t")
+		h.succeed(t, op, err)
+		b := &refuses{Backend: h.fake, first: make(chan struct{}), second: make(chan struct{})}
+		h.mu.Lock()
+		h.backends["test"] = b
+		h.mu.Unlock()
+		refused, attached := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := h.Start(background, "demo", "first")
+			refused <- err
+		}()
+		comes(t, "the first request is judged", func() bool { return b.asked.Load() > 0 })
+		go func() {
+			_, err := h.Attach(background, AttachRequest{Name: "demo", Start: true})
+			attached <- err
+		}()
+		<-b.second
+		close(b.first)
+		wantProblem(t, <-refused, problem.BackendUnreachable)
+		if err := <-attached; err != nil {
+			t.Fatalf("attach: %v", err)
+		}
+		h.mu.Lock()
+		h.backends["test"] = h.fake
+		h.mu.Unlock()
+	}
+}
