@@ -27,10 +27,10 @@ func (b *Backend) CollectImages(ctx context.Context, claim func(id string) (stri
 		return nil, nil
 	}
 	c := collection{poolStorage: s, claim: claim, dryRun: dryRun}
-	if err := s.bringing.take(ctx); err != nil {
+	if err := s.bringing.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer s.bringing.leave()
+	defer s.bringing.Unlock()
 	return c.run(ctx)
 }
 

@@ -11,6 +11,8 @@ import (
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 )
 
 // conn is one connection to libvirtd. go-libvirt knows no deadlines and can
@@ -21,7 +23,7 @@ type conn struct {
 	l    *golibvirt.Libvirt
 	wire *wire
 
-	asking turn // guards caps
+	asking ctxlock.Mutex // guards caps
 	caps   *libvirtxml.Caps
 }
 
@@ -60,7 +62,7 @@ func speak(ctx context.Context, outer net.Conn, w *wire, uri string) (*conn, err
 	if outer == w.Conn {
 		outer = w
 	}
-	c := &conn{l: golibvirt.NewWithDialer(dialed{outer}), wire: w, asking: newTurn()}
+	c := &conn{l: golibvirt.NewWithDialer(dialed{outer}), wire: w}
 	opened := make(chan error, 1)
 	go func() { opened <- c.l.ConnectToURI(golibvirt.ConnectURI(uri)) }()
 	select {

@@ -27,11 +27,11 @@ func (b *Backend) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 	if !d.running() {
 		return nil, refusal.NotRunning(name)
 	}
-	leave, err := b.consoles.take(ctx, name)
+	unlock, err := b.consoles.Lock(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer unlock()
 	if s := b.sit(name, nil); s != nil {
 		return s, nil
 	}

@@ -64,7 +64,7 @@ func (b *Backend) put(name string, d domain) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.remember(name, d)
-	b.wake()
+	b.changed.Broadcast()
 }
 
 // remember is put with b.mu held, without waking anybody.
@@ -105,33 +105,13 @@ func (b *Backend) forget(name string, asked moment) {
 	delete(b.domains, name)
 	b.gone[name] = asked
 	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
-	b.wake()
+	b.changed.Broadcast()
 }
 
-// wake lets all who wait in until look again. b.mu is held.
-func (b *Backend) wake() {
-	close(b.changed)
-	b.changed = make(chan struct{})
-}
-
-// until waits until cond holds for what memory has of a VM; cond gets nil when
+// until waits until holds is true of what memory has of a VM; holds gets nil when
 // there is none.
-func (b *Backend) until(ctx context.Context, name string, cond func(*domain) bool) error {
-	for {
-		b.mu.Lock()
-		ok, changed := cond(b.domains[name]), b.changed
-		b.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-b.link.done:
-			return errClosed
-		}
-	}
+func (b *Backend) until(ctx context.Context, name string, holds func(*domain) bool) error {
+	return b.changed.Until(ctx, func() bool { return holds(b.domains[name]) })
 }
 
 // refresh asks libvirtd about a VM and takes the answer over. A VM that is not
@@ -211,25 +191,20 @@ func (b *Backend) Status(ctx context.Context, name string) (backends.Status, err
 
 // known returns when memory has been filled once, or says why it is empty.
 func (b *Backend) known(ctx context.Context) error {
-	for {
-		b.mu.Lock()
-		filled, down, changed := b.filled, b.down, b.changed
-		b.mu.Unlock()
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case filled:
-			return nil
-		case down != nil:
-			return b.target.unreachable(down)
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		case <-b.link.done:
-			return errClosed
-		}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
+	var down error
+	err := b.changed.Until(ctx, func() bool {
+		if !b.filled {
+			down = b.down
+		}
+		return b.filled || down != nil
+	})
+	if err == nil && down != nil {
+		return b.target.unreachable(down)
+	}
+	return err
 }
 
 // current is what is true of a VM now: nothing, while libvirtd does not answer.
@@ -253,5 +228,5 @@ func (b *Backend) lost(err error) {
 		d.agent = false
 		b.tell(d, b.current(d))
 	}
-	b.wake()
+	b.changed.Broadcast()
 }

@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/cond"
 )
 
 func TestAnOlderAnswerNeverReplacesANewerOne(t *testing.T) {
-	b := &Backend{domains: map[string]*domain{}, gone: map[string]moment{}, changed: make(chan struct{}), events: backends.NewQueue()}
+	b := &Backend{domains: map[string]*domain{}, gone: map[string]moment{}, events: backends.NewQueue()}
+	b.changed = cond.New(&b.mu, nil, errClosed)
 	defer b.events.Close()
 	answer := func(at moment, s backends.State) {
 		b.put("demo", domain{asked: at, status: backends.Status{State: s}})

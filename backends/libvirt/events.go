@@ -101,7 +101,7 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 	for name, d := range found { // all at once: nobody sees a part of them
 		b.remember(name, d)
 	}
-	b.wake()
+	b.changed.Broadcast()
 	b.mu.Unlock()
 	for _, name := range gone {
 		b.forget(name, listed)
@@ -160,7 +160,7 @@ func (b *Backend) rebooted(name string) {
 	defer b.mu.Unlock()
 	if d := b.domains[name]; d != nil {
 		b.events.Push(backends.Event{Kind: backends.Rebooted, Status: d.status})
-		b.wake()
+		b.changed.Broadcast()
 	}
 }
 
@@ -193,5 +193,5 @@ func (b *Backend) setAgent(name string, up bool) {
 	if up {
 		b.events.Push(backends.Event{Kind: backends.GuestAgentUp, Status: d.status})
 	}
-	b.wake()
+	b.changed.Broadcast()
 }

@@ -21,10 +21,10 @@ func (b *Backend) host(ctx context.Context) (libvirtxml.Caps, error) {
 	if err != nil {
 		return libvirtxml.Caps{}, err
 	}
-	if err := c.asking.take(ctx); err != nil {
+	if err := c.asking.Lock(ctx); err != nil {
 		return libvirtxml.Caps{}, err
 	}
-	defer c.asking.leave()
+	defer c.asking.Unlock()
 	if c.caps != nil {
 		return *c.caps, nil
 	}

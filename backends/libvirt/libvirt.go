@@ -33,6 +33,8 @@ import (
 	"sync"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/cond"
+	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/internal/paths"
@@ -83,9 +85,9 @@ type Backend struct {
 	limits  limits
 
 	workers   sync.WaitGroup // of connections
-	ops       turns          // of VMs: operations
-	consoles  turns          // of VMs: opening a console
-	reserving turn           // held while an address is picked
+	ops       ctxlock.ByName // of VMs: operations
+	consoles  ctxlock.ByName // of VMs: opening a console
+	reserving ctxlock.Mutex  // held while an address is picked
 
 	mu      sync.Mutex // guards the rest
 	asked   moment     // of the last question about a domain
@@ -94,7 +96,7 @@ type Backend struct {
 	down    error      // why it cannot be asked now; nil also before the first attempt
 	domains map[string]*domain
 	gone    map[string]moment // when VMs were found to be gone
-	changed chan struct{}     // closed, and made anew, at every change of domains
+	changed *cond.Cond        // of domains
 	hubs    map[string]*hub
 	closed  bool
 }
@@ -123,8 +125,8 @@ func open(c Config, l limits) (*Backend, error) {
 	b := &Backend{
 		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
 		owner: ownerOf(c.Layout), events: backends.NewQueue(),
-		domains: map[string]*domain{}, gone: map[string]moment{}, changed: make(chan struct{}),
-		reserving: newTurn(), hubs: map[string]*hub{}, img: qemuimg.New(findQemuImg),
+		domains: map[string]*domain{}, gone: map[string]moment{},
+		hubs: map[string]*hub{}, img: qemuimg.New(findQemuImg),
 	}
 	if b.accel, err = host.NewAccelerator(c.Accel, b.emulator, c.Layout.State, b.log); err != nil {
 		return nil, err
@@ -137,7 +139,9 @@ func open(c Config, l limits) (*Backend, error) {
 	if !t.Session {
 		b.filter = hostFilter{b}
 	}
-	b.link = newLink(b, dial)
+	closed := make(chan struct{})
+	b.changed = cond.New(&b.mu, closed, errClosed)
+	b.link = newLink(b, dial, closed)
 	return b, nil
 }
 

@@ -14,7 +14,7 @@ type link struct {
 	b    *Backend
 	dial dial
 	stop context.CancelFunc
-	done chan struct{}
+	done chan struct{} // closed when it has ended
 	wake chan struct{} // has a token when somebody needs a connection now
 
 	mu      sync.Mutex // guards the rest
@@ -23,9 +23,9 @@ type link struct {
 	changed chan struct{}
 }
 
-func newLink(b *Backend, d dial) *link {
+func newLink(b *Backend, d dial, done chan struct{}) *link {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &link{b: b, dial: d, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	l := &link{b: b, dial: d, stop: stop, done: done, wake: make(chan struct{}, 1), changed: make(chan struct{})}
 	go l.run(ctx)
 	return l
 }

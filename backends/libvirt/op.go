@@ -14,7 +14,7 @@ func (b *Backend) reserve(ctx context.Context, name string) (release func(), err
 	if err := backends.CheckName(name); err != nil {
 		return nil, err
 	}
-	return b.ops.take(ctx, name)
+	return b.ops.Lock(ctx, name)
 }
 
 // begin is reserve for an existing VM, with its state as libvirtd has it now.

@@ -17,10 +17,10 @@ import (
 // so that a filter can hold it to that address. Without such a server, or
 // without a free address, it returns the zero Addr.
 func (b *Backend) reserveAddress(ctx context.Context, mac string) (netip.Addr, error) {
-	if err := b.reserving.take(ctx); err != nil { // two VMs of ours would pick the same
+	if err := b.reserving.Lock(ctx); err != nil { // two VMs of ours would pick the same
 		return netip.Addr{}, err
 	}
-	defer b.reserving.leave()
+	defer b.reserving.Unlock()
 	for range attempts { // somebody else may take the one that we pick
 		n, x, err := b.readNetwork(ctx)
 		if err != nil {
@@ -96,10 +96,10 @@ func (b *Backend) canKeep(ctx context.Context, n golibvirt.Network, x libvirtxml
 
 // keepAddress reserves the address that a guest brings from another host.
 func (b *Backend) keepAddress(ctx context.Context, mac string, want netip.Addr) error {
-	if err := b.reserving.take(ctx); err != nil {
+	if err := b.reserving.Lock(ctx); err != nil {
 		return err
 	}
-	defer b.reserving.leave()
+	defer b.reserving.Unlock()
 	n, x, err := b.readNetwork(ctx)
 	if err == nil {
 		err = b.canKeep(ctx, n, x, mac, want)

@@ -2,19 +2,11 @@ package libvirt
 
 import (
 	"context"
-	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/refusal"
-)
-
-// firstAsk and longestAsk bound the growing pause between two requests to the
-// guest: one that is still booting loses the first ones.
-const (
-	firstAsk   = 2 * time.Second
-	longestAsk = 15 * time.Second
+	"github.com/nixvm/nixvm/backends/internal/poweroff"
 )
 
 // Shutdown presses the power button, and asks the guest agent from the second
@@ -28,46 +20,47 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	if !d.running() {
 		return nil
 	}
-	if err := b.hear(ctx, d); err != nil {
-		return err
-	}
-	err = b.askToPowerOff(ctx, name)
-	if err != nil && ctx.Err() != nil {
-		return refusal.StillOn(name, context.Cause(ctx))
-	}
-	return err
+	return poweroff.Ask(ctx, name, powerSwitch{b, name}, b.log)
 }
 
-// hear lets a suspended guest run: a paused one hears nothing.
-func (b *Backend) hear(ctx context.Context, d domain) error {
+// powerSwitch is a VM as package poweroff sees it.
+type powerSwitch struct {
+	b    *Backend
+	name string
+}
+
+// Unpause lets a suspended guest run.
+func (p powerSwitch) Unpause(ctx context.Context) error {
+	d, _ := p.b.get(p.name)
 	if d.status.State != backends.Suspended {
 		return nil
 	}
-	return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainResume(d.dom) })
+	return do(ctx, p.b, func(l *golibvirt.Libvirt) error { return l.DomainResume(d.dom) })
 }
 
-// askToPowerOff asks the guest again and again until it is off or ctx is done. A
-// request that cannot be sent is no error: the next one goes another way, and
-// the limit is the caller's.
-func (b *Backend) askToPowerOff(ctx context.Context, name string) error {
-	for pause, n := firstAsk, 0; ; pause, n = min(2*pause, longestAsk), n+1 {
-		d, _ := b.get(name)
-		way := golibvirt.DomainShutdownAcpiPowerBtn
-		if n%2 == 1 && d.agent {
-			way = golibvirt.DomainShutdownGuestAgent
-		}
-		_, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) {
-			return struct{}{}, l.DomainShutdownFlags(d.dom, way)
-		})
-		if err != nil && ctx.Err() == nil {
-			b.log.Debug("request to the guest", "vm", name, "error", err)
-		}
-		turn, cancel := context.WithTimeout(ctx, pause)
-		err = b.until(turn, name, ended)
-		timedOut := turn.Err() != nil
-		cancel()
-		if err == nil || ctx.Err() != nil || !timedOut {
-			return err
-		}
-	}
+// PressButton presses the power button.
+func (p powerSwitch) PressButton(ctx context.Context) error {
+	return p.ask(ctx, golibvirt.DomainShutdownAcpiPowerBtn)
 }
+
+// AgentUp reports whether the guest agent has opened its channel.
+func (p powerSwitch) AgentUp() bool {
+	d, _ := p.b.get(p.name)
+	return d.agent
+}
+
+// AskAgent asks the guest agent to power off.
+func (p powerSwitch) AskAgent(ctx context.Context) error {
+	return p.ask(ctx, golibvirt.DomainShutdownGuestAgent)
+}
+
+func (p powerSwitch) ask(ctx context.Context, way golibvirt.DomainShutdownFlagValues) error {
+	d, _ := p.b.get(p.name)
+	_, err := guest(ctx, p.b, d, p.b.limits.agent, func(l *golibvirt.Libvirt) (struct{}, error) {
+		return struct{}{}, l.DomainShutdownFlags(d.dom, way)
+	})
+	return err
+}
+
+// Off waits until libvirtd says that the VM is off.
+func (p powerSwitch) Off(ctx context.Context) error { return p.b.until(ctx, p.name, ended) }

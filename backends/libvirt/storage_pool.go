@@ -9,6 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -28,14 +29,14 @@ import (
 type poolStorage struct {
 	b        *Backend
 	name     string
-	bringing turn // held while an image is uploaded
+	bringing ctxlock.Mutex // held while an image is uploaded
 }
 
 func newPoolStorage(b *Backend, name string) *poolStorage {
 	if name == "" {
 		name = ownPool
 	}
-	return &poolStorage{b: b, name: name, bringing: newTurn()}
+	return &poolStorage{b: b, name: name}
 }
 
 // prefix begins the names of the volumes of all VMs of ours, or of one: a

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -17,8 +18,8 @@ import (
 type remote struct {
 	target target
 	to     destination
-	dir    string // for the sockets of the ssh process; only this user can enter it
-	lock   turn   // held while a connection is made or a forward is added
+	dir    string        // for the sockets of the ssh process; only this user can enter it
+	lock   ctxlock.Mutex // held while a connection is made or a forward is added
 
 	mu      sync.Mutex // guards the rest
 	master  *master    // nil: not connected
@@ -73,7 +74,7 @@ func newRemote(t target, dir string) (*remote, error) {
 	if err := t.checkSSH(); err != nil {
 		return nil, err
 	}
-	return &remote{target: t, to: t.destination(), dir: dir, lock: newTurn(), tunnels: map[string]*tunnel{}}, nil
+	return &remote{target: t, to: t.destination(), dir: dir, tunnels: map[string]*tunnel{}}, nil
 }
 
 // dialLibvirt opens a stream to libvirtd's socket there.
@@ -140,10 +141,10 @@ func (r *remote) dial(ctx context.Context, address string) (net.Conn, *master, e
 // forward returns the socket that leads to an address there. On an error, m is
 // the connection that failed; nil if there is none.
 func (r *remote) forward(ctx context.Context, address string) (m *master, socket string, err error) {
-	if err := r.lock.take(ctx); err != nil {
+	if err := r.lock.Lock(ctx); err != nil {
 		return nil, "", err
 	}
-	defer r.lock.leave()
+	defer r.lock.Unlock()
 	if m, err = r.connection(ctx); err != nil {
 		return nil, "", err
 	}

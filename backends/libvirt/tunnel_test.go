@@ -91,25 +91,3 @@ func TestAnAnswerAfterTheEndOfTheQuestionArrives(t *testing.T) {
 		t.Errorf("the client hears %q, %v", got, err)
 	}
 }
-
-func TestATurnThatDoesNotComeCanBeGivenUp(t *testing.T) {
-	var all turns
-	leave, err := all.take(t.Context(), "demo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := all.take(ctx, "demo"); err == nil {
-		t.Error("two at a time")
-	}
-	other, err := all.take(t.Context(), "other")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other()
-	leave()
-	if _, err := all.take(t.Context(), "demo"); err != nil {
-		t.Error(err)
-	}
-}

@@ -124,10 +124,10 @@ func (s *poolStorage) bring(ctx context.Context, p golibvirt.StoragePool, i back
 	if err != nil {
 		return nil, err
 	}
-	if err := s.bringing.take(ctx); err != nil { // two VMs of one image: the second waits, and finds it there
+	if err := s.bringing.Lock(ctx); err != nil { // two VMs of one image: the second waits, and finds it there
 		return nil, err
 	}
-	defer s.bringing.leave()
+	defer s.bringing.Unlock()
 	_, there, err := s.volume(ctx, p, complete)
 	if err == nil && !there { // another host of a shared pool may have brought it
 		if err = s.rescan(ctx, p); err == nil {

@@ -142,7 +142,7 @@ func (i *instance) catchUp(ctx context.Context, frozen bool) error {
 func (i *instance) appear(status string, devs []chardev) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	defer i.wake()
+	defer i.changed.Broadcast()
 	i.live = true
 	i.state = backends.Suspended
 	if status == "running" {

@@ -30,7 +30,7 @@ func (i *instance) onEvent(e qmp.Event) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	defer i.wake()
+	defer i.changed.Broadcast()
 	switch e.Name {
 	case "STOP":
 		i.enter(backends.Suspended)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/cond"
 	"github.com/nixvm/nixvm/backends/internal/console"
 	"github.com/nixvm/nixvm/backends/qemu/qmp"
 )
@@ -28,8 +29,8 @@ type instance struct {
 	done    chan struct{} // closed when the process has ended and that is on record, or after letGo
 
 	mu       sync.Mutex // guards the rest
-	changed  chan struct{}
-	live     bool // the virtual CPUs have been let go once: events count
+	changed  *cond.Cond // for those who wait in until
+	live     bool       // the virtual CPUs have been let go once: events count
 	state    backends.State
 	reason   string
 	shutdown string // reason of the SHUTDOWN event
@@ -44,8 +45,9 @@ func (b *Backend) connect(ctx context.Context, v *vm, proc *process, this run) (
 	i := &instance{
 		b: b, v: v, proc: proc, run: this, sockets: v.files.socketsOf(&this),
 		talking: make(chan struct{}, 1), leave: make(chan struct{}), done: make(chan struct{}),
-		changed: make(chan struct{}), state: backends.Suspended,
+		state: backends.Suspended,
 	}
+	i.changed = cond.New(&i.mu, i.done, errGone)
 	var err error
 	err = shortly(i.sockets.path(qmpSocket), func(path string) error {
 		i.qmp, err = qmp.Dial(ctx, path, i.onEvent)
@@ -187,7 +189,7 @@ func (i *instance) detach(now backends.Status) {
 func (i *instance) ending() end {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	defer i.wake()
+	defer i.changed.Broadcast()
 	switch {
 	case i.asked:
 		return end{State: backends.Stopped}
@@ -243,23 +245,9 @@ func (i *instance) statusReason() string {
 // ended, or we hold it no longer.
 var errGone = errors.New("QEMU has ended, or is out of reach")
 
-// until waits for a change after which cond, called with i.mu held, is true.
-func (i *instance) until(ctx context.Context, cond func() bool) error {
-	for {
-		i.mu.Lock()
-		ok, changed := cond(), i.changed
-		i.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-i.done:
-			return errGone
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+// until waits for a change after which holds, called with i.mu held, is true.
+func (i *instance) until(ctx context.Context, holds func() bool) error {
+	return i.changed.Until(ctx, holds)
 }
 
 // ended reports whether errGone means that the process has ended; otherwise we
@@ -271,12 +259,6 @@ func (i *instance) ended() bool {
 	default:
 		return false
 	}
-}
-
-// wake lets all waiters look again. i.mu is held.
-func (i *instance) wake() {
-	close(i.changed)
-	i.changed = make(chan struct{})
 }
 
 func (i *instance) is(cond func() bool) bool {

@@ -50,10 +50,10 @@ func (i *instance) lingering(ctx context.Context) (context.Context, context.Canc
 }
 
 // untilIn is until with the limit of a command.
-func (i *instance) untilIn(ctx context.Context, cond func() bool) error {
+func (i *instance) untilIn(ctx context.Context, holds func() bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, i.b.limits.monitor, errSilent)
 	defer cancel()
-	err := i.until(ctx, cond)
+	err := i.until(ctx, holds)
 	if errors.Is(err, errSilent) {
 		return i.silent(err)
 	}

@@ -153,7 +153,7 @@ func (i *instance) fateOfNetwork() string {
 func (i *instance) cutOff(why string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	defer i.wake()
+	defer i.changed.Broadcast()
 	if i.cut != why {
 		i.cut = why
 		i.emit(backends.StateChanged)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -17,7 +18,7 @@ import (
 type vm struct {
 	name  string
 	files vmFiles
-	op    chan struct{} // holds a token while a mutating operation runs
+	op    ctxlock.Mutex // held while a mutating operation runs
 
 	recording sync.Mutex // held while vm.json is read and written
 
@@ -74,7 +75,7 @@ func (b *Backend) vm(name string) *vm {
 	defer b.mu.Unlock()
 	v := b.vms[name]
 	if v == nil {
-		v = &vm{name: name, files: filesOf(b.layout, name), op: make(chan struct{}, 1)}
+		v = &vm{name: name, files: filesOf(b.layout, name)}
 		b.vms[name] = v
 	}
 	return v
@@ -142,10 +143,8 @@ func (b *Backend) reserve(ctx context.Context, name string) (*vm, error) {
 		return nil, err
 	}
 	v := b.vm(name)
-	select {
-	case v.op <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := v.op.Lock(ctx); err != nil {
+		return nil, err
 	}
 	v.mu.Lock()
 	v.busy = true
@@ -181,7 +180,7 @@ func (v *vm) finish() {
 	v.busy = false
 	v.disown()
 	v.mu.Unlock()
-	<-v.op
+	v.op.Unlock()
 }
 
 // disown gives the lock back when nothing needs it. v.mu is held.
