@@ -2,12 +2,16 @@ package libvirt
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/freeze"
 )
 
 // snapshotLive takes one of a running VM and reports whether the guest was
@@ -17,21 +21,18 @@ func (b *Backend) snapshotLive(ctx context.Context, d domain, req backends.Snaps
 	if err != nil {
 		return false, err
 	}
-	if err := ctx.Err(); err != nil {
-		return false, context.Cause(ctx)
-	}
-	// From here on nothing is cut off: a guest that stays frozen, or a snapshot
+	// From its freeze on nothing is cut off: a guest that stays frozen, or a snapshot
 	// of which nobody knows, is worse than some seconds.
-	ctx = context.WithoutCancel(ctx)
-	began := time.Now()
-	frozen = b.freeze(ctx, d)
-	err = b.take(ctx, d, node.Name, req)
-	if err != nil || !req.PowerOff {
-		if frozen {
-			b.thaw(ctx, d)
-		}
-		b.log.Info("snapshot taken", "vm", d.mark.Name, pauseKey, time.Since(began), "error", err)
+	whole := context.WithoutCancel(ctx)
+	take := func() error { return b.take(whole, d, node.Name, req) }
+	if d.agent && d.status.State == backends.Running {
+		frozen, err = freeze.Around(ctx, agentGuest{b, d}, b.log.With("vm", d.mark.Name), req.PowerOff, take)
+	} else if err = ctx.Err(); err != nil {
+		err = context.Cause(ctx)
+	} else {
+		err = take()
 	}
+	ctx = whole
 	if err != nil {
 		return frozen, err
 	}
@@ -44,9 +45,6 @@ func (b *Backend) snapshotLive(ctx context.Context, d domain, req backends.Snaps
 	err = b.redefine(ctx, d, b.snapshotXML(d, req, note), note)
 	return frozen, errors.Join(err, b.refresh(ctx, d.mark.Name))
 }
-
-// pauseKey is the log's key for how long the guest could not write.
-const pauseKey = "paused"
 
 // take runs the monitor command, after pausing a VM that is to end with it. On
 // error the VM goes on as if nothing had been asked.
@@ -76,49 +74,73 @@ func (b *Backend) take(ctx context.Context, d domain, node string, req backends.
 	return err
 }
 
-// freeze makes the guest write everything and wait. It reports whether it does;
-// a guest without an agent, or a suspended one, is left alone.
-func (b *Backend) freeze(ctx context.Context, d domain) bool {
-	if !d.agent || d.status.State != backends.Running {
-		return false
-	}
-	err := b.noteFrozen(ctx, d, true)
-	if err == nil {
-		_, err = guest(ctx, b, d, b.limits.freeze, func(l *golibvirt.Libvirt) (int32, error) { return l.DomainFsfreeze(d.dom, nil, 0) })
-	}
-	if err == nil {
-		return true
-	}
-	b.log.Warn("the guest cannot be frozen for the snapshot", "vm", d.mark.Name, "error", err)
-	// The command may still be under way in the guest.
-	b.thaw(ctx, d)
-	return false
+// agentGuest is a guest whose agent answers, as package freeze sees it.
+type agentGuest struct {
+	b *Backend
+	d domain
 }
 
-// thaw lets the guest write again. What cannot be thawed stays on record, and
-// is tried again when libvirtd is reached the next time.
-func (b *Backend) thaw(ctx context.Context, d domain) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.limits.freeze)
+// Flush runs sync in the guest.
+func (g agentGuest) Flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.b.limits.freeze)
 	defer cancel()
-	err := b.again(ctx, func() error {
-		_, err := guest(ctx, b, d, b.limits.freeze, func(l *golibvirt.Libvirt) (int32, error) { return l.DomainFsthaw(d.dom, nil, 0) })
-		return err
-	})
-	if err == nil {
-		err = b.again(ctx, func() error { return b.noteFrozen(ctx, d, false) })
-	}
-	if err != nil {
-		b.log.Error("the guest may still be frozen", "vm", d.mark.Name, "error", err)
-	}
+	return freeze.Sync(ctx, g.execute)
 }
 
-// noteFrozen keeps in the live definition whether the guest may be frozen.
-func (b *Backend) noteFrozen(ctx context.Context, d domain, frozen bool) error {
-	m := d.mark
+// execute runs a command of the agent that libvirt has no request for. libvirt marks
+// the domain as tainted.
+func (g agentGuest) execute(ctx context.Context, command string, arguments, out any) error {
+	text, err := json.Marshal(map[string]any{"execute": command, "arguments": arguments})
+	if err != nil {
+		return err
+	}
+	limit := g.b.limits.agent
+	reply, err := guest(ctx, g.b, g.d, limit, func(l *golibvirt.Libvirt) (golibvirt.OptString, error) {
+		return l.QEMUDomainAgentCommand(g.d.dom, string(text), int32(limit.Seconds()), 0)
+	})
+	if err != nil {
+		return err
+	}
+	var r struct {
+		Return json.RawMessage `json:"return"`
+	}
+	if err := json.Unmarshal([]byte(strings.Join(reply, "")), &r); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return json.Unmarshal(r.Return, out)
+}
+
+// Record keeps it in the live definition.
+func (g agentGuest) Record(ctx context.Context, frozen bool) error {
+	m := g.d.mark
 	run := *m.Run
 	run.Frozen = frozen
 	m.Run = &run
-	return do(ctx, b, func(l *golibvirt.Libvirt) error { return writeMark(l, d.dom, m) })
+	write := func() error {
+		return do(context.WithoutCancel(ctx), g.b, func(l *golibvirt.Libvirt) error { return writeMark(l, g.d.dom, m) })
+	}
+	if frozen {
+		return write() // a connection that has broken is no time to begin
+	}
+	return g.b.again(ctx, write)
+}
+
+// Freeze asks the agent. It is not cut off: libvirt would have the thaw wait for it.
+func (g agentGuest) Freeze(ctx context.Context) error {
+	_, err := guest(context.WithoutCancel(ctx), g.b, g.d, g.b.limits.freeze, func(l *golibvirt.Libvirt) (int32, error) {
+		return l.DomainFsfreeze(g.d.dom, nil, 0)
+	})
+	return err
+}
+
+// Thaw asks the agent.
+func (g agentGuest) Thaw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, g.b.limits.freeze)
+	defer cancel()
+	return g.b.again(ctx, func() error {
+		_, err := guest(ctx, g.b, g.d, g.b.limits.freeze, func(l *golibvirt.Libvirt) (int32, error) { return l.DomainFsthaw(g.d.dom, nil, 0) })
+		return err
+	})
 }
 
 // thawLeft thaws guests that a daemon which ended left frozen.
@@ -136,7 +158,7 @@ func (b *Backend) thawLeft(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		b.thaw(ctx, d)
+		freeze.Thaw(ctx, agentGuest{b, d}, b.log.With("vm", d.mark.Name))
 		release()
 	}
 }

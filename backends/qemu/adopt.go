@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/freeze"
 )
 
 // adoptAll takes over every VM that runs without an owner, and puts on record
@@ -132,7 +133,10 @@ func (i *instance) catchUp(ctx context.Context, frozen bool) error {
 	}
 	i.appear(now.Status, devs)
 	if frozen {
-		i.thawAdopted(ctx)
+		// A dead daemon began it.
+		if freeze.Thaw(ctx, agentGuest{i: i}, i.log()) {
+			i.log().Info("thawed the guest: a snapshot was interrupted")
+		}
 	}
 	i.log().Info("VM adopted", "status", now.Status)
 	return nil
@@ -158,17 +162,4 @@ func (i *instance) appear(status string, devs []chardev) {
 			i.emit(backends.GuestAgentUp)
 		}
 	}
-}
-
-// thawAdopted ends a freeze that a dead daemon began.
-func (i *instance) thawAdopted(ctx context.Context) {
-	err := i.thaw(ctx)
-	if err == nil {
-		err = i.noteFrozen(false)
-	}
-	if err != nil {
-		i.log().Error("the guest may still be frozen", "error", err)
-		return
-	}
-	i.log().Info("thawed the guest: a snapshot was interrupted")
 }

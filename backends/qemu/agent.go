@@ -122,12 +122,6 @@ func (c guestClock) Set(ctx context.Context, to time.Time) error {
 	return c.agent.Execute(ctx, "guest-set-time", map[string]int64{"time": to.UnixNano()}, nil)
 }
 
-// thaw lets the guest write again. It has its own time: it must happen even
-// when the caller is cancelled.
-func (i *instance) thaw(ctx context.Context) error {
-	return i.withAnyAgent(context.WithoutCancel(ctx), func(a *qmp.Agent) error { return i.thawOnce(ctx, a) })
-}
-
 // guestInterface is an element of guest-network-get-interfaces.
 type guestInterface struct {
 	MAC       string `json:"hardware-address"`

@@ -71,6 +71,18 @@ func TestSnapshotThatFailsLeavesTheGuestAsItWas(t *testing.T) {
 	}
 }
 
+func TestAFailedSnapshotOfASuspendedVMDoesNotResumeIt(t *testing.T) {
+	f := newFake(t)
+	must(t, f.b.Suspend(limit(t), "vm"))
+	f.refuse["blockdev-snapshot-internal-sync"] = "No space left on device"
+	if _, err := f.snapshot(backends.SnapshotRequest{Name: "a", PowerOff: true}); !problem.HasCode(err, problem.DiskFull) {
+		t.Errorf("%v", err)
+	}
+	if got := status(t, f.b, "vm").State; got != backends.Suspended {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestDeadAgentDoesNotHoldASnapshotUp(t *testing.T) {
 	f := newFake(t)
 	f.silent["guest-sync-delimited"] = 1000

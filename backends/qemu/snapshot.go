@@ -157,26 +157,30 @@ func (b *Backend) noteSnapshot(ctx context.Context, v *vm, name string, note sna
 
 // snapshot takes a live snapshot and reports whether the guest was frozen.
 func (i *instance) snapshot(ctx context.Context, req backends.SnapshotRequest) (frozen bool, err error) {
-	take := func() error {
-		// It takes some milliseconds; cut off in between, nobody would know
-		// whether the snapshot is there.
-		ctx, cancel := i.lingering(ctx)
-		defer cancel()
-		if req.PowerOff {
-			if err := i.command(ctx, "stop", nil, nil); err != nil {
-				return err
-			}
-		}
-		return i.commandWithin(ctx, i.b.limits.take, "blockdev-snapshot-internal-sync",
-			map[string]string{"device": stateNode, "name": req.Name}, nil)
-	}
-	frozen, err = i.frozen(ctx, take, req.PowerOff)
-	if !req.PowerOff {
+	frozen, err = i.frozen(ctx, func() error { return i.take(ctx, req) }, req.PowerOff)
+	if err != nil || !req.PowerOff {
 		return frozen, err
 	}
-	if err != nil {
-		// The VM goes on as if nothing had been asked.
-		return frozen, errors.Join(err, i.command(context.WithoutCancel(ctx), "cont", nil, nil), i.thawLeft(ctx))
-	}
 	return frozen, i.kill(ctx)
+}
+
+// take runs the monitor command, after pausing a VM that is to end with it. On
+// error the VM goes on as if nothing had been asked.
+func (i *instance) take(asked context.Context, req backends.SnapshotRequest) error {
+	// It takes some milliseconds; cut off in between, nobody would know whether the
+	// snapshot is there.
+	ctx, cancel := i.lingering(asked)
+	defer cancel()
+	pause := req.PowerOff && i.status().State == backends.Running
+	if pause {
+		if err := i.command(ctx, "stop", nil, nil); err != nil {
+			return err
+		}
+	}
+	err := i.commandWithin(ctx, i.b.limits.take, "blockdev-snapshot-internal-sync",
+		map[string]string{"device": stateNode, "name": req.Name}, nil)
+	if err != nil && pause {
+		err = errors.Join(err, i.command(context.WithoutCancel(asked), "cont", nil, nil))
+	}
+	return err
 }
