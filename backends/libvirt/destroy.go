@@ -23,7 +23,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	b.dropConsole(name)
+	b.consoles.Drop(name)
 	d, _ := b.get(name)
 	err = b.again(ctx, func() error { return b.undefine(ctx, name) })
 	if err == nil {

@@ -34,6 +34,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/cond"
+	"github.com/nixvm/nixvm/backends/internal/console"
 	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
@@ -86,8 +87,8 @@ type Backend struct {
 
 	workers   sync.WaitGroup // of connections
 	ops       ctxlock.ByName // of VMs: operations
-	consoles  ctxlock.ByName // of VMs: opening a console
-	reserving ctxlock.Mutex  // held while an address is picked
+	consoles  console.OnDemand
+	reserving ctxlock.Mutex // held while an address is picked
 
 	mu      sync.Mutex // guards the rest
 	asked   moment     // of the last question about a domain
@@ -97,7 +98,6 @@ type Backend struct {
 	domains map[string]*domain
 	gone    map[string]moment // when VMs were found to be gone
 	changed *cond.Cond        // of domains
-	hubs    map[string]*hub
 	closed  bool
 }
 
@@ -126,7 +126,7 @@ func open(c Config, l limits) (*Backend, error) {
 		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
 		owner: ownerOf(c.Layout), events: backends.NewQueue(),
 		domains: map[string]*domain{}, gone: map[string]moment{},
-		hubs: map[string]*hub{}, img: qemuimg.New(findQemuImg),
+		img: qemuimg.New(findQemuImg),
 	}
 	if b.accel, err = host.NewAccelerator(c.Accel, b.emulator, c.Layout.State, b.log); err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (b *Backend) Close() error {
 	}
 	b.closed = true
 	b.mu.Unlock()
-	b.closeConsoles()
+	b.consoles.Close()
 	b.link.close()
 	if b.remote != nil {
 		b.remote.close()

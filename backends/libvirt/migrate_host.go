@@ -66,7 +66,7 @@ func (b *Backend) receive(ctx context.Context, spec backends.Spec, address strin
 // letGo removes all of a VM from a host but its disks, which another one uses.
 // A VM that is not there is not an error.
 func (b *Backend) letGo(ctx context.Context, spec backends.Spec) error {
-	b.dropConsole(spec.Name)
+	b.consoles.Drop(spec.Name)
 	dom, err := b.lookup(ctx, spec.UUID)
 	if err == nil && dom != nil {
 		err = b.undefineMoved(ctx, *dom)

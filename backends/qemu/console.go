@@ -26,7 +26,7 @@ func (b *Backend) Console(_ context.Context, name string) (io.ReadWriteCloser, e
 
 // openConsole connects to the serial port; what comes goes to serial.log and to
 // every client.
-func openConsole(ctx context.Context, f vmFiles, s sockets) (*console.Hub, error) {
+func openConsole(ctx context.Context, f vmFiles, s sockets) (*console.Shared, error) {
 	conn, err := dialSocket(ctx, s.path(consoleSocket))
 	if err != nil {
 		return nil, fmt.Errorf("serial console: %w", err)

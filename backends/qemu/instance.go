@@ -23,7 +23,7 @@ type instance struct {
 	sockets sockets
 	network *process // nil on a bridge, and when it had ended before the VM was adopted; watch replaces it
 	qmp     *qmp.Client
-	console *console.Hub
+	console *console.Shared
 	talking chan struct{} // token: one conversation with the guest agent at a time
 	leave   chan struct{} // closed by letGo
 	done    chan struct{} // closed when the process has ended and that is on record, or after letGo
