@@ -1,7 +1,9 @@
 package backends
 
 import (
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -35,4 +37,9 @@ func AddressOf(mac string, cards []Card) (netip.Addr, bool) {
 		}
 	}
 	return found, found.IsValid()
+}
+
+// TCP is the endpoint of an sshd at an address, IPv4 or IPv6, or a host's name.
+func TCP(host string, port int) Endpoint {
+	return Endpoint{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(port))}
 }

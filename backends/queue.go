@@ -51,6 +51,9 @@ func (q *Queue) Push(e Event) {
 	}
 }
 
+// Mark adds a mark; see Backend.Mark.
+func (q *Queue) Mark(number uint64) { q.Push(Event{Kind: Marked, Mark: number}) }
+
 // Close drops what nobody has taken and closes Out. Once only.
 func (q *Queue) Close() {
 	close(q.stop)

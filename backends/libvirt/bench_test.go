@@ -1,17 +1,15 @@
 package libvirt_test
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/backendtest"
 	"github.com/nixvm/nixvm/backends/libvirt"
 	"github.com/nixvm/nixvm/backends/libvirt/libvirttest"
 )
@@ -97,7 +95,7 @@ func BenchmarkLiveSnapshot(b *testing.B) {
 	lh := libvirttest.Start(b)
 	lh.StartDefaultNetwork(b)
 	h := newHost(b, lh)
-	pauses := &pauseRecorder{}
+	pauses := &backendtest.Pauses{}
 	h.log = pauses
 	backend := h.openWith(b, libvirt.Config{})
 	defer backend.Close()
@@ -130,27 +128,5 @@ func BenchmarkLiveSnapshot(b *testing.B) {
 		b.StartTimer()
 	}
 	p.report(b)
-	b.ReportMetric(median(pauses.all).Seconds()*1000, "pause-ms/op")
-}
-
-// pauseRecorder keeps the pauses that the backend logs.
-type pauseRecorder struct {
-	mu  sync.Mutex
-	all []time.Duration
-}
-
-func (*pauseRecorder) Enabled(context.Context, slog.Level) bool { return true }
-func (p *pauseRecorder) WithAttrs([]slog.Attr) slog.Handler     { return p }
-func (p *pauseRecorder) WithGroup(string) slog.Handler          { return p }
-
-func (p *pauseRecorder) Handle(_ context.Context, r slog.Record) error {
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "paused" {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.all = append(p.all, a.Value.Duration())
-		}
-		return true
-	})
-	return nil
+	b.ReportMetric(pauses.Median().Seconds()*1000, "pause-ms/op")
 }

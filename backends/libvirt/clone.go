@@ -6,6 +6,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/internal/snapshots"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -47,7 +48,7 @@ func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Sourc
 		return err
 	}
 	if from.Snapshot != "" {
-		s, err := find(all, from.Name, from.Snapshot)
+		s, err := snapshots.Find(all, nameOf, from.Name, from.Snapshot)
 		if err != nil {
 			return err
 		}

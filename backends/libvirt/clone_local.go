@@ -2,15 +2,10 @@ package libvirt
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
-	"github.com/nixvm/nixvm/backends/internal/refusal"
-	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/backends/internal/uefi"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -39,7 +34,7 @@ func (s *localStorage) clone(ctx context.Context, from backends.Source, spec bac
 		return disks{}, err
 	}
 	if spec.Mutable {
-		if err := s.copyVariables(from.Name, spec.Name); err != nil {
+		if _, err := uefi.CopyVariables(s.path(from.Name, nvramFile), s.path(spec.Name, nvramFile)); err != nil {
 			return disks{}, err
 		}
 	}
@@ -58,20 +53,4 @@ func snapshotInDisk(all []qemuimg.Snapshot, from backends.Source) (id string, er
 	}
 	return "", problem.New(problem.SnapshotNotFound, "libvirt lists a snapshot %q of VM %s, which its disk does not have", from.Snapshot, from.Name).
 		WithHint("nixvmd delete-snapshot removes it from the list")
-}
-
-// copyVariables copies the UEFI variables of a VM that has run. Those that
-// libvirt gave to a user of its own cannot be read: libvirt makes new ones.
-func (s *localStorage) copyVariables(from, to string) error {
-	content, err := os.ReadFile(s.path(from, nvramFile))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil
-	}
-	if err == nil {
-		err = atomicfile.Write(s.path(to, nvramFile), content, 0o600)
-	}
-	if err != nil {
-		return refusal.DiskFull(fmt.Errorf("UEFI variables: %w", err))
-	}
-	return nil
 }

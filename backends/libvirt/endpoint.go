@@ -2,9 +2,7 @@ package libvirt
 
 import (
 	"context"
-	"net"
 	"net/netip"
-	"strconv"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
@@ -27,7 +25,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 		return none, refusal.NotRunning(name)
 	}
 	if d.mark.Port != 0 {
-		return endpoint("127.0.0.1", d.mark.Port), nil
+		return backends.TCP("127.0.0.1", d.mark.Port), nil
 	}
 	ip, err := b.guestAddress(ctx, d)
 	switch {
@@ -64,15 +62,11 @@ func (b *Backend) guestAddress(ctx context.Context, d domain) (netip.Addr, error
 
 // endpointAt is the guest's sshd as it can be reached from here.
 func (b *Backend) endpointAt(name, ip string) (backends.Endpoint, error) {
-	e := endpoint(ip, 22)
+	e := backends.TCP(ip, 22)
 	if b.remote != nil {
 		return b.remote.endpoint(name, e.Address)
 	}
 	return e, nil
-}
-
-func endpoint(host string, port int) backends.Endpoint {
-	return backends.Endpoint{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(port))}
 }
 
 func toCards(list []golibvirt.DomainInterface) []backends.Card {

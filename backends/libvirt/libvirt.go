@@ -37,6 +37,7 @@ import (
 	"github.com/nixvm/nixvm/backends/internal/console"
 	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/owner"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/internal/paths"
 )
@@ -74,7 +75,7 @@ type Config struct {
 type Backend struct {
 	config  Config
 	target  target
-	owner   owner
+	owner   owner.Owner
 	link    *link
 	remote  *remote // nil: libvirtd is on this host
 	storage storage
@@ -86,6 +87,7 @@ type Backend struct {
 	limits  limits
 
 	workers   sync.WaitGroup // of connections
+	closing   sync.Once
 	ops       ctxlock.ByName // of VMs: operations
 	consoles  console.OnDemand
 	reserving ctxlock.Mutex // held while an address is picked
@@ -98,7 +100,6 @@ type Backend struct {
 	domains map[string]*domain
 	gone    map[string]moment // when VMs were found to be gone
 	changed *cond.Cond        // of domains
-	closed  bool
 }
 
 // New opens the backend and returns at once: whether libvirtd answers shows in
@@ -124,7 +125,7 @@ func open(c Config, l limits) (*Backend, error) {
 	}
 	b := &Backend{
 		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
-		owner: ownerOf(c.Layout), events: backends.NewQueue(),
+		owner: owner.Of(c.Layout.State), events: backends.NewQueue(),
 		domains: map[string]*domain{}, gone: map[string]moment{},
 		img: qemuimg.New(findQemuImg),
 	}
@@ -155,25 +156,18 @@ func (b *Backend) Type() string { return "libvirt" }
 func (b *Backend) Events() <-chan backends.Event { return b.events.Out() }
 
 // Mark puts a mark into the stream of events; see backends.Backend.
-func (b *Backend) Mark(number uint64) {
-	b.events.Push(backends.Event{Kind: backends.Marked, Mark: number})
-}
+func (b *Backend) Mark(number uint64) { b.events.Mark(number) }
 
 // Close lets go of libvirtd; VMs run on.
 func (b *Backend) Close() error {
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return nil
-	}
-	b.closed = true
-	b.mu.Unlock()
-	b.consoles.Close()
-	b.link.close()
-	if b.remote != nil {
-		b.remote.close()
-	}
-	b.workers.Wait()
-	b.events.Close()
+	b.closing.Do(func() {
+		b.consoles.Close()
+		b.link.close()
+		if b.remote != nil {
+			b.remote.close()
+		}
+		b.workers.Wait()
+		b.events.Close()
+	})
 	return nil
 }

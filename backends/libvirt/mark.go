@@ -1,20 +1,15 @@
 package libvirt
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/xml"
 	"fmt"
-	"os"
-	"os/user"
-	"strings"
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/backends/internal/owner"
 )
 
 // namespace names our element in a domain's metadata.
@@ -63,7 +58,7 @@ func (m mark) String() string {
 }
 
 // belongs reports whether a mark makes the domain one of the owner's.
-func (m mark) belongs(o owner, dom golibvirt.Domain) bool {
+func (m mark) belongs(o owner.Owner, dom golibvirt.Domain) bool {
 	return m.Owner == o.ID && m.UUID == uuid.UUID(dom.UUID).String() && backends.ValidName(m.Name)
 }
 
@@ -73,26 +68,4 @@ func parseMark(text string) (mark, error) {
 		return m, fmt.Errorf("metadata: %w", err)
 	}
 	return m, nil
-}
-
-// owner is one installation of nixvm: one state directory of one user on one host.
-type owner struct {
-	ID   string // eight hexadecimal digits
-	User string // for people
-}
-
-// ownerOf derives the owner from what does not change: a state directory that
-// was emptied still owns its domains.
-func ownerOf(l paths.Layout) owner {
-	host, _ := os.Hostname()
-	machine, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
-		machine = []byte(host)
-	}
-	name := fmt.Sprint(os.Getuid())
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", strings.TrimSpace(string(machine)), os.Getuid(), l.State))
-	return owner{ID: hex.EncodeToString(sum[:4]), User: name + "@" + host}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/internal/snapshots"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -28,7 +29,7 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	if err != nil {
 		return refusal.SnapshotFailed(name, err)
 	}
-	s, err := find(all, name, snapshot)
+	s, err := snapshots.Find(all, nameOf, name, snapshot)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 	if err != nil {
 		return refusal.SnapshotFailed(name, err)
 	}
-	s, missing := find(all, name, snapshot)
+	s, missing := snapshots.Find(all, nameOf, name, snapshot)
 	ctx = context.WithoutCancel(ctx)
 	err = b.again(ctx, func() error { return b.drop(ctx, d, s, snapshot, missing == nil) })
 	switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/internal/snapshots"
 )
 
 // What libvirt 9 answers, and what is done instead:
@@ -38,12 +38,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 	if err != nil {
 		return nil, fmt.Errorf("snapshots of %s: %w", name, err)
 	}
-	list := make([]backends.Snapshot, 0, len(all))
-	for _, s := range all {
-		list = append(list, describe(s))
-	}
-	slices.SortStableFunc(list, func(a, b backends.Snapshot) int { return a.Created.Compare(b.Created) })
-	return list, nil
+	return snapshots.Sorted(all, describe), nil
 }
 
 // stored reads the snapshots of a domain, in no order.
@@ -99,14 +94,7 @@ func noteOf(x libvirtxml.DomainSnapshot) *noteMark {
 	return m.Note
 }
 
-func find(all []libvirtxml.DomainSnapshot, vm, name string) (libvirtxml.DomainSnapshot, error) {
-	for _, s := range all {
-		if s.Name == name {
-			return s, nil
-		}
-	}
-	return libvirtxml.DomainSnapshot{}, refusal.SnapshotNotFound(vm, name)
-}
+func nameOf(s libvirtxml.DomainSnapshot) string { return s.Name }
 
 // CreateSnapshot takes one of the state disk; see backends.Backend.
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
@@ -123,8 +111,8 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 	if err != nil {
 		return none, refusal.SnapshotFailed(name, err)
 	}
-	if _, err := find(all, name, req.Name); err == nil {
-		return none, refusal.SnapshotExists(name, req.Name)
+	if err := snapshots.CheckFree(all, nameOf, name, req.Name); err != nil {
+		return none, err
 	}
 	note := noteMark{Snapshot: req.Name, Created: time.Now().UTC()}
 	if d.running() {
@@ -166,7 +154,7 @@ func (b *Backend) afterBreak(ctx context.Context, d domain, snapshot string, bro
 	if err != nil {
 		return err
 	}
-	if _, err := find(all, d.mark.Name, snapshot); err != nil {
+	if _, err := snapshots.Find(all, nameOf, d.mark.Name, snapshot); err != nil {
 		return broken
 	}
 	return nil

@@ -2,11 +2,7 @@ package qemu_test
 
 import (
 	"context"
-	"log/slog"
-	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/backendtest"
@@ -18,7 +14,7 @@ import (
 //	NIXVM_ACCEL=tcg go test -run '^$' -bench LiveSnapshot -benchtime 20x ./backends/qemu
 func BenchmarkLiveSnapshot(b *testing.B) {
 	g := newGuest(b)
-	pauses := &pauseRecorder{}
+	pauses := &backendtest.Pauses{}
 	g.log = pauses
 	backend := g.open(b)
 	defer backend.Close()
@@ -38,37 +34,5 @@ func BenchmarkLiveSnapshot(b *testing.B) {
 		}
 	}
 	backendtest.BenchmarkSnapshot(b, backend, spec.Name)
-	b.ReportMetric(pauses.median().Seconds()*1000, "pause-ms/op")
-}
-
-// pauseRecorder keeps the pauses that the backend logs.
-type pauseRecorder struct {
-	mu  sync.Mutex
-	all []time.Duration
-}
-
-func (*pauseRecorder) Enabled(context.Context, slog.Level) bool { return true }
-func (p *pauseRecorder) WithAttrs([]slog.Attr) slog.Handler     { return p }
-func (p *pauseRecorder) WithGroup(string) slog.Handler          { return p }
-
-func (p *pauseRecorder) Handle(_ context.Context, r slog.Record) error {
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "paused" {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.all = append(p.all, a.Value.Duration())
-		}
-		return true
-	})
-	return nil
-}
-
-func (p *pauseRecorder) median() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.all) == 0 {
-		return 0
-	}
-	slices.Sort(p.all)
-	return p.all[len(p.all)/2]
+	b.ReportMetric(pauses.Median().Seconds()*1000, "pause-ms/op")
 }

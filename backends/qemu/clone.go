@@ -2,14 +2,12 @@ package qemu
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
-	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/backends/internal/snapshots"
+	"github.com/nixvm/nixvm/backends/internal/uefi"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -54,7 +52,7 @@ func (b *Backend) copyState(ctx context.Context, owned *vm, from backends.Source
 	}
 	id := ""
 	if from.Snapshot != "" {
-		s, err := find(info.Snapshots, from.Name, from.Snapshot)
+		s, err := snapshots.Find(info.Snapshots, nameOf, from.Name, from.Snapshot)
 		if err != nil {
 			return err
 		}
@@ -67,24 +65,8 @@ func (b *Backend) copyState(ctx context.Context, owned *vm, from backends.Source
 	if err := b.img.Grow(ctx, copied, info.VirtualSize, spec.DiskBytes); err != nil {
 		return err
 	}
-	return copyVariables(source.path(varsFile), f.path(varsFile), r.Mutable)
-}
-
-// copyVariables: an immutable VM gets fresh ones at every start, and a mutable
-// one that has never run has none.
-func copyVariables(from, to string, mutable bool) error {
-	if !mutable {
-		return nil
+	if r.Mutable { // an immutable one gets fresh variables at every start
+		_, err = uefi.CopyVariables(source.path(varsFile), f.path(varsFile))
 	}
-	content, err := os.ReadFile(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = atomicfile.Write(to, content, 0o600)
-	}
-	if err != nil {
-		return refusal.DiskFull(fmt.Errorf("UEFI variables: %w", err))
-	}
-	return nil
+	return err
 }

@@ -2,8 +2,6 @@ package qemu
 
 import (
 	"context"
-	"net"
-	"strconv"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
@@ -17,7 +15,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if problem.HasCode(err, problem.BackendUnreachable) {
 		// The network is a process of its own, and the port is on record.
 		if r, rerr := filesOf(b.layout, name).readRecord(); rerr == nil && r.Run.alive() && r.Run.Bridge == "" && r.Port != 0 {
-			return endpoint("127.0.0.1", r.Port), nil
+			return backends.TCP("127.0.0.1", r.Port), nil
 		}
 	}
 	if err != nil {
@@ -31,7 +29,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 		return backends.Endpoint{}, err
 	}
 	if inst.run.Bridge == "" {
-		return endpoint("127.0.0.1", r.Port), nil
+		return backends.TCP("127.0.0.1", r.Port), nil
 	}
 	var reply []guestInterface
 	if err := inst.ask(ctx, "guest-network-get-interfaces", nil, &reply); err != nil {
@@ -41,9 +39,5 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if !ok {
 		return backends.Endpoint{}, refusal.NoAddress(name, nil)
 	}
-	return endpoint(ip.String(), 22), nil
-}
-
-func endpoint(host string, port int) backends.Endpoint {
-	return backends.Endpoint{Network: "tcp", Address: net.JoinHostPort(host, strconv.Itoa(port))}
+	return backends.TCP(ip.String(), 22), nil
 }

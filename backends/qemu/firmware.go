@@ -1,8 +1,7 @@
 package qemu
 
 import (
-	"os"
-
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -37,19 +36,10 @@ func (b *Backend) findFirmware() (Firmware, error) {
 		places = append([]Firmware{{share + "/edk2-x86_64-code.fd", share + "/edk2-i386-vars.fd"}}, places...)
 	}
 	for _, p := range places {
-		if readable(p.Code) && readable(p.Vars) {
+		if host.Readable(p.Code) && host.Readable(p.Vars) {
 			return p, nil
 		}
 	}
 	return Firmware{}, problem.New(problem.BackendMissing, "there is no UEFI firmware (OVMF) for QEMU").
 		WithHint("%s", installHint)
-}
-
-func readable(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return true
 }

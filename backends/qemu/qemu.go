@@ -157,9 +157,7 @@ func (b *Backend) Type() string { return "qemu" }
 func (b *Backend) Events() <-chan backends.Event { return b.events.Out() }
 
 // Mark puts a mark into the stream of events; see backends.Backend.
-func (b *Backend) Mark(number uint64) {
-	b.events.Push(backends.Event{Kind: backends.Marked, Mark: number})
-}
+func (b *Backend) Mark(number uint64) { b.events.Mark(number) }
 
 // Close lets go of every VM; they run on.
 func (b *Backend) Close() error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/internal/snapshots"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -26,7 +27,7 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	if err != nil {
 		return refusal.SnapshotFailed(name, err)
 	}
-	s, err := find(all, name, snapshot)
+	s, err := snapshots.Find(all, nameOf, name, snapshot)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 	if err != nil {
 		return refusal.SnapshotFailed(name, err)
 	}
-	s, err := find(all, name, snapshot)
+	s, err := snapshots.Find(all, nameOf, name, snapshot)
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/internal/snapshots"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -35,13 +35,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 	if err != nil {
 		return nil, fmt.Errorf("snapshots of %s: %w", name, err)
 	}
-	found := info.Snapshots
-	list := make([]backends.Snapshot, 0, len(found))
-	for _, s := range found {
-		list = append(list, describe(s, r.Snapshots))
-	}
-	slices.SortStableFunc(list, func(a, b backends.Snapshot) int { return a.Created.Compare(b.Created) })
-	return list, nil
+	return snapshots.Sorted(info.Snapshots, func(s qemuimg.Snapshot) backends.Snapshot { return describe(s, r.Snapshots) }), nil
 }
 
 // describe joins what qcow2 keeps with our notes. A note belongs to another
@@ -88,15 +82,7 @@ func (i *instance) stored(ctx context.Context) ([]qemuimg.Snapshot, error) {
 	return nil, fmt.Errorf("QEMU has no disk %q", stateNode)
 }
 
-// find returns the snapshot of that name.
-func find(all []qemuimg.Snapshot, vm, name string) (qemuimg.Snapshot, error) {
-	for _, s := range all {
-		if s.Name == name {
-			return s, nil
-		}
-	}
-	return qemuimg.Snapshot{}, refusal.SnapshotNotFound(vm, name)
-}
+func nameOf(s qemuimg.Snapshot) string { return s.Name }
 
 // CreateSnapshot takes one of the state disk; see backends.Backend.
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
@@ -117,8 +103,8 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 	if err != nil {
 		return none, refusal.SnapshotFailed(name, err)
 	}
-	if _, err := find(all, name, req.Name); err == nil {
-		return none, refusal.SnapshotExists(name, req.Name)
+	if err := snapshots.CheckFree(all, nameOf, name, req.Name); err != nil {
+		return none, err
 	}
 	note := snapshotNote{Description: req.Description, Created: time.Now().UTC()}
 	if inst := v.instance(); inst != nil {
@@ -148,7 +134,7 @@ func (b *Backend) noteSnapshot(ctx context.Context, v *vm, name string, note sna
 	}
 	made := backends.Snapshot{Name: name, Description: note.Description, Created: note.Created, Frozen: note.Frozen}
 	if all, err := b.stored(ctx, v.name, mutable); err == nil {
-		if s, err := find(all, v.name, name); err == nil {
+		if s, err := snapshots.Find(all, nameOf, v.name, name); err == nil {
 			made.Created = time.Unix(s.DateSec, s.DateNsec).UTC()
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/internal/uefi"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -119,14 +120,11 @@ func (b *Backend) prepareFirmware(f vmFiles, mutable bool, l *launch) error {
 	if _, err := os.Stat(l.firmware.Vars); err == nil && mutable {
 		return nil
 	}
-	template, err := os.ReadFile(fw.Vars)
-	if err != nil {
-		return fmt.Errorf("UEFI variables: %w", err)
+	made, err := uefi.CopyVariables(fw.Vars, l.firmware.Vars)
+	if err == nil && !made {
+		err = fmt.Errorf("the template of UEFI variables %s cannot be read", fw.Vars)
 	}
-	if err := atomicfile.Write(l.firmware.Vars, template, 0o600); err != nil {
-		return refusal.DiskFull(err)
-	}
-	return nil
+	return err
 }
 
 // launch starts QEMU, on another port as long as the port is the problem.

@@ -183,7 +183,7 @@ func probeKernel(image backends.Image) string {
 		release = unix.ByteSliceToString(u.Release[:])
 	}
 	for _, k := range []string{"/run/booted-system/kernel", "/boot/vmlinuz-" + release, "/lib/modules/" + release + "/vmlinuz"} {
-		if readable(k) {
+		if Readable(k) {
 			return k
 		}
 	}
@@ -236,7 +236,8 @@ func (a *Accelerator) Slow(kind string) (backends.Finding, bool) {
 	return slow, true
 }
 
-func readable(path string) bool {
+// Readable reports whether this user can open a file.
+func Readable(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
 		return false
