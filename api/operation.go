@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -154,4 +156,55 @@ type LogLine struct {
 	Operation string // id of the operation that runs the tool
 	Vertex    string // part of the operation that wrote the line, e.g. "image"
 	Line      string
+}
+
+// OperationResult answers every request that changes a VM: when the operation
+// has succeeded, or, if detach was asked for, as soon as it runs.
+type OperationResult struct {
+	// Operation as it is now.
+	Operation Operation `json:"operation"`
+	// VM is the machine as the operation left it; absent when it is gone, or with detach.
+	VM *Machine `json:"vm,omitempty"`
+}
+
+// OperationListResult is the operations that the daemon remembers.
+type OperationListResult struct {
+	// Operations that run, that are unresolved, and that ended lately; newest last.
+	Operations []Operation `json:"operations"`
+}
+
+// OperationParams names an operation.
+type OperationParams struct {
+	Tokens
+	// ID of the operation.
+	ID string `json:"id"`
+}
+
+// Validate implements Params.
+func (p OperationParams) Validate() error { return checkRequired("id", p.ID) }
+
+// ResolveParams says what becomes of an unresolved operation.
+type ResolveParams struct {
+	Work
+	// ID of the unresolved operation.
+	ID string `json:"id"`
+	// Action is one of its choices: "resume", "undo" or "forget".
+	Action Action `json:"action"`
+	// Confirm repeats the name of the machine, where the choice asks for that.
+	Confirm string `json:"confirm,omitempty"`
+}
+
+// Validate implements Params.
+func (p ResolveParams) Validate() error {
+	err := cmp.Or(checkRequired("id", p.ID), checkRequired("action", string(p.Action)), p.Work.Validate())
+	if err == nil && !slices.Contains([]Action{ActionResume, ActionUndo, ActionForget}, p.Action) {
+		err = problem.BadField("action", "must be resume, undo or forget, not %.40q", p.Action)
+	}
+	return err
+}
+
+// OperationGetResult is one operation.
+type OperationGetResult struct {
+	// Operation as it is now.
+	Operation Operation `json:"operation"`
 }

@@ -3,59 +3,20 @@ package rpc
 import (
 	"context"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
 
-// AttachParams asks for what an editor needs to open the VM.
-type AttachParams struct {
-	Tokens
-	// Name of the machine.
-	Name string `json:"name"`
-	// Admin: the admin account instead of user.
-	Admin bool `json:"admin,omitempty"`
-	// Directory in the guest; absent = the account's home.
-	Directory string `json:"directory,omitempty"`
-	// Start the VM if it does not run, and wait until it is ready.
-	Start bool `json:"start,omitempty"`
-}
-
-// Validate implements params.
-func (p AttachParams) Validate() error {
-	return firstError(checkName(p.Name), checkLine("directory", p.Directory))
-}
-
-// AttachResult is everything needed to attach, in each client's words.
-type AttachResult struct {
-	// Name of the machine.
-	Name string `json:"name"`
-	// SSHHost for ssh(1).
-	SSHHost string `json:"sshHost"`
-	// User is the account in the guest.
-	User string `json:"user"`
-	// Directory in the guest.
-	Directory string `json:"directory"`
-	// Tramp is the name for Emacs with nixvm's own method, e.g. /nixvm:demo:/home/user.
-	Tramp string `json:"tramp"`
-	// TrampPlain is the same with the method ssh.
-	TrampPlain string `json:"trampPlain"`
-	// VSCodeURI for Remote-SSH, e.g. vscode-remote://ssh-remote+demo/home/user.
-	VSCodeURI string `json:"vscodeUri"`
-	// Command is the argument vector that opens a shell there.
-	Command []string `json:"command"`
-	// Ready: sshd answers.
-	Ready bool `json:"ready"`
-}
-
 func attachMethods() []Method {
 	return []Method{
-		slow(MethodAttach, "Everything an editor needs to open the VM; with start, boots it first.",
-			func(ctx context.Context, s *session, p AttachParams) (any, error) {
+		slow(api.MethodAttach, "Everything an editor needs to open the VM; with start, boots it first.",
+			func(ctx context.Context, s *session, p api.AttachParams) (any, error) {
 				a, err := s.srv.core.Attach(ctx, vm.AttachRequest{Name: p.Name, Admin: p.Admin, Directory: p.Directory, Start: p.Start})
-				return AttachResult{
+				return api.AttachResult{
 					Name: a.Name, SSHHost: a.SSHHost, User: a.User, Directory: a.Directory, Tramp: a.TRAMP,
 					TrampPlain: a.TRAMPPlain, VSCodeURI: a.VSCodeURI, Command: notNil(a.Command), Ready: a.Ready,
 				}, err
-			}, result[AttachResult](problem.MachineNotFound, problem.VMNotFound, problem.VMNotRunning, problem.VMBusy, problem.VMStartFailed)),
+			}, result[api.AttachResult](problem.MachineNotFound, problem.VMNotFound, problem.VMNotRunning, problem.VMBusy, problem.VMStartFailed)),
 	}
 }

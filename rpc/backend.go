@@ -3,105 +3,36 @@ package rpc
 import (
 	"context"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
 
-// Backend is one configured backend.
-type Backend struct {
-	// Name as configured, e.g. "laptop".
-	Name string `json:"name"`
-	// Type is "qemu", "libvirt" or "proxmox".
-	Type string `json:"type"`
-	// Default: used when a machine names none.
-	Default bool `json:"default"`
-	// Capabilities say what it can do; offer nothing else.
-	Capabilities BackendCapabilities `json:"capabilities"`
-	// Actions are the keys of the verbs that it can do on a machine in some state.
-	Actions []string `json:"actions"`
-	// MigratesTo are the names of the backends that its VMs can move to.
-	MigratesTo []string `json:"migratesTo,omitempty"`
-	// Problem says why it cannot be used.
-	Problem *problem.Error `json:"problem,omitempty"`
-}
-
-// BackendCapabilities say what a backend can do.
-type BackendCapabilities struct {
-	// LiveSnapshot: snapshot while the VM runs.
-	LiveSnapshot bool `json:"liveSnapshot"`
-	// MemorySnapshot is false: no snapshot holds the memory yet.
-	MemorySnapshot bool `json:"memorySnapshot"`
-	// ThinClone: the boot disk is an overlay on the shared image.
-	ThinClone bool `json:"thinClone"`
-	// Bridge: network "bridge:<interface>" works.
-	Bridge bool `json:"bridge"`
-	// Console: nixvm/vm/console works.
-	Console bool `json:"console"`
-	// Suspend: suspend and resume work.
-	Suspend bool `json:"suspend"`
-	// Resize: the state disk can grow.
-	Resize bool `json:"resize"`
-	// Clone: a VM that is off can be cloned.
-	Clone bool `json:"clone"`
-	// CloneSnapshot: so can one of its snapshots.
-	CloneSnapshot bool `json:"cloneSnapshot"`
-	// HostFirewall: isolation is enforced outside the guest.
-	HostFirewall bool `json:"hostFirewall"`
-	// Migrate: VMs can move between hosts.
-	Migrate bool `json:"migrate"`
-	// Autostart: VMs can start with the host.
-	Autostart bool `json:"autostart"`
-}
-
-// BackendListResult is the configured backends.
-type BackendListResult struct {
-	// Backends in the order of config.toml.
-	Backends []Backend `json:"backends"`
-}
-
-// BackendParams names a backend.
-type BackendParams struct {
-	Tokens
-	// Name as configured.
-	Name string `json:"name"`
-}
-
-// Validate implements params.
-func (p BackendParams) Validate() error {
-	return firstError(checkRequired("name", p.Name), checkLine("name", p.Name))
-}
-
-// BackendCheckResult is what is missing for a backend to work.
-type BackendCheckResult struct {
-	// Findings, worst first; none = all is well.
-	Findings []Finding `json:"findings"`
-}
-
 func backendMethods() []Method {
 	return []Method{
-		instant(MethodBackendList, "The configured backends and what each can do.",
-			func(s *session, _ NoParams) (any, error) {
-				return BackendListResult{Backends: backendsOf(s.srv.core.Backends())}, nil
-			}, result[BackendListResult]()),
-		slow(MethodBackendCheck, "What is missing for a backend to work, with the command that fixes it.",
-			func(ctx context.Context, s *session, p BackendParams) (any, error) {
+		instant(api.MethodBackendList, "The configured backends and what each can do.",
+			func(s *session, _ api.NoParams) (any, error) {
+				return api.BackendListResult{Backends: backendsOf(s.srv.core.Backends())}, nil
+			}, result[api.BackendListResult]()),
+		slow(api.MethodBackendCheck, "What is missing for a backend to work, with the command that fixes it.",
+			func(ctx context.Context, s *session, p api.BackendParams) (any, error) {
 				list, err := s.srv.core.CheckBackend(ctx, p.Name)
-				out := BackendCheckResult{Findings: make([]Finding, 0, len(list))}
+				out := api.BackendCheckResult{Findings: make([]api.Finding, 0, len(list))}
 				for _, f := range list {
-					out.Findings = append(out.Findings, Finding{
+					out.Findings = append(out.Findings, api.Finding{
 						Area: p.Name, Code: f.Code, Severity: string(f.Severity), Message: f.Message, Fix: f.Fix,
 					})
 				}
 				return out, err
-			}, result[BackendCheckResult](problem.BackendUnknown)),
+			}, result[api.BackendCheckResult](problem.BackendUnknown)),
 	}
 }
 
-func backendsOf(list []vm.BackendState) []Backend {
-	out := make([]Backend, 0, len(list))
+func backendsOf(list []vm.BackendState) []api.Backend {
+	out := make([]api.Backend, 0, len(list))
 	for _, b := range list {
-		out = append(out, Backend{
+		out = append(out, api.Backend{
 			Name: b.Name, Type: b.Type, Default: b.Default,
 			Capabilities: capabilitiesOf(b.Capabilities), Problem: problemOf(b.Problem),
 			Actions: keysOf(b.Verbs(list)), MigratesTo: b.MigratesTo(list),
@@ -112,4 +43,6 @@ func backendsOf(list []vm.BackendState) []Backend {
 
 // capabilitiesOf is a conversion, so that a capability that one side lacks does
 // not compile.
-func capabilitiesOf(c backends.Capabilities) BackendCapabilities { return BackendCapabilities(c) }
+func capabilitiesOf(c backends.Capabilities) api.BackendCapabilities {
+	return api.BackendCapabilities(c)
+}

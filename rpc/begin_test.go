@@ -6,7 +6,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // A client that gives up while the daemon finds out whether an operation can begin
@@ -20,14 +19,14 @@ func TestGivingUpWhileAnOperationBegins(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	begin := func() (rpc.OperationResult, error) {
+	begin := func() (api.OperationResult, error) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			<-entered
 			cancel()
 		}()
-		var r rpc.OperationResult
-		err := c.Begin(ctx, rpc.MethodVMResume, rpc.VMParams{Work: rpc.Work{Detach: true}, Name: "demo"}, &r)
+		var r api.OperationResult
+		err := c.Begin(ctx, api.MethodVMResume, api.VMParams{Work: api.Work{Detach: true}, Name: "demo"}, &r)
 		return r, err
 	}
 	_, err := begin()
@@ -42,7 +41,7 @@ func TestGivingUpWhileAnOperationBegins(t *testing.T) {
 	if err != nil || r.Operation.Kind != api.KindResume {
 		t.Fatalf("answered with %+v, %v", r, err)
 	}
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Operations) == 1 && p.Operations[0].ID == r.Operation.ID && p.Operations[0].State == "cancelled"
 	})
 }

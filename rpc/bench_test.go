@@ -16,7 +16,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
-	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/client"
 	"github.com/nixvm/nixvm/rpc/frame"
 )
@@ -60,22 +59,22 @@ func BenchmarkRead(b *testing.B) {
 		layout := func(b *testing.B) paths.Layout { return serve(b, newCore(manyMachines(n)...)) }
 		b.Run(fmt.Sprintf("list/machines=%d/raw", n), func(b *testing.B) {
 			r := benchRaw(b, layout(b))
-			r.measure(b, rpc.MethodMachineList, `{}`)
+			r.measure(b, api.MethodMachineList, `{}`)
 		})
 		b.Run(fmt.Sprintf("list/machines=%d/raw/while-operations-move", n), func(b *testing.B) {
 			fake := newCore(manyMachines(n)...)
 			r := benchRaw(b, serve(b, fake))
 			stop := progressing(fake)
 			defer stop()
-			r.measure(b, rpc.MethodMachineList, `{}`)
+			r.measure(b, api.MethodMachineList, `{}`)
 		})
 		b.Run(fmt.Sprintf("list/machines=%d/decoded", n), func(b *testing.B) {
 			c := benchClient(b, layout(b))
 			var s samples
 			for b.Loop() {
-				var list rpc.MachineListResult
+				var list api.MachineListResult
 				start := time.Now()
-				if err := c.Call(context.Background(), rpc.MethodMachineList, nil, &list); err != nil || len(list.Machines) != n {
+				if err := c.Call(context.Background(), api.MethodMachineList, nil, &list); err != nil || len(list.Machines) != n {
 					b.Fatal(err, len(list.Machines))
 				}
 				s = append(s, time.Since(start))
@@ -86,9 +85,9 @@ func BenchmarkRead(b *testing.B) {
 			c := benchClient(b, layout(b))
 			var s samples
 			for b.Loop() {
-				var one rpc.MachineResult
+				var one api.MachineResult
 				start := time.Now()
-				if err := c.Call(context.Background(), rpc.MethodMachineGet, rpc.MachineParams{Name: "machine-0050"}, &one); err != nil {
+				if err := c.Call(context.Background(), api.MethodMachineGet, api.MachineParams{Name: "machine-0050"}, &one); err != nil {
 					b.Fatal(err)
 				}
 				s = append(s, time.Since(start))
@@ -136,7 +135,7 @@ func benchRaw(b *testing.B, layout paths.Layout) *rawBench {
 	}
 	b.Cleanup(func() { conn.Close() })
 	r := &rawBench{conn, bufio.NewReaderSize(conn, 64<<10)}
-	r.measureOnce(b, frame.Append(nil, []byte(requestBody(0, rpc.MethodInitialize, `{}`))))
+	r.measureOnce(b, frame.Append(nil, []byte(requestBody(0, api.MethodInitialize, `{}`))))
 	return r
 }
 
@@ -188,7 +187,7 @@ func BenchmarkFanOut(b *testing.B) {
 	for range cap(joined) {
 		c, err := client.Dial(context.Background(), layout, client.Options{
 			Name: "benchmark", OnNotification: func(method string, _ json.RawMessage) {
-				if method == rpc.MethodDidChange {
+				if method == api.MethodDidChange {
 					seen <- struct{}{}
 				} else {
 					joined <- struct{}{}

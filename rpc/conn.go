@@ -127,8 +127,8 @@ func (s *session) stop(ctx context.Context) {
 		r.fail(stoppingProblem(message))
 	}
 	if s.srv.hub.joined(s) {
-		s.out.put(notification(MethodServerStatus, ServerStatusParams{
-			Health: HealthWarning, Quiescent: true, Message: message,
+		s.out.put(notification(api.MethodServerStatus, api.ServerStatusParams{
+			Health: api.HealthWarning, Quiescent: true, Message: message,
 		}))
 	}
 }
@@ -152,17 +152,17 @@ func (s *session) nextToken() string {
 	return strconv.Itoa(s.tokenSeq)
 }
 
-func (s *session) ownToken(t Token, op string) {
+func (s *session) ownToken(t api.Token, op string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tokens[t.raw] = op
+	s.tokens[t.String()] = op
 }
 
 // disown forgets a token whose progress has ended.
-func (s *session) disown(t Token) {
+func (s *session) disown(t api.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.tokens, t.raw)
+	delete(s.tokens, t.String())
 }
 
 // awaitIdle blocks until no request waits for an answer. At the end of the
@@ -362,7 +362,7 @@ func stoppingProblem(message string) error {
 }
 
 // follow answers when the operation has ended.
-func (r *request) follow(op api.Operation, w Work) {
+func (r *request) follow(op api.Operation, w api.Work) {
 	r.release() // an operation may take hours, and nothing of the message is needed any more
 	s := r.session
 	r.mu.Lock()
@@ -373,7 +373,7 @@ func (r *request) follow(op api.Operation, w Work) {
 		s.cancelOperation(op.ID)
 	}
 	if w.Detach {
-		r.answer(OperationResult{Operation: operationOf(op)}, nil)
+		r.answer(api.OperationResult{Operation: operationOf(op)}, nil)
 		return
 	}
 
@@ -392,7 +392,7 @@ func (r *request) follow(op api.Operation, w Work) {
 	r.await(f)
 }
 
-func (r *request) reportTo(f *follower, op api.Operation, token Token) {
+func (r *request) reportTo(f *follower, op api.Operation, token api.Token) {
 	s := r.session
 	switch {
 	case !token.IsZero():
@@ -437,7 +437,7 @@ func (s *session) outcome(op api.Operation) (any, error) {
 		failed.Operation = op.ID
 		return nil, &failed
 	}
-	result := OperationResult{Operation: operationOf(op)}
+	result := api.OperationResult{Operation: operationOf(op)}
 	before := append([]byte(`{"operation":`), marshal(result.Operation)...)
 	return machineResult{
 		name: op.Machine, before: append(before, `,"vm":`...),

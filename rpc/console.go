@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/termfilter"
 )
@@ -20,7 +22,7 @@ const consoleWait = 30 * time.Second
 
 // openConsole makes a unix socket for one connection of this user and joins it
 // to the console. Raw bytes have no place in JSON-RPC.
-func (srv *Server) openConsole(ctx context.Context, p ConsoleParams) (string, error) {
+func (srv *Server) openConsole(ctx context.Context, p api.ConsoleParams) (string, error) {
 	if srv.options.RuntimeDir == "" {
 		return "", problem.New(problem.Unsupported, "this server makes no console sockets").WithHint("use nixvmd console")
 	}
@@ -31,7 +33,7 @@ func (srv *Server) openConsole(ctx context.Context, p ConsoleParams) (string, er
 	}
 	l, err := listenConsole(srv.options.RuntimeDir)
 	if err != nil {
-		return "", fmt.Errorf("make the socket of the console: %w", firstError(err, console.Close()))
+		return "", fmt.Errorf("make the socket of the console: %w", cmp.Or(err, console.Close()))
 	}
 	srv.work.Go(func() { srv.serveConsole(l, console, p.Raw) })
 	return l.Addr().String(), nil
@@ -57,7 +59,7 @@ func listenConsole(dir string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, firstError(err, l.Close())
+		return nil, cmp.Or(err, l.Close())
 	}
 	return l, nil
 }

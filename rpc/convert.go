@@ -10,17 +10,17 @@ import (
 )
 
 // machineOf converts the domain value; list is every configured backend.
-func machineOf(v vm.VM, list []vm.BackendState) Machine {
-	m := Machine{
+func machineOf(v vm.VM, list []vm.BackendState) api.Machine {
+	m := api.Machine{
 		Name: v.Name, State: string(v.State), Phase: string(v.Phase()), Actions: keysOf(v.Verbs(list)), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
 		Profiles: notNil(v.Profiles), Backend: v.Backend,
-		Image:     ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
+		Image:     api.ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
 		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
 		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
 		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved, Pending: v.Pending,
 	}
 	if u := v.Snapshots; u != nil {
-		m.Snapshots = &SnapshotUsage{Count: u.Count, Warning: u.Warning}
+		m.Snapshots = &api.SnapshotUsage{Count: u.Count, Warning: u.Warning}
 	}
 	if v.Operation != nil && v.Operation.State == api.OpRunning {
 		m.Operation = v.Operation.ID
@@ -41,8 +41,8 @@ func operationOf(op api.Operation) api.Operation {
 	return op
 }
 
-func defaultsOf(d vm.Defaults) CreateDefaults {
-	return CreateDefaults{
+func defaultsOf(d vm.Defaults) api.CreateDefaults {
+	return api.CreateDefaults{
 		Image: d.Image, Profiles: notNil(d.Profiles), Mode: d.Mode, MemoryMiB: d.Memory, VCPUs: d.VCPUs, DiskBytes: d.DiskBytes(), Network: d.Network,
 	}
 }

@@ -20,16 +20,16 @@ func (s *session) handle(r *jsonrpc2.Request) {
 	q := &request{session: s, id: r.ID, method: r.Method, params: r.Params, free: s.messages.taken()}
 	defer q.recovered()
 	switch {
-	case r.Method == MethodInitialize:
+	case r.Method == api.MethodInitialize:
 		q.answer(s.initialize(q))
 		return
-	case r.Method != MethodVersion && !s.handshake:
+	case r.Method != api.MethodVersion && !s.handshake:
 		q.fail(problem.New(ProblemNotInitialized, "%s before initialize", r.Method).WithHint("send initialize first"))
 		return
 	case s.shuttingDown:
 		q.fail(problem.New(ProblemShutDown, "%s after shutdown", r.Method).WithHint("send exit, or connect again"))
 		return
-	case r.Method == MethodShutdown:
+	case r.Method == api.MethodShutdown:
 		s.shuttingDown = true
 		q.send([]byte(`,"result":`), joined{[]byte("null")})
 		return
@@ -47,13 +47,13 @@ func (s *session) initialize(q *request) (any, error) {
 	if s.handshake {
 		return nil, problem.New(ProblemRequest, "initialize was sent already")
 	}
-	var p InitializeParams
+	var p api.InitializeParams
 	if err := decodeLenient(q.params, &p); err != nil {
 		return nil, err
 	}
 	versions := p.InitializationOptions.ProtocolVersions
-	if len(versions) > 0 && !slices.Contains(versions, ProtocolVersion) {
-		return nil, problem.New(ProblemProtocol, "this daemon speaks protocol version %d, the client %v", ProtocolVersion, versions).
+	if len(versions) > 0 && !slices.Contains(versions, api.ProtocolVersion) {
+		return nil, problem.New(ProblemProtocol, "this daemon speaks protocol version %d, the client %v", api.ProtocolVersion, versions).
 			WithHint("update whichever is older")
 	}
 	if name := plainLine(p.ClientInfo.Name); name != "" {
@@ -66,29 +66,29 @@ func (s *session) initialize(q *request) (any, error) {
 	s.makesTokens = p.Capabilities.Window.WorkDoneProgress
 	s.handshake = true
 	s.log = s.log.With("client", s.client)
-	return InitializeResult{
-		Capabilities: ServerCapabilities{Experimental: ExperimentalCapabilities{Nixvm: s.srv.capabilities()}},
-		ServerInfo:   ServerInfo{Name: "nixvmd", Version: s.srv.options.Version},
+	return api.InitializeResult{
+		Capabilities: api.ServerCapabilities{Experimental: api.ExperimentalCapabilities{Nixvm: s.srv.capabilities()}},
+		ServerInfo:   api.ServerInfo{Name: "nixvmd", Version: s.srv.options.Version},
 	}, nil
 }
 
 // handleNotification ignores what it does not know, as LSP asks.
 func (s *session) handleNotification(r *jsonrpc2.Request) {
 	switch r.Method {
-	case MethodInitialized:
+	case api.MethodInitialized:
 		s.initialized()
-	case MethodExit:
+	case api.MethodExit:
 		s.conn.Close()
-	case MethodCancelRequest:
-		var p CancelParams
+	case api.MethodCancelRequest:
+		var p api.CancelParams
 		if decodeLenient(r.Params, &p) != nil {
 			return
 		}
 		if id, ok := parseID(p.ID); ok {
 			s.cancelRequest(id)
 		}
-	case MethodProgressCancel:
-		var p WorkDoneProgressCancelParams
+	case api.MethodProgressCancel:
+		var p api.WorkDoneProgressCancelParams
 		if decodeLenient(r.Params, &p) == nil {
 			s.cancelToken(p.Token)
 		}
@@ -117,7 +117,7 @@ func (s *session) initialized() {
 // tellNotice says what was done unasked: to all that are there at that time, else
 // to the client that comes next.
 func (s *session) tellNotice(n api.Notice) {
-	s.out.put(notification(MethodShowMessage, MessageParams{Type: protocol.MessageTypeWarning, Message: plainLine(n.Text)}))
+	s.out.put(notification(api.MethodShowMessage, api.MessageParams{Type: protocol.MessageTypeWarning, Message: plainLine(n.Text)}))
 }
 
 // tellRecovered says once, to whoever is there first, what became of an
@@ -127,7 +127,7 @@ func (s *session) tellRecovered(op api.Operation) {
 	if !s.srv.firstTold(op.ID) {
 		return
 	}
-	s.out.put(notification(MethodShowMessage, MessageParams{
+	s.out.put(notification(api.MethodShowMessage, api.MessageParams{
 		Type: protocol.MessageTypeWarning, Message: plainLine(op.Message), Operation: op.ID,
 	}))
 }
@@ -141,9 +141,9 @@ func (s *session) cancelRequest(id jsonrpc2.ID) {
 	}
 }
 
-func (s *session) cancelToken(t Token) {
+func (s *session) cancelToken(t api.Token) {
 	s.mu.Lock()
-	op, ok := s.tokens[t.raw]
+	op, ok := s.tokens[t.String()]
 	s.mu.Unlock()
 	if ok {
 		s.cancelOperation(op)
@@ -152,7 +152,7 @@ func (s *session) cancelToken(t Token) {
 
 // serveSubscribe follows an operation that somebody began.
 func serveSubscribe(r *request) {
-	p, err := decoded[OperationParams](r)
+	p, err := decoded[api.OperationParams](r)
 	if err != nil {
 		r.fail(err)
 		return
@@ -165,7 +165,7 @@ func serveSubscribe(r *request) {
 	r.subscription = true
 	r.async(r.session.ctx, func(ctx context.Context) {
 		r.left = ctx.Done()
-		r.follow(op, Work{Tokens: p.Tokens})
+		r.follow(op, api.Work{Tokens: p.Tokens})
 	})
 }
 

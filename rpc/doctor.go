@@ -1,39 +1,23 @@
 package rpc
 
-import "context"
+import (
+	"context"
 
-// Finding is one thing that is wrong, and the command that fixes it.
-type Finding struct {
-	// Area is what it is about: "qemu", "ssh", a backend's name...
-	Area string `json:"area"`
-	// Code is a dotted word.
-	Code string `json:"code"`
-	// Severity is "error", "warning" or "info".
-	Severity string `json:"severity"`
-	// Message says what is wrong.
-	Message string `json:"message"`
-	// Fix is a command or a sentence.
-	Fix string `json:"fix,omitempty"`
-}
-
-// DoctorResult is the doctor's report.
-type DoctorResult struct {
-	// Findings, worst first; none = all is well.
-	Findings []Finding `json:"findings"`
-}
+	"github.com/nixvm/nixvm/api"
+)
 
 func doctorMethods() []Method {
 	return []Method{
-		slow(MethodDoctor, "Check everything that nixvm needs, and name what is missing and how to get it.",
-			func(ctx context.Context, s *session, _ NoParams) (any, error) {
+		slow(api.MethodDoctor, "Check everything that nixvm needs, and name what is missing and how to get it.",
+			func(ctx context.Context, s *session, _ api.NoParams) (any, error) {
 				list := s.srv.core.Doctor(ctx)
-				out := DoctorResult{Findings: make([]Finding, 0, len(list))}
+				out := api.DoctorResult{Findings: make([]api.Finding, 0, len(list))}
 				for _, f := range list {
-					out.Findings = append(out.Findings, Finding{
+					out.Findings = append(out.Findings, api.Finding{
 						Area: f.Area, Code: f.Code, Severity: string(f.Severity), Message: f.Message, Fix: f.Fix,
 					})
 				}
 				return out, nil
-			}, result[DoctorResult]()),
+			}, result[api.DoctorResult]()),
 	}
 }

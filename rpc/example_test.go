@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/nixvm/nixvm/api"
 )
 
 // checkParams does with params what the daemon does before it serves a method.
@@ -15,7 +17,7 @@ func checkParams(m Method, raw json.RawMessage) error {
 	if err := decode(&raw, p.Interface()); err != nil {
 		return err
 	}
-	return p.Elem().Interface().(params).Validate()
+	return p.Elem().Interface().(api.Params).Validate()
 }
 
 // examples are the requests of the protocol page by their method.
@@ -58,7 +60,7 @@ func TestEveryExampleOfThePageIsAccepted(t *testing.T) {
 			t.Errorf("%s: the example has a parameter without a value: %s", m.Name, raw)
 		}
 	}
-	if raw, ok := all["initialize"]; !ok || decodeLenient(&raw, &InitializeParams{}) != nil {
+	if raw, ok := all["initialize"]; !ok || decodeLenient(&raw, &api.InitializeParams{}) != nil {
 		t.Errorf("initialize %s", raw)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/frame"
 )
@@ -55,7 +56,7 @@ func FuzzParams(f *testing.F) {
 		method := methods[int(which)%len(methods)].Name
 		go func() {
 			for _, body := range []string{
-				requestBody(1, rpc.MethodInitialize, `{}`),
+				requestBody(1, api.MethodInitialize, `{}`),
 				fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":%q,"params":%s}`, method, params),
 			} {
 				_, _ = near.Write(frame.Append(nil, []byte(body)))
@@ -78,7 +79,7 @@ func FuzzParams(f *testing.F) {
 		read("1")
 		read("2")
 		go func() {
-			_, _ = near.Write(frame.Append(nil, []byte(requestBody(3, rpc.MethodShutdown, `null`))))
+			_, _ = near.Write(frame.Append(nil, []byte(requestBody(3, api.MethodShutdown, `null`))))
 			_, _ = near.Write(frame.Append(nil, []byte(`{"jsonrpc":"2.0","method":"exit"}`)))
 		}()
 		read("3")
@@ -104,7 +105,7 @@ func readMessage(t *testing.T, r *bufio.Reader) (m message) {
 // FuzzSession: whatever a client sends, what it gets is well-formed, and the
 // session ends when the client does.
 func FuzzSession(f *testing.F) {
-	initialize := frame.Append(nil, []byte(requestBody(1, rpc.MethodInitialize, withProgress)))
+	initialize := frame.Append(nil, []byte(requestBody(1, api.MethodInitialize, withProgress)))
 	for _, body := range []string{
 		`{"jsonrpc":"2.0","method":"initialized"}`, `{"jsonrpc":"2.0","id":1,"result":null}`, `[]`, `{"id":null,"method":"x"}`,
 		`{"jsonrpc":"2.0","id":2,"method":"nixvm/vm/start","params":{"name":"demo"}}`, `{"method":"$/cancelRequest","params":{"id":2}}`,

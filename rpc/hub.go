@@ -26,7 +26,7 @@ type hub struct {
 	whole     []byte                   // cached "machines":[...] of machine/list; nil = stale
 	troubled  map[string]string        // what is wrong, by machine
 	backends  []vm.BackendState        // what the actions of machines depend on
-	status    ServerStatusParams       // as it was told last
+	status    api.ServerStatusParams   // as it was told last
 	live      map[string]liveOperation // those that run or are unresolved
 	order     []string                 // ids of live, as they began
 	runs      int                      // how many of them run
@@ -207,7 +207,7 @@ func (h *hub) publishLog(l api.LogLine) {
 			continue
 		}
 		if body == nil {
-			body = notification(MethodLogMessage, logMessage(l))
+			body = notification(api.MethodLogMessage, logMessage(l))
 		}
 		s.out.putLog(body, lostLines)
 	}
@@ -262,10 +262,10 @@ func (h *hub) joinMachines() []byte {
 }
 
 // statusNow is healthy when nothing needs a person; the lock is held.
-func (h *hub) statusNow() ServerStatusParams {
-	st := ServerStatusParams{Health: HealthOK, Quiescent: h.runs == 0}
+func (h *hub) statusNow() api.ServerStatusParams {
+	st := api.ServerStatusParams{Health: api.HealthOK, Quiescent: h.runs == 0}
 	if st.Message = backendProblem(h.backends); st.Message != "" {
-		st.Health = HealthWarning
+		st.Health = api.HealthWarning
 		return st
 	}
 	first := ""
@@ -275,7 +275,7 @@ func (h *hub) statusNow() ServerStatusParams {
 		}
 	}
 	if first != "" {
-		st.Health, st.Message = HealthWarning, fmt.Sprintf("%s: %s", first, plainLine(h.troubled[first]))
+		st.Health, st.Message = api.HealthWarning, fmt.Sprintf("%s: %s", first, plainLine(h.troubled[first]))
 	}
 	if more := len(h.troubled) - 1; more > 0 {
 		st.Message += fmt.Sprintf(" (and %s more)", plural(more, "machine"))
@@ -303,7 +303,7 @@ func (h *hub) refreshStatus(list []vm.BackendState) {
 	}
 	h.status = now
 	for s := range h.sessions {
-		s.out.putLatest(MethodServerStatus, notification(MethodServerStatus, now))
+		s.out.putLatest(api.MethodServerStatus, notification(api.MethodServerStatus, now))
 	}
 }
 
@@ -311,9 +311,9 @@ func (h *hub) refreshStatus(list []vm.BackendState) {
 func (h *hub) join(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	full := joined{[]byte(`{"jsonrpc":"2.0","method":"` + MethodDidChange + `","params":{"full":true,`)}
+	full := joined{[]byte(`{"jsonrpc":"2.0","method":"` + api.MethodDidChange + `","params":{"full":true,`)}
 	s.out.put(append(append(full, h.state()...), []byte("}"))...)
-	s.out.putLatest(MethodServerStatus, notification(MethodServerStatus, h.status))
+	s.out.putLatest(api.MethodServerStatus, notification(api.MethodServerStatus, h.status))
 	h.sessions[s] = struct{}{}
 }
 

@@ -32,7 +32,7 @@ func TestWhatIsNotJSONRPC2IsAnsweredAsSuch(t *testing.T) {
 			t.Errorf("%s: id %s, %+v", name, m.ID, m.Error)
 		}
 	}
-	r.request(1, rpc.MethodVersion, `{}`) // it goes on
+	r.request(1, api.MethodVersion, `{}`) // it goes on
 	r.answer(1)
 }
 
@@ -56,7 +56,7 @@ func TestAMessageThatIsNotFinishedEndsItsSession(t *testing.T) {
 	slow := dialReady(t, layout, `{}`, false)
 	slow.bytes([]byte("C"))
 	slow.until("answer", func(m message) bool { return m.Method == "" }) // its time is over
-	r.request(1, rpc.MethodVersion, `{}`)
+	r.request(1, api.MethodVersion, `{}`)
 	r.answer(1)
 }
 
@@ -96,13 +96,13 @@ func TestHalfSentMessagesTakeBoundedMemory(t *testing.T) {
 		t.Errorf("%d clients take %d MiB", clients, (now-before)>>20)
 	}
 	other := dialReady(t, layout, `{}`, false)
-	other.request(1, rpc.MethodVersion, `{}`)
+	other.request(1, api.MethodVersion, `{}`)
 	other.answer(1)
 	for _, r := range all {
 		r.Close()
 	}
 	long := strings.Repeat("y", frame.MaxMessage/2) // room is given back
-	other.request(2, rpc.MethodMachineGet, `{"name":"`+long+`"}`)
+	other.request(2, api.MethodMachineGet, `{"name":"`+long+`"}`)
 	if m := other.answer(2); m.code() != problem.MachineNameInvalid {
 		t.Errorf("%+v", m.Error)
 	}
@@ -120,9 +120,9 @@ func TestRoomIsGivenBack(t *testing.T) {
 		r.until("answer", func(m message) bool { return m.Method == "" })
 		r.send(pad)
 		r.until("answer", func(m message) bool { return m.Method == "" })
-		r.request(10+i, rpc.MethodSSHEndpoint, `{"host":"`+pad+`"}`)
+		r.request(10+i, api.MethodSSHEndpoint, `{"host":"`+pad+`"}`)
 		r.answer(10 + i)
-		r.request(20+i, rpc.MethodVMStart, `{"name":"`+pad+`"}`)
+		r.request(20+i, api.MethodVMStart, `{"name":"`+pad+`"}`)
 		r.answer(20 + i)
 	}
 }
@@ -135,12 +135,12 @@ func TestAnOperationTakesNoRoom(t *testing.T) {
 	layout := serveWith(t, fake, rpc.Options{MessageRoom: room, MessageTimeout: 5 * time.Second})
 	pad := strings.Repeat(" ", room/2)
 	waits := dialReady(t, layout, `{}`, false)
-	waits.request(1, rpc.MethodVMStart, pad+`{"name":"demo","workDoneToken":1}`)
-	waits.notified(rpc.MethodProgress)
-	waits.request(2, rpc.MethodOperationSubscribe, pad+`{"id":"op1","workDoneToken":2}`)
+	waits.request(1, api.MethodVMStart, pad+`{"name":"demo","workDoneToken":1}`)
+	waits.notified(api.MethodProgress)
+	waits.request(2, api.MethodOperationSubscribe, pad+`{"id":"op1","workDoneToken":2}`)
 	waits.until("progress of the second", func(m message) bool { return strings.Contains(string(m.Params), `"token":2`) })
 	other := dialReady(t, layout, `{}`, false)
-	other.request(1, rpc.MethodMachineGet, pad+pad[:room/4]+`{"name":"demo"}`)
+	other.request(1, api.MethodMachineGet, pad+pad[:room/4]+`{"name":"demo"}`)
 	if m := other.answer(1); m.Error != nil {
 		t.Errorf("%+v", m.Error)
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
@@ -242,7 +243,7 @@ func TestSystemdPassesItsSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err, out)
 	}
-	call[rpc.MachineResult](t, c, rpc.MethodMachineGet, rpc.MachineParams{Name: "demo"})
+	call[api.MachineResult](t, c, api.MethodMachineGet, api.MachineParams{Name: "demo"})
 	c.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, out)
@@ -305,7 +306,7 @@ func TestPeersOfAnotherUserAreRefusedByEither(t *testing.T) {
 		}
 	}
 	c, _ := connect(t, layout, "ours")
-	call[rpc.VersionResult](t, c, rpc.MethodVersion, nil)
+	call[api.VersionResult](t, c, api.MethodVersion, nil)
 
 	// The other way round: somebody else was there first.
 	squatted := paths.Layout{Runtime: shortDir(t)}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/client"
 )
@@ -31,14 +32,14 @@ func TestADaemonThatNobodyFindsAnyMoreEnds(t *testing.T) {
 			go func() { ended <- srv.Serve(context.Background(), l) }()
 			c, notes := connect(t, layout, "test")
 			answer := make(chan error, 1)
-			go func() { answer <- c.Call(t.Context(), rpc.MethodVMStart, rpc.VMParams{Name: "demo"}, nil) }()
-			await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return len(p.Operations) > 0 })
+			go func() { answer <- c.Call(t.Context(), api.MethodVMStart, api.VMParams{Name: "demo"}, nil) }()
+			await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool { return len(p.Operations) > 0 })
 			remove(t, filepath.Dir(layout.Runtime))
 			// The client that is connected is told why, and let go.
 			if p := wantCode(t, <-answer, rpc.ProblemStopping); !strings.Contains(p.Message, "has been removed") {
 				t.Errorf("what waits is answered with %q", p.Message)
 			}
-			await(t, notes, rpc.MethodServerStatus, func(p rpc.ServerStatusParams) bool { return strings.Contains(p.Message, "has been removed") })
+			await(t, notes, api.MethodServerStatus, func(p api.ServerStatusParams) bool { return strings.Contains(p.Message, "has been removed") })
 			<-c.Done()
 			if err := <-ended; err != nil {
 				t.Error(err)
@@ -129,5 +130,5 @@ func TestSessionsWithAnotherRuntimeDirectoryShareTheDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	call[rpc.MachineResult](t, c, rpc.MethodMachineGet, rpc.MachineParams{Name: "demo"})
+	call[api.MachineResult](t, c, api.MethodMachineGet, api.MachineParams{Name: "demo"})
 }

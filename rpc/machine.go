@@ -2,181 +2,13 @@ package rpc
 
 import (
 	"context"
-	"time"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
 
-// Machine is one machine and its VM.
-type Machine struct {
-	// Name of the machine, a DNS label.
-	Name string `json:"name"`
-	// State of the VM: "absent" (declared only), "stopped", "running",
-	// "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked).
-	State string `json:"state"`
-	// Phase is the state in the word that people want: "absent", "stopped", "booting"
-	// (it runs, and its sshd has not answered yet), "ready" (its sshd has answered),
-	// "suspended", "crashed", "broken" or "unknown".
-	Phase string `json:"phase"`
-	// Actions are the keys of the verbs that can be done with the machine now: all
-	// that fits its state, that its backend can do, and that the operation on it does
-	// not keep from being done. The verbs are among the capabilities of the daemon.
-	Actions []string `json:"actions"`
-	// Ready: sshd has answered with the pinned host key since the last start.
-	Ready bool `json:"ready"`
-	// Reason why it is crashed or broken, one line.
-	Reason string `json:"reason,omitempty"`
-	// Mode is "immutable", "semi-mutable" or "mutable".
-	Mode string `json:"mode"`
-	// Profiles of the machine, sorted.
-	Profiles []string `json:"profiles"`
-	// Backend is the name of the configured backend.
-	Backend string `json:"backend"`
-	// Image that the machine runs.
-	Image ImageRef `json:"image"`
-	// MemoryMiB is the memory in MiB.
-	MemoryMiB int `json:"memoryMiB"`
-	// VCPUs is the number of virtual CPUs.
-	VCPUs int `json:"vcpus"`
-	// DiskBytes is the virtual size of the state disk in bytes.
-	DiskBytes int64 `json:"diskBytes"`
-	// Autostart: the VM starts with the host of its backend.
-	Autostart bool `json:"autostart,omitempty"`
-	// Network is "nat" or "bridge:<interface>".
-	Network string `json:"network"`
-	// Accel is "kvm" or "tcg" while the VM runs.
-	Accel string `json:"accel,omitempty"`
-	// Address is host:port of sshd while the VM runs.
-	Address string `json:"address,omitempty"`
-	// SSHHost is the name for ssh, TRAMP and Remote-SSH, once created.
-	SSHHost string `json:"sshHost,omitempty"`
-	// AdminHost is the same for the admin account.
-	AdminHost string `json:"adminHost,omitempty"`
-	// Started is when the VM was started.
-	Started time.Time `json:"started,omitzero"`
-	// Operation is the id of the operation that runs on the machine now; its
-	// state is among the operations of the same message, or of nixvm/operation/get.
-	Operation string `json:"operation,omitempty"`
-	// Pending are settings that the VM does not have, under their names in
-	// nixvm/machine/configure, and that no start gives it: "profiles" are part of the
-	// image, and there is no method yet that gives a VM another one.
-	Pending []string `json:"pending,omitempty"`
-	// Problem with the machine directory, or with its SSH name.
-	Problem *problem.Error `json:"problem,omitempty"`
-	// Unresolved are the ids of its operations that wait for a choice, oldest
-	// first; their choices are among the operations of the same message.
-	Unresolved []string `json:"unresolved,omitempty"`
-	// Snapshots is how many snapshots the VM has; absent while the daemon has not
-	// seen a list of them since it started. See nixvm/snapshot/list.
-	Snapshots *SnapshotUsage `json:"snapshots,omitempty"`
-}
-
-// SnapshotUsage is the number of snapshots of a VM.
-type SnapshotUsage struct {
-	// Count of snapshots.
-	Count int `json:"count"`
-	// Warning when there are so many that taking and deleting them holds up the
-	// guest; one line.
-	Warning string `json:"warning,omitempty"`
-}
-
-// ImageRef names the image of a machine.
-type ImageRef struct {
-	// Kind is what was asked for: "nixos", "trial", or a file.
-	Kind string `json:"kind"`
-	// ID of the image; absent until one was chosen.
-	ID string `json:"id,omitempty"`
-	// Distro is "nixos" or "debian".
-	Distro string `json:"distro,omitempty"`
-	// Version of the image.
-	Version string `json:"version,omitempty"`
-}
-
-// NoParams is for methods that take nothing.
-type NoParams struct {
-	Tokens
-}
-
-// Validate implements params.
-func (p NoParams) Validate() error { return nil }
-
-// MachineParams names a machine.
-type MachineParams struct {
-	Tokens
-	// Name of the machine.
-	Name string `json:"name"`
-}
-
-// Validate implements params.
-func (p MachineParams) Validate() error { return checkName(p.Name) }
-
-// MachineListResult is every machine.
-type MachineListResult struct {
-	// Machines ordered by name.
-	Machines []Machine `json:"machines"`
-	// Operations that run now, and those that are unresolved.
-	Operations []api.Operation `json:"operations"`
-}
-
-// MachineResult is one machine.
-type MachineResult struct {
-	// Machine as it is now.
-	Machine Machine `json:"machine"`
-}
-
-// ConfigureParams changes a declared machine. Absent fields stay as they are; a
-// list replaces the list. What the VM has already takes effect at its next start.
-type ConfigureParams struct {
-	Tokens
-	// Name of the machine.
-	Name string `json:"name"`
-	// Profiles of the machine. A VM that exists does not get them: they stay pending.
-	Profiles []string `json:"profiles,omitempty"`
-	// MemoryMiB is the memory in MiB.
-	MemoryMiB *int `json:"memoryMiB,omitempty"`
-	// VCPUs is the number of virtual CPUs.
-	VCPUs *int `json:"vcpus,omitempty"`
-	// DiskBytes is the virtual size of the state disk in bytes; it may only grow once the VM exists.
-	DiskBytes *int64 `json:"diskBytes,omitempty"`
-	// Autostart: the VM starts with the host of its backend, if that has the
-	// capability; holds at once, whether the VM runs or not.
-	Autostart *bool `json:"autostart,omitempty"`
-	// Network is "nat" or "bridge:<interface>".
-	Network *string `json:"network,omitempty"`
-	// TCPPorts to open in the guest's firewall.
-	TCPPorts []uint16 `json:"tcpPorts,omitempty"`
-	// UDPPorts to open in the guest's firewall.
-	UDPPorts []uint16 `json:"udpPorts,omitempty"`
-	// AllowedCIDRs are exceptions to the private-network block.
-	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
-	// RemoteForwards, each as after RemoteForward in ssh_config(5).
-	RemoteForwards []string `json:"remoteForwards,omitempty"`
-}
-
-// Validate implements params.
-func (p ConfigureParams) Validate() error {
-	return firstOf(p.fields())
-}
-
-// fields checks the form of each.
-func (p ConfigureParams) fields() []fieldCheck {
-	return []fieldCheck{
-		{"name", checkName(p.Name)},
-		{"profiles", checkWords("profiles", p.Profiles)},
-		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
-		{"vcpus", checkPositive("vcpus", p.VCPUs)},
-		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},
-		{"network", checkOptionalLine("network", p.Network)},
-		{"tcpPorts", checkPorts("tcpPorts", p.TCPPorts)},
-		{"udpPorts", checkPorts("udpPorts", p.UDPPorts)},
-		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
-		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
-	}
-}
-
-func (p ConfigureParams) request() vm.ConfigureRequest {
+func configureRequest(p api.ConfigureParams) vm.ConfigureRequest {
 	return vm.ConfigureRequest{
 		Name: p.Name, Profiles: p.Profiles, MemoryMiB: p.MemoryMiB, VCPUs: p.VCPUs, DiskBytes: p.DiskBytes,
 		Autostart: p.Autostart, Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
@@ -184,46 +16,29 @@ func (p ConfigureParams) request() vm.ConfigureRequest {
 	}
 }
 
-// DeleteMachineParams removes the declaration of a machine.
-type DeleteMachineParams struct {
-	Tokens
-	// Name of the machine.
-	Name string `json:"name"`
-	// Confirm repeats the name.
-	Confirm string `json:"confirm"`
-}
-
-// Validate implements params.
-func (p DeleteMachineParams) Validate() error {
-	return firstError(checkName(p.Name), checkConfirm(p.Name, p.Confirm))
-}
-
-// EmptyResult is an object without fields.
-type EmptyResult struct{}
-
 func machineMethods() []Method {
 	return []Method{
-		instant(MethodMachineList, "Every machine with the state of its VM, and the operations that run or are unresolved. Answered from memory.",
-			func(*session, NoParams) (any, error) { return listResult{}, nil },
-			result[MachineListResult]()),
-		instant(MethodMachineGet, "One machine. Answered from memory.",
-			func(s *session, p MachineParams) (any, error) { return s.oneMachine(p.Name), nil },
-			result[MachineResult](problem.MachineNotFound)),
+		instant(api.MethodMachineList, "Every machine with the state of its VM, and the operations that run or are unresolved. Answered from memory.",
+			func(*session, api.NoParams) (any, error) { return listResult{}, nil },
+			result[api.MachineListResult]()),
+		instant(api.MethodMachineGet, "One machine. Answered from memory.",
+			func(s *session, p api.MachineParams) (any, error) { return s.oneMachine(p.Name), nil },
+			result[api.MachineResult](problem.MachineNotFound)),
 		draftMethod(),
-		change(MethodMachineConfigure, "Change the files of a machine directory.",
-			func(ctx context.Context, s *session, p ConfigureParams) (any, error) {
-				_, err := s.srv.core.Configure(ctx, p.request())
+		change(api.MethodMachineConfigure, "Change the files of a machine directory.",
+			func(ctx context.Context, s *session, p api.ConfigureParams) (any, error) {
+				_, err := s.srv.core.Configure(ctx, configureRequest(p))
 				if err != nil {
 					return nil, err
 				}
 				return s.oneMachine(p.Name), nil
 			},
-			result[MachineResult](problem.MachineNotFound, problem.MachineInvalid, problem.SizeInvalid, problem.ProfileUnknown, problem.Unsupported, problem.BackendUnreachable, problem.VMBusy)),
-		change(MethodMachineDelete, "Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards.",
-			func(ctx context.Context, s *session, p DeleteMachineParams) (any, error) {
-				return EmptyResult{}, s.srv.core.DeleteMachine(ctx, p.Name, p.Confirm)
+			result[api.MachineResult](problem.MachineNotFound, problem.MachineInvalid, problem.SizeInvalid, problem.ProfileUnknown, problem.Unsupported, problem.BackendUnreachable, problem.VMBusy)),
+		change(api.MethodMachineDelete, "Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards.",
+			func(ctx context.Context, s *session, p api.DeleteMachineParams) (any, error) {
+				return api.EmptyResult{}, s.srv.core.DeleteMachine(ctx, p.Name, p.Confirm)
 			},
-			result[EmptyResult](problem.MachineNotFound, problem.ConfirmRequired, problem.VMExists, problem.VMBusy)),
+			result[api.EmptyResult](problem.MachineNotFound, problem.ConfirmRequired, problem.VMExists, problem.VMBusy)),
 	}
 }
 
@@ -234,6 +49,6 @@ func (s *session) oneMachine(name string) machineResult {
 		if err != nil {
 			return nil, err
 		}
-		return MachineResult{Machine: machineOf(v, s.srv.core.Backends())}, nil
+		return api.MachineResult{Machine: machineOf(v, s.srv.core.Backends())}, nil
 	}}
 }

@@ -33,9 +33,9 @@ func Methods() []Method {
 }
 
 func versionMethod() Method {
-	return instant(MethodVersion, "The version of the daemon. The only request that is answered before initialize.",
-		func(s *session, _ NoParams) (any, error) { return s.srv.version(), nil },
-		result[VersionResult]())
+	return instant(api.MethodVersion, "The version of the daemon. The only request that is answered before initialize.",
+		func(s *session, _ api.NoParams) (any, error) { return s.srv.version(), nil },
+		result[api.VersionResult]())
 }
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
@@ -50,7 +50,7 @@ func result[R any](errors ...problem.Code) outcome { return outcome{typeOf[R](),
 
 // instant is a read that only looks into memory. It runs on the reading
 // goroutine, so that answers keep the order of the requests.
-func instant[P params](name, doc string, fn func(*session, P) (any, error), out outcome) Method {
+func instant[P api.Params](name, doc string, fn func(*session, P) (any, error), out outcome) Method {
 	return Method{
 		Name: name, Doc: doc, Params: typeOf[P](), Result: out.result, Errors: out.errors,
 		serve: func(r *request) {
@@ -66,7 +66,7 @@ func instant[P params](name, doc string, fn func(*session, P) (any, error), out 
 
 // slow is a read that may wait for a disk, a program or a VM. It ends with the
 // session.
-func slow[P params](name, doc string, fn func(context.Context, *session, P) (any, error), out outcome) Method {
+func slow[P api.Params](name, doc string, fn func(context.Context, *session, P) (any, error), out outcome) Method {
 	return Method{
 		Name: name, Doc: doc, Params: typeOf[P](), Result: out.result, Errors: out.errors,
 		serve: func(r *request) {
@@ -82,7 +82,7 @@ func slow[P params](name, doc string, fn func(context.Context, *session, P) (any
 
 // change is a short mutation without an operation. It is finished even if the
 // client goes away meanwhile.
-func change[P params](name, doc string, fn func(context.Context, *session, P) (any, error), out outcome) Method {
+func change[P api.Params](name, doc string, fn func(context.Context, *session, P) (any, error), out outcome) Method {
 	m := slow(name, doc, fn, out)
 	m.Mutating = true
 	m.serve = func(r *request) {
@@ -98,14 +98,14 @@ func change[P params](name, doc string, fn func(context.Context, *session, P) (a
 
 // worker is the params of a request that begins an operation.
 type worker interface {
-	params
-	work() Work
+	api.Params
+	WorkOptions() api.Work
 }
 
 // operation begins one; the answer comes when it has ended.
 func operation[P worker](name, doc string, fn func(context.Context, *session, P) (api.Operation, error), errors ...problem.Code) Method {
 	return Method{
-		Name: name, Doc: doc, Params: typeOf[P](), Result: typeOf[OperationResult](), Mutating: true, Work: true, Errors: errors,
+		Name: name, Doc: doc, Params: typeOf[P](), Result: typeOf[api.OperationResult](), Mutating: true, Work: true, Errors: errors,
 		serve: func(r *request) {
 			p, err := decoded[P](r)
 			if err != nil {
@@ -118,13 +118,13 @@ func operation[P worker](name, doc string, fn func(context.Context, *session, P)
 					r.fail(err)
 					return
 				}
-				r.follow(op, p.work())
+				r.follow(op, p.WorkOptions())
 			})
 		},
 	}
 }
 
-func decoded[P params](r *request) (P, error) {
+func decoded[P api.Params](r *request) (P, error) {
 	var p P
 	err := decode(r.params, &p)
 	r.params = nil // an operation may wait for hours, and needs them no more

@@ -2,57 +2,24 @@ package rpc
 
 import (
 	"context"
-	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// NetworkResult is what a VM has open in its network at the moment.
-type NetworkResult struct {
-	// Out is the TCP connections that the guest has made.
-	Out NetworkUse `json:"out"`
-	// In is the TCP connections to the guest's SSH port. They have a limit of their
-	// own: a guest that has all of the others does not keep its owner out.
-	In NetworkUse `json:"in"`
-	// UDP is the flows of datagrams; at the limit the one that was idle longest ends.
-	UDP NetworkUse `json:"udp"`
-	// Refused is how many attempts the isolation refused since the start.
-	Refused uint64 `json:"refused"`
-	// LastRefused is the last of them.
-	LastRefused *Refusal `json:"lastRefused,omitempty"`
-}
-
-// NetworkUse is a number of things, and how many there may be.
-type NetworkUse struct {
-	// Now is how many there are.
-	Now int `json:"now"`
-	// Limit is how many there may be.
-	Limit int `json:"limit"`
-}
-
-// Refusal is an attempt of a guest to reach what it may not.
-type Refusal struct {
-	// Protocol is "tcp" or "udp".
-	Protocol string `json:"protocol"`
-	// To is address:port.
-	To string `json:"to"`
-	// At is when.
-	At time.Time `json:"at"`
-}
-
 func networkMethod() Method {
-	return slow(MethodVMNetwork, "What a running VM has open in its network, and what its isolation refused. Other networks than `nat` of the embedded backend do not tell.",
-		func(ctx context.Context, s *session, p MachineParams) (any, error) {
+	return slow(api.MethodVMNetwork, "What a running VM has open in its network, and what its isolation refused. Other networks than `nat` of the embedded backend do not tell.",
+		func(ctx context.Context, s *session, p api.MachineParams) (any, error) {
 			u, err := s.srv.core.NetworkUsage(ctx, p.Name)
 			return networkResult(u), err
-		}, result[NetworkResult](problem.MachineNotFound, problem.VMNotFound, problem.VMNotRunning, problem.VMNotReady, problem.Unsupported))
+		}, result[api.NetworkResult](problem.MachineNotFound, problem.VMNotFound, problem.VMNotRunning, problem.VMNotReady, problem.Unsupported))
 }
 
-func networkResult(u backends.NetworkUsage) NetworkResult {
-	r := NetworkResult{Out: NetworkUse(u.Out), In: NetworkUse(u.In), UDP: NetworkUse(u.UDP), Refused: u.Refused}
+func networkResult(u backends.NetworkUsage) api.NetworkResult {
+	r := api.NetworkResult{Out: api.NetworkUse(u.Out), In: api.NetworkUse(u.In), UDP: api.NetworkUse(u.UDP), Refused: u.Refused}
 	if l := u.Last; l != nil {
-		r.LastRefused = &Refusal{Protocol: l.Protocol, To: l.To, At: l.At}
+		r.LastRefused = &api.Refusal{Protocol: l.Protocol, To: l.To, At: l.At}
 	}
 	return r
 }

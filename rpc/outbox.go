@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/rpc/frame"
 )
 
@@ -333,7 +334,7 @@ func (d *delta) message() [][]byte {
 	for _, id := range d.opIDs {
 		ops = append(ops, d.ops[id])
 	}
-	pieces := [][]byte{[]byte(`{"jsonrpc":"2.0","method":"` + MethodDidChange + `","params":{`)}
+	pieces := [][]byte{[]byte(`{"jsonrpc":"2.0","method":"` + api.MethodDidChange + `","params":{`)}
 	for _, field := range []struct {
 		name  string
 		items [][]byte

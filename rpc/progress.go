@@ -21,7 +21,7 @@ type follower struct {
 	mu      sync.Mutex
 	op      api.Operation // latest
 	over    bool
-	token   Token
+	token   api.Token
 	left    bool   // nobody waits for it any more
 	percent int    // last sent
 	message string // last sent
@@ -41,7 +41,7 @@ func (f *follower) update(op api.Operation) {
 	f.op = op
 	if op.State != api.OpRunning {
 		f.over = true
-		f.send(WorkDoneProgress{Kind: protocol.WorkDoneProgressKindEnd, Message: endMessage(op)})
+		f.send(api.WorkDoneProgress{Kind: protocol.WorkDoneProgressKindEnd, Message: endMessage(op)})
 		close(f.done)
 		return
 	}
@@ -49,7 +49,7 @@ func (f *follower) update(op api.Operation) {
 }
 
 // useToken begins to report: begin, then the state as it is.
-func (f *follower) useToken(t Token, first api.Operation) {
+func (f *follower) useToken(t api.Token, first api.Operation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.over || f.left || !f.token.IsZero() {
@@ -60,7 +60,7 @@ func (f *follower) useToken(t Token, first api.Operation) {
 		f.op = first
 	}
 	f.token = t
-	begin := WorkDoneProgress{
+	begin := api.WorkDoneProgress{
 		Kind: protocol.WorkDoneProgressKindBegin, Title: title(f.op), Cancellable: true, Operation: f.op.ID,
 	}
 	if f.op.State == api.OpRunning {
@@ -84,7 +84,7 @@ func (f *follower) leave() {
 	}
 	f.session.disown(f.token)
 	if !f.over {
-		f.send(WorkDoneProgress{Kind: protocol.WorkDoneProgressKindEnd, Message: "no longer followed"})
+		f.send(api.WorkDoneProgress{Kind: protocol.WorkDoneProgressKindEnd, Message: "no longer followed"})
 	}
 }
 
@@ -95,18 +95,18 @@ func (f *follower) report() {
 		return
 	}
 	f.message, f.percent = message, percent
-	value := WorkDoneProgress{Kind: protocol.WorkDoneProgressKindReport, Cancellable: true, Message: message}
+	value := api.WorkDoneProgress{Kind: protocol.WorkDoneProgressKindReport, Cancellable: true, Message: message}
 	if percent >= 0 {
 		value.Percentage = &percent
 	}
-	f.session.out.putLatest("progress "+f.token.raw, notification(MethodProgress, ProgressParams{Token: f.token, Value: value}))
+	f.session.out.putLatest("progress "+f.token.String(), notification(api.MethodProgress, api.ProgressParams{Token: f.token, Value: value}))
 }
 
-func (f *follower) send(value WorkDoneProgress) {
+func (f *follower) send(value api.WorkDoneProgress) {
 	if f.token.IsZero() {
 		return
 	}
-	f.session.out.put(notification(MethodProgress, ProgressParams{Token: f.token, Value: value}))
+	f.session.out.put(notification(api.MethodProgress, api.ProgressParams{Token: f.token, Value: value}))
 }
 
 // latest returns the newest state.
@@ -157,10 +157,10 @@ func endMessage(op api.Operation) string {
 // server that begins progress unasked. It must not run on the reading goroutine:
 // the answer comes through it.
 func (s *session) askForToken(ctx context.Context, f *follower, op api.Operation) {
-	token := StringToken("nixvm/" + op.ID + "/" + s.nextToken())
+	token := api.StringToken("nixvm/" + op.ID + "/" + s.nextToken())
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := s.conn.Call(ctx, MethodProgressCreate, WorkDoneProgressCreateParams{Token: token}, nil); err != nil {
+	if err := s.conn.Call(ctx, api.MethodProgressCreate, api.WorkDoneProgressCreateParams{Token: token}, nil); err != nil {
 		return // the client does not want it
 	}
 	f.useToken(token, op)
@@ -168,8 +168,8 @@ func (s *session) askForToken(ctx context.Context, f *follower, op api.Operation
 
 // logMessage makes one line of tool output presentable: it is whatever a build
 // or a guest printed.
-func logMessage(l api.LogLine) MessageParams {
-	return MessageParams{Type: protocol.MessageTypeLog, Message: plainLine(l.Line), Operation: l.Operation, Vertex: l.Vertex}
+func logMessage(l api.LogLine) api.MessageParams {
+	return api.MessageParams{Type: protocol.MessageTypeLog, Message: plainLine(l.Line), Operation: l.Operation, Vertex: l.Vertex}
 }
 
 // maxLogLine is the longest line of tool output that is passed on, in bytes.
@@ -183,7 +183,7 @@ func plainLine(s string) string { return plaintext.Line(s, maxLogLine) }
 func plainText(s string) string { return plaintext.Lines(s, maxLogLine) }
 
 func lostLines(n int) []byte {
-	return notification(MethodLogMessage, MessageParams{
+	return notification(api.MethodLogMessage, api.MessageParams{
 		Type: protocol.MessageTypeLog, Message: plural(n, "line") + " of output left out: this client reads too slowly",
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sourcegraph/jsonrpc2"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
@@ -57,7 +58,7 @@ func dialRaw(t testing.TB, layout paths.Layout) *raw {
 func dialReady(t testing.TB, layout paths.Layout, capabilities string, notifications bool) *raw {
 	t.Helper()
 	r := dialRaw(t, layout)
-	r.request(0, rpc.MethodInitialize, `{"capabilities":`+capabilities+`}`)
+	r.request(0, api.MethodInitialize, `{"capabilities":`+capabilities+`}`)
 	if m := r.answer(0); m.Error != nil {
 		t.Fatal(m.Error)
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // unresolvedCreate is a core on which a create waits for a choice.
@@ -34,7 +33,7 @@ func unresolvedCreate(t *testing.T) (*core, string) {
 func TestAnUnresolvedOperationIsPartOfTheState(t *testing.T) {
 	fake, id := unresolvedCreate(t)
 	c, notes := connect(t, serve(t, fake), "test")
-	full := await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return p.Full })
+	full := await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool { return p.Full })
 	if len(full.Operations) != 1 || full.Operations[0].State != "unresolved" || len(full.Operations[0].Choices) != 3 {
 		t.Fatalf("operations: %+v", full.Operations)
 	}
@@ -46,37 +45,37 @@ func TestAnUnresolvedOperationIsPartOfTheState(t *testing.T) {
 		t.Errorf("the machine is %+v", m)
 	}
 	// It is not one that runs, and it has ended for whoever follows it.
-	status := await(t, notes, rpc.MethodServerStatus, func(rpc.ServerStatusParams) bool { return true })
-	if !status.Quiescent || status.Health != rpc.HealthWarning {
+	status := await(t, notes, api.MethodServerStatus, func(api.ServerStatusParams) bool { return true })
+	if !status.Quiescent || status.Health != api.HealthWarning {
 		t.Errorf("the status is %+v", status)
 	}
-	wantCode(t, c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: id}, nil), problem.DiskFull)
+	wantCode(t, c.Call(context.Background(), api.MethodOperationSubscribe, api.OperationParams{ID: id}, nil), problem.DiskFull)
 }
 
 func TestAChoiceIsAnOperationOfItsOwn(t *testing.T) {
 	fake, id := unresolvedCreate(t)
 	c, notes := connect(t, serve(t, fake), "test")
-	bad := rpc.ResolveParams{ID: id, Action: "explode"}
-	wantCode(t, c.Call(context.Background(), rpc.MethodOperationResolve, bad, nil), problem.BadParams)
-	bare := rpc.ResolveParams{ID: id, Action: "undo"}
-	wantCode(t, c.Call(context.Background(), rpc.MethodOperationResolve, bare, nil), problem.ConfirmRequired)
+	bad := api.ResolveParams{ID: id, Action: "explode"}
+	wantCode(t, c.Call(context.Background(), api.MethodOperationResolve, bad, nil), problem.BadParams)
+	bare := api.ResolveParams{ID: id, Action: "undo"}
+	wantCode(t, c.Call(context.Background(), api.MethodOperationResolve, bare, nil), problem.ConfirmRequired)
 
-	result := make(chan rpc.OperationResult, 1)
+	result := make(chan api.OperationResult, 1)
 	go func() {
-		result <- call[rpc.OperationResult](t, c, rpc.MethodOperationResolve,
+		result <- call[api.OperationResult](t, c, api.MethodOperationResolve,
 			map[string]any{"id": id, "action": "undo", "confirm": "demo", "workDoneToken": 1})
 	}()
-	begin := await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	begin := await(t, notes, api.MethodProgress, func(p api.ProgressParams) bool { return p.Value.Kind == "begin" })
 	fake.end(begin.Value.Operation, api.OpSucceeded, nil)
 	if r := <-result; r.Operation.Kind != "resolve" || r.Operation.State != "succeeded" {
 		t.Errorf("the answer is %+v", r)
 	}
-	forgotten := call[rpc.OperationResult](t, c, rpc.MethodOperationResolve, map[string]any{"id": id, "action": "forget"})
+	forgotten := call[api.OperationResult](t, c, api.MethodOperationResolve, map[string]any{"id": id, "action": "forget"})
 	if o := forgotten.Operation; o.ID != id || o.State != "failed" || len(o.Choices) != 0 {
 		t.Errorf("forgotten: %+v", o)
 	}
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Operations) == 1 && p.Operations[0].ID == id && p.Operations[0].State == "failed"
 	})
-	wantCode(t, c.Call(context.Background(), rpc.MethodOperationResolve, rpc.ResolveParams{ID: id, Action: "forget"}, nil), problem.OperationResolved)
+	wantCode(t, c.Call(context.Background(), api.MethodOperationResolve, api.ResolveParams{ID: id, Action: "forget"}, nil), problem.OperationResolved)
 }

@@ -29,6 +29,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/vm"
 )
@@ -209,13 +210,13 @@ func (srv *Server) enter(*session) bool {
 
 func (srv *Server) exit(*session) { srv.sessions.Done() }
 
-func (srv *Server) version() VersionResult {
-	return VersionResult{Version: srv.options.Version, ProtocolVersion: ProtocolVersion, PID: os.Getpid()}
+func (srv *Server) version() api.VersionResult {
+	return api.VersionResult{Version: srv.options.Version, ProtocolVersion: api.ProtocolVersion, PID: os.Getpid()}
 }
 
-func (srv *Server) capabilities() Capabilities {
-	return Capabilities{
-		ProtocolVersion: ProtocolVersion, Revision: Revision, Methods: srv.names, Verbs: allVerbs, Backends: backendsOf(srv.core.Backends()),
+func (srv *Server) capabilities() api.Capabilities {
+	return api.Capabilities{
+		ProtocolVersion: api.ProtocolVersion, Revision: api.Revision, Methods: srv.names, Verbs: allVerbs, Backends: backendsOf(srv.core.Backends()),
 		SSHConfigFile: srv.options.SSHConfig, Defaults: defaultsOf(srv.core.Defaults()),
 	}
 }

@@ -115,18 +115,18 @@ func wantCode(t testing.TB, err error, code problem.Code) *problem.Error {
 
 func TestReadsAnswerFromTheCore(t *testing.T) {
 	c, _ := connect(t, serve(t, newCore("demo", "other")), "test")
-	list := call[rpc.MachineListResult](t, c, rpc.MethodMachineList, nil)
+	list := call[api.MachineListResult](t, c, api.MethodMachineList, nil)
 	if len(list.Machines) != 2 || list.Machines[0].Name != "demo" || list.Machines[0].SSHHost != "demo" || list.Machines[0].DiskBytes != 20<<30 {
 		t.Errorf("list: %+v", list)
 	}
-	if m := call[rpc.MachineResult](t, c, rpc.MethodMachineGet, rpc.MachineParams{Name: "demo"}); m.Machine.State != "running" {
+	if m := call[api.MachineResult](t, c, api.MethodMachineGet, api.MachineParams{Name: "demo"}); m.Machine.State != "running" {
 		t.Errorf("get: %+v", m)
 	}
-	if s := call[rpc.SnapshotListResult](t, c, rpc.MethodSnapshotList, rpc.MachineParams{Name: "demo"}); len(s.Snapshots) != 1 {
+	if s := call[api.SnapshotListResult](t, c, api.MethodSnapshotList, api.MachineParams{Name: "demo"}); len(s.Snapshots) != 1 {
 		t.Errorf("snapshots: %+v", s)
 	}
 	caps := c.Server().Capabilities.Experimental.Nixvm
-	if caps.ProtocolVersion != rpc.ProtocolVersion || len(caps.Methods) != len(rpc.Methods()) || !caps.Backends[0].Capabilities.LiveSnapshot {
+	if caps.ProtocolVersion != api.ProtocolVersion || len(caps.Methods) != len(rpc.Methods()) || !caps.Backends[0].Capabilities.LiveSnapshot {
 		t.Errorf("capabilities: %+v", caps)
 	}
 }
@@ -139,30 +139,31 @@ func TestErrorsCarryCodeMessageAndHint(t *testing.T) {
 		code   problem.Code
 		says   string
 	}{
-		{rpc.MethodMachineGet, map[string]any{"name": "nobody"}, problem.MachineNotFound, "nobody"},
-		{rpc.MethodMachineGet, map[string]any{"name": "../x"}, problem.MachineNameInvalid, "name"},
-		{rpc.MethodMachineGet, map[string]any{"name": 7}, problem.BadParams, "name: must be a string"},
-		{rpc.MethodMachineGet, map[string]any{"nam": "demo"}, problem.BadParams, `"nam"`},
-		{rpc.MethodMachineGet, []int{1}, problem.BadParams, "object"},
-		{rpc.MethodMachineGet, nil, problem.BadParams, "name: is required"},
-		{rpc.MethodVMCreate, map[string]any{"name": "x", "memoryMiB": -1}, problem.BadParams, "memoryMiB"},
-		{rpc.MethodVMCreate, map[string]any{"name": "x", "profiles": []string{"a,b"}}, problem.BadParams, "profiles[0]"},
-		{rpc.MethodVMCreate, map[string]any{"name": "demo"}, problem.MachineExists, "demo"},
-		{rpc.MethodVMClone, map[string]any{"name": "demo"}, problem.BadParams, "newName: is required"},
-		{rpc.MethodVMClone, map[string]any{"name": "demo", "newName": "../x"}, problem.MachineNameInvalid, "newName"},
-		{rpc.MethodVMClone, map[string]any{"name": "demo", "newName": "x", "snapshot": "a\nb"}, problem.BadParams, "snapshot"},
-		{rpc.MethodVMClone, map[string]any{"name": "demo", "newName": "x", "diskBytes": 0}, problem.BadParams, "diskBytes"},
-		{rpc.MethodVMClone, map[string]any{"name": "nobody", "newName": "x"}, problem.MachineNotFound, "nobody"},
-		{rpc.MethodVMDestroy, map[string]any{"name": "demo"}, problem.ConfirmRequired, "confirm"},
-		{rpc.MethodVMDestroy, map[string]any{"name": "demo", "confirm": "other"}, problem.ConfirmRequired, "confirm"},
-		{rpc.MethodSnapshotCreate, map[string]any{"name": "demo", "snapshot": "a\nb"}, problem.BadParams, "snapshot"},
-		{rpc.MethodAttach, map[string]any{"name": "demo", "directory": "/x\n"}, problem.BadParams, "directory"},
-		{rpc.MethodOperationGet, map[string]any{"id": "x"}, problem.OperationNotFound, "x"},
-		{rpc.MethodBackendCheck, map[string]any{"name": "moon"}, problem.BackendUnknown, "moon"},
-		{rpc.MethodForwardAdd, map[string]any{"name": "demo", "forward": "1 a:2"}, problem.Internal, "no problem"},
-		{rpc.MethodForwardRemove, map[string]any{"name": "demo", "forward": "1 a:2"}, problem.Internal, "internal error"},
+		{api.MethodMachineGet, map[string]any{"name": "nobody"}, problem.MachineNotFound, "nobody"},
+		{api.MethodMachineGet, map[string]any{"name": "../x"}, problem.MachineNameInvalid, "name"},
+		{api.MethodMachineGet, map[string]any{"name": 7}, problem.BadParams, "name: must be a string"},
+		{api.MethodOperationResolve, map[string]any{"id": "op1", "action": 7}, problem.BadParams, "action: must be a string"},
+		{api.MethodMachineGet, map[string]any{"nam": "demo"}, problem.BadParams, `"nam"`},
+		{api.MethodMachineGet, []int{1}, problem.BadParams, "object"},
+		{api.MethodMachineGet, nil, problem.BadParams, "name: is required"},
+		{api.MethodVMCreate, map[string]any{"name": "x", "memoryMiB": -1}, problem.BadParams, "memoryMiB"},
+		{api.MethodVMCreate, map[string]any{"name": "x", "profiles": []string{"a,b"}}, problem.BadParams, "profiles[0]"},
+		{api.MethodVMCreate, map[string]any{"name": "demo"}, problem.MachineExists, "demo"},
+		{api.MethodVMClone, map[string]any{"name": "demo"}, problem.BadParams, "newName: is required"},
+		{api.MethodVMClone, map[string]any{"name": "demo", "newName": "../x"}, problem.MachineNameInvalid, "newName"},
+		{api.MethodVMClone, map[string]any{"name": "demo", "newName": "x", "snapshot": "a\nb"}, problem.BadParams, "snapshot"},
+		{api.MethodVMClone, map[string]any{"name": "demo", "newName": "x", "diskBytes": 0}, problem.BadParams, "diskBytes"},
+		{api.MethodVMClone, map[string]any{"name": "nobody", "newName": "x"}, problem.MachineNotFound, "nobody"},
+		{api.MethodVMDestroy, map[string]any{"name": "demo"}, problem.ConfirmRequired, "confirm"},
+		{api.MethodVMDestroy, map[string]any{"name": "demo", "confirm": "other"}, problem.ConfirmRequired, "confirm"},
+		{api.MethodSnapshotCreate, map[string]any{"name": "demo", "snapshot": "a\nb"}, problem.BadParams, "snapshot"},
+		{api.MethodAttach, map[string]any{"name": "demo", "directory": "/x\n"}, problem.BadParams, "directory"},
+		{api.MethodOperationGet, map[string]any{"id": "x"}, problem.OperationNotFound, "x"},
+		{api.MethodBackendCheck, map[string]any{"name": "moon"}, problem.BackendUnknown, "moon"},
+		{api.MethodForwardAdd, map[string]any{"name": "demo", "forward": "1 a:2"}, problem.Internal, "no problem"},
+		{api.MethodForwardRemove, map[string]any{"name": "demo", "forward": "1 a:2"}, problem.Internal, "internal error"},
 		{"nixvm/vm/levitate", nil, rpc.ProblemMethod, "levitate"},
-		{rpc.MethodInitialize, nil, rpc.ProblemRequest, "already"},
+		{api.MethodInitialize, nil, rpc.ProblemRequest, "already"},
 	} {
 		err := c.Call(context.Background(), tc.method, tc.params, nil)
 		if p := wantCode(t, err, tc.code); !strings.Contains(p.Message, tc.says) {
@@ -176,23 +177,23 @@ func TestTwoClientsSeeTheSameCreate(t *testing.T) {
 	layout := serve(t, fake)
 	first, firstNotes := connect(t, layout, "first")
 	_, secondNotes := connect(t, layout, "second")
-	await(t, secondNotes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return p.Full })
+	await(t, secondNotes, api.MethodDidChange, func(p api.DidChangeParams) bool { return p.Full })
 
 	answer := make(chan error, 1)
 	go func() {
-		answer <- first.Call(context.Background(), rpc.MethodVMCreate,
+		answer <- first.Call(context.Background(), api.MethodVMCreate,
 			map[string]any{"name": "demo", "workDoneToken": "t1"}, nil)
 	}()
-	begin := await(t, firstNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	begin := await(t, firstNotes, api.MethodProgress, func(p api.ProgressParams) bool { return p.Value.Kind == "begin" })
 	if begin.Value.Title != "Create demo" || *begin.Value.Percentage != 0 || begin.Token.String() != `"t1"` {
 		t.Errorf("begin: %+v", begin)
 	}
 	id := begin.Value.Operation
 	fake.move(id, func(o *api.Operation) { o.Percent, o.Message = new(40), "half way" })
-	await(t, firstNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool {
+	await(t, firstNotes, api.MethodProgress, func(p api.ProgressParams) bool {
 		return p.Value.Message == "half way" && *p.Value.Percentage == 40
 	})
-	await(t, secondNotes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, secondNotes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Operations) == 1 && p.Operations[0].Message == "half way" && p.Operations[0].Client == "first"
 	})
 	// The first goes away; the operation goes on and the second sees its end.
@@ -201,17 +202,17 @@ func TestTwoClientsSeeTheSameCreate(t *testing.T) {
 		t.Errorf("the lost request ended with %v", p)
 	}
 	again, againNotes := connect(t, layout, "first again")
-	result := make(chan rpc.OperationResult, 1)
+	result := make(chan api.OperationResult, 1)
 	go func() {
-		result <- call[rpc.OperationResult](t, again, rpc.MethodOperationSubscribe, map[string]any{"id": id, "workDoneToken": 7})
+		result <- call[api.OperationResult](t, again, api.MethodOperationSubscribe, map[string]any{"id": id, "workDoneToken": 7})
 	}()
-	await(t, againNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Message == "half way" })
+	await(t, againNotes, api.MethodProgress, func(p api.ProgressParams) bool { return p.Value.Message == "half way" })
 	fake.end(id, api.OpSucceeded, nil)
 	if r := <-result; r.Operation.State != "succeeded" || r.VM == nil || r.VM.Name != "demo" {
 		t.Errorf("the subscription was answered with %+v", r)
 	}
-	await(t, againNotes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "end" })
-	await(t, secondNotes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, againNotes, api.MethodProgress, func(p api.ProgressParams) bool { return p.Value.Kind == "end" })
+	await(t, secondNotes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Operations) == 1 && p.Operations[0].State == "succeeded"
 	})
 }
@@ -219,12 +220,12 @@ func TestTwoClientsSeeTheSameCreate(t *testing.T) {
 func TestACloneIsAnOperationOfTheNewMachine(t *testing.T) {
 	fake := newCore("demo")
 	c, notes := connect(t, serve(t, fake), "test")
-	result := make(chan rpc.OperationResult, 1)
+	result := make(chan api.OperationResult, 1)
 	go func() {
-		result <- call[rpc.OperationResult](t, c, rpc.MethodVMClone,
+		result <- call[api.OperationResult](t, c, api.MethodVMClone,
 			map[string]any{"name": "demo", "newName": "copy", "snapshot": "s1", "workDoneToken": 1})
 	}()
-	begin := await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
+	begin := await(t, notes, api.MethodProgress, func(p api.ProgressParams) bool { return p.Value.Kind == "begin" })
 	if begin.Value.Title != "Clone demo to copy" {
 		t.Errorf("begin: %+v", begin)
 	}
@@ -242,23 +243,23 @@ func TestCancellingARequestCancelsItsOperation(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	answer := make(chan error, 1)
 	go func() {
-		answer <- c.Call(ctx, rpc.MethodVMStart, map[string]any{"name": "demo", "workDoneToken": 1}, nil)
+		answer <- c.Call(ctx, api.MethodVMStart, map[string]any{"name": "demo", "workDoneToken": 1}, nil)
 	}()
-	await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
-	wantCode(t, c.Call(context.Background(), rpc.MethodVMStop, rpc.VMParams{Name: "demo"}, nil), problem.VMBusy)
+	await(t, notes, api.MethodProgress, func(p api.ProgressParams) bool { return p.Value.Kind == "begin" })
+	wantCode(t, c.Call(context.Background(), api.MethodVMStop, api.VMParams{Name: "demo"}, nil), problem.VMBusy)
 	cancel()
 	if err := <-answer; err != context.Canceled {
 		t.Errorf("the call ended with %v", err)
 	}
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Operations) == 1 && p.Operations[0].State == "cancelled"
 	})
 	// By its token, too.
 	go func() {
-		answer <- c.Call(context.Background(), rpc.MethodVMStart, map[string]any{"name": "demo", "workDoneToken": 2}, nil)
+		answer <- c.Call(context.Background(), api.MethodVMStart, map[string]any{"name": "demo", "workDoneToken": 2}, nil)
 	}()
-	await(t, notes, rpc.MethodProgress, func(p rpc.ProgressParams) bool { return p.Value.Kind == "begin" })
-	if err := c.Notify(context.Background(), rpc.MethodProgressCancel, map[string]any{"token": 2}); err != nil {
+	await(t, notes, api.MethodProgress, func(p api.ProgressParams) bool { return p.Value.Kind == "begin" })
+	if err := c.Notify(context.Background(), api.MethodProgressCancel, map[string]any{"token": 2}); err != nil {
 		t.Fatal(err)
 	}
 	wantCode(t, <-answer, problem.Cancelled)
@@ -267,12 +268,12 @@ func TestCancellingARequestCancelsItsOperation(t *testing.T) {
 func TestDetachAnswersAtOnce(t *testing.T) {
 	fake := newCore("demo")
 	c, _ := connect(t, serve(t, fake), "test")
-	r := call[rpc.OperationResult](t, c, rpc.MethodVMStop, map[string]any{"name": "demo", "detach": true})
+	r := call[api.OperationResult](t, c, api.MethodVMStop, map[string]any{"name": "demo", "detach": true})
 	if r.Operation.State != "running" || r.VM != nil {
 		t.Errorf("got %+v", r)
 	}
 	fake.end(r.Operation.ID, api.OpFailed, problem.New(problem.VMStopTimeout, "too slow").WithHint("kill it"))
-	p := wantCode(t, c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: r.Operation.ID}, nil), problem.VMStopTimeout)
+	p := wantCode(t, c.Call(context.Background(), api.MethodOperationSubscribe, api.OperationParams{ID: r.Operation.ID}, nil), problem.VMStopTimeout)
 	if p.Hint != "kill it" {
 		t.Errorf("hint %q", p.Hint)
 	}
@@ -283,17 +284,17 @@ func TestASlowReadIsCancelledAlone(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	answer := make(chan error, 1)
 	go func() {
-		answer <- c.Call(ctx, rpc.MethodSSHEndpoint, rpc.EndpointParams{Host: "demo", Wait: true}, nil)
+		answer <- c.Call(ctx, api.MethodSSHEndpoint, api.EndpointParams{Host: "demo", Wait: true}, nil)
 	}()
-	call[rpc.VersionResult](t, c, rpc.MethodVersion, nil) // it is not blocked
+	call[api.VersionResult](t, c, api.MethodVersion, nil) // it is not blocked
 	cancel()
 	<-answer
-	call[rpc.VersionResult](t, c, rpc.MethodVersion, nil)
+	call[api.VersionResult](t, c, api.MethodVersion, nil)
 }
 
 func TestConsoleIsASocketForOneConnection(t *testing.T) {
 	c, _ := connect(t, serve(t, newCore("demo")), "test")
-	r := call[rpc.ConsoleResult](t, c, rpc.MethodVMConsole, rpc.MachineParams{Name: "demo"})
+	r := call[api.ConsoleResult](t, c, api.MethodVMConsole, api.MachineParams{Name: "demo"})
 	conn, err := net.Dial("unix", r.Socket)
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +319,7 @@ func TestTheConsoleIsFitForATerminal(t *testing.T) {
 	c, _ := connect(t, serve(t, newCore("demo")), "test")
 	const said = "\x1b]52;c;eA==\x07\x1b[1mlogin\x1b[6n: "
 	for raw, want := range map[bool]string{false: "\x1b[1mlogin: ", true: said} {
-		r := call[rpc.ConsoleResult](t, c, rpc.MethodVMConsole, rpc.ConsoleParams{Name: "demo", Raw: raw})
+		r := call[api.ConsoleResult](t, c, api.MethodVMConsole, api.ConsoleParams{Name: "demo", Raw: raw})
 		conn, err := net.Dial("unix", r.Socket)
 		if err != nil {
 			t.Fatal(err)

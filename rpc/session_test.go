@@ -38,7 +38,7 @@ func TestWhatIsNoRequestIsAnsweredAndTheSessionGoesOn(t *testing.T) {
 		if string(m.ID) != "null" || m.code() != tc.code {
 			t.Errorf("%s: id %s, %v", tc.name, m.ID, m.Error)
 		}
-		r.request(100+i, rpc.MethodVersion, `{}`)
+		r.request(100+i, api.MethodVersion, `{}`)
 		r.answer(100 + i)
 	}
 	// Answers that nobody waits for, and notifications that nobody knows, are ignored.
@@ -46,7 +46,7 @@ func TestWhatIsNoRequestIsAnsweredAndTheSessionGoesOn(t *testing.T) {
 	r.send(`{"jsonrpc":"2.0","method":"$/whatever","params":[1]}`)
 	r.send(`{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":{}}}`)
 	r.send(`{"jsonrpc":"2.0","method":"window/workDoneProgress/cancel","params":{"token":[]}}`)
-	r.request(1, rpc.MethodVersion, `null`)
+	r.request(1, api.MethodVersion, `null`)
 	r.answer(1)
 }
 
@@ -75,7 +75,7 @@ func TestWrongFramingEndsOneSessionWithAnAnswer(t *testing.T) {
 	cut.bytes([]byte("Content-Length: 100\r\n\r\n{"))
 	cut.CloseWrite()
 	cut.wantEnd()
-	call[rpc.VersionResult](t, other, rpc.MethodVersion, nil)
+	call[api.VersionResult](t, other, api.MethodVersion, nil)
 }
 
 func TestALongMessageIsRead(t *testing.T) {
@@ -91,23 +91,23 @@ func TestASessionHasABeginningAndAnEnd(t *testing.T) {
 	layout := serve(t, newCore("demo"))
 	r := dialRaw(t, layout)
 	r.send(`{"jsonrpc":"2.0","method":"initialized","params":{}}`) // too early: nothing follows
-	r.request(1, rpc.MethodMachineList, `{}`)
+	r.request(1, api.MethodMachineList, `{}`)
 	if m := r.answer(1); m.Error == nil || m.Error.Code != rpc.CodeNotInitialized || m.code() != rpc.ProblemNotInitialized {
 		t.Errorf("before initialize: %v", m.Error)
 	}
-	r.request(2, rpc.MethodShutdown, `null`)
+	r.request(2, api.MethodShutdown, `null`)
 	if m := r.answer(2); m.code() != rpc.ProblemNotInitialized {
 		t.Errorf("shutdown before initialize: %v", m.Error)
 	}
-	r.request(3, rpc.MethodVersion, `null`)
+	r.request(3, api.MethodVersion, `null`)
 	if m := r.answer(3); m.Error != nil {
 		t.Errorf("version before initialize: %v", m.Error)
 	}
-	r.request(4, rpc.MethodInitialize, `{"initializationOptions":{"protocolVersions":[99]}}`)
+	r.request(4, api.MethodInitialize, `{"initializationOptions":{"protocolVersions":[99]}}`)
 	if m := r.answer(4); m.code() != rpc.ProblemProtocol {
 		t.Errorf("a protocol of the future: %v", m.Error)
 	}
-	r.request(5, rpc.MethodInitialize, `{"capabilities":{"textDocument":{"hover":{}}},"rootUri":null,"trace":"off"}`)
+	r.request(5, api.MethodInitialize, `{"capabilities":{"textDocument":{"hover":{}}},"rootUri":null,"trace":"off"}`)
 	m := r.answer(5)
 	if m.Error != nil {
 		t.Errorf("initialize: %v", m.Error)
@@ -116,11 +116,11 @@ func TestASessionHasABeginningAndAnEnd(t *testing.T) {
 	if !strings.Contains(string(m.Result), defaults) {
 		t.Errorf("initialize does not tell the defaults of create: %s", m.Result)
 	}
-	r.request(6, rpc.MethodShutdown, `null`)
+	r.request(6, api.MethodShutdown, `null`)
 	if m := r.answer(6); m.Error != nil || string(m.Result) != "null" {
 		t.Errorf("shutdown: %s %v", m.Result, m.Error)
 	}
-	r.request(7, rpc.MethodMachineList, `{}`)
+	r.request(7, api.MethodMachineList, `{}`)
 	if m := r.answer(7); m.code() != rpc.ProblemShutDown {
 		t.Errorf("after shutdown: %v", m.Error)
 	}
@@ -132,7 +132,7 @@ func TestAbsentNullAndEmptyParamsAreTheSame(t *testing.T) {
 	r := dialReady(t, serve(t, newCore("demo")), `{}`, false)
 	id := 0
 	for _, m := range rpc.Methods() {
-		if m.Name == rpc.MethodVersion || m.Name == rpc.MethodImageBuild {
+		if m.Name == api.MethodVersion || m.Name == api.MethodImageBuild {
 			continue // the one is the same for everybody anyway, the other begins another operation each time
 		}
 		var answers []string
@@ -165,7 +165,7 @@ func TestIdsComeBackAsTheyWere(t *testing.T) {
 
 func TestReadsAreAnsweredInTheOrderOfTheRequests(t *testing.T) {
 	r := dialReady(t, serve(t, newCore("demo")), `{}`, false)
-	methods := []string{rpc.MethodMachineList, rpc.MethodVersion, rpc.MethodProfileList, rpc.MethodOperationList, "nixvm/none", rpc.MethodBackendList}
+	methods := []string{api.MethodMachineList, api.MethodVersion, api.MethodProfileList, api.MethodOperationList, "nixvm/none", api.MethodBackendList}
 	const n = 600
 	go func() {
 		var all []byte
@@ -181,8 +181,8 @@ func TestReadsAreAnsweredInTheOrderOfTheRequests(t *testing.T) {
 
 func TestOneIdCannotWaitTwice(t *testing.T) {
 	r := dialReady(t, serve(t, newCore("demo")), `{}`, false)
-	r.request(1, rpc.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
-	r.request(1, rpc.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
+	r.request(1, api.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
+	r.request(1, api.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
 	if m := r.answer(1); m.code() != rpc.ProblemRequest {
 		t.Errorf("got %v", m.Error)
 	}
@@ -197,25 +197,25 @@ const withProgress = `{"window":{"workDoneProgress":true}}`
 func TestTheServerAsksForATokenOfItsOwn(t *testing.T) {
 	fake := newCore("demo")
 	r := dialReady(t, serve(t, fake), withProgress, false)
-	r.request(1, rpc.MethodVMStart, `{"name":"demo"}`)
-	asked := r.notified(rpc.MethodProgressCreate)
-	var p rpc.WorkDoneProgressCreateParams
+	r.request(1, api.MethodVMStart, `{"name":"demo"}`)
+	asked := r.notified(api.MethodProgressCreate)
+	var p api.WorkDoneProgressCreateParams
 	if err := json.Unmarshal(asked.Params, &p); err != nil || p.Token.IsZero() {
 		t.Fatalf("%s: %v", asked.Params, err)
 	}
 	r.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":null}`, asked.ID))
-	begin := r.notified(rpc.MethodProgress)
-	var progress rpc.ProgressParams
+	begin := r.notified(api.MethodProgress)
+	var progress api.ProgressParams
 	if err := json.Unmarshal(begin.Params, &progress); err != nil || progress.Value.Kind != "begin" || progress.Token != p.Token {
 		t.Fatalf("%s: %v", begin.Params, err)
 	}
 	fake.move(progress.Value.Operation, func(o *api.Operation) { o.Percent, o.Message = new(30), "booting" })
 	r.until("report", func(m message) bool {
-		return m.Method == rpc.MethodProgress && strings.Contains(string(m.Params), `"percentage":30`)
+		return m.Method == api.MethodProgress && strings.Contains(string(m.Params), `"percentage":30`)
 	})
 	r.send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"window/workDoneProgress/cancel","params":{"token":%s}}`, p.Token))
 	r.until("end", func(m message) bool {
-		return m.Method == rpc.MethodProgress && strings.Contains(string(m.Params), `"kind":"end"`)
+		return m.Method == api.MethodProgress && strings.Contains(string(m.Params), `"kind":"end"`)
 	})
 	if m := r.answer(1); m.code() != problem.Cancelled {
 		t.Errorf("got %v", m.Error)
@@ -225,11 +225,11 @@ func TestTheServerAsksForATokenOfItsOwn(t *testing.T) {
 func TestATokenThatIsRefusedOrNeverMadeHoldsNothingUp(t *testing.T) {
 	fake := newCore("demo", "other")
 	r := dialReady(t, serve(t, fake), withProgress, false)
-	r.request(1, rpc.MethodVMStart, `{"name":"demo"}`)
-	asked := r.notified(rpc.MethodProgressCreate)
+	r.request(1, api.MethodVMStart, `{"name":"demo"}`)
+	asked := r.notified(api.MethodProgressCreate)
 	r.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no"}}`, asked.ID))
-	r.request(2, rpc.MethodVMStart, `{"name":"other"}`)
-	r.notified(rpc.MethodProgressCreate) // and never answered
+	r.request(2, api.MethodVMStart, `{"name":"other"}`)
+	r.notified(api.MethodProgressCreate) // and never answered
 	fake.end("op1", api.OpSucceeded, nil)
 	if m := r.answer(1); m.Error != nil {
 		t.Error(m.Error)
@@ -243,9 +243,9 @@ func TestATokenThatIsRefusedOrNeverMadeHoldsNothingUp(t *testing.T) {
 func TestASubscriptionIsGivenUpAlone(t *testing.T) {
 	fake := newCore("demo")
 	r := dialReady(t, serve(t, fake), `{}`, false)
-	r.request(1, rpc.MethodVMStart, `{"name":"demo","workDoneToken":"own"}`)
-	r.notified(rpc.MethodProgress)
-	r.request(2, rpc.MethodOperationSubscribe, `{"id":"op1","workDoneToken":"second"}`)
+	r.request(1, api.MethodVMStart, `{"name":"demo","workDoneToken":"own"}`)
+	r.notified(api.MethodProgress)
+	r.request(2, api.MethodOperationSubscribe, `{"id":"op1","workDoneToken":"second"}`)
 	r.until("begin", func(m message) bool { return strings.Contains(string(m.Params), `"second"`) })
 	r.send(`{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":2}}`)
 	if m := r.answer(2); m.code() != problem.Cancelled {
@@ -266,22 +266,22 @@ func TestASubscriptionIsGivenUpAlone(t *testing.T) {
 func TestTextOfGuestsAndToolsIsMadePlain(t *testing.T) {
 	fake := newCore("demo")
 	c, notes := connect(t, serve(t, fake), "test")
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return p.Full })
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool { return p.Full })
 	v := machineNamed("demo")
 	v.Reason = "\x1b[31mred\x1b[0m\x07 and\nmore"
 	fake.set(v)
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Changed) == 1 && p.Changed[0].Reason == "red and more"
 	})
-	r := call[rpc.OperationResult](t, c, rpc.MethodVMStart, map[string]any{"name": "demo", "detach": true})
+	r := call[api.OperationResult](t, c, api.MethodVMStart, map[string]any{"name": "demo", "detach": true})
 	fake.end(r.Operation.ID, api.OpFailed, problem.New(problem.VMStartFailed, "qemu says:\n\x1b]0;x\x07no").WithHint("\x1b[2Jvirsh"))
-	err := c.Call(context.Background(), rpc.MethodOperationSubscribe, rpc.OperationParams{ID: r.Operation.ID}, nil)
+	err := c.Call(context.Background(), api.MethodOperationSubscribe, api.OperationParams{ID: r.Operation.ID}, nil)
 	if p := wantCode(t, err, problem.VMStartFailed); strings.ContainsAny(p.Message, "\x1b\x07") || !strings.HasPrefix(p.Message, "qemu says:\n") {
 		t.Errorf("message %q", p.Message)
 	} else if p.Hint != "virsh" {
 		t.Errorf("hint %q", p.Hint)
 	}
-	if list := call[rpc.SnapshotListResult](t, c, rpc.MethodSnapshotList, rpc.MachineParams{Name: "demo"}); list.Snapshots[0].Description != "first" {
+	if list := call[api.SnapshotListResult](t, c, api.MethodSnapshotList, api.MachineParams{Name: "demo"}); list.Snapshots[0].Description != "first" {
 		t.Errorf("snapshots %+v", list.Snapshots)
 	}
 }
@@ -290,32 +290,32 @@ func TestTheStatusFollowsWhatIsWrong(t *testing.T) {
 	fake := newCore("demo", "other")
 	layout := serve(t, fake)
 	_, notes := connect(t, layout, "first")
-	status := func(notes chan note, want rpc.ServerStatusParams) {
+	status := func(notes chan note, want api.ServerStatusParams) {
 		t.Helper()
-		await(t, notes, rpc.MethodServerStatus, func(p rpc.ServerStatusParams) bool { return p == want })
+		await(t, notes, api.MethodServerStatus, func(p api.ServerStatusParams) bool { return p == want })
 	}
-	status(notes, rpc.ServerStatusParams{Health: rpc.HealthOK, Quiescent: true})
+	status(notes, api.ServerStatusParams{Health: api.HealthOK, Quiescent: true})
 	for _, name := range []string{"other", "demo"} {
 		v := machineNamed(name)
 		v.Problem = problem.New(problem.MachineBroken, "memory: not a number")
 		fake.set(v)
 	}
-	broken := rpc.ServerStatusParams{
-		Health: rpc.HealthWarning, Quiescent: true, Message: "demo: memory: not a number (and 1 machine more)",
+	broken := api.ServerStatusParams{
+		Health: api.HealthWarning, Quiescent: true, Message: "demo: memory: not a number (and 1 machine more)",
 	}
 	status(notes, broken)
 	_, late := connect(t, layout, "second")
 	status(late, broken)
 	fake.set(machineNamed("demo"))
 	fake.set(machineNamed("other"))
-	status(notes, rpc.ServerStatusParams{Health: rpc.HealthOK, Quiescent: true})
+	status(notes, api.ServerStatusParams{Health: api.HealthOK, Quiescent: true})
 	op, err := fake.Start(context.Background(), "demo", "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	status(notes, rpc.ServerStatusParams{Health: rpc.HealthOK})
+	status(notes, api.ServerStatusParams{Health: api.HealthOK})
 	fake.end(op.ID, api.OpSucceeded, nil)
-	status(notes, rpc.ServerStatusParams{Health: rpc.HealthOK, Quiescent: true})
+	status(notes, api.ServerStatusParams{Health: api.HealthOK, Quiescent: true})
 }
 
 func TestWhatWasRepairedIsToldOnce(t *testing.T) {
@@ -323,22 +323,22 @@ func TestWhatWasRepairedIsToldOnce(t *testing.T) {
 	c.notice("before\x1b[2J anyone came")
 	layout := serve(t, c)
 	first := dialReady(t, layout, "{}", true)
-	if m := first.notified(rpc.MethodShowMessage); !strings.Contains(string(m.Params), `"before anyone came"`) {
+	if m := first.notified(api.MethodShowMessage); !strings.Contains(string(m.Params), `"before anyone came"`) {
 		t.Errorf("told %s", m.Params)
 	}
 	second := dialReady(t, layout, "{}", true)
-	second.notified(rpc.MethodDidChange) // it is there
+	second.notified(api.MethodDidChange) // it is there
 	c.notice("while they watch")
 	for _, r := range []*raw{first, second} {
-		if m := r.notified(rpc.MethodShowMessage); !strings.Contains(string(m.Params), "while they watch") {
+		if m := r.notified(api.MethodShowMessage); !strings.Contains(string(m.Params), "while they watch") {
 			t.Errorf("told %s", m.Params)
 		}
 	}
 	c.set(machineNamed("other"))
 	second.until("the change", func(m message) bool {
-		if m.Method == rpc.MethodShowMessage {
+		if m.Method == api.MethodShowMessage {
 			t.Errorf("told again: %s", m.Params)
 		}
-		return m.Method == rpc.MethodDidChange && strings.Contains(string(m.Params), `"other"`)
+		return m.Method == api.MethodDidChange && strings.Contains(string(m.Params), `"other"`)
 	})
 }

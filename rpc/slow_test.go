@@ -35,12 +35,12 @@ func TestAClientThatDoesNotReadHoldsNobodyUpAndSeesTheLastStateLater(t *testing.
 	fake := newCore(names...)
 	layout := serve(t, fake)
 	sleeper := dialReady(t, layout, `{}`, true)
-	sleeper.notified(rpc.MethodServerStatus) // the full state is behind
-	sleeper.request(1, rpc.MethodVMStart, `{"name":"m00","workDoneToken":"t"}`)
-	sleeper.notified(rpc.MethodProgress)
+	sleeper.notified(api.MethodServerStatus) // the full state is behind
+	sleeper.request(1, api.MethodVMStart, `{"name":"m00","workDoneToken":"t"}`)
+	sleeper.notified(api.MethodProgress)
 
 	reader := dialReady(t, layout, `{}`, true)
-	reader.notified(rpc.MethodServerStatus)
+	reader.notified(api.MethodServerStatus)
 	last := make(chan struct{})
 	go func() {
 		defer close(last)
@@ -69,8 +69,8 @@ func TestAClientThatDoesNotReadHoldsNobodyUpAndSeesTheLastStateLater(t *testing.
 	state, messages := map[string]int{}, 0
 	sleeper.until("answer", func(m message) bool {
 		messages++
-		var p rpc.DidChangeParams
-		if m.Method == rpc.MethodDidChange && json.Unmarshal(m.Params, &p) == nil {
+		var p api.DidChangeParams
+		if m.Method == api.MethodDidChange && json.Unmarshal(m.Params, &p) == nil {
 			for _, v := range p.Changed {
 				state[v.Name] = v.MemoryMiB
 			}
@@ -90,7 +90,7 @@ func TestAClientThatDoesNotReadHoldsNobodyUpAndSeesTheLastStateLater(t *testing.
 func TestAnAnswerIsNeverOlderThanWhatCameBefore(t *testing.T) {
 	fake := newCore("demo")
 	r := dialReady(t, serve(t, fake), `{}`, true)
-	r.notified(rpc.MethodServerStatus)
+	r.notified(api.MethodServerStatus)
 	const n = 2000
 	go func() {
 		for i := 1; i <= n; i++ {
@@ -101,7 +101,7 @@ func TestAnAnswerIsNeverOlderThanWhatCameBefore(t *testing.T) {
 	}()
 	go func() {
 		for i := 1; i <= n; i++ {
-			if _, err := r.Write(frame.Append(nil, []byte(requestBody(i, rpc.MethodMachineGet, `{"name":"demo"}`)))); err != nil {
+			if _, err := r.Write(frame.Append(nil, []byte(requestBody(i, api.MethodMachineGet, `{"name":"demo"}`)))); err != nil {
 				return
 			}
 		}
@@ -113,14 +113,14 @@ func TestAnAnswerIsNeverOlderThanWhatCameBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got struct {
-			Changed []rpc.Machine
-			Machine rpc.Machine
+			Changed []api.Machine
+			Machine api.Machine
 		}
 		switch m.Method {
 		case "":
 			answers++
 			err = json.Unmarshal(m.Result, &got)
-		case rpc.MethodDidChange:
+		case api.MethodDidChange:
 			err = json.Unmarshal(m.Params, &got)
 			got.Machine = got.Changed[0]
 		default:
@@ -141,14 +141,14 @@ func TestAFloodOfRequestsIsThrottledNotDropped(t *testing.T) {
 	go func() {
 		var all []byte
 		for i := 1; i <= n; i++ {
-			all = frame.Append(all, []byte(requestBody(i, rpc.MethodVersion, `{}`)))
+			all = frame.Append(all, []byte(requestBody(i, api.MethodVersion, `{}`)))
 		}
 		_, err := flood.Write(all)
 		sent <- err
 	}()
 	other, _ := connect(t, layout, "other")
 	for range 100 {
-		call[rpc.MachineListResult](t, other, rpc.MethodMachineList, nil)
+		call[api.MachineListResult](t, other, api.MethodMachineList, nil)
 	}
 	for i := 1; i <= n; i++ {
 		flood.answer(i)
@@ -161,12 +161,12 @@ func TestAFloodOfRequestsIsThrottledNotDropped(t *testing.T) {
 func TestTooManyRequestsThatWaitAreRefused(t *testing.T) {
 	r := dialReady(t, serve(t, newCore("demo")), `{}`, false)
 	for i := 1; i <= 257; i++ {
-		r.request(i, rpc.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
+		r.request(i, api.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
 	}
 	if m := r.answer(257); m.code() != rpc.ProblemTooManyRequests {
 		t.Errorf("got %v", m.Error)
 	}
-	r.request(300, rpc.MethodVersion, `{}`)
+	r.request(300, api.MethodVersion, `{}`)
 	r.answer(300)
 	r.send(`{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}`)
 	r.answer(1)
@@ -177,7 +177,7 @@ func TestAClientThatNeverReadsIsDropped(t *testing.T) {
 	r := dialReady(t, layout, `{}`, false)
 	var err error
 	for i := 1; err == nil; i++ { // until the daemon has closed its end
-		_, err = r.Write(frame.Append(nil, []byte(requestBody(i, rpc.MethodMachineList, `{}`))))
+		_, err = r.Write(frame.Append(nil, []byte(requestBody(i, api.MethodMachineList, `{}`))))
 	}
 	if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("got %v", err)
@@ -209,7 +209,7 @@ func TestADeadClientIsNoticedAlthoughItsRequestsWait(t *testing.T) {
 		"after garbage":     func(r *raw) { r.bytes([]byte("garbage\n")); r.notifiedOrAnswer(); r.Close() },
 	} {
 		r := dialReady(t, layout, `{}`, false)
-		r.request(1, rpc.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
+		r.request(1, api.MethodSSHEndpoint, `{"host":"demo","wait":true}`)
 		<-fake.begun
 		leave(r)
 		select {
@@ -228,11 +228,11 @@ func (r *raw) notifiedOrAnswer() {
 func TestAScriptMayCloseItsEndAndWaitForTheAnswers(t *testing.T) {
 	fake := newCore("demo")
 	r := dialReady(t, serve(t, fake), `{}`, false)
-	r.request(1, rpc.MethodVMStart, `{"name":"demo","workDoneToken":1}`)
-	r.notified(rpc.MethodProgress)
+	r.request(1, api.MethodVMStart, `{"name":"demo","workDoneToken":1}`)
+	r.notified(api.MethodProgress)
 	r.CloseWrite()
 	fake.move("op1", func(o *api.Operation) { o.Percent, o.Message = new(50), "half way" })
-	r.notified(rpc.MethodProgress)
+	r.notified(api.MethodProgress)
 	fake.end("op1", api.OpSucceeded, nil)
 	if m := r.answer(1); m.Error != nil {
 		t.Error(m.Error)
@@ -244,16 +244,16 @@ func TestAnOperationOutlivesItsClient(t *testing.T) {
 	fake := newCore("demo")
 	layout := serve(t, fake)
 	r := dialReady(t, layout, `{}`, false)
-	r.request(1, rpc.MethodVMStart, `{"name":"demo","workDoneToken":1}`)
-	r.notified(rpc.MethodProgress)
+	r.request(1, api.MethodVMStart, `{"name":"demo","workDoneToken":1}`)
+	r.notified(api.MethodProgress)
 	r.Close()
 	c, notes := connect(t, layout, "second")
-	full := await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool { return p.Full })
+	full := await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool { return p.Full })
 	if len(full.Operations) != 1 || full.Operations[0].State != "running" {
 		t.Errorf("operations: %+v", full.Operations)
 	}
 	fake.end("op1", api.OpSucceeded, nil)
-	if r := call[rpc.OperationResult](t, c, rpc.MethodOperationSubscribe, rpc.OperationParams{ID: "op1"}); r.Operation.State != "succeeded" {
+	if r := call[api.OperationResult](t, c, api.MethodOperationSubscribe, api.OperationParams{ID: "op1"}); r.Operation.State != "succeeded" {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -284,14 +284,14 @@ func TestServeEndsAlthoughClientsAndChangesHang(t *testing.T) {
 	layout := paths.Layout{Runtime: l.dir}
 	deaf := dialReady(t, layout, `{}`, false)
 	for i := 1; i <= 10; i++ {
-		deaf.request(i, rpc.MethodMachineList, `{}`) // more than the socket holds
+		deaf.request(i, api.MethodMachineList, `{}`) // more than the socket holds
 	}
 	waits := dialReady(t, layout, `{}`, true)
-	waits.request(1, rpc.MethodVMStart, `{"name":"m000"}`)
-	waits.request(2, rpc.MethodMachineConfigure, `{"name":"m001","memoryMiB":1}`)
+	waits.request(1, api.MethodVMStart, `{"name":"m000"}`)
+	waits.request(2, api.MethodMachineConfigure, `{"name":"m001","memoryMiB":1}`)
 	<-fake.begun
 	waits.until("the operation", func(m message) bool {
-		return m.Method == rpc.MethodDidChange && strings.Contains(string(m.Params), `"kind":"start"`)
+		return m.Method == api.MethodDidChange && strings.Contains(string(m.Params), `"kind":"start"`)
 	})
 	cancel()
 	select {
@@ -360,29 +360,29 @@ func TestLogLinesThatAreNotReadAreCounted(t *testing.T) {
 	fake := newCore("demo")
 	layout := serve(t, fake)
 	r := dialRaw(t, layout)
-	r.request(0, rpc.MethodInitialize, `{"initializationOptions":{"operationLog":true}}`)
+	r.request(0, api.MethodInitialize, `{"initializationOptions":{"operationLog":true}}`)
 	r.answer(0)
 	r.send(`{"jsonrpc":"2.0","method":"initialized","params":{}}`)
-	r.notified(rpc.MethodServerStatus)
+	r.notified(api.MethodServerStatus)
 	line := strings.Repeat("x", 2000)
 	for range 5000 {
 		fake.log("op", line)
 	}
-	r.request(1, rpc.MethodVersion, `{}`) // makes room as it is read
+	r.request(1, api.MethodVersion, `{}`) // makes room as it is read
 	lines := 0
 	r.until("answer", func(m message) bool {
-		if m.Method == rpc.MethodLogMessage {
+		if m.Method == api.MethodLogMessage {
 			lines++
 		}
 		return m.Method == ""
 	})
 	fake.log("op", "after")
-	lost := r.until("notice", func(m message) bool { return m.Method == rpc.MethodLogMessage })
+	lost := r.until("notice", func(m message) bool { return m.Method == api.MethodLogMessage })
 	if lines > 1000 || !strings.Contains(string(lost.Params), "lines of output left out") {
 		t.Errorf("%d lines came, then %s", lines, lost.Params)
 	}
-	var p rpc.MessageParams
-	if m := r.notified(rpc.MethodLogMessage); json.Unmarshal(m.Params, &p) != nil || p.Message != "after" {
+	var p api.MessageParams
+	if m := r.notified(api.MethodLogMessage); json.Unmarshal(m.Params, &p) != nil || p.Message != "after" {
 		t.Errorf("%s, want the next line", m.Params)
 	}
 }

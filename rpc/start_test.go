@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
@@ -101,8 +102,8 @@ func TestClientsThatStartADaemonAtOnceShareOne(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			var v rpc.VersionResult
-			if err := c.Call(ctx, rpc.MethodVersion, nil, &v); err != nil {
+			var v api.VersionResult
+			if err := c.Call(ctx, api.MethodVersion, nil, &v); err != nil {
 				t.Error(err)
 			}
 			pids <- v.PID
@@ -132,10 +133,10 @@ func TestClientsThatStartADaemonAtOnceShareOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pid := call[rpc.VersionResult](t, c, rpc.MethodVersion, nil).PID
+		pid := call[api.VersionResult](t, c, api.MethodVersion, nil).PID
 		endDaemon(t, pid, syscall.SIGKILL)
 		<-c.Done()
-		wantCode(t, c.Call(ctx, rpc.MethodVersion, nil, nil), problem.DaemonUnreachable)
+		wantCode(t, c.Call(ctx, api.MethodVersion, nil, nil), problem.DaemonUnreachable)
 	}
 }
 
@@ -221,8 +222,8 @@ func bridge(t testing.TB, layout paths.Layout) (stdin *io.PipeWriter, stdout *io
 func TestTheBridgeSendsTheLastAnswersAfterTheEndOfItsInput(t *testing.T) {
 	stdin, stdout, ended := bridge(t, serve(t, newCore("demo")))
 	go func() {
-		_, _ = stdin.Write(frame.Append(nil, []byte(requestBody(1, rpc.MethodInitialize, `{}`))))
-		_, _ = stdin.Write(frame.Append(nil, []byte(requestBody(2, rpc.MethodSnapshotList, `{"name":"demo"}`))))
+		_, _ = stdin.Write(frame.Append(nil, []byte(requestBody(1, api.MethodInitialize, `{}`))))
+		_, _ = stdin.Write(frame.Append(nil, []byte(requestBody(2, api.MethodSnapshotList, `{"name":"demo"}`))))
 		stdin.Close()
 	}()
 	out, err := io.ReadAll(stdout)

@@ -18,10 +18,10 @@ func TestEachVerbHasAMethod(t *testing.T) {
 	core.able(backends.Capabilities{LiveSnapshot: true, Console: true, Suspend: true, Clone: true, CloneSnapshot: true, Autostart: true})
 	c, _ := connect(t, serve(t, core), "test")
 	caps := c.Server().Capabilities.Experimental.Nixvm
-	if caps.Revision != rpc.Revision {
+	if caps.Revision != api.Revision {
 		t.Errorf("revision %d", caps.Revision)
 	}
-	known := map[string]rpc.Verb{}
+	known := map[string]api.Verb{}
 	for _, v := range caps.Verbs {
 		known[v.Key] = v
 		if !slices.Contains(caps.Methods, v.Method) || v.Title == "" {
@@ -48,22 +48,22 @@ func TestEachVerbHasAMethod(t *testing.T) {
 func TestAMachineSaysWhatCanBeDoneWithItNow(t *testing.T) {
 	core := newCore("demo")
 	c, notes := connect(t, serve(t, core), "test")
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return p.Full && p.Machines[0].Phase == "ready" && slices.Contains(p.Machines[0].Actions, "stop") && !slices.Contains(p.Machines[0].Actions, "console")
 	})
 	v := machineNamed("demo")
 	v.Ready, v.Operation = false, &vm.Operation{ID: "x", Kind: api.KindReboot, State: vm.OpRunning}
 	core.set(v)
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Changed) == 1 && p.Changed[0].Phase == "booting" && slices.Contains(p.Changed[0].Actions, "cancel") && !slices.Contains(p.Changed[0].Actions, "stop")
 	})
 	// A backend that can do more is no change of the machine, but of what it offers.
 	core.able(backends.Capabilities{LiveSnapshot: true, Console: true})
 	core.notice("anything")
-	await(t, notes, rpc.MethodDidChange, func(p rpc.DidChangeParams) bool {
+	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Changed) == 1 && slices.Contains(p.Changed[0].Actions, "console")
 	})
-	if m := call[rpc.MachineResult](t, c, rpc.MethodMachineGet, rpc.MachineParams{Name: "demo"}); !slices.Contains(m.Machine.Actions, "console") {
+	if m := call[api.MachineResult](t, c, api.MethodMachineGet, api.MachineParams{Name: "demo"}); !slices.Contains(m.Machine.Actions, "console") {
 		t.Errorf("get: %v", m.Machine.Actions)
 	}
 }
@@ -79,8 +79,8 @@ func TestAnOperationSaysWhatBecomesOfConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var r rpc.OperationGetResult
-		if err := c.Call(context.Background(), rpc.MethodOperationGet, rpc.OperationParams{ID: op.ID}, &r); err != nil {
+		var r api.OperationGetResult
+		if err := c.Call(context.Background(), api.MethodOperationGet, api.OperationParams{ID: op.ID}, &r); err != nil {
 			t.Fatal(err)
 		}
 		if r.Operation.Disruptive != (want != "") || r.Operation.Outcome != want {

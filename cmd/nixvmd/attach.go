@@ -12,11 +12,10 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newAttach(a *app) *cobra.Command {
-	params := rpc.AttachParams{Start: true}
+	params := api.AttachParams{Start: true}
 	editor, noStart := "", false
 	cmd := &cobra.Command{
 		Use: "attach NAME", Short: "Start a VM if need be and say, or do, how to open it",
@@ -65,15 +64,15 @@ func checkEditor(editor string) error {
 }
 
 // attach asks for the attachment and shows meanwhile what the VM is doing.
-func (a *app) attach(ctx context.Context, params rpc.AttachParams) (rpc.AttachResult, error) {
+func (a *app) attach(ctx context.Context, params api.AttachParams) (api.AttachResult, error) {
 	feed := make(chan event, 64)
 	d, err := a.connect(ctx, "attach", feed)
 	if err != nil {
-		return rpc.AttachResult{}, err
+		return api.AttachResult{}, err
 	}
 	defer d.Close()
 	type answer struct {
-		result rpc.AttachResult
+		result api.AttachResult
 		err    error
 	}
 	done := make(chan answer, 1)
@@ -104,7 +103,7 @@ func (a *app) attach(ctx context.Context, params rpc.AttachParams) (rpc.AttachRe
 	}
 }
 
-func attachText(w io.Writer, r rpc.AttachResult) {
+func attachText(w io.Writer, r api.AttachResult) {
 	state := "ready"
 	if !r.Ready {
 		state = "not ready yet"
@@ -119,7 +118,7 @@ func attachText(w io.Writer, r rpc.AttachResult) {
 }
 
 // openEditor runs an editor on the directory in the VM.
-func (a *app) openEditor(ctx context.Context, editor string, params rpc.AttachParams, r rpc.AttachResult) error {
+func (a *app) openEditor(ctx context.Context, editor string, params api.AttachParams, r api.AttachResult) error {
 	switch editor {
 	case "ssh":
 		argv, err := a.sshCommand(ctx, params.Name, params.Admin, false, nil)

@@ -7,12 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newBuild(a *app) *cobra.Command {
-	p, detach := rpc.ImageBuildParams{Work: rpc.Work{Detach: true}}, false
+	p, detach := api.ImageBuildParams{Work: api.Work{Detach: true}}, false
 	cmd := &cobra.Command{
 		Use:   "build [PROFILES]",
 		Short: "Build an image without making a VM",
@@ -39,7 +39,7 @@ has built by then is not built a second time.`,
 			for _, list := range args {
 				p.Profiles = append(p.Profiles, trimmed(strings.Split(list, ","))...)
 			}
-			result, err := a.operate(cmd.Context(), "build", rpc.MethodImageBuild, p, detach)
+			result, err := a.operate(cmd.Context(), "build", api.MethodImageBuild, p, detach)
 			if err != nil {
 				return err
 			}

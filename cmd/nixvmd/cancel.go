@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newCancel(a *app) *cobra.Command {
@@ -15,8 +15,8 @@ func newCancel(a *app) *cobra.Command {
 		Long: "Ask an operation to stop; what it has begun is undone. nixvmd operations lists the ids.",
 		Args: takes("ID"), ValidArgsFunction: a.completeOperations,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var r rpc.OperationGetResult
-			if err := a.ask(cmd.Context(), "cancel", rpc.MethodOperationCancel, rpc.OperationParams{ID: args[0]}, &r); err != nil {
+			var r api.OperationGetResult
+			if err := a.ask(cmd.Context(), "cancel", api.MethodOperationCancel, api.OperationParams{ID: args[0]}, &r); err != nil {
 				return err
 			}
 			return a.print(r, func(w io.Writer) {

@@ -3,8 +3,8 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/machine"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // cloneFlags are the flags of clone, as typed.
@@ -32,7 +32,7 @@ What lies on the disk is in both: credentials and logins of services too.`,
 			if err != nil {
 				return err
 			}
-			result, err := a.operate(cmd.Context(), "clone", rpc.MethodVMClone, params, f.detach)
+			result, err := a.operate(cmd.Context(), "clone", api.MethodVMClone, params, f.detach)
 			if err != nil {
 				return err
 			}
@@ -48,8 +48,8 @@ What lies on the disk is in both: credentials and logins of services too.`,
 	return cmd
 }
 
-func (f cloneFlags) params(source, name string) (rpc.CloneParams, error) {
-	p := rpc.CloneParams{Work: rpc.Work{Detach: true}, Name: source, NewName: name, Snapshot: f.snapshot, NoStart: f.noStart}
+func (f cloneFlags) params(source, name string) (api.CloneParams, error) {
+	p := api.CloneParams{Work: api.Work{Detach: true}, Name: source, NewName: name, Snapshot: f.snapshot, NoStart: f.noStart}
 	if err := machine.ValidName(source); err != nil {
 		return p, err
 	}

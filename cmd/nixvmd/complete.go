@@ -10,7 +10,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/nixbuild"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // completionLimit bounds what a TAB may cost when the daemon hangs; it answers
@@ -37,8 +36,8 @@ func (a *app) lookup(cmd *cobra.Command, method string, params, result any) bool
 
 // completeNames offers machines for the first argument.
 func (a *app) completeNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var r rpc.MachineListResult
-	if len(args) > 0 || !a.lookup(cmd, rpc.MethodMachineList, rpc.NoParams{}, &r) {
+	var r api.MachineListResult
+	if len(args) > 0 || !a.lookup(cmd, api.MethodMachineList, api.NoParams{}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var words []string
@@ -53,8 +52,8 @@ func (a *app) completeSnapshots(cmd *cobra.Command, args []string, toComplete st
 	if len(args) == 0 {
 		return a.completeNames(cmd, args, toComplete)
 	}
-	var r rpc.SnapshotListResult
-	if len(args) > 1 || !a.lookup(cmd, rpc.MethodSnapshotList, rpc.MachineParams{Name: args[0]}, &r) {
+	var r api.SnapshotListResult
+	if len(args) > 1 || !a.lookup(cmd, api.MethodSnapshotList, api.MachineParams{Name: args[0]}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var words []string
@@ -83,8 +82,8 @@ func (a *app) completeUnresolved(cmd *cobra.Command, args []string, _ string) ([
 }
 
 func (a *app) operationsIn(cmd *cobra.Command, args []string, state api.OperationState) ([]string, cobra.ShellCompDirective) {
-	var r rpc.OperationListResult
-	if len(args) > 0 || !a.lookup(cmd, rpc.MethodOperationList, rpc.NoParams{}, &r) {
+	var r api.OperationListResult
+	if len(args) > 0 || !a.lookup(cmd, api.MethodOperationList, api.NoParams{}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var words []string
@@ -134,8 +133,8 @@ func completeFlags(a *app, cmd *cobra.Command) {
 
 // completeProfiles completes the last word of a comma-separated list.
 func (a *app) completeProfiles(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	var r rpc.ProfileListResult
-	if !a.lookup(cmd, rpc.MethodProfileList, rpc.NoParams{}, &r) {
+	var r api.ProfileListResult
+	if !a.lookup(cmd, api.MethodProfileList, api.NoParams{}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	before := toComplete[:strings.LastIndexByte(toComplete, ',')+1]
@@ -150,8 +149,8 @@ func (a *app) completeProfiles(cmd *cobra.Command, _ []string, toComplete string
 }
 
 func (a *app) completeBackends(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var r rpc.BackendListResult
-	if !a.lookup(cmd, rpc.MethodBackendList, rpc.NoParams{}, &r) {
+	var r api.BackendListResult
+	if !a.lookup(cmd, api.MethodBackendList, api.NoParams{}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var words []string

@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // configureFlags are the flags of configure, as typed.
@@ -36,8 +36,8 @@ as status shows, until a version of nixvmd can give it another image.`,
 			if err != nil {
 				return err
 			}
-			var r rpc.MachineResult
-			if err := a.ask(cmd.Context(), "configure", rpc.MethodMachineConfigure, params, &r); err != nil {
+			var r api.MachineResult
+			if err := a.ask(cmd.Context(), "configure", api.MethodMachineConfigure, params, &r); err != nil {
 				return err
 			}
 			if r.Machine.State == "running" && atNextStart(cmd) {
@@ -73,8 +73,8 @@ func atNextStart(cmd *cobra.Command) bool {
 	return ownFlags(cmd) > others
 }
 
-func (f configureFlags) params(cmd *cobra.Command, name string) (rpc.ConfigureParams, error) {
-	p := rpc.ConfigureParams{Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: f.cidrs}
+func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigureParams, error) {
+	p := api.ConfigureParams{Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: f.cidrs}
 	if err := machine.ValidName(name); err != nil {
 		return p, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/version"
 	"github.com/nixvm/nixvm/rpc"
@@ -106,18 +107,18 @@ func offer(feed chan event, method string, params json.RawMessage) {
 
 func eventOf(method string, params json.RawMessage) (event, bool) {
 	switch method {
-	case rpc.MethodDidChange:
-		var p rpc.DidChangeParams
+	case api.MethodDidChange:
+		var p api.DidChangeParams
 		if json.Unmarshal(params, &p) == nil && len(p.Operations) > 0 {
 			return event{operations: p.Operations}, true
 		}
-	case rpc.MethodLogMessage:
-		var p rpc.MessageParams
+	case api.MethodLogMessage:
+		var p api.MessageParams
 		if json.Unmarshal(params, &p) == nil && p.Operation != "" {
 			return event{log: &p}, true
 		}
-	case rpc.MethodShowMessage: // the daemon says it to one client only, so it must not be lost
-		var p rpc.MessageParams
+	case api.MethodShowMessage: // the daemon says it to one client only, so it must not be lost
+		var p api.MessageParams
 		if json.Unmarshal(params, &p) == nil && p.Message != "" {
 			return event{notice: p.Message}, true
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // escapeKey is C-], as in telnet and `virsh console`.
@@ -37,8 +37,8 @@ not: titles, the clipboard, queries that the terminal answers, the mouse. --raw
 lets everything through.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var r rpc.ConsoleResult
-			if err := a.ask(cmd.Context(), "console", rpc.MethodVMConsole, rpc.ConsoleParams{Name: args[0], Raw: raw}, &r); err != nil {
+			var r api.ConsoleResult
+			if err := a.ask(cmd.Context(), "console", api.MethodVMConsole, api.ConsoleParams{Name: args[0], Raw: raw}, &r); err != nil {
 				return err
 			}
 			conn, err := (&net.Dialer{}).DialContext(cmd.Context(), "unix", r.Socket)

@@ -10,10 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // createFlags are the flags of create, as typed.
@@ -84,9 +84,9 @@ func detachFlag(cmd *cobra.Command, detach *bool) {
 }
 
 // params checks the flags as far as that needs no daemon.
-func (f createFlags) params(args []string) (rpc.CreateParams, error) {
-	p := rpc.CreateParams{
-		Work: rpc.Work{Detach: true}, Profiles: trimmed(f.profiles), Mode: f.mode, Network: f.network, Backend: f.backend,
+func (f createFlags) params(args []string) (api.CreateParams, error) {
+	p := api.CreateParams{
+		Work: api.Work{Detach: true}, Profiles: trimmed(f.profiles), Mode: f.mode, Network: f.network, Backend: f.backend,
 		AllowedCIDRs: f.cidrs, RemoteForwards: f.forwards, NoStart: f.noStart,
 	}
 	if len(args) > 0 {
@@ -187,8 +187,8 @@ func readKeys(files []string) ([]string, error) {
 	return keys, nil
 }
 
-func (a *app) create(ctx context.Context, params rpc.CreateParams, detach bool) error {
-	result, err := a.operate(ctx, "create", rpc.MethodVMCreate, params, detach)
+func (a *app) create(ctx context.Context, params api.CreateParams, detach bool) error {
+	result, err := a.operate(ctx, "create", api.MethodVMCreate, params, detach)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (a *app) create(ctx context.Context, params rpc.CreateParams, detach bool) 
 }
 
 // printMade prints how to reach the VM that an operation has made.
-func (a *app) printMade(result rpc.OperationResult, name string, detach bool) error {
+func (a *app) printMade(result api.OperationResult, name string, detach bool) error {
 	return a.printOperation(result, detach, func(w io.Writer) {
 		switch m := result.VM; {
 		case m == nil:
@@ -212,7 +212,7 @@ func (a *app) printMade(result rpc.OperationResult, name string, detach bool) er
 }
 
 // printOperation prints what came of an operation, or, detached, its id.
-func (a *app) printOperation(result rpc.OperationResult, detach bool, text func(io.Writer)) error {
+func (a *app) printOperation(result api.OperationResult, detach bool, text func(io.Writer)) error {
 	return a.print(result, func(w io.Writer) {
 		if detach {
 			fmt.Fprintln(w, result.Operation.ID)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newDeleteSnapshot(a *app) *cobra.Command {
@@ -32,8 +32,8 @@ command line names the one thing that goes.`,
 					return err
 				}
 			}
-			params := rpc.SnapshotDeleteParams{Work: rpc.Work{Detach: true}, Name: name, Snapshot: snapshot}
-			result, err := a.operate(ctx, "delete-snapshot", rpc.MethodSnapshotDelete, params, detach)
+			params := api.SnapshotDeleteParams{Work: api.Work{Detach: true}, Name: name, Snapshot: snapshot}
+			result, err := a.operate(ctx, "delete-snapshot", api.MethodSnapshotDelete, params, detach)
 			if err != nil {
 				return err
 			}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/machine"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newDestroy(a *app) *cobra.Command {
@@ -17,7 +17,7 @@ func newDestroy(a *app) *cobra.Command {
 		name: "destroy", short: "Remove a VM with its disks and snapshots",
 		long: `Undo create: end the VM and delete its disks, its snapshots and its SSH name,
 and the machine directory if create made it.`,
-		method: rpc.MethodVMDestroy,
+		method: api.MethodVMDestroy,
 		more:   "its settings and identity, unless the machine directory was there before create",
 	}.command(a)
 }
@@ -48,7 +48,7 @@ func (r removal) command(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			params := rpc.ConfirmParams{Work: rpc.Work{Detach: true}, Name: name, Confirm: name}
+			params := api.ConfirmParams{Work: api.Work{Detach: true}, Name: name, Confirm: name}
 			result, err := a.operate(ctx, r.name, r.method, params, detach)
 			if err != nil {
 				return err
@@ -62,23 +62,23 @@ func (r removal) command(a *app) *cobra.Command {
 }
 
 // machine asks for one machine.
-func (a *app) machine(ctx context.Context, verb, name string) (rpc.Machine, error) {
-	var r rpc.MachineResult
-	err := a.ask(ctx, verb, rpc.MethodMachineGet, rpc.MachineParams{Name: name}, &r)
+func (a *app) machine(ctx context.Context, verb, name string) (api.Machine, error) {
+	var r api.MachineResult
+	err := a.ask(ctx, verb, api.MethodMachineGet, api.MachineParams{Name: name}, &r)
 	return r.Machine, err
 }
 
 // showLoss says what will not be there any more.
-func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m rpc.Machine) error {
+func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m api.Machine) error {
 	fmt.Fprintf(w, "%s will be gone for good:\n", m.Name)
 	if m.State != "absent" {
 		fmt.Fprintf(w, "  its disk (%s), with everything in it\n", machine.FormatSize(m.DiskBytes))
-		var list rpc.SnapshotListResult
+		var list api.SnapshotListResult
 		// A broken VM cannot be asked for its snapshots, nor one that hangs, and is
 		// removed all the same.
 		ctx, cancel := context.WithTimeout(ctx, asideLimit)
 		defer cancel()
-		if err := a.ask(ctx, r.name, rpc.MethodSnapshotList, rpc.MachineParams{Name: m.Name}, &list); err == nil && len(list.Snapshots) > 0 {
+		if err := a.ask(ctx, r.name, api.MethodSnapshotList, api.MachineParams{Name: m.Name}, &list); err == nil && len(list.Snapshots) > 0 {
 			var names []string
 			for _, s := range list.Snapshots {
 				names = append(names, clean(s.Name))

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newDoctor(a *app) *cobra.Command {
@@ -19,10 +19,10 @@ built with, the SSH configuration, the machines. The exit code is 1 when
 something keeps VMs from working.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r rpc.DoctorResult
-			if err := a.ask(cmd.Context(), "doctor", rpc.MethodDoctor, rpc.NoParams{}, &r); err != nil {
+			var r api.DoctorResult
+			if err := a.ask(cmd.Context(), "doctor", api.MethodDoctor, api.NoParams{}, &r); err != nil {
 				// Why no daemon answers is the first thing to know.
-				r.Findings = []rpc.Finding{findingOf(err)}
+				r.Findings = []api.Finding{findingOf(err)}
 			}
 			if err := a.print(r, func(w io.Writer) { doctorText(w, r.Findings) }); err != nil {
 				return err
@@ -37,16 +37,16 @@ something keeps VMs from working.`,
 	}
 }
 
-func findingOf(err error) rpc.Finding {
+func findingOf(err error) api.Finding {
 	p := problem.From(err)
 	var cause *problem.Error
 	if errors.As(err, &cause) && p.Hint == "" {
 		p.Hint = cause.Hint
 	}
-	return rpc.Finding{Area: "daemon", Code: string(p.Code), Severity: "error", Message: p.Message, Fix: p.Hint}
+	return api.Finding{Area: "daemon", Code: string(p.Code), Severity: "error", Message: p.Message, Fix: p.Hint}
 }
 
-func doctorText(w io.Writer, findings []rpc.Finding) {
+func doctorText(w io.Writer, findings []api.Finding) {
 	wrong := 0
 	for _, f := range findings {
 		if f.Severity != "info" {

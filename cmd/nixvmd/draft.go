@@ -7,16 +7,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // asked are the fields that the wizard has questions for, in their order.
 var asked = []string{"name", "image", "mode", "backend", "profiles", "memoryMiB", "vcpus", "diskBytes", "network"}
 
 // draft is what was answered so far, with what was given on the command line.
-func (w *wizard) draft() rpc.DraftParams {
-	d := rpc.DraftParams{
+func (w *wizard) draft() api.DraftParams {
+	d := api.DraftParams{
 		Name: w.name, Image: w.image, Mode: w.mode, Backend: w.backend, Network: w.network, Profiles: w.chosen,
 		MemoryMiB: w.memory, VCPUs: w.vcpus, DiskBytes: w.disk,
 		Autostart: w.params.Autostart, AuthorizedKeys: w.params.AuthorizedKeys, AllowedCIDRs: w.params.AllowedCIDRs, RemoteForwards: w.params.RemoteForwards,
@@ -28,15 +28,15 @@ func (w *wizard) draft() rpc.DraftParams {
 }
 
 // check asks the daemon about a draft.
-func (w *wizard) check(ctx context.Context, d rpc.DraftParams) (rpc.DraftResult, error) {
-	var checked rpc.DraftResult
-	err := w.daemon.Call(ctx, rpc.MethodMachineCheck, d, &checked)
+func (w *wizard) check(ctx context.Context, d api.DraftParams) (api.DraftResult, error) {
+	var checked api.DraftResult
+	err := w.daemon.Call(ctx, api.MethodMachineCheck, d, &checked)
 	return checked, err
 }
 
 // verdict is what the daemon says against one field of a draft, for the line
 // beneath it.
-func (w *wizard) verdict(ctx context.Context, field string, d rpc.DraftParams) error {
+func (w *wizard) verdict(ctx context.Context, field string, d api.DraftParams) error {
 	checked, err := w.check(ctx, d)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func sentence(p *problem.Error) string {
 }
 
 // rule validates the answer to one question; set puts it into the draft.
-func (w *wizard) rule(ctx context.Context, field string, set func(d *rpc.DraftParams, s string)) func(string) error {
+func (w *wizard) rule(ctx context.Context, field string, set func(d *api.DraftParams, s string)) func(string) error {
 	return func(s string) error {
 		d := w.draft()
 		set(&d, strings.TrimSpace(s))
@@ -93,7 +93,7 @@ func (w *wizard) fill(ctx context.Context) error {
 
 // apply puts the answers into the request. wrong says what the daemon would
 // refuse of them, when that can be asked again.
-func (w *wizard) apply(ctx context.Context) (p rpc.CreateParams, wrong string, err error) {
+func (w *wizard) apply(ctx context.Context) (p api.CreateParams, wrong string, err error) {
 	p = w.params
 	checked, err := w.check(ctx, w.draft())
 	if err != nil {
@@ -113,7 +113,7 @@ func (w *wizard) apply(ctx context.Context) (p rpc.CreateParams, wrong string, e
 }
 
 // request is the create that the answers amount to.
-func (w *wizard) request(checked rpc.DraftResult) rpc.CreateParams {
+func (w *wizard) request(checked api.DraftResult) api.CreateParams {
 	p := w.params
 	p.Name, p.Image, p.Mode, p.Backend, p.Profiles = strings.TrimSpace(w.name), w.image, w.mode, w.backend, w.chosen
 	p.Network = checked.Fields["network"].Value

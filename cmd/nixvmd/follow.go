@@ -6,7 +6,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // reconnects is how often a lost connection is made anew while an operation is
@@ -19,8 +18,8 @@ const reconnects = 3
 // The first C-c cancels the operation and waits for what is undone; the second
 // leaves it to the daemon. Any other signal that ends a program cancels it too,
 // and what is undone is waited for, within a limit.
-func (a *app) operate(ctx context.Context, verb, method string, params any, detach bool) (rpc.OperationResult, error) {
-	var begun rpc.OperationResult
+func (a *app) operate(ctx context.Context, verb, method string, params any, detach bool) (api.OperationResult, error) {
+	var begun api.OperationResult
 	feed := make(chan event, 64)
 	// From here on a signal must not end the program: the operation may run already.
 	ends := watchSignals(a.inTTY || a.errTTY)
@@ -58,7 +57,7 @@ func interrupted(ctx context.Context, err error) error {
 // event is one notification of the daemon that a view can show.
 type event struct {
 	operations []api.Operation
-	log        *rpc.MessageParams
+	log        *api.MessageParams
 	notice     string // something that the user should read, whatever is followed
 }
 
@@ -74,7 +73,7 @@ type follower struct {
 }
 
 // toTheEnd follows the operation and shows how it ended.
-func (f *follower) toTheEnd(ctx context.Context, d daemon, feed chan event) (rpc.OperationResult, error) {
+func (f *follower) toTheEnd(ctx context.Context, d daemon, feed chan event) (api.OperationResult, error) {
 	result, err := f.follow(ctx, d, feed)
 	f.view.end(result.Operation, err)
 	if err == nil {
@@ -85,7 +84,7 @@ func (f *follower) toTheEnd(ctx context.Context, d daemon, feed chan event) (rpc
 	return result, err
 }
 
-func (f *follower) follow(ctx context.Context, d daemon, feed chan event) (rpc.OperationResult, error) {
+func (f *follower) follow(ctx context.Context, d daemon, feed chan event) (api.OperationResult, error) {
 	for attempt := 0; ; attempt++ {
 		result, err := f.subscribe(ctx, d, feed)
 		if !problem.HasCode(err, problem.DaemonUnreachable) || attempt == reconnects {
@@ -108,18 +107,18 @@ func (f *follower) follow(ctx context.Context, d daemon, feed chan event) (rpc.O
 }
 
 // subscribe waits on one connection for the end of the operation.
-func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (rpc.OperationResult, error) {
+func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (api.OperationResult, error) {
 	type answer struct {
-		result rpc.OperationResult
+		result api.OperationResult
 		err    error
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan answer, 1)
-	params := rpc.OperationParams{ID: f.op.ID} // f.op changes while the calls run
+	params := api.OperationParams{ID: f.op.ID} // f.op changes while the calls run
 	go func() {
 		var r answer
-		r.err = d.Call(ctx, rpc.MethodOperationSubscribe, params, &r.result)
+		r.err = d.Call(ctx, api.MethodOperationSubscribe, params, &r.result)
 		done <- r
 	}()
 	first := f.ends.first
@@ -131,7 +130,7 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 		go func() {
 			// An operation that has just ended need not be cancelled, and
 			// how it ended is told anyway.
-			_ = d.Call(ctx, rpc.MethodOperationCancel, params, nil)
+			_ = d.Call(ctx, api.MethodOperationCancel, params, nil)
 		}()
 	}
 	if f.cancels && f.ends.asked() {
@@ -149,11 +148,11 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 			f.show(e)
 		case <-first:
 			if !f.cancels {
-				return rpc.OperationResult{Operation: f.op}, left(f.op)
+				return api.OperationResult{Operation: f.op}, left(f.op)
 			}
 			cancel()
 		case <-f.ends.leave:
-			return rpc.OperationResult{Operation: f.op}, left(f.op)
+			return api.OperationResult{Operation: f.op}, left(f.op)
 		}
 	}
 }

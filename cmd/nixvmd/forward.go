@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newForward(a *app) *cobra.Command {
@@ -25,7 +25,7 @@ host, as ssh -R makes them, but kept with the machine.`,
 		Use: "list NAME", Short: "List the forwards of a machine and what became of each",
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forward(cmd, rpc.MethodForwardList, rpc.MachineParams{Name: args[0]})
+			return a.forward(cmd, api.MethodForwardList, api.MachineParams{Name: args[0]})
 		},
 	}
 	add := &cobra.Command{
@@ -38,7 +38,7 @@ in the guest, and where it leads to on the host; as two words or as one.`,
 			if daemonHeld {
 				line += " daemon"
 			}
-			return a.forward(cmd, rpc.MethodForwardAdd, rpc.ForwardParams{Name: args[0], Forward: line})
+			return a.forward(cmd, api.MethodForwardAdd, api.ForwardParams{Name: args[0], Forward: line})
 		},
 	}
 	add.Flags().BoolVar(&daemonHeld, "daemon", false, "the daemon's own connection holds it, whether or not somebody is logged in")
@@ -46,7 +46,7 @@ in the guest, and where it leads to on the host; as two words or as one.`,
 		Use: "remove NAME LISTEN TARGET", Short: "Remove a forward, also from a connection that is open",
 		Args: takes("NAME", "LISTEN", "[TARGET]"), ValidArgsFunction: a.completeFirst(a.completeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.forward(cmd, rpc.MethodForwardRemove, rpc.ForwardParams{Name: args[0], Forward: strings.Join(args[1:], " ")})
+			return a.forward(cmd, api.MethodForwardRemove, api.ForwardParams{Name: args[0], Forward: strings.Join(args[1:], " ")})
 		},
 	}
 	cmd.AddCommand(list, add, remove)
@@ -55,7 +55,7 @@ in the guest, and where it leads to on the host; as two words or as one.`,
 
 // forward calls one of the three methods, which all answer with the list.
 func (a *app) forward(cmd *cobra.Command, method string, params any) error {
-	var r rpc.ForwardListResult
+	var r api.ForwardListResult
 	if err := a.ask(cmd.Context(), "forward "+cmd.Name(), method, params, &r); err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newImage(a *app) *cobra.Command {
@@ -25,7 +25,7 @@ func newImageList(a *app) *cobra.Command {
 }
 
 func newImageGC(a *app) *cobra.Command {
-	var p rpc.ImageGCParams
+	var p api.ImageGCParams
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Remove the images that no machine needs",
 		Long: `Remove the images that no machine needs: those of an earlier version of the
@@ -38,8 +38,8 @@ Copies that were uploaded to other hosts are removed when no VM there, of
 anybody, needs them.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r rpc.ImageGCResult
-			if err := a.ask(cmd.Context(), "image gc", rpc.MethodImageGC, p, &r); err != nil {
+			var r api.ImageGCResult
+			if err := a.ask(cmd.Context(), "image gc", api.MethodImageGC, p, &r); err != nil {
 				return err
 			}
 			for _, w := range r.Warnings {
@@ -54,7 +54,7 @@ anybody, needs them.`,
 	return cmd
 }
 
-func collectedTable(w io.Writer, images []rpc.CollectedImage, dryRun bool) {
+func collectedTable(w io.Writer, images []api.CollectedImage, dryRun bool) {
 	gone := "removed"
 	if dryRun {
 		gone = "would be removed"

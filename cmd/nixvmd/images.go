@@ -6,15 +6,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newImages(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "images", Short: "List the images that are built, and the machines that need them", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r rpc.ImageListResult
-			if err := a.ask(cmd.Context(), "images", rpc.MethodImageList, rpc.NoParams{}, &r); err != nil {
+			var r api.ImageListResult
+			if err := a.ask(cmd.Context(), "images", api.MethodImageList, api.NoParams{}, &r); err != nil {
 				return err
 			}
 			if len(r.Images) == 0 {
@@ -29,7 +29,7 @@ func newImages(a *app) *cobra.Command {
 	}
 }
 
-func imageTable(w io.Writer, images []rpc.Image) {
+func imageTable(w io.Writer, images []api.Image) {
 	rows := make([][]string, 0, len(images))
 	for _, i := range images {
 		built := ""

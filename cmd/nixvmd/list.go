@@ -9,15 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the machines", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r rpc.MachineListResult
-			if err := a.ask(cmd.Context(), "list", rpc.MethodMachineList, rpc.NoParams{}, &r); err != nil {
+			var r api.MachineListResult
+			if err := a.ask(cmd.Context(), "list", api.MethodMachineList, api.NoParams{}, &r); err != nil {
 				return err
 			}
 			if err := a.print(r, func(w io.Writer) { listText(w, r, time.Now()) }); err != nil {
@@ -32,7 +31,7 @@ func newList(a *app) *cobra.Command {
 	}
 }
 
-func listText(w io.Writer, r rpc.MachineListResult, now time.Time) {
+func listText(w io.Writer, r api.MachineListResult, now time.Time) {
 	if len(r.Machines) == 0 {
 		return
 	}
@@ -47,7 +46,7 @@ func listText(w io.Writer, r rpc.MachineListResult, now time.Time) {
 }
 
 // listProblems says beneath the table what is wrong with a machine.
-func (a *app) listProblems(machines []rpc.Machine) {
+func (a *app) listProblems(machines []api.Machine) {
 	if a.quiet || a.json {
 		return
 	}
@@ -66,7 +65,7 @@ func (a *app) listProblems(machines []rpc.Machine) {
 	}
 }
 
-func operationOf(m rpc.Machine, running []api.Operation) *api.Operation {
+func operationOf(m api.Machine, running []api.Operation) *api.Operation {
 	for _, op := range running {
 		if op.ID == m.Operation {
 			return &op
@@ -77,7 +76,7 @@ func operationOf(m rpc.Machine, running []api.Operation) *api.Operation {
 
 // stateWord is one word for the table: the operation that runs, if one does,
 // says more than the state.
-func stateWord(m rpc.Machine, op *api.Operation) string {
+func stateWord(m api.Machine, op *api.Operation) string {
 	switch {
 	case op != nil && op.Percent != nil:
 		return fmt.Sprintf("%s:%d%%", op.Kind, *op.Percent)
@@ -89,7 +88,7 @@ func stateWord(m rpc.Machine, op *api.Operation) string {
 
 // phaseWord is the phase of a machine for people: one that is ready runs. A
 // daemon of revision 1, which app.connect warns of, has only the state.
-func phaseWord(m rpc.Machine) string {
+func phaseWord(m api.Machine) string {
 	switch m.Phase {
 	case "ready":
 		return "running"
@@ -99,7 +98,7 @@ func phaseWord(m rpc.Machine) string {
 	return m.Phase
 }
 
-func uptime(m rpc.Machine, now time.Time) string {
+func uptime(m api.Machine, now time.Time) string {
 	if m.Started.IsZero() || (m.State != "running" && m.State != "suspended") {
 		return ""
 	}

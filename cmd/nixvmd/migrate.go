@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newMigrate(a *app) *cobra.Command {
@@ -26,8 +26,8 @@ Cancelling leaves it where it was.`,
 			if to == "" {
 				return problem.New(problem.BadParams, "--to is missing").WithHint("nixvmd migrate %s --to BACKEND; the backends are in config.toml", args[0])
 			}
-			params := rpc.MigrateParams{Work: rpc.Work{Detach: true}, Name: args[0], Backend: to}
-			result, err := a.operate(cmd.Context(), "migrate", rpc.MethodVMMigrate, params, detach)
+			params := api.MigrateParams{Work: api.Work{Detach: true}, Name: args[0], Backend: to}
+			result, err := a.operate(cmd.Context(), "migrate", api.MethodVMMigrate, params, detach)
 			if err != nil {
 				return err
 			}
@@ -43,14 +43,14 @@ Cancelling leaves it where it was.`,
 // completeTargets offers the backends that a VM can move to, without the one
 // where it is.
 func (a *app) completeTargets(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var r rpc.BackendListResult
-	if !a.lookup(cmd, rpc.MethodBackendList, rpc.NoParams{}, &r) {
+	var r api.BackendListResult
+	if !a.lookup(cmd, api.MethodBackendList, api.NoParams{}, &r) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var machines rpc.MachineListResult
+	var machines api.MachineListResult
 	here := ""
-	if len(args) > 0 && a.lookup(cmd, rpc.MethodMachineList, rpc.NoParams{}, &machines) {
-		if at := slices.IndexFunc(machines.Machines, func(m rpc.Machine) bool { return m.Name == args[0] }); at >= 0 {
+	if len(args) > 0 && a.lookup(cmd, api.MethodMachineList, api.NoParams{}, &machines) {
+		if at := slices.IndexFunc(machines.Machines, func(m api.Machine) bool { return m.Name == args[0] }); at >= 0 {
 			here = machines.Machines[at].Backend
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newOperations(a *app) *cobra.Command {
@@ -21,8 +20,8 @@ Nothing of it happens by itself any more, as you may meanwhile want what an undo
 would remove: resume, undo or forget it. One that another operation has settled,
 such as the destroy of its machine, is not listed as unresolved any more.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r rpc.OperationListResult
-			if err := a.ask(cmd.Context(), "operations", rpc.MethodOperationList, rpc.NoParams{}, &r); err != nil {
+			var r api.OperationListResult
+			if err := a.ask(cmd.Context(), "operations", api.MethodOperationList, api.NoParams{}, &r); err != nil {
 				return err
 			}
 			if len(r.Operations) == 0 {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 // powerVerb is a verb that takes a name, begins an operation without further
@@ -24,7 +24,7 @@ func (v powerVerb) command(a *app) *cobra.Command {
 		Use: v.name + " NAME", Short: v.short, Long: v.long,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			params := rpc.VMParams{Work: rpc.Work{Detach: true}, Name: args[0]}
+			params := api.VMParams{Work: api.Work{Detach: true}, Name: args[0]}
 			result, err := a.operate(cmd.Context(), v.name, v.method, params, detach)
 			if err != nil {
 				return err

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newProfiles(a *app) *cobra.Command {
@@ -17,8 +17,8 @@ func newProfiles(a *app) *cobra.Command {
 the directory profiles of the flake, which begins with a line that describes it.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r rpc.ProfileListResult
-			if err := a.ask(cmd.Context(), "profiles", rpc.MethodProfileList, rpc.NoParams{}, &r); err != nil {
+			var r api.ProfileListResult
+			if err := a.ask(cmd.Context(), "profiles", api.MethodProfileList, api.NoParams{}, &r); err != nil {
 				return err
 			}
 			a.note("your own go to %s", filepath.Join(a.layout.Flake(), "profiles"))

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/sshconfig"
 )
 
@@ -65,11 +65,11 @@ func (a *app) dialHost(ctx context.Context, host string) (net.Conn, error) {
 		slow := time.AfterFunc(patience, func() { a.note("nixvmd: waiting for %s to answer ...", clean(host)) })
 		defer slow.Stop()
 	}
-	var endpoint rpc.EndpointResult
+	var endpoint api.EndpointResult
 	// An editor that opens a file on its own account must not boot a VM.
 	start := os.Getenv("NIXVM_PROXY_START") != "no"
-	params := rpc.EndpointParams{Host: host, Start: start, Wait: true}
-	if err := a.ask(ctx, "proxy", rpc.MethodSSHEndpoint, params, &endpoint); err != nil {
+	params := api.EndpointParams{Host: host, Start: start, Wait: true}
+	if err := a.ask(ctx, "proxy", api.MethodSSHEndpoint, params, &endpoint); err != nil {
 		return nil, err
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, endpoint.Network, endpoint.Address)

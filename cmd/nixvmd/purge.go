@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newPurge(a *app) *cobra.Command {
@@ -11,7 +11,7 @@ func newPurge(a *app) *cobra.Command {
 		name: "purge", short: "Remove a VM and its machine directory",
 		long: `Remove what destroy removes, and the machine directory with its settings and
 identity, even if create did not make it.`,
-		method: rpc.MethodVMPurge,
+		method: api.MethodVMPurge,
 		more:   "the machine directory with its settings and identity",
 	}.command(a)
 }

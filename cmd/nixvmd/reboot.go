@@ -3,12 +3,12 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newReboot(a *app) *cobra.Command {
 	return powerVerb{
 		name: "reboot", short: "Shut the guest down, start it again and wait until it answers",
-		method: rpc.MethodVMReboot, done: "%s has rebooted",
+		method: api.MethodVMReboot, done: "%s has rebooted",
 	}.command(a)
 }

@@ -8,21 +8,20 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func percent(n int) *int { return &n }
 
 func TestListShowsWhatEachMachineIsDoing(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	machines := []rpc.Machine{
-		{Name: "booting", State: "running", Phase: "booting", Mode: "immutable", Profiles: []string{"claude", "dev"}, Image: rpc.ImageRef{Kind: "trial"}, Backend: "qemu", SSHHost: "booting", Started: now.Add(-3 * time.Second)},
+	machines := []api.Machine{
+		{Name: "booting", State: "running", Phase: "booting", Mode: "immutable", Profiles: []string{"claude", "dev"}, Image: api.ImageRef{Kind: "trial"}, Backend: "qemu", SSHHost: "booting", Started: now.Add(-3 * time.Second)},
 		{Name: "busy", State: "running", Phase: "ready", Ready: true, Mode: "mutable", Backend: "qemu", Operation: "op1"},
 		{Name: "ready", State: "running", Phase: "ready", Ready: true, Mode: "immutable", Backend: "qemu", SSHHost: "ready", Started: now.Add(-50 * time.Hour)},
 		{Name: "torn", State: "broken", Phase: "broken"},
 	}
 	var out bytes.Buffer
-	listText(&out, rpc.MachineListResult{Machines: machines, Operations: []api.Operation{{ID: "op1", Kind: "snapshot", Percent: percent(40)}}}, now)
+	listText(&out, api.MachineListResult{Machines: machines, Operations: []api.Operation{{ID: "op1", Kind: "snapshot", Percent: percent(40)}}}, now)
 	want := strings.TrimLeft(`
 NAME     STATE         MODE       PROFILES    IMAGE  BACKEND  SSH      UPTIME
 booting  booting       immutable  claude,dev  trial  qemu     booting  3.0s
@@ -38,7 +37,7 @@ torn     broken        -          -           -      -        -        -
 func TestListSaysWhatNeedsSomebody(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{err: &out}
-	a.listProblems([]rpc.Machine{
+	a.listProblems([]api.Machine{
 		{Name: "off", State: "stopped", Phase: "stopped", Reason: "the guest powered off"},
 		{Name: "down", State: "crashed", Phase: "crashed", Reason: "QEMU was killed"},
 		{Name: "full", State: "suspended", Phase: "suspended", Reason: "a disk of the host is full"},
@@ -51,7 +50,7 @@ func TestListSaysWhatNeedsSomebody(t *testing.T) {
 func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{}
-	a.statusText(&out, statusAnswer{Machine: rpc.Machine{
+	a.statusText(&out, statusAnswer{Machine: api.Machine{
 		Name: "torn", State: "broken", Phase: "broken",
 		Problem: &problem.Error{Code: "machine.invalid", Message: "memory:1: \"lots\" is not a number", Hint: "write MiB"},
 	}}, time.Now())
@@ -65,7 +64,7 @@ func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
 func TestStatusCountsSnapshotsAndWarnsOfTooMany(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{}
-	few := statusAnswer{Machine: rpc.Machine{Name: "demo", State: "stopped"}, Snapshots: []rpc.Snapshot{{Name: "one"}, {Name: "two"}}}
+	few := statusAnswer{Machine: api.Machine{Name: "demo", State: "stopped"}, Snapshots: []api.Snapshot{{Name: "one"}, {Name: "two"}}}
 	a.statusText(&out, few, time.Now())
 	if text := out.String(); !strings.Contains(text, "Snapshots (2):") || strings.Contains(text, "Warning") {
 		t.Errorf("two snapshots:\n%s", text)
@@ -79,7 +78,7 @@ func TestStatusCountsSnapshotsAndWarnsOfTooMany(t *testing.T) {
 
 func TestGuestTextCannotMoveTheCursor(t *testing.T) {
 	var out bytes.Buffer
-	snapshotTable(&out, []rpc.Snapshot{{Name: "a\x1b[2Jb", Description: "one\ntwo\r\u202ethree"}})
+	snapshotTable(&out, []api.Snapshot{{Name: "a\x1b[2Jb", Description: "one\ntwo\r\u202ethree"}})
 	if strings.ContainsAny(out.String(), "\x1b\r\u202e") || strings.Count(out.String(), "\n") != 2 {
 		t.Errorf("a name or a description got through as it was: %q", out.String())
 	}
@@ -127,11 +126,11 @@ func TestDurationsAreShort(t *testing.T) {
 func TestStatusShowsWhatAGuestHasOpen(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	n := &rpc.NetworkResult{
-		Out: rpc.NetworkUse{Now: 896, Limit: 896}, In: rpc.NetworkUse{Now: 1, Limit: 128}, UDP: rpc.NetworkUse{Limit: 256}, Refused: 5231,
-		LastRefused: &rpc.Refusal{Protocol: "tcp", To: "10.1.2.3:22", At: now.Add(-5 * time.Second)},
+	n := &api.NetworkResult{
+		Out: api.NetworkUse{Now: 896, Limit: 896}, In: api.NetworkUse{Now: 1, Limit: 128}, UDP: api.NetworkUse{Limit: 256}, Refused: 5231,
+		LastRefused: &api.Refusal{Protocol: "tcp", To: "10.1.2.3:22", At: now.Add(-5 * time.Second)},
 	}
-	(&app{}).statusText(&out, statusAnswer{Machine: rpc.Machine{Name: "demo", State: "running"}, Network: n}, now)
+	(&app{}).statusText(&out, statusAnswer{Machine: api.Machine{Name: "demo", State: "running"}, Network: n}, now)
 	for _, want := range []string{"896 of 896 out, 1 of 128 in, 0 of 256 UDP flows: full", "5231 times, last tcp to 10.1.2.3:22 5.0s ago"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

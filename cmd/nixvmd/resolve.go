@@ -10,7 +10,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // resolution is a verb that makes one of the choices of an unresolved operation.
@@ -69,8 +68,8 @@ func (r resolution) command(a *app) *cobra.Command {
 }
 
 func (a *app) resolve(ctx context.Context, r resolution, id, confirm string, detach bool) error {
-	var now rpc.OperationGetResult
-	if err := a.ask(ctx, "operations", rpc.MethodOperationGet, rpc.OperationParams{ID: id}, &now); err != nil {
+	var now api.OperationGetResult
+	if err := a.ask(ctx, "operations", api.MethodOperationGet, api.OperationParams{ID: id}, &now); err != nil {
 		return err
 	}
 	op := now.Operation
@@ -79,7 +78,7 @@ func (a *app) resolve(ctx context.Context, r resolution, id, confirm string, det
 		return problem.New(problem.OperationResolved, "the %s of %s does not wait for that: it is %s", op.Kind, op.Subject(), op.State).
 			WithHint("nixvmd operations lists the unresolved operations, and what can be done about each")
 	}
-	params := rpc.ResolveParams{ID: id, Action: r.action}
+	params := api.ResolveParams{ID: id, Action: r.action}
 	if op.Choices[at].Confirm {
 		err := a.confirmed(op.Machine, confirm, fmt.Sprintf("nixvmd operations %s %s", r.action, id), func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "It %s.\n", clean(op.Choices[at].Effect))
@@ -90,13 +89,13 @@ func (a *app) resolve(ctx context.Context, r resolution, id, confirm string, det
 		}
 		params.Confirm = op.Machine
 	}
-	var result rpc.OperationResult
+	var result api.OperationResult
 	var err error
 	if r.action == api.ActionForget {
-		err = a.ask(ctx, "operations", rpc.MethodOperationResolve, params, &result)
+		err = a.ask(ctx, "operations", api.MethodOperationResolve, params, &result)
 	} else {
 		params.Detach = true
-		result, err = a.operate(ctx, "operations "+string(r.action), rpc.MethodOperationResolve, params, detach)
+		result, err = a.operate(ctx, "operations "+string(r.action), api.MethodOperationResolve, params, detach)
 	}
 	if err != nil {
 		return err

@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newRestoreSnapshot(a *app) *cobra.Command {
@@ -35,8 +35,8 @@ and started again.`,
 			if err != nil {
 				return err
 			}
-			params := rpc.SnapshotRestoreParams{Work: rpc.Work{Detach: true}, Name: name, Snapshot: snapshot, Confirm: name}
-			result, err := a.operate(ctx, "restore-snapshot", rpc.MethodSnapshotRestore, params, detach)
+			params := api.SnapshotRestoreParams{Work: api.Work{Detach: true}, Name: name, Snapshot: snapshot, Confirm: name}
+			result, err := a.operate(ctx, "restore-snapshot", api.MethodSnapshotRestore, params, detach)
 			if err != nil {
 				return err
 			}
@@ -55,19 +55,19 @@ and started again.`,
 
 // findSnapshot refuses a snapshot that is not there before anybody is asked to
 // confirm anything.
-func (a *app) findSnapshot(cmd *cobra.Command, name, snapshot string) (rpc.Snapshot, error) {
-	var list rpc.SnapshotListResult
+func (a *app) findSnapshot(cmd *cobra.Command, name, snapshot string) (api.Snapshot, error) {
+	var list api.SnapshotListResult
 	if err := machine.ValidName(name); err != nil {
-		return rpc.Snapshot{}, err
+		return api.Snapshot{}, err
 	}
-	if err := a.ask(cmd.Context(), cmd.Name(), rpc.MethodSnapshotList, rpc.MachineParams{Name: name}, &list); err != nil {
-		return rpc.Snapshot{}, err
+	if err := a.ask(cmd.Context(), cmd.Name(), api.MethodSnapshotList, api.MachineParams{Name: name}, &list); err != nil {
+		return api.Snapshot{}, err
 	}
 	for _, s := range list.Snapshots {
 		if s.Name == snapshot {
 			return s, nil
 		}
 	}
-	return rpc.Snapshot{}, problem.New(problem.SnapshotNotFound, "%s has no snapshot %q", name, snapshot).
+	return api.Snapshot{}, problem.New(problem.SnapshotNotFound, "%s has no snapshot %q", name, snapshot).
 		WithHint("nixvmd snapshots %s lists them", name)
 }

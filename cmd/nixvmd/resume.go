@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newResume(a *app) *cobra.Command {
@@ -11,6 +11,6 @@ func newResume(a *app) *cobra.Command {
 		name: "resume", short: "Let a suspended VM go on",
 		long: `Let a suspended VM go on, with its clock put right. Of a VM that was not suspended
 only the clock is put right.`,
-		method: rpc.MethodVMResume, done: "%s runs",
+		method: api.MethodVMResume, done: "%s runs",
 	}.command(a)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // shutdownLimit is how long the daemon may take to go.
@@ -41,8 +41,8 @@ finds them: this is how to go over to a new version of nixvmd.`,
 				return err
 			}
 			defer d.Close()
-			var v rpc.VersionResult
-			if err := d.Call(ctx, rpc.MethodVersion, rpc.NoParams{}, &v); err != nil {
+			var v api.VersionResult
+			if err := d.Call(ctx, api.MethodVersion, api.NoParams{}, &v); err != nil {
 				return err
 			}
 			if err := terminate(ctx, v.PID); err != nil {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newSnapshot(a *app) *cobra.Command {
@@ -18,10 +18,10 @@ VM is frozen for a moment, so that the snapshot is consistent.`,
 		Example: "  nixvmd snapshot demo before-refactor",
 		Args:    takes("NAME", "SNAPSHOT"), ValidArgsFunction: a.completeFirst(a.completeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			params := rpc.SnapshotCreateParams{
-				Work: rpc.Work{Detach: true}, Name: args[0], Snapshot: args[1], Description: description,
+			params := api.SnapshotCreateParams{
+				Work: api.Work{Detach: true}, Name: args[0], Snapshot: args[1], Description: description,
 			}
-			result, err := a.operate(cmd.Context(), "snapshot", rpc.MethodSnapshotCreate, params, detach)
+			result, err := a.operate(cmd.Context(), "snapshot", api.MethodSnapshotCreate, params, detach)
 			if err != nil {
 				return err
 			}

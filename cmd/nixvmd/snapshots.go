@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newSnapshots(a *app) *cobra.Command {
@@ -13,8 +13,8 @@ func newSnapshots(a *app) *cobra.Command {
 		Use: "snapshots NAME", Short: "List the snapshots of a VM, oldest first",
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var r rpc.SnapshotListResult
-			err := a.ask(cmd.Context(), "snapshots", rpc.MethodSnapshotList, rpc.MachineParams{Name: args[0]}, &r)
+			var r api.SnapshotListResult
+			err := a.ask(cmd.Context(), "snapshots", api.MethodSnapshotList, api.MachineParams{Name: args[0]}, &r)
 			if err != nil {
 				return err
 			}
@@ -33,7 +33,7 @@ func newSnapshots(a *app) *cobra.Command {
 	}
 }
 
-func snapshotTable(w io.Writer, list []rpc.Snapshot) {
+func snapshotTable(w io.Writer, list []api.Snapshot) {
 	rows := make([][]string, 0, len(list))
 	for _, s := range list {
 		frozen := "yes"

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newSSH(a *app) *cobra.Command {
@@ -101,8 +101,8 @@ func execute(argv []string) error {
 
 // attachTo asks for everything that an editor needs; with start it waits until
 // the VM answers.
-func attachTo(ctx context.Context, d daemon, params rpc.AttachParams) (rpc.AttachResult, error) {
-	var r rpc.AttachResult
-	err := d.Call(ctx, rpc.MethodAttach, params, &r)
+func attachTo(ctx context.Context, d daemon, params api.AttachParams) (api.AttachResult, error) {
+	var r api.AttachResult
+	err := d.Call(ctx, api.MethodAttach, params, &r)
 	return r, err
 }

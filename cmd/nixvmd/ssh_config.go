@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newSSHConfig(a *app) *cobra.Command {
@@ -31,8 +31,8 @@ is for looking at it, and for taking it out again.`,
 			case apply:
 				return a.applySSHConfig(cmd)
 			case remove:
-				var r rpc.EmptyResult
-				if err := a.ask(cmd.Context(), "ssh-config", rpc.MethodSSHRemove, rpc.NoParams{}, &r); err != nil {
+				var r api.EmptyResult
+				if err := a.ask(cmd.Context(), "ssh-config", api.MethodSSHRemove, api.NoParams{}, &r); err != nil {
 					return err
 				}
 				return a.print(r, func(w io.Writer) {
@@ -79,8 +79,8 @@ func quoteSSH(path string) string {
 }
 
 func (a *app) applySSHConfig(cmd *cobra.Command) error {
-	var r rpc.SSHApplyResult
-	if err := a.ask(cmd.Context(), "ssh-config", rpc.MethodSSHApply, rpc.NoParams{}, &r); err != nil {
+	var r api.SSHApplyResult
+	if err := a.ask(cmd.Context(), "ssh-config", api.MethodSSHApply, api.NoParams{}, &r); err != nil {
 		return err
 	}
 	for _, w := range r.Warnings {
@@ -96,8 +96,8 @@ func (a *app) applySSHConfig(cmd *cobra.Command) error {
 }
 
 func (a *app) previewSSHConfig(cmd *cobra.Command) error {
-	var r rpc.SSHPreviewResult
-	if err := a.ask(cmd.Context(), "ssh-config", rpc.MethodSSHPreview, rpc.NoParams{}, &r); err != nil {
+	var r api.SSHPreviewResult
+	if err := a.ask(cmd.Context(), "ssh-config", api.MethodSSHPreview, api.NoParams{}, &r); err != nil {
 		return err
 	}
 	if r.Diff == "" {

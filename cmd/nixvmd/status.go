@@ -13,22 +13,21 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // statusAnswer is what status --json prints.
 type statusAnswer struct {
-	Machine   rpc.Machine    `json:"machine"`
+	Machine   api.Machine    `json:"machine"`
 	Operation *api.Operation `json:"operation,omitempty"` // the one that runs
-	Snapshots []rpc.Snapshot `json:"snapshots"`
+	Snapshots []api.Snapshot `json:"snapshots"`
 	// SnapshotWarning says that there are too many of them.
 	SnapshotWarning string `json:"snapshotWarning,omitempty"`
 
-	Forwards []rpc.Forward `json:"forwards"`
+	Forwards []api.Forward `json:"forwards"`
 	// Network is what it has open there; absent when it does not run, or that is not known.
-	Network *rpc.NetworkResult `json:"networkUsage,omitempty"`
+	Network *api.NetworkResult `json:"networkUsage,omitempty"`
 
-	Opened []rpc.OpenedPort `json:"opened,omitempty"` // what leads into the guest
+	Opened []api.OpenedPort `json:"opened,omitempty"` // what leads into the guest
 }
 
 func newStatus(a *app) *cobra.Command {
@@ -42,33 +41,33 @@ func newStatus(a *app) *cobra.Command {
 				return err
 			}
 			defer d.Close()
-			params := rpc.MachineParams{Name: args[0]}
-			var m rpc.MachineResult
-			if err := d.Call(ctx, rpc.MethodMachineGet, params, &m); err != nil {
+			params := api.MachineParams{Name: args[0]}
+			var m api.MachineResult
+			if err := d.Call(ctx, api.MethodMachineGet, params, &m); err != nil {
 				return err
 			}
-			s := statusAnswer{Machine: m.Machine, Snapshots: []rpc.Snapshot{}, Forwards: []rpc.Forward{}}
+			s := statusAnswer{Machine: m.Machine, Snapshots: []api.Snapshot{}, Forwards: []api.Forward{}}
 			if id := m.Machine.Operation; id != "" {
-				var op rpc.OperationGetResult
-				if err := d.Call(ctx, rpc.MethodOperationGet, rpc.OperationParams{ID: id}, &op); err == nil {
+				var op api.OperationGetResult
+				if err := d.Call(ctx, api.MethodOperationGet, api.OperationParams{ID: id}, &op); err == nil {
 					s.Operation = &op.Operation
 				}
 			}
 			// A machine without a VM, or a broken one, has neither; the rest is
 			// worth showing all the same.
-			var snapshots rpc.SnapshotListResult
-			err = asideCall(ctx, d, rpc.MethodSnapshotList, params, &snapshots)
+			var snapshots api.SnapshotListResult
+			err = asideCall(ctx, d, api.MethodSnapshotList, params, &snapshots)
 			if err == nil {
 				s.Snapshots, s.SnapshotWarning = snapshots.Snapshots, snapshots.Warning
 			} else if m.Machine.State != "absent" && m.Machine.State != "broken" {
 				a.warn("its snapshots cannot be read now: " + err.Error())
 			}
-			var forwards rpc.ForwardListResult
-			if err := asideCall(ctx, d, rpc.MethodForwardList, params, &forwards); err == nil {
+			var forwards api.ForwardListResult
+			if err := asideCall(ctx, d, api.MethodForwardList, params, &forwards); err == nil {
 				s.Forwards, s.Opened = forwards.Forwards, forwards.Opened
 			}
-			var network rpc.NetworkResult
-			if err := d.Call(ctx, rpc.MethodVMNetwork, params, &network); err == nil {
+			var network api.NetworkResult
+			if err := d.Call(ctx, api.MethodVMNetwork, params, &network); err == nil {
 				s.Network = &network
 			}
 			return a.print(s, func(w io.Writer) { a.statusText(w, s, time.Now()) })
@@ -162,7 +161,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 }
 
 // connectionsText is what a guest has open, and what it may have.
-func connectionsText(n *rpc.NetworkResult) string {
+func connectionsText(n *api.NetworkResult) string {
 	if n == nil {
 		return ""
 	}
@@ -174,7 +173,7 @@ func connectionsText(n *rpc.NetworkResult) string {
 }
 
 // refusedText is what the isolation kept a guest from.
-func refusedText(n *rpc.NetworkResult, now time.Time) string {
+func refusedText(n *api.NetworkResult, now time.Time) string {
 	if n == nil || n.LastRefused == nil {
 		return ""
 	}
@@ -186,7 +185,7 @@ func refusedText(n *rpc.NetworkResult, now time.Time) string {
 }
 
 // profilesText says which of the machine's profiles its VM does not have.
-func profilesText(m rpc.Machine) string {
+func profilesText(m api.Machine) string {
 	text := strings.Join(m.Profiles, ", ")
 	if slices.Contains(m.Pending, "profiles") {
 		text = strings.TrimSpace(text + " (pending: the VM was made with others)")
@@ -195,7 +194,7 @@ func profilesText(m rpc.Machine) string {
 }
 
 // openedText is one line about a port that leads into the guest.
-func openedText(o rpc.OpenedPort) string {
+func openedText(o api.OpenedPort) string {
 	text := o.Listen + " -> the guest, until the shared SSH connection"
 	if o.Account != "" {
 		text += " of " + o.Account

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 func newStop(a *app) *cobra.Command {
@@ -20,7 +20,7 @@ func newStop(a *app) *cobra.Command {
 goes on running: nixvmd kill ends it.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			params := rpc.StopParams{Work: rpc.Work{Detach: true}, Name: args[0]}
+			params := api.StopParams{Work: api.Work{Detach: true}, Name: args[0]}
 			if cmd.Flags().Changed("timeout") {
 				seconds := int(timeout.Round(time.Second) / time.Second)
 				if seconds < 1 {
@@ -28,7 +28,7 @@ goes on running: nixvmd kill ends it.`,
 				}
 				params.TimeoutSeconds = &seconds
 			}
-			result, err := a.operate(cmd.Context(), "stop", rpc.MethodVMStop, params, detach)
+			result, err := a.operate(cmd.Context(), "stop", api.MethodVMStop, params, detach)
 			if err != nil {
 				return err
 			}

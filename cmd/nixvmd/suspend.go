@@ -3,12 +3,12 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newSuspend(a *app) *cobra.Command {
 	return powerVerb{
 		name: "suspend", short: "Pause a VM; its memory is kept",
-		method: rpc.MethodVMSuspend, done: "%s is suspended",
+		method: api.MethodVMSuspend, done: "%s is suspended",
 	}.command(a)
 }

@@ -8,15 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/version"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // versionAnswer is what version --json prints.
 type versionAnswer struct {
 	Version string             `json:"version"`
-	Daemon  *rpc.VersionResult `json:"daemon,omitempty"`  // absent: none runs, or see Problem
+	Daemon  *api.VersionResult `json:"daemon,omitempty"`  // absent: none runs, or see Problem
 	Problem *problem.Error     `json:"problem,omitempty"` // why the daemon that runs has not said its version
 }
 
@@ -53,7 +53,7 @@ func newVersion(a *app) *cobra.Command {
 const versionLimit = time.Second
 
 // askVersion asks a daemon that runs.
-func (a *app) askVersion(ctx context.Context) (*rpc.VersionResult, error) {
+func (a *app) askVersion(ctx context.Context) (*api.VersionResult, error) {
 	d, err := a.connectWithin(ctx, "version", versionLimit)
 	if err != nil {
 		return nil, err
@@ -61,8 +61,8 @@ func (a *app) askVersion(ctx context.Context) (*rpc.VersionResult, error) {
 	defer d.Close()
 	ctx, cancel := context.WithTimeout(ctx, versionLimit)
 	defer cancel()
-	var r rpc.VersionResult
-	if err := d.Call(ctx, rpc.MethodVersion, rpc.NoParams{}, &r); err != nil {
+	var r api.VersionResult
+	if err := d.Call(ctx, api.MethodVersion, api.NoParams{}, &r); err != nil {
 		return nil, fmt.Errorf("ask for its version: %w", err)
 	}
 	return &r, nil

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 func newWait(a *app) *cobra.Command {
@@ -22,8 +22,8 @@ operations lists the ids. C-c stops looking; nixvmd cancel stops the operation.`
 				return err
 			}
 			defer d.Close()
-			var now rpc.OperationGetResult
-			if err := d.Call(ctx, rpc.MethodOperationGet, rpc.OperationParams{ID: args[0]}, &now); err != nil {
+			var now api.OperationGetResult
+			if err := d.Call(ctx, api.MethodOperationGet, api.OperationParams{ID: args[0]}, &now); err != nil {
 				return err
 			}
 			ends := watchSignals(a.inTTY || a.errTTY)

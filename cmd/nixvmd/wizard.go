@@ -14,10 +14,10 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/muesli/termenv"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // wizard asks for what create needs to know. Its fields are what was typed; what
@@ -25,9 +25,9 @@ import (
 type wizard struct {
 	app      *app
 	daemon   daemon
-	params   rpc.CreateParams // what was given on the command line
-	profiles []rpc.Profile
-	backends []rpc.Backend
+	params   api.CreateParams // what was given on the command line
+	profiles []api.Profile
+	backends []api.Backend
 
 	name, image, mode, backend, network string
 	memory, vcpus, disk                 string
@@ -37,7 +37,7 @@ type wizard struct {
 
 // askCreate completes the parameters of a create by questions. With a name it
 // shows what would be made and asks only whether that is right.
-func (a *app) askCreate(ctx context.Context, p rpc.CreateParams) (rpc.CreateParams, error) {
+func (a *app) askCreate(ctx context.Context, p api.CreateParams) (api.CreateParams, error) {
 	d, err := a.connect(ctx, "create", nil)
 	if err != nil {
 		return p, err
@@ -84,12 +84,12 @@ func (a *app) askCreate(ctx context.Context, p rpc.CreateParams) (rpc.CreatePara
 
 func nothingMade() error { return problem.New(problem.Cancelled, "nothing was made") }
 
-func newWizard(ctx context.Context, a *app, d daemon, p rpc.CreateParams) (*wizard, error) {
-	var profiles rpc.ProfileListResult
-	var backends rpc.BackendListResult
+func newWizard(ctx context.Context, a *app, d daemon, p api.CreateParams) (*wizard, error) {
+	var profiles api.ProfileListResult
+	var backends api.BackendListResult
 	if err := errors.Join(
-		d.Call(ctx, rpc.MethodProfileList, rpc.NoParams{}, &profiles),
-		d.Call(ctx, rpc.MethodBackendList, rpc.NoParams{}, &backends),
+		d.Call(ctx, api.MethodProfileList, api.NoParams{}, &profiles),
+		d.Call(ctx, api.MethodBackendList, api.NoParams{}, &backends),
 	); err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func newWizard(ctx context.Context, a *app, d daemon, p rpc.CreateParams) (*wiza
 func (w *wizard) askName(ctx context.Context) error {
 	return w.run(ctx, huh.NewGroup(
 		huh.NewInput().Title("Name").Description("Also its name for ssh and the editors").Placeholder("claude-dev").Value(&w.name).
-			Validate(w.rule(ctx, "name", func(d *rpc.DraftParams, s string) { d.Name = s })),
+			Validate(w.rule(ctx, "name", func(d *api.DraftParams, s string) { d.Name = s })),
 	))
 }
 
@@ -145,13 +145,13 @@ func (w *wizard) askRest(ctx context.Context) error {
 func (w *wizard) aboutGroup(ctx context.Context) *huh.Group {
 	about := []huh.Field{
 		huh.NewSelect[string]().Title("Image").Options(w.imageOptions()...).Value(&w.image).
-			Validate(w.rule(ctx, "image", func(d *rpc.DraftParams, s string) { d.Image, d.Profiles, d.Mode = s, nil, "" })),
+			Validate(w.rule(ctx, "image", func(d *api.DraftParams, s string) { d.Image, d.Profiles, d.Mode = s, nil, "" })),
 		huh.NewSelect[string]().Title("Mode").Options(modeOptions()...).Value(&w.mode).
-			Validate(w.rule(ctx, "mode", func(d *rpc.DraftParams, s string) { d.Mode, d.Profiles = s, nil })),
+			Validate(w.rule(ctx, "mode", func(d *api.DraftParams, s string) { d.Mode, d.Profiles = s, nil })),
 	}
 	if len(w.backends) > 1 {
 		about = append(about, huh.NewSelect[string]().Title("Backend").Options(w.backendOptions()...).Value(&w.backend).
-			Validate(w.rule(ctx, "backend", func(d *rpc.DraftParams, s string) { d.Backend = s })))
+			Validate(w.rule(ctx, "backend", func(d *api.DraftParams, s string) { d.Backend = s })))
 	}
 	return huh.NewGroup(about...)
 }
@@ -167,7 +167,7 @@ func (w *wizard) profilesGroup(ctx context.Context, image string) (*huh.Group, e
 	var options []huh.Option[string]
 	for _, name := range checked.Fields["profiles"].Choices {
 		about := name
-		if i := slices.IndexFunc(w.profiles, func(p rpc.Profile) bool { return p.Name == name }); i >= 0 {
+		if i := slices.IndexFunc(w.profiles, func(p api.Profile) bool { return p.Name == name }); i >= 0 {
 			about += ": " + w.profiles[i].Description
 		}
 		options = append(options, huh.NewOption(about, name))
@@ -189,10 +189,10 @@ func (w *wizard) profilesGroup(ctx context.Context, image string) (*huh.Group, e
 
 func (w *wizard) resourcesGroup(ctx context.Context) *huh.Group {
 	return huh.NewGroup(
-		question("Memory", "With a unit: 4G; a bare number means MiB", &w.memory, w.rule(ctx, "memoryMiB", func(d *rpc.DraftParams, s string) { d.MemoryMiB = s })),
-		question("CPUs", "", &w.vcpus, w.rule(ctx, "vcpus", func(d *rpc.DraftParams, s string) { d.VCPUs = s })),
-		question("Disk", "Size of the state disk; it takes only what is used", &w.disk, w.rule(ctx, "diskBytes", func(d *rpc.DraftParams, s string) { d.DiskBytes = s })),
-		question("Network", "nat, or bridge:<interface>", &w.network, w.rule(ctx, "network", func(d *rpc.DraftParams, s string) { d.Network = s })),
+		question("Memory", "With a unit: 4G; a bare number means MiB", &w.memory, w.rule(ctx, "memoryMiB", func(d *api.DraftParams, s string) { d.MemoryMiB = s })),
+		question("CPUs", "", &w.vcpus, w.rule(ctx, "vcpus", func(d *api.DraftParams, s string) { d.VCPUs = s })),
+		question("Disk", "Size of the state disk; it takes only what is used", &w.disk, w.rule(ctx, "diskBytes", func(d *api.DraftParams, s string) { d.DiskBytes = s })),
+		question("Network", "nat, or bridge:<interface>", &w.network, w.rule(ctx, "network", func(d *api.DraftParams, s string) { d.Network = s })),
 	)
 }
 

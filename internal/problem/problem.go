@@ -98,6 +98,12 @@ func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
 }
 
+// BadField makes the Error of a request whose field is missing or has the wrong form.
+// The message begins with the name of the field.
+func BadField(field, format string, args ...any) *Error {
+	return New(BadParams, "%s: %s", field, fmt.Sprintf(format, args...))
+}
+
 // WithHint adds what the user can do.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)

@@ -2,7 +2,7 @@
 // stdio bridge and tests use to talk to the daemon.
 //
 //	c, err := client.DialOrStart(ctx, layout, client.Program{Path: exe}, client.Options{Name: "nixvmd list"})
-//	err = c.Call(ctx, rpc.MethodMachineList, nil, &result)
+//	err = c.Call(ctx, api.MethodMachineList, nil, &result)
 //
 // Errors are *problem.Error with the code, message and hint of the daemon. A
 // connection that breaks, or never comes about, is daemon.unreachable.
@@ -25,6 +25,7 @@ import (
 
 	"github.com/sourcegraph/jsonrpc2"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
@@ -54,7 +55,7 @@ const defaultGreeting = 15 * time.Second
 type Client struct {
 	conn   *jsonrpc2.Conn
 	stream *stream
-	server rpc.InitializeResult
+	server api.InitializeResult
 	nextID atomic.Uint64
 }
 
@@ -97,10 +98,10 @@ func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
 func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, error) {
 	c := &Client{stream: &stream{conn: conn, reader: bufio.NewReader(conn)}}
 	c.conn = jsonrpc2.NewConn(context.WithoutCancel(ctx), c.stream, handler(o.OnNotification), jsonrpc2.SetLogger(discard{}))
-	params := rpc.InitializeParams{
-		ClientInfo: rpc.ClientInfo{Name: o.Name, Version: o.Version},
-		InitializationOptions: rpc.InitializationOptions{
-			ProtocolVersions: []int{rpc.ProtocolVersion}, OperationLog: o.OperationLog,
+	params := api.InitializeParams{
+		ClientInfo: api.ClientInfo{Name: o.Name, Version: o.Version},
+		InitializationOptions: api.InitializationOptions{
+			ProtocolVersions: []int{api.ProtocolVersion}, OperationLog: o.OperationLog,
 		},
 	}
 	if err := c.greet(ctx, conn, params, o.Greeting); err != nil {
@@ -108,7 +109,7 @@ func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, erro
 		return nil, err
 	}
 	if o.OnNotification != nil {
-		if err := c.Notify(ctx, rpc.MethodInitialized, struct{}{}); err != nil {
+		if err := c.Notify(ctx, api.MethodInitialized, struct{}{}); err != nil {
 			c.Close()
 			return nil, err
 		}
@@ -118,13 +119,13 @@ func New(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, erro
 
 // greet sends initialize. A daemon that is stopped accepts a connection all the
 // same: the kernel does.
-func (c *Client) greet(ctx context.Context, conn io.ReadWriteCloser, params rpc.InitializeParams, limit time.Duration) error {
+func (c *Client) greet(ctx context.Context, conn io.ReadWriteCloser, params api.InitializeParams, limit time.Duration) error {
 	if limit <= 0 {
 		limit = defaultGreeting
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := c.Call(limited, rpc.MethodInitialize, params, &c.server)
+	err := c.Call(limited, api.MethodInitialize, params, &c.server)
 	if err == nil || limited.Err() == nil || ctx.Err() != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func daemonBehind(conn io.ReadWriteCloser) (pid int, ok bool) {
 }
 
 // Server is what the daemon said of itself.
-func (c *Client) Server() rpc.InitializeResult { return c.server }
+func (c *Client) Server() api.InitializeResult { return c.server }
 
 // Done is closed when the connection is gone.
 func (c *Client) Done() <-chan struct{} { return c.conn.DisconnectNotify() }
@@ -201,7 +202,7 @@ func (c *Client) call(ctx context.Context, grace time.Duration, method string, p
 	if err != nil && ctx.Err() != nil {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		_ = c.Notify(late, rpc.MethodCancelRequest, rpc.CancelParams{ID: json.RawMessage(id.String())})
+		_ = c.Notify(late, api.MethodCancelRequest, api.CancelParams{ID: json.RawMessage(id.String())})
 		if err = call.Wait(late, &raw); late.Err() != nil {
 			return ctx.Err()
 		}

@@ -13,7 +13,7 @@ import (
 // offered is what the fakes of the editors' tests answer: they have no rules of
 // their own that could differ from the daemon's.
 type offered struct {
-	Verbs []rpc.Verb `json:"verbs"`
+	Verbs []api.Verb `json:"verbs"`
 	// Idle and Busy are the actions of a machine by phase, on a backend that can
 	// do everything; Busy while an operation runs on it.
 	Idle map[vm.Phase][]vm.Verb `json:"idle"`

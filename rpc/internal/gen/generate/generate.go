@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
@@ -46,15 +47,15 @@ type notification struct {
 }
 
 var notifications = []notification{
-	{rpc.MethodInitialized, "client", nil, "The client is ready. From now on the daemon sends notifications; the first nixvm/didChange holds everything."},
-	{rpc.MethodExit, "client", nil, "End the session. Operations go on."},
-	{rpc.MethodCancelRequest, "client", reflect.TypeFor[rpc.CancelParams](), "Cancel a request. If it began an operation, the operation is cancelled and what it made is undone."},
-	{rpc.MethodProgressCancel, "client", reflect.TypeFor[rpc.WorkDoneProgressCancelParams](), "Cancel the operation behind a progress token."},
-	{rpc.MethodDidChange, "daemon", reflect.TypeFor[rpc.DidChangeParams](), "What changed: first the full state, then deltas. Deltas of one machine are merged while a client is slow; the last state always arrives."},
-	{rpc.MethodServerStatus, "daemon", reflect.TypeFor[rpc.ServerStatusParams](), "How the daemon is as a whole, when that changes."},
-	{rpc.MethodProgress, "daemon", reflect.TypeFor[rpc.ProgressParams](), "Progress of an operation: begin, reports, end."},
-	{rpc.MethodShowMessage, "daemon", reflect.TypeFor[rpc.MessageParams](), "Something that the user should read, such as what became of an operation that the end of an earlier daemon interrupted."},
-	{rpc.MethodLogMessage, "daemon", reflect.TypeFor[rpc.MessageParams](), "One line of output of a tool that an operation runs; only for clients that asked for it (initializationOptions.operationLog)."},
+	{api.MethodInitialized, "client", nil, "The client is ready. From now on the daemon sends notifications; the first nixvm/didChange holds everything."},
+	{api.MethodExit, "client", nil, "End the session. Operations go on."},
+	{api.MethodCancelRequest, "client", reflect.TypeFor[api.CancelParams](), "Cancel a request. If it began an operation, the operation is cancelled and what it made is undone."},
+	{api.MethodProgressCancel, "client", reflect.TypeFor[api.WorkDoneProgressCancelParams](), "Cancel the operation behind a progress token."},
+	{api.MethodDidChange, "daemon", reflect.TypeFor[api.DidChangeParams](), "What changed: first the full state, then deltas. Deltas of one machine are merged while a client is slow; the last state always arrives."},
+	{api.MethodServerStatus, "daemon", reflect.TypeFor[api.ServerStatusParams](), "How the daemon is as a whole, when that changes."},
+	{api.MethodProgress, "daemon", reflect.TypeFor[api.ProgressParams](), "Progress of an operation: begin, reports, end."},
+	{api.MethodShowMessage, "daemon", reflect.TypeFor[api.MessageParams](), "Something that the user should read, such as what became of an operation that the end of an earlier daemon interrupted."},
+	{api.MethodLogMessage, "daemon", reflect.TypeFor[api.MessageParams](), "One line of output of a tool that an operation runs; only for clients that asked for it (initializationOptions.operationLog)."},
 }
 
 // document is everything that the three files are made from.
@@ -75,8 +76,8 @@ func newDocument(root string) (*document, error) {
 		d.collect(m.Params, seen)
 		d.collect(m.Result, seen)
 	}
-	d.collect(reflect.TypeFor[rpc.InitializeParams](), seen)
-	d.collect(reflect.TypeFor[rpc.InitializeResult](), seen)
+	d.collect(reflect.TypeFor[api.InitializeParams](), seen)
+	d.collect(reflect.TypeFor[api.InitializeResult](), seen)
 	d.collect(reflect.TypeFor[problem.Error](), seen)
 	for _, n := range notifications {
 		if n.params != nil {

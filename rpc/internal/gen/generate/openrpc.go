@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
@@ -13,8 +14,8 @@ import (
 // openRPC is the description for machines, OpenRPC 1.3 (spec.open-rpc.org).
 func (d *document) openRPC() ([]byte, error) {
 	methods := []any{d.openRPCMethod(rpc.Method{
-		Name: rpc.MethodInitialize, Doc: "Begin a session.",
-		Params: reflect.TypeFor[rpc.InitializeParams](), Result: reflect.TypeFor[rpc.InitializeResult](),
+		Name: api.MethodInitialize, Doc: "Begin a session.",
+		Params: reflect.TypeFor[api.InitializeParams](), Result: reflect.TypeFor[api.InitializeResult](),
 		Errors: []problem.Code{rpc.ProblemProtocol, rpc.ProblemRequest},
 	})}
 	for _, m := range d.methods {
@@ -31,7 +32,7 @@ func (d *document) openRPC() ([]byte, error) {
 	err := e.Encode(map[string]any{
 		"openrpc": "1.3.2",
 		"info": map[string]any{
-			"title": "nixvmd", "version": fmt.Sprint(rpc.ProtocolVersion),
+			"title": "nixvmd", "version": fmt.Sprint(api.ProtocolVersion),
 			"description": "JSON-RPC 2.0 with the framing of the Language Server Protocol over a unix socket. docs/protocol.md is the page for people.",
 			"license":     map[string]any{"name": "MIT"},
 		},

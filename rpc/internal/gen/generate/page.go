@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/rpc"
 )
@@ -24,7 +25,7 @@ func (d *document) page() ([]byte, error) {
 	}
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{
-		"Version": rpc.ProtocolVersion, "Methods": d.pageMethods(), "Notifications": d.pageNotifications(),
+		"Version": api.ProtocolVersion, "Methods": d.pageMethods(), "Notifications": d.pageNotifications(),
 		"Types": d.pageTypes(), "Codes": d.pageCodes(),
 	})
 	return out.Bytes(), err

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/rpc"
 )
 
 // field is one property of a JSON object.
@@ -46,7 +46,7 @@ func scalar(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Time]():
 		return "time"
-	case reflect.TypeFor[rpc.Token]():
+	case reflect.TypeFor[api.Token]():
 		return "token"
 	case reflect.TypeFor[json.RawMessage]():
 		return "any"

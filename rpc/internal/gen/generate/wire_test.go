@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nixvm/nixvm/rpc"
+	"github.com/nixvm/nixvm/api"
 )
 
 var update = flag.Bool("update", false, "add samples of new types to testdata/samples.json")
@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "add samples of new types to testdata/sa
 // as long as the version is 1, so everything in it keeps its name, type and
 // meaning. Methods, optional parameters and properties may be added.
 func TestWhatTheFirstDaemonOfThisVersionDescribedStillHolds(t *testing.T) {
-	if rpc.ProtocolVersion != 1 {
+	if api.ProtocolVersion != 1 {
 		t.Fatal("keep the description of the new version beside testdata/openrpc-1.json, and compare with that")
 	}
 	first, err := os.ReadFile(filepath.Join("testdata", "openrpc-1.json"))

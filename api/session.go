@@ -1,12 +1,4 @@
-package rpc
-
-import (
-	"encoding/json"
-
-	"go.lsp.dev/protocol"
-
-	"github.com/nixvm/nixvm/api"
-)
+package api
 
 // ProtocolVersion is the version of the nixvm/ methods. It grows only when an
 // older client would misunderstand a newer daemon; new methods and new optional
@@ -61,7 +53,7 @@ type InitializeParams struct {
 	InitializationOptions InitializationOptions `json:"initializationOptions,omitzero"`
 }
 
-// Validate implements params.
+// Validate implements Params.
 func (p InitializeParams) Validate() error { return nil }
 
 // InitializeResult says what the daemon can do.
@@ -152,91 +144,3 @@ const (
 	HealthOK      Health = "ok"
 	HealthWarning Health = "warning" // something does not work: see message, ask doctor
 )
-
-// ServerStatusParams is the state of the daemon as a whole.
-type ServerStatusParams struct {
-	// Health is "ok" or "warning".
-	Health Health `json:"health"`
-	// Quiescent: no operation runs.
-	Quiescent bool `json:"quiescent"`
-	// Message says what is wrong, for people.
-	Message string `json:"message,omitempty"`
-}
-
-// DidChangeParams tells what changed. The first one of a session has full set
-// and replaces all that the client knew; later ones are deltas.
-type DidChangeParams struct {
-	// Full: machines and operations are complete.
-	Full bool `json:"full,omitempty"`
-	// Machines is every machine, ordered by name; only when full.
-	Machines []Machine `json:"machines,omitempty"`
-	// Changed machines, each complete; new ones too.
-	Changed []Machine `json:"changed,omitempty"`
-	// Removed machines, by name.
-	Removed []string `json:"removed,omitempty"`
-	// Operations that run or are unresolved, when full; otherwise those that
-	// began, moved, ended, or became or ceased to be unresolved.
-	Operations []api.Operation `json:"operations,omitempty"`
-}
-
-// ProgressParams is LSP's $/progress.
-type ProgressParams struct {
-	// Token of the request, or of window/workDoneProgress/create.
-	Token Token `json:"token"`
-	// Value is the report.
-	Value WorkDoneProgress `json:"value"`
-}
-
-// WorkDoneProgress is LSP's WorkDoneProgressBegin, Report and End in one. It is
-// not the type of go.lsp.dev/protocol because that one cannot send 0 percent.
-type WorkDoneProgress struct {
-	// Kind is "begin", "report" or "end".
-	Kind protocol.WorkDoneProgressKind `json:"kind"`
-	// Title says what is done, e.g. "Create demo"; only in begin.
-	Title string `json:"title,omitempty"`
-	// Cancellable: window/workDoneProgress/cancel cancels the operation.
-	Cancellable bool `json:"cancellable,omitempty"`
-	// Message is one line for people; absent = the last one still holds.
-	Message string `json:"message,omitempty"`
-	// Percentage from 0 to 100, never smaller than before; absent = unknown.
-	Percentage *int `json:"percentage,omitempty"`
-	// Operation is the id of the operation; ours, in begin.
-	Operation string `json:"operation,omitempty"`
-}
-
-// WorkDoneProgressCreateParams is LSP's request to the client for a token.
-type WorkDoneProgressCreateParams struct {
-	// Token that reports will carry.
-	Token Token `json:"token"`
-}
-
-// WorkDoneProgressCancelParams cancels the operation behind a token.
-type WorkDoneProgressCancelParams struct {
-	// Token of the progress.
-	Token Token `json:"token"`
-}
-
-// Validate implements params.
-func (p WorkDoneProgressCancelParams) Validate() error { return nil }
-
-// CancelParams is LSP's $/cancelRequest.
-type CancelParams struct {
-	// ID of the request: a number or a string.
-	ID json.RawMessage `json:"id"`
-}
-
-// Validate implements params.
-func (p CancelParams) Validate() error { return nil }
-
-// MessageParams is LSP's window/showMessage and window/logMessage.
-type MessageParams struct {
-	// Type is 1 error, 2 warning, 3 info, 4 log.
-	Type protocol.MessageType `json:"type"`
-	// Message is for people. Output of tools and guests is untrusted text;
-	// control characters have been removed.
-	Message string `json:"message"`
-	// Operation that the message belongs to; ours.
-	Operation string `json:"operation,omitempty"`
-	// Vertex of the operation that wrote the line, e.g. "image"; ours.
-	Vertex string `json:"vertex,omitempty"`
-}

@@ -1,4 +1,4 @@
-package rpc
+package api
 
 // The methods, as LSP names them.
 const (

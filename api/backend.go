@@ -1,0 +1,77 @@
+package api
+
+import (
+	"cmp"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Backend is one configured backend.
+type Backend struct {
+	// Name as configured, e.g. "laptop".
+	Name string `json:"name"`
+	// Type is "qemu", "libvirt" or "proxmox".
+	Type string `json:"type"`
+	// Default: used when a machine names none.
+	Default bool `json:"default"`
+	// Capabilities say what it can do; offer nothing else.
+	Capabilities BackendCapabilities `json:"capabilities"`
+	// Actions are the keys of the verbs that it can do on a machine in some state.
+	Actions []string `json:"actions"`
+	// MigratesTo are the names of the backends that its VMs can move to.
+	MigratesTo []string `json:"migratesTo,omitempty"`
+	// Problem says why it cannot be used.
+	Problem *problem.Error `json:"problem,omitempty"`
+}
+
+// BackendCapabilities say what a backend can do.
+type BackendCapabilities struct {
+	// LiveSnapshot: snapshot while the VM runs.
+	LiveSnapshot bool `json:"liveSnapshot"`
+	// MemorySnapshot is false: no snapshot holds the memory yet.
+	MemorySnapshot bool `json:"memorySnapshot"`
+	// ThinClone: the boot disk is an overlay on the shared image.
+	ThinClone bool `json:"thinClone"`
+	// Bridge: network "bridge:<interface>" works.
+	Bridge bool `json:"bridge"`
+	// Console: nixvm/vm/console works.
+	Console bool `json:"console"`
+	// Suspend: suspend and resume work.
+	Suspend bool `json:"suspend"`
+	// Resize: the state disk can grow.
+	Resize bool `json:"resize"`
+	// Clone: a VM that is off can be cloned.
+	Clone bool `json:"clone"`
+	// CloneSnapshot: so can one of its snapshots.
+	CloneSnapshot bool `json:"cloneSnapshot"`
+	// HostFirewall: isolation is enforced outside the guest.
+	HostFirewall bool `json:"hostFirewall"`
+	// Migrate: VMs can move between hosts.
+	Migrate bool `json:"migrate"`
+	// Autostart: VMs can start with the host.
+	Autostart bool `json:"autostart"`
+}
+
+// BackendListResult is the configured backends.
+type BackendListResult struct {
+	// Backends in the order of config.toml.
+	Backends []Backend `json:"backends"`
+}
+
+// BackendParams names a backend.
+type BackendParams struct {
+	Tokens
+	// Name as configured.
+	Name string `json:"name"`
+}
+
+// Validate implements Params.
+func (p BackendParams) Validate() error {
+	return cmp.Or(checkRequired("name", p.Name), checkLine("name", p.Name))
+}
+
+// BackendCheckResult is what is missing for a backend to work.
+type BackendCheckResult struct {
+	// Findings, worst first; none = all is well.
+	Findings []Finding `json:"findings"`
+}

@@ -1,0 +1,41 @@
+package api
+
+import "cmp"
+
+// CloneParams asks for a machine like another one. Absent fields are as the
+// source has them.
+type CloneParams struct {
+	Work
+	// Name of the machine that is copied. Its VM must be off.
+	Name string `json:"name"`
+	// NewName of the machine that is made, a DNS label of at most 63 characters.
+	NewName string `json:"newName"`
+	// Snapshot of the source to copy; absent = its state disk as it is now.
+	Snapshot string `json:"snapshot,omitempty"`
+	// MemoryMiB is the memory in MiB.
+	MemoryMiB *int `json:"memoryMiB,omitempty"`
+	// VCPUs is the number of virtual CPUs.
+	VCPUs *int `json:"vcpus,omitempty"`
+	// DiskBytes is the virtual size of the state disk in bytes; it may only be larger.
+	DiskBytes *int64 `json:"diskBytes,omitempty"`
+	// NoStart makes the VM without booting it.
+	NoStart bool `json:"noStart,omitempty"`
+}
+
+// Validate implements Params.
+func (p CloneParams) Validate() error {
+	return cmp.Or(firstOf(p.Fields()), p.Work.Validate())
+}
+
+// Fields checks the form of each.
+func (p CloneParams) Fields() []FieldCheck {
+	return []FieldCheck{
+		{"name", checkName(p.Name)},
+		{"newName", checkNameIn("newName", p.NewName)},
+		{"snapshot", checkText("snapshot", p.Snapshot, 128)},
+		{"snapshot", checkLine("snapshot", p.Snapshot)},
+		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
+		{"vcpus", checkPositive("vcpus", p.VCPUs)},
+		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},
+	}
+}

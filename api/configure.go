@@ -1,0 +1,51 @@
+package api
+
+// ConfigureParams changes a declared machine. Absent fields stay as they are; a
+// list replaces the list. What the VM has already takes effect at its next start.
+type ConfigureParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+	// Profiles of the machine. A VM that exists does not get them: they stay pending.
+	Profiles []string `json:"profiles,omitempty"`
+	// MemoryMiB is the memory in MiB.
+	MemoryMiB *int `json:"memoryMiB,omitempty"`
+	// VCPUs is the number of virtual CPUs.
+	VCPUs *int `json:"vcpus,omitempty"`
+	// DiskBytes is the virtual size of the state disk in bytes; it may only grow once the VM exists.
+	DiskBytes *int64 `json:"diskBytes,omitempty"`
+	// Autostart: the VM starts with the host of its backend, if that has the
+	// capability; holds at once, whether the VM runs or not.
+	Autostart *bool `json:"autostart,omitempty"`
+	// Network is "nat" or "bridge:<interface>".
+	Network *string `json:"network,omitempty"`
+	// TCPPorts to open in the guest's firewall.
+	TCPPorts []uint16 `json:"tcpPorts,omitempty"`
+	// UDPPorts to open in the guest's firewall.
+	UDPPorts []uint16 `json:"udpPorts,omitempty"`
+	// AllowedCIDRs are exceptions to the private-network block.
+	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
+	// RemoteForwards, each as after RemoteForward in ssh_config(5).
+	RemoteForwards []string `json:"remoteForwards,omitempty"`
+}
+
+// Validate implements Params.
+func (p ConfigureParams) Validate() error {
+	return firstOf(p.Fields())
+}
+
+// Fields checks the form of each.
+func (p ConfigureParams) Fields() []FieldCheck {
+	return []FieldCheck{
+		{"name", checkName(p.Name)},
+		{"profiles", checkWords("profiles", p.Profiles)},
+		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
+		{"vcpus", checkPositive("vcpus", p.VCPUs)},
+		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},
+		{"network", checkOptionalLine("network", p.Network)},
+		{"tcpPorts", checkPorts("tcpPorts", p.TCPPorts)},
+		{"udpPorts", checkPorts("udpPorts", p.UDPPorts)},
+		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
+		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
+	}
+}

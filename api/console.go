@@ -1,0 +1,21 @@
+package api
+
+// ConsoleParams asks for a console.
+type ConsoleParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+	// Raw: the guest's bytes as they are. Without it, only what a terminal is for
+	// passes: text, colours, the cursor; no titles, no clipboard, no queries.
+	Raw bool `json:"raw,omitempty"`
+}
+
+// Validate implements Params.
+func (p ConsoleParams) Validate() error { return checkName(p.Name) }
+
+// ConsoleResult says where the console is.
+type ConsoleResult struct {
+	// Socket is the path of a unix socket that accepts one connection of this
+	// user, within 30 seconds, and carries the bytes of the serial console.
+	Socket string `json:"socket"`
+}

@@ -1,0 +1,121 @@
+package api
+
+import "github.com/nixvm/nixvm/internal/problem"
+
+// DraftParams is a request that is not made yet, as far as it has been typed.
+// Absent and empty fields are not said.
+type DraftParams struct {
+	Tokens
+	// For is the request that is meant: "create" (also when absent), "clone",
+	// "configure", "image" (nixvm/image/build), "snapshot" or "forward" (nixvm/forward/add).
+	For string `json:"for,omitempty"`
+	// Name of the machine.
+	Name string `json:"name,omitempty"`
+	// NewName of the machine that clone makes.
+	NewName string `json:"newName,omitempty"`
+	// Profiles of the image.
+	Profiles []string `json:"profiles,omitempty"`
+	// Image is its kind, a file, or an URL with its checksum.
+	Image string `json:"image,omitempty"`
+	// Mode is "immutable", "semi-mutable" or "mutable".
+	Mode string `json:"mode,omitempty"`
+	// MemoryMiB as typed: "4G", "512M", or a bare number of MiB.
+	MemoryMiB string `json:"memoryMiB,omitempty"`
+	// VCPUs as typed.
+	VCPUs string `json:"vcpus,omitempty"`
+	// DiskBytes as typed: "20G"; a bare number means GiB.
+	DiskBytes string `json:"diskBytes,omitempty"`
+	// Autostart with the host of the backend.
+	Autostart *bool `json:"autostart,omitempty"`
+	// Network is "nat" or "bridge:<interface>".
+	Network string `json:"network,omitempty"`
+	// Backend is the name of a configured backend.
+	Backend string `json:"backend,omitempty"`
+	// AuthorizedKeys are SSH public keys.
+	AuthorizedKeys []string `json:"authorizedKeys,omitempty"`
+	// AllowedCIDRs are exceptions to the private-network block.
+	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
+	// TCPPorts as typed.
+	TCPPorts []string `json:"tcpPorts,omitempty"`
+	// UDPPorts as typed.
+	UDPPorts []string `json:"udpPorts,omitempty"`
+	// RemoteForwards, each as after RemoteForward in ssh_config(5).
+	RemoteForwards []string `json:"remoteForwards,omitempty"`
+	// Snapshot to clone, or the name of a new one.
+	Snapshot string `json:"snapshot,omitempty"`
+	// Forward as after RemoteForward in ssh_config(5).
+	Forward string `json:"forward,omitempty"`
+}
+
+// DraftFields are the fields of a kind of request that can be checked; nil if there
+// is no such kind.
+func DraftFields(request string) []string {
+	switch request {
+	case "create":
+		return []string{
+			"name", "profiles", "image", "mode", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "backend",
+			"authorizedKeys", "allowedCidrs", "tcpPorts", "remoteForwards",
+		}
+	case "clone":
+		return []string{"name", "newName", "snapshot", "memoryMiB", "vcpus", "diskBytes"}
+	case "configure":
+		return []string{"name", "profiles", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs", "remoteForwards"}
+	case "image":
+		return []string{"image", "profiles", "mode"}
+	case "snapshot":
+		return []string{"name", "snapshot"}
+	case "forward":
+		return []string{"name", "forward"}
+	}
+	return nil
+}
+
+// Request is the request that is meant; create if the draft does not say.
+func (p DraftParams) Request() string {
+	if p.For == "" {
+		return "create"
+	}
+	return p.For
+}
+
+// Validate implements Params. What is wrong with the draft itself is the answer.
+func (p DraftParams) Validate() error {
+	if DraftFields(p.Request()) == nil {
+		return problem.BadField("for", "%.40q is no request that can be checked", p.For).
+			WithHint("write create, clone, configure, image, snapshot or forward")
+	}
+	return nil
+}
+
+// DraftField is what the daemon makes of one field.
+type DraftField struct {
+	// OK: the request would not be refused for this field.
+	OK bool `json:"ok"`
+	// Value that would be taken, in the words in which it can be typed again.
+	// Absent for lists.
+	Value string `json:"value,omitempty"`
+	// Values of a list.
+	Values []string `json:"values,omitempty"`
+	// Number behind a size or count, in the unit of the request's parameter.
+	Number int64 `json:"number,omitempty"`
+	// Default: the draft does not say it. The value is that of the machine's
+	// directory, of the source of a clone, or of config.toml.
+	Default bool `json:"default,omitempty"`
+	// Choices are all that the field can be (image, mode, backend, snapshot), or
+	// that its list can have (profiles), with what the rest of the draft says.
+	Choices []string `json:"choices,omitempty"`
+	// Note is what there is to know of the value.
+	Note string `json:"note,omitempty"`
+	// Problem that the request would be refused with.
+	Problem *problem.Error `json:"problem,omitempty"`
+}
+
+// DraftResult is what the daemon makes of a draft.
+type DraftResult struct {
+	// OK: nothing is wrong.
+	OK bool `json:"ok"`
+	// Fields by their names, also those that the draft does not say.
+	Fields map[string]DraftField `json:"fields"`
+	// Problem that has nothing to do with a field.
+	Problem *problem.Error `json:"problem,omitempty"`
+}

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Machine is one machine and its VM.
+type Machine struct {
+	// Name of the machine, a DNS label.
+	Name string `json:"name"`
+	// State of the VM: "absent" (declared only), "stopped", "running",
+	// "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked).
+	State string `json:"state"`
+	// Phase is the state in the word that people want: "absent", "stopped", "booting"
+	// (it runs, and its sshd has not answered yet), "ready" (its sshd has answered),
+	// "suspended", "crashed", "broken" or "unknown".
+	Phase string `json:"phase"`
+	// Actions are the keys of the verbs that can be done with the machine now: all
+	// that fits its state, that its backend can do, and that the operation on it does
+	// not keep from being done. The verbs are among the capabilities of the daemon.
+	Actions []string `json:"actions"`
+	// Ready: sshd has answered with the pinned host key since the last start.
+	Ready bool `json:"ready"`
+	// Reason why it is crashed or broken, one line.
+	Reason string `json:"reason,omitempty"`
+	// Mode is "immutable", "semi-mutable" or "mutable".
+	Mode string `json:"mode"`
+	// Profiles of the machine, sorted.
+	Profiles []string `json:"profiles"`
+	// Backend is the name of the configured backend.
+	Backend string `json:"backend"`
+	// Image that the machine runs.
+	Image ImageRef `json:"image"`
+	// MemoryMiB is the memory in MiB.
+	MemoryMiB int `json:"memoryMiB"`
+	// VCPUs is the number of virtual CPUs.
+	VCPUs int `json:"vcpus"`
+	// DiskBytes is the virtual size of the state disk in bytes.
+	DiskBytes int64 `json:"diskBytes"`
+	// Autostart: the VM starts with the host of its backend.
+	Autostart bool `json:"autostart,omitempty"`
+	// Network is "nat" or "bridge:<interface>".
+	Network string `json:"network"`
+	// Accel is "kvm" or "tcg" while the VM runs.
+	Accel string `json:"accel,omitempty"`
+	// Address is host:port of sshd while the VM runs.
+	Address string `json:"address,omitempty"`
+	// SSHHost is the name for ssh, TRAMP and Remote-SSH, once created.
+	SSHHost string `json:"sshHost,omitempty"`
+	// AdminHost is the same for the admin account.
+	AdminHost string `json:"adminHost,omitempty"`
+	// Started is when the VM was started.
+	Started time.Time `json:"started,omitzero"`
+	// Operation is the id of the operation that runs on the machine now; its
+	// state is among the operations of the same message, or of nixvm/operation/get.
+	Operation string `json:"operation,omitempty"`
+	// Pending are settings that the VM does not have, under their names in
+	// nixvm/machine/configure, and that no start gives it: "profiles" are part of the
+	// image, and there is no method yet that gives a VM another one.
+	Pending []string `json:"pending,omitempty"`
+	// Problem with the machine directory, or with its SSH name.
+	Problem *problem.Error `json:"problem,omitempty"`
+	// Unresolved are the ids of its operations that wait for a choice, oldest
+	// first; their choices are among the operations of the same message.
+	Unresolved []string `json:"unresolved,omitempty"`
+	// Snapshots is how many snapshots the VM has; absent while the daemon has not
+	// seen a list of them since it started. See nixvm/snapshot/list.
+	Snapshots *SnapshotUsage `json:"snapshots,omitempty"`
+}
+
+// SnapshotUsage is the number of snapshots of a VM.
+type SnapshotUsage struct {
+	// Count of snapshots.
+	Count int `json:"count"`
+	// Warning when there are so many that taking and deleting them holds up the
+	// guest; one line.
+	Warning string `json:"warning,omitempty"`
+}
+
+// ImageRef names the image of a machine.
+type ImageRef struct {
+	// Kind is what was asked for: "nixos", "trial", or a file.
+	Kind string `json:"kind"`
+	// ID of the image; absent until one was chosen.
+	ID string `json:"id,omitempty"`
+	// Distro is "nixos" or "debian".
+	Distro string `json:"distro,omitempty"`
+	// Version of the image.
+	Version string `json:"version,omitempty"`
+}
+
+// MachineParams names a machine.
+type MachineParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+}
+
+// Validate implements Params.
+func (p MachineParams) Validate() error { return checkName(p.Name) }
+
+// MachineListResult is every machine.
+type MachineListResult struct {
+	// Machines ordered by name.
+	Machines []Machine `json:"machines"`
+	// Operations that run now, and those that are unresolved.
+	Operations []Operation `json:"operations"`
+}
+
+// MachineResult is one machine.
+type MachineResult struct {
+	// Machine as it is now.
+	Machine Machine `json:"machine"`
+}
+
+// DeleteMachineParams removes the declaration of a machine.
+type DeleteMachineParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+	// Confirm repeats the name.
+	Confirm string `json:"confirm"`
+}
+
+// Validate implements Params.
+func (p DeleteMachineParams) Validate() error {
+	return cmp.Or(checkName(p.Name), checkConfirm(p.Name, p.Confirm))
+}

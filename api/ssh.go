@@ -1,0 +1,43 @@
+package api
+
+import "cmp"
+
+// SSHPreviewResult is what nixvm/ssh/apply would change.
+type SSHPreviewResult struct {
+	// Diff in unified form; empty = nothing to change.
+	Diff string `json:"diff"`
+}
+
+// SSHApplyResult is what was noticed while the configuration was applied.
+type SSHApplyResult struct {
+	// Warnings for the user.
+	Warnings []string `json:"warnings"`
+	// Verified: ssh reads what was written; if not, a warning says why.
+	Verified bool `json:"verified"`
+}
+
+// EndpointParams asks where the sshd behind an SSH name is.
+type EndpointParams struct {
+	Tokens
+	// Host is an SSH host name of ours ("demo", "demo-admin") or a machine name.
+	Host string `json:"host"`
+	// Start the VM if it does not run and may be started.
+	Start bool `json:"start,omitempty"`
+	// Wait until sshd answers with the pinned host key.
+	Wait bool `json:"wait,omitempty"`
+}
+
+// Validate implements Params.
+func (p EndpointParams) Validate() error {
+	return cmp.Or(checkRequired("host", p.Host), checkLine("host", p.Host))
+}
+
+// EndpointResult is where sshd answers now.
+type EndpointResult struct {
+	// Machine that the host name belongs to.
+	Machine string `json:"machine"`
+	// Network is "tcp".
+	Network string `json:"network"`
+	// Address is host:port.
+	Address string `json:"address"`
+}

@@ -1,0 +1,56 @@
+package api
+
+import "cmp"
+
+// VMParams names the machine whose VM is meant.
+type VMParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+}
+
+// Validate implements Params.
+func (p VMParams) Validate() error { return cmp.Or(checkName(p.Name), p.Work.Validate()) }
+
+// StopParams asks the guest to power off.
+type StopParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+	// TimeoutSeconds to wait for the guest; absent = the daemon's default.
+	TimeoutSeconds *int `json:"timeoutSeconds,omitempty"`
+}
+
+// Validate implements Params.
+func (p StopParams) Validate() error {
+	return cmp.Or(checkName(p.Name), checkPositive("timeoutSeconds", p.TimeoutSeconds),
+		checkAtMost("timeoutSeconds", p.TimeoutSeconds, 24*3600), p.Work.Validate())
+}
+
+// MigrateParams names a VM and where it is to go.
+type MigrateParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+	// Backend that it goes to, as configured.
+	Backend string `json:"backend"`
+}
+
+// Validate implements Params.
+func (p MigrateParams) Validate() error {
+	return cmp.Or(checkName(p.Name), checkRequired("backend", p.Backend), checkLine("backend", p.Backend), p.Work.Validate())
+}
+
+// ConfirmParams names a machine twice, because what it asks for cannot be undone.
+type ConfirmParams struct {
+	Work
+	// Name of the machine.
+	Name string `json:"name"`
+	// Confirm repeats the name.
+	Confirm string `json:"confirm"`
+}
+
+// Validate implements Params.
+func (p ConfirmParams) Validate() error {
+	return cmp.Or(checkName(p.Name), checkConfirm(p.Name, p.Confirm), p.Work.Validate())
+}
