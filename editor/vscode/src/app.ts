@@ -1,6 +1,7 @@
 import type { Client } from './daemon/client';
 import type { Offer } from './daemon/offered';
-import type { Surroundings } from './daemon/places';
+import type { Paths } from './daemon/paths';
+import type { Surroundings } from './daemon/program';
 import { hintActions, inEditorWords } from './daemon/hints';
 import { describe, localCodes, problemOf } from './daemon/problem';
 import type { Operations } from './model/operations';
@@ -22,6 +23,8 @@ export interface App {
   readonly memory: Memory;
   readonly log: Log;
   readonly surroundings: Surroundings;
+  /** Where nixvmd keeps things; asks the program, and starts nothing. */
+  paths(): Promise<Paths>;
   /** The forwards of a machine have changed; the daemon does not push that. */
   readonly forwardsChanged: Emitter<string>;
   settings(): Settings;
@@ -41,6 +44,7 @@ export function answered<T>(answer: T | typeof back | undefined): T {
 /** What the connected daemon offers. */
 export const offerOf = (app: App): Offer => ({
   methods: app.client.methods,
+  verbs: app.client.verbs,
   backends: app.client.backends,
   stale: app.client.status.phase === 'failed',
 });

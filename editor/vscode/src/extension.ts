@@ -3,8 +3,7 @@ import * as vscode from 'vscode';
 import { tellProblem, type App } from './app';
 import { allCommands } from './commands/all';
 import { Client } from './daemon/client';
-import { checkPlatform, launchDaemon } from './daemon/launch';
-import { socketPath } from './daemon/places';
+import { askPaths, checkPlatform, type Paths } from './daemon/paths';
 import { findProgram } from './daemon/program';
 import { listenToDaemon } from './daemonLog';
 import { Operations } from './model/operations';
@@ -43,8 +42,8 @@ function makeApp(context: vscode.ExtensionContext): App {
   const log = vscode.window.createOutputChannel('NixVM', { log: true });
   const client = new Client({
     clientInfo: { name: vscode.env.appName, version: vscode.version },
-    socketPath: () => readSettings().socket || socketPath(realSurroundings),
-    launch: () => (readSettings().startDaemon ? launch : undefined),
+    socketPath: async () => readSettings().socket || (await paths()).socket,
+    launch: () => (readSettings().startDaemon ? async () => void (await ask(true)) : undefined),
   });
   const operations = new Operations(client);
   context.subscriptions.push(log, client, operations);
@@ -58,14 +57,30 @@ function makeApp(context: vscode.ExtensionContext): App {
     memory: context.globalState,
     log,
     surroundings: realSurroundings,
+    paths,
     forwardsChanged: new Emitter<string>(),
     settings: readSettings,
   };
 }
 
-async function launch(): Promise<void> {
+async function ask(start: boolean): Promise<Paths> {
   checkPlatform(process.platform);
-  await launchDaemon(findProgram(readSettings().path, realSurroundings), process.env);
+  return askPaths(findProgram(readSettings().path, realSurroundings), process.env, start);
+}
+
+/** What the program has said before; it depends on the environment, which stays. */
+const asked = new Map<string, Promise<Paths>>();
+
+function paths(): Promise<Paths> {
+  const { path } = readSettings();
+  const before = asked.get(path);
+  if (before) {
+    return before;
+  }
+  const now = ask(false);
+  asked.set(path, now);
+  now.catch(() => asked.delete(path)); // it may be installed by the next time
+  return now;
 }
 
 /** Every command ends in a message at worst, never in silence or a stack trace. */
@@ -85,7 +100,7 @@ function registerCommands(app: App): vscode.Disposable[] {
 
 /** A window that Remote-SSH opens: if it leads to one of our VMs, start that and show how it is. */
 async function attachedWindow(app: App, context: vscode.ExtensionContext): Promise<void> {
-  const hosts = await ourHosts(app.surroundings);
+  const hosts = await ourHosts(app.paths);
   if (hosts.length === 0) {
     return;
   }

@@ -1,5 +1,4 @@
 import { askAndDo, offerOf, operate, type App } from '../app';
-import { isOffered } from '../daemon/offered';
 import { askClone, cloneParams, type CloneAnswers, type CloneAsked } from '../create/clone';
 import { checkOf } from '../create/draft';
 import { can } from '../model/verbs';
@@ -13,7 +12,7 @@ async function clone(app: App, args: Arguments): Promise<void> {
   const source = await target(app, args, 'clone', 'Clone a VM');
   const node = nodeOf(args);
   const offer = offerOf(app);
-  const snapshots = can('cloneSnapshot', source, offer) && isOffered(offer, 'nixvm/snapshot/list') ? await snapshotsOf(app, source.name) : [];
+  const snapshots = can('cloneSnapshot', source, offer) ? await snapshotsOf(app, source.name) : [];
   const facts = { source, snapshots, exists: (name: string) => app.store.machine(name) !== undefined, check: await checkOf(app) };
   const first: CloneAnswers = { snapshot: node?.kind === 'snapshot' ? node.snapshot.name : undefined, start: true };
   const title = ({ name }: CloneAsked): string => `Clone ${source.name} to ${name}`;

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { answered, tellProblem, type App } from '../app';
-import { cleanEnvironment } from '../daemon/launch';
+import { cleanEnvironment } from '../daemon/paths';
 import { findProgram } from '../daemon/program';
 import { localCodes, Problem, problemOf } from '../daemon/problem';
 import { count } from '../model/words';

@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answered, type App } from '../app';
-import { machineDirectory } from '../daemon/places';
 import type { Commands } from './commands';
 import { target, type Arguments } from './target';
 
@@ -31,7 +30,7 @@ const secret = /^(ssh_host_.*|root_password_hash)$/;
 
 async function openFiles(app: App, args: Arguments): Promise<void> {
   const { name } = await target(app, args, 'openFiles', 'Open the files of a machine');
-  const directory = machineDirectory(app.surroundings, name);
+  const directory = join((await app.paths()).machines, name);
   const files = (await readdir(directory, { withFileTypes: true }))
     .filter((entry) => entry.isFile() && !secret.test(entry.name) && !entry.name.startsWith('.'))
     .map((entry) => entry.name)

@@ -1,8 +1,6 @@
 import { answered, offerOf, operate, type App } from '../app';
-import { migrationTargets } from '../daemon/offered';
+import { migrationTargets, verbOf } from '../daemon/offered';
 import { Problem } from '../daemon/problem';
-import { isUp } from '../model/machine';
-import { verbs } from '../model/verbs';
 import { problemCodes } from '../protocol';
 import type { Commands } from './commands';
 import { target, type Arguments } from './target';
@@ -15,11 +13,11 @@ async function migrate(app: App, args: Arguments): Promise<void> {
   await app.client.refreshBackends();
   const targets = migrationTargets(offerOf(app), machine.backend);
   if (targets.length === 0) {
-    throw new Problem(problemCodes.unsupported, `there is no other backend that ${name} could move to`, { hint: verbs.migrate.needs });
+    throw new Problem(problemCodes.unsupported, `there is no other backend that ${name} could move to`, { hint: verbOf(offerOf(app), 'migrate')?.needs });
   }
   const backend = answered(
     await app.ui.pick(
-      { title: `Migrate ${name} from ${machine.backend}`, prompt: isUp(machine) ? 'Where to? It goes on running; its connections are made anew' : 'Where to?' },
+      { title: `Migrate ${name} from ${machine.backend}`, prompt: machine.state === 'running' ? 'Where to? It goes on running; its connections are made anew' : 'Where to?' },
       targets.map(({ name: label, type, problem }) => ({
         label,
         description: problem ? `${type}, does not work: ${problem.message ?? problem.code}` : type,

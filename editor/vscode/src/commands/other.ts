@@ -1,9 +1,8 @@
 import { answered, offerOf, operate, type App } from '../app';
-import { otherMethods } from '../daemon/offered';
+import { otherVerbs } from '../daemon/offered';
 import { Problem, problemOf } from '../daemon/problem';
 import { checkOf, fieldOf } from '../create/draft';
-import { capital } from '../model/words';
-import { problemCodes } from '../protocol';
+import { problemCodes, type Verb } from '../protocol';
 import type { Commands } from './commands';
 import { confirmByName } from './destroy';
 import { target, type Arguments } from './target';
@@ -14,29 +13,27 @@ import { target, type Arguments } from './target';
  * the complaint of the daemon.
  */
 async function other(app: App, args: Arguments): Promise<void> {
-  const { name } = await target(app, args, 'openFiles', 'Other operations on a machine');
-  const methods = otherMethods(offerOf(app), app.store.machine(name));
-  if (methods.length === 0) {
-    throw new Problem(problemCodes.method, 'this nixvmd has no other operations');
+  const machine = await target(app, args, 'openFiles', 'Other operations on a machine');
+  const { name } = machine;
+  const verbs = otherVerbs(offerOf(app), machine);
+  if (verbs.length === 0) {
+    throw new Problem(problemCodes.method, `this nixvmd has no other operations on ${name} now`);
   }
-  const method = answered(
+  const verb = answered(
     await app.ui.pick(
       { title: `Do with ${name}` },
-      methods.map((each) => ({ label: wordsOf(each), description: each, value: each })),
+      verbs.map((each) => ({ label: each.title, description: each.key, value: each })),
     ),
   );
-  await run(app, name, method);
+  await run(app, name, verb);
 }
 
-/** nixvm/vm/upgrade is "Upgrade", nixvm/backup/create is "Backup create". */
-const wordsOf = (method: string): string => capital(method.replace(/^nixvm\/(vm\/)?/, '').replaceAll(/[/-]/g, ' '));
-
-async function run(app: App, name: string, method: string): Promise<void> {
-  const title = `${wordsOf(method)} ${name}`;
+async function run(app: App, name: string, verb: Verb): Promise<void> {
+  const title = `${verb.title} ${name}`;
   const params: Record<string, unknown> = { name };
   for (;;) {
     try {
-      await operate(app, title, method, params);
+      await operate(app, title, verb.method, params);
       return;
     } catch (error) {
       const missing = missingIn(problemOf(error).code, problemOf(error).message, params);
@@ -44,7 +41,7 @@ async function run(app: App, name: string, method: string): Promise<void> {
         throw error;
       }
       if (missing.field === 'confirm') {
-        await confirmByName(app, name, wordsOf(method), 'This cannot be undone.');
+        await confirmByName(app, name, verb.title, 'This cannot be undone.');
         params['confirm'] = name;
       } else {
         const text = answered(await app.ui.text({ title, prompt: missing.prompt, complaint: (t) => refused(app, missing, t) }));

@@ -1,5 +1,5 @@
 import { answered, offerOf, type App } from '../app';
-import { isOffered } from '../daemon/offered';
+import { verbOf } from '../daemon/offered';
 import { Problem } from '../daemon/problem';
 import { can, verbs, type VerbName } from '../model/verbs';
 import { summary } from '../model/words';
@@ -25,9 +25,9 @@ function namesIn([first, selected]: Arguments): string[] {
  */
 export async function targets(app: App, args: Arguments, verb: VerbName, title: string): Promise<Machine[]> {
   await app.client.connect();
-  const { method } = { method: undefined, ...verbs[verb] };
-  if (method && !isOffered(offerOf(app), method)) {
-    throw new Problem(problemCodes.method, `this nixvmd has no ${method}`, { hint: 'update nixvmd' });
+  const key = verbs[verb];
+  if (key !== undefined && !verbOf(offerOf(app), key)) {
+    throw new Problem(problemCodes.method, `this nixvmd has no ${key}`, { hint: 'update nixvmd' });
   }
   const names = namesIn(args);
   if (names.length === 0) {
@@ -57,7 +57,7 @@ async function pickMachine(app: App, verb: VerbName, title: string): Promise<Mac
   if (machines.length === 0) {
     throw app.store.machines.length === 0
       ? new Problem(problemCodes.machineNotFound, 'there is no machine yet', { hint: 'NixVM: Create Agent VM makes one' })
-      : new Problem(problemCodes.machineNotFound, 'there is no machine for which that makes sense now', { hint: { needs: undefined, ...verbs[verb] }.needs });
+      : new Problem(problemCodes.machineNotFound, 'there is no machine for which that makes sense now', { hint: verbOf(offerOf(app), verbs[verb] ?? '')?.needs });
   }
   const here = app.workbench.attachedHost();
   const first = here === undefined ? undefined : app.store.machineOfHost(here)?.name;

@@ -1,7 +1,6 @@
-import { offerOf, type App } from '../app';
-import { hasMethod } from '../daemon/offered';
-import { Problem, problemText } from '../daemon/problem';
-import { problemCodes, type DraftField, type DraftParams, type DraftResult } from '../protocol';
+import type { App } from '../app';
+import { problemText } from '../daemon/problem';
+import type { DraftField, DraftParams, DraftResult } from '../protocol';
 
 /** Asks the daemon what it makes of a request before it is made. */
 export type Check = (draft: DraftParams) => Promise<DraftResult>;
@@ -12,16 +11,10 @@ export interface Wrong {
   message: string;
 }
 
-/** The rules of the connected daemon; an older one has none to ask for. */
+/** The rules of the connected daemon. */
 export async function checkOf(app: App): Promise<Check> {
   await app.client.connect();
-  const method = 'nixvm/machine/check';
-  if (!hasMethod(offerOf(app), method)) {
-    throw new Problem(problemCodes.method, 'the nixvmd that runs is older than this extension', {
-      hint: 'update nixvmd, and end the one that runs with nixvmd shutdown; the VMs go on',
-    });
-  }
-  return (draft) => app.client.request(method, draft);
+  return (draft) => app.client.request('nixvm/machine/check', draft);
 }
 
 /** What the daemon makes of a field; nothing is known of one that it does not have. */

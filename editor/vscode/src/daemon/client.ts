@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import type { Backend, CreateDefaults } from '../protocol';
+import type { Backend, CreateDefaults, Verb } from '../protocol';
 import { problemCodes } from '../protocol';
 import { Emitter, type Disposable } from '../util/emitter';
 import { localCodes, Problem, problemOf } from './problem';
@@ -8,7 +8,8 @@ import { Session, type Method, type Notification, type Params, type Result } fro
 export interface ClientOptions {
   /** Who asks; operations remember it. */
   clientInfo: { name: string; version: string };
-  socketPath(): string;
+  /** Where the daemon listens, or would. */
+  socketPath(): Promise<string>;
   /** Starts the daemon, or says why it cannot; undefined when the user does not want that. */
   launch(): (() => Promise<void>) | undefined;
   /** Milliseconds; a connection that was up for less does not come back by itself. */
@@ -35,6 +36,7 @@ export class Client implements Disposable {
   private session: Session | undefined;
   private connecting: Promise<Session> | undefined;
   private known: readonly Backend[] = [];
+  private lastVerbs: readonly Verb[] = [];
   private ended = false;
   private readonly wants = new Set<() => boolean>();
   private readonly statusEmitter = new Emitter<Status>();
@@ -53,6 +55,11 @@ export class Client implements Disposable {
   /** The methods of the daemon; undefined while not connected. */
   get methods(): readonly string[] | undefined {
     return this.session?.capabilities.methods;
+  }
+
+  /** What can be done with machines; nothing is known of that before the first session. */
+  get verbs(): readonly Verb[] {
+    return this.lastVerbs;
   }
 
   /** The backends as they were when the session began, or at the last refresh. */
@@ -135,7 +142,7 @@ export class Client implements Disposable {
   }
 
   private async open(): Promise<Session> {
-    const path = this.options.socketPath();
+    const path = await this.options.socketPath();
     const socket = await dial(path).catch(async (error: NodeJS.ErrnoException) => {
       const launch = this.options.launch();
       if (!launch) {
@@ -164,6 +171,7 @@ export class Client implements Disposable {
     up = performance.now();
     this.session = session;
     this.known = session.capabilities.backends;
+    this.lastVerbs = session.capabilities.verbs;
     this.become({ phase: 'connected' });
     return session;
   }

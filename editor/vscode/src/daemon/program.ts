@@ -1,6 +1,13 @@
 import { posix } from 'node:path';
-import type { Surroundings } from './places';
 import { localCodes, Problem } from './problem';
+
+/** What finding a program depends on; injected, so that tests choose it. */
+export interface Surroundings {
+  env: Readonly<Record<string, string | undefined>>;
+  platform: NodeJS.Platform;
+  home: string;
+  isExecutable(path: string): boolean;
+}
 
 /** Where programs are that a desktop session does not always have in its PATH. */
 function usualDirectories(s: Surroundings): string[] {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
 import type { Capabilities, InitializeParams, Notifications, Requests } from '../protocol';
 import { problemCodes, protocolVersion } from '../protocol';
+import { olderThanExtension } from './paths';
 import { localCodes, Problem, problemOf } from './problem';
 
 export type Method = keyof Requests;
@@ -11,6 +12,9 @@ export type Notification = { [N in keyof Notifications]: { method: N; params: No
 
 /** How long the daemon may take for the two answers that begin a session. */
 const handshakeLimit = 10_000;
+
+/** The revision of the protocol that this extension builds on: the daemon says what can be done. */
+const needed = 2;
 
 type Rpc = typeof import('vscode-jsonrpc/node');
 
@@ -78,9 +82,13 @@ export class Session {
         initializationOptions: { protocolVersions: [protocolVersion], operationLog: true },
       };
       const answer = await Promise.race([connection.sendRequest<Result<'initialize'>>('initialize', params), broken]);
+      const { nixvm } = answer.capabilities.experimental;
+      if (!(nixvm.revision >= needed)) {
+        throw olderThanExtension('the nixvmd that runs');
+      }
       await connection.sendNotification('initialized', {});
       await Promise.race([state, broken]);
-      return new Session(rpc, connection, answer.capabilities.experimental.nixvm, answer.serverInfo.version);
+      return new Session(rpc, connection, nixvm, answer.serverInfo.version);
     } catch (error) {
       connection.dispose();
       socket.destroy();

@@ -1,18 +1,13 @@
 import type { Machine } from '../protocol';
 
-/** The state in a word for people; a running VM is booting until its sshd has answered. */
-export function stateOf({ state, ready }: Machine): string {
-  if (state === 'running' && !ready) {
-    return 'booting';
-  }
-  return state === 'absent' ? 'not created' : state || 'unknown';
-}
+/** Phases whose word for people is another one. */
+const words: Record<string, string> = { ready: 'running', absent: 'not created' };
 
-export const isUp = (machine: Machine): boolean => machine.state === 'running';
-export const isOff = (machine: Machine): boolean => ['stopped', 'crashed'].includes(machine.state);
-export const isSuspended = (machine: Machine): boolean => machine.state === 'suspended';
+/** The phase in a word for people. */
+export const stateOf = ({ phase }: Machine): string => words[phase] ?? phase;
+
 /** Whether there is a VM: more than a declaration. */
-export const exists = (machine: Machine): boolean => !['absent', 'broken'].includes(machine.state);
+export const exists = (machine: Machine): boolean => machine.actions.includes('attach');
 
 /** The names under which ssh knows the machine. */
 export function hostsOf(machine: Machine): string[] {

@@ -55,7 +55,7 @@ export function progressText(operation: Operation): string {
 /** What stands beside the name of a machine. */
 export function summary(machine: Machine, operation?: Operation): string {
   const parts = [operation ? progressText(operation) : stateOf(machine), machine.profiles.join(', ')];
-  if (!operation && machine.state === 'running' && machine.address) {
+  if (!operation && machine.address) {
     parts.push(machine.address);
   }
   return parts.filter(Boolean).join('  ·  ');

@@ -2,11 +2,6 @@ import type { App } from '../app';
 import type { Operation } from '../protocol';
 import type { Disposable } from '../util/emitter';
 
-/** Operations after which the VM is meant to stay down. */
-const ending = ['stop', 'kill', 'suspend', 'destroy', 'purge'];
-/** Operations after which it is another system than before. */
-const replacing = ['restore-snapshot', 'rollback', 'recreate', 'upgrade'];
-
 /**
  * Tells the user of a window that is attached to a VM what has become of it,
  * whoever did it. Remote-SSH only sees a connection that broke, and makes it
@@ -17,13 +12,13 @@ export function watchDisruptions(app: App, host: string): Disposable {
   return app.store.onChange(({ ended }) => {
     const name = app.store.machineOfHost(host)?.name;
     for (const operation of app.store.running) {
-      if (operation.machine === name && ending.includes(operation.kind) && !seen.has(operation.id)) {
+      if (operation.machine === name && operation.outcome === 'down' && !seen.has(operation.id)) {
         seen.add(operation.id);
         void offerToLeave(app, operation);
       }
     }
     for (const operation of ended) {
-      if (operation.machine === name && operation.state === 'succeeded' && replacing.includes(operation.kind)) {
+      if (operation.machine === name && operation.state === 'succeeded' && operation.outcome === 'replaced') {
         void offerToReload(app, operation);
       }
     }

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { answered, tellProblem, type App } from '../app';
-import { sshConfigPath, type Surroundings } from '../daemon/places';
+import type { Paths } from '../daemon/paths';
 import { hostsIn } from './authority';
 import type { SshLog } from './sshLog';
 
 /** The SSH hosts that are ours, without asking or starting a daemon. */
-export async function ourHosts(surroundings: Surroundings): Promise<string[]> {
-  const config = await readFile(sshConfigPath(surroundings), 'utf8').catch(() => '');
+export async function ourHosts(paths: () => Promise<Paths>): Promise<string[]> {
+  const config = await paths().then(({ sshConfig }) => readFile(sshConfig, 'utf8')).catch(() => '');
   return hostsIn(config);
 }
 
@@ -66,7 +66,7 @@ export async function startBeforeConnect(app: App, host: string): Promise<void> 
   try {
     await app.client.connect();
     const machine = app.store.machineOfHost(host);
-    if (!machine || (machine.state === 'running' && machine.ready)) {
+    if (!machine || machine.phase === 'ready') {
       return;
     }
     await app.ui.progress(`Start ${machine.name}`, async (report, signal) => {

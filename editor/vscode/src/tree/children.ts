@@ -5,9 +5,6 @@ import type { Operation } from '../protocol';
 import type { ActionNode, FactNode, GroupNode, MachineNode, Node, UnresolvedNode } from './nodes';
 import { groupsOf, resourceNodes, viewState } from './present';
 
-/** Operations after which the snapshots are others. */
-const snapshotKinds = /snapshot|create|destroy|purge|recreate|clone|upgrade|rollback|resolve/;
-
 /**
  * The rows below each row. Machines are answered from memory; snapshots and
  * forwards are asked for when they are first looked at, and kept until something
@@ -32,7 +29,7 @@ export class Children {
   roots(): Node[] {
     const { phase, problem } = this.client.status;
     const rows = [...this.store.machines.map(({ name }) => this.machine(name)), ...this.store.strays.map(unresolved)];
-    return rows.length === 0 && viewState(phase, problem?.code, 0, { methods: undefined, backends: [] }) === 'noDaemon' ? noDaemonActions : rows;
+    return rows.length === 0 && viewState(phase, problem?.code, 0, { methods: undefined, verbs: [], backends: [] }) === 'noDaemon' ? noDaemonActions : rows;
   }
 
   of(node: Node): Node[] | Promise<Node[]> {
@@ -69,10 +66,8 @@ export class Children {
       // Forwards come and go with the VM; the daemon says no more than that.
       this.lists.delete(`forwards:${name}`);
     }
-    for (const { kind, machine } of change.ended) {
-      if (snapshotKinds.test(kind)) {
-        this.lists.delete(`snapshots:${machine}`);
-      }
+    for (const { machine } of change.ended) {
+      this.lists.delete(`snapshots:${machine}`);
     }
     if (change.listed) {
       for (const name of [...this.machines.keys()].filter((each) => !this.store.machine(each))) {

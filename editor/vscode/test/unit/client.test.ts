@@ -18,7 +18,7 @@ beforeEach(async () => {
   stableAfter = 3000;
   client = new Client({
     clientInfo: { name: 'test', version: '1' },
-    socketPath: () => daemon.socketPath,
+    socketPath: async () => daemon.socketPath,
     launch: () => launch,
     get stableAfter() {
       return stableAfter;

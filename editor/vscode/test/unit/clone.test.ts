@@ -79,7 +79,7 @@ test('a snapshot of the view is what is copied, unless another is chosen', async
 });
 
 test('where a snapshot cannot be cloned none is offered, nor looked for', async () => {
-  app.daemon.backends[0]!.capabilities.cloneSnapshot = false;
+  app.daemon.machines = app.daemon.machines.map((each) => ({ ...each, actions: each.actions.filter((key) => key !== 'clone-snapshot') }));
   answer('copy', 'Clone demo to copy');
   await app.run('clone', 'demo');
   const [, hub] = app.ui.asked;

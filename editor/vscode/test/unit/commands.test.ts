@@ -5,7 +5,7 @@ import { Dismissed, tellProblem } from '../../src/app';
 import { missingIn } from '../../src/commands/other';
 import { completeForward } from '../../src/commands/forward';
 import { hintActions, inEditorWords, isTranslated, shellVerbs } from '../../src/daemon/hints';
-import { checkPlatform } from '../../src/daemon/launch';
+import { checkPlatform } from '../../src/daemon/paths';
 import { noteUsed } from '../../src/walkthrough';
 import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
 import { backend, machine, operation } from './machines';
@@ -16,7 +16,6 @@ let app: FakeApp;
 beforeEach(async () => {
   app = await fakeApp();
   app.daemon.machines = [machine('demo'), machine('off', { state: 'stopped', ready: false })];
-  app.daemon.methods.push('nixvm/vm/kill', 'nixvm/vm/purge', 'nixvm/forward/add', 'nixvm/forward/remove');
   const done = { operation: operation('1', 'demo', { state: 'succeeded' }) };
   for (const verb of ['vm/start', 'vm/stop', 'vm/kill', 'vm/destroy', 'vm/purge', 'snapshot/create', 'snapshot/restore', 'snapshot/delete']) {
     app.daemon.handlers.set(`nixvm/${verb}`, () => done);
@@ -65,10 +64,9 @@ test('the machine of this window is offered first', async () => {
 test('where nothing can be done, the user is told why', async () => {
   app.daemon.machines = [];
   await assert.rejects(app.run('start'), { message: 'there is no machine yet', hint: /Create Agent VM/ });
-  app.daemon.methods = [];
   await app.end();
   app = await fakeApp();
-  app.daemon.methods = ['nixvm/doctor'];
+  app.daemon.verbs = [];
   await assert.rejects(app.run('start', 'demo'), { code: 'session.method_unknown' });
 });
 
@@ -188,7 +186,8 @@ test('a running operation can be cancelled whoever began it', async () => {
 });
 
 test('an operation of a newer daemon is run with what it complains about', async () => {
-  app.daemon.methods.push('nixvm/vm/resize');
+  app.daemon.verbs.push({ key: 'resize', method: 'nixvm/vm/resize', title: 'Resize', operation: true });
+  app.daemon.machines = [machine('demo', { actions: ['resize'] })];
   app.daemon.handlers.set('nixvm/vm/resize', ({ diskBytes, confirm }) => {
     if (diskBytes === undefined) {
       return problem('params.invalid', 'diskBytes: is required');

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { lastAnswers } from '../../src/commands/create';
-import { launchDaemon, cleanEnvironment } from '../../src/daemon/launch';
+import { askPaths, cleanEnvironment } from '../../src/daemon/paths';
 import { fakeApp, type Asked, type FakeApp } from './fakeApp';
 import { machine, operation } from './machines';
 import { problem } from './scriptedDaemon';
@@ -72,9 +72,12 @@ test('what failed can be changed and tried again with all that was answered', as
   assert.deepEqual(lastAnswers(app), { profiles: ['claude'], memoryMiB: 8192, diskBytes: 10 * 2 ** 30 });
 });
 
-test('a daemon without rules for drafts says that it is too old', async () => {
-  app.daemon.methods = ['nixvm/vm/create'];
-  await assert.rejects(app.run('create'), { code: 'session.method_unknown', hint: /nixvmd shutdown/ });
+test('a daemon that does not say what can be done is too old, and that is said', async () => {
+  app.daemon.revision = undefined;
+  const older = { code: 'session.protocol_unsupported', message: 'the nixvmd that runs is older than this extension', hint: /nixvmd shutdown/ };
+  await assert.rejects(app.run('create'), older);
+  await assert.rejects(app.run('start'), older);
+  assert.equal(app.client.status.phase, 'failed');
 });
 
 test('the first create ticks the profiles of config.toml, or an agent and its tools', async () => {
@@ -102,7 +105,8 @@ test('the settings of a machine open in the editor, its secrets do not', async (
     writeFileSync(join(files, name), '');
   }
   app.daemon.machines = [machine('demo')];
-  Object.assign(app, { surroundings: { ...app.surroundings, env: { NIXVM_HOME: directory } } });
+  const paths = await app.paths();
+  Object.assign(app, { paths: async () => ({ ...paths, machines: join(directory, 'data/machines') }) });
   app.ui.answers.splice(0, Infinity, 'memory');
   await app.run('openFiles', 'demo');
   const [asked] = app.ui.asked;
@@ -116,20 +120,36 @@ const program = (script: string): string => {
   return path;
 };
 
-test('the daemon is started by the bridge, which ends when its input does', async () => {
-  await launchDaemon(program(`[ "$1" = stdio ] && cat >${directory}/input`), process.env);
+const paths = { socket: '/run/nixvm/nixvmd.sock', sshConfig: '/s/ssh/config', machines: '/d/machines', log: '/s/log/nixvmd.log' };
+
+test('the program says where the daemon listens, and starts it when it shall', async () => {
+  const path = program(`echo "$*" >${directory}/args; echo '${JSON.stringify(paths)}'`);
+  assert.deepEqual(await askPaths(path, process.env, false), paths);
+  assert.equal(readFileSync(join(directory, 'args'), 'utf8'), 'paths --json\n');
+  assert.deepEqual(await askPaths(path, process.env, true), paths);
+  assert.equal(readFileSync(join(directory, 'args'), 'utf8'), 'paths --json --start\n');
 });
 
 test('why the daemon does not start is its own last word', async () => {
-  await assert.rejects(launchDaemon(program('echo first >&2; echo "config.toml:3: no such key" >&2; exit 1'), process.env), {
+  await assert.rejects(askPaths(program('echo first >&2; echo "config.toml:3: no such key" >&2; exit 1'), process.env, true), {
     message: 'nixvmd does not start: config.toml:3: no such key',
   });
-  await assert.rejects(launchDaemon(program('exit 3'), process.env), /ended with 3/);
-  await assert.rejects(launchDaemon('/does/not/exist', process.env), /cannot be started/);
+  await assert.rejects(askPaths(program(`echo '{"error":{"code":"config.invalid","message":"no such key"}}' >&2; exit 1`), process.env, true), {
+    message: 'nixvmd does not start: no such key',
+  });
+  await assert.rejects(askPaths(program('exit 3'), process.env, true), /ended with 3/);
+  await assert.rejects(askPaths(program('echo not JSON'), process.env, true), /ended with 0/);
+  await assert.rejects(askPaths('/does/not/exist', process.env, true), /cannot be started/);
 });
 
-test('a daemon that goes on with our pipe in its hands does not keep us waiting', async () => {
-  await launchDaemon(program(`tail -f --pid=${process.pid} /dev/null & exit 0`), process.env);
+test('a program that is older than the extension says so', async () => {
+  const older = { code: 'session.protocol_unsupported', message: /older than this extension/ };
+  await assert.rejects(askPaths(program(`echo 'nixvmd: there is no verb "paths"' >&2; exit 2`), process.env, false), older);
+  await assert.rejects(askPaths(program(`echo '{"error":{"message":"there is no verb \\"paths\\""}}' >&2; exit 2`), process.env, false), older);
+});
+
+test('a daemon that goes on with our pipes in its hands does not keep us waiting', async () => {
+  assert.deepEqual(await askPaths(program(`tail -f --pid=${process.pid} /dev/null & echo '${JSON.stringify(paths)}'`), process.env, true), paths);
 });
 
 test('the daemon is no part of the editor', () => {

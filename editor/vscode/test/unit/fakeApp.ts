@@ -125,7 +125,7 @@ export const defaults: Settings = {
 export async function fakeApp(answers: Scripted[] = []): Promise<FakeApp> {
   const daemon = new ScriptedDaemon();
   await daemon.listen();
-  const client = new Client({ clientInfo: { name: 'test', version: '1' }, socketPath: () => daemon.socketPath, launch: () => app.launch, stableAfter: 0 });
+  const client = new Client({ clientInfo: { name: 'test', version: '1' }, socketPath: async () => daemon.socketPath, launch: () => app.launch, stableAfter: 0 });
   const logged: string[] = [];
   const record = (line: string): void => void logged.push(line);
   const values = new Map<string, unknown>();
@@ -170,6 +170,7 @@ export async function fakeApp(answers: Scripted[] = []): Promise<FakeApp> {
     memory: { get: <T>(key: string) => values.get(key) as T | undefined, update: async (key, value) => void values.set(key, value) },
     log: { info: record, warn: record, error: record, show: () => record('shown') },
     surroundings: realSurroundings,
+    paths: async () => ({ socket: daemon.socketPath, sshConfig: '/nowhere/ssh/config', machines: '/nowhere/machines', log: '/nowhere/log' }),
     forwardsChanged: new Emitter<string>(),
     settings: () => app.set,
     run: async (command, ...args) => allCommands(app)[command]?.(args[0], args[1]),
@@ -181,6 +182,10 @@ export async function fakeApp(answers: Scripted[] = []): Promise<FakeApp> {
   };
   listenToDaemon(app);
   daemon.handlers.set('nixvm/ssh/apply', () => ({ warnings: [] }));
+  daemon.handlers.set('nixvm/agent/list', ({ agents }) => ({ agents }));
+  daemon.handlers.set('nixvm/agent/command', ({ name, agent, command, directory, tmux }) => ({
+    sshHost: name, directory, session: agent, line: `run ${String(command)}${tmux === false ? ' alone' : ''}`,
+  }));
   daemon.handlers.set('nixvm/attach', ({ name, directory }) => ({
     name,
     sshHost: name,

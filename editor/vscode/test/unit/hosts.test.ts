@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { can, impossible } from '../../src/model/verbs';
+import { can } from '../../src/model/verbs';
 import type { Backend } from '../../src/protocol';
 import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
-import { backend, machine, operation } from './machines';
+import { backend, machine, operation, without } from './machines';
 import { problem } from './scriptedDaemon';
 
 // What depends on the hosts behind the backends: migrate and autostart.
@@ -11,16 +11,19 @@ import { problem } from './scriptedDaemon';
 let app: FakeApp;
 
 const host = (name: string, more: Partial<Backend> = {}): Backend => {
-  const made = backend(name, { type: 'libvirt', default: false, ...more });
+  const others = ['lab', 'attic'].filter((other) => other !== name);
+  const made = backend(name, { type: 'libvirt', default: false, migratesTo: others, ...more });
   Object.assign(made.capabilities, { migrate: true, autostart: true });
   return made;
 };
 
+/** A backend that can neither migrate nor autostart. */
+const laptop = (): Backend => backend('laptop', { actions: without('migrate', 'autostart') });
+
 beforeEach(async () => {
   app = await fakeApp();
-  app.daemon.backends = [backend('laptop'), host('lab'), host('attic')];
-  app.daemon.machines = [machine('demo', { backend: 'lab' }), machine('here', { backend: 'laptop' })];
-  app.daemon.methods.push('nixvm/vm/migrate', 'nixvm/machine/configure');
+  app.daemon.backends = [laptop(), host('lab'), host('attic')];
+  app.daemon.machines = [machine('demo', { backend: 'lab' }), machine('here', { backend: 'laptop', actions: without('migrate', 'autostart') })];
   app.daemon.handlers.set('nixvm/vm/migrate', () => ({ operation: operation('1', 'demo', { kind: 'migrate', state: 'succeeded' }) }));
   app.daemon.handlers.set('nixvm/machine/configure', () => ({ machine: machine('demo') }));
 });
@@ -49,10 +52,9 @@ test('a backend that does not work says so among the targets, as it is now', asy
 });
 
 test('where there is nowhere to go, migrate is not offered and says what it takes', async () => {
-  const offer = { methods: undefined, backends: [backend('laptop'), host('lab'), host('attic')] };
-  assert.equal(can('migrate', machine('a', { backend: 'lab' }), offer), true);
-  assert.equal(can('migrate', machine('a', { backend: 'laptop' }), offer), false, 'the only one of its kind');
-  assert.equal(can('migrate', machine('a', { backend: 'lab', state: 'suspended' }), offer), false);
+  const choose = app.run('migrate');
+  await assert.rejects(choose, /no answer/);
+  assert.deepEqual(app.ui.asked.map((asked) => 'choices' in asked && asked.choices.map(({ label }) => label)), [['demo']]);
   await assert.rejects(app.run('migrate', 'here'), { code: 'capability.unsupported', hint: /two backends of one kind/ });
 });
 
@@ -72,9 +74,10 @@ test('autostart is turned on where the backend can, and off where it is on', asy
   app.store.apply({ changed: [machine('demo', { backend: 'lab', autostart: true })] });
   await app.run('autostartOff', { kind: 'machine', machine: 'demo' });
   assert.deepEqual(sent('nixvm/machine/configure')[1], { name: 'demo', autostart: false });
-  const offer = { methods: undefined, backends: [backend('laptop')] };
-  assert.equal(can('autostartOff', machine('a', { backend: 'laptop', autostart: true }), offer), true, 'it came from a backend that could');
-  assert.equal(can('autostartOn', machine('a', { backend: 'laptop' }), offer), false);
+  const offer = { methods: undefined, verbs: [], backends: [laptop()] };
+  assert.equal(can('autostartOff', machine('a', { autostart: true }), offer), true);
+  assert.equal(can('autostartOn', machine('a', { autostart: true }), offer), false);
+  assert.equal(can('autostartOn', machine('a', { actions: without('autostart') }), offer), false);
 });
 
 test('one machine whose autostart cannot be set does not keep the others from it', async () => {
@@ -86,15 +89,4 @@ test('one machine whose autostart cannot be set does not keep the others from it
     ['error', 'Autostart of busy: start runs'],
     ['info', 'demo starts with the host of lab from now on.'],
   ]);
-});
-
-test('the palette leaves out what no backend can do, and nothing before it is known', () => {
-  const methods = ['nixvm/vm/migrate', 'nixvm/vm/start', 'nixvm/vm/suspend', 'nixvm/machine/configure', 'nixvm/image/list'];
-  const alone = impossible({ methods, backends: [backend('laptop'), host('lab')] });
-  assert.ok(alone.includes('migrate'), 'one host has nowhere to move to');
-  assert.ok(!alone.includes('autostartOn') && !alone.includes('images') && !alone.includes('start'));
-  assert.ok(alone.includes('clone') && alone.includes('buildImage'), 'methods that are not there');
-  assert.ok(!impossible({ methods, backends: [host('lab'), host('attic')] }).includes('migrate'));
-  assert.ok(impossible({ methods, backends: [backend('laptop')] }).includes('autostartOn'));
-  assert.deepEqual(impossible({ methods: undefined, backends: [] }), []);
 });

@@ -14,7 +14,8 @@ const phaseOf = (state: string, ready: boolean): keyof typeof daemon.idle =>
 export const machine = (name: string, more: Partial<Machine> = {}): Machine => {
   const { state = 'running', ready = true, operation } = more;
   const phase = phaseOf(state, ready);
-  return { ...whole(name), phase, actions: (operation ? daemon.busy : daemon.idle)[phase], ...more };
+  // A state of a newer daemon has actions that nothing is known of here.
+  return { ...whole(name), phase, actions: (operation ? daemon.busy : daemon.idle)[phase] ?? [], ...more };
 };
 
 const whole = (name: string): Machine => ({
@@ -36,9 +37,15 @@ const whole = (name: string): Machine => ({
   adminHost: `${name}-admin`,
 });
 
+/** All actions of a machine that is ready but some: its backend cannot do those. */
+export const without = (...keys: string[]): string[] => daemon.idle.ready.filter((key) => !keys.includes(key));
+
+const outcomes: Record<string, string> = daemon.operations;
+
 export const operation = (id: string, machine: string, more: Partial<Operation> = {}): Operation => ({
   id,
   kind: 'create',
+  ...(outcomes[more.kind ?? ''] ? { disruptive: true, outcome: outcomes[more.kind ?? ''] as string } : {}),
   machine,
   state: 'running',
   steps: 5,

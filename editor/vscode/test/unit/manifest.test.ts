@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { allCommands } from '../../src/commands/all';
 import { impossible, verbs } from '../../src/model/verbs';
 import { viewState } from '../../src/tree/present';
 import { defaults, fakeApp } from './fakeApp';
+import { backend } from './machines';
 
 interface Manifest {
   extensionKind: string[];
@@ -51,7 +53,7 @@ test('every tag that a menu asks for can be set', () => {
 });
 
 test('the palette hides what cannot be done by a name that can be told', () => {
-  const tellable = impossible({ methods: [], backends: [] });
+  const tellable = impossible({ methods: [], verbs: [], backends: [backend('none', { actions: [] })] });
   const clauses = Object.values(contributes.menus).flat().flatMap(({ when }) => [...when.matchAll(/nixvm\.without\.(\w+)/g)].map(([, name]) => name ?? ''));
   assert.ok(clauses.length > 10);
   for (const name of clauses) {
@@ -73,7 +75,7 @@ test('the clauses of menus are regular expressions that match the tags they mean
 });
 
 test('there is a welcome for every empty state', () => {
-  const offer = { methods: undefined, backends: [] };
+  const offer = { methods: undefined, verbs: [], backends: [] };
   const states = ['noProgram', 'noPlatform', 'otherVersion', 'unreachable', 'empty'];
   for (const code of ['daemon.no_program', 'daemon.no_platform', 'session.protocol_unsupported']) {
     assert.ok(states.includes(viewState('failed', code, 0, offer)), code);
@@ -105,6 +107,29 @@ test('the walkthrough has its texts, and each step ends by what it is for, not b
     assert.ok(completionEvents.length > 0, id);
     assert.deepEqual(completionEvents.filter((event) => event.startsWith('onCommand:')), [], id);
   }
+});
+
+/** The modules that a module imports, but for their types, as paths below src. */
+function importsOf(name: string): string[] {
+  const text = readFileSync(`src/${name}`, 'utf8');
+  return [...text.matchAll(/^import (?!type )[^;]*? from '(\.[^']+)';/gms)].map(([, path = '']) => join(dirname(name), `${path}.ts`));
+}
+
+test('no module imports itself through others', () => {
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  const done = new Set<string>();
+  let arrows = 0;
+  const visit = (name: string, path: string[]): void => {
+    assert.ok(!path.includes(name), `a circle: ${[...path, name].join(' -> ')}`);
+    if (!done.has(name)) {
+      const imports = importsOf(name);
+      arrows += imports.length;
+      imports.forEach((each) => visit(each, [...path, name]));
+      done.add(name);
+    }
+  };
+  files.forEach((name) => visit(name, []));
+  assert.ok(arrows > files.length, 'the imports were found');
 });
 
 test('only the modules that are VS Code’s face need VS Code', () => {

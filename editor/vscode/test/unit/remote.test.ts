@@ -181,11 +181,11 @@ test('a configuration of its own that Remote-SSH reads must include our hosts', 
 });
 
 test('our hosts are known without a daemon', async () => {
-  const surroundings = { ...app.surroundings, env: { NIXVM_HOME: directory } };
-  assert.deepEqual(await ourHosts(surroundings), []);
-  mkdirSync(join(directory, 'state/ssh'), { recursive: true });
-  writeFileSync(join(directory, 'state/ssh/config'), 'Host demo\nHost demo-admin\n');
-  assert.deepEqual(await ourHosts(surroundings), ['demo', 'demo-admin']);
+  const paths = { ...(await app.paths()), sshConfig: join(directory, 'config') };
+  assert.deepEqual(await ourHosts(async () => paths), []);
+  writeFileSync(paths.sshConfig, 'Host demo\nHost demo-admin\n');
+  assert.deepEqual(await ourHosts(async () => paths), ['demo', 'demo-admin']);
+  assert.deepEqual(await ourHosts(() => Promise.reject(new Error('no program'))), [], 'nor without the program');
 });
 
 test('the host of a window is waited for, but not for long', async () => {

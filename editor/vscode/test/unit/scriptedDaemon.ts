@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMessageConnection, ResponseError, SocketMessageReader, SocketMessageWriter, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
-import type { Backend, Capabilities, CreateDefaults, Machine, Operation } from '../../src/protocol';
+import type { Backend, Capabilities, CreateDefaults, Machine, Operation, Verb } from '../../src/protocol';
 import type { DraftParams } from '../../src/protocol';
 import { checkDraft, type Rules } from './draftRules';
 import { backend, verbs } from './machines';
@@ -28,7 +28,8 @@ export class ScriptedDaemon {
   defaults: CreateDefaults = { profiles: [], mode: 'immutable', memoryMiB: 2048, vcpus: 2, diskBytes: 20 * 2 ** 30, network: 'nat' };
   /** What a draft is checked by, besides the machines that there are. */
   rules: Rules = {};
-  revision = 2;
+  revision: number | undefined = 2;
+  verbs: Verb[] = [...verbs];
   machines: Machine[] = [];
   operations: Operation[] = [];
   backends: Backend[] = [backend('qemu')];
@@ -109,7 +110,7 @@ export class ScriptedDaemon {
   }
 
   private capabilities(): Capabilities {
-    return { protocolVersion: 1, revision: this.revision, verbs, methods: this.methods, backends: this.backends, sshConfigFile: '/nowhere/ssh/config', defaults: this.defaults };
+    return { protocolVersion: 1, ...(this.revision ? { revision: this.revision } : {}) as { revision: number }, verbs: this.verbs, methods: this.methods, backends: this.backends, sshConfigFile: '/nowhere/ssh/config', defaults: this.defaults };
   }
 }
 

@@ -9,7 +9,7 @@ import { fakeApp, type FakeApp } from './fakeApp';
 import { backend, machine, operation } from './machines';
 import { problem, until } from './scriptedDaemon';
 
-const offer = { methods: undefined, backends: [backend('qemu')] };
+const offer = { methods: undefined, verbs: [], backends: [backend('qemu')] };
 let app: FakeApp;
 let children: Children;
 
@@ -57,7 +57,7 @@ test('a machine that is broken says why', () => {
 });
 
 test('with several backends each row says which', () => {
-  const several = { methods: undefined, backends: [backend('qemu'), backend('lab', { default: false })] };
+  const several = { methods: undefined, verbs: [], backends: [backend('qemu'), backend('lab', { default: false })] };
   assert.match(machineRow(machine('demo', { backend: 'lab' }), undefined, several).description, /lab$/);
 });
 
@@ -66,10 +66,10 @@ test('snapshots, newest first, are asked for once and again after they have chan
   assert.deepEqual((await below(snapshots)).map((node) => node.kind === 'snapshot' && node.snapshot.name), ['new', 'old']);
   await below(snapshots);
   assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 1);
-  app.store.apply({ operations: [operation('1', 'demo', { kind: 'stop', state: 'succeeded' })] });
+  app.store.apply({ operations: [operation('1', 'demo', { kind: 'snapshot' }), operation('2', 'other', { kind: 'snapshot', state: 'succeeded' })] });
   await below(snapshots);
-  assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 1, 'stopping changes none');
-  app.store.apply({ operations: [operation('2', 'demo', { kind: 'snapshot', state: 'succeeded' })] });
+  assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 1, 'nothing has ended on this machine');
+  app.store.apply({ operations: [operation('1', 'demo', { kind: 'snapshot', state: 'succeeded' })] });
   await below(snapshots);
   assert.equal(app.daemon.paramsOf('nixvm/snapshot/list').length, 2);
 });
@@ -142,12 +142,7 @@ test('snapshots and forwards carry what can be done with them', () => {
   const node = { kind: 'snapshot', machine: 'demo', snapshot } as const;
   assert.match(snapshotRow(node, machine('demo'), offer).description, /^2026-11-2\d \d\d:\d\d$/);
   assert.equal(snapshotRow(node, machine('demo'), offer).context, 'snapshot+can-restore+can-deleteSnapshot');
-  const off = machine('demo', { state: 'stopped' });
-  const cloning = { ...offer, backends: [backend('qemu')] };
-  cloning.backends[0]!.capabilities.clone = true;
-  assert.equal(snapshotRow(node, off, cloning).context, 'snapshot+can-restore+can-deleteSnapshot', 'only whole VMs');
-  cloning.backends[0]!.capabilities.cloneSnapshot = true;
-  assert.equal(snapshotRow(node, off, cloning).context, 'snapshot+can-restore+can-cloneSnapshot+can-deleteSnapshot');
+  assert.equal(snapshotRow(node, machine('demo', { state: 'stopped' }), offer).context, 'snapshot+can-restore+can-cloneSnapshot+can-deleteSnapshot');
   assert.equal(snapshotRow(node, machine('demo', { operation: '1' }), offer).context, 'snapshot');
   assert.equal(groupRow({ kind: 'snapshots', machine: 'demo' }, machine('demo'), offer).context, 'snapshots+can-snapshot');
   const forward = { listen: '80', target: 'localhost:80', daemon: true, state: 'conflict', detail: 'in use' };
@@ -162,7 +157,7 @@ test('the tooltip of a snapshot has its date, and what to know of it', () => {
 });
 
 test('the empty view says what is the matter', () => {
-  const dead = { methods: undefined, backends: [backend('qemu', { problem: { code: 'backend.unreachable', retryable: true } })] };
+  const dead = { methods: undefined, verbs: [], backends: [backend('qemu', { problem: { code: 'backend.unreachable', retryable: true } })] };
   assert.equal(viewState('idle', undefined, 0, offer), 'connecting');
   assert.equal(viewState('failed', 'daemon.no_program', 0, offer), 'noProgram');
   assert.equal(viewState('failed', 'daemon.unreachable', 0, offer), 'noDaemon');

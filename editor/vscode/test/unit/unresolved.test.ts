@@ -37,7 +37,7 @@ const node = { kind: 'unresolved', machine: 'demo', operation: waiting };
 test('one that waits is a row of its machine, and of the list where there is none', async () => {
   await app.client.connect();
   const children = new Children(app.client, app.store);
-  const offer = { methods: [method], backends: [] };
+  const offer = { methods: [method], verbs: [], backends: [] };
   const [demo] = children.roots();
   assert.ok(demo);
   const [first] = await children.of(demo);
