@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,8 +21,21 @@ const MediumLabel = "NIXVMID"
 // content already: a decimal number that grows with every change.
 const GenerationFile = "generation"
 
+// SumsFile is the file of the medium that holds the SHA-256 digests of all its
+// other files but the generation, as sha256sum(1) prints them: a guest whose medium
+// is replaced while it reads does not take half of each.
+const SumsFile = "sha256sums"
+
+// MediumSize is the length of every medium, in bytes. A running guest is given
+// another content of the same disk, whose length it knows already.
+const MediumSize = 1 << 20
+
+// maxIdentityFile is the largest file that a guest takes from its medium, in bytes.
+const maxIdentityFile = 64 << 10
+
 // Medium builds the identity medium: a read-only ISO 9660 volume with Rock
-// Ridge names, holding the identity files of the guest contract and generation.
+// Ridge names, holding the identity files of the guest contract, their digests and
+// generation, filled up with zeros to MediumSize.
 // All files but ca-cert.pem are always there, owned by root; one that is empty
 // means "not set" (static_ip: DHCP; root_password_hash: no password), so that a
 // guest that copies them all also forgets what was removed. Secrets are 0600, the others
@@ -35,12 +49,44 @@ func Medium(m Machine, generation uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, isofs.File{Name: GenerationFile, Data: []byte(strconv.FormatUint(generation, 10) + "\n"), Mode: 0o644})
+	files = append(files,
+		isofs.File{Name: SumsFile, Data: sums(files), Mode: 0o600}, // they would confirm a guess of a secret
+		isofs.File{Name: GenerationFile, Data: []byte(strconv.FormatUint(generation, 10) + "\n"), Mode: 0o644})
 	image, err := isofs.Build(MediumLabel, files)
+	if err == nil && len(image) > MediumSize {
+		err = problem.New(problem.MachineInvalid, "%d bytes of identity do not fit on a medium of %d", len(image), MediumSize)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("build the identity medium of %s: %w", m.Name, err)
 	}
-	return image, nil
+	return append(image, make([]byte, MediumSize-len(image))...), nil
+}
+
+// sums lists the digests of the files, ordered by name.
+func sums(files []isofs.File) []byte {
+	var b strings.Builder
+	for _, f := range slices.SortedFunc(slices.Values(files), func(a, b isofs.File) int { return strings.Compare(a.Name, b.Name) }) {
+		fmt.Fprintf(&b, "%x  %s\n", sha256.Sum256(f.Data), f.Name)
+	}
+	return []byte(b.String())
+}
+
+// FileDigests gives a digest, in hex, of each file on the medium but the
+// generation, by its name: what differs between two of them has changed. It
+// reveals nothing of the secrets.
+func FileDigests(m Machine) (map[string]string, error) {
+	files, err := identityFiles(m)
+	if err != nil {
+		return nil, err
+	}
+	digests := make(map[string]string, len(files))
+	for _, f := range files {
+		h := sha256.New()
+		h.Write([]byte(m.UUID + "\n")) // equal settings of two machines do not show
+		h.Write(f.Data)
+		digests[f.Name] = hex.EncodeToString(h.Sum(nil)[:16])
+	}
+	return digests, nil
 }
 
 // Digest is a hash, in hex, of everything on the medium but the generation: as
@@ -88,6 +134,12 @@ func identityFiles(m Machine) ([]isofs.File, error) {
 	}
 	if m.CACert != "" { // it came later: a medium without it stays as it was
 		files = append(files, isofs.File{Name: CACertFile, Data: []byte(m.CACert), Mode: 0o644})
+	}
+	for _, f := range files {
+		if len(f.Data) > maxIdentityFile { // it may hold nixvm's own key besides
+			return nil, problem.New(problem.MachineInvalid, "%s of %s has %d bytes, and a guest takes no more than %d", f.Name, m.Name, len(f.Data), maxIdentityFile).
+				WithHint("make %s/%s shorter", m.Dir, f.Name)
+		}
 	}
 	return files, nil
 }

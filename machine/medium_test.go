@@ -2,9 +2,13 @@ package machine
 
 import (
 	"bytes"
+	"maps"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,8 +44,80 @@ func TestTheMediumHoldsTheIdentity(t *testing.T) {
 		"allowed_cidrs": "192.168.1.0/24\n", "static_ip": "address=10.0.0.5/24\ngateway=10.0.0.1\n", "resolv.conf": "nameserver 1.1.1.1\n",
 		"hosts": "10.0.0.9 nine\n", "root_password_hash": "$y$j9T$abc$def\n", "generation": "18446744073709551615\n",
 	}
-	if diff := cmp.Diff(want, isotest.Files(t, medium(t, m, 1<<64-1))); diff != "" {
+	got := isotest.Files(t, medium(t, m, 1<<64-1))
+	delete(got, SumsFile)
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTheMediumProvesEachOfItsFiles(t *testing.T) {
+	m := create(t, newStore(t), full())
+	dir := t.TempDir()
+	files := isotest.Files(t, medium(t, m, 1))
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func() error {
+		cmd := exec.Command("sha256sum", "-c", "--status", SumsFile)
+		cmd.Dir = dir
+		return cmd.Run()
+	}
+	if err := check(); err != nil || strings.Count(files[SumsFile], "\n") != len(files)-2 {
+		t.Errorf("%d files, %v, digests:\n%s", len(files), err, files[SumsFile])
+	}
+	for name, data := range files {
+		if name == GenerationFile || name == SumsFile || data == "" {
+			continue
+		}
+		os.WriteFile(filepath.Join(dir, name), []byte(data[1:]), 0o600)
+		if check() == nil {
+			t.Errorf("half of %s is taken for the whole", name)
+		}
+		os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600)
+	}
+}
+
+func TestEveryMediumHasTheSameLength(t *testing.T) {
+	s := newStore(t)
+	few := create(t, s, Draft{Name: "few"})
+	big := full()
+	big.Hosts = strings.Repeat("10.0.0.9 "+strings.Repeat("n", 60)+"\n", maxIdentityFile/71)
+	for _, m := range []Machine{few, create(t, s, big)} {
+		if got := len(medium(t, m, 1)); got != MediumSize {
+			t.Errorf("%s: %d bytes", m.Name, got)
+		}
+	}
+	few.AdminKeys = []string{strings.Repeat("k", maxIdentityFile)}
+	if _, err := Medium(few, 1); !problem.HasCode(err, problem.MachineInvalid) || !strings.Contains(err.Error(), AdminKeysFile) {
+		t.Errorf("a file that no guest takes: %v", err)
+	}
+}
+
+func TestADigestOfEachFileSaysWhatHasChanged(t *testing.T) {
+	s := newStore(t)
+	m := create(t, s, full())
+	before, err := FileDigests(m)
+	if err != nil || len(before) != 12 {
+		t.Fatalf("%d digests, %v", len(before), err)
+	}
+	if m, err = s.Update("demo", Changes{TCPPorts: &[]uint16{1}, RootPassword: new("$y$j9T$abc$xyz")}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := FileDigests(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changed []string
+	for _, file := range slices.Sorted(maps.Keys(after)) {
+		if before[file] != after[file] {
+			changed = append(changed, file)
+		}
+	}
+	if want := []string{RootPasswordFile, TCPPortsFile}; !slices.Equal(changed, want) {
+		t.Errorf("%v have changed, want %v", changed, want)
 	}
 }
 
@@ -49,7 +125,7 @@ func TestWhatIsNotSetIsAnEmptyFile(t *testing.T) {
 	s := newStore(t)
 	m := create(t, s, Draft{Name: "demo", TCPPorts: []uint16{}})
 	got := isotest.Files(t, medium(t, m, 0))
-	if len(got) != 13 || got["generation"] != "0\n" {
+	if len(got) != 14 || got["generation"] != "0\n" {
 		t.Errorf("%d files", len(got))
 	}
 	for _, file := range []string{StaticIPFile, ResolvConfFile, HostsFile, TCPPortsFile, RootPasswordFile, UserKeysFile} {

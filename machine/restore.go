@@ -115,7 +115,7 @@ func (s *Store) Suspect(name string) bool {
 // files are the contents that are known.
 func (k Known) files() content {
 	c := content{}
-	if files, err := isofs.Read(k.Medium); err == nil {
+	if files, err := isofs.Read(k.Medium); err == nil && proven(files) {
 		for _, f := range files {
 			if known(f.Name) {
 				c[f.Name] = f.Data
@@ -131,6 +131,23 @@ func (k Known) files() content {
 		}
 	}
 	return c
+}
+
+// proven reports whether the files of a medium are those that it was made with.
+// One of an earlier version has no digests.
+func proven(files []isofs.File) bool {
+	var found []byte
+	var others []isofs.File
+	for _, f := range files {
+		switch f.Name {
+		case SumsFile:
+			found = f.Data
+		case GenerationFile:
+		default:
+			others = append(others, f)
+		}
+	}
+	return found == nil || bytes.Equal(found, sums(others))
 }
 
 // valid parses the files alone.

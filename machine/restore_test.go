@@ -137,12 +137,17 @@ func TestRestoreLeavesWhatAPersonWrote(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	known.Medium = known.Medium[:len(known.Medium)/2] // and nothing comes from a damaged medium
+	// And nothing comes from a damaged medium: one that is cut off, and one with
+	// another file overwritten.
 	if err := os.Remove(filepath.Join(s.Dir("demo"), MachineIDFile)); err != nil {
 		t.Fatal(err)
 	}
-	if restored, err := s.Restore("demo", known); err != nil || len(restored) != 0 {
-		t.Errorf("%+v, %v", restored, err)
+	whole := known.Medium
+	cut, overwritten := whole[:48<<10], bytes.Replace(whole, []byte("PRIVATE KEY"), []byte("PRIVATE K\x00Y"), 1)
+	for _, known.Medium = range [][]byte{cut, overwritten} {
+		if restored, err := s.Restore("demo", known); err != nil || len(restored) != 0 {
+			t.Errorf("%+v, %v", restored, err)
+		}
 	}
 }
 

@@ -12,8 +12,17 @@ package nixbuild
 
 import "time"
 
-// ContractVersion is the guest contract that images must obey (docs/guest-contract.md).
-const ContractVersion = 1
+// The guest contract (docs/guest-contract.md).
+const (
+	// ContractVersion is the newest version, which the images that we build obey.
+	ContractVersion = 2
+	// OldestContract is the oldest version of images that can still be used, and the
+	// one of images that do not say which they obey.
+	OldestContract = 1
+	// LiveIdentityContract is the version from which on a running guest takes a new
+	// generation of its identity.
+	LiveIdentityContract = 2
+)
 
 // Image is image.json: what the guest's boot disk is and how to boot it.
 type Image struct {

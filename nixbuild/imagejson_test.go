@@ -31,9 +31,23 @@ func TestAnImageIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestImagesOfEarlierContractsCanStillBeUsed(t *testing.T) {
+	for contract := OldestContract; contract <= ContractVersion; contract++ {
+		img := goodImage()
+		img.Contract = contract
+		if err := img.Validate(); err != nil {
+			t.Errorf("contract %d: %v", contract, err)
+		}
+	}
+	if img := plainDisk("/disk.raw", "disk.raw", "").img; img.Contract != OldestContract {
+		t.Errorf("a disk that says nothing of itself is taken to obey contract %d", img.Contract)
+	}
+}
+
 func TestADescriptionThatIsNotSafeIsRefused(t *testing.T) {
 	tests := map[string]func(*Image){
-		"a newer contract":            func(i *Image) { i.Contract++ },
+		"a newer contract":            func(i *Image) { i.Contract = ContractVersion + 1 },
+		"no contract":                 func(i *Image) { i.Contract = 0 },
 		"an id that is a path":        func(i *Image) { i.ID = "../../etc" },
 		"an id with a dot-dot":        func(i *Image) { i.ID = "abcdef..g" },
 		"an unknown mode":             func(i *Image) { i.Mode = "melted" },

@@ -99,7 +99,7 @@ func (src source) copy(ctx context.Context, dir string, report progress.Reporter
 // its other files.
 func importID(img Image, sum string, others []string) string {
 	id := sha256.New()
-	fmt.Fprintf(id, "%d %q %q %q", ContractVersion, img.Mode, sum, img.Cmdline)
+	fmt.Fprintf(id, "%d %q %q %q", img.Contract, img.Mode, sum, img.Cmdline)
 	for _, o := range others {
 		fmt.Fprintf(id, " %q", o)
 	}

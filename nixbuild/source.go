@@ -76,7 +76,7 @@ func plainDisk(disk, name, mode string) source {
 		mode = Immutable
 	}
 	return source{plain: true, disk: disk, name: name, img: Image{
-		Contract: ContractVersion, Distro: "unknown", Mode: mode, Profiles: []string{}, System: "x86_64-linux",
+		Contract: OldestContract, Distro: "unknown", Mode: mode, Profiles: []string{}, System: "x86_64-linux",
 		Version: fmt.Sprintf("%.100q", filepath.Base(name)), Source: fmt.Sprintf("imported from %.200q", name),
 	}}
 }

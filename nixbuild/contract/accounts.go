@@ -1,8 +1,6 @@
 package contract
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"strings"
 	"testing"
 
@@ -34,14 +32,7 @@ var accountChecks = []check{
 		}
 	}},
 	{name: "another key does not open the door", run: func(t *testing.T, g *guest) {
-		_, private, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stranger, err := ssh.NewSignerFromKey(private)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stranger, _ := newKey(t)
 		if c, err := g.dial("admin", ssh.PublicKeys(stranger)); err == nil {
 			c.Close()
 			t.Error("a key that nobody authorised logged in as admin")

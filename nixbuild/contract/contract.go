@@ -38,6 +38,7 @@ const stepLimit = 2 * time.Minute
 // Target is the VM to check, and what is known of it from outside.
 type Target struct {
 	Mode     string // of the image: nixbuild.Immutable ...
+	Contract int    // the version that it obeys; 0 = the newest
 	NixOS    bool   // also check what only NixOS needs
 	Version  string // of image.json; "" = not known
 	Hostname string
@@ -59,6 +60,10 @@ type Target struct {
 	// port of the guest from outside.
 	OpenPort, ClosedPort int
 	Connect              func(ctx context.Context, port int) (net.Conn, error)
+
+	// Renew gives the medium that the running guest has another content: these
+	// files, and the next generation, which it returns.
+	Renew func(files map[string]string) (generation int, err error)
 
 	// Blocked are addresses, host:port, that the guest must not reach though
 	// somebody listens there; Allowed are ones that it must reach. Listeners
@@ -96,9 +101,10 @@ func Run(t *testing.T, target Target) {
 		t.Cleanup(func() { c.Close() })
 		*client = c
 	}
-	for _, group := range [][]check{diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, lastChecks} {
+	for _, group := range [][]check{diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, liveChecks, lastChecks} {
 		for _, c := range group {
-			if c.modes != nil && !slices.Contains(c.modes, target.Mode) || c.nixos && !target.NixOS {
+			if c.modes != nil && !slices.Contains(c.modes, target.Mode) || c.nixos && !target.NixOS ||
+				target.Contract != 0 && target.Contract < c.since {
 				continue
 			}
 			t.Run(strings.ReplaceAll(c.name, "/", "∕"), func(t *testing.T) { c.run(t, g) })
@@ -111,6 +117,7 @@ type check struct {
 	name  string   // "/" would make subtests of it: Run replaces it
 	modes []string // only in these; nil = in all
 	nixos bool     // of NixOS only
+	since int      // version of the contract that has it; 0 = all
 	run   func(t *testing.T, g *guest)
 }
 

@@ -23,7 +23,7 @@ func TestTheProgramsOfTheGuestRunFromTheStoreWhenRelocated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"preinit", "firewall", "resolv", "places.sh", "disk.sh", "medium.sh", "apply.sh", "log.sh"} {
+		for _, name := range []string{"preinit", "apply-identity", "firewall", "resolv", "places.sh", "disk.sh", "medium.sh", "apply.sh", "log.sh"} {
 			if programs[name] == nil {
 				t.Errorf("there is no %s", name)
 			}
@@ -60,7 +60,7 @@ func relocated(t *testing.T, text []byte) string {
 // call by its place, that is: where busybox's own will not do.
 var providers = map[string]string{
 	"busybox": "busybox", "blkid": "util-linux", "sfdisk": "util-linux", "partx": "util-linux", "mke2fs": "e2fsprogs",
-	"e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dd": "coreutils", "modprobe": "kmod", "chpasswd": "shadow",
+	"e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "dd": "coreutils", "sync": "coreutils", "flock": "util-linux", "modprobe": "kmod", "chpasswd": "shadow",
 }
 
 func TestWhateverTheProgramsCallIsAmongTheirTools(t *testing.T) {

@@ -106,6 +106,7 @@ func (p plan) generated(imageID string) []overlayEntry {
 		text("etc/machine-id", ""),
 		link("etc/resolv.conf", "/run/nixvm/resolv.conf"),
 		link("etc/hosts", "/run/nixvm/hosts"),
+		link("etc/nixvm/apply-identity", "/usr/lib/nixvm/apply-identity"),
 	}
 	if p.mode != nixbuild.Mutable {
 		// Without a place for adjtime hwclock fails, and with it the guest agent

@@ -48,7 +48,8 @@ apply_hosts() {
 		echo "::1 localhost ip6-localhost ip6-loopback"
 		echo "127.0.1.1 $name"
 		[ ! -f $P_HOSTS ] || grep -E '^[0-9a-fA-F.:]+[[:space:]]+[A-Za-z0-9._[:space:]-]+$' $P_HOSTS
-	} > /run/nixvm/hosts
+	} > /run/nixvm/hosts.new
+	mv /run/nixvm/hosts.new /run/nixvm/hosts
 }
 
 # value FILE KEY: what follows KEY= in it, if it is an address or a prefix.

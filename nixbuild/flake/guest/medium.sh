@@ -5,7 +5,9 @@
 IDENTITY_FILES="hostname machine-id ssh_host_ed25519_key admin_authorized_keys user_authorized_keys
 tcp_ports udp_ports allowed_cidrs static_ip resolv.conf hosts root_password_hash ca-cert.pem"
 SECRET_FILES="ssh_host_ed25519_key root_password_hash"
+SUMS_FILE=sha256sums # the digests of the others; not on a medium of an earlier nixvmd
 MEDIUM_DIR=/run/nixvm/medium
+IN_FORCE=/run/nixvm/identity-in-force # a copy of SUMS_FILE
 MEDIUM=
 
 # scan_medium sets MEDIUM to the drive whose volume descriptor (ECMA-119, sector
@@ -29,6 +31,10 @@ find_medium() {
 	fi
 	[ -n "$MEDIUM" ] || { say "no identity medium"; return; }
 	/usr/sbin/modprobe -q isofs
+	mount_medium
+}
+
+mount_medium() {
 	mkdir -p $MEDIUM_DIR && chmod 700 $MEDIUM_DIR
 	mount -t iso9660 -o ro,nosuid,nodev,noexec "$MEDIUM" $MEDIUM_DIR || { say "cannot mount the identity medium"; MEDIUM=; }
 }
@@ -61,28 +67,61 @@ take() {
 	(umask 077 && cat "$MEDIUM_DIR/$1" > "$2") && chmod $mode "$2"
 }
 
+# take_all DIR: copies every file of the medium that is there and sane. As few
+# processes as possible: each is a good part of a second in an emulated guest.
+take_all() {
+	there=
+	for n in $IDENTITY_FILES $SUMS_FILE; do
+		[ ! -f "$MEDIUM_DIR/$n" ] || [ -L "$MEDIUM_DIR/$n" ] || there="$there $n"
+	done
+	sane=
+	open=
+	for entry in $(cd $MEDIUM_DIR && stat -c %s:%n $there); do
+		n=${entry#*:}
+		[ "${entry%%:*}" -le 65536 ] || { say "identity file $n is larger than 64 KiB: ignored"; continue; }
+		sane="$sane $n"
+		case " $SECRET_FILES $SUMS_FILE " in *" $n "*) ;; *) open="$open $n" ;; esac
+	done
+	(umask 077 && cd $MEDIUM_DIR && cp $sane "$1") && (cd "$1" && chmod 644 $open)
+}
+
+# is_whole DIR: has it every file that the medium was made with, unchanged?
+is_whole() { [ ! -f "$1/$SUMS_FILE" ] || (cd "$1" && sha256sum -c $SUMS_FILE) > /dev/null 2>&1; }
+
 # refresh_identity replaces /var/identity as a whole when the medium has another
 # generation. A power cut leaves the old set or the new one: the new directory is
 # complete on disk (generation last) before anything is renamed, and a boot that
-# finds no /var/identity takes the complete new one.
+# finds no /var/identity takes the complete new one. Only what is written here is
+# waited for, not all that the guest has yet to write. It fails when nothing usable
+# is on the medium.
 refresh_identity() {
 	if [ ! -d $P_DIR ] && [ -n "$(generation $P_DIR.new/generation)" ]; then mv $P_DIR.new $P_DIR; fi
 	new=$(generation $MEDIUM_DIR/generation)
-	[ -n "$new" ] || { say "the identity medium has no generation: ignored"; return; }
-	[ "$new" != "$(generation $P_DIR/generation)" ] || return
+	[ -n "$new" ] || { say "the identity medium has no generation: ignored"; return 1; }
+	[ "$new" != "$(generation $P_DIR/generation)" ] || return 0
 	rm -rf $P_DIR.new
 	mkdir $P_DIR.new
+	if ! take_all $P_DIR.new || ! is_whole $P_DIR.new; then
+		say "the identity medium is damaged, or was being written: ignored"
+		rm -rf $P_DIR.new
+		return 1
+	fi
 	[ "$(machine_id $MEDIUM_DIR/machine-id)" = "$(machine_id $P_DIR/machine-id)" ] || new_seed
-	for n in $IDENTITY_FILES; do take "$n" $P_DIR.new/"$n"; done
-	sync
+	/usr/bin/sync $P_DIR.new/* $P_DIR.new
 	echo "$new" > $P_DIR.new/generation
-	sync
+	/usr/bin/sync $P_DIR.new/generation $P_DIR.new "${P_DIR%/*}"
 	rm -rf $P_DIR.old
 	[ ! -e $P_DIR ] || mv $P_DIR $P_DIR.old
 	mv $P_DIR.new $P_DIR
-	sync
+	/usr/bin/sync "${P_DIR%/*}"
 	rm -rf $P_DIR.old
 	say "identity generation $new"
+}
+
+# in_force notes which identity this boot has applied, for apply-identity.
+in_force() {
+	rm -f $IN_FORCE
+	[ ! -f $P_DIR/$SUMS_FILE ] || (umask 077 && cp $P_DIR/$SUMS_FILE $IN_FORCE)
 }
 
 # place NAME TARGET: one file of the medium into /etc, whole or not at all.

@@ -34,7 +34,7 @@ let
   skeleton = config.system.build.nixvmSkeleton;
 
   description = {
-    contract = 1;
+    contract = 2;
     id = cfg.imageId;
     distro = "nixos";
     inherit (cfg) mode version;

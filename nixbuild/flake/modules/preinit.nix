@@ -68,6 +68,8 @@ in
     # Keeps them in the system's closure (a path inside the initrd does not), and
     # shows where they are.
     environment.etc."nixvm/guest".source = guest;
+    # Where the host looks for it, whichever image it is.
+    environment.etc."nixvm/apply-identity".source = "${guest}/apply-identity";
 
     boot.initrd.systemd.enable = true;
     boot.initrd.systemd.extraBin.chroot = "${pkgs.coreutils}/bin/chroot";

@@ -127,7 +127,14 @@ func (g *Guest) args(t testing.TB, c Config) ([]string, error) {
 		disk("d1", "format=qcow2,discard=unmap,cache=unsafe,file="+c.StateDisk)
 	}
 	medium := g.file("identity.iso")
-	c.Identity.medium(t, medium)
+	need(t, "xorriso", "xorriso")
+	image, err := c.Identity.medium()
+	if err == nil {
+		err = os.WriteFile(medium, image, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the identity medium: %w", err)
+	}
 	disk("d2", "readonly=on,format=raw,file="+medium)
 	if c.Image.Kernel != "" && !c.UEFI {
 		return append(args, "-kernel", c.Image.KernelPath(), "-initrd", c.Image.InitrdPath(), "-append", c.Image.Cmdline), nil

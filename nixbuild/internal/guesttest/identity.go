@@ -3,8 +3,10 @@ package guesttest
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -70,23 +72,66 @@ func newKey(t testing.TB) (ssh.Signer, string) {
 	return signer, string(pem.EncodeToMemory(block))
 }
 
-// medium writes the identity medium.
-func (i Identity) medium(t testing.TB, file string) {
-	t.Helper()
-	need(t, "xorriso", "xorriso")
-	dir := t.TempDir()
-	files := maps.Clone(i.Files)
-	files["generation"] = strconv.Itoa(i.Generation) + "\n"
+// mediumSize is the length of every medium, in bytes.
+const mediumSize = 1 << 20
+
+// medium returns the identity medium.
+func (i Identity) medium() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "medium-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	files, sums := maps.Clone(i.Files), ""
 	for name, content := range files {
+		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(content)), name)
+	}
+	if files["sha256sums"] == "" {
+		files["sha256sums"] = sums
+	}
+	files["generation"] = strconv.Itoa(i.Generation) + "\n"
+	content := filepath.Join(dir, "content")
+	if err := os.Mkdir(content, 0o700); err != nil {
+		return nil, err
+	}
+	for name, text := range files {
 		mode := os.FileMode(0o644)
-		if name == "ssh_host_ed25519_key" || name == "root_password_hash" {
+		if name == "ssh_host_ed25519_key" || name == "root_password_hash" || name == "sha256sums" {
 			mode = 0o600
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), mode); err != nil {
-			t.Fatal(err)
+		if err := os.WriteFile(filepath.Join(content, name), []byte(text), mode); err != nil {
+			return nil, err
 		}
 	}
-	run(t, "xorriso", "-as", "mkisofs", "-quiet", "-V", "NIXVMID", "-R", "-o", file, dir)
+	volume := filepath.Join(dir, "iso")
+	if out, err := exec.Command("xorriso", "-as", "mkisofs", "-quiet", "-V", "NIXVMID", "-R", "-o", volume, content).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("xorriso: %w: %s", err, out)
+	}
+	image, err := os.ReadFile(volume)
+	if err == nil && len(image) > mediumSize {
+		err = fmt.Errorf("the medium has %d bytes", len(image))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(image, make([]byte, mediumSize-len(image))...), nil
+}
+
+// Renew gives the medium of a running guest another content: these files and the
+// next generation, which it returns. The guest is not told.
+func (g *Guest) Renew(files map[string]string) (generation int, err error) {
+	g.Identity.Files = files
+	g.Identity.Generation++
+	image, err := g.Identity.medium()
+	if err != nil {
+		return 0, err
+	}
+	f, err := os.OpenFile(g.file("identity.iso"), os.O_WRONLY, 0) // QEMU has this file open
+	if err != nil {
+		return 0, err
+	}
+	_, err = f.Write(image)
+	return g.Identity.Generation, errors.Join(err, f.Close())
 }
 
 // NewDisk makes an empty qcow2 of that size, in bytes.

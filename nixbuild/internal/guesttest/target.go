@@ -16,13 +16,14 @@ func Target(img nixbuild.Image, g *Guest) contract.Target {
 		files[name] = content
 	}
 	return contract.Target{
-		Mode: img.Mode, Version: img.Version, Address: g.Address(22),
+		Mode: img.Mode, Contract: img.Contract, Version: img.Version, Address: g.Address(22),
 		Hostname: strings.TrimSpace(files["hostname"]), MachineID: strings.TrimSpace(files["machine-id"]),
 		Key: g.Identity.Key, HostKey: g.Identity.HostKey.PublicKey(), Files: files,
 		OpenPort: 8080, ClosedPort: 8081,
 		Connect: func(ctx context.Context, port int) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", g.Address(port))
 		},
+		Renew: g.Renew,
 		Agent: g.Agent, Console: g.Console, PowerOff: g.PowerOff,
 	}
 }
