@@ -39,6 +39,7 @@ func testLife(s *suite) {
 	s.step("console", l.console)
 	s.step("suspend and resume", l.suspend)
 	s.step("live snapshot", l.snapshotLive)
+	s.step("another identity while it runs", l.renew)
 	s.step("daemon restarts", l.restart)
 	s.step("reboot", l.reboot)
 	s.step("shutdown", l.shutdown)

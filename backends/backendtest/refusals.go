@@ -54,6 +54,12 @@ func testAbsent(s *suite) {
 		calls["Suspend"] = func() error { return s.suspender().Suspend(ctx, name) }
 		calls["Resume"] = func() error { return s.suspender().Resume(ctx, name) }
 	}
+	if r, ok := backends.As[backends.IdentityRenewer](s.b); ok {
+		calls["RenewIdentity"] = func() error {
+			_, err := r.RenewIdentity(ctx, name, backends.Identity{Medium: s.h.Spec(s.T, name).Identity, Generation: 1})
+			return err
+		}
+	}
 	if s.can.Console {
 		calls["Console"] = func() error { _, err := as[backends.Console](s).Console(ctx, name); return err }
 	}

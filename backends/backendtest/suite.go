@@ -31,6 +31,9 @@ type Harness struct {
 	// name as host name and another generation; called twice with one name it
 	// gives the same. Required.
 	Spec func(t testing.TB, name string) backends.Spec
+	// Renewed makes another identity of a VM, of the same length as that of Spec: one
+	// more host, called RenewedHost. nil = the guest takes none while it runs.
+	Renewed func(t testing.TB, name string) backends.Identity
 	// Limit bounds every single wait; 0 = 180 s. It is there to end a hang, not
 	// to measure.
 	Limit time.Duration
@@ -50,6 +53,10 @@ type Harness struct {
 	// cover; empty = /var.
 	StateDisk string
 }
+
+// RenewedHost is a name in the /etc/hosts of a guest with the identity that
+// Harness.Renewed makes.
+const RenewedHost = "renewed.example"
 
 // Run runs the whole suite.
 func Run(t *testing.T, h Harness) {

@@ -58,7 +58,10 @@ type Backend struct {
 	clocks  map[string]time.Duration // how far guests are behind
 	asked   func(context.Context)    // called before a clock is compared
 	starts  bool                     // new guests start with their host
-	closed  bool
+
+	pending  []string              // files of an identity that a renewal leaves for the next boot
+	renewing func(context.Context) // called before a renewal
+	closed   bool
 }
 
 var (

@@ -19,6 +19,8 @@ var (
 	_ backends.HostFirewall = (*Backend)(nil)
 	_ backends.Keeper       = (*Backend)(nil)
 	_ backends.FileHost     = (*Backend)(nil)
+
+	_ backends.IdentityRenewer = (*Backend)(nil)
 )
 
 // Offers says what the libvirtd of this URI can do.

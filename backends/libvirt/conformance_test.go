@@ -29,10 +29,11 @@ func conform(t *testing.T, h *host) {
 
 func (h *host) harness() backendtest.Harness {
 	return backendtest.Harness{
-		Open:  h.open,
-		Spec:  func(_ testing.TB, name string) backends.Spec { return h.spec(name) },
-		Limit: waitLimit,
-		Exec:  h.exec,
+		Open:    h.open,
+		Spec:    func(_ testing.TB, name string) backends.Spec { return h.spec(name) },
+		Renewed: func(_ testing.TB, name string) backends.Identity { return h.guest.Renewed(name) },
+		Limit:   waitLimit,
+		Exec:    h.exec,
 		Murder: func(t testing.TB, s backends.Status) {
 			h.KillGuest(t, s.Name)
 		},

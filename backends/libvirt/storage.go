@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/renew"
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
@@ -33,6 +34,8 @@ type storage interface {
 	// names lists the VMs that have disks; false = they belong to a VM of another
 	// backend. It is called while c is not yet the backend's connection.
 	names(ctx context.Context, c *conn) (map[string]bool, error)
+	// medium is the identity medium of a VM that was started.
+	medium(name string) renew.Medium
 	// check says what keeps the storage from working.
 	check(ctx context.Context) []backends.Finding
 }

@@ -17,6 +17,8 @@ var (
 	_ backends.HostFirewall = (*Backend)(nil)
 	_ backends.Keeper       = (*Backend)(nil)
 	_ backends.FileHost     = (*Backend)(nil)
+
+	_ backends.IdentityRenewer = (*Backend)(nil)
 )
 
 // Offers implements backends.Conditional: bridges need QEMU's helper.

@@ -14,10 +14,11 @@ import (
 func TestConformance(t *testing.T) {
 	g := newGuest(t)
 	backendtest.Run(t, backendtest.Harness{
-		Open:  g.open,
-		Spec:  func(_ testing.TB, name string) backends.Spec { return g.Spec(name) },
-		Limit: waitLimit,
-		Exec:  g.exec,
+		Open:    g.open,
+		Spec:    func(_ testing.TB, name string) backends.Spec { return g.Spec(name) },
+		Renewed: func(_ testing.TB, name string) backends.Identity { return g.Renewed(name) },
+		Limit:   waitLimit,
+		Exec:    g.exec,
 		Murder: func(t testing.TB, s backends.Status) {
 			if err := unix.Kill(s.PID, unix.SIGKILL); err != nil {
 				t.Fatal(err)

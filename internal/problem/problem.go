@@ -41,6 +41,7 @@ const (
 	VMNotReady          Code = "vm.not_ready"            // the guest's SSH server did not answer in time
 	VMStartFailed       Code = "vm.start_failed"         // the VM could not be started
 	VMStopTimeout       Code = "vm.stop_timeout"         // the guest did not shut down in time; it runs on
+	IdentityNotApplied  Code = "identity.not_applied"    // the running guest has not taken its new identity; it does at its next start
 	MigrateFailed       Code = "vm.migrate_failed"       // the VM could not move; the message says on which backend it is
 	StorageNotShared    Code = "storage.not_shared"      // the two hosts do not see the same disks
 	SnapshotExists      Code = "snapshot.exists"         // the VM has a snapshot of that name

@@ -278,7 +278,7 @@ func TestTheIdentityIsAppliedByOneProgramAtATime(t *testing.T) {
 			break
 		}
 	}
-	if out, ok := g.apply(); ok || !strings.Contains(out, "just being applied") {
+	if out, ok := g.apply(); ok || !strings.Contains(out, "is being applied") {
 		t.Errorf("a second one: %q, %v", out, ok)
 	}
 }

@@ -5,12 +5,14 @@ package trialguest
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/backendtest"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
 )
@@ -31,13 +34,15 @@ type Guest struct {
 
 	tb      testing.TB
 	mediums map[string][]byte // by the name of the VM
+
+	identities map[string]map[string]string // the files of the mediums
 }
 
 // New returns a guest of the tiny image; with NIXVM_TEST_GUEST=systemd, of the
 // image that users get, which is slower.
 func New(t testing.TB) *Guest {
 	t.Helper()
-	g := &Guest{tb: t, mediums: map[string][]byte{}}
+	g := &Guest{tb: t, mediums: map[string][]byte{}, identities: map[string]map[string]string{}}
 	if os.Getenv("NIXVM_TEST_GUEST") == "systemd" {
 		g.Image = trialtest.Image(t, nixbuild.Immutable)
 	} else {
@@ -56,15 +61,16 @@ func New(t testing.TB) *Guest {
 // medium is the identity of a VM, always the same for one name.
 func (g *Guest) medium(name string) []byte {
 	if g.mediums[name] == nil {
-		g.mediums[name] = identityMedium(g.tb, name, g.Key.PublicKey())
+		g.identities[name] = identity(g.tb, name, g.Key.PublicKey())
+		g.mediums[name] = medium(g.tb, g.identities[name], generation(name))
 	}
 	return g.mediums[name]
 }
 
-// identityMedium is what the machine package makes in the product: the files of
-// the guest contract on an ISO 9660 volume with Rock Ridge names. Each name has
+// identity is what the machine package makes in the product: the files of the guest
+// contract, which go on an ISO 9660 volume with Rock Ridge names. Each name has
 // another generation, as a clone has another one than its source.
-func identityMedium(t testing.TB, name string, client ssh.PublicKey) []byte {
+func identity(t testing.TB, name string, client ssh.PublicKey) map[string]string {
 	t.Helper()
 	_, host, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -77,13 +83,34 @@ func identityMedium(t testing.TB, name string, client ssh.PublicKey) []byte {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
 	keys := string(ssh.MarshalAuthorizedKey(client))
-	return isoVolume(t, map[string]string{
-		"hostname": name + "\n", "machine-id": hex.EncodeToString(id) + "\n", "generation": fmt.Sprintf("%d\n", 1+hash(name)),
+	return map[string]string{
+		"hostname": name + "\n", "machine-id": hex.EncodeToString(id) + "\n",
 		"ssh_host_ed25519_key":  string(pem.EncodeToMemory(hostKey)),
 		"admin_authorized_keys": keys, "user_authorized_keys": keys,
-		"tcp_ports": "22\n",
-	})
+		"tcp_ports": "22\n", "hosts": "",
+	}
 }
+
+// medium is a volume with the files of an identity.
+func medium(t testing.TB, files map[string]string, generation uint64) []byte {
+	t.Helper()
+	files, sums := maps.Clone(files), ""
+	for name, text := range files {
+		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(text)), name)
+	}
+	files["sha256sums"], files["generation"] = sums, fmt.Sprintln(generation)
+	return isoVolume(t, files)
+}
+
+// Renewed is another identity of a VM: the next generation, with one more host.
+func (g *Guest) Renewed(name string) backends.Identity {
+	g.medium(name)
+	files := maps.Clone(g.identities[name])
+	files["hosts"] = "192.0.2.77 " + backendtest.RenewedHost + "\n"
+	return backends.Identity{Medium: medium(g.tb, files, generation(name)+1), Generation: generation(name) + 1}
+}
+
+func generation(name string) uint64 { return 1 + uint64(hash(name)) }
 
 func isoVolume(t testing.TB, files map[string]string) []byte {
 	t.Helper()

@@ -1294,6 +1294,8 @@ export const problemCodes = {
   forwardConflict: 'forward.conflict',
   /** the machine has no such forward */
   forwardNotFound: 'forward.not_found',
+  /** the running guest has not taken its new identity; it does at its next start */
+  identityNotApplied: 'identity.not_applied',
   /** building the image failed; the message ends with the tool's last words */
   imageBuildFailed: 'image.build_failed',
   /** an image is damaged, or not an image */

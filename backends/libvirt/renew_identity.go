@@ -1,0 +1,142 @@
+package libvirt
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/internal/renew"
+)
+
+// RenewIdentity gives a running guest another identity; see backends.IdentityRenewer.
+func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Identity) (pending []string, err error) {
+	d, release, err := b.begin(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	switch {
+	case !d.running():
+		return nil, refusal.NotRunning(name)
+	case d.status.State != backends.Running:
+		return nil, refusal.Suspended(name)
+	case !d.agent:
+		return nil, backends.NotApplied(name, "its guest agent is not running")
+	}
+	talk := func(_ context.Context, f func(renew.Agent) error) error { return f(guestAgent{b, d}) }
+	pending, err = renew.Identity(ctx, name, b.storage.medium(name), talk, id)
+	if err != nil {
+		return nil, err
+	}
+	b.log.Info("the guest has taken another identity", "vm", name, "generation", id.Generation, "pending", fmt.Sprint(pending))
+	return pending, nil
+}
+
+// guestAgent sends raw requests to the agent of a guest.
+type guestAgent struct {
+	b *Backend
+	d domain
+}
+
+// Execute implements renew.Agent.
+func (a guestAgent) Execute(ctx context.Context, command string, arguments, out any) error {
+	request, err := json.Marshal(map[string]any{"execute": command, "arguments": arguments})
+	if err != nil {
+		return err
+	}
+	limit := a.b.limits.agent
+	answer, err := guest(ctx, a.b, a.d, limit, func(l *golibvirt.Libvirt) (golibvirt.OptString, error) {
+		return l.QEMUDomainAgentCommand(a.d.dom, string(request), int32(limit/time.Second), 0)
+	})
+	if err != nil {
+		return err
+	}
+	if len(answer) == 0 {
+		return fmt.Errorf("guest agent, %s: no answer", command)
+	}
+	var value struct {
+		Return json.RawMessage `json:"return"`
+	}
+	if err := json.Unmarshal([]byte(answer[0]), &value); err != nil {
+		return fmt.Errorf("guest agent, %s: %w", command, err)
+	}
+	if err := json.Unmarshal(value.Return, out); err != nil {
+		return fmt.Errorf("guest agent, %s: %w", command, err)
+	}
+	return nil
+}
+
+func (s *localStorage) medium(name string) renew.Medium {
+	return renew.File(s.path(name, identityFile))
+}
+
+func (s *poolStorage) medium(name string) renew.Medium {
+	return volumeMedium{s, s.prefix(name) + "identity"}
+}
+
+// volumeMedium is a medium that is a volume of a pool.
+type volumeMedium struct {
+	s    *poolStorage
+	name string
+}
+
+func (m volumeMedium) find(ctx context.Context) (golibvirt.StorageVol, int64, error) {
+	p, err := m.s.pool(ctx, nil)
+	if err != nil {
+		return golibvirt.StorageVol{}, 0, err
+	}
+	v, ok, err := m.s.volume(ctx, p, m.name)
+	if err == nil && !ok {
+		err = fmt.Errorf("the pool %s has no volume %s", m.s.name, m.name)
+	}
+	if err != nil {
+		return v, 0, err
+	}
+	size, err := m.s.capacity(ctx, v)
+	return v, size, err
+}
+
+// Read implements renew.Medium.
+func (m volumeMedium) Read(ctx context.Context) ([]byte, error) {
+	v, size, err := m.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m.s.fetch(ctx, v, size)
+}
+
+// Write implements renew.Medium.
+func (m volumeMedium) Write(ctx context.Context, content []byte) error {
+	v, _, err := m.find(ctx)
+	if err != nil {
+		return err
+	}
+	return m.s.send(ctx, v, bytes.NewReader(content), int64(len(content)))
+}
+
+// fetch reads a volume, over a connection of its own as send does.
+func (s *poolStorage) fetch(ctx context.Context, v golibvirt.StorageVol, size int64) ([]byte, error) {
+	const most = 16 << 20
+	if size > most {
+		return nil, fmt.Errorf("the volume %s has %d bytes", v.Name, size)
+	}
+	limited, cancel := context.WithTimeout(ctx, s.b.limits.connect)
+	defer cancel()
+	c, err := connect(limited, s.b.link.dial, s.b.target.Remote)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	reader, writer := io.Pipe()
+	go func() { writer.CloseWithError(c.l.StorageVolDownload(v, writer, 0, uint64(size), 0)) }()
+	stop := context.AfterFunc(limited, func() { reader.CloseWithError(context.Cause(limited)) })
+	defer stop()
+	return io.ReadAll(io.LimitReader(reader, size))
+}
