@@ -152,14 +152,15 @@ func (r *run) alive() bool {
 }
 
 // orphan returns the process of a start that was cut off before it was
-// recorded: the one in QEMU's own pid file, if its command line names that file.
+// recorded: the one in QEMU's own pid file, if it is this user's and its command line
+// names that file.
 func (f vmFiles) orphan() (pid int, ok bool) {
 	b, err := os.ReadFile(f.path(pidFile))
 	if err != nil {
 		return 0, false
 	}
 	pid, err = strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 {
+	if err != nil || pid <= 1 || !isOurs(pid) {
 		return 0, false
 	}
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")

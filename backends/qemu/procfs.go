@@ -59,8 +59,7 @@ func findProcess(match func(pid int, line []string) bool) (pid int, line []strin
 		if err != nil {
 			continue
 		}
-		var st unix.Stat_t
-		if unix.Stat("/proc/"+e.Name(), &st) != nil || int(st.Uid) != os.Getuid() {
+		if !isOurs(pid) {
 			continue
 		}
 		text, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
@@ -73,6 +72,12 @@ func findProcess(match func(pid int, line []string) bool) (pid int, line []strin
 		}
 	}
 	return 0, nil, false
+}
+
+// isOurs reports whether a process is this user's.
+func isOurs(pid int) bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/"+strconv.Itoa(pid), &st) == nil && int(st.Uid) == os.Getuid()
 }
 
 // argument is what follows an option on a command line; empty without it.

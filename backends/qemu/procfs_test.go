@@ -1,9 +1,11 @@
 package qemu
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 )
 
@@ -45,5 +47,38 @@ func TestPortOfAProcess(t *testing.T) {
 	}
 	if got := listensOn(run(connected)); got != 0 {
 		t.Errorf("one that only connects: %d", got)
+	}
+}
+
+// The pid file outlives its QEMU: the number may be another user's process by now.
+func TestAnOrphanIsOurs(t *testing.T) {
+	f := vmFiles{dir: t.TempDir()}
+	run := func(credential *syscall.Credential, words ...string) int {
+		path, err := exec.LookPath("sleep")
+		must(t, err)
+		cmd := &exec.Cmd{Path: path, Args: append(words, "infinity"), SysProcAttr: &syscall.SysProcAttr{Credential: credential}}
+		must(t, cmd.Start())
+		t.Cleanup(func() {
+			cmd.Process.Kill()
+			cmd.Wait() // it was killed
+		})
+		return cmd.Process.Pid
+	}
+	found := func(pid int) bool {
+		must(t, os.WriteFile(f.path(pidFile), fmt.Appendln(nil, pid), 0o600))
+		got, ok := f.orphan()
+		return ok && got == pid
+	}
+	if !found(run(nil, f.path(pidFile))) {
+		t.Error("a process of ours that names the file is not found")
+	}
+	if found(run(nil, "sleep")) {
+		t.Error("a process that does not name the file is taken for a QEMU")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can start a process of another user")
+	}
+	if found(run(&syscall.Credential{Uid: 65534, Gid: 65534}, f.path(pidFile))) {
+		t.Error("another user's process is taken for ours")
 	}
 }

@@ -67,6 +67,7 @@ func (r *renewal) begin() {
 // take makes p the network of the VM.
 func (r *renewal) take(p *process) {
 	r.work.Wait()
+	r.cancel() // or the Backend's context would keep that of every attempt
 	r.began = time.Now()
 	if r.i.network != nil {
 		r.i.network.release()

@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"context"
 	"net"
 	"os"
 	"strings"
@@ -119,5 +120,14 @@ func TestANetworkOfAnOlderDaemonIsNotStartedAgain(t *testing.T) {
 	e := await(t, f.b, cut(true))
 	if !strings.Contains(e.Status.Reason, "nixvmd reboot vm") {
 		t.Errorf("%+v", e.Status)
+	}
+}
+
+func TestARenewalThatSucceededKeepsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := renewal{i: &instance{}, cancel: cancel}
+	r.take(&process{})
+	if ctx.Err() == nil {
+		t.Error("the context of the attempt stays with the Backend's")
 	}
 }
