@@ -138,6 +138,7 @@ func askFor[T any](ctx context.Context, b *Backend, limit time.Duration, f func(
 	v, err := call(ctx, c, limit, f)
 	if err == errSilent { //nolint:errorlint // ours, and never wrapped
 		c.close()
+		err = b.target.silent()
 	}
 	return v, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -73,6 +74,12 @@ func sessionRuntime() string {
 		base = fmt.Sprintf("/run/user/%d", os.Getuid())
 	}
 	return filepath.Join(base, "libvirt")
+}
+
+// silent is the problem of a libvirtd that was asked and did not answer in its time.
+func (t target) silent() *problem.Error {
+	return problem.New(problem.BackendUnreachable, "%w at %s", errSilent, t.Host.Redacted()).Retry().
+		WithHint("%s, if it was a change; virsh -c %s list shows whether libvirtd answers again", refusal.MayStillHappen, t.virsh())
 }
 
 // unreachable says why libvirtd does not answer, and the command that helps.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -22,10 +24,13 @@ func (i *instance) commandWithin(ctx context.Context, limit time.Duration, name 
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
 	defer cancel()
 	err := i.qmp.Execute(ctx, name, arguments, out)
-	if errors.Is(err, errSilent) {
-		return i.silent(err)
+	switch {
+	case !errors.Is(err, errSilent):
+		return err
+	case strings.HasPrefix(name, "query-"):
+		return unanswered(i.v.name, i.proc.pid, err)
 	}
-	return err
+	return i.silent(err)
 }
 
 // afterLoss says what becomes of a VM whose sockets are gone. Its network still is.
@@ -60,8 +65,11 @@ func (i *instance) untilIn(ctx context.Context, holds func() bool) error {
 	return err
 }
 
+// silent is the problem of a change that QEMU has been asked for and has not answered:
+// the request lies in its socket.
 func (i *instance) silent(err error) error {
-	return unanswered(i.v.name, i.proc.pid, err)
+	p := unanswered(i.v.name, i.proc.pid, err)
+	return p.WithHint("%s; %s", refusal.MayStillHappen, p.Hint)
 }
 
 // unanswered is the problem of a QEMU that lives and does not talk to us.

@@ -138,7 +138,7 @@ func (t *Tool) run(ctx context.Context, m manner, out io.Writer, verb string, ar
 	switch {
 	case left && m.inPlace:
 		return problem.New(problem.BackendUnreachable, "qemu-img %s (process %d) %s: %w", verb, cmd.Process.Pid, hangs, context.Cause(ctx)).
-			WithHint("it is left to end by itself, since an interrupted change could damage the disk: what was asked for may still take effect").Retry()
+			WithHint("%s: it is left to end by itself, since an interrupted change could damage the disk", refusal.MayStillHappen).Retry()
 	case gaveUp && errors.Is(context.Cause(ctx), ErrSilent):
 		return problem.New(problem.BackendUnreachable, "qemu-img %s %s: %w", verb, hangs, ErrSilent).Retry()
 	case gaveUp:

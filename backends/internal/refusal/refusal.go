@@ -15,6 +15,10 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
+// MayStillHappen begins the hint of a change that was asked for and has no answer in
+// its time: it cannot be taken back.
+const MayStillHappen = "what was asked for may still take effect"
+
 // NotFound refuses a VM that the backend does not have.
 func NotFound(vm string) *problem.Error {
 	return problem.New(problem.VMNotFound, "there is no VM %s on this backend", vm)
