@@ -72,7 +72,7 @@ func uriPath(p string) string {
 // ensureRunning starts or resumes a VM unless it runs, and waits for its sshd.
 // Several callers at once share one start.
 func (s *Service) ensureRunning(ctx context.Context, name, client string) error {
-	if err := s.awaitCopied(ctx, name); err != nil {
+	if err := s.engine.AwaitRelease(ctx, name); err != nil {
 		return err
 	}
 	if err := s.awaitDown(ctx, name); err != nil {
@@ -90,20 +90,18 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		op, err := begin(ctx, name, client)
 		if problem.HasCode(err, problem.VMBusy) {
 			// Whatever runs on it may be what we want: look again when it is over.
-			if running, busy := s.runningOn(name); busy {
-				op, err = running, nil
-			} else {
+			running := s.engine.HeldBy(name)
+			if running == nil {
 				continue
 			}
+			op, err = running.Wait(ctx)
+		} else if err == nil {
+			op, err = s.engine.Wait(ctx, op.ID)
 		}
 		if err != nil {
 			return err
 		}
-		op, begun, err := s.awaitOther(ctx, op.ID)
-		if err != nil {
-			return err
-		}
-		if begun && op.Machine == name && (op.Kind == KindStart || op.Kind == KindResume || makes[op.Kind]) {
+		if op.State != OpRunning && op.Machine == name && (op.Kind == KindStart || op.Kind == KindResume || makes[op.Kind]) {
 			if err := failureOf(op); err != nil {
 				return err
 			}
@@ -113,17 +111,6 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		}
 	}
 	return s.inventory.WaitReady(ctx, name)
-}
-
-// awaitOther waits for an operation that another request has begun. begun is false when
-// that request was refused: then nothing has come of the operation, and it may be gone
-// from the list already.
-func (s *Service) awaitOther(ctx context.Context, id string) (op Operation, begun bool, err error) {
-	op, err = s.Wait(ctx, id)
-	if problem.HasCode(err, problem.OperationNotFound) {
-		return op, false, nil
-	}
-	return op, op.State != OpRunning, err
 }
 
 // failureOf is why an operation that has ended did not succeed; nil when it did.
@@ -143,58 +130,32 @@ func failureOf(op Operation) error {
 // keepalive gives up.
 func (s *Service) awaitDown(ctx context.Context, name string) error {
 	for {
-		op, busy := s.runningOn(name)
-		if !busy || !op.Kind.Disruptive() {
+		running := s.engine.HeldBy(name)
+		if running == nil || !running.Value().Kind.Disruptive() {
 			return nil
 		}
-		if _, _, err := s.awaitOther(ctx, op.ID); err != nil {
+		if _, err := running.Wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// makes are the operations at whose end there is a new VM.
-var makes = map[Kind]bool{KindCreate: true, KindClone: true}
-
 // awaitCreate waits for an operation that makes the VM of that name, so that
 // attaching to one that is just being made works instead of finding none.
 func (s *Service) awaitCreate(ctx context.Context, name string) error {
-	op, busy := s.runningOn(name)
-	if !busy || !makes[op.Kind] || op.Machine != name {
+	running := s.engine.HeldBy(name)
+	if running == nil {
 		return nil
 	}
-	op, begun, err := s.awaitOther(ctx, op.ID)
-	if err != nil || !begun {
+	op := running.Value()
+	if !makes[op.Kind] || op.Machine != name {
+		return nil
+	}
+	op, err := running.Wait(ctx)
+	if err != nil || op.State == OpRunning { // it was refused: nothing has come of it
 		return err
 	}
 	return failureOf(op)
-}
-
-// awaitCopied waits while the disk of a machine is copied to another one.
-func (s *Service) awaitCopied(ctx context.Context, name string) error {
-	s.mu.Lock()
-	op := s.running[name]
-	s.mu.Unlock()
-	if op == nil || op.machine == name {
-		return nil
-	}
-	select {
-	case <-op.letGo:
-	case <-op.ended:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
-}
-
-// runningOn returns the operation that keeps a machine busy.
-func (s *Service) runningOn(name string) (op Operation, busy bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if running := s.running[name]; running != nil {
-		return running.value, true
-	}
-	return Operation{}, false
 }
 
 // Endpoint says where the sshd behind an SSH name is, for nixvmd proxy.

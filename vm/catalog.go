@@ -46,7 +46,7 @@ func (s *Service) CheckBackend(ctx context.Context, name string) ([]backends.Fin
 
 // check is Check, and says so when that is not answered in time.
 func (s *Service) check(ctx context.Context, b backends.Backend) []backends.Finding {
-	list, err := asked(ctx, s, s.limits.check, "backend "+b.Name(), func(ctx context.Context) ([]backends.Finding, error) { return b.Check(ctx), nil })
+	list, err := ask(ctx, s, s.limits.check, "backend "+b.Name(), func(ctx context.Context) ([]backends.Finding, error) { return b.Check(ctx), nil })
 	if err != nil {
 		p := problem.From(err)
 		list = append(list, backends.Finding{Code: string(p.Code), Severity: backends.Fatal, Message: p.Message, Fix: "see whether its host answers, then ask again"})

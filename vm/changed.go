@@ -27,8 +27,7 @@ func (s *Service) hooks() inventory.Hooks {
 		},
 		Notice: s.notify,
 		Busy: func(name string) bool {
-			_, busy := s.runningOn(name)
-			return busy
+			return s.engine.HeldBy(name) != nil
 		},
 	}
 }
@@ -36,13 +35,5 @@ func (s *Service) hooks() inventory.Hooks {
 // reportGuestUp passes on that the guest agent has come up, as progress of the operation
 // that waits for the guest.
 func (s *Service) reportGuestUp(name string) {
-	s.mu.Lock()
-	op := s.running[name]
-	if op != nil && op.value.Step != readyStepName {
-		op = nil
-	}
-	s.mu.Unlock()
-	if op != nil {
-		s.stepProgress(op, progress.Update{Message: "the guest is up; waiting for its SSH server", Current: 7, Total: 10})
-	}
+	s.engine.Report(name, readyStepName, progress.Update{Message: "the guest is up; waiting for its SSH server", Current: 7, Total: 10})
 }

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -50,12 +52,11 @@ func (s *Service) Clone(ctx context.Context, req CloneRequest) (Operation, error
 	if req.Source == req.Name {
 		return Operation{}, nameTaken(req.Name)
 	}
-	return beginAs(ctx, s, Operation{
-		Kind: KindClone, Machine: req.Name, Source: req.Source, Snapshot: req.Snapshot, Client: req.Client,
-	}, func(ctx context.Context) (cloneArgs, error) {
+	op := api.Operation{Kind: api.KindClone, Machine: req.Name, Source: req.Source, Snapshot: req.Snapshot, Client: req.Client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (cloneArgs, error) {
 		args, wrong := s.judgeClone(ctx, req)
 		return args, wrong.first()
-	}, nil)
+	})
 }
 
 func nameTaken(name string) *problem.Error {
@@ -180,13 +181,13 @@ func keptBySource(m machine.Machine) []string {
 	return []string{"the clone does not get " + strings.Join(kept, " and ") + " of " + m.Name}
 }
 
-func (s *Service) planClone(name string, args cloneArgs) plan {
+func (s *Service) planClone(name string, args cloneArgs) operation.Plan {
 	c := &cloning{creation{service: s, name: name, backend: args.Backend, instance: args.Instance, declares: true}, args}
 	p := c.plan(args.Start,
-		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare, undoes: c.undeclares(), loses: true},
-		step{name: "disks", title: "copying the disk of " + args.Source, weight: 20, do: c.disks, undo: c.removeDisks, undoes: removesDisks, loses: true, holdsBack: true},
+		operation.Step{Name: "declare", Title: "declaring the machine", Do: c.declare, Undo: c.undeclare, Undoes: c.undeclares(), Loses: true},
+		operation.Step{Name: "disks", Title: "copying the disk of " + args.Source, Weight: 20, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true},
 	)
-	p.snapshot = args.Snapshot
+	p.Describe = func(o *api.Operation) { o.Snapshot = args.Snapshot }
 	return p
 }
 
@@ -196,21 +197,21 @@ type cloning struct {
 	args cloneArgs
 }
 
-func (c *cloning) declare(ctx context.Context, r *run) error {
+func (c *cloning) declare(ctx context.Context, r *operation.Run) error {
 	for _, w := range c.args.Warnings {
-		r.warn(w)
+		r.Warn(w)
 	}
 	_, err := c.service.machines.Clone(ctx, c.args.Source, c.name, c.args.changes())
-	if err != nil && !(r.half && problem.HasCode(err, problem.MachineExists)) {
-		return diskProblem(err)
+	if err != nil && !(r.Half() && problem.HasCode(err, problem.MachineExists)) {
+		return problem.Disk(err)
 	}
 	c.service.inventory.Reload(c.name)
 	return nil
 }
 
-// disks copies, and lets the source go. The identity medium gets a generation
+// disks copies, and releases the source. The identity medium gets a generation
 // that no medium of the source had: a guest takes the identity of another one.
-func (c *cloning) disks(ctx context.Context, r *run) error {
+func (c *cloning) disks(ctx context.Context, r *operation.Run) error {
 	if err := c.clear(ctx, r); err != nil {
 		return err
 	}
@@ -224,8 +225,8 @@ func (c *cloning) disks(ctx context.Context, r *run) error {
 		if err != nil {
 			return err
 		}
-		return cloner.Clone(ctx, backends.Source{Name: c.args.Source, Snapshot: c.args.Snapshot}, spec, r.report())
+		return cloner.Clone(ctx, backends.Source{Name: c.args.Source, Snapshot: c.args.Snapshot}, spec, r.Report)
 	})
-	c.service.letGoOfSource(r.op)
+	r.Release() // the source
 	return err
 }

@@ -7,18 +7,29 @@ import (
 
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // Configure changes a declared machine. What the VM reads at boot (memory,
 // CPUs, disk size, identity) takes effect at its next start; Autostart at once.
-func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, error) {
-	before, changes, wrong := s.judgeConfigure(ctx, req)
-	if before.Name == "" {
-		return VM{}, wrong.first()
-	}
-	if err := s.idle(req.Name); err != nil {
+func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (v VM, err error) {
+	if _, err := s.Get(req.Name); err != nil {
 		return VM{}, err
 	}
+	edit := operation.Edit{Key: req.Name, What: "its settings are being changed"}
+	err = s.engine.Edit(ctx, edit, func(ctx context.Context) (err error) {
+		v, err = s.configure(ctx, req)
+		return err
+	})
+	if err != nil {
+		return VM{}, err
+	}
+	return v, nil
+}
+
+// configure is Configure while nothing else changes the machine.
+func (s *Service) configure(ctx context.Context, req ConfigureRequest) (VM, error) {
+	before, changes, wrong := s.judgeConfigure(ctx, req)
 	if err := wrong.first(); err != nil {
 		return VM{}, err
 	}
@@ -27,7 +38,7 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (VM, erro
 		return VM{}, err
 	}
 	if _, err := s.machines.Update(req.Name, changes); err != nil {
-		return VM{}, diskProblem(errors.Join(err, undo()))
+		return VM{}, problem.Disk(errors.Join(err, undo()))
 	}
 	s.inventory.Reload(req.Name)
 	if req.RemoteForwards != nil && s.recordOf(req.Name) != nil {

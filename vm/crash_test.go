@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // The child of a crash test: it opens the house that NIXVM_TEST_CRASH_HOME
@@ -55,7 +56,7 @@ var beginKind = map[string]func(h house) (Operation, error){
 func crashChild(home, kind, at string) int {
 	n, _ := strconv.Atoi(at)
 	seen := 0
-	h, err := openHouse(home, images{}, nil, func(journalEntry) {
+	h, err := openHouse(home, images{}, nil, func(operation.Entry) {
 		if seen++; seen == n {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
@@ -207,7 +208,7 @@ func checkRecovered(t *testing.T, home, kind string) {
 			t.Errorf("an interrupted operation says nothing: %+v", op)
 		}
 	}
-	if left, bad, _ := readJournals(h.layout.Journal()); len(left)+len(bad) > 0 {
+	if left, bad, _ := operation.ReadJournals(h.layout.Journal(), nil); len(left)+len(bad) > 0 {
 		t.Errorf("journals left: %v %v", left, bad)
 	}
 	if kind == "clone" {

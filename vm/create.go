@@ -8,10 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -41,10 +43,11 @@ func (s *Service) Create(ctx context.Context, req CreateRequest) (Operation, err
 	if err := machine.NewName(req.Name); err != nil {
 		return Operation{}, err
 	}
-	return begin(ctx, s, KindCreate, req.Name, req.Client, func(ctx context.Context) (createArgs, error) {
+	op := api.Operation{Kind: api.KindCreate, Machine: req.Name, Client: req.Client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (createArgs, error) {
 		args, wrong := s.judgeCreate(ctx, req)
 		return args, wrong.first()
-	}, nil)
+	})
 }
 
 // judgeCreate completes the request and finds everything that is wrong with it.
@@ -281,12 +284,12 @@ func imageRequest(kind string, mode machine.Mode, profiles []string) nixbuild.Re
 	return nixbuild.Request{Kind: kind, Mode: string(mode), Profiles: profiles}
 }
 
-func (s *Service) planCreate(name string, args createArgs) plan {
+func (s *Service) planCreate(name string, args createArgs) operation.Plan {
 	c := &creation{service: s, name: name, backend: args.Backend, instance: args.Instance, declares: args.Declare, args: args}
 	return c.plan(args.Start,
-		step{name: "declare", title: "declaring the machine", do: c.declare, undo: c.undeclare, undoes: c.undeclares(), loses: args.Declare},
-		step{name: "image", title: "preparing the image", weight: 30, do: c.image},
-		step{name: "disks", title: "making the disks", weight: 3, do: c.disks, undo: c.removeDisks, undoes: removesDisks, loses: true, holdsBack: true},
+		operation.Step{Name: "declare", Title: "declaring the machine", Do: c.declare, Undo: c.undeclare, Undoes: c.undeclares(), Loses: args.Declare},
+		operation.Step{Name: "image", Title: "preparing the image", Weight: 30, Do: c.image},
+		operation.Step{Name: "disks", Title: "making the disks", Weight: 3, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true},
 	)
 }
 
@@ -302,17 +305,17 @@ func (c *creation) undeclares() string {
 }
 
 // plan is the given steps, which make a VM, and those that make it reachable.
-func (c *creation) plan(start bool, steps ...step) plan {
-	steps = append(steps, step{name: "ssh", title: "writing the SSH configuration", do: c.writeSSH, undo: c.removeSSH, undoes: "removes its SSH names"})
-	p := plan{commit: len(steps), cancelUndoes: true, makes: c.instance, declares: c.declares}
+func (c *creation) plan(start bool, steps ...operation.Step) operation.Plan {
+	steps = append(steps, operation.Step{Name: "ssh", Title: "writing the SSH configuration", Do: c.writeSSH, Undo: c.removeSSH, Undoes: "removes its SSH names"})
+	p := operation.Plan{Commit: len(steps), CancelUndoes: true, Instance: c.instance, Detail: detail{declares: c.declares}}
 	if start {
-		steps = append(steps, step{
-			name: "start", title: "starting the VM", do: func(ctx context.Context, _ *run) error { return c.service.startVM(ctx, c.name) },
-			undo: c.kill, undoes: "ends the VM if it runs", holds: func() bool { return c.service.stateSeen(c.name) == backends.Running },
+		steps = append(steps, operation.Step{
+			Name: "start", Title: "starting the VM", Do: func(ctx context.Context, _ *operation.Run) error { return c.service.startVM(ctx, c.name) },
+			Undo: c.kill, Undoes: "ends the VM if it runs", Holds: func() bool { return c.service.stateSeen(c.name) == backends.Running },
 		}, c.service.readyStep(c.name))
-		p.commit++
+		p.Commit++
 	}
-	p.steps = steps
+	p.Steps = steps
 	return p
 }
 
@@ -328,17 +331,17 @@ type creation struct {
 	img      nixbuild.Image
 }
 
-func (c *creation) declare(ctx context.Context, r *run) error {
+func (c *creation) declare(ctx context.Context, r *operation.Run) error {
 	if c.args.Fallback {
-		r.warn(fallbackWarning)
+		r.Warn(fallbackWarning)
 	}
 	if c.args.Declare {
 		_, err := c.service.machines.Create(ctx, c.args.Draft)
-		if err != nil && !(r.half && problem.HasCode(err, problem.MachineExists)) {
-			return diskProblem(err)
+		if err != nil && !(r.Half() && problem.HasCode(err, problem.MachineExists)) {
+			return problem.Disk(err)
 		}
 	} else if err := c.adopt(); err != nil {
-		return diskProblem(err)
+		return problem.Disk(err)
 	}
 	c.service.inventory.Reload(c.name)
 	return nil
@@ -371,7 +374,7 @@ func draftOf(m machine.Machine) machine.Draft {
 	}
 }
 
-func (c *creation) undeclare(context.Context) error {
+func (c *creation) undeclare(context.Context, *operation.Run) error {
 	if !c.declares {
 		return nil // it was there before
 	}
@@ -383,13 +386,13 @@ func (c *creation) undeclare(context.Context) error {
 	return err
 }
 
-func (c *creation) image(ctx context.Context, r *run) (err error) {
+func (c *creation) image(ctx context.Context, r *operation.Run) (err error) {
 	mode, profiles := c.args.Draft.Mode, c.args.Draft.Profiles
 	for {
 		if isFile(c.args.Image) {
-			c.img, err = c.service.images.Import(ctx, c.args.Image, string(mode), r.report())
+			c.img, err = c.service.images.Import(ctx, c.args.Image, string(mode), r.Report)
 		} else {
-			c.img, err = c.service.images.Ensure(ctx, imageRequest(c.args.Image, mode, profiles), r.report())
+			c.img, err = c.service.images.Ensure(ctx, imageRequest(c.args.Image, mode, profiles), r.Report)
 		}
 		if err != nil {
 			return err
@@ -405,7 +408,7 @@ func (c *creation) image(ctx context.Context, r *run) (err error) {
 	}
 }
 
-func (c *creation) disks(ctx context.Context, r *run) error {
+func (c *creation) disks(ctx context.Context, r *operation.Run) error {
 	if err := c.clear(ctx, r); err != nil {
 		return err
 	}
@@ -417,16 +420,16 @@ func (c *creation) disks(ctx context.Context, r *run) error {
 		Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version, Profiles: inventory.ProfileList(m.Profiles),
 	}}
 	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error {
-		return b.Create(ctx, spec, r.report())
+		return b.Create(ctx, spec, r.Report)
 	})
 }
 
 // clear removes what an earlier attempt at this step has left.
-func (c *creation) clear(ctx context.Context, r *run) error {
-	if !r.half {
+func (c *creation) clear(ctx context.Context, r *operation.Run) error {
+	if !r.Half() {
 		return nil
 	}
-	return c.removeDisks(ctx)
+	return c.removeDisks(ctx, r)
 }
 
 // realise makes the VM on its backend, and completes the record that says it
@@ -453,12 +456,12 @@ func (c *creation) realise(ctx context.Context, rec inventory.Record, img nixbui
 		return err // also when it was given up: by now the name may be another VM's
 	}
 	if err := s.inventory.PutRecord(rec); err != nil {
-		return diskProblem(err)
+		return problem.Disk(err)
 	}
 	return s.inventory.Refresh(ctx, b, c.name)
 }
 
-func (c *creation) removeDisks(ctx context.Context) error {
+func (c *creation) removeDisks(ctx context.Context, _ *operation.Run) error {
 	s := c.service
 	b, err := s.backend(c.backend)
 	if err != nil {
@@ -473,20 +476,20 @@ func (c *creation) removeDisks(ctx context.Context) error {
 	return s.inventory.Refresh(ctx, b, c.name)
 }
 
-func (c *creation) writeSSH(ctx context.Context, r *run) error {
+func (c *creation) writeSSH(ctx context.Context, r *operation.Run) error {
 	warnings, err := c.service.applySSH(ctx, c.name, "")
 	for _, w := range warnings {
-		r.warn(w)
+		r.Warn(w)
 	}
 	return err
 }
 
-func (c *creation) removeSSH(ctx context.Context) error {
+func (c *creation) removeSSH(ctx context.Context, _ *operation.Run) error {
 	_, err := c.service.applySSH(ctx, "", c.name)
 	return err
 }
 
-func (c *creation) kill(ctx context.Context) error {
+func (c *creation) kill(ctx context.Context, _ *operation.Run) error {
 	b, err := c.service.backend(c.backend)
 	if err != nil {
 		return err

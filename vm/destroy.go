@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
 )
 
 type destroyArgs struct {
@@ -36,35 +38,45 @@ func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, cl
 		return Operation{}, err
 	}
 	making, declares := s.makingOf(name)
-	return begin(ctx, s, kind, name, client, func(context.Context) (destroyArgs, error) {
-		args := destroyArgs{Machine: kind == KindPurge || declares}
-		if r := s.recordOf(name); r != nil {
-			args.Backends = []string{r.Backend}
-			args.Machine = args.Machine || r.Declared
-			return args, nil
+	op := api.Operation{Kind: kind, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(context.Context) (destroyArgs, error) {
+		args, err := s.judgeDestroy(kind, name, making, declares)
+		if err == nil {
+			s.spendReserve(name)
 		}
-		// No record: half made, or only declared. Whatever any backend has goes.
-		for b := range s.backends {
-			args.Backends = append(args.Backends, b)
-		}
-		if kind == KindDestroy && !making && s.stateSeen(name) == backends.Absent {
-			return args, problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
-				WithHint("to remove its declaration too: nixvmd purge %s --confirm %s", name, name)
-		}
+		return args, err
+	})
+}
+
+// judgeDestroy finds out where the VM may be. making: it is just being made, and
+// declares: the machine directory with it.
+func (s *Service) judgeDestroy(kind api.Kind, name string, making, declares bool) (destroyArgs, error) {
+	args := destroyArgs{Machine: kind == KindPurge || declares}
+	if r := s.recordOf(name); r != nil {
+		args.Backends = []string{r.Backend}
+		args.Machine = args.Machine || r.Declared
 		return args, nil
-	}, nil)
+	}
+	// No record: half made, or only declared. Whatever any backend has goes.
+	for b := range s.backends {
+		args.Backends = append(args.Backends, b)
+	}
+	if kind == KindDestroy && !making && s.stateSeen(name) == backends.Absent {
+		return args, problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
+			WithHint("to remove its declaration too: nixvmd purge %s --confirm %s", name, name)
+	}
+	return args, nil
 }
 
 // makingOf reports whether the VM of a machine is just being made, and whether the
 // machine directory with it.
 func (s *Service) makingOf(name string) (making, declares bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	op := s.running[name]
-	if op == nil || op.machine != name || !makes[op.kind] {
+	t := s.engine.HeldBy(name)
+	if t == nil {
 		return false, false
 	}
-	return true, op.plan.declares
+	v := t.Value()
+	return makes[v.Kind] && v.Machine == name, detailOf(t).declares
 }
 
 // stateSeen is what its backend last said of a VM, whatever is wrong with the
@@ -85,42 +97,42 @@ func confirmed(name, confirm, what string) error {
 		WithHint("repeat the machine's name: --confirm %s (confirm in the request)", name)
 }
 
-func (s *Service) planDestroy(name string, args destroyArgs) plan {
-	removeSSH := func(ctx context.Context, r *run) error {
+func (s *Service) planDestroy(name string, args destroyArgs) operation.Plan {
+	removeSSH := func(ctx context.Context, r *operation.Run) error {
 		warnings, err := s.applySSH(ctx, "", name)
 		for _, w := range warnings {
-			r.warn(w)
+			r.Warn(w)
 		}
 		return err
 	}
 	full := false
-	steps := []step{
+	steps := []operation.Step{
 		s.disconnectStep(name),
-		{name: "ssh", title: "removing the SSH names", do: func(ctx context.Context, r *run) error {
+		{Name: "ssh", Title: "removing the SSH names", Do: func(ctx context.Context, r *operation.Run) error {
 			err := removeSSH(ctx, r)
-			if full = noSpace(err); full {
+			if full = problem.NoSpace(err); full {
 				return nil // the next steps make room: "names" tries again
 			}
 			return err
 		}},
-		{name: "disks", title: "removing the VM and its disks", weight: 3, do: func(ctx context.Context, _ *run) error {
+		{Name: "disks", Title: "removing the VM and its disks", Weight: 3, Do: func(ctx context.Context, _ *operation.Run) error {
 			return s.removeVM(ctx, name, args.Backends)
 		}},
 	}
 	if args.Machine {
-		steps = append(steps, step{name: "machine", title: "removing the machine directory", do: func(context.Context, *run) error {
+		steps = append(steps, operation.Step{Name: "machine", Title: "removing the machine directory", Do: func(context.Context, *operation.Run) error {
 			if err := s.machines.Delete(name); err != nil && !problem.HasCode(err, problem.MachineNotFound) {
 				return err
 			}
 			return nil
 		}})
 	}
-	return plan{steps: append(steps, step{name: "names", title: "removing the SSH names", do: func(ctx context.Context, r *run) error {
+	return operation.Plan{Steps: append(steps, operation.Step{Name: "names", Title: "removing the SSH names", Do: func(ctx context.Context, r *operation.Run) error {
 		if !full {
 			return nil
 		}
 		if err := removeSSH(ctx, r); err != nil {
-			r.warn("its SSH names are still in the configuration: " + err.Error())
+			r.Warn("its SSH names are still in the configuration: " + err.Error())
 		}
 		return nil
 	}})}
@@ -147,13 +159,15 @@ func (s *Service) removeVM(ctx context.Context, name string, names []string) err
 }
 
 // DeleteMachine removes the declaration of a machine that has no VM.
-func (s *Service) DeleteMachine(_ context.Context, name, confirm string) error {
+func (s *Service) DeleteMachine(ctx context.Context, name, confirm string) error {
 	if err := machine.ValidName(name); err != nil {
 		return err
 	}
-	if err := s.idle(name); err != nil {
-		return err
-	}
+	edit := operation.Edit{Key: name, What: "its declaration is being removed"}
+	return s.engine.Edit(ctx, edit, func(context.Context) error { return s.deleteMachine(name, confirm) })
+}
+
+func (s *Service) deleteMachine(name, confirm string) error {
 	if s.recordOf(name) != nil {
 		return problem.New(problem.VMExists, "machine %s has a VM", name).WithHint("nixvmd purge %s --confirm %s removes both", name, name)
 	}

@@ -81,10 +81,7 @@ func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) {
 	if inside && strings.HasPrefix(file, ".") { // our own and editors' temporary files
 		return
 	}
-	s.mu.Lock()
-	busy := s.running[name] != nil
-	s.mu.Unlock()
-	if busy {
+	if s.engine.HeldBy(name) != nil {
 		return
 	}
 	s.inventory.Reload(name)

@@ -8,8 +8,10 @@ import (
 	"net"
 	"slices"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/sshconfig"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
@@ -76,7 +78,11 @@ func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward,
 	if err != nil {
 		return nil, err
 	}
-	err = s.editForwards(name, func(m machine.Machine) (machine.Changes, error) {
+	return s.changeForwards(ctx, name, func(ctx context.Context) error { return s.addForward(ctx, name, f) })
+}
+
+func (s *Service) addForward(ctx context.Context, name string, f machine.RemoteForward) error {
+	err := s.editForwards(name, func(m machine.Machine) (machine.Changes, error) {
 		if err := forwardConflict(name, m.RemoteForwards, f); err != nil {
 			return machine.Changes{}, err
 		}
@@ -84,13 +90,29 @@ func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward,
 		return machine.Changes{RemoteForwards: &list}, nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, err = s.applySSH(ctx, name, ""); err == nil && !f.Held() {
 		_, err = s.ssh.ForwardAdd(ctx, name, f)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.withdrawForward(context.WithoutCancel(ctx), name, f))
+		return errors.Join(err, s.withdrawForward(context.WithoutCancel(ctx), name, f))
+	}
+	return nil
+}
+
+// changeForwards makes one change of a machine's forwards at a time. It may come
+// while an operation runs, unless that removes the machine.
+func (s *Service) changeForwards(ctx context.Context, name string, change func(context.Context) error) ([]Forward, error) {
+	if _, _, err := s.realised(name); err != nil {
+		return nil, err
+	}
+	err := s.engine.Edit(ctx, operation.Edit{
+		Key: name, What: "its forwards are being changed",
+		Beside: func(kind api.Kind) bool { return !removes[kind] },
+	}, change)
+	if err != nil {
+		return nil, err
 	}
 	s.holdForwards(name)
 	return s.Forwards(ctx, name)
@@ -116,6 +138,10 @@ func (s *Service) withdrawForward(ctx context.Context, name string, f machine.Re
 // connections that are open. line is as in AddForward; the target may be left out.
 // A line of the file that is no forward is removed by its own words.
 func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]Forward, error) {
+	return s.changeForwards(ctx, name, func(ctx context.Context) error { return s.removeForward(ctx, name, line) })
+}
+
+func (s *Service) removeForward(ctx context.Context, name, line string) error {
 	var gone *machine.RemoteForward
 	err := s.editForwards(name, func(m machine.Machine) (machine.Changes, error) {
 		list, unread := slices.Clone(m.RemoteForwards), m.UnreadForwards
@@ -132,25 +158,22 @@ func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]Forwa
 		return machine.Changes{RemoteForwards: &list, UnreadForwards: &unread}, nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := s.applySSH(ctx, name, ""); err != nil {
-		return nil, err
+		return err
 	}
 	if gone != nil && !gone.Held() {
 		if _, err := s.ssh.ForwardRemove(ctx, name, *gone); err != nil {
-			return nil, fmt.Errorf("%s has no forward %s any more, but a connection that is open may: %w", name, gone, err)
+			return fmt.Errorf("%s has no forward %s any more, but a connection that is open may: %w", name, gone, err)
 		}
 	}
-	s.holdForwards(name)
-	return s.Forwards(ctx, name)
+	return nil
 }
 
-// editForwards changes the list in the machine directory, one change at a time: it
-// is read, changed and written as a whole.
+// editForwards changes the list in the machine directory: it is read, changed and
+// written as a whole. Only within changeForwards.
 func (s *Service) editForwards(name string, edit func(machine.Machine) (machine.Changes, error)) error {
-	s.editing.Lock()
-	defer s.editing.Unlock()
 	m, _, err := s.realised(name)
 	if err != nil {
 		return err
@@ -160,7 +183,7 @@ func (s *Service) editForwards(name string, edit func(machine.Machine) (machine.
 		return err
 	}
 	if _, err := s.machines.Update(name, changes); err != nil {
-		return diskProblem(err)
+		return problem.Disk(err)
 	}
 	s.inventory.Reload(name)
 	return nil

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // freesSpace are the verbs that a person turns to when the disk is full.
@@ -75,7 +77,7 @@ func fullChild(home, kind string) error {
 	if err := fill(filepath.Join(home, "dd")); err != nil {
 		return err
 	}
-	if _, err := h.CreateSnapshot(background, "demo", "s2", "", "t"); !noSpace(err) {
+	if _, err := h.CreateSnapshot(background, "demo", "s2", "", "t"); !problem.NoSpace(err) {
 		return fmt.Errorf("the disk is not full: %w", err)
 	}
 	if kind == reserved {
@@ -110,9 +112,9 @@ func fill(path string) error {
 	for size := 1 << 16; size > 0; {
 		n, err := f.Write(make([]byte, size))
 		switch {
-		case noSpace(err) && n == 0:
+		case problem.NoSpace(err) && n == 0:
 			size /= 2
-		case err != nil && !noSpace(err):
+		case err != nil && !problem.NoSpace(err):
 			return err
 		}
 	}
@@ -147,7 +149,7 @@ func fullOutcome(h house, kind string) error {
 			return errors.New("its SSH names are left")
 		}
 	}
-	left, bad, err := readJournals(h.layout.Journal())
+	left, bad, err := operation.ReadJournals(h.layout.Journal(), nil)
 	if err != nil || len(left)+len(bad) > 0 {
 		return fmt.Errorf("journals left: %v %v %w", left, bad, err)
 	}

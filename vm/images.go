@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // Profiles lists the profiles that can be asked for, with the images that have them.
@@ -74,7 +76,7 @@ func (s *Service) imageUsers() (func(id string) []string, error) {
 	}
 	s.mu.Lock()
 	for name, id := range s.taken {
-		if s.running[name] != nil {
+		if s.engine.HeldBy(name) != nil {
 			texts[name] = append(texts[name], []byte(id))
 		}
 	}
@@ -215,12 +217,11 @@ type buildArgs struct {
 // BuildImage makes sure that an image is in the store, and builds it if it is
 // not. Requests for the same image, and machines that need it, share one build.
 func (s *Service) BuildImage(ctx context.Context, req BuildRequest) (Operation, error) {
-	var args buildArgs
-	return begin(ctx, s, KindBuildImage, "", req.Client, func(context.Context) (buildArgs, error) {
-		var wrong *fieldErrors
-		args, wrong = s.judgeBuild(req)
+	op := api.Operation{Kind: api.KindBuildImage, Client: req.Client}
+	return operation.Begin(ctx, s.engine, op, func(context.Context) (buildArgs, error) {
+		args, wrong := s.judgeBuild(req)
 		return args, wrong.first()
-	}, func(o *Operation) { o.Image = args.Image })
+	})
 }
 
 // judgeBuild completes the request and finds everything that is wrong with it.
@@ -244,18 +245,18 @@ func (s *Service) judgeBuild(req BuildRequest) (args buildArgs, wrong *fieldErro
 	return args, wrong
 }
 
-func (s *Service) planBuildImage(_ string, args buildArgs) plan {
+func (s *Service) planBuildImage(_ string, args buildArgs) operation.Plan {
 	// No step is taken back: what nix has built so far serves the next attempt.
-	return plan{cancelUndoes: true, steps: []step{{name: "image", title: "building the image", do: func(ctx context.Context, r *run) error {
-		s.updateOperation(r.op, func(o *Operation) { o.Image = args.Image })
+	describe := func(o *api.Operation) { o.Image = args.Image }
+	return operation.Plan{CancelUndoes: true, Describe: describe, Steps: []operation.Step{{Name: "image", Title: "building the image", Do: func(ctx context.Context, r *operation.Run) error {
 		if args.Fallback {
-			r.warn(fallbackWarning)
+			r.Warn(fallbackWarning)
 		}
-		img, err := s.images.Ensure(ctx, args.Request, r.report())
+		img, err := s.images.Ensure(ctx, args.Request, r.Report)
 		if err != nil {
 			return err
 		}
-		s.updateOperation(r.op, func(o *Operation) { o.Image = img.ID })
+		r.Update(func(o *api.Operation) { o.Image = img.ID })
 		s.warnOfNotes(r, img)
 		return nil
 	}}}}
@@ -265,11 +266,11 @@ func (s *Service) planBuildImage(_ string, args buildArgs) plan {
 const fallbackWarning = "NixOS images cannot be built on this machine (nixvmd doctor says why): this is the Debian trial guest"
 
 // warnOfNotes passes on what the builders of images want the user to know.
-func (s *Service) warnOfNotes(r *run, img nixbuild.Image) {
+func (s *Service) warnOfNotes(r *operation.Run, img nixbuild.Image) {
 	if img.StorePath == "" {
 		return
 	}
 	for _, note := range s.images.Notes() {
-		r.warn(note)
+		r.Warn(note)
 	}
 }

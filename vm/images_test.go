@@ -11,6 +11,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // why asks what would keep the one image of the fake store.
@@ -26,7 +27,7 @@ func (h house) why(t *testing.T) string {
 func TestAnImageIsInUseFromTheCreateToTheDestroy(t *testing.T) {
 	var h house
 	var during []string
-	hook := func(e journalEntry) {
+	hook := func(e operation.Entry) {
 		// The image is there, the record is not yet.
 		if e.Step == "disks" && e.Event == "begin" {
 			during = append(during, h.why(t))
@@ -71,7 +72,7 @@ func TestACreateWaitsForARemoval(t *testing.T) {
 		<-proceed
 	}}
 	waiting := make(chan struct{}, 2)
-	h := open(t, t.TempDir(), imgs, nil, func(e journalEntry) {
+	h := open(t, t.TempDir(), imgs, nil, func(e operation.Entry) {
 		if e.Step == "image" && e.Event == "begin" {
 			waiting <- struct{}{}
 		}

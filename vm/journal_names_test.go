@@ -90,32 +90,6 @@ func TestAJournalThatNamesNoMachineTouchesNothing(t *testing.T) {
 	}
 }
 
-// What a power cut left of a line is not in the way of what is written later.
-func TestAnEntryAfterATornLineIsRead(t *testing.T) {
-	dir := t.TempDir()
-	j, err := createJournal(dir, testHeader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := j.append("begin", "a"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := j.file.WriteString(`{"event":"do`); err != nil {
-		t.Fatal(err)
-	}
-	j.close()
-	if j, err = openJournal(j.path); err != nil {
-		t.Fatal(err)
-	}
-	if err := j.append("undone", "a"); err != nil {
-		t.Fatal(err)
-	}
-	j.close()
-	if r, err := readJournal(j.path); err != nil || !r.undone["a"] {
-		t.Errorf("read %+v, %v", r, err)
-	}
-}
-
 // Journals of the version before: what ran when its daemon died is taken up where
 // the VM is proven to be the same.
 func TestAJournalOfVersion1IsTakenUp(t *testing.T) {

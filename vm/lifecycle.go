@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -31,31 +33,32 @@ type stopArgs struct {
 // Start boots a VM and waits for its sshd. A VM that runs already is only
 // waited for.
 func (s *Service) Start(ctx context.Context, name, client string) (Operation, error) {
-	return begin(ctx, s, KindStart, name, client, func(ctx context.Context) (startArgs, error) {
+	op := api.Operation{Kind: api.KindStart, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (startArgs, error) {
 		state, err := s.stateNow(ctx, name)
 		if err == nil && state == backends.Suspended {
 			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
 		}
 		// One of which nobody knows whether it runs is not ended by taking back.
 		return startArgs{WasOff: state != backends.Running && state != backends.Unknown}, err
-	}, nil)
+	})
 }
 
-func (s *Service) planStart(name string, args startArgs) plan {
-	start := step{name: "start", title: "starting the VM", weight: 1, do: func(ctx context.Context, _ *run) error { return s.startVM(ctx, name) }}
+func (s *Service) planStart(name string, args startArgs) operation.Plan {
+	start := operation.Step{Name: "start", Title: "starting the VM", Weight: 1, Do: func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) }}
 	if args.WasOff {
-		start.undo = func(ctx context.Context) error { return s.killVM(ctx, name) }
-		start.undoes, start.holds = "ends the VM", func() bool { return s.stateSeen(name) == backends.Running }
+		start.Undo = func(ctx context.Context, _ *operation.Run) error { return s.killVM(ctx, name) }
+		start.Undoes, start.Holds = "ends the VM", func() bool { return s.stateSeen(name) == backends.Running }
 	}
-	return plan{commit: 1, cancelUndoes: true, left: s.runsSince(name), steps: []step{start, s.readyStep(name)}}
+	return operation.Plan{Commit: 1, CancelUndoes: true, Detail: detail{left: s.runsSince(name)}, Steps: []operation.Step{start, s.readyStep(name)}}
 }
 
 // readyStepName is the step of all operations that wait for sshd.
 const readyStepName = "ready"
 
 // readyStep waits for sshd; nothing to undo.
-func (s *Service) readyStep(name string) step {
-	return step{name: readyStepName, title: "waiting for the guest's SSH server", weight: 20, do: func(ctx context.Context, _ *run) error {
+func (s *Service) readyStep(name string) operation.Step {
+	return operation.Step{Name: readyStepName, Title: "waiting for the guest's SSH server", Weight: 20, Do: func(ctx context.Context, _ *operation.Run) error {
 		ctx, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
 		return s.inventory.WaitReady(ctx, name)
@@ -68,23 +71,24 @@ func (s *Service) Stop(ctx context.Context, name string, timeout time.Duration, 
 	if timeout <= 0 {
 		timeout = stopLimit
 	}
-	return begin(ctx, s, KindStop, name, client, func(ctx context.Context) (stopArgs, error) {
+	op := api.Operation{Kind: api.KindStop, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (stopArgs, error) {
 		state, err := s.stateNow(ctx, name)
 		if err == nil && state == backends.Suspended {
 			err = problem.New(problem.VMNotRunning, "%s is suspended and cannot shut down", name).
 				WithHint("nixvmd resume %s first, or nixvmd kill %s", name, name)
 		}
 		return stopArgs{Timeout: timeout}, err
-	}, nil)
+	})
 }
 
-func (s *Service) planStop(name string, args stopArgs) plan {
-	return plan{steps: []step{s.disconnectStep(name), s.shutdownStep(name, args.Timeout)}}
+func (s *Service) planStop(name string, args stopArgs) operation.Plan {
+	return operation.Plan{Steps: []operation.Step{s.disconnectStep(name), s.shutdownStep(name, args.Timeout)}}
 }
 
 // shutdownStep asks the guest to power off and waits until it has.
-func (s *Service) shutdownStep(name string, limit time.Duration) step {
-	return step{name: "shutdown", title: "waiting for the guest to shut down", weight: 10, do: func(ctx context.Context, _ *run) error {
+func (s *Service) shutdownStep(name string, limit time.Duration) operation.Step {
+	return operation.Step{Name: "shutdown", Title: "waiting for the guest to shut down", Weight: 10, Do: func(ctx context.Context, _ *operation.Run) error {
 		_, b, err := s.realised(name)
 		if err != nil {
 			return err
@@ -100,8 +104,8 @@ func (s *Service) shutdownStep(name string, limit time.Duration) step {
 
 // disconnectStep closes the SSH masters before the guest goes away: a client on
 // a master whose guest is gone hangs until its keepalive gives up.
-func (s *Service) disconnectStep(name string) step {
-	return step{name: "disconnect", title: "closing SSH connections", do: func(ctx context.Context, _ *run) error {
+func (s *Service) disconnectStep(name string) operation.Step {
+	return operation.Step{Name: "disconnect", Title: "closing SSH connections", Do: func(ctx context.Context, _ *operation.Run) error {
 		s.disconnect(ctx, name)
 		return nil
 	}}
@@ -109,15 +113,16 @@ func (s *Service) disconnectStep(name string) step {
 
 // Kill ends a VM at once, also one whose machine directory is broken or gone.
 func (s *Service) Kill(ctx context.Context, name, client string) (Operation, error) {
-	return begin(ctx, s, KindKill, name, client, func(context.Context) (noArgs, error) {
+	op := api.Operation{Kind: api.KindKill, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(context.Context) (noArgs, error) {
 		_, err := s.backendOf(name)
 		return noArgs{}, err
-	}, nil)
+	})
 }
 
-func (s *Service) planKill(name string, _ noArgs) plan {
-	return plan{steps: []step{s.disconnectStep(name), {
-		name: "kill", title: "ending the VM", do: func(ctx context.Context, _ *run) error { return s.killVM(ctx, name) },
+func (s *Service) planKill(name string, _ noArgs) operation.Plan {
+	return operation.Plan{Steps: []operation.Step{s.disconnectStep(name), {
+		Name: "kill", Title: "ending the VM", Do: func(ctx context.Context, _ *operation.Run) error { return s.killVM(ctx, name) },
 	}}}
 }
 
@@ -142,10 +147,10 @@ func (s *Service) Reboot(ctx context.Context, name, client string) (Operation, e
 // effect, and an emulated guest boots at its usual speed. After a reset QEMU
 // (7.2, TCG) still has the translated code of the last kernel on the pages that
 // the new one writes, and a boot took three to four times as long.
-func (s *Service) planReboot(name string, _ noArgs) plan {
-	return plan{steps: []step{s.disconnectStep(name), s.shutdownStep(name, stopLimit), {
-		name: "start", title: "starting the VM", shielded: true,
-		do: func(ctx context.Context, _ *run) error { return s.startVM(ctx, name) },
+func (s *Service) planReboot(name string, _ noArgs) operation.Plan {
+	return operation.Plan{Steps: []operation.Step{s.disconnectStep(name), s.shutdownStep(name, stopLimit), {
+		Name: "start", Title: "starting the VM", Shielded: true,
+		Do: func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) },
 	}, s.readyStep(name)}}
 }
 
@@ -154,9 +159,9 @@ func (s *Service) Suspend(ctx context.Context, name, client string) (Operation, 
 	return s.beginRunning(ctx, KindSuspend, name, client)
 }
 
-func (s *Service) planSuspend(name string, _ noArgs) plan {
-	return plan{steps: []step{s.disconnectStep(name), {
-		name: "suspend", title: "suspending the VM", do: func(ctx context.Context, _ *run) error {
+func (s *Service) planSuspend(name string, _ noArgs) operation.Plan {
+	return operation.Plan{Steps: []operation.Step{s.disconnectStep(name), {
+		Name: "suspend", Title: "suspending the VM", Do: func(ctx context.Context, _ *operation.Run) error {
 			return s.onSuspender(ctx, name, backends.Suspender.Suspend)
 		},
 	}}}
@@ -167,9 +172,9 @@ func (s *Service) Resume(ctx context.Context, name, client string) (Operation, e
 	return s.beginRunning(ctx, KindResume, name, client)
 }
 
-func (s *Service) planResume(name string, _ noArgs) plan {
-	return plan{steps: []step{{
-		name: "resume", title: "resuming the VM", do: func(ctx context.Context, _ *run) error {
+func (s *Service) planResume(name string, _ noArgs) operation.Plan {
+	return operation.Plan{Steps: []operation.Step{{
+		Name: "resume", Title: "resuming the VM", Do: func(ctx context.Context, _ *operation.Run) error {
 			return s.onSuspender(ctx, name, backends.Suspender.Resume)
 		},
 	}, s.readyStep(name)}}
@@ -207,14 +212,15 @@ func (s *Service) stateNow(ctx context.Context, name string) (backends.State, er
 	if err != nil {
 		return "", err
 	}
-	st, err := asked(ctx, s, s.limits.ask, "the state of "+name, func(ctx context.Context) (backends.Status, error) { return b.Status(ctx, name) })
+	st, err := ask(ctx, s, s.limits.ask, "the state of "+name, func(ctx context.Context) (backends.Status, error) { return b.Status(ctx, name) })
 	return st.State, err
 }
 
 // beginRunning begins an operation of a VM that must run or be suspended. One that is out of
 // reach may: its backend says what can be done.
 func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client string) (Operation, error) {
-	return begin(ctx, s, kind, name, client, func(ctx context.Context) (noArgs, error) {
+	op := api.Operation{Kind: kind, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (noArgs, error) {
 		state, err := s.stateNow(ctx, name)
 		if err == nil && (kind == KindSuspend || kind == KindResume) {
 			_, err = s.suspender(name)
@@ -223,5 +229,5 @@ func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client stri
 			err = problem.New(problem.VMNotRunning, "%s does not run: it is %s", name, state).WithHint("nixvmd start %s", name)
 		}
 		return noArgs{}, err
-	}, nil)
+	})
 }

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -24,9 +26,10 @@ type migrateArgs struct {
 // Migrate moves a VM to another backend whose host shares the storage: while it
 // runs, or off. What cannot work is refused before anything is touched.
 func (s *Service) Migrate(ctx context.Context, name, backend, client string) (Operation, error) {
-	return begin(ctx, s, KindMigrate, name, client, func(ctx context.Context) (migrateArgs, error) {
+	op := api.Operation{Kind: api.KindMigrate, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (migrateArgs, error) {
 		return s.checkMigrate(ctx, name, backend)
-	}, nil)
+	})
 }
 
 func (s *Service) checkMigrate(ctx context.Context, name, backend string) (migrateArgs, error) {
@@ -77,26 +80,26 @@ func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backe
 
 // planMigrate has no undo: a move that fails is taken back by the backend at
 // once, and one that a crash has cut off is finished by the next daemon.
-func (s *Service) planMigrate(name string, args migrateArgs) plan {
-	p := plan{steps: []step{
-		{name: "move", title: "moving the VM to " + args.To, weight: 30, do: func(ctx context.Context, r *run) error {
+func (s *Service) planMigrate(name string, args migrateArgs) operation.Plan {
+	p := operation.Plan{Steps: []operation.Step{
+		{Name: "move", Title: "moving the VM to " + args.To, Weight: 30, Do: func(ctx context.Context, r *operation.Run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.Migrate)
 		}},
-		{name: "record", title: "noting where it is", shielded: true, do: func(ctx context.Context, _ *run) error {
+		{Name: "record", Title: "noting where it is", Shielded: true, Do: func(ctx context.Context, _ *operation.Run) error {
 			return s.moved(ctx, name, args)
 		}},
-		{name: "leave", title: "removing it from " + args.From, do: func(ctx context.Context, r *run) error {
+		{Name: "leave", Title: "removing it from " + args.From, Do: func(ctx context.Context, r *operation.Run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.LeaveMigrated)
 		}},
 	}}
 	if args.Runs {
-		p.steps = append(p.steps, s.readyStep(name))
+		p.Steps = append(p.Steps, s.readyStep(name))
 	}
 	return p
 }
 
 // onMigrator calls one of the two halves of a migration.
-func (s *Service) onMigrator(ctx context.Context, r *run, name string, args migrateArgs,
+func (s *Service) onMigrator(ctx context.Context, r *operation.Run, name string, args migrateArgs,
 	half func(backends.Migrator, context.Context, backends.Spec, backends.Backend, json.RawMessage, progress.Reporter) error,
 ) error {
 	from, to, err := s.migrators(args)
@@ -107,9 +110,9 @@ func (s *Service) onMigrator(ctx context.Context, r *run, name string, args migr
 	if err != nil {
 		return err
 	}
-	err = half(from, ctx, spec, to, args.Plan, r.report())
+	err = half(from, ctx, spec, to, args.Plan, r.Report)
 	if errors.Is(err, backends.ErrUnsettled) {
-		return fmt.Errorf("%w; %w", err, errNotUndone) // the journal stays
+		return fmt.Errorf("%w; %w", err, operation.ErrNotUndone) // the journal stays
 	}
 	return err
 }
@@ -122,11 +125,11 @@ func (s *Service) moved(ctx context.Context, name string, args migrateArgs) erro
 		return err
 	}
 	if err := s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Backend = to.Name() }); err != nil {
-		return diskProblem(err)
+		return problem.Disk(err)
 	}
 	backend := to.Name()
 	if _, err := s.machines.Update(name, machine.Changes{Backend: &backend}); err != nil {
-		return diskProblem(err)
+		return problem.Disk(err)
 	}
 	s.inventory.Reload(name)
 	// The guest goes on, but its sshd is reached in another way.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/nixbuild/flake"
@@ -22,7 +23,7 @@ import (
 // ProxyCommand.
 func OpenDefault(ctx context.Context, layout paths.Layout, executable string, drivers []backends.Driver, log *slog.Logger) (*Service, error) {
 	if err := layout.Ensure(); err != nil {
-		return nil, diskProblem(err)
+		return nil, problem.Disk(err)
 	}
 	config, err := LoadConfig(layout.ConfigFile(), drivers)
 	if err != nil {

@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/nixvm/nixvm/backends/fake"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // stuck is a backend with a VM that hangs: what is asked of it does not return
@@ -65,10 +67,15 @@ func (b *stuck) Kill(ctx context.Context, name string) error {
 	return b.Backend.Kill(ctx, name)
 }
 
+// shortLimits lets what does not end be given up soon.
+func shortLimits(o *Options) {
+	o.limits.Grace, o.limits.Force, o.limits.Close = 50*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
+}
+
 // withStuck is a house whose VM demo hangs from now on.
-func withStuck(t *testing.T, change func(*stuck)) (house, *stuck) {
+func withStuck(t *testing.T, change func(*stuck), limited ...func(*Options)) (house, *stuck) {
 	t.Helper()
-	h := open(t, shortDir(t), images{}, nil, nil)
+	h := open(t, shortDir(t), images{}, nil, nil, append([]func(*Options){shortLimits}, limited...)...)
 	h.create(t, "demo")
 	b := newStuck(h.fake)
 	if change != nil {
@@ -78,7 +85,7 @@ func withStuck(t *testing.T, change func(*stuck)) (house, *stuck) {
 	h.mu.Lock()
 	h.backends["test"] = b
 	h.mu.Unlock()
-	h.limits = limits{grace: 50 * time.Millisecond, force: 50 * time.Millisecond, ask: 50 * time.Millisecond, check: time.Minute}
+	h.limits = limits{ask: 50 * time.Millisecond, check: time.Minute}
 	return h, b
 }
 
@@ -105,12 +112,17 @@ func TestAnOperationCanBeCancelledFromItsFirstMoment(t *testing.T) {
 		}
 		go begin(background)
 		<-b.entered
-		ops := h.Operations()
-		last := ops[len(ops)-1]
-		if last.Kind != KindSnapshot || last.State != OpRunning {
-			t.Fatalf("the last operation is %+v", last)
+		held, busy := h.engine.Holder("demo")
+		if !busy || held.Kind != KindSnapshot || held.State != OpRunning {
+			t.Fatalf("%+v holds the machine, %v", held, busy)
 		}
-		if err := h.Cancel(last.ID); err != nil {
+		if ops := h.Operations(); slices.ContainsFunc(ops, func(op Operation) bool { return op.ID == held.ID }) {
+			t.Error("it is listed, and not journalled")
+		}
+		if v, err := h.Get("demo"); err != nil || v.Operation != nil {
+			t.Errorf("the machine shows what is not journalled: %+v, %v", v.Operation, err)
+		}
+		if err := h.Cancel(held.ID); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-refused; !problem.HasCode(err, problem.Cancelled) {
@@ -123,7 +135,7 @@ func TestAnOperationCanBeCancelledFromItsFirstMoment(t *testing.T) {
 		if err := <-refused; !problem.HasCode(problem.From(err), problem.Cancelled) {
 			t.Errorf("cancelled with the request, it ends with %v", err)
 		}
-		if op, busy := h.runningOn("demo"); busy {
+		if op, busy := h.engine.Holder("demo"); busy {
 			t.Errorf("the machine is busy with %+v", op)
 		}
 		b.free()
@@ -171,8 +183,7 @@ func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 // A kill that is cancelled before what hangs has ended leaves the machine to that:
 // whatever began meanwhile would run beside it, and beside its undo.
 func TestACancelledKillLeavesTheMachineToWhatHangs(t *testing.T) {
-	h, b := withStuck(t, func(b *stuck) { b.deaf, b.immortal = true, true })
-	h.limits.grace = time.Hour
+	h, b := withStuck(t, func(b *stuck) { b.deaf, b.immortal = true, true }, func(o *Options) { o.limits.Grace = time.Hour })
 	held, err := h.Suspend(background, "demo", "t")
 	if err != nil {
 		t.Fatal(err)
@@ -191,12 +202,12 @@ func TestACancelledKillLeavesTheMachineToWhatHangs(t *testing.T) {
 	if _, err := h.Stop(background, "demo", 0, "t"); !problem.HasCode(err, problem.VMBusy) {
 		t.Errorf("stop beside it: %v", err)
 	}
-	if op, busy := h.runningOn("demo"); !busy || op.ID != held.ID {
+	if op, busy := h.engine.Holder("demo"); !busy || op.ID != held.ID {
 		t.Errorf("%+v runs on it, %v", op, busy)
 	}
 	b.free()
 	h.do(t, held, nil)
-	if op, busy := h.runningOn("demo"); busy {
+	if op, busy := h.engine.Holder("demo"); busy {
 		t.Errorf("%+v runs on it", op)
 	}
 }
@@ -204,7 +215,7 @@ func TestACancelledKillLeavesTheMachineToWhatHangs(t *testing.T) {
 // A create whose VM is killed while it waits for sshd keeps that VM.
 func TestKillOfAVMThatIsBootingForTheFirstTime(t *testing.T) {
 	waiting, goOn := make(chan struct{}), make(chan struct{})
-	h := open(t, shortDir(t), images{}, nil, func(e journalEntry) {
+	h := open(t, shortDir(t), images{}, nil, func(e operation.Entry) {
 		if e.Event == "begin" && e.Step == readyStepName {
 			close(waiting)
 			<-goOn
@@ -247,7 +258,7 @@ func TestKillAndDestroyOfAVMThatIsBeingMade(t *testing.T) {
 	if _, err := h.Kill(background, "demo", "t"); !problem.HasCode(err, problem.VMNotFound) {
 		t.Errorf("kill of a VM that is not there yet: %v", err)
 	}
-	if op, busy := h.runningOn("demo"); !busy || op.ID != create.ID {
+	if op, busy := h.engine.Holder("demo"); !busy || op.ID != create.ID {
 		t.Errorf("after the refusal, %+v runs on it, %v", op, busy)
 	}
 	op, err := h.Destroy(background, "demo", "demo", "t")
@@ -259,38 +270,6 @@ func TestKillAndDestroyOfAVMThatIsBeingMade(t *testing.T) {
 		t.Errorf("left: %+v", list)
 	}
 	wantNoJournal(t, h)
-}
-
-// Neither gets past its like, until that has been cancelled.
-func TestWhatGivesWayToWhat(t *testing.T) {
-	ctx, cancel := context.WithCancel(background)
-	cancel()
-	running := func(kind Kind, machine string, ctx context.Context) *operation {
-		return &operation{kind: kind, machine: machine, ctx: ctx}
-	}
-	type row struct {
-		running *operation
-		asked   Kind
-		want    bool
-	}
-	rows := []row{
-		{running(KindSnapshot, "demo", background), KindKill, true},
-		{running(KindRestoreSnapshot, "demo", background), KindDestroy, true},
-		{running(KindKill, "demo", background), KindPurge, true},
-		{running(KindKill, "demo", background), KindKill, false},
-		{running(KindDestroy, "demo", background), KindKill, false},
-		{running(KindPurge, "demo", background), KindDestroy, false},
-		{running(KindDestroy, "demo", ctx), KindDestroy, true},
-		{running(KindDestroy, "demo", ctx), KindKill, true},
-		{running(KindClone, "copy", background), KindDestroy, false}, // demo is only its source
-		{running(KindClone, "copy", ctx), KindDestroy, true},
-		{running(KindSnapshot, "demo", ctx), KindStop, false},
-	}
-	for _, r := range rows {
-		if got := givesWay(r.running, &operation{kind: r.asked, machine: "demo"}); got != r.want {
-			t.Errorf("%s of %s (cancelled: %v) gives way to %s of demo: %v", r.running.kind, r.running.machine, r.running.ctx.Err() != nil, r.asked, got)
-		}
-	}
 }
 
 // deafCreate is a backend whose Create takes no notice of the end of its context.
@@ -311,7 +290,7 @@ func (b deafCreate) Create(ctx context.Context, spec backends.Spec, report progr
 // A create that was given up for a destroy and goes on afterwards leaves no record:
 // the name is free, or another VM's.
 func TestACreateThatWasGivenUpLeavesNoRecord(t *testing.T) {
-	h, err := openHouse(shortDir(t), images{}, nil, nil)
+	h, err := openHouse(shortDir(t), images{}, nil, nil, shortLimits, func(o *Options) { o.limits.Close = time.Minute })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +298,6 @@ func TestACreateThatWasGivenUpLeavesNoRecord(t *testing.T) {
 	h.mu.Lock()
 	h.backends["test"] = b
 	h.mu.Unlock()
-	h.limits = limits{grace: 50 * time.Millisecond, force: 50 * time.Millisecond, ask: time.Minute, check: time.Minute}
 	create, err := h.Create(background, CreateRequest{Name: "demo"})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/nixvm/nixvm/internal/damaged"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/sshconfig"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
@@ -45,18 +46,18 @@ func (s *Service) repair(ctx context.Context) {
 // which ran last is about; empty for the source of a clone, and where that is not known.
 func (s *Service) journalled() map[string]string {
 	busy := map[string]string{}
-	records, _, err := readJournals(s.layout.Journal())
+	records, _, err := operation.ReadJournals(s.layout.Journal(), checkSubject)
 	if err != nil {
 		s.log.Error("journals cannot be read", "error", err)
 	}
 	for _, r := range records {
-		instance := r.header.Instance
-		if r.unresolved != nil {
-			instance = busy[r.header.Machine] // its VM may have been replaced since
+		instance := r.Header.Instance
+		if r.Unresolved() {
+			instance = busy[r.Header.Machine] // its VM may have been replaced since
 		}
-		busy[r.header.Machine] = instance
-		if _, known := busy[r.header.Source]; !known {
-			busy[r.header.Source] = ""
+		busy[r.Header.Machine] = instance
+		if _, known := busy[r.Header.Source]; !known {
+			busy[r.Header.Source] = ""
 		}
 	}
 	return busy
@@ -106,7 +107,7 @@ func (s *Service) repairRecord(ctx context.Context, name string, busy bool, inst
 		r := s.recordFrom(name, m, found[0])
 		r.Instance = instance
 		if err := s.inventory.PutRecord(r); err != nil {
-			return diskProblem(err)
+			return problem.Disk(err)
 		}
 		text = fmt.Sprintf("the record of VM %s was missing and has been made again: it is on backend %s", name, found[0].backend.Name())
 		if bad {

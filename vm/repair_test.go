@@ -264,16 +264,13 @@ func TestADamagedRecordKeepsTheOperationThatRan(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	j, err := createJournal(h.layout.Journal(), journalHeader{
-		ID: newInstance(), Kind: KindSnapshot, Machine: "demo", Instance: instance, Started: op.Started, Args: []byte(`{"snapshot":"s"}`),
-	})
-	if err == nil {
-		err = j.append("begin", "snapshot")
-	}
-	if err != nil {
+	id := newInstance()
+	text := header(id, func(h map[string]any) {
+		h["kind"], h["instance"], h["started"], h["args"] = "snapshot", instance, op.Started, map[string]any{"snapshot": "s"}
+	}) + `{"event":"begin","step":"snapshot"}` + "\n"
+	if err := os.WriteFile(filepath.Join(h.layout.Journal(), id+".jsonl"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j.close()
 	if err := os.WriteFile(h.layout.Record("demo"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -13,9 +13,6 @@ import (
 // clusters of reference counts, of 64 KiB each.
 const reserveSize = 4 << 20
 
-// frees are the operations that the reserve is for.
-var frees = map[Kind]bool{KindDestroy: true, KindPurge: true, KindDeleteSnapshot: true}
-
 // keepReserve makes the reserve, unless it is there or the disk is almost full
 // already.
 func (s *Service) keepReserve() {
@@ -49,13 +46,13 @@ func makeReserve(path string) error {
 
 // spendReserve gives the reserve back to the disk if that is full, for an operation
 // that frees space. It is made again when there is room.
-func (s *Service) spendReserve(op *operation) {
+func (s *Service) spendReserve(machine string) {
 	if free, err := s.freeSpace(); err != nil || free >= reserveSize {
 		return
 	}
 	err := os.Remove(s.layout.Reserve())
 	if err == nil {
-		s.log.Warn("the disk is full: the space that was kept back is used", "operation", op.id, "kind", op.kind, "machine", op.machine)
+		s.log.Warn("the disk is full: the space that was kept back is used", "machine", machine)
 	}
 }
 

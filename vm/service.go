@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/hostclock"
@@ -15,6 +16,7 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/sshconfig"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
@@ -29,7 +31,8 @@ type Options struct {
 	SSH      *sshconfig.Config
 	Log      *slog.Logger
 
-	journalHook func(journalEntry)                  // tests: called after an entry of a journal is durable
+	journalHook func(operation.Entry)               // tests: called after an entry of a journal is durable
+	limits      operation.Limits                    // tests: shorter ones
 	watchClock  func(context.Context, func()) error // tests: instead of hostclock.Watch
 }
 
@@ -78,31 +81,25 @@ type Service struct {
 	ctx    context.Context // of the service's life
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup // everything that follows and waits
-	works  sync.WaitGroup // running operations
+	engine *operation.Engine
 
 	publishing sync.Mutex
 	watchers   map[int]func(Change) // guarded by publishing
 	nextWatch  int
 
-	mu         sync.Mutex
-	running    map[string]*operation        // by machine
-	operations []*operation                 // oldest first
-	unresolved map[string]*unresolved       // by id: operations that wait for a choice
-	taken      map[string]string            // image that a machine's running operation is about to use
-	removing   map[string]chan struct{}     // images being removed; closed when that is over
-	notices    []Notice                     // the last ones, oldest first
-	held       map[string]*sshconfig.Holder // of the forwards that the daemon holds, by machine
-	clock      map[string]*clockCheck       // by machine
-	counts     map[string]*snapshotCount    // by machine
-	closing    bool
+	mu       sync.Mutex
+	taken    map[string]string            // image that a machine's running operation is about to use
+	removing map[string]chan struct{}     // images being removed; closed when that is over
+	notices  []Notice                     // the last ones, oldest first
+	held     map[string]*sshconfig.Holder // of the forwards that the daemon holds, by machine
+	clock    map[string]*clockCheck       // by machine
+	counts   map[string]*snapshotCount    // by machine
+	closing  bool
 
 	clocks      chan struct{} // holds a token for each guest whose clock is being compared
 	sshMu       sync.Mutex    // one ssh config change at a time
-	editing     sync.Mutex    // one change of a machine's list of forwards at a time
 	limits      limits
-	journalHook func(journalEntry) // tests: crash at a chosen entry
-	unreadable  []error            // journals that were found damaged; set by Open
-	machineDirs io.Closer          // the watch on the machines directory
+	machineDirs io.Closer // the watch on the machines directory
 }
 
 // Open reads everything, asks the backends, finishes or undoes what an earlier
@@ -112,19 +109,21 @@ type Service struct {
 func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		layout: o.Layout, config: o.Config, machines: o.Machines, images: o.Images, ssh: o.SSH, log: o.Log,
-		journalHook: o.journalHook, limits: usualLimits(),
-		backends:   map[string]backends.Backend{},
-		watchers:   map[int]func(Change){},
-		running:    map[string]*operation{},
-		unresolved: map[string]*unresolved{},
-		taken:      map[string]string{},
-		removing:   map[string]chan struct{}{},
-		held:       map[string]*sshconfig.Holder{},
-		clock:      map[string]*clockCheck{},
-		counts:     map[string]*snapshotCount{},
-		clocks:     make(chan struct{}, clocksAtOnce),
+		limits:   usualLimits(),
+		backends: map[string]backends.Backend{},
+		watchers: map[int]func(Change){},
+		taken:    map[string]string{},
+		removing: map[string]chan struct{}{},
+		held:     map[string]*sshconfig.Holder{},
+		clock:    map[string]*clockCheck{},
+		counts:   map[string]*snapshotCount{},
+		clocks:   make(chan struct{}, clocksAtOnce),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	s.engine = operation.New(operation.Options{
+		Dir: o.Layout.Journal(), Verbs: s.kinds(), Owner: owner{s}, Keys: keysOf, Check: checkSubject,
+		Order: &s.publishing, Log: o.Log, Limits: o.limits, Hook: o.journalHook,
+	})
 	for _, b := range o.Backends {
 		if s.backends[b.Name()] != nil {
 			return nil, problem.New(problem.ConfigInvalid, "two backends are named %q", b.Name())
@@ -147,42 +146,80 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		s.log.Warn("machine directories are not watched: edits by hand show after a restart", "error", err)
 	}
 	s.keepReserve()
-	if err := s.recoverOperations(); err != nil {
+	if err := s.engine.Recover(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.repairSSH()
 	return s, nil
 }
 
-// Close stops following, lets running operations go (the next daemon finishes
-// or undoes them) and closes the backends. VMs run on.
+// closeLimit is what the backends get to close, and what follows them to end, after
+// the operations have. With Limits.Close of the engine and what the server takes it
+// is less than nixvmd shutdown waits.
+const closeLimit = 5 * time.Second
+
+// errClosing is the cause with which Close ends what follows and waits.
+var errClosing = errors.New("the service is closing")
+
+// Close lets running operations go (the next daemon finishes or undoes them), stops
+// following and closes the backends. VMs run on. It takes bounded time: a host that
+// does not answer is left alone, and the error says so.
 func (s *Service) Close() error {
+	all := []error{s.engine.Close()} // what is undone needs the backends
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
 	s.inventory.Stop()
-	s.cancel(errShutdown)
-	s.works.Wait() // what is taken back needs the backends
-	var all []error
+	s.cancel(errClosing)
 	if s.machineDirs != nil {
 		all = append(all, s.machineDirs.Close())
 	}
-	s.closeForwards()
-	for name, b := range s.backends {
-		if err := b.Close(); err != nil {
-			all = append(all, fmt.Errorf("close backend %s: %w", name, err))
-		}
-	}
-	s.inventory.Wait()
-	s.wg.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	all = append(all, within(ctx, "close the backends and end what follows them", func() error {
+		s.closeForwards()
+		err := s.closeBackends()
+		s.inventory.Wait()
+		s.wg.Wait()
+		return err
+	}))
 	return errors.Join(all...)
+}
+
+// closeBackends closes all at once: one that hangs must not keep the others open.
+func (s *Service) closeBackends() error {
+	results := make(chan error, len(s.backends))
+	for name, b := range s.backends {
+		go func() {
+			err := b.Close()
+			if err != nil {
+				err = fmt.Errorf("close backend %s: %w", name, err)
+			}
+			results <- err
+		}()
+	}
+	var all []error
+	for range s.backends {
+		all = append(all, <-results)
+	}
+	return errors.Join(all...)
+}
+
+// within calls fn and gives up waiting for it when ctx is done.
+func within(ctx context.Context, what string, fn func() error) error {
+	result := make(chan error, 1)
+	go func() { result <- fn() }()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
 }
 
 // Busy reports whether an operation runs.
 func (s *Service) Busy() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.running) > 0
+	return s.engine.Busy()
 }
 
 // Watch calls fn for every change from now on, in order, until cancel. fn must

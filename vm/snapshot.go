@@ -7,9 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // safetyPrefix begins the names of snapshots that a restore takes first.
@@ -59,10 +61,11 @@ func (s *Service) snapshotter(name string) (backends.Backend, backends.Snapshott
 // CreateSnapshot takes a snapshot of the state disk, of a running VM with its
 // file systems frozen, or of a stopped one.
 func (s *Service) CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (Operation, error) {
-	return begin(ctx, s, KindSnapshot, name, client, func(ctx context.Context) (snapshotArgs, error) {
+	op := api.Operation{Kind: api.KindSnapshot, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (snapshotArgs, error) {
 		known, wrong := s.judgeSnapshot(ctx, name, snapshot)
 		return snapshotArgs{Snapshot: snapshot, Description: description, Known: known}, wrong.first()
-	}, func(o *Operation) { o.Snapshot = snapshot })
+	})
 }
 
 // judgeSnapshot finds everything that is wrong with a new snapshot; known are
@@ -83,6 +86,11 @@ func (s *Service) judgeSnapshot(ctx context.Context, name, snapshot string) (kno
 	return known, wrong
 }
 
+// describe says which snapshot an operation is about.
+func describe(snapshot string) func(*api.Operation) {
+	return func(o *api.Operation) { o.Snapshot = snapshot }
+}
+
 func snapshotNames(list []backends.Snapshot) []string {
 	names := make([]string, 0, len(list))
 	for _, sn := range list {
@@ -91,12 +99,12 @@ func snapshotNames(list []backends.Snapshot) []string {
 	return names
 }
 
-func (s *Service) planSnapshot(name string, args snapshotArgs) plan {
-	return plan{commit: 1, cancelUndoes: true, snapshot: args.Snapshot, left: s.hasSnapshot(name, args.Snapshot), steps: []step{{
-		name: "snapshot", title: "taking the snapshot", undoes: "deletes the snapshot " + args.Snapshot,
-		do: func(ctx context.Context, r *run) error {
+func (s *Service) planSnapshot(name string, args snapshotArgs) operation.Plan {
+	return operation.Plan{Commit: 1, CancelUndoes: true, Describe: describe(args.Snapshot), Detail: detail{snapshot: args.Snapshot, left: s.hasSnapshot(name, args.Snapshot)}, Steps: []operation.Step{{
+		Name: "snapshot", Title: "taking the snapshot", Undoes: "deletes the snapshot " + args.Snapshot,
+		Do: func(ctx context.Context, r *operation.Run) error {
 			_, b, err := s.snapshotter(name)
-			if err == nil && r.half {
+			if err == nil && r.Half() {
 				err = s.dropSnapshot(ctx, name, args.Snapshot, args.Known)
 			}
 			if err != nil {
@@ -104,14 +112,16 @@ func (s *Service) planSnapshot(name string, args snapshotArgs) plan {
 			}
 			sn, err := s.makeSnapshot(ctx, b, name, backends.SnapshotRequest{Name: args.Snapshot, Description: args.Description})
 			if err == nil && !sn.Frozen {
-				r.warn("the guest's file systems could not be frozen: the snapshot is as after a power cut")
+				r.Warn("the guest's file systems could not be frozen: the snapshot is as after a power cut")
 			}
 			if u := s.snapshotUsage(name); err == nil && u != nil && u.Warning != "" {
-				r.warn(u.Warning)
+				r.Warn(u.Warning)
 			}
 			return err
 		},
-		undo: func(ctx context.Context) error { return s.dropSnapshot(ctx, name, args.Snapshot, args.Known) },
+		Undo: func(ctx context.Context, _ *operation.Run) error {
+			return s.dropSnapshot(ctx, name, args.Snapshot, args.Known)
+		},
 	}}}
 }
 
@@ -135,7 +145,8 @@ func (s *Service) dropSnapshot(ctx context.Context, name, snapshot string, keep 
 // kept in a safety snapshot first, taken so that nothing the guest wrote is
 // missing from it. A VM that ran runs again afterwards.
 func (s *Service) RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (Operation, error) {
-	return begin(ctx, s, KindRestoreSnapshot, name, client, func(ctx context.Context) (restoreArgs, error) {
+	op := api.Operation{Kind: api.KindRestoreSnapshot, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (restoreArgs, error) {
 		list, err := s.snapshotsWith(ctx, name, snapshot)
 		if err == nil {
 			err = confirmed(name, confirm, "restoring a snapshot")
@@ -151,7 +162,7 @@ func (s *Service) RestoreSnapshot(ctx context.Context, name, snapshot, confirm, 
 			Snapshot: snapshot, Safety: safetyName(list, time.Now()),
 			WasRunning: state == backends.Running || state == backends.Suspended,
 		}, nil
-	}, func(o *Operation) { o.Snapshot = snapshot })
+	})
 }
 
 // snapshotsWith lists the snapshots after checking that the one meant is among them.
@@ -181,20 +192,20 @@ func safetyName(list []backends.Snapshot, now time.Time) string {
 	return name
 }
 
-func (s *Service) planRestore(name string, args restoreArgs) plan {
-	steps := []step{
+func (s *Service) planRestore(name string, args restoreArgs) operation.Plan {
+	steps := []operation.Step{
 		s.disconnectStep(name),
 		{
-			name: "safety", title: "keeping the present state in " + args.Safety,
-			undoes: "deletes the snapshot " + args.Safety + thenStarts(args.WasRunning),
-			do:     func(ctx context.Context, r *run) error { return s.takeSafety(ctx, r, name, args) },
-			undo:   func(ctx context.Context) error { return s.undoSafety(ctx, name, args) },
+			Name: "safety", Title: "keeping the present state in " + args.Safety,
+			Undoes: "deletes the snapshot " + args.Safety + thenStarts(args.WasRunning),
+			Do:     func(ctx context.Context, r *operation.Run) error { return s.takeSafety(ctx, r, name, args) },
+			Undo:   func(ctx context.Context, _ *operation.Run) error { return s.undoSafety(ctx, name, args) },
 		},
 		{
-			name: "restore", title: "restoring " + args.Snapshot, shielded: true,
-			undoes: "puts the disk back to " + args.Safety + ", as it was before the restore", loses: true, holdsBack: true,
-			do: func(ctx context.Context, _ *run) error { return s.revertTo(ctx, name, args.Snapshot) },
-			undo: func(ctx context.Context) error {
+			Name: "restore", Title: "restoring " + args.Snapshot, Shielded: true,
+			Undoes: "puts the disk back to " + args.Safety + ", as it was before the restore", Loses: true, HoldsBack: true,
+			Do: func(ctx context.Context, _ *operation.Run) error { return s.revertTo(ctx, name, args.Snapshot) },
+			Undo: func(ctx context.Context, _ *operation.Run) error {
 				err := s.revertTo(ctx, name, args.Safety)
 				if problem.HasCode(err, problem.SnapshotNotFound) {
 					return nil
@@ -204,12 +215,14 @@ func (s *Service) planRestore(name string, args restoreArgs) plan {
 		},
 	}
 	if args.WasRunning {
-		steps = append(steps, step{
-			name: "start", title: "starting the VM", shielded: true,
-			do: func(ctx context.Context, _ *run) error { return s.startVM(ctx, name) },
+		steps = append(steps, operation.Step{
+			Name: "start", Title: "starting the VM", Shielded: true,
+			Do: func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) },
 		}, s.readyStep(name))
 	}
-	return plan{commit: 3, steps: steps, snapshot: args.Snapshot, safety: args.Safety, left: s.hasSnapshot(name, args.Safety)}
+	return operation.Plan{Commit: 3, Steps: steps, Describe: describe(args.Snapshot), Detail: detail{
+		snapshot: args.Snapshot, safety: args.Safety, left: s.hasSnapshot(name, args.Safety),
+	}}
 }
 
 func thenStarts(ran bool) string {
@@ -219,9 +232,9 @@ func thenStarts(ran bool) string {
 	return ""
 }
 
-func (s *Service) takeSafety(ctx context.Context, r *run, name string, args restoreArgs) error {
+func (s *Service) takeSafety(ctx context.Context, r *operation.Run, name string, args restoreArgs) error {
 	b, taker, err := s.snapshotter(name)
-	if err == nil && r.half {
+	if err == nil && r.Half() {
 		err = s.dropSnapshot(ctx, name, args.Safety, nil)
 	}
 	if err != nil {
@@ -233,9 +246,9 @@ func (s *Service) takeSafety(ctx context.Context, r *run, name string, args rest
 	if err != nil {
 		return err
 	}
-	s.updateOperation(r.op, func(o *Operation) { o.Safety = args.Safety })
+	r.Update(func(o *api.Operation) { o.Safety = args.Safety })
 	if !sn.Frozen {
-		r.warn("the guest's file systems could not be frozen: the safety snapshot is as after a power cut")
+		r.Warn("the guest's file systems could not be frozen: the safety snapshot is as after a power cut")
 	}
 	return s.inventory.Refresh(ctx, b, name)
 }
@@ -261,15 +274,21 @@ func (s *Service) revertTo(ctx context.Context, name, snapshot string) error {
 
 // DeleteSnapshot removes a snapshot.
 func (s *Service) DeleteSnapshot(ctx context.Context, name, snapshot, client string) (Operation, error) {
-	return begin(ctx, s, KindDeleteSnapshot, name, client, func(ctx context.Context) (deleteSnapshotArgs, error) {
+	op := api.Operation{Kind: api.KindDeleteSnapshot, Machine: name, Client: client}
+	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (deleteSnapshotArgs, error) {
 		_, err := s.snapshotsWith(ctx, name, snapshot)
+		if err == nil {
+			s.spendReserve(name)
+		}
 		return deleteSnapshotArgs{Snapshot: snapshot}, err
-	}, func(o *Operation) { o.Snapshot = snapshot })
+	})
 }
 
-func (s *Service) planDeleteSnapshot(name string, args deleteSnapshotArgs) plan {
-	return plan{snapshot: args.Snapshot, steps: []step{{
-		name: "delete", title: "deleting the snapshot",
-		do: func(ctx context.Context, _ *run) error { return s.dropSnapshot(ctx, name, args.Snapshot, nil) },
+func (s *Service) planDeleteSnapshot(name string, args deleteSnapshotArgs) operation.Plan {
+	return operation.Plan{Describe: describe(args.Snapshot), Detail: detail{snapshot: args.Snapshot}, Steps: []operation.Step{{
+		Name: "delete", Title: "deleting the snapshot",
+		Do: func(ctx context.Context, _ *operation.Run) error {
+			return s.dropSnapshot(ctx, name, args.Snapshot, nil)
+		},
 	}}}
 }

@@ -78,7 +78,7 @@ func (s *Service) listSnapshots(ctx context.Context, b backends.Snapshotter, nam
 	s.mu.Lock()
 	before := s.countOf(name).changes
 	s.mu.Unlock()
-	list, err := asked(ctx, s, s.limits.ask, "the snapshots of "+name, func(ctx context.Context) ([]backends.Snapshot, error) { return b.Snapshots(ctx, name) })
+	list, err := ask(ctx, s, s.limits.ask, "the snapshots of "+name, func(ctx context.Context) ([]backends.Snapshot, error) { return b.Snapshots(ctx, name) })
 	if err == nil {
 		s.recount(name, func(c *snapshotCount) {
 			if c.changes == before {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/paths"
-	"github.com/nixvm/nixvm/internal/problem"
 )
 
 const (
@@ -83,12 +82,4 @@ func spaceOf(what, dir string, limit int64, st unix.Statfs_t) (f Finding, ok boo
 		return f, false
 	}
 	return f, true
-}
-
-// diskProblem gives a full disk its own code.
-func diskProblem(err error) error {
-	if noSpace(err) {
-		return problem.New(problem.DiskFull, "%w", err).WithHint("free some space, or delete snapshots and images that are not needed").Retry()
-	}
-	return err
 }

@@ -162,7 +162,7 @@ func (s *Service) startVM(ctx context.Context, name string) error {
 	if r.Generation != before {
 		err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.Generation, now.Digest = r.Generation, r.Digest })
 		if err != nil {
-			return diskProblem(err)
+			return problem.Disk(err)
 		}
 	}
 	if err := b.Start(ctx, spec); err != nil {

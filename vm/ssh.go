@@ -111,13 +111,11 @@ func (s *Service) repairSSH() {
 	if _, err := os.Stat(s.ssh.ConfigFile()); err != nil {
 		return
 	}
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
+	s.background(func() {
 		if _, err := s.applySSH(s.ctx, "", ""); err != nil {
 			s.log.Warn("the SSH configuration is not up to date", "error", err)
 		}
-	}()
+	})
 }
 
 // forgetSSH takes the names of a VM that is gone out of the SSH configuration.
@@ -181,16 +179,7 @@ func (s *Service) SSHRemove(ctx context.Context) error {
 // closeMastersSoon closes the SSH masters of a guest that went down by itself, or
 // rebooted: nobody could do so before, and what they hold leads nowhere now.
 func (s *Service) closeMastersSoon(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return
-	}
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		s.closeMasters(s.ctx, name)
-	}()
+	s.background(func() { s.closeMasters(s.ctx, name) })
 }
 
 // disconnect closes what holds SSH connections to a VM that is about to go.

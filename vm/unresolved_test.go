@@ -11,6 +11,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // faults lets methods of a backend fail while they are switched on: before they
@@ -102,7 +103,7 @@ func wantUnresolved(t testing.TB, h house, op Operation, err error) Operation {
 
 func wantNoJournal(t testing.TB, h house) {
 	t.Helper()
-	if left, bad, err := readJournals(h.layout.Journal()); len(left)+len(bad) > 0 || err != nil {
+	if left, bad, err := operation.ReadJournals(h.layout.Journal(), nil); len(left)+len(bad) > 0 || err != nil {
 		t.Errorf("journals left: %+v %v %v", left, bad, err)
 	}
 	for _, op := range h.Operations() {
@@ -201,9 +202,10 @@ func TestAnUndoOfAnotherInstanceIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.mu.Lock()
-	u := h.unresolved[op.ID]
-	h.mu.Unlock()
+	// What cannot be removed: a directory that is not empty.
+	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	f.set(false, "start", "destroy")
 	destroy, err := h.Destroy(background, "j1", "j1", "t")
 	h.succeed(t, destroy, err)
@@ -211,12 +213,9 @@ func TestAnUndoOfAnotherInstanceIsRefused(t *testing.T) {
 	if err := h.fake.Write("j1", "precious"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, journal, 0o600); err != nil {
+	if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, journal, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	h.mu.Lock()
-	h.unresolved[op.ID], u.op.value = u, op
-	h.mu.Unlock()
 	undo, err := h.Resolve(background, op.ID, ActionUndo, "j1", "t")
 	if undo = h.do(t, undo, err); undo.Problem == nil || undo.Problem.Code != problem.OperationResolved {
 		t.Errorf("the undo is %s: %v", undo.State, undo.Problem)

@@ -10,17 +10,6 @@ import (
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
-// reloadAfter reads the machines that an operation was about again. A guest that was
-// paused, or that did not shut down as it was asked to, goes on: what was let go of
-// for the operation is held again.
-func (s *Service) reloadAfter(op *operation) {
-	if op.machine == "" {
-		return
-	}
-	s.inventory.Reload(op.machine)
-	s.holdForwards(op.machine)
-}
-
 // publishVM tells the watchers how a VM is now, or that it is gone.
 func (s *Service) publishVM(name string) {
 	s.publishing.Lock()
@@ -40,7 +29,7 @@ func (s *Service) publishVM(name string) {
 }
 
 // viewLocked makes the value that clients see; nil for a name that is nothing
-// (any more). mu is held, for the operations.
+// (any more). mu is held.
 func (s *Service) viewLocked(name string) *VM {
 	if e, ok := s.inventory.Get(name); ok {
 		return s.viewOf(e)
@@ -50,7 +39,7 @@ func (s *Service) viewLocked(name string) *VM {
 
 // viewOf is viewLocked of an entry.
 func (s *Service) viewOf(e *inventory.Entry) *VM {
-	op := s.running[e.Name]
+	op := s.engine.Running(e.Name)
 	if e.Machine == nil && e.Broken() == nil && op == nil && !e.Exists() {
 		return nil
 	}
@@ -77,13 +66,7 @@ func (s *Service) viewOf(e *inventory.Entry) *VM {
 		_, can := backends.As[backends.Autostarter](b)
 		v.Autostart = e.Machine.Autostart && can
 	}
-	if op != nil {
-		o := op.value
-		v.Operation = &o
-	}
-	for _, u := range s.unresolvedLocked(e.Name) {
-		v.Unresolved = append(v.Unresolved, u.op.id)
-	}
+	v.Operation, v.Unresolved = op, s.engine.Unresolved(e.Name)
 	return v
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/sshconfig"
 )
 
@@ -102,9 +103,9 @@ type house struct {
 }
 
 // open opens the service of a directory; fault and hook may be nil.
-func open(t testing.TB, home string, imgs images, fault func(method, name string) error, hook func(journalEntry)) house {
+func open(t testing.TB, home string, imgs images, fault func(method, name string) error, hook func(operation.Entry), change ...func(*Options)) house {
 	t.Helper()
-	h, err := openHouse(home, imgs, fault, hook)
+	h, err := openHouse(home, imgs, fault, hook, change...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,12 +117,12 @@ func open(t testing.TB, home string, imgs images, fault func(method, name string
 	return h
 }
 
-func openHouse(home string, imgs images, fault func(method, name string) error, hook func(journalEntry)) (house, error) {
-	return openHouseLosing(home, imgs, fault, nil, hook)
+func openHouse(home string, imgs images, fault func(method, name string) error, hook func(operation.Entry), change ...func(*Options)) (house, error) {
+	return openHouseLosing(home, imgs, fault, nil, hook, change...)
 }
 
 // openHouseLosing is openHouse with backends whose answers may be lost.
-func openHouseLosing(home string, imgs images, fault, lost func(method, name string) error, hook func(journalEntry)) (house, error) {
+func openHouseLosing(home string, imgs images, fault, lost func(method, name string) error, hook func(operation.Entry), change ...func(*Options)) (house, error) {
 	layout := paths.Under(home)
 	layout.Runtime = filepath.Join(home, "r") // the test's name is in the path already, and control sockets have 90 bytes
 	if err := layout.Ensure(); err != nil {
@@ -154,10 +155,14 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 	if err := config.complete("config.toml", nil, []backends.Driver{{Type: "fake", Configure: func(backends.Settings) (backends.Opener, error) { return nil, nil }}}); err != nil {
 		return house{}, err
 	}
-	s, err := Open(context.Background(), Options{
+	o := Options{
 		Layout: layout, Config: config, Machines: store, Images: imgs, Backends: list, SSH: conf,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), journalHook: hook,
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	s, err := Open(context.Background(), o)
 	h := house{Service: s, layout: layout}
 	for _, b := range list {
 		switch b := b.(*fake.Backend); b.Name() { //nolint:forcetypeassert // made above

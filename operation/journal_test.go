@@ -1,4 +1,4 @@
-package vm
+package operation
 
 import (
 	"os"
@@ -10,11 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-func testHeader() journalHeader {
-	return journalHeader{ID: "01J", Kind: KindStop, Machine: "demo", Started: time.Now(), Args: []byte(`{}`)}
+func testHeader() Header {
+	return Header{ID: "01J", Kind: api.KindStop, Machine: "demo", Started: time.Now(), Args: []byte(`{}`)}
 }
 
 func TestATornLastLineOfAJournalIsIgnored(t *testing.T) {
@@ -36,7 +37,7 @@ func TestATornLastLineOfAJournalIsIgnored(t *testing.T) {
 	if err := os.WriteFile(j.path, whole[:len(whole)-5], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := readJournal(j.path)
+	r, err := readJournal(j.path, nil)
 	if err != nil || !r.done["a"] || r.begun["b"] {
 		t.Errorf("read %+v, %v", r, err)
 	}
@@ -48,7 +49,7 @@ func TestAJournalThatCannotBeReadIsKeptAndNamed(t *testing.T) {
 	if err := os.WriteFile(path, []byte("garbage\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	records, bad, err := readJournals(dir)
+	records, bad, err := ReadJournals(dir, nil)
 	if err != nil || len(records) != 0 || len(bad) != 1 || !strings.Contains(bad[0].Error(), path) {
 		t.Errorf("got %v, %v, %v", records, bad, err)
 	}
@@ -61,12 +62,12 @@ func FuzzReadJournal(f *testing.F) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := readJournal(path)
+		r, err := readJournal(path, nil)
 		if err != nil {
 			return
 		}
-		p := plan{steps: []step{{name: "a"}, {name: "b"}}}
-		if done, begun := progressOf(p, r); len(done) > 2 || begun > 2 {
+		p := Plan{Steps: []Step{{Name: "a"}, {Name: "b"}}}
+		if done, begun := r.progress(p); len(done) > 2 || begun > 2 {
 			t.Errorf("more steps than there are: %v, %d", done, begun)
 		}
 	})
@@ -76,7 +77,7 @@ func FuzzReadJournal(f *testing.F) {
 // it would not be read.
 func TestAnEntryThatDoesNotFitLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	j, err := createJournal(dir, journalHeader{ID: "one", Kind: KindStart, Machine: "demo", Args: []byte("{}")})
+	j, err := createJournal(dir, Header{ID: "one", Kind: api.KindStart, Machine: "demo", Args: []byte("{}")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,10 +102,36 @@ func TestAnEntryThatDoesNotFitLeavesNothing(t *testing.T) {
 	if full == nil {
 		t.Fatal("it fits")
 	}
-	if err := j.write(journalEntry{Event: "unresolved", Code: problem.Internal, Message: "why"}); err != nil {
+	if err := j.write(Entry{Event: "unresolved", Code: problem.Internal, Message: "why"}); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := readJournal(j.path); err != nil || r.unresolved == nil || len(r.begun) > 0 {
+	if r, err := readJournal(j.path, nil); err != nil || r.unresolved == nil || len(r.begun) > 0 {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// What a power cut left of a line is not in the way of what is written later.
+func TestAnEntryAfterATornLineIsRead(t *testing.T) {
+	dir := t.TempDir()
+	j, err := createJournal(dir, testHeader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.append("begin", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.file.WriteString(`{"event":"do`); err != nil {
+		t.Fatal(err)
+	}
+	j.close()
+	if j, err = openJournal(j.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.append("undone", "a"); err != nil {
+		t.Fatal(err)
+	}
+	j.close()
+	if r, err := readJournal(j.path, nil); err != nil || !r.undone["a"] {
+		t.Errorf("read %+v, %v", r, err)
 	}
 }

@@ -1,0 +1,59 @@
+package operation
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// errGaveWay is the cause with which an operation is cancelled whose keys another
+// one takes.
+var errGaveWay = errors.New("it gave way")
+
+// makeWay ends what an operation does not wait for: it is cancelled; if that does
+// not end it, the owner ends what it may wait for; if it still does not end, it is
+// given up.
+func (e *Engine) makeWay(t *Task) {
+	for _, other := range t.before {
+		if t.ctx.Err() != nil {
+			return
+		}
+		if other.edit != nil {
+			e.endEditFor(t, other)
+			continue
+		}
+		e.update(t, func(o *api.Operation) { o.Message = "ending the " + string(other.kind) + " that runs" })
+		other.cancel(problem.New(problem.Cancelled, "%s of %s was ended by %s: %w", other.kind, other.subject(), t.kind, errGaveWay))
+		if other.endsWithin(t.ctx, e.limits.Grace) {
+			continue
+		}
+		v := t.Value()
+		e.log.Warn("an operation does not end when it is cancelled: what it may wait for is ended", "operation", other.id, "kind", other.kind, "for", v.Kind, "subject", v.Subject())
+		ctx, cancel := context.WithTimeout(t.ctx, e.limits.Force)
+		if err := e.call(ctx.Done(), func() error { return e.o.Owner.Interrupt(ctx, v) }); err != nil {
+			e.log.Warn("what an operation may wait for is not ended", "operation", other.id, "error", err)
+		}
+		cancel()
+		if !other.endsWithin(t.ctx, e.limits.Force) && t.ctx.Err() == nil {
+			e.log.Error("an operation is given up", "operation", other.id, "kind", other.kind, "subject", other.subject())
+			other.force()
+			other.endsWithin(t.ctx, e.limits.Force)
+		}
+	}
+}
+
+// endEditFor waits for an edit, which is short; one that is not is cancelled and
+// given up.
+func (e *Engine) endEditFor(t, edit *Task) {
+	if edit.endsWithin(t.ctx, e.limits.Grace) {
+		return
+	}
+	edit.cancel(problem.New(problem.Cancelled, "%s was ended by %s: %w", edit.edit.What, t.kind, errGaveWay))
+	if !edit.endsWithin(t.ctx, e.limits.Grace) && t.ctx.Err() == nil {
+		e.log.Error("an edit is given up", "key", edit.edit.Key, "what", edit.edit.What)
+		edit.force()
+		edit.endsWithin(t.ctx, e.limits.Force)
+	}
+}

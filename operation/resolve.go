@@ -1,0 +1,151 @@
+package operation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Resolve makes one of the choices of an unresolved operation. What loses data must
+// be confirmed by its key. It returns the operation that does it; for forget, the
+// one that is forgotten.
+func (e *Engine) Resolve(ctx context.Context, id string, action api.Action, confirm, client string) (api.Operation, error) {
+	t, err := e.lookUp(id)
+	if err != nil {
+		return api.Operation{}, err
+	}
+	e.mu.Lock()
+	u, v, key := e.unresolved[id], t.value, t.keys[0]
+	e.mu.Unlock()
+	at := slices.IndexFunc(v.Choices, func(c api.Choice) bool { return c.Action == action })
+	switch {
+	case u == nil:
+		return api.Operation{}, resolved(v)
+	case at < 0:
+		return api.Operation{}, problem.New(problem.OperationResolved, "%s of %s does not offer to %s", v.Kind, v.Subject(), action).
+			WithHint("nixvmd operations lists what it offers")
+	case v.Choices[at].Confirm && confirm != key:
+		return api.Operation{}, problem.New(problem.ConfirmRequired, "%s of the %s of %s needs a confirmation: it %s", action, v.Kind, v.Subject(), v.Choices[at].Effect).
+			WithHint("repeat the machine's name: --confirm %s (confirm in the request)", key)
+	}
+	if action == api.ActionForget {
+		if err := e.forget(u); err != nil {
+			return api.Operation{}, err
+		}
+		return t.Value(), nil
+	}
+	return e.beginResolve(ctx, u, action, client)
+}
+
+// resolved is the problem of an operation that nothing needs to be chosen for.
+func resolved(v api.Operation) *problem.Error {
+	return problem.New(problem.OperationResolved, "%s of %s does not wait for a choice: it is %s", v.Kind, v.Subject(), v.State).
+		WithHint("nixvmd operations lists those that do")
+}
+
+func (e *Engine) forget(u *unresolved) error {
+	e.mu.Lock()
+	key := u.task.keys[0]
+	running := e.held[key]
+	if running != nil && running.value.Resolves == u.task.id {
+		defer e.mu.Unlock()
+		return busy(key, running)
+	}
+	e.mu.Unlock()
+	return e.conclude(u, "forgotten", nil)
+}
+
+func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Action, client string) (api.Operation, error) {
+	old := u.task.Value()
+	v := api.Operation{Kind: api.KindResolve, Machine: old.Machine, Client: client, Resolves: old.ID, Snapshot: old.Snapshot}
+	t := e.newTask(v, e.o.Keys(v))
+	if err := e.reserve(ctx, t); err != nil {
+		return api.Operation{}, err
+	}
+	e.mu.Lock()
+	known := e.unresolved[old.ID] == u
+	e.mu.Unlock()
+	if !known { // concluded between
+		e.refuse(t)
+		return api.Operation{}, resolved(u.task.Value())
+	}
+	e.mu.Lock()
+	t.value.Message = fmt.Sprintf("%s of the %s of %s", action, old.Kind, old.Subject())
+	if action == api.ActionResume {
+		t.plan = u.task.plan
+	}
+	e.mu.Unlock()
+	e.show(t)
+	go func() {
+		defer e.works.Done()
+		defer t.cancel(nil)
+		err := e.resolve(t, u, action)
+		if err == nil {
+			err = e.conclude(u, string(action)+" has succeeded", func(o *api.Operation) {
+				o.State, o.Problem, o.Message = api.OpSucceeded, nil, ""
+				if action == api.ActionUndo {
+					o.State, o.Message = api.OpCancelled, "it has been undone"
+				}
+			})
+		} else {
+			e.stillPending(u, err)
+		}
+		key := t.key()
+		e.end(t, err)
+		e.recheck(key)
+	}()
+	return t.Value(), nil
+}
+
+// resolve does what was chosen, and notes in the journal how far it has come.
+func (e *Engine) resolve(t *Task, u *unresolved, action api.Action) error {
+	r, err := readJournal(u.path, nil)
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	j, err := openJournal(u.path)
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	j.hook = e.o.Hook
+	ctx, cancel := context.WithTimeout(t.ctx, e.limits.Resolve)
+	defer cancel()
+	p := u.task.Plan()
+	if e.standing(ctx, r, p) == Gone {
+		// What concludes it then has failed, as on a disk that cannot be written.
+		return problem.New(problem.OperationResolved, "nothing is left of what the %s of %s was about", u.task.kind, u.task.subject()).
+			WithHint("nixvmd operations forget %s", u.task.id)
+	}
+	if action == api.ActionUndo {
+		_, begun := r.progress(p)
+		return e.undo(ctx, t, j, r, p.Steps[:begun])
+	}
+	for completed, st := range p.Steps {
+		if r.done[st.Name] {
+			continue
+		}
+		e.enterStep(t, p, completed)
+		if err := e.again(ctx, t, j, r, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again does one step of an operation that is gone on with.
+func (e *Engine) again(ctx context.Context, t *Task, j *journal, r *Record, st Step) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := j.append("begin", st.Name); err != nil {
+		return err
+	}
+	if err := e.runStep(ctx, t, st, t.runOf(j, r, st)); err != nil {
+		return err
+	}
+	return j.append("done", st.Name)
+}

@@ -1,0 +1,101 @@
+package vm
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
+)
+
+// makes are the operations at whose end there is a new VM.
+var makes = map[api.Kind]bool{api.KindCreate: true, api.KindClone: true}
+
+// removes are the operations at whose end there is no VM.
+var removes = map[api.Kind]bool{api.KindDestroy: true, api.KindPurge: true}
+
+// kinds are all operations. What hangs must not keep a person from ending it: kill
+// and destroy end what runs.
+func (s *Service) kinds() map[api.Kind]operation.Verb {
+	return map[api.Kind]operation.Verb{
+		api.KindCreate:          {Plan: planFrom(s.planCreate), Makes: true},
+		api.KindClone:           {Plan: planFrom(s.planClone), Makes: true},
+		api.KindStart:           {Plan: planFrom(s.planStart)},
+		api.KindStop:            {Plan: planFrom(s.planStop), Spaceless: true},
+		api.KindKill:            {Plan: planFrom(s.planKill), Spaceless: true, Rank: 1},
+		api.KindReboot:          {Plan: planFrom(s.planReboot)},
+		api.KindSuspend:         {Plan: planFrom(s.planSuspend), Spaceless: true},
+		api.KindResume:          {Plan: planFrom(s.planResume), Spaceless: true},
+		api.KindDestroy:         {Plan: planFrom(s.planDestroy), Spaceless: true, Rank: 2},
+		api.KindPurge:           {Plan: planFrom(s.planDestroy), Spaceless: true, Rank: 2},
+		api.KindSnapshot:        {Plan: planFrom(s.planSnapshot)},
+		api.KindRestoreSnapshot: {Plan: planFrom(s.planRestore)},
+		api.KindDeleteSnapshot:  {Plan: planFrom(s.planDeleteSnapshot), Spaceless: true},
+		api.KindMigrate:         {Plan: planFrom(s.planMigrate), Continues: true},
+		api.KindBuildImage:      {Plan: planFrom(s.planBuildImage)},
+	}
+}
+
+// detail is what operations want to find again in their plans.
+type detail struct {
+	snapshot, safety string // the one it makes, restores or deletes; the one that a restore makes first
+	declares         bool   // it makes the machine directory
+	left             leftover
+}
+
+func detailOf(t *operation.Task) detail { return detailIn(t.Plan()) }
+
+func detailIn(p operation.Plan) detail {
+	d, _ := p.Detail.(detail) // none: the zero value
+	return d
+}
+
+// keysOf are the machines that an operation keeps busy: the one that it changes,
+// and the one that it copies.
+func keysOf(op api.Operation) []string {
+	switch {
+	case op.Machine == "":
+		return nil
+	case op.Source != "":
+		return []string{op.Machine, op.Source}
+	}
+	return []string{op.Machine}
+}
+
+// checkSubject refuses what no operation can be about. That there is such a kind,
+// the engine checks.
+func checkSubject(op api.Operation) error {
+	switch {
+	case (op.Kind != api.KindBuildImage) != (op.Machine != ""):
+		return fmt.Errorf("%s of machine %q", op.Kind, op.Machine)
+	case (op.Kind == api.KindClone) != (op.Source != ""):
+		return fmt.Errorf("%s from machine %q", op.Kind, op.Source)
+	}
+	for _, name := range keysOf(op) {
+		if err := machine.ValidName(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checked are arguments that name machines or snapshots themselves. They come
+// from a file: what stands there is checked again.
+type checked interface{ check(machine string) error }
+
+// planFrom reads the arguments of an operation and builds its plan.
+func planFrom[A any](build func(machine string, args A) operation.Plan) func(api.Operation, json.RawMessage) (operation.Plan, error) {
+	return func(op api.Operation, raw json.RawMessage) (operation.Plan, error) {
+		var args A
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return operation.Plan{}, fmt.Errorf("arguments in the journal: %w", err)
+		}
+		if c, ok := any(args).(checked); ok {
+			if err := c.check(op.Machine); err != nil {
+				return operation.Plan{}, fmt.Errorf("arguments in the journal: %w", err)
+			}
+		}
+		return build(op.Machine, args), nil
+	}
+}

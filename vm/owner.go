@@ -1,0 +1,94 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/operation"
+)
+
+// owner answers the questions of the engine: the things that operations work on
+// are VMs.
+type owner struct{ s *Service }
+
+// Instance implements operation.Owner.
+func (o owner) Instance(op api.Operation) string { return o.s.instanceOf(op.Machine) }
+
+// Interrupt implements operation.Owner: an operation may wait for a VM that hangs.
+func (o owner) Interrupt(ctx context.Context, op api.Operation) error {
+	return o.s.killVM(ctx, op.Machine)
+}
+
+// Supersedes implements operation.Owner: what makes the VM, or the snapshot, anew
+// has found that there was none.
+func (o owner) Supersedes(begins, unresolved *operation.Task) (why string, yes bool) {
+	kind, old := begins.Value().Kind, unresolved.Value().Kind
+	same := detailOf(begins).snapshot == detailOf(unresolved).snapshot
+	if makes[kind] || kind == api.KindSnapshot && old == api.KindSnapshot && same {
+		return fmt.Sprintf("%s makes it anew", kind), true
+	}
+	return "", false
+}
+
+// Decides implements operation.Owner.
+func (o owner) Decides(done, unresolved *operation.Task) bool {
+	kind, old := done.Value().Kind, unresolved.Value().Kind
+	snapshot, was := detailOf(done).snapshot, detailOf(unresolved)
+	switch kind {
+	case api.KindDestroy, api.KindPurge:
+		return true
+	case api.KindDeleteSnapshot:
+		return old == api.KindSnapshot && was.snapshot == snapshot ||
+			old == api.KindRestoreSnapshot && was.safety == snapshot
+	case api.KindRestoreSnapshot, api.KindMigrate:
+		return old == kind || old == api.KindStart
+	case api.KindStart, api.KindStop, api.KindKill, api.KindReboot, api.KindSuspend, api.KindResume:
+		return old == api.KindStart
+	}
+	return false
+}
+
+// Ended implements operation.Owner. A guest that was paused, or that did not shut
+// down as it was asked to, goes on: the forwards that were closed for the operation
+// are held again.
+func (o owner) Ended(op api.Operation) {
+	if op.Machine != "" {
+		o.s.inventory.Reload(op.Machine)
+		o.s.holdForwards(op.Machine)
+		o.s.forgetSSH(op.Machine)
+	}
+	o.s.keepReserve()
+}
+
+// Tell implements operation.Owner. While an operation runs, it is told of before
+// its machines, and its end is told last.
+func (o owner) Tell(c operation.Change) {
+	if c.Operation != nil && !c.Ended {
+		o.s.tell(Change{Operation: c.Operation})
+	}
+	for _, name := range c.Keys {
+		o.tellMachine(name, c.Ended)
+	}
+	switch {
+	case c.Log != nil:
+		o.s.tell(Change{Log: c.Log})
+	case c.Ended:
+		o.s.tell(Change{Operation: c.Operation})
+	}
+}
+
+// tellMachine tells how a machine is now. One that is nothing any more at the end
+// of its operation is gone.
+func (o owner) tellMachine(name string, ended bool) {
+	o.s.mu.Lock()
+	v := o.s.viewLocked(name)
+	o.s.mu.Unlock()
+	switch {
+	case v != nil:
+		o.s.tell(Change{VM: v})
+	case ended:
+		o.s.inventory.Drop(name)
+		o.s.tell(Change{Removed: name})
+	}
+}
