@@ -13,7 +13,7 @@ type Machine struct {
 	Name string `json:"name"`
 	// State of the VM: "absent" (declared only), "stopped", "running",
 	// "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked).
-	State string `json:"state"`
+	State State `json:"state"`
 	// Phase is the state in the word that people want: "absent", "stopped", "booting"
 	// (it runs, and its sshd has not answered yet), "ready" (its sshd has answered),
 	// "suspended", "crashed", "broken" or "unknown".

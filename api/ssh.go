@@ -32,8 +32,8 @@ func (p EndpointParams) Validate() error {
 	return cmp.Or(checkRequired("host", p.Host), checkLine("host", p.Host))
 }
 
-// EndpointResult is where sshd answers now.
-type EndpointResult struct {
+// Endpoint is where sshd answers now.
+type Endpoint struct {
 	// Machine that the host name belongs to.
 	Machine string `json:"machine"`
 	// Network is "tcp".

@@ -12,21 +12,22 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
 // State is the state of one VM as its backend sees it.
-type State string
+type State = api.State
 
-// The states. The protocol sends these words.
+// The states.
 const (
-	Absent    State = "absent"    // nothing of it exists on the backend
-	Stopped   State = "stopped"   // disks exist, no process
-	Running   State = "running"   // the virtual CPUs run; says nothing about sshd
-	Suspended State = "suspended" // paused, memory kept
-	Crashed   State = "crashed"   // ended without being asked to, since the last start
-	Broken    State = "broken"    // half made, or files are missing or damaged
-	Unknown   State = "unknown"   // the backend cannot be asked now
+	Absent    = api.StateAbsent
+	Stopped   = api.StateStopped
+	Running   = api.StateRunning
+	Suspended = api.StateSuspended
+	Crashed   = api.StateCrashed
+	Broken    = api.StateBroken
+	Unknown   = api.StateUnknown
 )
 
 // Spec is everything that a backend needs to realise a machine. The vm package
@@ -81,11 +82,8 @@ type Status struct {
 	Cut     bool      // it runs and its network has failed: its sshd is out of reach until that is back
 }
 
-// Endpoint is where the guest's sshd can be reached now.
-type Endpoint struct {
-	Network string // "tcp"
-	Address string // host:port
-}
+// Endpoint is where the guest's sshd can be reached now; a backend leaves Machine empty.
+type Endpoint = api.Endpoint
 
 // EventKind is what happened.
 type EventKind string
@@ -108,22 +106,18 @@ type Event struct {
 }
 
 // Severity ranks a finding.
-type Severity string
+type Severity = api.Severity
 
 // The severities.
 const (
-	Fatal   Severity = "error"   // the backend cannot work
-	Warning Severity = "warning" // it works, worse
-	Info    Severity = "info"
+	Fatal   = api.SeverityError   // the backend cannot work
+	Warning = api.SeverityWarning // it works, worse
+	Info    = api.SeverityInfo
 )
 
-// Finding is one result of Check: what is missing and the command that fixes it.
-type Finding struct {
-	Code     string // dotted word, e.g. "qemu.missing"
-	Severity Severity
-	Message  string
-	Fix      string // a command or a sentence; may be empty
-}
+// Finding is one result of Check: what is missing and the command that fixes it. A
+// backend leaves Area empty.
+type Finding = api.Finding
 
 // Backend runs VMs. All methods may be called at once for different VMs; the
 // core never calls two mutating methods at once for the same VM, but for Kill and

@@ -1,20 +1,9 @@
 package backends
 
+import "github.com/nixvm/nixvm/api"
+
 // Capabilities say what a backend can do, so that nothing is offered that cannot work.
-type Capabilities struct {
-	LiveSnapshot   bool // snapshot while the VM runs
-	MemorySnapshot bool
-	ThinClone      bool // boot disk is an overlay on the shared image
-	Bridge         bool
-	Console        bool
-	Suspend        bool
-	Resize         bool
-	Clone          bool // of a VM that is off
-	CloneSnapshot  bool // also of one of its snapshots
-	HostFirewall   bool // isolation enforced outside the guest
-	Migrate        bool
-	Autostart      bool // the host starts VMs when it boots
-}
+type Capabilities = api.BackendCapabilities
 
 // CapabilitiesOf derives them from the optional interfaces that the backend has now.
 // The boot disk as an overlay, and disks that grow, are in the contract of every

@@ -2,16 +2,12 @@ package backends
 
 import (
 	"context"
-	"time"
+
+	"github.com/nixvm/nixvm/api"
 )
 
 // Snapshot is one snapshot of the state disk.
-type Snapshot struct {
-	Name        string
-	Description string
-	Created     time.Time
-	Frozen      bool // the guest's file systems were frozen, or the VM was off
-}
+type Snapshot = api.Snapshot
 
 // SnapshotRequest asks for a snapshot.
 type SnapshotRequest struct {

@@ -7,15 +7,12 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/api"
 )
 
 // Collected is what a collection has made of one image.
-type Collected struct {
-	ID    string
-	Bytes int64  // that it takes on the disk
-	Kept  string // why it stays; "" = it was removed
-	Note  string // what the user should know of a removed one
-}
+type Collected = api.CollectedImage
 
 // Rules say what a collection keeps.
 type Rules struct {

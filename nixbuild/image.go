@@ -10,7 +10,11 @@
 // against the guest contract, whichever image it runs.
 package nixbuild
 
-import "time"
+import (
+	"time"
+
+	"github.com/nixvm/nixvm/api"
+)
 
 // The guest contract (docs/guest-contract.md).
 const (
@@ -56,14 +60,7 @@ type Disk struct {
 }
 
 // Profile is one composable mixin.
-type Profile struct {
-	Name        string
-	Description string
-	Requires    []string // these too
-	Conflicts   []string // not together with these
-	Agent       bool     // an agent profile: private networks are blocked outbound
-	Images      []string // kinds of image that have it: "nixos", "trial"
-}
+type Profile = api.Profile
 
 // Request says which image is wanted.
 type Request struct {

@@ -6,7 +6,6 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/agents"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func agentMethods() []Method {
@@ -21,7 +20,7 @@ func agentMethods() []Method {
 			}, result[api.AgentListResult](problem.MachineNotFound)),
 		slow(api.MethodAgentCommand, "How to run an agent in the guest, or come back to it. Nothing is started, neither the VM nor the agent.",
 			func(ctx context.Context, s *session, p api.AgentCommandParams) (any, error) {
-				a, err := s.srv.core.Attach(ctx, vm.AttachRequest{Name: p.Name, Directory: p.Directory})
+				a, err := s.srv.core.Attach(ctx, api.AttachParams{Name: p.Name, Directory: p.Directory})
 				if err != nil {
 					return nil, err
 				}

@@ -12,15 +12,12 @@ import (
 // machineOf converts the domain value; list is every configured backend.
 func machineOf(v vm.VM, list []vm.BackendState) api.Machine {
 	m := api.Machine{
-		Name: v.Name, State: string(v.State), Phase: string(v.Phase()), Actions: keysOf(v.Verbs(list)), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
+		Name: v.Name, State: v.State, Phase: string(v.Phase()), Actions: keysOf(v.Verbs(list)), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
 		Profiles: notNil(v.Profiles), Backend: v.Backend,
-		Image:     api.ImageRef{Kind: v.Image.Kind, ID: v.Image.ID, Distro: v.Image.Distro, Version: v.Image.Version},
+		Image: v.Image, Snapshots: v.Snapshots,
 		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
 		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
 		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved, Pending: v.Pending,
-	}
-	if u := v.Snapshots; u != nil {
-		m.Snapshots = &api.SnapshotUsage{Count: u.Count, Warning: u.Warning}
 	}
 	if v.Operation != nil && v.Operation.State == api.OpRunning {
 		m.Operation = v.Operation.ID
@@ -75,9 +72,9 @@ func wireTime(t time.Time) time.Time {
 }
 
 // notNil makes an empty list [] on the wire instead of null.
-func notNil(s []string) []string {
-	if s == nil {
-		return []string{}
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
 	}
-	return s
+	return list
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/vm"
 )
 
@@ -53,13 +52,13 @@ type Core interface {
 	Destroy(ctx context.Context, name, confirm, client string) (api.Operation, error)
 	Purge(ctx context.Context, name, confirm, client string) (api.Operation, error)
 
-	Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error)
+	Snapshots(ctx context.Context, name string) ([]api.Snapshot, error)
 	CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (api.Operation, error)
 	RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (api.Operation, error)
 	DeleteSnapshot(ctx context.Context, name, snapshot, client string) (api.Operation, error)
 
-	Attach(ctx context.Context, req vm.AttachRequest) (vm.Attachment, error)
-	Endpoint(ctx context.Context, req vm.EndpointRequest) (vm.Endpoint, error)
+	Attach(ctx context.Context, req api.AttachParams) (api.AttachResult, error)
+	Endpoint(ctx context.Context, req api.EndpointParams) (api.Endpoint, error)
 	// CheckDraft says of each field of a request what would become of it.
 	CheckDraft(ctx context.Context, d vm.Draft) map[string]vm.Checked
 	// Configure changes the files of a machine. Both of these have told the
@@ -70,14 +69,14 @@ type Core interface {
 
 	// Defaults are what Create takes when it is not told.
 	Defaults() vm.Defaults
-	Profiles() []nixbuild.Profile
-	Images() ([]vm.ImageState, error)
+	Profiles() []api.Profile
+	Images() ([]api.Image, error)
 	BuildImage(ctx context.Context, req vm.BuildRequest) (api.Operation, error)
 	// CollectImages removes the images that nothing needs.
-	CollectImages(ctx context.Context, all, dryRun bool) (vm.Collection, error)
+	CollectImages(ctx context.Context, all, dryRun bool) (api.ImageGCResult, error)
 	Backends() []vm.BackendState
-	CheckBackend(ctx context.Context, name string) ([]backends.Finding, error)
-	Doctor(ctx context.Context) []vm.Finding
+	CheckBackend(ctx context.Context, name string) ([]api.Finding, error)
+	Doctor(ctx context.Context) []api.Finding
 
 	// SSHPreview returns a unified diff of what SSHApply would change.
 	SSHPreview(ctx context.Context) (string, error)
@@ -88,11 +87,11 @@ type Core interface {
 
 	NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error)
 
-	Forwards(ctx context.Context, name string) ([]vm.Forward, error)
+	Forwards(ctx context.Context, name string) ([]api.Forward, error)
 	// OpenedPorts are what leads into the guest through shared connections.
-	OpenedPorts(ctx context.Context, name string) []vm.OpenedPort
-	AddForward(ctx context.Context, name, line string) ([]vm.Forward, error)
-	RemoveForward(ctx context.Context, name, line string) ([]vm.Forward, error)
+	OpenedPorts(ctx context.Context, name string) []api.OpenedPort
+	AddForward(ctx context.Context, name, line string) ([]api.Forward, error)
+	RemoveForward(ctx context.Context, name, line string) ([]api.Forward, error)
 
 	// Console opens the serial console of a running VM; it lives until closed.
 	Console(ctx context.Context, name string) (io.ReadWriteCloser, error)

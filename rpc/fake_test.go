@@ -13,7 +13,6 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/vm"
 )
@@ -51,7 +50,7 @@ func newCore(names ...string) *core {
 func machineNamed(name string) vm.VM {
 	return vm.VM{
 		Name: name, State: backends.Running, Ready: true, Mode: "immutable", Profiles: []string{"claude", "dev"}, Backend: "qemu",
-		Image: vm.ImageRef{Kind: "trial", ID: "trial-immutable-ab418e0ff61f74a3", Distro: "debian", Version: "1"}, MemoryMiB: 2048, VCPUs: 2,
+		Image: api.ImageRef{Kind: "trial", ID: "trial-immutable-ab418e0ff61f74a3", Distro: "debian", Version: "1"}, MemoryMiB: 2048, VCPUs: 2,
 		DiskBytes: 20 << 30, Network: "nat", Accel: "tcg", Address: "127.0.0.1:40022", SSHHost: name, AdminHost: name + "-admin",
 		Started: time.Unix(1_800_000_000, 0),
 	}
@@ -334,9 +333,9 @@ func (c *core) Purge(_ context.Context, name, _, client string) (api.Operation, 
 	return c.on(api.KindPurge, name, client)
 }
 
-func (c *core) Snapshots(_ context.Context, name string) ([]backends.Snapshot, error) {
+func (c *core) Snapshots(_ context.Context, name string) ([]api.Snapshot, error) {
 	_, err := c.Get(name)
-	return []backends.Snapshot{{Name: "s1", Description: "\x1b[1mfirst", Created: time.Unix(1_800_000_000, 0), Frozen: true}}, err
+	return []api.Snapshot{{Name: "s1", Description: "\x1b[1mfirst", Created: time.Unix(1_800_000_000, 0), Frozen: true}}, err
 }
 
 func (c *core) CreateSnapshot(_ context.Context, name, _, _, client string) (api.Operation, error) {
@@ -351,19 +350,19 @@ func (c *core) DeleteSnapshot(_ context.Context, name, _, client string) (api.Op
 	return c.on(api.KindDeleteSnapshot, name, client)
 }
 
-func (c *core) Attach(_ context.Context, r vm.AttachRequest) (vm.Attachment, error) {
+func (c *core) Attach(_ context.Context, r api.AttachParams) (api.AttachResult, error) {
 	_, err := c.Get(r.Name)
-	return vm.Attachment{Name: r.Name, SSHHost: r.Name, User: "user", Directory: "/home/user", Command: []string{"ssh", r.Name}}, err
+	return api.AttachResult{Name: r.Name, SSHHost: r.Name, User: "user", Directory: "/home/user", Command: []string{"ssh", r.Name}}, err
 }
 
 // Endpoint waits, when asked to, until the client gives up.
-func (c *core) Endpoint(ctx context.Context, r vm.EndpointRequest) (vm.Endpoint, error) {
+func (c *core) Endpoint(ctx context.Context, r api.EndpointParams) (api.Endpoint, error) {
 	if r.Wait && !c.auto {
 		<-ctx.Done()
-		return vm.Endpoint{}, ctx.Err()
+		return api.Endpoint{}, ctx.Err()
 	}
 	_, err := c.Get(r.Host)
-	return vm.Endpoint{Machine: r.Host, Network: "tcp", Address: "127.0.0.1:1"}, err
+	return api.Endpoint{Machine: r.Host, Network: "tcp", Address: "127.0.0.1:1"}, err
 }
 
 // CheckDraft finds no fault with anything.
@@ -399,21 +398,19 @@ func (c *core) Defaults() vm.Defaults {
 	return vm.Defaults{Profiles: []string{"claude"}, Mode: "immutable", Memory: 2048, VCPUs: 2, Disk: "20G", Network: "nat"}
 }
 
-func (c *core) Profiles() []nixbuild.Profile {
-	return []nixbuild.Profile{{Name: "core", Images: []string{"trial"}}, {Name: "claude", Agent: true, Images: []string{"nixos", "trial"}}}
+func (c *core) Profiles() []api.Profile {
+	return []api.Profile{{Name: "core", Images: []string{"trial"}}, {Name: "claude", Agent: true, Images: []string{"nixos", "trial"}}}
 }
 
-func (c *core) Images() ([]vm.ImageState, error) { return nil, nil }
+func (c *core) Images() ([]api.Image, error) { return nil, nil }
 
 // BuildImage is about no machine.
 func (c *core) BuildImage(_ context.Context, r vm.BuildRequest) (api.Operation, error) {
 	return c.begin(api.KindBuildImage, "", r.Client)
 }
 
-func (c *core) CollectImages(context.Context, bool, bool) (vm.Collection, error) {
-	return vm.Collection{Images: []vm.CollectedImage{{
-		Collected: nixbuild.Collected{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "used by demo"},
-	}}}, nil
+func (c *core) CollectImages(context.Context, bool, bool) (api.ImageGCResult, error) {
+	return api.ImageGCResult{Images: []api.CollectedImage{{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "used by demo"}}}, nil
 }
 
 func (c *core) Backends() []vm.BackendState {
@@ -429,26 +426,26 @@ func (c *core) able(caps backends.Capabilities) {
 	c.homes = []vm.BackendState{{Name: "qemu", Type: "qemu", Default: true, Capabilities: caps}}
 }
 
-func (c *core) CheckBackend(_ context.Context, name string) ([]backends.Finding, error) {
+func (c *core) CheckBackend(_ context.Context, name string) ([]api.Finding, error) {
 	if name != "qemu" {
 		return nil, problem.New(problem.BackendUnknown, "no backend %q", name).WithHint("list them")
 	}
 	return nil, nil
 }
-func (c *core) Doctor(context.Context) []vm.Finding              { return nil }
+func (c *core) Doctor(context.Context) []api.Finding             { return nil }
 func (c *core) SSHPreview(context.Context) (string, error)       { return "+Include x\n", nil }
 func (c *core) SSHApply(context.Context) ([]string, bool, error) { return nil, true, nil }
 func (c *core) SSHRemove(context.Context) error                  { return nil }
 func (c *core) NetworkUsage(context.Context, string) (backends.NetworkUsage, error) {
 	return backends.NetworkUsage{}, nil
 }
-func (c *core) Forwards(_ context.Context, _ string) ([]vm.Forward, error) { return nil, nil }
-func (c *core) OpenedPorts(_ context.Context, _ string) []vm.OpenedPort    { return nil }
-func (c *core) AddForward(context.Context, string, string) ([]vm.Forward, error) {
+func (c *core) Forwards(_ context.Context, _ string) ([]api.Forward, error) { return nil, nil }
+func (c *core) OpenedPorts(_ context.Context, _ string) []api.OpenedPort    { return nil }
+func (c *core) AddForward(context.Context, string, string) ([]api.Forward, error) {
 	return nil, errors.New("an error that is no problem")
 }
 
-func (c *core) RemoveForward(context.Context, string, string) ([]vm.Forward, error) {
+func (c *core) RemoveForward(context.Context, string, string) ([]api.Forward, error) {
 	panic("a handler that panics")
 }
 

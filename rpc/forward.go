@@ -5,22 +5,15 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func forwardMethods() []Method {
-	answer := func(ctx context.Context, s *session, name string, list []vm.Forward, err error) (any, error) {
-		out := api.ForwardListResult{Forwards: make([]api.Forward, 0, len(list))}
-		for _, f := range list {
-			out.Forwards = append(out.Forwards, api.Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Daemon, State: f.State, Detail: f.Detail})
+	answer := func(ctx context.Context, s *session, name string, list []api.Forward, err error) (any, error) {
+		out := api.ForwardListResult{Forwards: notNil(list)}
+		if err == nil {
+			out.Opened = s.srv.core.OpenedPorts(ctx, name)
 		}
-		if err != nil {
-			return out, err
-		}
-		for _, o := range s.srv.core.OpenedPorts(ctx, name) {
-			out.Opened = append(out.Opened, api.OpenedPort{Listen: o.Listen, Account: o.Account})
-		}
-		return out, nil
+		return out, err
 	}
 	return []Method{
 		slow(api.MethodForwardList, "The remote forwards of a machine and what became of each.",

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -28,34 +29,26 @@ func imageMethods() []Method {
 }
 
 func listProfiles(s *session, _ api.NoParams) (any, error) {
-	list := s.srv.core.Profiles()
-	out := api.ProfileListResult{Profiles: make([]api.Profile, 0, len(list))}
-	for _, p := range list {
-		out.Profiles = append(out.Profiles, api.Profile{
-			Name: p.Name, Description: p.Description, Requires: notNil(p.Requires), Conflicts: p.Conflicts, Agent: p.Agent, Images: notNil(p.Images),
-		})
+	list := slices.Clone(s.srv.core.Profiles())
+	for i, p := range list {
+		list[i].Requires, list[i].Images = notNil(p.Requires), notNil(p.Images)
 	}
-	return out, nil
+	return api.ProfileListResult{Profiles: notNil(list)}, nil
 }
 
 func listImages(_ context.Context, s *session, _ api.NoParams) (any, error) {
 	list, err := s.srv.core.Images()
-	out := api.ImageListResult{Images: make([]api.Image, 0, len(list))}
-	for _, i := range list {
-		out.Images = append(out.Images, api.Image{
-			ID: i.ID, Distro: i.Distro, Mode: i.Mode, Profiles: notNil(i.Profiles), System: i.System,
-			VirtualSizeBytes: i.Disk.VirtualSize, Version: i.Version, Built: wireTime(i.Built), Source: i.Source,
-			DirectBoot: i.Kernel != "", Bytes: i.Bytes, Machines: notNil(i.Machines), StorePath: i.StorePath,
-		})
+	for i := range list {
+		list[i].Built = wireTime(list[i].Built)
 	}
-	return out, err
+	return api.ImageListResult{Images: notNil(list)}, err
 }
 
 func collectImages(ctx context.Context, s *session, p api.ImageGCParams) (any, error) {
-	c, err := s.srv.core.CollectImages(ctx, p.All, p.DryRun)
-	out := api.ImageGCResult{Images: make([]api.CollectedImage, 0, len(c.Images)), Warnings: plainLines(c.Warnings)}
-	for _, i := range c.Images {
-		out.Images = append(out.Images, api.CollectedImage{ID: i.ID, Backend: i.Backend, Bytes: i.Bytes, Kept: plainLine(i.Kept), Note: i.Note})
+	result, err := s.srv.core.CollectImages(ctx, p.All, p.DryRun)
+	result.Warnings = plainLines(result.Warnings)
+	for i, one := range result.Images {
+		result.Images[i].Kept = plainLine(one.Kept)
 	}
-	return out, err
+	return result, err
 }

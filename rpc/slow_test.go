@@ -194,7 +194,7 @@ func newWaiter(names ...string) *waiter {
 	return &waiter{core: newCore(names...), begun: make(chan struct{}, 1000), ended: make(chan struct{}, 1000)}
 }
 
-func (w *waiter) Endpoint(ctx context.Context, r vm.EndpointRequest) (vm.Endpoint, error) {
+func (w *waiter) Endpoint(ctx context.Context, r api.EndpointParams) (api.Endpoint, error) {
 	w.begun <- struct{}{}
 	defer func() { w.ended <- struct{}{} }()
 	return w.core.Endpoint(ctx, r)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -16,14 +17,11 @@ func snapshotMethods() []Method {
 				if err != nil {
 					return nil, err
 				}
-				out := api.SnapshotListResult{Snapshots: make([]api.Snapshot, 0, len(list)), Warning: vm.SnapshotWarning(p.Name, len(list))}
-				for _, sn := range list {
-					out.Snapshots = append(out.Snapshots, api.Snapshot{
-						Name: plainLine(sn.Name), Description: plainText(sn.Description), // virsh takes any
-						Created: wireTime(sn.Created), Frozen: sn.Frozen,
-					})
+				list = slices.Clone(list)
+				for i, one := range list { // virsh takes any text
+					list[i].Name, list[i].Description, list[i].Created = plainLine(one.Name), plainText(one.Description), wireTime(one.Created)
 				}
-				return out, nil
+				return api.SnapshotListResult{Snapshots: notNil(list), Warning: vm.SnapshotWarning(p.Name, len(list))}, nil
 			}, result[api.SnapshotListResult](problem.VMNotFound, problem.BackendUnreachable)),
 		operation(api.MethodSnapshotCreate, "Take a snapshot of the state disk, live if the VM runs and the backend can.",
 			func(ctx context.Context, s *session, p api.SnapshotCreateParams) (api.Operation, error) {

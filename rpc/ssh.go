@@ -5,7 +5,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func sshMethods() []Method {
@@ -26,8 +25,7 @@ func sshMethods() []Method {
 			}, result[api.EmptyResult](problem.SSHConfigMalformed, problem.SSHConfigReadOnly)),
 		slow(api.MethodSSHEndpoint, "Where the sshd of a VM answers right now; nixvmd proxy asks this.",
 			func(ctx context.Context, s *session, p api.EndpointParams) (any, error) {
-				e, err := s.srv.core.Endpoint(ctx, vm.EndpointRequest{Host: p.Host, Start: p.Start, Wait: p.Wait})
-				return api.EndpointResult{Machine: e.Machine, Network: e.Network, Address: e.Address}, err
-			}, result[api.EndpointResult](problem.MachineNotFound, problem.VMNotRunning, problem.VMNotReady, problem.SSHHostKey, problem.VMBusy)),
+				return s.srv.core.Endpoint(ctx, p)
+			}, result[api.Endpoint](problem.MachineNotFound, problem.VMNotRunning, problem.VMNotReady, problem.SSHHostKey, problem.VMBusy)),
 	}
 }

@@ -44,8 +44,8 @@ func (s *Service) Attach(ctx context.Context, req AttachRequest) (Attachment, er
 	v, err := s.Get(req.Name)
 	return Attachment{
 		Name: req.Name, SSHHost: host, User: account, Directory: directory, Ready: v.Ready,
-		TRAMP:      "/nixvm:" + host + ":" + directory,
-		TRAMPPlain: "/ssh:" + host + ":" + directory,
+		Tramp:      "/nixvm:" + host + ":" + directory,
+		TrampPlain: "/ssh:" + host + ":" + directory,
 		VSCodeURI:  "vscode-remote://ssh-remote+" + host + uriPath(directory),
 		Command:    []string{"ssh", host},
 	}, err

@@ -41,7 +41,11 @@ func (s *Service) CheckBackend(ctx context.Context, name string) ([]backends.Fin
 	if s.inventory.Silent(b.Name()) != nil {
 		s.inventory.Ask(ctx, b)
 	}
-	return s.check(ctx, b), nil
+	list := s.check(ctx, b)
+	for i := range list {
+		list[i].Area = b.Name()
+	}
+	return list, nil
 }
 
 // check is Check, and says so when that is not answered in time.
@@ -59,7 +63,8 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	var list []Finding
 	for _, b := range s.Backends() {
 		for _, f := range s.check(ctx, s.backends[b.Name]) {
-			list = append(list, Finding{Area: "backend " + b.Name, Code: f.Code, Severity: f.Severity, Message: f.Message, Fix: f.Fix})
+			f.Area = "backend " + b.Name
+			list = append(list, f)
 		}
 	}
 	for _, p := range s.images.Missing() {

@@ -21,7 +21,7 @@ import (
 func (s *Service) Profiles() []nixbuild.Profile { return s.images.Profiles() }
 
 // Images lists the images in the store.
-func (s *Service) Images() ([]ImageState, error) {
+func (s *Service) Images() ([]api.Image, error) {
 	list, broken := s.images.List()
 	for _, err := range broken {
 		s.log.Warn("image cannot be read", "error", err)
@@ -30,9 +30,13 @@ func (s *Service) Images() ([]ImageState, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]ImageState, 0, len(list))
+	out := make([]api.Image, 0, len(list))
 	for _, img := range list {
-		out = append(out, ImageState{Image: img, Bytes: s.images.Size(img.ID), Machines: users(img.ID)})
+		out = append(out, api.Image{
+			ID: img.ID, Distro: img.Distro, Mode: img.Mode, Profiles: append([]string{}, img.Profiles...), System: img.System,
+			VirtualSizeBytes: img.Disk.VirtualSize, Version: img.Version, Built: img.Built, Source: img.Source,
+			DirectBoot: img.Kernel != "", Bytes: s.images.Size(img.ID), Machines: append([]string{}, users(img.ID)...), StorePath: img.StorePath,
+		})
 	}
 	return out, nil
 }
@@ -150,13 +154,13 @@ func (s *Service) claim(id string) (user string, release func(), err error) {
 // they are. Then it removes the copies on the hosts of backends that no VM there
 // needs; a host that cannot be asked is a warning. dryRun only says what would
 // become of each.
-func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) (Collection, error) {
+func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) (api.ImageGCResult, error) {
 	list, errs := s.images.Collect(ctx, nixbuild.Rules{All: all, DryRun: dryRun, Claim: s.claim})
-	var c Collection
+	c := api.ImageGCResult{Images: []api.CollectedImage{}}
 	kept := map[string]bool{}
 	for _, one := range list {
 		kept[one.ID] = one.Kept != ""
-		c.Images = append(c.Images, CollectedImage{Collected: one})
+		c.Images = append(c.Images, one)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.backends)) {
 		if host, ok := backends.As[backends.ImageHost](s.backends[name]); ok {
@@ -165,7 +169,7 @@ func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) (Collecti
 				c.Warnings = append(c.Warnings, fmt.Sprintf("backend %s: %v", name, err))
 			}
 			for _, one := range copies {
-				c.Images = append(c.Images, CollectedImage{Collected: nixbuild.Collected{ID: one.ID, Bytes: one.Bytes, Kept: one.Kept}, Backend: name})
+				c.Images = append(c.Images, api.CollectedImage{ID: one.ID, Bytes: one.Bytes, Kept: one.Kept, Backend: name})
 			}
 		}
 	}

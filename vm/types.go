@@ -9,7 +9,6 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/nixbuild"
 )
 
 // VM is what is known of one machine and its realisation, as every client sees it.
@@ -41,37 +40,10 @@ type VM struct {
 }
 
 // SnapshotUsage is how many snapshots a VM has, and whether those are too many.
-type SnapshotUsage struct {
-	Count   int
-	Warning string // empty: not too many; one line
-}
+type SnapshotUsage = api.SnapshotUsage
 
 // ImageRef names the image of a VM.
-type ImageRef struct {
-	Kind    string // what was asked for: "nixos", "trial", or a file
-	ID      string
-	Distro  string
-	Version string
-}
-
-// ImageState is an image and who needs it.
-type ImageState struct {
-	nixbuild.Image
-	Bytes    int64    // on the disk
-	Machines []string // whose VMs are made from it
-}
-
-// Collection is what became of the images.
-type Collection struct {
-	Images   []CollectedImage
-	Warnings []string // backends that could not be asked
-}
-
-// CollectedImage is what became of an image of the store, or of a copy.
-type CollectedImage struct {
-	nixbuild.Collected
-	Backend string // whose host had the copy; empty = it was in the store
-}
+type ImageRef = api.ImageRef
 
 // The words of operations are those of the protocol.
 type (
@@ -180,39 +152,16 @@ type ConfigureRequest struct {
 }
 
 // AttachRequest asks for what an editor needs to open the VM.
-type AttachRequest struct {
-	Name      string
-	Admin     bool   // the admin account instead of user
-	Directory string // in the guest; empty = the account's home
-	Start     bool   // start the VM if it does not run
-}
+type AttachRequest = api.AttachParams
 
 // Attachment is everything needed to attach, in each client's words.
-type Attachment struct {
-	Name       string
-	SSHHost    string
-	User       string
-	Directory  string
-	TRAMP      string   // /nixvm:demo:/home/user
-	TRAMPPlain string   // /ssh:demo:/home/user
-	VSCodeURI  string   // vscode-remote://ssh-remote+demo/home/user
-	Command    []string // ssh argv
-	Ready      bool
-}
+type Attachment = api.AttachResult
 
 // EndpointRequest asks where the sshd behind an SSH name is.
-type EndpointRequest struct {
-	Host  string // an SSH host name of ours (demo, demo-admin) or a machine name
-	Start bool   // start the VM if it does not run and is allowed to be started
-	Wait  bool   // wait until sshd answers
-}
+type EndpointRequest = api.EndpointParams
 
 // Endpoint is where sshd answers now.
-type Endpoint struct {
-	Machine string
-	Network string
-	Address string
-}
+type Endpoint = api.Endpoint
 
 // BackendState describes one configured backend.
 type BackendState struct {
@@ -224,26 +173,11 @@ type BackendState struct {
 }
 
 // Finding is one line of the doctor's report.
-type Finding struct {
-	Area     string // "backend NAME", "machine NAME", "ssh", "images", ...
-	Code     string
-	Severity backends.Severity
-	Message  string
-	Fix      string
-}
+type Finding = api.Finding
 
 // Forward is a remote forward of a machine and what became of it.
-type Forward struct {
-	Listen string
-	Target string
-	Daemon bool
-	State  string // "config" (lives in the Host block), "active", "conflict", "lost", "off", "invalid"
-	Detail string
-}
+type Forward = api.Forward
 
 // OpenedPort is a port or socket of the host that leads into a guest, through a
 // connection that clients share.
-type OpenedPort struct {
-	Listen  string
-	Account string
-}
+type OpenedPort = api.OpenedPort

@@ -93,7 +93,7 @@ func phaseWord(m api.Machine) string {
 	case "ready":
 		return "running"
 	case "":
-		return m.State
+		return string(m.State)
 	}
 	return m.Phase
 }

@@ -65,7 +65,7 @@ func (a *app) dialHost(ctx context.Context, host string) (net.Conn, error) {
 		slow := time.AfterFunc(patience, func() { a.note("nixvmd: waiting for %s to answer ...", clean(host)) })
 		defer slow.Stop()
 	}
-	var endpoint api.EndpointResult
+	var endpoint api.Endpoint
 	// An editor that opens a file on its own account must not boot a VM.
 	start := os.Getenv("NIXVM_PROXY_START") != "no"
 	params := api.EndpointParams{Host: host, Start: start, Wait: true}

@@ -57,8 +57,11 @@ func scalar(t reflect.Type) string {
 // schemaName is the name of a struct in the documents: that of the Go type, but for
 // a name that would say nothing outside its package.
 func schemaName(t reflect.Type) string {
-	if t == reflect.TypeFor[problem.Error]() {
+	switch t {
+	case reflect.TypeFor[problem.Error]():
 		return "ErrorData"
+	case reflect.TypeFor[api.Endpoint]():
+		return "EndpointResult"
 	}
 	return t.Name()
 }
