@@ -11,11 +11,12 @@ import (
 // What one guest may take of its host. An npm install opens some 50 connections
 // at once; QEMU's own network forgets flows after the same times.
 const (
-	maxOut      = 896  // connections of the guest
-	maxIn       = 128  // connections to it: whoever fills the ones of the guest does not keep its owner out
-	maxHalfOpen = 128  // of the guest's, being made
-	maxUDP      = 256  // flows; the one that was idle longest makes room
-	maxQueued   = 1024 // frames to the guest; more are lost, as on any card
+	maxOut       = 896  // connections of the guest
+	maxIn        = 128  // connections to it: whoever fills the ones of the guest does not keep its owner out
+	maxStrangers = 32   // of these, for other users of the host
+	maxHalfOpen  = 128  // of the guest's, being made
+	maxUDP       = 256  // flows; the one that was idle longest makes room
+	maxQueued    = 1024 // frames to the guest; more are lost, as on any card
 
 	minBuffer, maxBuffer = 16 << 10, 256 << 10 // of a connection, each way, in bytes
 

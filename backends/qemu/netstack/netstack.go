@@ -56,16 +56,18 @@ const nic = 1
 
 // network is the stack with what goes through it.
 type network struct {
-	policy   Policy
-	isHost   func(netip.Addr) bool // asks for the host's own addresses
-	resolver func() netip.Addr     // is the host's name server
-	log      *refusals
-	stack    *stack.Stack
-	link     *channel.Endpoint
-	ctx      context.Context // ends all flows
-	out, in  slots           // TCP connections
-	udp      udpFlows
-	udpDone  sync.WaitGroup
+	policy    Policy
+	isHost    func(netip.Addr) bool // asks for the host's own addresses
+	resolver  func() netip.Addr     // is the host's name server
+	log       *refusals
+	stack     *stack.Stack
+	link      *channel.Endpoint
+	ctx       context.Context // ends all flows
+	out, in   slots           // TCP connections
+	strangers slots           // those of in that are not of this user
+	fromOwner func(net.Conn) bool
+	udp       udpFlows
+	udpDone   sync.WaitGroup
 }
 
 // Ends are what a network is connected with. Run closes all of them.
@@ -89,6 +91,7 @@ func Run(ctx context.Context, p Policy, ends Ends, log *slog.Logger) error {
 func newNetwork(p Policy, log *slog.Logger) *network {
 	return &network{
 		policy: p, isHost: host.Owns, resolver: hostResolver, log: newRefusals(log), out: newSlots(maxOut), in: newSlots(maxIn),
+		strangers: newSlots(maxStrangers), fromOwner: fromOwner,
 	}
 }
 

@@ -76,16 +76,34 @@ func (n *network) bury(ep tcpip.Endpoint, queue *waiter.Queue) {
 // forwardSSH connects whoever connects to the host's port with the guest's sshd.
 func (n *network) forwardSSH(l net.Listener) {
 	n.accept(l, func(host net.Conn) {
-		if !n.in.take() {
+		give, ok := n.takeIn(host)
+		if !ok {
 			host.Close()
 			return
 		}
 		go func() {
-			defer n.in.give()
+			defer give()
 			defer host.Close()
 			n.enter(host)
 		}()
 	})
+}
+
+// takeIn takes a slot for a connection to the guest. Every user of the host can
+// connect to the port, and needs no key to hold a connection: those of others are
+// few, so that some are left to the owner.
+func (n *network) takeIn(host net.Conn) (give func(), ok bool) {
+	if !n.in.take() {
+		return nil, false
+	}
+	if n.fromOwner(host) {
+		return n.in.give, true
+	}
+	if !n.strangers.take() {
+		n.in.give()
+		return nil, false
+	}
+	return func() { n.strangers.give(); n.in.give() }, true
 }
 
 // accept takes connections until the listener is closed.
