@@ -21,7 +21,7 @@ func (s *Service) Attach(ctx context.Context, req AttachRequest) (Attachment, er
 			return Attachment{}, err
 		}
 	}
-	if _, _, err := s.realised(req.Name); err != nil {
+	if _, _, err := s.placed(req.Name); err != nil {
 		return Attachment{}, err
 	}
 	account, aliases := "user", s.ssh.Aliases(req.Name)
@@ -169,7 +169,7 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 			return Endpoint{}, err
 		}
 	}
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return Endpoint{}, err
 	}
@@ -196,7 +196,11 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 // answersAnyway reports whether sshd answers in a guest that its backend cannot reach:
 // one whose control sockets are gone, for example.
 func (s *Service) answersAnyway(ctx context.Context, name string) bool {
-	m, b, err := s.realised(name)
+	e, b, err := s.placed(name)
+	if err != nil {
+		return false
+	}
+	guest, err := s.guestOf(e)
 	if err != nil {
 		return false
 	}
@@ -207,13 +211,13 @@ func (s *Service) answersAnyway(ctx context.Context, name string) bool {
 	defer cancel()
 	return sshconfig.WaitReady(ctx, sshconfig.WaitOptions{
 		Dial:    func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) },
-		HostKey: m.HostKeyPublic,
+		HostKey: guest.HostKey,
 	}) == nil
 }
 
 // Console opens the serial console of a running VM.
 func (s *Service) Console(ctx context.Context, name string) (io.ReadWriteCloser, error) {
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return nil, err
 	}

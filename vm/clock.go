@@ -90,7 +90,7 @@ func (s *Service) compareClock(name string) {
 	case <-ctx.Done():
 		return
 	}
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return
 	}

@@ -84,7 +84,9 @@ func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 		wrong.add(fieldSnapshot, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Source).
 			WithHint("restore it to the snapshot (its present state is kept in one first), clone it without --snapshot, and restore that one"))
 	}
-	if s.recordOf(req.Name) != nil {
+	if e, ok := s.inventory.Get(req.Name); ok && e.RecordProblem != nil {
+		wrong.add(fieldNewName, e.RecordProblem)
+	} else if ok && e.Record != nil {
 		wrong.add(fieldNewName, nameTaken(req.Name))
 	}
 	settings, err := s.machines.CheckClone(req.Source, req.Name, args.changes())

@@ -73,6 +73,9 @@ func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
 	default:
 		wrong.add(fieldName, err)
 	}
+	if e, ok := s.inventory.Get(req.Name); ok && e.RecordProblem != nil {
+		wrong.add(fieldName, e.RecordProblem)
+	}
 	if r := s.recordOf(req.Name); r != nil {
 		wrong.add(fieldName, problem.New(problem.MachineExists, "a VM named %s exists already on backend %s", req.Name, r.Backend).
 			WithHint("use it: nixvmd attach %s; or choose another name, or remove it first: nixvmd destroy %s", req.Name, req.Name))

@@ -13,8 +13,9 @@ import (
 )
 
 type destroyArgs struct {
-	Backends []string `json:"backends"` // where the VM may be
-	Machine  bool     `json:"machine"`  // remove the declaration too
+	Backends []string `json:"backends"`       // where the VM may be
+	Machine  bool     `json:"machine"`        // remove the declaration too
+	Kept     string   `json:"kept,omitempty"` // why the machine directory is kept
 }
 
 // Destroy undoes create: the VM, its disks and snapshots, its SSH names and,
@@ -55,6 +56,12 @@ func (s *Service) judgeDestroy(kind api.Kind, name string, making, declares bool
 	if r := s.recordOf(name); r != nil {
 		args.Backends = []string{r.Backend}
 		args.Machine = args.Machine || r.Declared
+		if !args.Machine && s.machines.Exists(name) {
+			args.Kept = "create did not make it"
+			if r.Rebuilt {
+				args.Kept = "the record of the VM was rebuilt, and does not say whether create made the directory"
+			}
+		}
 		return args, nil
 	}
 	// No record: half made, or only declared. Whatever any backend has goes.
@@ -128,6 +135,9 @@ func (s *Service) planDestroy(name string, args destroyArgs) operation.Plan {
 		}})
 	}
 	return operation.Plan{Steps: append(steps, operation.Step{Name: "names", Title: "removing the SSH names", Do: func(ctx context.Context, r *operation.Run) error {
+		if args.Kept != "" {
+			r.Warn(fmt.Sprintf("the machine directory %s is kept: %s; nixvmd purge %s --confirm %s removes it", s.machines.Dir(name), args.Kept, name, name))
+		}
 		if !full {
 			return nil
 		}

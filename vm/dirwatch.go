@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,24 @@ func (s *Service) watchDir(w *fsnotify.Watcher, dir string) {
 	}
 }
 
+// reloadAll reads all machines again.
+func (s *Service) reloadAll(w *fsnotify.Watcher, root string) {
+	names := map[string]bool{}
+	for _, e := range s.inventory.List() {
+		names[e.Name] = true
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		s.log.Warn("the machines cannot be listed", "error", err)
+	}
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	for name := range names {
+		s.edited(w, root, fsnotify.Event{Name: filepath.Join(root, name), Op: fsnotify.Create})
+	}
+}
+
 func (s *Service) followEdits(w *fsnotify.Watcher, root string) {
 	for {
 		select {
@@ -60,6 +79,9 @@ func (s *Service) followEdits(w *fsnotify.Watcher, root string) {
 				return
 			}
 			s.log.Warn("watching machine directories", "error", err)
+			if errors.Is(err, fsnotify.ErrEventOverflow) {
+				s.reloadAll(w, root) // which ones were edited is not known
+			}
 		}
 	}
 }

@@ -25,9 +25,18 @@ const (
 
 // Forwards lists the remote forwards of a machine and how they are.
 func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
-	m, _, err := s.realised(name)
+	e, _, err := s.placed(name)
 	if err != nil {
 		return nil, err
+	}
+	guest, err := s.guestOf(e)
+	if err != nil {
+		return nil, err
+	}
+	forwards := guest.RemoteForwards()
+	var unread []machine.UnreadForward
+	if e.Machine != nil {
+		unread = e.Machine.UnreadForwards
 	}
 	held := map[string]sshconfig.ForwardState{}
 	if h := s.holderOf(name); h != nil {
@@ -35,8 +44,8 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 			held[st.Forward.String()] = st
 		}
 	}
-	list := make([]Forward, 0, len(m.RemoteForwards)+len(m.UnreadForwards))
-	for _, f := range m.RemoteForwards {
+	list := make([]Forward, 0, len(forwards)+len(unread))
+	for _, f := range forwards {
 		out := Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Held(), State: forwardInConfig}
 		if f.Held() {
 			out.State = forwardOff
@@ -49,7 +58,7 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 		}
 		list = append(list, out)
 	}
-	for _, u := range m.UnreadForwards {
+	for _, u := range unread {
 		list = append(list, Forward{Listen: u.Text, State: forwardInvalid, Detail: u.Problem().Message})
 	}
 	return list, nil
@@ -197,23 +206,26 @@ func (s *Service) holderOf(name string) *sshconfig.Holder {
 
 // holdForwards makes the daemon hold what it must hold of a VM whose sshd answers.
 func (s *Service) holdForwards(name string) {
-	m, b, err := s.realised(name)
+	e, b, err := s.placed(name)
+	if err != nil {
+		return
+	}
+	guest, err := s.guestOf(e)
 	if err != nil {
 		return
 	}
 	var held []sshconfig.Forward
-	for _, f := range m.RemoteForwards {
+	for _, f := range guest.RemoteForwards() {
 		if f.Held() {
 			held = append(held, f)
 		}
 	}
-	e, ok := s.inventory.Get(name)
 	h := s.holderOf(name)
-	if !ok || !e.Ready() || (h == nil && len(held) == 0) {
+	if !e.Ready() || (h == nil && len(held) == 0) {
 		return
 	}
 	if h == nil {
-		if h = s.newHolder(m, e.Boot, func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }); h == nil {
+		if h = s.newHolder(name, guest.HostKey, e.Boot, func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }); h == nil {
 			return
 		}
 	}
@@ -224,23 +236,23 @@ func (s *Service) holdForwards(name string) {
 
 // newHolder makes the holder of one run of a guest; nil when that has ended
 // meanwhile, and nobody would close it.
-func (s *Service) newHolder(m machine.Machine, run *inventory.Boot, dial sshconfig.DialFunc) *sshconfig.Holder {
+func (s *Service) newHolder(name, hostKey string, run *inventory.Boot, dial sshconfig.DialFunc) *sshconfig.Holder {
 	signer, err := s.ssh.Signer()
 	if err != nil {
-		s.log.Warn("forwards are not held", "machine", m.Name, "error", err)
+		s.log.Warn("forwards are not held", "machine", name, "error", err)
 		return nil
 	}
 	h := sshconfig.NewHolder(sshconfig.HolderOptions{
-		Dial: dial, User: "user", HostKey: m.HostKeyPublic, Signer: signer,
-		OnChange: func([]sshconfig.ForwardState) { s.publishVM(m.Name) },
+		Dial: dial, User: "user", HostKey: hostKey, Signer: signer,
+		OnChange: func([]sshconfig.ForwardState) { s.publishVM(name) },
 	})
 	s.mu.Lock()
 	var old *sshconfig.Holder
 	// A run that ends after this has its holder dropped: that waits for mu.
-	wanted := s.inventory.BootOf(m.Name) == run && !s.closing
+	wanted := s.inventory.BootOf(name) == run && !s.closing
 	if wanted {
-		old = s.held[m.Name]
-		s.held[m.Name] = h
+		old = s.held[name]
+		s.held[name] = h
 	}
 	s.mu.Unlock()
 	if old != nil {

@@ -46,11 +46,11 @@ func TestNothingIsHeldOfAGuestThatHasGone(t *testing.T) {
 	}
 	dial := func(context.Context) (net.Conn, error) { return nil, errors.New("not here") }
 	run := h.inventory.BootOf("demo")
-	if h.newHolder(m, run, dial) == nil || h.holderOf("demo") == nil {
+	if h.newHolder("demo", m.HostKeyPublic, run, dial) == nil || h.holderOf("demo") == nil {
 		t.Error("nothing is held of one that runs")
 	}
 	h.inventory.End("demo")
-	if h.newHolder(m, run, dial) != nil || h.holderOf("demo") != nil {
+	if h.newHolder("demo", m.HostKeyPublic, run, dial) != nil || h.holderOf("demo") != nil {
 		t.Error("something is held")
 	}
 }

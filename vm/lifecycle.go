@@ -35,6 +35,9 @@ type stopArgs struct {
 func (s *Service) Start(ctx context.Context, name, client string) (Operation, error) {
 	op := api.Operation{Kind: api.KindStart, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (startArgs, error) {
+		if _, _, err := s.realised(name); err != nil {
+			return startArgs{}, err
+		}
 		state, err := s.stateNow(ctx, name)
 		if err == nil && state == backends.Suspended {
 			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
@@ -89,7 +92,7 @@ func (s *Service) planStop(name string, args stopArgs) operation.Plan {
 // shutdownStep asks the guest to power off and waits until it has.
 func (s *Service) shutdownStep(name string, limit time.Duration) operation.Step {
 	return operation.Step{Name: "shutdown", Title: "waiting for the guest to shut down", Weight: 10, Do: func(ctx context.Context, _ *operation.Run) error {
-		_, b, err := s.realised(name)
+		b, err := s.backendOf(name)
 		if err != nil {
 			return err
 		}
@@ -182,7 +185,7 @@ func (s *Service) planResume(name string, _ noArgs) operation.Plan {
 
 // onSuspender suspends or resumes a VM and takes over the new state.
 func (s *Service) onSuspender(ctx context.Context, name string, method func(backends.Suspender, context.Context, string) error) error {
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return err
 	}
@@ -198,7 +201,7 @@ func (s *Service) onSuspender(ctx context.Context, name string, method func(back
 
 // suspender is the backend of a VM, which must be one that suspends.
 func (s *Service) suspender(name string) (backends.Suspender, error) {
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +211,7 @@ func (s *Service) suspender(name string) (backends.Suspender, error) {
 // stateNow asks the backend, so that a refusal rests on what is, not on an
 // event that may still be on its way.
 func (s *Service) stateNow(ctx context.Context, name string) (backends.State, error) {
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return "", err
 	}
@@ -222,6 +225,9 @@ func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client stri
 	op := api.Operation{Kind: kind, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (noArgs, error) {
 		state, err := s.stateNow(ctx, name)
+		if err == nil && kind == KindReboot {
+			_, _, err = s.realised(name) // it is started again
+		}
 		if err == nil && (kind == KindSuspend || kind == KindResume) {
 			_, err = s.suspender(name)
 		}

@@ -10,7 +10,7 @@ import (
 // NetworkUsage says what a running VM has open in its network at the moment, where
 // its backend is that network.
 func (s *Service) NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error) {
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return backends.NetworkUsage{}, err
 	}

@@ -58,6 +58,9 @@ func (o owner) Ended(op api.Operation) {
 		o.s.holdForwards(op.Machine)
 		o.s.forgetSSH(op.Machine)
 	}
+	if op.Source != "" { // its files may have been edited while it was busy
+		o.s.inventory.Reload(op.Source)
+	}
 	o.s.keepReserve()
 }
 

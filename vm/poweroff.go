@@ -66,7 +66,11 @@ func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string)
 func (s *Service) powerOffBySSH(ctx context.Context, b backends.Backend, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, powerOffLimit)
 	defer cancel()
-	m, _, err := s.realised(name)
+	e, _, err := s.placed(name)
+	if err != nil {
+		return err
+	}
+	guest, err := s.guestOf(e)
 	if err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func (s *Service) powerOffBySSH(ctx context.Context, b backends.Backend, name st
 		return err
 	}
 	dial := func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }
-	client, err := sshconfig.Dial(ctx, dial, "admin", m.HostKeyPublic, signer)
+	client, err := sshconfig.Dial(ctx, dial, "admin", guest.HostKey, signer)
 	if err != nil {
 		return err
 	}

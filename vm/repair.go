@@ -152,7 +152,7 @@ func (s *Service) holders(ctx context.Context, name string, m *machine.Machine, 
 
 // recordFrom is a record of what a backend has. m may be nil.
 func (s *Service) recordFrom(name string, m *machine.Machine, h holding) inventory.Record {
-	r := inventory.Record{Machine: name, Backend: h.backend.Name(), Created: time.Now().UTC()}
+	r := inventory.Record{Machine: name, Backend: h.backend.Name(), Created: time.Now().UTC(), Rebuilt: true}
 	// The next start makes a medium with the generation after this one, and the
 	// guest takes over any that it has not had yet.
 	r.Generation = uint64(time.Now().Unix())

@@ -12,6 +12,7 @@ import (
 	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/operation"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // safetyPrefix begins the names of snapshots that a restore takes first.
@@ -50,7 +51,7 @@ func (s *Service) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 
 // snapshotter returns the backend of a VM, twice: whole, and what takes its snapshots.
 func (s *Service) snapshotter(name string) (backends.Backend, backends.Snapshotter, error) {
-	_, b, err := s.realised(name)
+	b, err := s.backendOf(name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -155,6 +156,9 @@ func (s *Service) RestoreSnapshot(ctx context.Context, name, snapshot, confirm, 
 			return restoreArgs{}, err
 		}
 		state, err := s.stateNow(ctx, name)
+		if err == nil && inventory.Alive(state) {
+			_, _, err = s.realised(name) // it is started again
+		}
 		if err != nil {
 			return restoreArgs{}, err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -28,13 +27,19 @@ func (s *Service) backend(name string) (backends.Backend, error) {
 		WithHint("there are: %s; add one in %s", strings.Join(slices.Sorted(maps.Keys(s.backends)), ", "), s.layout.ConfigFile())
 }
 
-// realised returns the machine and the backend of a VM that exists. A machine
-// that is only declared is vm.not_found; a broken one carries its own problem.
+// realised returns the machine and the backend of a VM that exists, for what needs the
+// machine's own files. A machine that is only declared is vm.not_found; a broken one
+// carries its own problem, once its files have been read again: they may have been
+// mended without a word to us.
 func (s *Service) realised(name string) (machine.Machine, backends.Backend, error) {
 	if err := machine.ValidName(name); err != nil {
 		return machine.Machine{}, nil, err
 	}
 	e, ok := s.inventory.Get(name)
+	if ok && e.Broken() != nil {
+		s.inventory.Reload(name)
+		e, ok = s.inventory.Get(name)
+	}
 	if !ok {
 		return machine.Machine{}, nil, notFound(name)
 	}
@@ -43,27 +48,74 @@ func (s *Service) realised(name string) (machine.Machine, backends.Backend, erro
 		m = *e.Machine
 	}
 	switch broken := e.Broken(); {
-	case e.Record == nil && broken == nil:
-		return m, nil, problem.New(problem.VMNotFound, "machine %s is declared, but its VM has not been created", name).
-			WithHint("nixvmd create %s", name)
 	case broken != nil:
 		return m, nil, broken
-	case m.Name == "":
-		return m, nil, problem.New(problem.MachineBroken, "the directory of machine %s is gone, its VM still exists", name).
-			WithHint("bring back %s, or remove the VM: nixvmd purge %s --confirm %s", filepath.Join(s.layout.Machines(), name), name, name)
+	case e.Machine == nil && e.Exists():
+		return m, nil, s.lostFiles(e)
+	case e.Record == nil:
+		return m, nil, notCreated(name)
 	}
 	b, err := s.backend(e.Record.Backend)
 	return m, b, err
 }
 
-// backendOf returns the backend that has the VM of a machine, for what needs
-// nothing of the machine's own files: they may be broken.
-func (s *Service) backendOf(name string) (backends.Backend, error) {
-	if r := s.recordOf(name); r != nil {
-		return s.backend(r.Backend)
+func notCreated(name string) *problem.Error {
+	return problem.New(problem.VMNotFound, "machine %s is declared, but its VM has not been created", name).
+		WithHint("nixvmd create %s", name)
+}
+
+// lostFiles says what is known of a VM whose machine directory is gone, and what can be
+// done with it.
+func (s *Service) lostFiles(e *inventory.Entry) *problem.Error {
+	dir := s.machines.Dir(e.Name)
+	if e.Record == nil {
+		return problem.New(problem.MachineBroken, "the machine directory and the record of %s are gone; its VM on backend %s is %s", e.Name, e.Host(), e.Status.State).
+			WithHint("if there is a copy of %s, bring it back and restart nixvmd; nixvmd stop and kill end the VM, and nixvmd destroy %s --confirm %s removes it with its disks",
+				dir, e.Name, e.Name)
 	}
-	_, b, err := s.realised(name)
+	return problem.New(problem.MachineBroken, "the machine directory of %s is gone; its VM on backend %s is %s", e.Name, e.Host(), e.Status.State).
+		WithHint("bring back %s from a copy; until then ssh, stop, kill and snapshots work, and start does not; nixvmd purge %s --confirm %s removes the VM with its disks",
+			dir, e.Name, e.Name)
+}
+
+// placed returns what is known of a VM and the backend that has it, for what needs
+// nothing of the machine's own files: they may be broken, or gone.
+func (s *Service) placed(name string) (*inventory.Entry, backends.Backend, error) {
+	if err := machine.ValidName(name); err != nil {
+		return nil, nil, err
+	}
+	e, ok := s.inventory.Get(name)
+	switch {
+	case !ok:
+		return nil, nil, notFound(name)
+	case e.Record != nil:
+	case e.Machine != nil && e.Broken() == nil:
+		return nil, nil, notCreated(name) // a VM of that name on a backend is another one's
+	case e.Host() == "" && e.Broken() != nil:
+		return nil, nil, e.Broken()
+	case e.Host() == "":
+		return nil, nil, notFound(name)
+	}
+	b, err := s.backend(e.Host())
+	return e, b, err
+}
+
+// backendOf is placed, of the backend alone.
+func (s *Service) backendOf(name string) (backends.Backend, error) {
+	_, b, err := s.placed(name)
 	return b, err
+}
+
+// guestOf is what a connection to a VM needs.
+func (s *Service) guestOf(e *inventory.Entry) (inventory.Guest, error) {
+	guest, ok := e.Guest()
+	switch {
+	case ok:
+		return guest, nil
+	case e.Broken() != nil:
+		return guest, e.Broken()
+	}
+	return guest, s.lostFiles(e)
 }
 
 // recordOf returns a copy of the record; nil for a machine without VM.

@@ -15,6 +15,7 @@ import (
 type VM struct {
 	Name      string
 	State     backends.State // absent = declared only
+	VMState   backends.State // of the VM itself, also while State is broken because of the machine's files
 	Ready     bool           // sshd answered with the pinned key since the last start
 	Reason    string         // why it is crashed or broken; one line
 	Mode      string

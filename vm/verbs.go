@@ -78,18 +78,18 @@ type verb struct {
 
 var verbs = []verb{
 	{key: VerbCreate, fits: in(backends.Absent)},
-	{key: VerbAttach, fits: realised, aside: true},
-	{key: VerbConsole, fits: in(backends.Running), able: func(_ VM, c backends.Capabilities) bool { return c.Console }, aside: true},
+	{key: VerbAttach, fits: hasVM, aside: true},
+	{key: VerbConsole, fits: vmIn(backends.Running), able: func(_ VM, c backends.Capabilities) bool { return c.Console }, aside: true},
 	{key: VerbStart, fits: isOff},
-	{key: VerbResume, fits: in(backends.Suspended), able: canSuspend},
-	{key: VerbStop, fits: in(backends.Running)},
+	{key: VerbResume, fits: vmIn(backends.Suspended), able: canSuspend},
+	{key: VerbStop, fits: vmIn(backends.Running)},
 	{key: VerbReboot, fits: in(backends.Running)},
-	{key: VerbSuspend, fits: in(backends.Running), able: canSuspend},
-	{key: VerbSnapshot, fits: realised, able: func(v VM, c backends.Capabilities) bool {
-		return v.State != backends.Running || c.LiveSnapshot
+	{key: VerbSuspend, fits: vmIn(backends.Running), able: canSuspend},
+	{key: VerbSnapshot, fits: hasVM, able: func(v VM, c backends.Capabilities) bool {
+		return v.vmState() != backends.Running || c.LiveSnapshot
 	}},
 	{key: VerbRestoreSnapshot, fits: realised},
-	{key: VerbDeleteSnapshot, fits: realised},
+	{key: VerbDeleteSnapshot, fits: hasVM},
 	{key: VerbClone, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.Clone }},
 	{key: VerbCloneSnapshot, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.CloneSnapshot }},
 	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate }},
@@ -99,8 +99,8 @@ var verbs = []verb{
 	{key: VerbForward, fits: realised, aside: true},
 	{key: VerbCancel, fits: func(v VM) bool { return v.busy() }, aside: true},
 	// These end what runs on the machine.
-	{key: VerbKill, fits: in(backends.Running, backends.Suspended), aside: true},
-	{key: VerbDestroy, fits: realised, aside: true},
+	{key: VerbKill, fits: vmIn(backends.Running, backends.Suspended), aside: true},
+	{key: VerbDestroy, fits: hasVM, aside: true},
 	{key: VerbPurge, fits: func(VM) bool { return true }, aside: true},
 	{key: VerbDelete, fits: in(backends.Absent)},
 }
@@ -108,6 +108,22 @@ var verbs = []verb{
 func in(states ...backends.State) func(VM) bool {
 	return func(v VM) bool { return slices.Contains(states, v.State) }
 }
+
+// vmState is the state of the VM, whatever the machine's files are.
+func (v VM) vmState() backends.State {
+	if v.State == backends.Broken && v.VMState != "" {
+		return v.VMState
+	}
+	return v.State
+}
+
+// vmIn is in, of what needs the VM and nothing of the machine's files.
+func vmIn(states ...backends.State) func(VM) bool {
+	return func(v VM) bool { return slices.Contains(states, v.vmState()) }
+}
+
+// hasVM is realised, of what needs nothing of the machine's files.
+func hasVM(v VM) bool { s := v.vmState(); return s != backends.Absent && s != backends.Broken }
 
 // realised reports whether the machine has a VM.
 func realised(v VM) bool { return v.State != backends.Absent && v.State != backends.Broken }

@@ -66,12 +66,16 @@ func (s *Service) viewOf(e *inventory.Entry) *VM {
 		_, can := backends.As[backends.Autostarter](b)
 		v.Autostart = e.Machine.Autostart && can
 	}
+	if v.Problem == nil && op == nil && e.Machine == nil && e.Exists() {
+		v.Problem = s.lostFiles(e)
+	}
 	v.Operation, v.Unresolved = op, s.engine.Unresolved(e.Name)
 	return v
 }
 
 // describeRealised adds what only a VM has: its image and SSH names.
 func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
+	v.VMState = e.Status.State
 	if e.Broken() != nil {
 		v.State = backends.Broken
 	}
@@ -79,6 +83,9 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	if r == nil {
 		if e.Machine == nil {
 			v.State = backends.Broken
+			if host := e.Host(); host != "" {
+				v.Backend = host
+			}
 		}
 		return
 	}

@@ -53,7 +53,11 @@ func (r removal) command(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintf(w, "%s is gone\n", name) })
+			what := name
+			if len(result.Operation.Warnings) > 0 { // they say what is left
+				what = "the VM " + name
+			}
+			return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintf(w, "%s is gone\n", what) })
 		},
 	}
 	confirmFlag(cmd, &confirm)

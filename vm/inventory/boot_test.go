@@ -2,10 +2,12 @@ package inventory
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 func TestWhichBootAStateNeeds(t *testing.T) {
@@ -72,5 +74,40 @@ func TestSeveralResetsOfOneRebootAreOneWaitForTheGuest(t *testing.T) {
 	}
 	if second := reset(); second != first {
 		t.Error("a second reset begins a second wait")
+	}
+}
+
+// A guest is paused before its sshd has answered, and goes on. The wait that was under way
+// has asked for the guest while it was paused, and fails when the guest runs again: that
+// is not the last word.
+func TestAPauseBeforeTheFirstAnswerIsNotTheEnd(t *testing.T) {
+	s := newStage(t, t.TempDir())
+	defer s.close()
+	s.put(t, "demo")
+	asked, late := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	s.b.mu.Lock()
+	s.b.endpoint = func() (backends.Endpoint, error) {
+		if calls.Add(1) == 1 {
+			close(asked)
+			<-late
+			return backends.Endpoint{}, problem.New(problem.VMNotRunning, "demo is suspended").WithHint("resume it")
+		}
+		return backends.Endpoint{}, problem.New(problem.VMNotReady, "nothing listens").Retry()
+	}
+	s.b.mu.Unlock()
+	s.b.become("demo", backends.Running)
+	s.b.deliver()
+	<-asked
+	before := s.BootOf("demo")
+	s.b.become("demo", backends.Suspended)
+	s.b.deliver()
+	s.b.become("demo", backends.Running)
+	s.b.deliver()
+	s.sync(t)
+	close(late)
+	<-before.Done()
+	if now := s.BootOf("demo"); now == before || !now.waiting() {
+		t.Errorf("nothing waits for the guest: %v", now.err)
 	}
 }

@@ -51,15 +51,18 @@ func (e *Entry) Host() string {
 }
 
 // Guest is what a connection to the VM needs: from the machine directory, or from the
-// record while that does not parse or is gone. False when neither says.
+// record while that does not parse, is gone, or has lost the host key. False when neither
+// says.
 func (e *Entry) Guest() (Guest, bool) {
 	switch {
-	case e.Machine != nil:
+	case e.Machine != nil && e.Machine.HostKeyPublic != "":
 		return guestOf(*e.Machine), true
-	case e.MachineProblem != nil && e.LastMachine != nil:
+	case e.MachineProblem != nil && e.LastMachine != nil && e.LastMachine.HostKeyPublic != "":
 		return guestOf(*e.LastMachine), true
 	case e.Record != nil && e.Record.Guest != nil:
 		return *e.Record.Guest, true
+	case e.Machine != nil:
+		return guestOf(*e.Machine), true
 	}
 	return Guest{}, false
 }

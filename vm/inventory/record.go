@@ -38,6 +38,9 @@ type Record struct {
 	// Declared: create made the machine directory, so destroy removes it.
 	Declared bool      `json:"declared"`
 	Created  time.Time `json:"created"`
+	// Rebuilt: the record was lost and has been made again; whether create made the
+	// machine directory is not known.
+	Rebuilt bool `json:"rebuilt,omitempty"`
 
 	// Guest is kept for the time when the machine directory does not parse, or is gone.
 	// Records of version 1 have none.

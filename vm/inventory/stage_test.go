@@ -52,11 +52,12 @@ func (b *staged) Mark(number uint64) {
 
 func (b *staged) Endpoint(context.Context, string) (backends.Endpoint, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.endpoint == nil {
+	endpoint := b.endpoint
+	b.mu.Unlock()
+	if endpoint == nil {
 		return backends.Endpoint{}, problem.New(problem.VMNotReady, "nothing listens").Retry()
 	}
-	return b.endpoint()
+	return endpoint()
 }
 
 // become changes a VM, as events report.
