@@ -100,7 +100,7 @@ func (e *Engine) standing(ctx context.Context, r *Record, p Plan) Standing {
 func (e *Engine) pending(u *unresolved, p *problem.Error) func(*api.Operation) {
 	choices := e.choicesOf(u)
 	why := *p
-	why.Hint = "nixvmd operations lists what can be done: nixvmd operations resume, undo or forget " + u.task.id
+	why.Hint = "nixvmd operations lists the choices: nixvmd operations resume, undo or forget " + u.task.id
 	why.Retryable = false
 	return func(o *api.Operation) {
 		e.unresolved[u.task.id] = u

@@ -147,7 +147,7 @@ func (h *hub) setMachine(name string, v *vm.VM) bool {
 	case v.Problem != nil:
 		h.troubled[name] = v.Problem.Message
 	case len(v.Unresolved) > 0:
-		h.troubled[name] = "an operation waits for a choice (nixvmd operations)"
+		h.troubled[name] = "an operation needs a decision (nixvmd operations)"
 	}
 	h.machines[name] = liveMachine{*v, body}
 	return true

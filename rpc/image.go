@@ -23,7 +23,7 @@ func imageMethods() []Method {
 				return s.srv.core.BuildImage(ctx, buildRequest(p, s.who()))
 			}, problem.ProfileUnknown, problem.ProfileConflict, problem.ModeUnsupported, problem.ImageUnsupported, problem.ImageBuildFailed,
 			problem.BackendMissing, problem.DiskFull),
-		change(api.MethodImageGC, "Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones; "+
+		change(api.MethodImageGC, "Remove images that no machine uses: those of an earlier flake or recipe, imported and broken ones; "+
 			"and the copies on other hosts that no VM there needs. Never one that a VM is made from.", collectImages, result[api.ImageGCResult]()),
 	}
 }

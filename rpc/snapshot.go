@@ -27,7 +27,7 @@ func snapshotMethods() []Method {
 			func(ctx context.Context, s *session, p api.SnapshotCreateParams) (api.Operation, error) {
 				return s.srv.core.CreateSnapshot(ctx, p.Name, p.Snapshot, p.Description, s.who())
 			}, problem.SnapshotExists, problem.SnapshotNameInvalid, problem.SnapshotFailed, problem.VMNotFound, problem.VMBusy, problem.Unsupported, problem.DiskFull),
-		operation(api.MethodSnapshotRestore, "Put the state disk back to a snapshot. A safety snapshot is taken first; other snapshots stay. A VM that ran is stopped and started again.",
+		operation(api.MethodSnapshotRestore, "Restore the state disk to a snapshot. A safety snapshot is taken first; other snapshots are kept. A running VM is stopped and started again.",
 			func(ctx context.Context, s *session, p api.SnapshotRestoreParams) (api.Operation, error) {
 				return s.srv.core.RestoreSnapshot(ctx, p.Name, p.Snapshot, p.Confirm, s.who())
 			}, problem.SnapshotNotFound, problem.ConfirmRequired, problem.SnapshotFailed, problem.VMNotFound, problem.VMBusy),

@@ -24,7 +24,7 @@ func vmMethods() []Method {
 		cloneMethod(),
 		verb(api.MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone.",
 			func(c Core) named { return c.Start }, problem.VMStartFailed),
-		operation(api.MethodVMStop, "Ask the guest to power off and wait until it has. If it does not in time, it goes on running.",
+		operation(api.MethodVMStop, "Shut the guest down and wait until it has powered off. If it does not in time, it goes on running.",
 			func(ctx context.Context, s *session, p api.StopParams) (api.Operation, error) {
 				var timeout time.Duration
 				if p.TimeoutSeconds != nil {
@@ -36,13 +36,13 @@ func vmMethods() []Method {
 		verb(api.MethodVMReboot, "Shut the guest down, start it again and wait until sshd answers.",
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(api.MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
-		verb(api.MethodVMResume, "Let a suspended VM go on, with its clock put right. Of a VM that runs only the clock is.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
-		operation(api.MethodVMMigrate, "Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability \"migrate\".",
+		verb(api.MethodVMResume, "Resume a suspended VM and resync its clock. A VM that is running only has its clock resynced.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
+		operation(api.MethodVMMigrate, "Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Offer it where both backends have the capability \"migrate\".",
 			func(ctx context.Context, s *session, p api.MigrateParams) (api.Operation, error) {
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
 			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
-		operation(api.MethodVMDestroy, "Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Any operation running on the machine is cancelled.",
+		operation(api.MethodVMDestroy, "Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept. Any operation running on the machine is cancelled.",
 			func(ctx context.Context, s *session, p api.ConfirmParams) (api.Operation, error) {
 				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),

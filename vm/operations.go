@@ -41,7 +41,7 @@ func (s *Service) doctorOperations() []Finding {
 		list = append(list, Finding{
 			Area: "operation " + op.ID, Code: "operation.unresolved", Severity: backends.Warning,
 			Message: fmt.Sprintf("%s of %s could not be taken back whole: %s", op.Kind, op.Subject(), op.Problem.Message),
-			Fix:     "nixvmd operations lists what can be done; nixvmd operations forget " + op.ID + " leaves everything as it is",
+			Fix:     "nixvmd operations lists the choices; nixvmd operations forget " + op.ID + " leaves everything as it is",
 		})
 	}
 	for _, err := range s.engine.Unreadable() {

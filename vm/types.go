@@ -121,7 +121,7 @@ type CreateRequest struct {
 	AllowedCIDRs   []string
 	TCPPorts       []uint16
 	RemoteForwards []string // as after RemoteForward in ssh_config(5)
-	NoStart        bool     // make it, do not boot it
+	NoStart        bool     // create the VM without booting it
 	Client         string
 }
 
@@ -133,7 +133,7 @@ type CloneRequest struct {
 	MemoryMiB int
 	VCPUs     int
 	DiskBytes int64 // may only be larger
-	NoStart   bool  // make it, do not boot it
+	NoStart   bool  // create the VM without booting it
 	Client    string
 }
 

@@ -18,9 +18,9 @@ func newAttach(a *app) *cobra.Command {
 	params := api.AttachParams{Start: true}
 	editor, noStart := "", false
 	cmd := &cobra.Command{
-		Use: "attach NAME", Short: "Start a VM if need be and say, or do, how to open it",
-		Long: `Start a VM if need be, wait until it answers, and print how to open it: with ssh,
-in Emacs (TRAMP) and in VS Code (Remote-SSH). --editor opens it.`,
+		Use: "attach NAME", Short: "Start a VM if necessary, and print how to open it or open it in an editor",
+		Long: `Start a VM if necessary, wait until it is ready, and print how to open it: with
+ssh, in Emacs (TRAMP) and in VS Code (Remote-SSH). --editor opens it.`,
 		Example: `  nixvmd attach demo
   nixvmd attach demo --editor code --directory /home/user/project`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
@@ -43,10 +43,10 @@ in Emacs (TRAMP) and in VS Code (Remote-SSH). --editor opens it.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&params.Admin, "admin", false, "as the account admin")
-	flags.StringVarP(&params.Directory, "directory", "d", "", "`DIR` in the VM; the home directory if not given")
+	flags.BoolVar(&params.Admin, "admin", false, "log in as admin")
+	flags.StringVarP(&params.Directory, "directory", "d", "", "open `DIR` in the VM (default: the home directory)")
 	flags.StringVarP(&editor, "editor", "e", "", "open it in `emacs|code|ssh`")
-	flags.BoolVar(&noStart, "no-start", false, "do not start a VM that is off")
+	flags.BoolVar(&noStart, "no-start", false, "do not start a stopped VM")
 	_ = cmd.RegisterFlagCompletionFunc("editor", fixedWords(editors()...)) // fails for a flag that is not there
 	return cmd
 }
@@ -60,7 +60,7 @@ func checkEditor(editor string) error {
 		}
 	}
 	return problem.New(problem.BadParams, "--editor: %q is not one of %s", editor, strings.Join(editors(), ", ")).
-		WithHint("without --editor the names to open are printed")
+		WithHint("without --editor, attach prints how to open the VM")
 }
 
 // attach asks for the attachment and shows meanwhile what the VM is doing.

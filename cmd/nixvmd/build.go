@@ -15,12 +15,12 @@ func newBuild(a *app) *cobra.Command {
 	p, detach := api.ImageBuildParams{Work: api.Work{Detach: true}}, false
 	cmd := &cobra.Command{
 		Use:   "build [PROFILES]",
-		Short: "Build an image without making a VM",
-		Long: `Build an image, so that create finds it there. PROFILES is a list with commas;
-nixvmd profiles names them. What is not given takes the defaults of config.toml.
+		Short: "Build an image without creating a VM",
+		Long: `Build an image ahead of time, so that create does not have to. PROFILES is a
+comma-separated list (see nixvmd profiles). Unset options default to config.toml.
 
-An image that is there already is not built again. C-c stops the build; what nix
-has built by then is not built a second time.`,
+An existing image is not built again. C-c cancels the build; what nix has built
+so far is reused by the next one.`,
 		Example: `  nixvmd build claude,dev
   nixvmd build docker --mode semi-mutable --image nixos`,
 		Args:              takes("[PROFILES]"),
@@ -47,7 +47,7 @@ has built by then is not built a second time.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&p.Image, "image", "", "kind of `IMAGE`: nixos or trial")
+	flags.StringVar(&p.Image, "image", "", "kind of image, `IMAGE`: nixos or trial")
 	flags.StringVar(&p.Mode, "mode", "", "`MODE` of the image: immutable, semi-mutable or mutable")
 	detachFlag(cmd, &detach)
 	completeFlags(a, cmd)

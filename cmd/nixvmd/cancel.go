@@ -12,7 +12,7 @@ import (
 func newCancel(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "cancel ID", Short: "Cancel an operation",
-		Long: "Ask an operation to stop; what it has begun is undone. nixvmd operations lists the ids.",
+		Long: "Cancel an operation and undo its completed steps. nixvmd operations lists the ids.",
 		Args: takes("ID"), ValidArgsFunction: a.completeOperations,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r api.OperationGetResult

@@ -17,13 +17,13 @@ type cloneFlags struct {
 func newClone(a *app) *cobra.Command {
 	var f cloneFlags
 	cmd := &cobra.Command{
-		Use: "clone SOURCE NEW", Short: "Make a VM like another one, with a copy of its disk",
-		Long: `Make a VM with the settings of another one, an identity of its own and a copy
-of its state disk, boot it and wait until it answers. SOURCE must be off, and
-stays as it is. Its snapshots are not copied, nor are a static address and what
-is reserved for it on a host.
+		Use: "clone SOURCE NEW", Short: "Clone a stopped VM, with a copy of its disk",
+		Long: `Create a VM with the settings of another one, its own identity and a copy of the
+state disk; boot it and wait until it is ready. SOURCE must be stopped and is not
+changed. Snapshots, a static IP address, and address reservations on the host are
+not copied.
 
-What lies on the disk is in both: credentials and logins of services too.`,
+Both machines then hold the same data, including credentials and logins.`,
 		Example: `  nixvmd clone demo demo2
   nixvmd clone demo demo2 --snapshot before-refactor --memory 8G`,
 		Args: takes("SOURCE", "NEW"), ValidArgsFunction: a.completeFirst(a.completeNames),
@@ -40,9 +40,9 @@ What lies on the disk is in both: credentials and logins of services too.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.snapshot, "snapshot", "", "copy this `SNAPSHOT` of SOURCE instead of its disk as it is now")
-	f.add(flags, "`SIZE` of the state disk; it can only be larger")
-	flags.BoolVar(&f.noStart, "no-start", false, "make it, do not boot it")
+	flags.StringVar(&f.snapshot, "snapshot", "", "copy `SNAPSHOT` of SOURCE instead of the current disk")
+	f.add(flags, "size of the state disk, `SIZE`; at least that of SOURCE")
+	flags.BoolVar(&f.noStart, "no-start", false, "create the VM without booting it")
 	detachFlag(cmd, &f.detach)
 	completeFlags(a, cmd)
 	return cmd

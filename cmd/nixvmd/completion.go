@@ -12,10 +12,10 @@ import (
 
 func newCompletion(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "completion bash|zsh|fish", Short: "Print the completion script of a shell",
-		Long: `Print the script that completes verbs, flags, and the names of machines and
-snapshots in a shell. Names are asked of the daemon if one runs; completing never
-starts one.
+		Use: "completion bash|zsh|fish", Short: "Print a shell completion script",
+		Long: `Print a shell script that completes commands, flags, and the names of machines and
+snapshots. Names come from the daemon if it is running; completion never starts
+it.
 
   bash  nixvmd completion bash >~/.local/share/bash-completion/completions/nixvmd
   zsh   nixvmd completion zsh >"${fpath[1]}/_nixvmd"

@@ -25,10 +25,11 @@ func newConfigure(a *app) *cobra.Command {
 	var f configureFlags
 	cmd := &cobra.Command{
 		Use: "configure NAME", Short: "Change the settings of a machine",
-		Long: `Change the settings of a machine. What is not named stays as it is; a list
-replaces the list. A VM takes them over at its next start; --autostart holds at
-once. --profiles are part of the image: for a VM that exists they stay pending,
-as status shows, until a version of nixvmd can give it another image.`,
+		Long: `Change the settings of a machine. Options that are not given keep their values; a
+list replaces the previous list. Changes take effect at the next start, except
+--autostart, which takes effect immediately. Profiles are part of the image: for
+an existing VM a change of --profiles stays pending (see status), because nixvmd
+cannot replace the image of a VM yet.`,
 		Example: "  nixvmd configure demo --memory 8192 --vcpus 4",
 		Args:    takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,22 +42,22 @@ as status shows, until a version of nixvmd can give it another image.`,
 				return err
 			}
 			if r.Machine.State == "running" && atNextStart(cmd) {
-				a.note("%s takes this over at its next start", args[0])
+				a.note("%s uses the new settings from its next start", args[0])
 			}
 			if slices.Contains(r.Machine.Pending, "profiles") {
-				a.note("pending: profiles are part of the image, and this version cannot give %s another one; a new VM has them", args[0])
+				a.note("pending: profiles are part of the image, and the image of %s cannot be replaced yet; a new VM has them", args[0])
 			}
 			return a.print(r, func(w io.Writer) { fmt.Fprintf(w, "%s is configured\n", args[0]) })
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles `A,B`; pending for a VM that exists")
-	f.add(flags, "`SIZE` of the state disk; it can only grow")
-	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where the backend can")
+	flags.StringSliceVar(&f.profiles, "profiles", nil, "comma-separated profiles `A,B`; pending if the VM exists")
+	f.add(flags, "new size of the state disk, `SIZE`; it cannot shrink")
+	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
-	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "TCP `PORT` that the guest's firewall opens; may be repeated")
-	flags.StringArrayVar(&f.udp, "udp-port", nil, "UDP `PORT` that the guest's firewall opens; may be repeated")
-	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "exception to the block of private networks; may be repeated")
+	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "open TCP `PORT` in the guest's firewall; may be repeated")
+	flags.StringArrayVar(&f.udp, "udp-port", nil, "open UDP `PORT` in the guest's firewall; may be repeated")
+	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "allow this private network, as `CIDR`; may be repeated")
 	completeFlags(a, cmd)
 	return cmd
 }

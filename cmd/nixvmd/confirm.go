@@ -14,7 +14,7 @@ import (
 
 // confirmFlag adds --confirm to a verb that destroys something.
 func confirmFlag(cmd *cobra.Command, confirm *string) {
-	cmd.Flags().StringVar(confirm, "confirm", "", "repeat the machine's `NAME`: needed where nobody can be asked")
+	cmd.Flags().StringVar(confirm, "confirm", "", "confirm by repeating the machine's `NAME`; required without a terminal")
 }
 
 // confirmed makes sure that the user means it: --confirm repeats the machine's
@@ -28,9 +28,9 @@ func (a *app) confirmed(name, given, again string, loss func(w io.Writer) error)
 	case given == name:
 		return nil
 	case given != "":
-		return needed("--confirm %q does not repeat the name %s", given, name)
+		return needed("--confirm %q does not match the name %s", given, name)
 	case !a.interactive():
-		return needed("this cannot be undone, and there is no terminal to ask on")
+		return needed("this cannot be undone, and there is no terminal for a confirmation")
 	}
 	if err := loss(a.err); err != nil {
 		return err
@@ -41,7 +41,7 @@ func (a *app) confirmed(name, given, again string, loss func(w io.Writer) error)
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if strings.TrimSpace(answer) != name {
-		return needed("that is not the name: nothing was changed")
+		return needed("the names do not match; nothing was changed")
 	}
 	return nil
 }

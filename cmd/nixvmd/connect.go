@@ -37,8 +37,8 @@ func (a *app) connect(ctx context.Context, verb string, feed chan event) (daemon
 	}
 	// ssh shows what the proxy says, and it is not the place for advice.
 	if running := c.Server().ServerInfo.Version; running != version.String() && verb != "proxy" {
-		a.warn("the daemon that runs is version " + running + ", this is " + version.String() +
-			": nixvmd shutdown ends it, and the next verb starts the new one (VMs run on)")
+		a.warn("the running daemon is version " + running + ", this is " + version.String() +
+			"; nixvmd shutdown stops it, and the next command starts the new one (VMs keep running)")
 	}
 	return c, nil
 }

@@ -28,13 +28,13 @@ const resetTerminal = "\x1b[0m\x1b[?25h\x1b7\x1b[r\x1b8\x1b[?1l\x1b>\x1b[?2004l\
 func newConsole(a *app) *cobra.Command {
 	raw := false
 	cmd := &cobra.Command{
-		Use: "console NAME", Short: "Open the serial console of a VM; C-] leaves it",
-		Long: `Open the serial console of a running VM: what its boot says, and a login there.
-C-] leaves it. When the input is not a terminal, its end leaves it.
+		Use: "console NAME", Short: "Open the serial console of a VM; C-] closes it",
+		Long: `Open the serial console of a running VM: boot messages and a login prompt. C-]
+closes it. If the input is not a terminal, the console closes at its end.
 
-Text, colours and the cursor pass. What a guest could act on your terminal with does
-not: titles, the clipboard, queries that the terminal answers, the mouse. --raw
-lets everything through.`,
+Escape sequences that could affect your terminal are removed: titles, the
+clipboard, queries that the terminal answers, the mouse. Text, colours and cursor
+movement are kept. --raw passes everything through.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r api.ConsoleResult
@@ -49,7 +49,7 @@ lets everything through.`,
 			return a.console(cmd.Context(), args[0], conn)
 		},
 	}
-	cmd.Flags().BoolVar(&raw, "raw", false, "let everything through that the guest writes")
+	cmd.Flags().BoolVar(&raw, "raw", false, "pass the output of the guest through unfiltered")
 	return cmd
 }
 
@@ -57,7 +57,7 @@ lets everything through.`,
 // fit for it, unless asked not to.
 func (a *app) console(ctx context.Context, name string, conn net.Conn) error {
 	if a.inTTY {
-		a.note("console of %s; C-] leaves it, RET wakes it up", name)
+		a.note("console of %s; press C-] to close it, RET for a prompt", name)
 		restore, err := rawTerminal(a.in)
 		if err != nil {
 			return err
@@ -67,7 +67,7 @@ func (a *app) console(ctx context.Context, name string, conn net.Conn) error {
 				_, _ = io.WriteString(a.out, resetTerminal)
 			}
 			restore()
-			a.note("\nleft the console of %s; the VM runs on", name)
+			a.note("\nconsole of %s closed; the VM keeps running", name)
 		}()
 	}
 	// The terminal must be put back whatever ends this program.

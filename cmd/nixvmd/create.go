@@ -32,12 +32,12 @@ func newCreate(a *app) *cobra.Command {
 	var f createFlags
 	cmd := &cobra.Command{
 		Use:   "create [NAME]",
-		Short: "Make a VM, boot it and give it an SSH name",
-		Long: `Make a VM, boot it, give it an SSH name, and wait until it answers.
+		Short: "Create a VM, boot it and give it an SSH name",
+		Long: `Create a VM, boot it, give it an SSH name, and wait until it is ready.
 
-On a terminal create asks for what it needs to know; --yes asks nothing, and
-neither does a pipe. What is not given takes the defaults of config.toml, or,
-for a machine that is declared already, its files.`,
+On a terminal, create prompts for options; with --yes, or without a terminal, it
+does not. Unset options default to config.toml, or to the existing machine's
+settings.`,
 		Example: `  nixvmd create
   nixvmd create demo --profiles claude,dev --memory 8192 --yes`,
 		Args: takes("[NAME]"),
@@ -59,20 +59,20 @@ for a machine that is declared already, its files.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.profiles, "profiles", nil, "profiles of the image, `A,B`: nixvmd profiles lists them")
+	flags.StringSliceVar(&f.profiles, "profiles", nil, "comma-separated profiles `A,B` (listed by nixvmd profiles)")
 	flags.StringVar(&f.image, "image", "", "trial, nixos, or an `IMAGE`: a file, or an URL with --image-sha256")
-	flags.StringVar(&f.imageSum, "image-sha256", "", "`HEX` digest that the image of an URL must have")
-	flags.StringVar(&f.mode, "mode", "", "`MODE` of the VM: immutable, semi-mutable or mutable")
-	f.add(flags, "`SIZE` of the state disk, e.g. 30G")
+	flags.StringVar(&f.imageSum, "image-sha256", "", "expected SHA-256 digest, `HEX`, of an image given by URL")
+	flags.StringVar(&f.mode, "mode", "", "`MODE`: immutable, semi-mutable or mutable")
+	f.add(flags, "size of the state disk, `SIZE`, e.g. 30G")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
-	flags.StringVar(&f.backend, "backend", "", "`NAME` of a configured backend")
-	flags.StringArrayVar(&f.keyFiles, "authorized-key", nil, "`FILE` with SSH public keys that may log in, besides nixvm's own; may be repeated")
-	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "exception to the block of private networks, e.g. `192.168.1.0/24`; may be repeated")
-	flags.StringArrayVar(&f.ports, "tcp-port", nil, "`PORT` that the guest's firewall opens; may be repeated")
-	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "`\"PORT HOST:PORT\"`: a port in the guest that leads to the host; may be repeated")
-	flags.BoolVar(&f.autostart, "autostart", false, "start it with the host of its backend, where the backend can")
-	flags.BoolVar(&f.noStart, "no-start", false, "make it, do not boot it")
-	flags.BoolVarP(&f.yes, "yes", "y", false, "ask nothing")
+	flags.StringVar(&f.backend, "backend", "", "create the VM on the backend `NAME`")
+	flags.StringArrayVar(&f.keyFiles, "authorized-key", nil, "authorize the SSH public keys in `FILE`, in addition to nixvm's own; may be repeated")
+	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "allow this private network, e.g. `192.168.1.0/24`; may be repeated")
+	flags.StringArrayVar(&f.ports, "tcp-port", nil, "open TCP `PORT` in the guest's firewall; may be repeated")
+	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "forward a guest port to the host, `\"PORT HOST:PORT\"`; may be repeated")
+	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
+	flags.BoolVar(&f.noStart, "no-start", false, "create the VM without booting it")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "do not prompt")
 	detachFlag(cmd, &f.detach)
 	completeFlags(a, cmd)
 	return cmd
@@ -80,7 +80,7 @@ for a machine that is declared already, its files.`,
 
 // detachFlag adds --detach to a verb that begins an operation.
 func detachFlag(cmd *cobra.Command, detach *bool) {
-	cmd.Flags().BoolVar(detach, "detach", false, "return as soon as the operation runs, and print its id")
+	cmd.Flags().BoolVar(detach, "detach", false, "start the operation, print its id, and return without waiting")
 }
 
 // params checks the flags as far as that needs no daemon.
@@ -202,9 +202,9 @@ func (a *app) printMade(result api.OperationResult, name string, detach bool) er
 		case m == nil:
 			fmt.Fprintf(w, "%s is made\n", name)
 		case m.SSHHost == "":
-			fmt.Fprintf(w, "%s is made, but has no SSH name: nixvmd status %s says why\n", m.Name, m.Name)
+			fmt.Fprintf(w, "%s has been created, but has no SSH name; see nixvmd status %s\n", m.Name, m.Name)
 		case m.State != "running":
-			fmt.Fprintf(w, "%s is made; it starts when you connect: ssh %s\n", m.Name, m.SSHHost)
+			fmt.Fprintf(w, "%s has been created and starts when you connect: ssh %s\n", m.Name, m.SSHHost)
 		default:
 			fmt.Fprintf(w, "%s is ready: ssh %s\n", m.Name, m.SSHHost)
 		}

@@ -13,9 +13,9 @@ func newDeleteSnapshot(a *app) *cobra.Command {
 	confirm, detach := "", false
 	cmd := &cobra.Command{
 		Use: "delete-snapshot NAME SNAPSHOT", Short: "Delete one snapshot",
-		Long: `Delete one snapshot of a VM. The disk as it is now, and the other snapshots, stay.
-On a terminal the machine's name is asked for. A script needs no --confirm: the
-command line names the one thing that goes.`,
+		Long: `Delete one snapshot of a VM. The current disk and the other snapshots are kept.
+On a terminal, you are prompted for the machine's name. Scripts need no --confirm,
+because the command line names exactly what is deleted.`,
 		Args: takes("NAME", "SNAPSHOT"), ValidArgsFunction: a.completeSnapshots,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, name, snapshot := cmd.Context(), args[0], args[1]
@@ -25,7 +25,7 @@ command line names the one thing that goes.`,
 			}
 			if confirm != "" || a.interactive() {
 				err := a.confirmed(name, confirm, "nixvmd delete-snapshot "+name+" "+snapshot, func(w io.Writer) error {
-					fmt.Fprintf(w, "The snapshot %s of %s, taken %s, will be gone for good.\n", clean(s.Name), name, s.Created.Local().Format("2006-01-02 15:04:05"))
+					fmt.Fprintf(w, "The snapshot %s of %s, taken %s, will be deleted permanently.\n", clean(s.Name), name, s.Created.Local().Format("2006-01-02 15:04:05"))
 					return nil
 				})
 				if err != nil {

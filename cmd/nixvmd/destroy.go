@@ -15,10 +15,10 @@ import (
 func newDestroy(a *app) *cobra.Command {
 	return removal{
 		name: "destroy", short: "Remove a VM with its disks and snapshots",
-		long: `Undo create: end the VM and delete its disks, its snapshots and its SSH name,
-and the machine directory if create made it.`,
+		long: `Undo create: power the VM off, delete its disks, snapshots and SSH name, and the
+machine directory if create made it.`,
 		method: api.MethodVMDestroy,
-		more:   "its settings and identity, unless the machine directory was there before create",
+		more:   "its settings and identity, unless the machine directory existed before create",
 	}.command(a)
 }
 
@@ -74,9 +74,9 @@ func (a *app) machine(ctx context.Context, verb, name string) (api.Machine, erro
 
 // showLoss says what will not be there any more.
 func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m api.Machine) error {
-	fmt.Fprintf(w, "%s will be gone for good:\n", m.Name)
+	fmt.Fprintf(w, "These will be deleted permanently with %s:\n", m.Name)
 	if m.State != "absent" {
-		fmt.Fprintf(w, "  its disk (%s), with everything in it\n", machine.FormatSize(m.DiskBytes))
+		fmt.Fprintf(w, "  its disk (%s) and all data on it\n", machine.FormatSize(m.DiskBytes))
 		var list api.SnapshotListResult
 		// A broken VM cannot be asked for its snapshots, nor one that hangs, and is
 		// removed all the same.
@@ -95,7 +95,7 @@ func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m api.Machin
 	}
 	fmt.Fprintf(w, "  %s\n", r.more)
 	if m.State == "running" || m.State == "suspended" {
-		fmt.Fprintf(w, "It is %s: what runs in it ends at once.\n", m.State)
+		fmt.Fprintf(w, "The VM is %s and will be powered off immediately.\n", m.State)
 	}
 	return nil
 }

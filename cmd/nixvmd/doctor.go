@@ -13,10 +13,10 @@ import (
 
 func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Name what is missing and the command that fixes it",
-		Long: `Check everything that nixvm needs on this host: QEMU and KVM, what images are
-built with, the SSH configuration, the machines. The exit code is 1 when
-something keeps VMs from working.`,
+		Use: "doctor", Short: "Check this host, and print the command that fixes each problem",
+		Long: `Check everything that nixvm needs on this host: QEMU and KVM, the tools that build
+images, the SSH configuration, and the machines. The exit code is 1 if anything
+prevents VMs from working.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r api.DoctorResult
@@ -58,6 +58,6 @@ func doctorText(w io.Writer, findings []api.Finding) {
 		}
 	}
 	if wrong == 0 {
-		fmt.Fprintln(w, "nothing is missing")
+		fmt.Fprintln(w, "no problems found")
 	}
 }

@@ -34,21 +34,21 @@ type exitClass struct {
 func exitClasses() []exitClass {
 	return []exitClass{
 		{exitOK, "done", nil},
-		{exitFailed, "it failed: any other problem", nil},
-		{exitUsage, "the command line or a value in it is wrong; nothing was begun", []problem.Code{
+		{exitFailed, "any other failure", nil},
+		{exitUsage, "invalid command line or value; nothing was started", []problem.Code{
 			problem.BadParams, problem.MachineNameInvalid, problem.SnapshotNameInvalid, problem.SizeInvalid, problem.MachineInvalid,
 			problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown, problem.ModeUnsupported,
 		}},
-		{exitNotFound, "there is no such machine, VM, snapshot, image, forward or operation", []problem.Code{
+		{exitNotFound, "no such machine, VM, snapshot, image, forward or operation", []problem.Code{
 			problem.MachineNotFound, problem.VMNotFound, problem.SnapshotNotFound, problem.ImageNotFound, problem.ForwardNotFound,
 			problem.OperationNotFound,
 		}},
-		{exitConflict, "what is there already is in the way: a name is taken, the machine is busy, or the VM is in another state", []problem.Code{
+		{exitConflict, "conflict: a name is taken, the machine is busy, or the VM is in the wrong state", []problem.Code{
 			problem.VMBusy, problem.MachineExists, problem.VMExists, problem.SnapshotExists, problem.VMRunning, problem.VMNotRunning,
 			problem.ForwardConflict, problem.PortTaken, problem.SSHNameTaken, problem.DaemonRunning, problem.OperationResolved,
 		}},
-		{exitConfirm, "a confirmation is needed: repeat the machine's name with --confirm", []problem.Code{problem.ConfirmRequired}},
-		{exitUnreachable, "the daemon or a backend cannot be reached", []problem.Code{
+		{exitConfirm, "confirmation required: repeat the machine's name with --confirm", []problem.Code{problem.ConfirmRequired}},
+		{exitUnreachable, "the daemon or a backend is unreachable", []problem.Code{
 			problem.DaemonUnreachable, problem.DaemonSilent, problem.PeerRefused, problem.BackendUnreachable, rpc.ProblemStopping,
 		}},
 		{exitCancelled, "cancelled", []problem.Code{problem.Cancelled}},
@@ -129,7 +129,7 @@ func newExitCodes() *cobra.Command {
 			fmt.Fprintf(&b, "        %s\n", code)
 		}
 	}
-	b.WriteString("\nnixvmd ssh exits as ssh does: with the code of the command in the VM, or 255.\n")
-	b.WriteString("With --json an error is {\"error\": {\"code\", \"message\", \"hint\", \"retryable\"}} on the standard output.")
+	b.WriteString("\nnixvmd ssh exits like ssh: with the exit code of the remote command, or 255.\n")
+	b.WriteString("With --json an error is {\"error\": {\"code\", \"message\", \"hint\", \"retryable\"}} on standard output.")
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: strings.TrimRight(b.String(), "\n")}
 }

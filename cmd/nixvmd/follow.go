@@ -48,10 +48,10 @@ func interrupted(ctx context.Context, err error) error {
 	case ctx.Err() == nil:
 		return err
 	case errors.As(err, &answer):
-		return problem.New(problem.Cancelled, "cancelled before anything was begun")
+		return problem.New(problem.Cancelled, "cancelled before anything was started")
 	}
-	return problem.New(problem.Cancelled, "cancelled; the daemon has not said whether anything was begun").
-		WithHint("nixvmd operations lists what runs")
+	return problem.New(problem.Cancelled, "cancelled; the daemon did not report whether an operation was started").
+		WithHint("nixvmd operations lists the running operations")
 }
 
 // event is one notification of the daemon that a view can show.
@@ -90,7 +90,7 @@ func (f *follower) follow(ctx context.Context, d daemon, feed chan event) (api.O
 		if !problem.HasCode(err, problem.DaemonUnreachable) || attempt == reconnects {
 			return result, err
 		}
-		f.view.say("the daemon has gone away; looking for the operation in the next one")
+		f.view.say("lost the connection to the daemon; reconnecting to follow the operation")
 		dialling, cancel := f.ends.during(ctx)
 		next, dialErr := f.app.connect(dialling, f.verb, feed)
 		stopped := dialling.Err() != nil
@@ -186,6 +186,6 @@ func (f *follower) show(e event) {
 
 // left is the end of a client that goes away before its operation ends.
 func left(op api.Operation) error {
-	return problem.New(problem.Cancelled, "the %s of %s goes on in the daemon", op.Kind, op.Subject()).
-		WithHint("nixvmd operations shows how far it is; its id is %s", op.ID)
+	return problem.New(problem.Cancelled, "the %s of %s continues in the daemon", op.Kind, op.Subject()).
+		WithHint("nixvmd operations shows its progress; its id is %s", op.ID)
 }

@@ -12,26 +12,26 @@ import (
 
 func newForward(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "forward", Short: "Make services of the host reachable in a VM",
-		Long: `Remote forwards: a port or socket in the guest that leads to a service of the
-host, as ssh -R makes them, but kept with the machine.`,
-		Example: `  nixvmd forward add demo 8080 localhost:8080    the guest's port 8080 is the host's
+		Use: "forward", Short: "Make services of the host available in a VM",
+		Long: `Manage remote forwards: ports or sockets in the guest that lead to a service of the
+host. They are like those of ssh -R, but are stored with the machine.`,
+		Example: `  nixvmd forward add demo 8080 localhost:8080    guest port 8080 leads to host port 8080
   nixvmd forward list demo`,
 		Args: takes(),
 		RunE: verbMissing,
 	}
 	daemonHeld := false
 	list := &cobra.Command{
-		Use: "list NAME", Short: "List the forwards of a machine and what became of each",
+		Use: "list NAME", Short: "List the forwards of a machine and their state",
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forward(cmd, api.MethodForwardList, api.MachineParams{Name: args[0]})
 		},
 	}
 	add := &cobra.Command{
-		Use: "add NAME LISTEN TARGET", Short: "Add a forward, also to a connection that is open",
-		Long: `Add a forward, written as after RemoteForward in ssh_config(5): where it listens
-in the guest, and where it leads to on the host; as two words or as one.`,
+		Use: "add NAME LISTEN TARGET", Short: "Add a forward, including to open connections",
+		Long: `Add a forward. The syntax is that of RemoteForward in ssh_config(5): the address to
+listen on in the guest, and the destination on the host, as one or two arguments.`,
 		Args: takes("NAME", "LISTEN", "[TARGET]"), ValidArgsFunction: a.completeFirst(a.completeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			line := strings.Join(args[1:], " ")
@@ -41,9 +41,9 @@ in the guest, and where it leads to on the host; as two words or as one.`,
 			return a.forward(cmd, api.MethodForwardAdd, api.ForwardParams{Name: args[0], Forward: line})
 		},
 	}
-	add.Flags().BoolVar(&daemonHeld, "daemon", false, "the daemon's own connection holds it, whether or not somebody is logged in")
+	add.Flags().BoolVar(&daemonHeld, "daemon", false, "keep the forward open by the daemon, independently of SSH sessions")
 	remove := &cobra.Command{
-		Use: "remove NAME LISTEN TARGET", Short: "Remove a forward, also from a connection that is open",
+		Use: "remove NAME LISTEN TARGET", Short: "Remove a forward, including from open connections",
 		Args: takes("NAME", "LISTEN", "[TARGET]"), ValidArgsFunction: a.completeFirst(a.completeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.forward(cmd, api.MethodForwardRemove, api.ForwardParams{Name: args[0], Forward: strings.Join(args[1:], " ")})

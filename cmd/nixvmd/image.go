@@ -11,7 +11,7 @@ import (
 
 func newImage(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "image", Short: "List, or collect, the images that are built", Args: takes(),
+		Use: "image", Short: "List images, or remove unused ones", Args: takes(),
 		RunE: verbMissing,
 	}
 	cmd.AddCommand(newImageList(a), newImageGC(a))
@@ -27,15 +27,14 @@ func newImageList(a *app) *cobra.Command {
 func newImageGC(a *app) *cobra.Command {
 	var p api.ImageGCParams
 	cmd := &cobra.Command{
-		Use: "gc", Short: "Remove the images that no machine needs",
-		Long: `Remove the images that no machine needs: those of an earlier version of the
-flake or of nixvm, those that were imported, and broken ones. An image that
-create would build again as it is stays; --all removes it too. What a VM is made
-from always stays.
+		Use: "gc", Short: "Remove images that no machine uses",
+		Long: `Remove images that no machine uses: outdated ones (of an earlier version of the
+flake or of nixvm), imported ones, and broken ones. Up-to-date images are kept,
+because create would have to build them again; --all removes them too. The image
+of an existing VM is never removed.
 
-Files in the Nix store are removed from it if nothing else there needs them.
-Copies that were uploaded to other hosts are removed when no VM there, of
-anybody, needs them.`,
+Files in the Nix store are deleted if nothing else refers to them. Copies on other
+hosts are deleted if no VM of any user there uses them.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r api.ImageGCResult
@@ -49,8 +48,8 @@ anybody, needs them.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&p.All, "all", false, "remove also images that would be built again as they are")
-	flags.BoolVar(&p.DryRun, "dry-run", false, "remove nothing, say what would be")
+	flags.BoolVar(&p.All, "all", false, "also remove up-to-date images")
+	flags.BoolVar(&p.DryRun, "dry-run", false, "only print what would be removed")
 	return cmd
 }
 

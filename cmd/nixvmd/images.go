@@ -11,14 +11,14 @@ import (
 
 func newImages(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "images", Short: "List the images that are built, and the machines that need them", Args: takes(),
+		Use: "images", Short: "List the images and the machines that use them", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r api.ImageListResult
 			if err := a.ask(cmd.Context(), "images", api.MethodImageList, api.NoParams{}, &r); err != nil {
 				return err
 			}
 			if len(r.Images) == 0 {
-				a.note("no image yet: create builds the one that it needs")
+				a.note("no images; create builds what it needs")
 			}
 			return a.print(r, func(w io.Writer) {
 				if len(r.Images) > 0 {

@@ -51,13 +51,13 @@ func TestDestroySaysWhatWillBeLostAndAsksForTheName(t *testing.T) {
 	nixvmd(t, env, "snapshot", "demo", "one")
 
 	x := onTerminal(t, env, "destroy", "demo")
-	x.expect("demo will be gone for good")
+	x.expect("deleted permanently")
 	x.expect(`its disk \(1G\)`)
 	x.expect("1 snapshots: one")
 	x.expect("the SSH names demo and demo-admin")
 	x.expect("Type demo to go on")
 	x.send("yes\r")
-	x.expect("that is not the name: nothing was changed")
+	x.expect("the names do not match; nothing was changed")
 	x.end(exitConfirm)
 
 	x = onTerminal(t, env, "destroy", "demo")
@@ -99,7 +99,7 @@ func TestCreateAsksForWhatItNeedsToKnow(t *testing.T) {
 	x.expect("Memory: +1G")
 	x.expect("Create demo\\?")
 	x.send("\r")
-	x.expect("demo is made")
+	x.expect("demo has been created")
 	x.end(0)
 	out := nixvmd(t, env, "status", "demo")
 	for _, want := range []string{"1024 MiB", "Profiles:", "mutable"} {
@@ -138,7 +138,7 @@ func TestCreateGoesBackToTheImage(t *testing.T) {
 	x.expect("Image: +trial, immutable")
 	x.expect("Create demo\\?")
 	x.send("\x03")
-	x.expect("nothing was made")
+	x.expect("nothing was created")
 	x.end(exitCancelled)
 }
 
@@ -147,13 +147,13 @@ func TestCreateWithANameOnlyAsksWhetherThatIsRight(t *testing.T) {
 	x := onTerminal(t, env, "create", "demo", "--image", image, "--mode", "mutable", "--no-start")
 	x.expect("Create demo\\?")
 	x.send("\x1b[B\x1b[B\r") // down, down: Cancel
-	x.expect("nothing was made")
+	x.expect("nothing was created")
 	x.end(exitCancelled)
 
 	x = onTerminal(t, env, "create", "demo", "--image", image, "--mode", "mutable", "--no-start")
 	x.expect("Create demo\\?")
 	x.send("\x03")
-	x.expect("nothing was made")
+	x.expect("nothing was created")
 	x.end(exitCancelled)
 	if out := nixvmd(t, env, "--quiet", "list"); out != "" {
 		t.Errorf("left: %s", out)
@@ -164,7 +164,7 @@ func TestCreateWithANameOnlyAsksWhetherThatIsRight(t *testing.T) {
 	x.expect("Create demo\\?")
 	x.expect("1. Create it")
 	x.send("1\r")
-	x.expect("demo is made")
+	x.expect("demo has been created")
 	x.end(0)
 }
 
@@ -195,7 +195,7 @@ func TestLineByLineAnEmptyLineTakesWhatIsOffered(t *testing.T) {
 	x.expect("CPUs: +3")
 	x.expect("1. Create it")
 	x.send("3\r")
-	x.expect("nothing was made")
+	x.expect("nothing was created")
 	x.end(exitCancelled)
 }
 
@@ -204,12 +204,12 @@ func TestTheEndOfTheInputMakesNothing(t *testing.T) {
 	x := onTerminal(t, append(env, "ACCESSIBLE=1"), "create", "demo", "--image", image, "--mode", "mutable", "--no-start")
 	x.expect("1. Create it")
 	x.send("\x04") // C-d
-	x.expect("nothing was made")
+	x.expect("nothing was created")
 	x.end(exitCancelled)
 
 	x = onTerminal(t, append(env, "ACCESSIBLE=1"), "create", "--no-start")
 	x.expect("Name")
 	x.send("\x04")
-	x.expect("nothing was made")
+	x.expect("nothing was created")
 	x.end(exitCancelled)
 }

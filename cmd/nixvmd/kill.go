@@ -8,9 +8,9 @@ import (
 
 func newKill(a *app) *cobra.Command {
 	return powerVerb{
-		name: "kill", short: "End a VM at once, as pulling the plug would",
-		long: "End a VM at once, as pulling the plug would. What the guest has not written to its disk is lost.\n" +
-			"It works while another operation runs on the VM, or hangs: that one is cancelled.",
+		name: "kill", short: "Power a VM off immediately",
+		long: "Power a VM off immediately. Data that the guest has not yet written to disk is lost.\n" +
+			"Any operation running on the VM is cancelled.",
 		method: api.MethodVMKill, done: "%s is off",
 	}.command(a)
 }

@@ -23,7 +23,7 @@ func newList(a *app) *cobra.Command {
 				return err
 			}
 			if len(r.Machines) == 0 {
-				a.note("no machine yet: nixvmd create")
+				a.note("no machines; create one with nixvmd create")
 			}
 			a.listProblems(r.Machines)
 			return nil
@@ -59,8 +59,8 @@ func (a *app) listProblems(machines []api.Machine) {
 			fmt.Fprintf(a.err, "%s is %s: %s\n", m.Name, phaseWord(m), clean(m.Reason))
 		}
 		if len(m.Unresolved) > 0 {
-			fmt.Fprintf(a.err, "%s: an operation could not be taken back and waits for a choice\n", m.Name)
-			a.showHint("nixvmd operations lists what can be done")
+			fmt.Fprintf(a.err, "%s: an operation could not be undone and needs a decision\n", m.Name)
+			a.showHint("nixvmd operations lists the choices")
 		}
 	}
 }

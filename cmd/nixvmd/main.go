@@ -1,4 +1,4 @@
-// Command nixvmd creates and keeps VMs for code agents: the daemon and its
+// Command nixvmd creates and manages VMs for code agents: the daemon and its
 // command line in one program.
 //
 //	nixvmd create demo --profiles claude,dev     a VM, booted, with an SSH name

@@ -15,12 +15,12 @@ func newMigrate(a *app) *cobra.Command {
 	to, detach := "", false
 	cmd := &cobra.Command{
 		Use: "migrate NAME --to BACKEND", Short: "Move a VM to another host that shares its storage",
-		Long: `Move a VM to another backend: while it runs, without a stop, or off. Both
-backends are of one type, on hosts that share the storage of the VM:
-docs/configuration.md says which. The VM keeps its SSH name, its disks and its
-snapshots; connections to it are made anew.
+		Long: `Move a VM to another backend, running (without stopping it) or stopped. Both
+backends must have the same type, on hosts that share the VM's storage; see
+docs/libvirt.md. The VM keeps its SSH name, disks and snapshots; open connections
+to it are closed.
 
-Cancelling leaves it where it was.`,
+If the migration is cancelled, the VM stays where it is.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if to == "" {
@@ -34,7 +34,7 @@ Cancelling leaves it where it was.`,
 			return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintf(w, "%s is on %s\n", args[0], to) })
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "the `BACKEND` that it goes to")
+	cmd.Flags().StringVar(&to, "to", "", "the destination `BACKEND`")
 	_ = cmd.RegisterFlagCompletionFunc("to", a.completeTargets) // fails for a flag that is not there
 	detachFlag(cmd, &detach)
 	return cmd

@@ -12,20 +12,20 @@ import (
 
 func newOperations(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "operations", Aliases: []string{"ops"}, Short: "List what the daemon does and did lately", Args: takes(),
-		Long: `List the operations that run, that are unresolved, and that ended lately.
+		Use: "operations", Aliases: []string{"ops"}, Short: "List running, unresolved and recent operations", Args: takes(),
+		Long: `List running, unresolved and recently ended operations.
 
-An operation is unresolved when it has failed and could not be taken back whole.
-Nothing of it happens by itself any more, as you may meanwhile want what an undo
-would remove: resume, undo or forget it. One that another operation has settled,
-such as the destroy of its machine, is not listed as unresolved any more.`,
+An operation is unresolved if it failed and could not be undone completely. It is
+then left alone, because you may want to keep what an undo would remove: resume,
+undo or forget it. It is resolved automatically when another operation makes it
+irrelevant, for example when its machine is destroyed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r api.OperationListResult
 			if err := a.ask(cmd.Context(), "operations", api.MethodOperationList, api.NoParams{}, &r); err != nil {
 				return err
 			}
 			if len(r.Operations) == 0 {
-				a.note("no operation since the daemon was started")
+				a.note("no operations since the daemon was started")
 			}
 			return a.print(r, func(w io.Writer) {
 				if len(r.Operations) > 0 {
@@ -46,7 +46,7 @@ func unresolvedText(w io.Writer, list []api.Operation) {
 		if len(op.Choices) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\nThe %s of %s waits for a choice:\n", op.Kind, op.Subject())
+		fmt.Fprintf(w, "\nThe %s of %s needs a decision:\n", op.Kind, op.Subject())
 		for _, c := range op.Choices {
 			fmt.Fprintf(w, "  nixvmd operations %s %s\n      %s\n", c.Action, op.ID, clean(c.Effect))
 		}

@@ -35,8 +35,8 @@ func (o *output) lost() error {
 	if errors.As(err, &path) { // "write /dev/stdout" says nothing to the user
 		err = path.Err
 	}
-	return problem.New(problem.Internal, "the output cannot be written: %w", err).
-		WithHint("the answer is not complete; make room where it goes, or have it go elsewhere")
+	return problem.New(problem.Internal, "cannot write the output: %w", err).
+		WithHint("the output is incomplete; free some space, or redirect it elsewhere")
 }
 
 // file is the standard output for those who need a descriptor.

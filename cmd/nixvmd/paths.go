@@ -18,10 +18,10 @@ type pathsAnswer struct {
 func newPaths(a *app) *cobra.Command {
 	start := false
 	c := &cobra.Command{
-		Use: "paths", Short: "Print where the socket, the settings and the log are (for editors)",
-		Long: `Print where the daemon of this user listens, and where its files are. The files
-need not exist. With --start a daemon is started if none runs, and the paths are
-printed once it answers: an editor connects to the socket then.`,
+		Use: "paths", Short: "Print the paths of the socket, the settings and the log (for editors)",
+		Long: `Print the daemon's socket and the paths of its files, which need not exist. With
+--start, the daemon is started if necessary, and the paths are printed once it is
+ready to accept connections.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if start {
@@ -39,6 +39,6 @@ printed once it answers: an editor connects to the socket then.`,
 			})
 		},
 	}
-	c.Flags().BoolVar(&start, "start", false, "start the daemon if none runs")
+	c.Flags().BoolVar(&start, "start", false, "start the daemon if it is not running")
 	return c
 }

@@ -12,16 +12,16 @@ import (
 
 func newProfiles(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "profiles", Short: "List the profiles that an image can have",
-		Long: `List the profiles that an image can have, your own among them: each is a file in
-the directory profiles of the flake, which begins with a line that describes it.`,
+		Use: "profiles", Short: "List the available profiles",
+		Long: `List the available profiles, including your own: each is a file in the directory
+profiles of the flake, whose first line describes it.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r api.ProfileListResult
 			if err := a.ask(cmd.Context(), "profiles", api.MethodProfileList, api.NoParams{}, &r); err != nil {
 				return err
 			}
-			a.note("your own go to %s", filepath.Join(a.layout.Flake(), "profiles"))
+			a.note("add your own profiles in %s", filepath.Join(a.layout.Flake(), "profiles"))
 			return a.print(r, func(w io.Writer) {
 				rows := make([][]string, 0, len(r.Profiles))
 				for _, p := range r.Profiles {

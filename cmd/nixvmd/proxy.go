@@ -23,10 +23,10 @@ const patience = 3 * time.Second
 
 func newProxy(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "proxy HOST", Short: "Connect standard input and output with a VM's SSH server (for ssh's ProxyCommand)",
-		Long: `Connect standard input and output with the SSH server behind an SSH name of
-nixvm's, starting the VM if it is off. ssh runs this as ProxyCommand, so an
-address that changes needs no change of the configuration.`,
+		Use: "proxy HOST", Short: "Connect standard input and output to a VM's SSH server (for ProxyCommand)",
+		Long: `Connect standard input and output to the SSH server of the VM with the SSH name
+HOST, and start the VM if it is stopped. ssh runs this as ProxyCommand, so that the
+SSH configuration does not depend on the VM's address.`,
 		Args: takes("HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// The ssh master that outlives its terminal needs its proxy to

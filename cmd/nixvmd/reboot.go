@@ -8,7 +8,7 @@ import (
 
 func newReboot(a *app) *cobra.Command {
 	return powerVerb{
-		name: "reboot", short: "Shut the guest down, start it again and wait until it answers",
+		name: "reboot", short: "Shut the guest down, start it again and wait until it is ready",
 		method: api.MethodVMReboot, done: "%s has rebooted",
 	}.command(a)
 }

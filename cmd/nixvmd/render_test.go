@@ -131,7 +131,7 @@ func TestStatusShowsWhatAGuestHasOpen(t *testing.T) {
 		LastRefused: &api.Refusal{Protocol: "tcp", To: "10.1.2.3:22", At: now.Add(-5 * time.Second)},
 	}
 	(&app{}).statusText(&out, statusAnswer{Machine: api.Machine{Name: "demo", State: "running"}, Network: n}, now)
-	for _, want := range []string{"896 of 896 out, 1 of 128 in, 0 of 256 UDP flows: full", "5231 times, last tcp to 10.1.2.3:22 5.0s ago"} {
+	for _, want := range []string{"896 of 896 out, 1 of 128 in, 0 of 256 UDP flows (limit reached", "5231 times, last tcp to 10.1.2.3:22 5.0s ago"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

@@ -23,20 +23,20 @@ type resolution struct {
 func newResolutions(a *app) []*cobra.Command {
 	list := []resolution{
 		{
-			action: api.ActionResume, short: "Go on with an operation that could not be taken back",
+			action: api.ActionResume, short: "Resume an unresolved operation",
 			long: `Go on with an unresolved operation where it stopped: what is done stays, the
 step that failed and those after it are done.`,
-			done: "the %s of %s has been finished",
+			done: "the %s of %s has been completed",
 		},
 		{
-			action: api.ActionUndo, short: "Take back what is left of an operation",
+			action: api.ActionUndo, short: "Undo what is left of an unresolved operation",
 			long: `Take back what an unresolved operation has left, now that the reason why that
 failed is gone. nixvmd operations says what it would remove. Where data would be
 lost, the machine's name must be repeated.`,
 			done: "the %s of %s has been undone",
 		},
 		{
-			action: api.ActionForget, short: "Leave everything as an operation has left it",
+			action: api.ActionForget, short: "Forget an unresolved operation and leave everything as it is",
 			long: `Leave everything as an unresolved operation has left it, and do not ask again.
 nixvmd destroy removes a VM with all that belongs to it.`,
 			done: "the %s of %s is forgotten",
@@ -75,8 +75,8 @@ func (a *app) resolve(ctx context.Context, r resolution, id, confirm string, det
 	op := now.Operation
 	at := slices.IndexFunc(op.Choices, func(c api.Choice) bool { return c.Action == r.action })
 	if at < 0 {
-		return problem.New(problem.OperationResolved, "the %s of %s does not wait for that: it is %s", op.Kind, op.Subject(), op.State).
-			WithHint("nixvmd operations lists the unresolved operations, and what can be done about each")
+		return problem.New(problem.OperationResolved, "the %s of %s is not unresolved: it is %s", op.Kind, op.Subject(), op.State).
+			WithHint("nixvmd operations lists the unresolved operations, and the choices for each")
 	}
 	params := api.ResolveParams{ID: id, Action: r.action}
 	if op.Choices[at].Confirm {

@@ -14,10 +14,10 @@ import (
 func newRestoreSnapshot(a *app) *cobra.Command {
 	confirm, detach := "", false
 	cmd := &cobra.Command{
-		Use: "restore-snapshot NAME SNAPSHOT", Short: "Put the state disk back to a snapshot",
-		Long: `Put the state disk of a VM back to a snapshot. What is on it now is kept in a
-safety snapshot first, whose name is printed. A VM that runs is stopped for it
-and started again.`,
+		Use: "restore-snapshot NAME SNAPSHOT", Short: "Restore the state disk to a snapshot",
+		Long: `Restore the state disk of a VM to a snapshot. The current content is saved in a
+safety snapshot first, whose name is printed. A running VM is stopped and started
+again.`,
 		Args: takes("NAME", "SNAPSHOT"), ValidArgsFunction: a.completeSnapshots,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, name, snapshot := cmd.Context(), args[0], args[1]
@@ -27,9 +27,9 @@ and started again.`,
 			}
 			again := "nixvmd restore-snapshot " + name + " " + snapshot
 			err = a.confirmed(name, confirm, again, func(w io.Writer) error {
-				fmt.Fprintf(w, "The state disk of %s goes back to %s, taken %s.\n", name, clean(s.Name), s.Created.Local().Format("2006-01-02 15:04:05"))
-				fmt.Fprintln(w, "What was written since is gone from the disk; a safety snapshot keeps it.")
-				fmt.Fprintln(w, "If the VM runs, it is stopped now and started again afterwards.")
+				fmt.Fprintf(w, "The state disk of %s will be restored to the snapshot %s, taken %s.\n", name, clean(s.Name), s.Created.Local().Format("2006-01-02 15:04:05"))
+				fmt.Fprintln(w, "Later changes are removed from the disk; a safety snapshot keeps them.")
+				fmt.Fprintln(w, "A running VM is stopped and started again.")
 				return nil
 			})
 			if err != nil {
@@ -41,9 +41,9 @@ and started again.`,
 				return err
 			}
 			return a.printOperation(result, detach, func(w io.Writer) {
-				fmt.Fprintf(w, "%s is back at %s\n", name, clean(snapshot))
+				fmt.Fprintf(w, "%s has been restored to %s\n", name, clean(snapshot))
 				if safety := result.Operation.Safety; safety != "" {
-					fmt.Fprintf(w, "what was there before is in the snapshot %s\n", clean(safety))
+					fmt.Fprintf(w, "the previous content is in the snapshot %s\n", clean(safety))
 				}
 			})
 		},

@@ -8,9 +8,9 @@ import (
 
 func newResume(a *app) *cobra.Command {
 	return powerVerb{
-		name: "resume", short: "Let a suspended VM go on",
-		long: `Let a suspended VM go on, with its clock put right. Of a VM that was not suspended
-only the clock is put right.`,
+		name: "resume", short: "Resume a suspended VM and resync its clock",
+		long: `Resume a suspended VM and resync its clock. A VM that is running only has its
+clock resynced.`,
 		method: api.MethodVMResume, done: "%s runs",
 	}.command(a)
 }

@@ -53,11 +53,11 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nixvmd",
 		Short: "VMs for code agents: create, attach, snapshot, restore, destroy",
-		Long: `nixvmd creates and keeps VMs for code agents.
+		Long: `nixvmd creates and manages VMs for code agents.
 
-  nixvmd create                            asks what it needs to know
+  nixvmd create                            prompts for options
   ssh NAME                                 connecting starts the VM
-  nixvmd snapshot NAME before-refactor     and restore-snapshot brings it back`,
+  nixvmd snapshot NAME before-refactor     undo with restore-snapshot`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Version:           version.String(),
@@ -79,10 +79,10 @@ func newRoot(a *app) *cobra.Command {
 		return problem.New(problem.BadParams, "%w", err).WithHint("%s --help lists the flags", cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&home, "home", "", "keep everything below `DIR` instead of the XDG places (NIXVM_HOME)")
-	flags.BoolVar(&a.json, "json", false, "print one JSON value; progress as JSON lines on the standard error")
+	flags.StringVar(&home, "home", "", "keep all files in `DIR` instead of the XDG directories (NIXVM_HOME)")
+	flags.BoolVar(&a.json, "json", false, "print one JSON value; progress as JSON lines on standard error")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no warnings")
-	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of the tools that operations run")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "show the output of external tools")
 	root.AddGroup(
 		&cobra.Group{ID: groupVM, Title: "VMs:"},
 		&cobra.Group{ID: groupUse, Title: "Work in a VM:"},
@@ -139,17 +139,17 @@ func addVerbs(a *app, root *cobra.Command) {
 }
 
 func unknownVerb(root *cobra.Command, verb string) error {
-	p := problem.New(problem.BadParams, "there is no verb %q", verb)
+	p := problem.New(problem.BadParams, "unknown command %q", verb)
 	if near := root.SuggestionsFor(verb); len(near) > 0 {
 		return p.WithHint("did you mean %s?", strings.Join(near, ", "))
 	}
-	return p.WithHint("nixvmd --help lists the verbs")
+	return p.WithHint("nixvmd --help lists the commands")
 }
 
 // verbMissing is what a command does that only groups its verbs.
 func verbMissing(cmd *cobra.Command, _ []string) error {
-	return problem.New(problem.BadParams, "a verb of %s is missing", cmd.CommandPath()).
-		WithHint("%s --help lists its verbs", cmd.CommandPath())
+	return problem.New(problem.BadParams, "%s needs a command", cmd.CommandPath()).
+		WithHint("%s --help lists its commands", cmd.CommandPath())
 }
 
 // takes makes an argument check whose message names what is missing. An
@@ -158,7 +158,7 @@ func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		hint := strings.TrimSpace(cmd.CommandPath() + " " + strings.Join(names, " "))
 		if cmd.HasSubCommands() {
-			hint = cmd.CommandPath() + " --help lists its verbs"
+			hint = cmd.CommandPath() + " --help lists its commands"
 		}
 		for i, name := range names {
 			if i >= len(args) && !strings.HasPrefix(name, "[") {
@@ -205,7 +205,7 @@ func (a *app) prepare(home string) error {
 	}
 	exe, err := os.Executable()
 	if err != nil {
-		return errors.Join(problem.New(problem.Internal, "cannot tell where this program is"), err)
+		return errors.Join(problem.New(problem.Internal, "cannot determine the path of this program"), err)
 	}
 	a.layout, a.exe = layout, exe
 	return nil

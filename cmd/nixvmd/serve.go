@@ -28,11 +28,11 @@ func newServe(a *app) *cobra.Command {
 	readyFD := 0
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the daemon in the foreground",
-		Long: `Run the daemon in the foreground, logging to the standard error. Other verbs
-start one by themselves when none runs; systemd can do it by socket activation.
+		Long: `Run the daemon in the foreground and log to standard error. Other commands start
+the daemon if necessary, and systemd can start it by socket activation.
 
-SIGTERM and SIGINT end it; VMs run on, and the next daemon finds them. It takes
-no notice of SIGHUP.`,
+SIGTERM and SIGINT stop the daemon. VMs keep running, and the next daemon adopts
+them. SIGHUP is ignored.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if readyFD == 0 {
@@ -43,7 +43,7 @@ no notice of SIGHUP.`,
 			return a.serve(cmd.Context(), log, func(err error) error { return client.SignalReady(readyFD, err) })
 		},
 	}
-	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "for those who start it in the background: report on the file descriptor `N` that it answers")
+	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "write to the file descriptor `N` when the daemon is ready")
 	return cmd
 }
 
@@ -78,7 +78,7 @@ func (a *app) serve(ctx context.Context, output io.Writer, ready func(error) err
 	})
 	log.Info("started", "version", version.String(), "pid", os.Getpid(), "socket", a.layout.Socket())
 	if err := ready(nil); err != nil {
-		log.Warn("whoever started this daemon cannot be told that it is ready", "error", err)
+		log.Warn("cannot report readiness to the process that started the daemon", "error", err)
 	}
 	err = server.Serve(ctx, listener)
 	// From here on a second signal ends the process at once.

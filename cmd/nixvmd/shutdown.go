@@ -27,15 +27,15 @@ type shutdownAnswer struct {
 
 func newShutdown(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "shutdown", Short: "Stop the daemon; VMs run on",
-		Long: `Stop the daemon that runs. VMs run on, and the next verb starts a new daemon that
-finds them: this is how to go over to a new version of nixvmd.`,
+		Use: "shutdown", Short: "Stop the daemon; VMs keep running",
+		Long: `Stop the running daemon. VMs keep running, and the next command starts a new daemon
+that adopts them. Use this to switch to a new version of nixvmd.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			d, err := a.connectRunning(ctx, "shutdown")
 			if problem.HasCode(err, problem.DaemonUnreachable) {
-				return a.print(shutdownAnswer{}, func(w io.Writer) { fmt.Fprintln(w, "no daemon runs") })
+				return a.print(shutdownAnswer{}, func(w io.Writer) { fmt.Fprintln(w, "the daemon is not running") })
 			}
 			if err != nil {
 				return err
@@ -49,7 +49,7 @@ finds them: this is how to go over to a new version of nixvmd.`,
 				return err
 			}
 			return a.print(shutdownAnswer{PID: v.PID, Version: v.Version, Ran: true}, func(w io.Writer) {
-				fmt.Fprintf(w, "the daemon (pid %d) has stopped; VMs run on\n", v.PID)
+				fmt.Fprintf(w, "the daemon (pid %d) has stopped; VMs keep running\n", v.PID)
 			})
 		},
 	}
@@ -88,7 +88,7 @@ func terminate(ctx context.Context, pid int) error {
 		}
 		return nil
 	case <-ctx.Done():
-		return problem.New(problem.Internal, "the daemon (pid %d) has been asked to stop, and still runs", pid).
-			WithHint("see its log, or kill it: VMs and operations survive that")
+		return problem.New(problem.Internal, "the daemon (pid %d) was asked to stop and is still running", pid).
+			WithHint("see its log, or kill it; VMs and operations survive that")
 	}
 }

@@ -117,7 +117,7 @@ func (e *endings) during(ctx context.Context) (context.Context, context.CancelFu
 // cancelling is what the user reads after the first signal.
 func (e *endings) cancelling() string {
 	if e.person {
-		return "cancelling: what was begun is undone (C-c again leaves it to the daemon)"
+		return "cancelling and undoing completed steps (press C-c again to leave that to the daemon)"
 	}
-	return "cancelling: what was begun is undone"
+	return "cancelling and undoing completed steps"
 }

@@ -19,7 +19,7 @@ func newSnapshots(a *app) *cobra.Command {
 				return err
 			}
 			if len(r.Snapshots) == 0 {
-				a.note("%s has no snapshot: nixvmd snapshot %s SNAPSHOT", args[0], args[0])
+				a.note("%s has no snapshots; take one with nixvmd snapshot %s SNAPSHOT", args[0], args[0])
 			}
 			if r.Warning != "" {
 				a.warn(r.Warning)

@@ -18,11 +18,11 @@ func newSSH(a *app) *cobra.Command {
 	admin, tty := false, false
 	cmd := &cobra.Command{
 		Use: "ssh NAME [-- COMMAND...]", Short: "Open a shell in a VM, or run a command there",
-		Long: `Open a shell in a VM, or run a command there. The VM is started if it is off.
+		Long: `Open a shell in a VM, or run a command there. A stopped VM is started first.
 
-This is ssh with nixvm's own configuration: it works even where your ~/.ssh/config
-cannot be changed. The words of COMMAND are joined and read by the shell in the
-VM, as ssh does it; the exit code is the command's.`,
+This runs ssh with nixvm's own configuration, so it works even if your
+~/.ssh/config cannot be changed. As with ssh, the words of COMMAND are joined and
+interpreted by the shell in the VM, and the exit code is that of the command.`,
 		Example: `  nixvmd ssh demo
   nixvmd ssh demo -- 'cd project && git status'
   nixvmd ssh demo --admin -- sudo journalctl -b`,
@@ -46,8 +46,8 @@ VM, as ssh does it; the exit code is the command's.`,
 			return execute(argv)
 		},
 	}
-	cmd.Flags().BoolVar(&admin, "admin", false, "as the account admin, which may use sudo; admin@NAME means the same")
-	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "a terminal for COMMAND, as ssh -t")
+	cmd.Flags().BoolVar(&admin, "admin", false, "log in as admin, who may use sudo; same as admin@NAME")
+	cmd.Flags().BoolVarP(&tty, "tty", "t", false, "allocate a terminal for COMMAND, like ssh -t")
 	return cmd
 }
 
@@ -87,11 +87,11 @@ func (a *app) sshCommand(ctx context.Context, name string, admin, tty bool, comm
 func execute(argv []string) error {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
-		p := problem.New(problem.BackendMissing, "there is no program %s on the PATH", argv[0])
+		p := problem.New(problem.BackendMissing, "%s is not installed (not found in PATH)", argv[0])
 		if argv[0] == "ssh" {
 			return p.WithHint("install it (Debian: openssh-client, Fedora: openssh-clients)")
 		}
-		return p.WithHint("install it, or open the VM otherwise: nixvmd attach NAME lists the ways")
+		return p.WithHint("install it, or open the VM in another way; nixvmd attach NAME lists them")
 	}
 	if err := syscall.Exec(path, argv, os.Environ()); err != nil {
 		return problem.New(problem.Internal, "cannot run %s: %w", path, err)

@@ -17,13 +17,13 @@ func newSSHConfig(a *app) *cobra.Command {
 	var show, apply, remove, preview bool
 	cmd := &cobra.Command{
 		Use: "ssh-config", Short: "Show, apply or remove the SSH configuration of the VMs",
-		Long: `create and destroy keep the SSH configuration up to date by themselves: one Include
-line at the top of your own file, everything else in a file of nixvm's. This verb
-is for looking at it, and for taking it out again.`,
+		Long: `create and destroy keep the SSH configuration up to date: one Include line at the
+top of your own file, and everything else in a file of nixvm's. This command shows
+it, or removes it.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ownFlags(cmd) > 1 {
-				return problem.New(problem.BadParams, "more than one thing to do").WithHint("give one of --preview, --print, --apply and --remove")
+				return problem.New(problem.BadParams, "more than one action given").WithHint("give one of --preview, --print, --apply and --remove")
 			}
 			switch {
 			case show:
@@ -36,17 +36,17 @@ is for looking at it, and for taking it out again.`,
 					return err
 				}
 				return a.print(r, func(w io.Writer) {
-					fmt.Fprintln(w, "the Include line is removed; the next change of a VM adds it again")
+					fmt.Fprintln(w, "removed the Include line; the next change of a VM adds it again")
 				})
 			}
 			return a.previewSSHConfig(cmd)
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&preview, "preview", false, "show as a diff what --apply would change (the default)")
-	flags.BoolVar(&show, "print", false, "print the entries of the VMs, and the Include line")
+	flags.BoolVar(&preview, "preview", false, "show what --apply would change, as a diff (the default)")
+	flags.BoolVar(&show, "print", false, "print the Include line and the entries of the VMs")
 	flags.BoolVar(&apply, "apply", false, "write the Include line and the entries, and verify them with ssh -G")
-	flags.BoolVar(&remove, "remove", false, "take the Include line out again")
+	flags.BoolVar(&remove, "remove", false, "remove the Include line")
 	return cmd
 }
 
@@ -88,9 +88,9 @@ func (a *app) applySSHConfig(cmd *cobra.Command) error {
 	}
 	return a.print(r, func(w io.Writer) {
 		if r.Verified {
-			fmt.Fprintln(w, "the SSH configuration is written and verified")
+			fmt.Fprintln(w, "wrote and verified the SSH configuration")
 		} else {
-			fmt.Fprintln(w, "nixvm's own files are written; ssh does not read them yet")
+			fmt.Fprintln(w, "wrote nixvm's own files; ssh does not read them yet")
 		}
 	})
 }

@@ -8,8 +8,8 @@ import (
 
 func newStart(a *app) *cobra.Command {
 	return powerVerb{
-		name: "start", short: "Boot a VM and wait until it answers",
-		long:   "Boot a VM and wait until its SSH server answers. A running VM is left alone.",
+		name: "start", short: "Boot a VM and wait until it is ready",
+		long:   "Boot a VM and wait until it is ready. Does nothing if the VM is running.",
 		method: api.MethodVMStart, done: "%s runs",
 	}.command(a)
 }

@@ -60,7 +60,7 @@ func newStatus(a *app) *cobra.Command {
 			if err == nil {
 				s.Snapshots, s.SnapshotWarning = snapshots.Snapshots, snapshots.Warning
 			} else if m.Machine.State != "absent" && m.Machine.State != "broken" {
-				a.warn("its snapshots cannot be read now: " + err.Error())
+				a.warn("cannot read its snapshots now: " + err.Error())
 			}
 			var forwards api.ForwardListResult
 			if err := asideCall(ctx, d, api.MethodForwardList, params, &forwards); err == nil {
@@ -115,7 +115,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 	}
 	autostart := ""
 	if m.Autostart {
-		autostart = "with the host of the backend"
+		autostart = "when the host boots"
 	}
 	pairs := [][2]string{
 		{"Name", m.Name},
@@ -150,7 +150,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		fmt.Fprintf(w, "\nWarning: %s\n", clean(s.SnapshotWarning))
 	}
 	for _, id := range m.Unresolved {
-		fmt.Fprintf(w, "\nOperation %s could not be taken back and waits for a choice: nixvmd operations\n", id)
+		fmt.Fprintf(w, "\nOperation %s could not be undone and needs a decision; see nixvmd operations\n", id)
 	}
 	if m.Problem != nil {
 		fmt.Fprintf(w, "\nProblem: %s\n", clean(m.Problem.Message))
@@ -167,7 +167,7 @@ func connectionsText(n *api.NetworkResult) string {
 	}
 	text := fmt.Sprintf("%d of %d out, %d of %d in, %d of %d UDP flows", n.Out.Now, n.Out.Limit, n.In.Now, n.In.Limit, n.UDP.Now, n.UDP.Limit)
 	if n.Out.Now >= n.Out.Limit || n.In.Now >= n.In.Limit {
-		text += ": full, further ones are refused"
+		text += " (limit reached; new ones are refused)"
 	}
 	return text
 }
@@ -188,7 +188,7 @@ func refusedText(n *api.NetworkResult, now time.Time) string {
 func profilesText(m api.Machine) string {
 	text := strings.Join(m.Profiles, ", ")
 	if slices.Contains(m.Pending, "profiles") {
-		text = strings.TrimSpace(text + " (pending: the VM was made with others)")
+		text = strings.TrimSpace(text + " (pending: the VM was created with others)")
 	}
 	return text
 }

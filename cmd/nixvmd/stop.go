@@ -15,9 +15,9 @@ func newStop(a *app) *cobra.Command {
 	var timeout time.Duration
 	detach := false
 	cmd := &cobra.Command{
-		Use: "stop NAME", Short: "Ask the guest to power off and wait until it has",
-		Long: `Ask the guest to power off and wait until it has. A guest that does not in time
-goes on running: nixvmd kill ends it.`,
+		Use: "stop NAME", Short: "Shut the guest down and wait until it has powered off",
+		Long: `Shut the guest down and wait until it has powered off. If it does not power off
+in time, it keeps running; nixvmd kill forces it off.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			params := api.StopParams{Work: api.Work{Detach: true}, Name: args[0]}

@@ -8,7 +8,7 @@ import (
 
 func newSuspend(a *app) *cobra.Command {
 	return powerVerb{
-		name: "suspend", short: "Pause a VM; its memory is kept",
+		name: "suspend", short: "Pause a VM and keep its memory",
 		method: api.MethodVMSuspend, done: "%s is suspended",
 	}.command(a)
 }

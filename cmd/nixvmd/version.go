@@ -22,7 +22,7 @@ type versionAnswer struct {
 
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version of this program and of the daemon that runs", Args: takes(),
+		Use: "version", Short: "Print the version of this program and of the running daemon", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			answer := versionAnswer{Version: version.String()}
 			d, err := a.askVersion(cmd.Context())
@@ -34,13 +34,13 @@ func newVersion(a *app) *cobra.Command {
 				fmt.Fprintf(w, "nixvmd %s\n", answer.Version)
 				switch {
 				case answer.Problem != nil:
-					fmt.Fprintf(w, "a daemon runs, but: %s\n", answer.Problem.Message)
+					fmt.Fprintf(w, "the daemon is running, but: %s\n", answer.Problem.Message)
 					if answer.Problem.Hint != "" {
 						fmt.Fprintf(w, "hint: %s\n", answer.Problem.Hint)
 					}
 					return
 				case answer.Daemon == nil:
-					fmt.Fprintln(w, "no daemon runs")
+					fmt.Fprintln(w, "the daemon is not running")
 					return
 				}
 				fmt.Fprintf(w, "daemon %s, protocol %d, pid %d\n", answer.Daemon.Version, answer.Daemon.ProtocolVersion, answer.Daemon.PID)

@@ -11,9 +11,10 @@ import (
 
 func newWait(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "wait ID", Short: "Follow an operation to its end, whoever began it",
-		Long: `Follow an operation to its end, whoever began it, and end as it does. nixvmd
-operations lists the ids. C-c stops looking; nixvmd cancel stops the operation.`,
+		Use: "wait ID", Short: "Follow an operation until it ends",
+		Long: `Follow an operation, started by any client, until it ends; the exit code is that
+of the operation. nixvmd operations lists the ids. C-c stops following it; nixvmd
+cancel cancels it.`,
 		Args: takes("ID"), ValidArgsFunction: a.completeOperations,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, feed := cmd.Context(), make(chan event, 64)

@@ -82,7 +82,7 @@ func (a *app) askCreate(ctx context.Context, p api.CreateParams) (api.CreatePara
 	}
 }
 
-func nothingMade() error { return problem.New(problem.Cancelled, "nothing was made") }
+func nothingMade() error { return problem.New(problem.Cancelled, "nothing was created") }
 
 func newWizard(ctx context.Context, a *app, d daemon, p api.CreateParams) (*wizard, error) {
 	var profiles api.ProfileListResult
@@ -111,7 +111,7 @@ func newWizard(ctx context.Context, a *app, d daemon, p api.CreateParams) (*wiza
 
 func (w *wizard) askName(ctx context.Context) error {
 	return w.run(ctx, huh.NewGroup(
-		huh.NewInput().Title("Name").Description("Also its name for ssh and the editors").Placeholder("claude-dev").Value(&w.name).
+		huh.NewInput().Title("Name").Description("Also its SSH name, used by the editors").Placeholder("claude-dev").Value(&w.name).
 			Validate(w.rule(ctx, "name", func(d *api.DraftParams, s string) { d.Name = s })),
 	))
 }
@@ -179,7 +179,7 @@ func (w *wizard) profilesGroup(ctx context.Context, image string) (*huh.Group, e
 			}
 		}
 	}
-	return huh.NewGroup(huh.NewMultiSelect[string]().Title("Profiles").Description("Space selects, Enter goes on").
+	return huh.NewGroup(huh.NewMultiSelect[string]().Title("Profiles").Description("Space selects, Enter continues").
 		Options(options...).Value(&w.chosen).Validate(func(chosen []string) error {
 		d := w.draft()
 		d.Image, d.Profiles = image, chosen
@@ -191,7 +191,7 @@ func (w *wizard) resourcesGroup(ctx context.Context) *huh.Group {
 	return huh.NewGroup(
 		question("Memory", "With a unit: 4G; a bare number means MiB", &w.memory, w.rule(ctx, "memoryMiB", func(d *api.DraftParams, s string) { d.MemoryMiB = s })),
 		question("CPUs", "", &w.vcpus, w.rule(ctx, "vcpus", func(d *api.DraftParams, s string) { d.VCPUs = s })),
-		question("Disk", "Size of the state disk; it takes only what is used", &w.disk, w.rule(ctx, "diskBytes", func(d *api.DraftParams, s string) { d.DiskBytes = s })),
+		question("Disk", "Size of the state disk; space is allocated as it is used", &w.disk, w.rule(ctx, "diskBytes", func(d *api.DraftParams, s string) { d.DiskBytes = s })),
 		question("Network", "nat, or bridge:<interface>", &w.network, w.rule(ctx, "network", func(d *api.DraftParams, s string) { d.Network = s })),
 	)
 }
@@ -220,7 +220,7 @@ func (w *wizard) imageOptions() []huh.Option[string] {
 	options := []huh.Option[string]{
 		huh.NewOption("default: "+w.byDefault, ""),
 		huh.NewOption("nixos: NixOS, built with nix", "nixos"),
-		huh.NewOption("trial: a small Debian, for trying nixvm out", "trial"),
+		huh.NewOption("trial: a small Debian, for trying nixvm", "trial"),
 	}
 	if w.image != "" && w.image != "nixos" && w.image != "trial" {
 		options = append(options, huh.NewOption(w.image, w.image))
@@ -230,9 +230,9 @@ func (w *wizard) imageOptions() []huh.Option[string] {
 
 func modeOptions() []huh.Option[string] {
 	return []huh.Option[string]{
-		huh.NewOption("immutable: read-only system, all state on its own disk", nixbuild.Immutable),
+		huh.NewOption("immutable: read-only system, state on a separate disk", nixbuild.Immutable),
 		huh.NewOption("semi-mutable: the same, with a writable /nix", nixbuild.SemiMutable),
-		huh.NewOption("mutable: one disk, changed from the inside", nixbuild.Mutable),
+		huh.NewOption("mutable: one writable disk", nixbuild.Mutable),
 	}
 }
 

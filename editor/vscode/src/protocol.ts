@@ -1176,7 +1176,7 @@ export interface Requests {
   'nixvm/vm/clone': { params: CloneParams; result: OperationResult };
   /** Boot the VM and wait until sshd answers. A running VM is left alone. */
   'nixvm/vm/start': { params: VMParams; result: OperationResult };
-  /** Ask the guest to power off and wait until it has. If it does not in time, it goes on running. */
+  /** Shut the guest down and wait until it has powered off. If it does not in time, it goes on running. */
   'nixvm/vm/stop': { params: StopParams; result: OperationResult };
   /** End the VM at once, as pulling the plug would. Another operation that runs on it, and may hang, is cancelled; only destroy and purge are not. */
   'nixvm/vm/kill': { params: VMParams; result: OperationResult };
@@ -1184,11 +1184,11 @@ export interface Requests {
   'nixvm/vm/reboot': { params: VMParams; result: OperationResult };
   /** Pause the virtual CPUs; memory is kept. */
   'nixvm/vm/suspend': { params: VMParams; result: OperationResult };
-  /** Let a suspended VM go on, with its clock put right. Of a VM that runs only the clock is. */
+  /** Resume a suspended VM and resync its clock. A VM that is running only has its clock resynced. */
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
-  /** Move the VM to another backend whose host shares the storage, while it runs or off. Cancelling leaves it where it was. Offer it where both backends have the capability "migrate". */
+  /** Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Offer it where both backends have the capability "migrate". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
-  /** Undo create: end the VM and delete its disks, snapshots and SSH names, and the machine directory if create made it. One that was there before stays. Any operation running on the machine is cancelled. */
+  /** Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept. Any operation running on the machine is cancelled. */
   'nixvm/vm/destroy': { params: ConfirmParams; result: OperationResult };
   /** Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled. */
   'nixvm/vm/purge': { params: ConfirmParams; result: OperationResult };
@@ -1200,7 +1200,7 @@ export interface Requests {
   'nixvm/snapshot/list': { params: MachineParams; result: SnapshotListResult };
   /** Take a snapshot of the state disk, live if the VM runs and the backend can. */
   'nixvm/snapshot/create': { params: SnapshotCreateParams; result: OperationResult };
-  /** Put the state disk back to a snapshot. A safety snapshot is taken first; other snapshots stay. A VM that ran is stopped and started again. */
+  /** Restore the state disk to a snapshot. A safety snapshot is taken first; other snapshots are kept. A running VM is stopped and started again. */
   'nixvm/snapshot/restore': { params: SnapshotRestoreParams; result: OperationResult };
   /** Delete one snapshot. */
   'nixvm/snapshot/delete': { params: SnapshotDeleteParams; result: OperationResult };
@@ -1240,7 +1240,7 @@ export interface Requests {
   'nixvm/image/list': { params: NoParams; result: ImageListResult };
   /** Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. What nix has built when it is cancelled serves the next build. */
   'nixvm/image/build': { params: ImageBuildParams; result: OperationResult };
-  /** Remove the images that no machine needs: those of an earlier flake or recipe, imported and broken ones; and the copies on other hosts that no VM there needs. Never one that a VM is made from. */
+  /** Remove images that no machine uses: those of an earlier flake or recipe, imported and broken ones; and the copies on other hosts that no VM there needs. Never one that a VM is made from. */
   'nixvm/image/gc': { params: ImageGCParams; result: ImageGCResult };
   /** The configured backends and what each can do. */
   'nixvm/backend/list': { params: NoParams; result: BackendListResult };

@@ -254,7 +254,7 @@ func killDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
 	if v.Daemon == nil {
-		ts.Fatalf("no daemon runs")
+		ts.Fatalf("the daemon is not running")
 	}
 	fd, err := unix.PidfdOpen(v.Daemon.PID, 0)
 	ts.Check(err)
