@@ -61,6 +61,12 @@ type Machine struct {
 	// nixvm/machine/configure, and that no start gives it: "profiles" are part of the
 	// image, and there is no method yet that gives a VM another one.
 	Pending []string `json:"pending,omitempty"`
+	// NextStart are settings of the machine that its running VM takes over at its next
+	// start, under their names in nixvm/machine/configure, or like them: "tcpPorts",
+	// "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword",
+	// "staticIp", "caCert", "hostname", "machineId", "hostKey". Absent too where that is
+	// not known: of a VM that an earlier version has started.
+	NextStart []string `json:"nextStart,omitempty"`
 	// Problem with the machine directory, or with its SSH name.
 	Problem *problem.Error `json:"problem,omitempty"`
 	// Unresolved are the ids of its operations that wait for a choice, oldest

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 	"strings"
 
@@ -45,6 +47,10 @@ var passwordHashRE = regexp.MustCompile(`^(\$[A-Za-z0-9]+\$[A-Za-z0-9./$=,_-]+|[
 func parseRootPassword(m *Machine, t text) error {
 	hash, err := t.passwordHash()
 	m.RootPassword = hash != "" && hash[0] == '$'
+	if hash != "" {
+		sum := sha256.Sum256([]byte(hash))
+		m.PasswordSum = hex.EncodeToString(sum[:])
+	}
 	return err
 }
 

@@ -91,6 +91,7 @@ type Machine struct {
 	UnreadForwards []UnreadForward // lines of that file without effect
 
 	RootPassword bool     // a root password hash is set
+	PasswordSum  string   // SHA-256 of that hash, in hex; empty = none
 	AgentTOML    string   // agent.toml as it stands; it parses as TOML
 	VMID         int      // Proxmox VE; 0 = none
 	PCIDevices   []string // Proxmox VE: one hostpci value each

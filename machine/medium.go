@@ -71,22 +71,24 @@ func sums(files []isofs.File) []byte {
 	return []byte(b.String())
 }
 
-// FileDigests gives a digest, in hex, of each file on the medium but the
-// generation, by its name: what differs between two of them has changed. It
-// reveals nothing of the secrets.
-func FileDigests(m Machine) (map[string]string, error) {
-	files, err := identityFiles(m)
-	if err != nil {
-		return nil, err
-	}
-	digests := make(map[string]string, len(files))
-	for _, f := range files {
+// FileDigests gives a digest, in hex, of what a machine has for each file of the
+// medium but the generation, by its name: what differs between two of them has
+// changed. It reveals nothing of the secrets, reads no file, and leaves out the keys
+// that are on the medium besides the machine's own.
+func FileDigests(m Machine) map[string]string {
+	digests := map[string]string{}
+	for file, data := range map[string][]byte{
+		AdminKeysFile: plain(m.AdminKeys), UserKeysFile: plain(m.UserKeys), AllowedCIDRsFile: plain(m.AllowedCIDRs),
+		TCPPortsFile: plain(m.TCPPorts), UDPPortsFile: plain(m.UDPPorts), HostnameFile: []byte(m.Hostname), MachineIDFile: []byte(m.MachineID),
+		HostsFile: []byte(m.Hosts), ResolvConfFile: []byte(m.ResolvConf), StaticIPFile: []byte(printStaticIP(m)), CACertFile: []byte(m.CACert),
+		HostKeyFile: []byte(m.HostKeyPublic), RootPasswordFile: []byte(m.PasswordSum),
+	} {
 		h := sha256.New()
 		h.Write([]byte(m.UUID + "\n")) // equal settings of two machines do not show
-		h.Write(f.Data)
-		digests[f.Name] = hex.EncodeToString(h.Sum(nil)[:16])
+		h.Write(data)
+		digests[file] = hex.EncodeToString(h.Sum(nil)[:12])
 	}
-	return digests, nil
+	return digests
 }
 
 // Digest is a hash, in hex, of everything on the medium but the generation: as

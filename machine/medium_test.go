@@ -99,17 +99,17 @@ func TestEveryMediumHasTheSameLength(t *testing.T) {
 func TestADigestOfEachFileSaysWhatHasChanged(t *testing.T) {
 	s := newStore(t)
 	m := create(t, s, full())
-	before, err := FileDigests(m)
-	if err != nil || len(before) != 12 {
-		t.Fatalf("%d digests, %v", len(before), err)
+	before, files := FileDigests(m), isotest.Files(t, medium(t, m, 1))
+	for file := range files {
+		if before[file] == "" && file != GenerationFile && file != SumsFile {
+			t.Errorf("%s of the medium has no digest", file)
+		}
 	}
-	if m, err = s.Update("demo", Changes{TCPPorts: &[]uint16{1}, RootPassword: new("$y$j9T$abc$xyz")}); err != nil {
-		t.Fatal(err)
-	}
-	after, err := FileDigests(m)
+	m, err := s.Update("demo", Changes{TCPPorts: &[]uint16{1}, RootPassword: new("$y$j9T$abc$xyz")})
 	if err != nil {
 		t.Fatal(err)
 	}
+	after := FileDigests(m)
 	var changed []string
 	for _, file := range slices.Sorted(maps.Keys(after)) {
 		if before[file] != after[file] {

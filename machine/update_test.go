@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,6 +52,10 @@ func TestUpdateOfEverySetting(t *testing.T) {
 		AllowedCIDRs: &want.AllowedCIDRs, RemoteForwards: &want.RemoteForwards, RootPassword: new("$y$j9T$abc$def"),
 		AgentTOML: &want.AgentTOML, VMID: &want.VMID, PCIDevices: &want.PCIDevices,
 	})
+	if len(got.PasswordSum) != 64 || strings.Contains(got.PasswordSum, "abc") {
+		t.Errorf("the sum of the password's hash is %q", got.PasswordSum)
+	}
+	want.PasswordSum = got.PasswordSum
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v\ngot  %+v\nwant %+v", err, got, want)
 	}

@@ -17,7 +17,7 @@ func machineOf(v vm.VM, list []vm.BackendState) api.Machine {
 		Image: v.Image, Snapshots: v.Snapshots,
 		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
 		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
-		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved, Pending: v.Pending,
+		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved, Pending: v.Pending, NextStart: v.NextStart,
 	}
 	if v.Operation != nil && v.Operation.State == api.OpRunning {
 		m.Operation = v.Operation.ID

@@ -16,7 +16,10 @@ func (s *Service) hooks() inventory.Hooks {
 			}
 			s.holdForwards(name)
 		},
-		Restarted: s.closeMastersSoon,
+		Restarted: func(name string) {
+			s.closeMastersSoon(name)
+			s.identityInForce(name)
+		},
 		Ended: func(name string) {
 			s.dropForwards(name)
 			s.closeMastersSoon(name)

@@ -206,16 +206,12 @@ func (s *Service) startVM(ctx context.Context, name string) error {
 	if err != nil {
 		return s.imageMissing(m, r, err)
 	}
-	before := r.Generation
 	spec, err := s.specFor(m, r, img)
 	if err != nil {
 		return err
 	}
-	if r.Generation != before {
-		err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.Generation, now.Digest = r.Generation, r.Digest })
-		if err != nil {
-			return problem.Disk(err)
-		}
+	if err := s.noteIdentity(name, m, *r); err != nil {
+		return err
 	}
 	if err := b.Start(ctx, spec); err != nil {
 		return err

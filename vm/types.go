@@ -37,6 +37,7 @@ type VM struct {
 	Problem   *problem.Error // a machine directory that cannot be read, or an SSH name that could not be set up
 	// Unresolved are the ids of its operations that wait for a choice, oldest first.
 	Unresolved []string
+	NextStart  []string       // settings, as configure names them, that the running VM takes over at its next start
 	Snapshots  *SnapshotUsage // nil: not known without asking the backend
 }
 

@@ -94,6 +94,7 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	if e.Machine != nil && r.OtherProfiles(*e.Machine) {
 		v.Pending = []string{fieldProfiles}
 	}
+	v.NextStart = settingsOf(e.NextStart())
 	aliases := s.ssh.Aliases(v.Name)
 	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin
 	if c := s.counts[v.Name]; c != nil && c.instance == r.InstanceID() {

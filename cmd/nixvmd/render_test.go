@@ -61,6 +61,20 @@ func TestStatusShowsTheProblemOfABrokenMachine(t *testing.T) {
 	}
 }
 
+func TestStatusNamesWhatTheNextStartBrings(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{}
+	a.statusText(&out, statusAnswer{Machine: api.Machine{Name: "demo", State: "running", NextStart: []string{"tcpPorts", "hosts"}}}, time.Now())
+	if text := out.String(); !strings.Contains(text, "takes over tcpPorts, hosts") {
+		t.Errorf("settings that wait:\n%s", text)
+	}
+	out.Reset()
+	a.statusText(&out, statusAnswer{Machine: api.Machine{Name: "demo", State: "running"}}, time.Now())
+	if text := out.String(); strings.Contains(text, "Next start") {
+		t.Errorf("none that wait:\n%s", text)
+	}
+}
+
 func TestStatusCountsSnapshotsAndWarnsOfTooMany(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{}

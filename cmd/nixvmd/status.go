@@ -133,6 +133,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Backend", m.Backend},
 		{"Autostart", autostart},
 		{"Acceleration", m.Accel},
+		{"Next start", nextStartText(m)},
 		{"Operation", operationText(s.Operation, now)},
 	}
 	for _, f := range s.Forwards {
@@ -191,6 +192,14 @@ func profilesText(m api.Machine) string {
 		text = strings.TrimSpace(text + " (pending: the VM was created with others)")
 	}
 	return text
+}
+
+// nextStartText names the settings that the VM does not have yet.
+func nextStartText(m api.Machine) string {
+	if len(m.NextStart) == 0 {
+		return ""
+	}
+	return "takes over " + strings.Join(m.NextStart, ", ")
 }
 
 // openedText is one line about a port that leads into the guest.

@@ -1,6 +1,8 @@
 package inventory
 
 import (
+	"slices"
+
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
@@ -11,9 +13,10 @@ import (
 type Entry struct {
 	Name string
 
-	Machine        *machine.Machine // its directory; nil: there is none, or it does not parse
-	LastMachine    *machine.Machine // as it was before it did not parse; nil: this daemon has never read it
-	MachineProblem *problem.Error   // why the directory does not parse
+	Machine        *machine.Machine  // its directory; nil: there is none, or it does not parse
+	Identity       map[string]string // machine.FileDigests of Machine; nil without a Machine or a Record
+	LastMachine    *machine.Machine  // as it was before it did not parse; nil: this daemon has never read it
+	MachineProblem *problem.Error    // why the directory does not parse
 
 	Record        *Record        // of its VM; nil: there is no VM, or the record cannot be read
 	RecordProblem *problem.Error // why the record cannot be read
@@ -65,6 +68,30 @@ func (e *Entry) Guest() (Guest, bool) {
 		return guestOf(*e.Machine), true
 	}
 	return Guest{}, false
+}
+
+// NextStart names the identity files, ordered, that the machine has and its running
+// guest has not put into force; nil where that is not known. The guest of a mutable
+// machine owns its identity: it puts nothing into force.
+func (e *Entry) NextStart() []string {
+	if e.Machine == nil || e.Machine.Mode == machine.Mutable || e.Record == nil || e.Record.Identity == nil || !Alive(e.Status.State) {
+		return nil
+	}
+	var files []string
+	for file, digest := range e.Identity {
+		if e.Record.Identity[file] != digest || slices.Contains(e.Record.AtBoot, file) {
+			files = append(files, file)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// identify completes the entry after its machine or its record was read.
+func (e *Entry) identify() {
+	if e.Identity = nil; e.Machine != nil && e.Record != nil {
+		e.Identity = machine.FileDigests(*e.Machine)
+	}
 }
 
 // empty reports whether nothing is left of a machine.

@@ -38,6 +38,7 @@ func (v *Inventory) Load(ctx context.Context) error {
 	for _, name := range names {
 		r, err := v.records.read(name)
 		entry(name).Record, entry(name).RecordProblem = r, problem.From(err)
+		entry(name).identify()
 	}
 	v.mu.Lock()
 	v.replace(func(cells map[string]*cell) {
@@ -87,6 +88,7 @@ func (v *Inventory) Reload(name string) {
 			e.MachineProblem = p
 		}
 		e.Record, e.RecordProblem = r, problem.From(rerr)
+		e.identify()
 		if e.givenUp() {
 			begin = v.newBoot(e)
 		}
@@ -155,7 +157,10 @@ func (v *Inventory) store(r Record) error {
 	r.Version = RecordVersion
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.edit(r.Machine, func(e *Entry) { e.Record, e.RecordProblem = &r, nil })
+	v.edit(r.Machine, func(e *Entry) {
+		e.Record, e.RecordProblem = &r, nil
+		e.identify()
+	})
 	return nil
 }
 

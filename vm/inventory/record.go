@@ -35,6 +35,12 @@ type Record struct {
 	Generation uint64 `json:"generation"`
 	Digest     string `json:"digest"`
 
+	// Identity is what the medium of the VM has of the machine, as machine.FileDigests
+	// says it; nil in earlier records, and until the VM starts: not known. AtBoot are
+	// the files of it that the running guest puts into force at its next boot only.
+	Identity map[string]string `json:"identity,omitempty"`
+	AtBoot   []string          `json:"atBoot,omitempty"`
+
 	// Declared: create made the machine directory, so destroy removes it.
 	Declared bool      `json:"declared"`
 	Created  time.Time `json:"created"`

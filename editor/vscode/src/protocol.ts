@@ -735,6 +735,8 @@ export interface Machine {
   operation?: string;
   /** Pending are settings that the VM does not have, under their names in nixvm/machine/configure, and that no start gives it: "profiles" are part of the image, and there is no method yet that gives a VM another one. */
   pending?: string[];
+  /** NextStart are settings of the machine that its running VM takes over at its next start, under their names in nixvm/machine/configure, or like them: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey". Absent too where that is not known: of a VM that an earlier version has started. */
+  nextStart?: string[];
   /** Problem with the machine directory, or with its SSH name. */
   problem?: ErrorData;
   /** Unresolved are the ids of its operations that wait for a choice, oldest first; their choices are among the operations of the same message. */

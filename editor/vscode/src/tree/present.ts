@@ -63,6 +63,7 @@ export function machineFacts(machine: Machine, operation?: Operation, stale?: bo
     ['Problem', machine.problem && problemText(machine.problem)],
     ['Since', machine.started && `${localTime(machine.started)} (${ago(machine.started)})`],
     ['Profiles', machine.profiles.join(', ')],
+    ['At the next start', machine.nextStart?.join(', ')],
     ['Snapshots', machine.snapshots && (machine.snapshots.warning ?? String(machine.snapshots.count))],
     ...resourceFacts(machine),
   ];
