@@ -75,7 +75,9 @@ The buffer is current."
 
 (defun nixvm--attach (name function &optional directory)
   "Start the machine NAME if need be, then open DIRECTORY in it with FUNCTION.
-FUNCTION gets the machine and the TRAMP name of the directory."
+FUNCTION gets the machine and the TRAMP name of the directory.  The property
+`nixvm-prepare' of a symbol is called first, with that name and two functions,
+one of which it calls: without arguments, or with an error plist."
   (let ((origin (nixvm--origin))
         (title (format "Attach %s" name))
         (machine (nixvm-machine name)))
@@ -86,7 +88,11 @@ FUNCTION gets the machine and the TRAMP name of the directory."
                          (append (list :name name)
                                  (when-let ((dir (or directory (nixvm--directory name))))
                                    (list :directory dir)))
-                         #'preflight #'fail))
+                         #'prepare #'fail))
+         (prepare (target)
+           (if-let ((first (and (symbolp function) (get function 'nixvm-prepare))))
+               (funcall first (plist-get target :tramp) (lambda () (preflight target)) #'fail)
+             (preflight target)))
          (preflight (target)
            (message "%s...connecting" title)
            (nixvm--preflight (nixvm--host (or (nixvm-machine name) (list :name name)))
@@ -97,14 +103,12 @@ FUNCTION gets the machine and the TRAMP name of the directory."
           (ask)
         (when (and (eq nixvm-start-on-open 'ask)
                    (not (y-or-n-p (format "%s is %s.  Start it? " name
-                                          (plist-get machine :state)))))
+                                          (nixvm--state machine)))))
           (keyboard-quit))
         (when (eq nixvm-start-on-open 'no)
           (user-error "%s is %s, and `nixvm-start-on-open' is no" name
-                      (plist-get machine :state)))
-        (nixvm--begin (if (equal (plist-get machine :state) "suspended")
-                          "nixvm/vm/resume" "nixvm/vm/start")
-                      (list :name name) (format "Start %s" name)
+                      (nixvm--state machine)))
+        (nixvm--begin (nixvm--start-method machine) (list :name name) (format "Start %s" name)
                       (lambda (_) (ask)))))))
 
 (defun nixvm--origin ()

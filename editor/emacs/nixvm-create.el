@@ -52,9 +52,6 @@ A plist of :profiles, :image, :mode, :memory, :vcpus, :disk, :network, :backend.
 The next `nixvm-create' offers them again.  What has been answered so far is
 there as well when it was quit.")
 
-(defconst nixvm--name-regexp "\\`[a-z0-9]\\(?:[a-z0-9-]\\{0,61\\}[a-z0-9]\\)?\\'"
-  "What the name of a machine looks like.")
-
 ;;;; Remembering
 
 (defun nixvm--create-defaults ()
@@ -95,15 +92,9 @@ there as well when it was quit.")
            unless (member value '(nil ""))
            append (list param (if (listp value) (vconcat value) (format "%s" value)))))
 
-(defun nixvm--checks-p ()
-  "Whether the daemon can check a draft; one that is older cannot."
-  (member "nixvm/machine/check" (nixvm--methods)))
-
 (defun nixvm--check (for draft)
-  "Ask the daemon what is wrong with DRAFT, a request FOR something.
-Return that by field, or nil when the daemon cannot say."
-  (when (nixvm--checks-p)
-    (plist-get (nixvm--call "nixvm/machine/check" (append (list :for for) draft)) :fields)))
+  "Ask the daemon what is wrong with DRAFT, a request FOR something, by field."
+  (plist-get (nixvm--call "nixvm/machine/check" (append (list :for for) draft)) :fields))
 
 (defun nixvm--check-text (field)
   "What FIELD, of `nixvm--check', stands for, as text; nil if for nothing."
@@ -136,38 +127,11 @@ was typed before, and what is wrong with that, both nil at first."
 
 ;;;; Questions
 
-(defun nixvm--read-text (prompt default check complaint &optional typed problem)
-  "Read a string with PROMPT and DEFAULT until CHECK accepts it; return that.
-CHECK gets the string; what it returns is returned, nil means that it is wrong
-and COMPLAINT says why.  It is for a daemon that cannot check, which has the
-rules.  TYPED is offered for editing, and PROBLEM is what is wrong with it."
-  (let (value)
-    (while (not value)
-      (let ((text (read-string (nixvm--prompt prompt default problem) typed nil
-                               (and default (format "%s" default)))))
-        (unless (setq value (if (nixvm--checks-p) (string-trim text) (funcall check text)))
-          (setq typed text
-                problem complaint))))
-    value))
-
-(defun nixvm--read-name (prompt default taken &optional typed problem)
-  "Ask with PROMPT and DEFAULT for the name of a new machine.
-TAKEN says of a name whether it is in use.  TYPED and PROBLEM are as in
-`nixvm--read-text'."
-  (nixvm--read-text
-   prompt default
-   (lambda (text)
-     (let ((name (string-trim text))
-           (case-fold-search nil))
-       (and (string-match-p nixvm--name-regexp name)
-            (not (funcall taken name))
-            name)))
-   "Use a-z, 0-9 and -, at most 63, and no name that is taken." typed problem))
-
-(defun nixvm--taken-p (name)
-  "Whether there is a machine NAME that is more than declared."
-  (when-let ((machine (nixvm-machine name)))
-    (not (equal (plist-get machine :state) "absent"))))
+(defun nixvm--read-text (prompt default &optional typed problem)
+  "Read a string with PROMPT and DEFAULT; return it without white space around.
+TYPED is offered for editing, and PROBLEM is what is wrong with it."
+  (string-trim (read-string (nixvm--prompt prompt default problem) typed nil
+                            (and default (format "%s" default)))))
 
 (defun nixvm--project-name ()
   "The name of the current project as that of a machine, or \"agent\".
@@ -217,16 +181,10 @@ Only CHOICES are offered unless it is nil.  PROBLEM is what was wrong before."
 TYPED and PROBLEM are as in `nixvm--read-text'."
   (if (and backend (not (nixvm--true (plist-get (plist-get backend :capabilities) :bridge))))
       "nat"
-    (let (choice)
-      (while (not choice)
-        (setq typed (completing-read
-                     (nixvm--prompt "Network: nat, or bridge:INTERFACE" default problem)
-                     (cons "nat" (mapcar (lambda (i) (concat "bridge:" i)) (nixvm--interfaces)))
-                     nil nil typed nil default))
-        (if (string-match-p "\\`\\(nat\\|bridge:[^[:space:]]+\\)\\'" typed)
-            (setq choice typed)
-          (setq problem (format "%S is neither nat nor bridge:INTERFACE." typed))))
-      choice)))
+    (completing-read
+     (nixvm--prompt "Network: nat, or bridge:INTERFACE" default problem)
+     (cons "nat" (mapcar (lambda (i) (concat "bridge:" i)) (nixvm--interfaces)))
+     nil nil typed nil default)))
 
 (defun nixvm--interfaces ()
   "The bridges of this machine."
@@ -270,21 +228,6 @@ CHOICES are the modes that there are; PROBLEM is what was wrong before."
                    (or choices '("immutable" "semi-mutable" "mutable")) nil t nil nil
                    (or default "immutable")))
 
-(defun nixvm--read-size (prompt default &optional typed problem)
-  "Ask for a size with PROMPT and DEFAULT; return it as it was written.
-TYPED and PROBLEM are as in `nixvm--read-text'."
-  (nixvm--read-text prompt default
-                    (lambda (text) (and (nixvm--parse-size text) (string-trim text)))
-                    "A size is 512M or 20G." typed problem))
-
-(defun nixvm--read-vcpus (default &optional typed problem)
-  "Ask for a number of CPUs with DEFAULT.
-TYPED and PROBLEM are as in `nixvm--read-text'."
-  (nixvm--read-text "CPUs" default
-                    (lambda (text) (and (string-match-p "\\`[1-9][0-9]*\\'" (string-trim text))
-                                        (string-to-number text)))
-                    "A number of CPUs, please." typed problem))
-
 (defun nixvm--read-answer (key default field answers typed problem)
   "Ask for the answer KEY with DEFAULT.
 FIELD is what the daemon says of it beforehand, nil if nothing; ANSWERS are
@@ -297,9 +240,9 @@ those so far.  TYPED and PROBLEM are as in `nixvm--read-text'."
                                  (and (eq (plist-get field :default) t) (plist-get field :value))
                                  problem))
       (:mode (nixvm--read-mode default choices problem))
-      (:memory (nixvm--read-size "Memory" default typed problem))
-      (:vcpus (nixvm--read-vcpus default (and typed (format "%s" typed)) problem))
-      (:disk (nixvm--read-size "Disk" default typed problem))
+      (:memory (nixvm--read-text "Memory" default typed problem))
+      (:vcpus (nixvm--read-text "CPUs" default (and typed (format "%s" typed)) problem))
+      (:disk (nixvm--read-text "Disk" default typed problem))
       (:network (nixvm--read-network default (nixvm--backend (plist-get answers :backend))
                                      typed problem)))))
 
@@ -335,9 +278,7 @@ What it was before is the default if it is right, else what the daemon takes."
 (defun nixvm--ask-name (default)
   "Ask for the name of a new machine, with DEFAULT."
   (nixvm--ask "create" nil :name
-              (lambda (typed problem)
-                (nixvm--read-name "Name of the new machine" default #'nixvm--taken-p
-                                  typed problem))))
+              (apply-partially #'nixvm--read-text "Name of the new machine" default)))
 
 (defun nixvm--create-ask (name)
   "Ask all questions about the new machine NAME; return the answers as a plist.
@@ -357,13 +298,6 @@ Those that are given stay when the rest is quit."
   (cl-loop for (key . _) in (cdr nixvm--draft-fields)
            when (plist-member answers key) append (list key (plist-get answers key))))
 
-(defun nixvm--size-params (answers)
-  "The params :memoryMiB, :vcpus and :diskBytes for the plist ANSWERS."
-  (list :memoryMiB (nixvm--parse-size (or (plist-get answers :memory) ""))
-        :vcpus (let ((n (plist-get answers :vcpus))) (if (stringp n) (string-to-number n) n))
-        :diskBytes (when-let ((mib (nixvm--parse-size (or (plist-get answers :disk) ""))))
-                     (* mib 1048576))))
-
 (defun nixvm--given (params)
   "PARAMS without those whose value is nil or empty."
   (cl-loop for (key value) on params by #'cddr
@@ -372,14 +306,11 @@ Those that are given stay when the rest is quit."
 
 (defun nixvm--numbers (for draft answers)
   "The params :memoryMiB, :vcpus and :diskBytes for ANSWERS.
-The daemon reads them; FOR and DRAFT are the rest of the request.  An older one
-leaves that to us."
+The daemon reads them; FOR and DRAFT are the rest of the request."
   (let ((fields (nixvm--check for (append (nixvm--draft answers) draft))))
-    (if (null fields)
-        (nixvm--size-params answers)
-      (cl-loop for (key param) in '((:memory :memoryMiB) (:vcpus :vcpus) (:disk :diskBytes))
-               append (list param (and (plist-get answers key)
-                                       (plist-get (plist-get fields param) :number)))))))
+    (cl-loop for (key param) in '((:memory :memoryMiB) (:vcpus :vcpus) (:disk :diskBytes))
+             append (list param (and (plist-get answers key)
+                                     (plist-get (plist-get fields param) :number))))))
 
 (defun nixvm--create-params (name answers)
   "The params of nixvm/vm/create for the machine NAME and ANSWERS."

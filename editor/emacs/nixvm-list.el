@@ -122,7 +122,7 @@ What is more than a word may run over the columns behind it."
         (state (nixvm--state machine)))
     (cond (op (propertize (nixvm--progress-text op) 'face 'nixvm-busy 'nixvm-wide t))
           ((nixvm--unresolved (plist-get machine :name))
-           (propertize (concat (and (plist-get machine :state) (concat state ", "))
+           (propertize (concat (and (plist-get machine :phase) (concat state ", "))
                                (nixvm--unresolved-text
                                 (car (nixvm--unresolved (plist-get machine :name)))))
                        'face 'nixvm-broken 'nixvm-wide t

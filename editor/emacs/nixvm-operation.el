@@ -85,6 +85,10 @@ the user and call FAIL, if non-nil, with the error plist.  Never wait."
 (add-hook 'nixvm-connected-hook #'nixvm--follow-again)
 (add-hook 'nixvm--wanted-functions (lambda () nixvm--works))
 
+(defun nixvm--start-method (machine)
+  "The method to start MACHINE, which may be suspended."
+  (if (nixvm--can-p "resume" machine) "nixvm/vm/resume" "nixvm/vm/start"))
+
 ;;;; Confirm
 
 (defun nixvm--confirm-by-name (name consequence)

@@ -174,7 +174,7 @@ It is untrusted text of tools and guests, and is only inserted."
   "Open the serial console of the machine NAME in a terminal.
 It works when ssh does not.  Kill the buffer to leave it."
   (interactive (list (or (nixvm--name-at-point)
-                         (nixvm-read-machine "Console of" #'nixvm--up-p))))
+                         (nixvm-read-machine "Console of" (lambda (m) (nixvm--can-p "console" m))))))
   (nixvm--async "nixvm/vm/console" (list :name name)
                 (lambda (result)
                   (nixvm--later #'nixvm--open-console name (plist-get result :socket)))

@@ -90,46 +90,48 @@ daemon that dies at once is not started over and over."
 
 ;;;; Where things are
 
-(defun nixvm--short-temporary-directory ()
-  "The directory of the daemon when there is no runtime directory."
-  (let ((dir (directory-file-name (or (getenv "TMPDIR") "/tmp"))))
-    (if (<= (length dir) 30) dir "/tmp")))
-
-(defun nixvm--runtime-directory ()
-  "The daemon's runtime directory; the rules are those of nixvmd itself."
-  (let* ((home (getenv "NIXVM_HOME"))
-         (xdg (getenv "XDG_RUNTIME_DIR"))
-         (run (format "/run/user/%d" (user-uid)))
-         (dir (cond
-               ((not (member home '(nil "")))
-                (concat (directory-file-name (expand-file-name home)) "/runtime"))
-               ((not (member xdg '(nil "")))
-                (concat (directory-file-name xdg) "/nixvm"))
-               ((file-directory-p run) (concat run "/nixvm"))
-               (t (format "%s/nixvm-%d" (nixvm--short-temporary-directory) (user-uid))))))
-    (if (<= (string-bytes dir) 70)
-        dir
-      (format "%s/nixvm-%d-%s" (nixvm--short-temporary-directory) (user-uid)
-              (substring (secure-hash 'sha256 (encode-coding-string dir 'utf-8)) 0 8)))))
-
-(defun nixvm-socket-file ()
-  "Return the file name of the daemon's socket."
-  (expand-file-name (or nixvm-socket (concat (nixvm--runtime-directory) "/nixvmd.sock"))))
-
-(defun nixvm-ssh-config-file ()
-  "Return the ssh configuration that the daemon writes: two hosts a machine."
-  (let ((home (getenv "NIXVM_HOME"))
-        (state (getenv "XDG_STATE_HOME")))
-    (expand-file-name
-     "ssh/config"
-     (cond ((not (member home '(nil ""))) (expand-file-name "state" home))
-           ((not (member state '(nil ""))) (expand-file-name "nixvm" state))
-           (t "~/.local/state/nixvm")))))
-
 (defmacro nixvm--locally (&rest body)
   "Run BODY on this machine, whatever the current buffer visits."
   (declare (indent 0) (debug t))
   `(let ((default-directory temporary-file-directory)) ,@body))
+
+(defvar nixvm--paths nil
+  "Alist of what `nixvmd paths' has printed, by `nixvm--paths-key'.")
+
+(defun nixvm--paths-key ()
+  "What the answer of `nixvmd paths' depends on."
+  (cons nixvm-program
+        (mapcar #'getenv '("NIXVM_HOME" "XDG_RUNTIME_DIR" "XDG_STATE_HOME" "XDG_DATA_HOME" "TMPDIR" "HOME"))))
+
+(defun nixvm--read-paths (text)
+  "Remember TEXT, which `nixvmd paths --json' has printed; return it as a plist.
+Return nil if it is something else."
+  (when-let ((paths (ignore-errors (json-parse-string text :object-type 'plist)))
+             ((stringp (plist-get paths :socket))))
+    (setf (alist-get (nixvm--paths-key) nixvm--paths nil nil #'equal) paths)
+    paths))
+
+(defun nixvm--paths ()
+  "The places of nixvmd, a plist: :socket, :sshConfig, :machines, :log.
+The program is asked once, which takes some milliseconds; it starts nothing.
+Return nil without the program."
+  (or (alist-get (nixvm--paths-key) nixvm--paths nil nil #'equal)
+      (nixvm--locally
+        (when-let ((program (executable-find nixvm-program)))
+          (with-temp-buffer
+            (when (eql 0 (call-process program nil '(t nil) nil "paths" "--json"))
+              (nixvm--read-paths (buffer-string))))))))
+
+(defun nixvm-socket-file ()
+  "Return the file name of the daemon's socket, or nil without the program."
+  (if nixvm-socket
+      (expand-file-name nixvm-socket)
+    (plist-get (nixvm--paths) :socket)))
+
+(defun nixvm-ssh-config-file ()
+  "Return the ssh configuration that the daemon writes: two hosts a machine.
+Return nil without the program."
+  (plist-get (nixvm--paths) :sshConfig))
 
 (defun nixvm--buffer (name)
   "Return the buffer NAME; make it if need be.
@@ -196,9 +198,15 @@ It has :code, a dotted word; :message; :hint, :retryable and :operation."
        (oref nixvm--connection ready)
        nixvm--connection))
 
+(defun nixvm--known-socket ()
+  "The daemon's socket if it can be told without asking the program, or nil."
+  (if nixvm-socket
+      (expand-file-name nixvm-socket)
+    (plist-get (alist-get (nixvm--paths-key) nixvm--paths nil nil #'equal) :socket)))
+
 (defun nixvm--open-socket ()
   "Return a process connected to the daemon, or an error plist."
-  (let ((file (nixvm-socket-file)))
+  (let ((file (nixvm--known-socket)))
     (condition-case err
         (nixvm--locally
           ;; utf-8-emacs-unix and nothing else: it alone keeps the CR of the
@@ -227,10 +235,10 @@ Never wait."
       (nixvm--attempt)))))
 
 (defun nixvm--attempt ()
-  "Connect to the daemon, or start it."
-  (let ((process (nixvm--open-socket)))
+  "Connect to the daemon; ask the program where it is, or to start it, if need be."
+  (let ((process (and (nixvm--known-socket) (nixvm--open-socket))))
     (cond ((processp process) (nixvm--begin-session process))
-          (nixvm-start-daemon (nixvm--start-daemon))
+          ((or (null process) nixvm-start-daemon) (nixvm--ask-program))
           (t (nixvm--connect-failed process)))))
 
 (defun nixvm--begin-session (process)
@@ -275,45 +283,73 @@ connects in between is cut off, or cannot even send."
   (nixvm--let-go)
   (nixvm--settle err))
 
-(defun nixvm--start-daemon ()
-  "Start the daemon, then connect.
-`nixvmd stdio' starts one that outlives it, and ends when its input does."
+(defun nixvm--ask-program ()
+  "Ask the program where the daemon is, then connect.
+The daemon is started first if none runs and `nixvm-start-daemon' is non-nil.
+It outlives the program."
   (nixvm--locally
     (let ((program (executable-find nixvm-program)))
       (if (not program)
           (nixvm--connect-failed
            (nixvm--problem "daemon.unreachable"
-                           (format "nixvmd does not run, and there is no program %s" nixvm-program)
+                           (format "There is no connection to nixvmd, and no program %s" nixvm-program)
                            "install nixvmd, or set `nixvm-program'"))
         (let* ((buffer (generate-new-buffer " *nixvmd start*"))
+               (errors (generate-new-buffer " *nixvmd start errors*"))
                (process (make-process
-                         :name "nixvmd-start" :buffer buffer :noquery t
-                         :connection-type 'pipe :command (list program "stdio")
-                         :sentinel #'nixvm--daemon-started)))
+                         :name "nixvmd-start" :buffer buffer :stderr errors :noquery t
+                         :connection-type 'pipe
+                         :command (append (list program "paths" "--json")
+                                          (and nixvm-start-daemon '("--start")))
+                         :sentinel #'nixvm--program-said)))
+          (when-let ((pipe (get-buffer-process errors)))
+            (set-process-query-on-exit-flag pipe nil)
+            (set-process-sentinel pipe #'ignore))
+          (process-put process 'errors errors)
           (process-put process 'timer
                        (run-at-time nixvm-connect-timeout nil
-                                    (lambda () (ignore-errors (delete-process process)))))
-          (ignore-errors (process-send-eof process)))))))
+                                    (lambda () (ignore-errors (delete-process process))))))))))
 
-(defun nixvm--daemon-started (process _event)
-  "Connect after PROCESS, which started the daemon, has ended."
+(defun nixvm--program-said (process _event)
+  "Connect to the daemon whose socket PROCESS, the program, has printed."
   (unless (process-live-p process)
     (cancel-timer (process-get process 'timer))
-    (let* ((buffer (process-buffer process))
-           (said (if (buffer-live-p buffer)
-                     (with-current-buffer buffer (string-trim (buffer-string)))
-                   ""))
-           (socket (nixvm--open-socket)))
-      (when (buffer-live-p buffer) (kill-buffer buffer))
-      (if (processp socket)
-          (nixvm--begin-session socket)
-        (nixvm--connect-failed
-         (nixvm--problem
-          "daemon.unreachable"
-          (if (string-empty-p said)
-              (plist-get socket :message)
-            (format "nixvmd does not start: %s" (car (last (split-string said "\n")))))
-          (substitute-command-keys "\\[nixvm-doctor] says what is wrong")))))))
+    (let* ((errors (process-get process 'errors))
+           (printed (nixvm--take-text (process-buffer process)))
+           (said (progn
+                   (when-let ((pipe (and (buffer-live-p errors) (get-buffer-process errors))))
+                     (accept-process-output pipe 0.1))
+                   (nixvm--take-text errors)))
+           (paths (and (zerop (process-exit-status process)) (nixvm--read-paths printed)))
+           (socket (and paths (nixvm--open-socket))))
+      (cond ((processp socket) (nixvm--begin-session socket))
+            (socket (nixvm--connect-failed socket))
+            ((string-match-p "no verb \\\\?\"paths" said)
+             (nixvm--connect-failed (nixvm--older (format "The program %s" nixvm-program))))
+            (t (nixvm--connect-failed
+                (nixvm--problem "daemon.unreachable"
+                                (format "nixvmd does not start: %s" (nixvm--reason said))
+                                (substitute-command-keys "\\[nixvm-doctor] says what is wrong"))))))))
+
+(defun nixvm--take-text (buffer)
+  "The text of BUFFER, which is killed."
+  (if (not (buffer-live-p buffer))
+      ""
+    (prog1 (with-current-buffer buffer (string-trim (buffer-string)))
+      (let (kill-buffer-query-functions) (kill-buffer buffer)))))
+
+(defun nixvm--reason (said)
+  "The reason in what the program SAID: its error in JSON, or its last line."
+  (let ((last (car (last (split-string said "\n" t)))))
+    (cond ((null last) "it says nothing")
+          ((plist-get (plist-get (ignore-errors (json-parse-string last :object-type 'plist)) :error)
+                      :message))
+          (t (string-remove-prefix "nixvmd: " last)))))
+
+(defun nixvm--older (what)
+  "The error plist of WHAT, which lacks what this package builds on."
+  (nixvm--problem "session.protocol_unsupported" (format "%s is older than this package" what)
+                  "update nixvmd, and end the one that runs with nixvmd shutdown; the VMs go on"))
 
 ;;;; Reading
 
@@ -384,6 +420,10 @@ Call THEN with the result; if there is none, the connection is not to be."
                    (error (nixvm--refused conn (list :code -1
                                                      :message (error-message-string err))))))))
 
+(defconst nixvm--needed-revision 2
+  "The revision of the protocol that the package builds on.
+From it on the daemon says what can be done, so that nothing is guessed here.")
+
 (defun nixvm--handshake (process)
   "Begin a session over PROCESS; signal an error if that cannot even be sent."
   (let ((conn (setq nixvm--connection (nixvm--make-connection process))))
@@ -400,13 +440,15 @@ Call THEN with the result; if there is none, the connection is not to be."
        (oset conn capabilities
              (thread-first result (plist-get :capabilities)
                            (plist-get :experimental) (plist-get :nixvm)))
-       (jsonrpc-notify conn :initialized (make-hash-table))
-       (nixvm--ask-first
-        conn 'nixvm/machine/list nil
-        (lambda (list)
-          (oset conn ready (float-time))
-          (nixvm--notified conn 'nixvm/didChange (append '(:full t) list))
-          (nixvm--settle nil)))))))
+       (if (< (or (plist-get (oref conn capabilities) :revision) 1) nixvm--needed-revision)
+           (nixvm--connect-failed (nixvm--older "The nixvmd that runs"))
+         (jsonrpc-notify conn :initialized (make-hash-table))
+         (nixvm--ask-first
+          conn 'nixvm/machine/list nil
+          (lambda (list)
+            (oset conn ready (float-time))
+            (nixvm--notified conn 'nixvm/didChange (append '(:full t) list))
+            (nixvm--settle nil))))))))
 
 (defun nixvm--notified (_conn method params)
   "Dispatch the notification METHOD with PARAMS.
@@ -521,6 +563,11 @@ Never wait, and never time out: operations take as long as they take."
   "The methods that the daemon answers, as strings; nil while not connected."
   (when-let ((conn (nixvm--live)))
     (append (plist-get (oref conn capabilities) :methods) nil)))
+
+(defun nixvm--verbs ()
+  "What can be done with machines, as plists; nil while not connected."
+  (when-let ((conn (nixvm--live)))
+    (append (plist-get (oref conn capabilities) :verbs) nil)))
 
 (defun nixvm--backends ()
   "The configured backends, as plists; nil while not connected."

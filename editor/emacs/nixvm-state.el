@@ -10,8 +10,8 @@
 ;; The daemon pushes every change; this file keeps the last state of each
 ;; machine and of each operation, so that lists and completion answer at once.
 ;;
-;; A machine is a plist with the fields of the protocol: :name, :state, :ready,
-;; :profiles (a vector), :memoryMiB, :sshHost... (docs/protocol.md has them all).
+;; A machine is a plist with the fields of the protocol: :name, :state, :phase,
+;; :actions, :profiles (a vector), :memoryMiB, :sshHost... (docs/protocol.md has them all).
 
 ;;; Code:
 
@@ -58,11 +58,6 @@ operation calls them when it begins, and again when the machine has gone.")
 (defvar nixvm--refresh-timer nil)
 (defvar nixvm--pending-events nil "Hooks to run, newest first, as (FUNCTION . ARGS).")
 
-(defconst nixvm--disruptive-kinds
-  '("stop" "kill" "reboot" "suspend" "destroy" "purge" "restore-snapshot" "upgrade"
-    "rollback" "recreate")
-  "Operations after which no connection to the machine is worth anything.")
-
 ;;;; Access
 
 (defun nixvm-machines ()
@@ -95,11 +90,11 @@ of each is made."
   (and value (not (eq value :json-false))))
 
 (defun nixvm--state (machine)
-  "The state of MACHINE in one word; a running one is booting until it is ready."
-  (let ((state (plist-get machine :state)))
-    (if (and (equal state "running") (not (nixvm--true (plist-get machine :ready))))
-        "booting"
-      (or state "unknown"))))
+  "The phase of MACHINE in a word for people, for whom a ready one is running."
+  (pcase (plist-get machine :phase)
+    ("ready" "running")
+    ('nil "unknown")
+    (phase phase)))
 
 (defun nixvm--state-face (state)
   "The face for STATE."
@@ -114,9 +109,17 @@ of each is made."
   "Whether MACHINE has a running guest."
   (equal (plist-get machine :state) "running"))
 
+(defun nixvm--can-p (key machine)
+  "Whether the verb KEY, a string, can be done with MACHINE now."
+  (and (seq-contains-p (plist-get machine :actions) key) t))
+
 (defun nixvm--exists-p (machine)
   "Whether MACHINE is more than declared."
-  (not (member (plist-get machine :state) '("absent" "broken" nil))))
+  (nixvm--can-p "attach" machine))
+
+(defun nixvm--disruptive-p (operation)
+  "Whether connections into the guest end during OPERATION."
+  (nixvm--true (plist-get operation :disruptive)))
 
 (defun nixvm--machine-of-host (host)
   "Return the machine that ssh knows as HOST, or nil."
@@ -144,25 +147,32 @@ Without DIRECTORY it is the machine of the current buffer."
           (nixvm--machine-of-host (file-remote-p directory 'host))))
     (and (null directory) nixvm--buffer-machine (nixvm-machine nixvm--buffer-machine))))
 
-(defun nixvm--offered-p (method &optional machine capability)
-  "Whether the daemon answers METHOD and the backend of MACHINE can do it.
-What the backend must be able to do has the name of the verb, or is CAPABILITY;
-one that it does not speak of does not count against it.  While not connected
-everything is offered."
-  (let ((methods (nixvm--methods))
-        (verb (or capability (car (last (split-string method "/"))))))
-    (or (null methods)
-        (and (member method methods)
-             (let* ((backend (and machine (nixvm--backend (plist-get machine :backend))))
-                    (capabilities (plist-get backend :capabilities))
-                    (key (intern (concat ":" (if (equal verb "resume") "suspend" verb)))))
-               (or (not (plist-member capabilities key))
-                   (nixvm--true (plist-get capabilities key))))
-             t))))
+(defun nixvm--offered-p (key &optional machine)
+  "Whether the verb KEY can be done with MACHINE now.
+Without MACHINE, whether any backend can do it; while not connected everything
+is offered."
+  (cond (machine (nixvm--can-p key machine))
+        ((null (nixvm--backends)) t)
+        (t (cl-some (lambda (b) (seq-contains-p (plist-get b :actions) key)) (nixvm--backends)))))
+
+(defun nixvm--backend-able-p (key machine)
+  "Whether the backend of MACHINE can do the verb KEY, in whatever state that is."
+  (let ((backend (nixvm--backend (plist-get machine :backend))))
+    (or (null backend) (seq-contains-p (plist-get backend :actions) key))))
+
+(defun nixvm--verb (key)
+  "The verb KEY of the daemon, a plist; complain if it has none."
+  (or (cl-find key (nixvm--verbs) :key (lambda (v) (plist-get v :key)) :test #'equal)
+      (user-error "This nixvmd has no %s" key)))
+
+(defun nixvm--method-p (method)
+  "Whether the daemon answers METHOD; while not connected, yes."
+  (let ((methods (nixvm--methods)))
+    (or (null methods) (member method methods))))
 
 (defun nixvm--need-method (method)
   "Complain if the daemon does not have METHOD."
-  (unless (nixvm--offered-p method)
+  (unless (nixvm--method-p method)
     (user-error "This nixvmd has no %s" method)))
 
 ;;;; Changes from the daemon
@@ -192,10 +202,10 @@ everything is offered."
          (old (gethash name nixvm--machines)))
     (puthash name new nixvm--machines)
     (when (and old (nixvm--up-p old) (not (nixvm--up-p new)))
-      (let ((kind (plist-get (nixvm--operation-of new) :kind)))
+      (let ((op (nixvm--operation-of new)))
         (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions new
-                      (if (member kind nixvm--disruptive-kinds) kind
-                        (plist-get new :state)))))
+                      (if (nixvm--disruptive-p op) (plist-get op :kind)
+                        (plist-get new :phase)))))
     (when nixvm-change-functions
       (nixvm--later #'run-hook-with-args 'nixvm-change-functions name old new))))
 
@@ -213,7 +223,7 @@ everything is offered."
     (puthash id op nixvm--operations)
     (when (and (not known)
                (equal (plist-get op :state) "running")
-               (member (plist-get op :kind) nixvm--disruptive-kinds))
+               (nixvm--disruptive-p op))
       (when-let ((machine (gethash (plist-get op :machine) nixvm--machines)))
         (nixvm--later #'run-hook-with-args 'nixvm--disruption-functions
                       machine (plist-get op :kind))))))
@@ -251,16 +261,6 @@ everything is offered."
         ((zerop (mod mib 1024)) (format "%d GiB" (/ mib 1024)))
         ((< mib 1024) (format "%d MiB" mib))
         (t (format "%.1f GiB" (/ mib 1024.0)))))
-
-(defun nixvm--parse-size (text)
-  "Return the MiB that TEXT means: 2G, 512M, or plain MiB; nil if none."
-  (let ((case-fold-search t))
-    (when (string-match
-           "\\`[ \t]*\\([0-9]+\\(?:\\.[0-9]+\\)?\\)[ \t]*\\([mgt]?\\)\\(?:i?b\\)?[ \t]*\\'" text)
-      (let ((mib (round (* (string-to-number (match-string 1 text))
-                           (pcase (downcase (match-string 2 text))
-                             ("g" 1024) ("t" 1048576) (_ 1))))))
-        (and (> mib 0) mib)))))
 
 (defun nixvm--time (text)
   "Return the time that TEXT means, RFC 3339 as the daemon sends it, or nil."

@@ -110,7 +110,7 @@ memory.  Nothing is asked and nothing waits."
 (defun nixvm-tramp--configured-hosts ()
   "The hosts of the ssh configuration that the daemon has written."
   (let ((file (nixvm-ssh-config-file)) hosts)
-    (when (file-readable-p file)
+    (when (and file (file-readable-p file))
       (with-temp-buffer
         (insert-file-contents file)
         (while (re-search-forward "^Host \\([^ \n]+\\)$" nil t)
@@ -244,8 +244,7 @@ told long ago that HOST is gone, and we do not know.  Hence it is asked."
   (let ((op (nixvm--operation-of machine))
         (name (plist-get machine :name)))
     (cond
-     ((and (nixvm--up-p machine)
-           (not (member (plist-get op :kind) nixvm--disruptive-kinds))))
+     ((and (nixvm--up-p machine) (not (nixvm--disruptive-p op))))
      ((or non-essential (nixvm-tramp--completing-p))
       (throw 'non-essential 'non-essential))
      ((and op (not (member (plist-get op :kind) '("start" "resume" "create"))))
@@ -256,7 +255,7 @@ told long ago that HOST is gone, and we do not know.  Hence it is asked."
      ((nixvm-tramp--may-start-p machine)
       (nixvm-tramp--start machine))
      (t
-      (nixvm-tramp--refuse "%s is %s; %s" name (plist-get machine :state)
+      (nixvm-tramp--refuse "%s is %s; %s" name (nixvm--state machine)
                            (substitute-command-keys "\\[nixvm-start] starts it"))))))
 
 (defvar nixvm-tramp--in-operation nil
@@ -316,16 +315,14 @@ One command touches files many times, but its user is asked once.")
                                                           save-buffers-kill-emacs
                                                           save-buffers-kill-terminal)))
                     (or (y-or-n-p (format "%s is %s.  Start it? " (plist-get machine :name)
-                                          (plist-get machine :state)))
+                                          (nixvm--state machine)))
                         (progn (nixvm-tramp--decline machine) nil)))))))
 
 (defun nixvm-tramp--start (machine)
   "Start MACHINE and wait until it is ready.  \\[keyboard-quit] cancels the start."
   (let* ((done nil)
          (name (plist-get machine :name))
-         (work (nixvm--begin (if (equal (plist-get machine :state) "suspended")
-                                 "nixvm/vm/resume" "nixvm/vm/start")
-                             (list :name name) (format "Start %s" name)
+         (work (nixvm--begin (nixvm--start-method machine) (list :name name) (format "Start %s" name)
                              (lambda (_) (setq done 'ready))
                              (lambda (err) (setq done (nixvm--error-text err))))))
     (condition-case nil

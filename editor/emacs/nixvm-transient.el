@@ -27,10 +27,18 @@
   "The machine that the menu is about, or nil."
   (or (nixvm-machine (nixvm--name-at-point)) (nixvm-current-machine)))
 
-(defun nixvm-transient--p (method &optional capability)
-  "Whether METHOD is worth offering for the machine that the menu is about.
-CAPABILITY is as in `nixvm--offered-p'."
-  (nixvm--offered-p method (nixvm-transient--machine) capability))
+(defun nixvm-transient--p (key)
+  "Whether the verb KEY can be done now with a machine that the menu is about."
+  (if-let ((machines (or (mapcar #'nixvm-machine (nixvm--list-targets))
+                         (when-let ((m (nixvm-current-machine))) (list m)))))
+      (cl-some (lambda (m) (nixvm--offered-p key m)) machines)
+    (nixvm--offered-p key)))
+
+(defun nixvm-transient--clone-p ()
+  "Whether a machine can be cloned, be it after it has been shut down."
+  (if-let ((machine (nixvm-transient--machine)))
+      (nixvm--clonable-p machine)
+    (nixvm--offered-p "clone")))
 
 (defun nixvm-transient--autostart ()
   "What `nixvm-autostart' would do."
@@ -42,7 +50,7 @@ CAPABILITY is as in `nixvm--offered-p'."
 
 (defun nixvm-transient--others-p ()
   "Whether the daemon has operations without a command of their own."
-  (nixvm--other-verbs))
+  (nixvm--other-verbs (nixvm-transient--machine)))
 
 (defun nixvm-transient--list-p ()
   "Whether the current buffer is a list of machines."
@@ -63,41 +71,41 @@ CAPABILITY is as in `nixvm--offered-p'."
     ("G" "Magit" nixvm-magit :if nixvm-transient--magit-p)
     ("a" "Run agent" nixvm-run-agent)]
    ["Power"
-    ("s" "Start" nixvm-start :if (lambda () (nixvm-transient--p "nixvm/vm/start")))
-    ("S" "Stop" nixvm-stop :if (lambda () (nixvm-transient--p "nixvm/vm/stop")))
-    ("b" "Reboot" nixvm-reboot :if (lambda () (nixvm-transient--p "nixvm/vm/reboot")))
-    ("z" "Suspend" nixvm-suspend :if (lambda () (nixvm-transient--p "nixvm/vm/suspend")))
-    ("Z" "Resume" nixvm-resume :if (lambda () (nixvm-transient--p "nixvm/vm/resume")))
-    ("K" "Kill" nixvm-kill :if (lambda () (nixvm-transient--p "nixvm/vm/kill")))
+    ("s" "Start" nixvm-start :if (lambda () (nixvm-transient--p "start")))
+    ("S" "Stop" nixvm-stop :if (lambda () (nixvm-transient--p "stop")))
+    ("b" "Reboot" nixvm-reboot :if (lambda () (nixvm-transient--p "reboot")))
+    ("z" "Suspend" nixvm-suspend :if (lambda () (nixvm-transient--p "suspend")))
+    ("Z" "Resume" nixvm-resume :if (lambda () (nixvm-transient--p "resume")))
+    ("K" "Kill" nixvm-kill :if (lambda () (nixvm-transient--p "kill")))
     ("k" "Cancel operation" nixvm-cancel)
     ("E" "Resolve operation" nixvm-resolve :if nixvm--unresolved)]
    ["Snapshots"
-    ("t" "Take" nixvm-snapshot :if (lambda () (nixvm-transient--p "nixvm/snapshot/create")))
-    ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "nixvm/snapshot/restore")))
+    ("t" "Take" nixvm-snapshot :if (lambda () (nixvm-transient--p "snapshot")))
+    ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "restore-snapshot")))
     ("T" "Delete" nixvm-delete-snapshot
-     :if (lambda () (nixvm-transient--p "nixvm/snapshot/delete")))]
+     :if (lambda () (nixvm-transient--p "delete-snapshot")))]
    ["Machine"
-    ("c" "Create" nixvm-create :if (lambda () (nixvm-transient--p "nixvm/vm/create")))
-    ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--p "nixvm/vm/clone")))
-    ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "nixvm/vm/migrate")))
+    ("c" "Create" nixvm-create)
+    ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--clone-p)))
+    ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "migrate")))
     ("A" nixvm-autostart :description nixvm-transient--autostart
-     :if (lambda () (nixvm-transient--p "nixvm/machine/configure" "autostart")))
-    ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "nixvm/vm/destroy")))
-    ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "nixvm/vm/purge")))
+     :if (lambda () (nixvm-transient--p "autostart")))
+    ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "destroy")))
+    ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "purge")))
     ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]]
   [["Forwards"
-    ("F" "Add" nixvm-forward-add :if (lambda () (nixvm-transient--p "nixvm/forward/add")))
+    ("F" "Add" nixvm-forward-add :if (lambda () (nixvm-transient--p "forward")))
     ("R" "Remove" nixvm-forward-remove
-     :if (lambda () (nixvm-transient--p "nixvm/forward/remove")))]
+     :if (lambda () (nixvm-transient--p "forward")))]
    ["Images"
-    ("I" "List" nixvm-images :if (lambda () (nixvm-transient--p "nixvm/image/list")))
-    ("B" "Build" nixvm-image-build :if (lambda () (nixvm-transient--p "nixvm/image/build")))
-    ("X" "Remove unused" nixvm-image-gc :if (lambda () (nixvm-transient--p "nixvm/image/gc")))]
+    ("I" "List" nixvm-images :if (lambda () (nixvm--method-p "nixvm/image/list")))
+    ("B" "Build" nixvm-image-build :if (lambda () (nixvm--method-p "nixvm/image/build")))
+    ("X" "Remove unused" nixvm-image-gc :if (lambda () (nixvm--method-p "nixvm/image/gc")))]
    ["Look"
     ("i" "Details" nixvm-list-describe :if nixvm-transient--list-p)
-    ("C" "Console" nixvm-console :if (lambda () (nixvm-transient--p "nixvm/vm/console")))
+    ("C" "Console" nixvm-console :if (lambda () (nixvm-transient--p "console")))
     ("l" "Log" nixvm-log)
-    ("d" "Doctor" nixvm-doctor :if (lambda () (nixvm-transient--p "nixvm/doctor")))
+    ("d" "Doctor" nixvm-doctor :if (lambda () (nixvm--method-p "nixvm/doctor")))
     ("M-f" "Fast TRAMP" nixvm-tramp-fast)]])
 
 (provide 'nixvm-transient)

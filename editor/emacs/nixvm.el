@@ -53,26 +53,24 @@
 
 ;;;; Verbs
 
-(defun nixvm--targets (prompt method &optional predicate capability)
+(defun nixvm--targets (prompt key &optional predicate)
   "The machines that a command shall work on, as a list of names.
 In a list those that are marked, or the one at point; elsewhere ask with
-PROMPT.  Complain if the backend of one of them cannot do METHOD, for which it
-needs CAPABILITY.  PREDICATE says which machines to offer."
+PROMPT.  Complain if the backend of one of them cannot do the verb KEY.  Those
+are offered with which KEY can be done now, or which PREDICATE says."
   (nixvm--ensure)
-  (nixvm--need-method method)
+  (nixvm--verb key)
   (let ((names (or (nixvm--list-targets)
-                   (list (nixvm-read-machine
-                          prompt (lambda (m)
-                                   (and (nixvm--offered-p method m capability)
-                                        (or (null predicate) (funcall predicate m)))))))))
+                   (list (nixvm-read-machine prompt (or predicate
+                                                        (lambda (m) (nixvm--can-p key m))))))))
     (dolist (name names names)
-      (unless (nixvm--offered-p method (nixvm-machine name) capability)
+      (unless (nixvm--backend-able-p key (nixvm-machine name))
         (user-error "The backend %s of %s cannot do that"
                     (plist-get (nixvm-machine name) :backend) name)))))
 
-(defun nixvm--target (prompt method &optional predicate)
-  "Like `nixvm--targets' with PROMPT, METHOD and PREDICATE, but one name."
-  (let ((names (nixvm--targets prompt method predicate)))
+(defun nixvm--target (prompt key &optional predicate)
+  "Like `nixvm--targets' with PROMPT, KEY and PREDICATE, but one name."
+  (let ((names (nixvm--targets prompt key predicate)))
     (when (cdr names)
       (user-error "Only one machine at a time; %d are marked" (length names)))
     (car names)))
@@ -83,33 +81,25 @@ PARAMS are further params."
   (dolist (name (ensure-list names))
     (nixvm--begin method (append (list :name name) params) (format "%s %s" verb name) #'ignore)))
 
-(defun nixvm--off-p (machine)
-  "Whether MACHINE can be started."
-  (member (plist-get machine :state) '("stopped" "crashed")))
-
-(defun nixvm--suspended-p (machine)
-  "Whether MACHINE is suspended."
-  (equal (plist-get machine :state) "suspended"))
-
 ;;;###autoload
 (defun nixvm-start (names)
   "Start the machines NAMES.
 Interactively the marked ones, or the one at point, or ask."
-  (interactive (list (nixvm--targets "Start" "nixvm/vm/start" #'nixvm--off-p)))
+  (interactive (list (nixvm--targets "Start" "start")))
   (nixvm--each names "Start" "nixvm/vm/start"))
 
 ;;;###autoload
 (defun nixvm-stop (names)
   "Shut the machines NAMES down.
 Interactively the marked ones, or the one at point, or ask."
-  (interactive (list (nixvm--targets "Stop" "nixvm/vm/stop" #'nixvm--up-p)))
+  (interactive (list (nixvm--targets "Stop" "stop")))
   (nixvm--each names "Stop" "nixvm/vm/stop"))
 
 ;;;###autoload
 (defun nixvm-reboot (names)
   "Reboot the machines NAMES.
 Interactively the marked ones, or the one at point, or ask."
-  (interactive (list (nixvm--targets "Reboot" "nixvm/vm/reboot" #'nixvm--up-p)))
+  (interactive (list (nixvm--targets "Reboot" "reboot")))
   (nixvm--each names "Reboot" "nixvm/vm/reboot"))
 
 ;;;###autoload
@@ -117,8 +107,7 @@ Interactively the marked ones, or the one at point, or ask."
   "End the machines NAMES at once, as if the plug were pulled.
 Interactively the marked ones, or the one at point, or ask."
   (interactive
-   (let ((names (nixvm--targets "Kill" "nixvm/vm/kill"
-                                (lambda (m) (or (nixvm--up-p m) (nixvm--suspended-p m))))))
+   (let ((names (nixvm--targets "Kill" "kill")))
      (unless (y-or-n-p (format "Pull the plug of %s? " (string-join names ", ")))
        (keyboard-quit))
      (list names)))
@@ -128,14 +117,14 @@ Interactively the marked ones, or the one at point, or ask."
 (defun nixvm-suspend (names)
   "Suspend the machines NAMES; their memory is kept.
 Interactively the marked ones, or the one at point, or ask."
-  (interactive (list (nixvm--targets "Suspend" "nixvm/vm/suspend" #'nixvm--up-p)))
+  (interactive (list (nixvm--targets "Suspend" "suspend")))
   (nixvm--each names "Suspend" "nixvm/vm/suspend"))
 
 ;;;###autoload
 (defun nixvm-resume (names)
   "Let the suspended machines NAMES go on.
 Interactively the marked ones, or the one at point, or ask."
-  (interactive (list (nixvm--targets "Resume" "nixvm/vm/resume" #'nixvm--suspended-p)))
+  (interactive (list (nixvm--targets "Resume" "resume")))
   (nixvm--each names "Resume" "nixvm/vm/resume"))
 
 ;;;###autoload
@@ -144,7 +133,7 @@ Interactively the marked ones, or the one at point, or ask."
 Interactively the marked ones, or the one at point, or ask; it is switched on
 unless all of them have it.  It holds at once, whether they run or not."
   (interactive
-   (let ((names (nixvm--targets "Start with its host" "nixvm/machine/configure" nil "autostart")))
+   (let ((names (nixvm--targets "Start with its host" "autostart")))
      (list names (cl-notevery (lambda (name) (nixvm--autostart-p (nixvm-machine name))) names))))
   (dolist (name (ensure-list names))
     (nixvm--async "nixvm/machine/configure"
@@ -160,6 +149,11 @@ unless all of them have it.  It holds at once, whether they run or not."
 
 ;;;; Copies and moves
 
+(defun nixvm--clonable-p (machine)
+  "Whether MACHINE can be cloned, be it after it has been shut down."
+  (or (nixvm--can-p "clone" machine)
+      (and (nixvm--can-p "stop" machine) (nixvm--backend-able-p "clone" machine))))
+
 ;;;###autoload
 (defun nixvm-clone (name new &optional snapshot answers)
   "Copy the machine NAME, which is off, to a NEW one, and attach to that.
@@ -168,25 +162,25 @@ on it; ANSWERS is a plist with :memory, :vcpus and :disk if they shall differ.
 Interactively a machine that is up is shut down first, if you agree.  With a
 prefix argument ask for ANSWERS as well."
   (interactive
-   (let* ((name (nixvm--target "Clone" "nixvm/vm/clone" #'nixvm--exists-p))
+   (let* ((name (nixvm--target "Clone" "clone" #'nixvm--clonable-p))
           (new (nixvm--ask "clone" (list :name name) :newName
-                           (lambda (typed problem)
-                             (nixvm--read-name (format "Name of the copy of %s" name)
-                                               (nixvm--free-name name) #'nixvm-machine
-                                               typed problem)))))
+                           (apply-partially #'nixvm--read-text
+                                            (format "Name of the copy of %s" name)
+                                            (nixvm--free-name name)))))
      (list name new
            (plist-get (nixvm--read-snapshot "Copy the disk" name "as it is now") :name)
            (and current-prefix-arg (nixvm--read-sizes (nixvm-machine name))))))
-  (let ((machine (nixvm-machine name)))
+  (let ((machine (nixvm-machine name))
+        ;; Now: what follows the shutdown must not wait for the daemon.
+        (params (nixvm--given
+                 (append (list :name name :newName new :snapshot snapshot)
+                         (nixvm--numbers "clone" (list :name name :newName new) answers)))))
     (nixvm--stopped-first
      machine (format "%s is %s; only what is off can be cloned.  Shut it down? " name
                      (nixvm--state machine))
      (lambda ()
-       (nixvm--begin
-        "nixvm/vm/clone"
-        (nixvm--given (append (list :name name :newName new :snapshot snapshot)
-                              (nixvm--numbers "clone" (list :name name :newName new) answers)))
-        (format "Clone %s to %s" name new) (apply-partially #'nixvm--created new))))))
+       (nixvm--begin "nixvm/vm/clone" params (format "Clone %s to %s" name new)
+                     (apply-partially #'nixvm--created new))))))
 
 (defun nixvm--read-sizes (machine)
   "Ask for memory, CPUs and disk; return those that shall differ from MACHINE's."
@@ -196,9 +190,9 @@ prefix argument ask for ANSWERS as well."
     (cl-flet ((other (param old read)
                 (let ((new (nixvm--ask "clone" (list :name (plist-get machine :name)) param read)))
                   (unless (equal (format "%s" new) (format "%s" old)) new))))
-      (list :memory (other :memoryMiB memory (apply-partially #'nixvm--read-size "Memory" memory))
-            :vcpus (other :vcpus vcpus (apply-partially #'nixvm--read-vcpus vcpus))
-            :disk (other :diskBytes disk (apply-partially #'nixvm--read-size "Disk" disk))))))
+      (list :memory (other :memoryMiB memory (apply-partially #'nixvm--read-text "Memory" memory))
+            :vcpus (other :vcpus vcpus (apply-partially #'nixvm--read-text "CPUs" vcpus))
+            :disk (other :diskBytes disk (apply-partially #'nixvm--read-text "Disk" disk))))))
 
 (defun nixvm--stopped-first (machine question then)
   "Call THEN when MACHINE is off; shut it down if QUESTION is answered with yes."
@@ -210,16 +204,11 @@ prefix argument ask for ANSWERS as well."
                     (lambda (_) (funcall then))))))
 
 (defun nixvm--migration-targets (machine)
-  "The names of the backends that MACHINE can move to."
-  (let* ((backends (append (plist-get (nixvm--call "nixvm/backend/list" nil) :backends) nil))
-         (here (cl-find (plist-get machine :backend) backends
-                        :key (lambda (b) (plist-get b :name)) :test #'equal)))
-    (cl-flet ((able (b) (nixvm--true (plist-get (plist-get b :capabilities) :migrate))))
-      (mapcar (lambda (b) (plist-get b :name))
-              (cl-remove-if-not (lambda (b)
-                                  (and (able here) (able b) (not (eq b here))
-                                       (equal (plist-get b :type) (plist-get here :type))))
-                                backends)))))
+  "The names of the backends that MACHINE can move to, as they are now."
+  (let ((here (cl-find (plist-get machine :backend)
+                       (plist-get (nixvm--call "nixvm/backend/list" nil) :backends)
+                       :key (lambda (b) (plist-get b :name)) :test #'equal)))
+    (append (plist-get here :migratesTo) nil)))
 
 ;;;###autoload
 (defun nixvm-migrate (name backend)
@@ -227,7 +216,7 @@ prefix argument ask for ANSWERS as well."
 Only backends are offered that can take it.  Files and terminals of a machine
 that moves are connected anew."
   (interactive
-   (let* ((name (nixvm--target "Migrate" "nixvm/vm/migrate" #'nixvm--exists-p))
+   (let* ((name (nixvm--target "Migrate" "migrate"))
           (machine (nixvm-machine name))
           (targets (or (nixvm--migration-targets machine)
                        (user-error "There is no other backend that %s can move to: see docs/libvirt.md of nixvm"
@@ -290,7 +279,7 @@ NONE is the answer that stands for no snapshot, which is nil then."
   "Take SNAPSHOT of the machine NAME, with a DESCRIPTION for people.
 It may run meanwhile."
   (interactive
-   (let ((name (nixvm--target "Snapshot of" "nixvm/snapshot/create" #'nixvm--exists-p)))
+   (let ((name (nixvm--target "Snapshot of" "snapshot")))
      (list name
            (let ((default (format-time-string "%Y%m%d-%H%M%S")))
              (nixvm--ask "snapshot" (list :name name) :snapshot
@@ -308,7 +297,7 @@ It may run meanwhile."
   "Put the machine NAME back to SNAPSHOT.
 What was written since is lost from its disk; a safety snapshot keeps it."
   (interactive
-   (let* ((name (nixvm--target "Restore" "nixvm/snapshot/restore" #'nixvm--exists-p))
+   (let* ((name (nixvm--target "Restore" "restore-snapshot"))
           (snapshot (nixvm--read-snapshot (format "Restore %s to" name) name))
           (unsaved (cl-count-if (lambda (b) (and (buffer-file-name b) (buffer-modified-p b)))
                                 (nixvm-tramp--buffers (nixvm-machine name)))))
@@ -330,7 +319,7 @@ What was written since is lost from its disk; a safety snapshot keeps it."
 (defun nixvm-delete-snapshot (name snapshot)
   "Delete SNAPSHOT of the machine NAME."
   (interactive
-   (let* ((name (nixvm--target "Delete a snapshot of" "nixvm/snapshot/delete" #'nixvm--exists-p))
+   (let* ((name (nixvm--target "Delete a snapshot of" "delete-snapshot"))
           (snapshot (plist-get (nixvm--read-snapshot (format "Delete which snapshot of %s" name)
                                                      name)
                                :name)))
@@ -347,7 +336,7 @@ What was written since is lost from its disk; a safety snapshot keeps it."
 Its settings go with it if creating it made them; a machine directory that was
 there before stays.  The name must be typed to confirm."
   (interactive
-   (let ((name (nixvm--target "Destroy" "nixvm/vm/destroy" #'nixvm--exists-p)))
+   (let ((name (nixvm--target "Destroy" "destroy")))
      (nixvm--confirm-by-name name (format "The disks, snapshots and settings of %s will be deleted." name))
      (list name)))
   (nixvm--begin "nixvm/vm/destroy" (list :name name :confirm name)
@@ -358,7 +347,7 @@ there before stays.  The name must be typed to confirm."
   "Destroy the machine NAME and delete its directory as well.
 The name must be typed to confirm."
   (interactive
-   (let ((name (nixvm--target "Purge" "nixvm/vm/purge")))
+   (let ((name (nixvm--target "Purge" "purge")))
      (nixvm--confirm-by-name
       name (format "The disks, snapshots, settings and host key of %s will be deleted." name))
      (list name)))
@@ -388,7 +377,7 @@ FORWARD is \"8080 localhost:80\": the port there, and where it leads here.
 It is written as after RemoteForward in ssh_config; \" daemon\" behind it lets
 the daemon hold it.  It applies at once."
   (interactive
-   (let* ((name (nixvm--target "Forward to" "nixvm/forward/add"))
+   (let* ((name (nixvm--target "Forward to" "forward"))
           (there (mapconcat #'nixvm--forward-line (nixvm--forwards name) ", ")))
      (list name
            (nixvm--ask "forward" (list :name name) :forward
@@ -408,7 +397,7 @@ the daemon hold it.  It applies at once."
 (defun nixvm-forward-remove (name forward)
   "Remove FORWARD of the machine NAME, and end it at once."
   (interactive
-   (let* ((name (nixvm--target "Remove a forward of" "nixvm/forward/remove"))
+   (let* ((name (nixvm--target "Remove a forward of" "forward"))
           (forwards (or (nixvm--forwards name) (user-error "%s has no forward" name)))
           (lines (mapcar (lambda (f) (cons (nixvm--forward-line f) f)) forwards))
           (completion-extra-properties
@@ -432,37 +421,35 @@ the daemon hold it.  It applies at once."
 
 ;;;; Whatever else the daemon can do
 
-(defconst nixvm--own-methods
-  '("create" "clone" "start" "stop" "kill" "reboot" "suspend" "resume" "migrate" "destroy" "purge"
-    "console")
-  "The methods nixvm/vm/... that have a command of their own.")
+(defconst nixvm--own-verbs
+  '("create" "attach" "console" "start" "resume" "stop" "reboot" "suspend" "snapshot"
+    "restore-snapshot" "delete-snapshot" "clone" "clone-snapshot" "migrate" "configure"
+    "autostart" "forward" "cancel" "kill" "destroy" "purge" "delete")
+  "The verbs of the daemon that have a command of their own, or need none.")
 
 (defun nixvm--other-verbs (&optional machine)
-  "The verbs of the daemon, for MACHINE, that have no command of their own."
-  (delq nil
-        (mapcar (lambda (method)
-                  (when (string-match "\\`nixvm/\\(?:vm\\|backup\\)/\\([a-z-]+\\)\\'" method)
-                    (let ((verb (substring method (length "nixvm/"))))
-                      (and (not (member (string-remove-prefix "vm/" verb) nixvm--own-methods))
-                           (not (string-suffix-p "/list" verb))
-                           (nixvm--offered-p method machine)
-                           (string-remove-prefix "vm/" verb)))))
-                (nixvm--methods))))
+  "The keys of operations, on MACHINE now, that have no command of their own."
+  (cl-loop for verb in (nixvm--verbs)
+           for key = (plist-get verb :key)
+           when (and (nixvm--true (plist-get verb :operation))
+                     (not (member key nixvm--own-verbs))
+                     (nixvm--offered-p key machine))
+           collect key))
 
 ;;;###autoload
 (defun nixvm-operation (name verb &optional params)
-  "Run VERB of the daemon on the machine NAME, e.g. \"upgrade\" or \"resize\".
-The verbs are those that this daemon has and that have no command of their own.
-PARAMS are further params; what the daemon still needs is asked for."
+  "Do VERB of the daemon with the machine NAME, e.g. \"upgrade\" or \"resize\".
+The verbs are those that can be done with it now and that have no command of
+their own.  PARAMS are further params; what the daemon still needs is asked for."
   (interactive
    (let* ((name (progn (nixvm--ensure)
                        (or (nixvm--name-at-point) (nixvm-read-machine "Machine"))))
           (verbs (or (nixvm--other-verbs (nixvm-machine name))
-                     (user-error "This nixvmd has no other operations"))))
+                     (user-error "This nixvmd has no other operations on %s now" name))))
      (list name (completing-read (format "Do with %s: " name) verbs nil t))))
-  (let ((method (concat "nixvm/" (if (string-search "/" verb) "" "vm/") verb))
-        (title (format "%s %s" (capitalize verb) name)))
-    (nixvm--begin method (append (list :name name) params) title #'ignore
+  (let ((known (nixvm--verb verb)))
+    (nixvm--begin (plist-get known :method) (append (list :name name) params)
+                  (format "%s %s" (plist-get known :title) name) #'ignore
                   (lambda (err)
                     (nixvm--later #'nixvm--operation-again name verb params err)))))
 

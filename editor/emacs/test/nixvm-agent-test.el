@@ -17,6 +17,12 @@
            (process-environment (cons "SHELL=/bin/sh" process-environment))
            (project (expand-file-name "project" nixvm-tramp-test-directory)))
       (make-directory project)
+      (nixvm-fake-on "nixvm/agent/command"
+                     (lambda (params &rest _)
+                       (should (equal (plist-get params :tmux) :json-false))
+                       (list :session "claude-project"
+                             :line (format "cd %s && %s" (plist-get params :directory)
+                                           (plist-get params :command)))))
       (let (nixvm-agent-tmux)
         (save-window-excursion
           (nixvm-run-agent "demo" "claude" project)
@@ -48,16 +54,6 @@
       (nixvm-tramp-forget machine)
       (kill-buffer buffer))))
 
-(ert-deftest nixvm-agent-line-survives-every-quoting ()
-  (let ((nixvm-agents '(("a" . "printf '%s|' \"it's $((1+1))\""))) nixvm-agent-tmux)
-    (let ((dir (make-temp-file "it's a \"dir\" " t)))
-      (unwind-protect
-          (with-temp-buffer
-            (let ((process-environment (cons "SHELL=/bin/sh" process-environment)))
-              (call-process "sh" nil t nil "-c" (nixvm--agent-line "a" dir)))
-            (should (equal (buffer-string) "it's 2|")))
-        (delete-directory dir t)))))
-
 (ert-deftest nixvm-agent-shell-gets-prefix-and-paths ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
     (let ((default-directory (file-name-as-directory (nixvm-tramp-test-name "a b"))))
@@ -74,55 +70,26 @@
       (should (equal (nixvm-agent-resolve-path "/nixvm:demo:/srv/x") "/srv/x")))
     (should-not (nixvm-agent-command-prefix (get-buffer-create "*scratch*")))))
 
-(defun nixvm-agent-test-run (bin input agent &optional directory)
-  "Return what AGENT says in a guest with the programs of BIN, given INPUT.
-It is run in DIRECTORY, or else in BIN."
-  (let ((process-environment (append (list (concat "SHELL=" (expand-file-name "login-shell" bin))
-                                           (concat "PATH=" bin ":/usr/bin:/bin"))
-                                     process-environment))
-        nixvm-agent-tmux)
-    (with-temp-buffer
-      (insert input)
-      (call-process-region nil nil "/bin/sh" t t nil "-c" (nixvm--agent-line agent (or directory bin)))
-      (buffer-string))))
+(ert-deftest nixvm-agents-are-offered-by-the-daemon ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (let ((nixvm-agents '(("claude" . "claude") ("mine" . "cd x && y"))))
+      (nixvm-fake-answer "nixvm/agent/list" '(:agents [(:name "mine" :command "cd x && y")]))
+      (should (equal (nixvm--agents-for "demo") '("mine")))
+      (should (equal (nixvm-fake-params "nixvm/agent/list")
+                     '(:name "demo" :agents [(:name "claude" :command "claude")
+                                             (:name "mine" :command "cd x && y")]))))))
 
-(ert-deftest nixvm-agent-that-is-not-installed-says-so-and-can-be ()
-  (let* ((bin (make-temp-file "nixvm" t))
-         (nixvm-agents '(("claude" . "claude --help") ("mine" . "my-agent") ("broken" . "false")))
-         (write (lambda (name text)
-                  (write-region (concat "#!/bin/sh\n" text "\n") nil (expand-file-name name bin) nil 'silent)
-                  (set-file-modes (expand-file-name name bin) #o755))))
-    (unwind-protect
-        (progn
-          (funcall write "login-shell" "[ \"$1\" = -lc ] || { echo a shell; exit; }; exec /bin/sh -c \"$2\"")
-          ;; No: the reason stays, and so does the terminal.
-          (let ((said (nixvm-agent-test-run bin "n\n" "claude")))
-            (should (string-match-p "claude is not installed in this machine" said))
-            (should (string-match-p "curl -fsSL https://claude.ai/install.sh | bash" said))
-            (should (string-match-p "Install it now\\? \\[y/N\\]" said))
-            (should (string-match-p "a shell\n\\'" said)))
-          (should (string-match-p "my-agent is not installed.*\n.*nixvm-agents has the command"
-                                  (nixvm-agent-test-run bin "" "mine")))
-          (should (string-match-p "broken has ended with an error" (nixvm-agent-test-run bin "" "broken")))
-          (should (string-match-p "\\(?:can't cd to\\|No such file\\).*\nRET closes"
-                                  (nixvm-agent-test-run bin "" "claude" "/nonexistent")))
-          ;; Yes: by the guest's own program, and then it runs.
-          (funcall write "nixvm-agent-install" "echo \"installing $1\"; exit 7")
-          (let ((said (nixvm-agent-test-run bin "y\n" "claude")))
-            (should (string-match-p "installing @anthropic-ai/claude-code" said))
-            (should (string-match-p "could not be installed; the reason is above" said)))
-          (funcall write "nixvm-agent-install"
-                   (format "printf '#!/bin/sh\\necho claude \"$@\"\\n' >%s/claude; chmod 755 %s/claude" bin bin))
-          (should (string-match-p "claude --help\n\\'" (nixvm-agent-test-run bin "y\n" "claude")))
-          (should (equal (nixvm-agent-test-run bin "" "claude") "claude --help\n")))
-      (delete-directory bin t))))
-
-(ert-deftest nixvm-agents-are-offered-by-the-profiles-of-the-machine ()
-  (let ((nixvm-agents '(("claude" . "claude") ("opencode" . "opencode") ("mine" . "cd x && y"))))
-    (should (equal (nixvm--agents-for '(:profiles ["claude" "dev"])) '("claude" "mine")))
-    (should (equal (nixvm--agents-for '(:profiles ["open-code"])) '("opencode" "mine"))))
-  (let ((nixvm-agents '(("claude" . "claude") ("opencode" . "opencode"))))
-    (should (equal (nixvm--agents-for '(:profiles [])) '("claude" "opencode")))))
+(ert-deftest nixvm-agent-that-the-daemon-refuses-says-why ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/agent/command" '(:error -32803 "demo has no VM" (:code "vm.not_found" :hint "create it")))
+    (let ((said (nixvm-fake-messages
+                  (nixvm-run-agent "demo" "claude" nixvm-tramp-test-directory)
+                  (nixvm-fake-wait (nixvm-fake-received-p "nixvm/agent/command"))
+                  (nixvm-fake-wait (cl-find-if (lambda (s) (string-match-p "demo has no VM" s)) said)))))
+      (should (member "Attach demo: demo has no VM.  Hint: create it" (mapcar #'substring-no-properties said))))
+    (should (equal (nixvm-fake-params "nixvm/agent/command")
+                   (list :name "demo" :agent "claude" :command "claude"
+                         :directory nixvm-tramp-test-directory :tmux t)))))
 
 (ert-deftest nixvm-agent-in-a-terminal-of-the-machine-has-no-directory-of-here ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))

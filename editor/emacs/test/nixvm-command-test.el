@@ -96,11 +96,6 @@
       (nixvm-fake-wait done)
       (should-not nixvm--works))))
 
-(ert-deftest nixvm-sizes-are-read-as-people-write-them ()
-  (dolist (case '(("512" . 512) ("512M" . 512) ("4G" . 4096) ("1.5g" . 1536) ("2 GiB" . 2048)
-                  ("1T" . 1048576) ("" . nil) ("0" . nil) ("-1" . nil) ("4X" . nil) ("G" . nil)))
-    (should (equal (nixvm--parse-size (car case)) (cdr case)))))
-
 (ert-deftest nixvm-restore-says-what-is-lost-and-confirms ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))
     (nixvm-fake-answer "nixvm/snapshot/list"
@@ -175,19 +170,27 @@
       (should (member "demo forwards 8080 localhost:8080 (active)" said)))))
 
 (ert-deftest nixvm-other-operations-come-from-the-daemon ()
-  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
-    (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/vm/recreate" "nixvm/vm/resize") nixvm-fake-methods))
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :actions ["stop" "recreate" "resize" "look"]))
+    (setf (nixvm-fake-verbs nixvm-fake)
+          (vconcat (nixvm-fake-rules :verbs)
+                   [(:key "recreate" :method "nixvm/vm/recreate" :title "Recreate" :operation t)
+                    (:key "resize" :method "nixvm/vm/resize" :title "Resize" :operation t)
+                    (:key "rename" :method "nixvm/vm/rename" :title "Rename" :operation t)
+                    (:key "look" :method "nixvm/vm/look" :title "Look")]))
+    (nixvm--ensure)
+    ;; What can be done with it now, begins an operation, and has no command.
+    (should (equal (nixvm--other-verbs (nixvm-machine "demo")) '("recreate" "resize")))
     (nixvm-fake-on "nixvm/vm/recreate"
                    (lambda (params &rest _)
                      (cond ((not (plist-get params :to))
                             '(:error -32602 "to: is required" (:code "params.invalid")))
                            ((not (plist-get params :confirm))
                             '(:error -32602 "confirm: must repeat the name" (:code "confirm.required")))
-                           (t (nixvm-command-test-result params)))))
+                           (t '(:operation (:id "1" :state "succeeded"))))))
     (nixvm-fake-on "nixvm/vm/resize"
                    (lambda (params &rest _)
                      (if (numberp (plist-get params :memoryMiB))
-                         (nixvm-command-test-result params)
+                         '(:operation (:id "1" :state "succeeded"))
                        (list :error -32602
                              (if (plist-get params :memoryMiB)
                                  "memoryMiB: must be an integer, not string"
@@ -238,23 +241,23 @@
     (should (nixvm-fake-received-p "nixvm/vm/stop"))
     (nixvm-fake-wait (null nixvm--works))))
 
-(defconst nixvm-command-test-backends
-  [(:name "laptop" :type "qemu" :default t :capabilities (:clone t :migrate :json-false))
-   (:name "one" :type "libvirt" :default :json-false :capabilities (:migrate t :autostart t))
-   (:name "two" :type "libvirt" :default :json-false :capabilities (:migrate t))
-   (:name "odd" :type "libvirt" :default :json-false :capabilities (:migrate :json-false))]
-  "Backends, of which two can migrate.")
+(defun nixvm-command-test-backends ()
+  "Backends, of which two can migrate."
+  (vector (list :name "laptop" :type "qemu" :default t :actions (nixvm-fake-keys "migrate" "autostart"))
+          (list :name "one" :type "libvirt" :default :json-false :actions (nixvm-fake-keys) :migratesTo ["two"])
+          (list :name "two" :type "libvirt" :default :json-false :actions (nixvm-fake-keys) :migratesTo ["one"])
+          (list :name "odd" :type "libvirt" :default :json-false :actions (nixvm-fake-keys "migrate"))))
 
 (ert-deftest nixvm-migrate-offers-only-where-the-vm-can-go ()
-  (nixvm-fake-with (list (nixvm-fake-machine "demo" :backend "one") (nixvm-fake-machine "here"))
-    (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/vm/migrate" "nixvm/backend/list") nixvm-fake-methods)
-          (nixvm-fake-backends nixvm-fake) nixvm-command-test-backends)
-    (nixvm-fake-answer "nixvm/backend/list" (list :backends nixvm-command-test-backends))
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :backend "one")
+                         (nixvm-fake-machine "here" :actions (nixvm-fake-keys "migrate")))
+    (setf (nixvm-fake-backends nixvm-fake) (nixvm-command-test-backends))
+    (nixvm-fake-answer "nixvm/backend/list" (list :backends (nixvm-command-test-backends)))
     (nixvm-fake-answer "nixvm/vm/migrate" (list :operation '(:id "1" :state "succeeded")
                                                 :vm (nixvm-fake-machine "demo" :backend "two")))
     (nixvm--ensure)
     (should (equal (nixvm--migration-targets (nixvm-machine "demo")) '("two")))
-    (should-not (nixvm--offered-p "nixvm/vm/migrate" (nixvm-machine "here")))
+    (should-not (nixvm--offered-p "migrate" (nixvm-machine "here")))
     ;; It runs: that is said, and asked for.
     (should (eq 'quit (condition-case nil
                           (nixvm-fake-typing '("demo" "two" nil) (call-interactively #'nixvm-migrate))
@@ -265,8 +268,7 @@
                   (nixvm-fake-wait (null nixvm--works)))))
       (should (member "demo is on two" said)))
     (should (equal (plist-get (nixvm-fake-params "nixvm/vm/migrate") :backend) "two"))
-    (nixvm-fake-answer "nixvm/backend/list" (list :backends (vector (aref nixvm-command-test-backends 0)
-                                                               (aref nixvm-command-test-backends 2))))
+    (nixvm-fake-answer "nixvm/backend/list" (list :backends [(:name "two" :type "libvirt" :default t)]))
     (let ((err (should-error (nixvm-fake-typing '("demo") (call-interactively #'nixvm-migrate))
                              :type 'user-error)))
       (should (string-match-p "no other backend that demo can move to" (cadr err))))))
@@ -274,18 +276,15 @@
 (ert-deftest nixvm-autostart-is-switched-on-and-off ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo" :backend "one")
                          (nixvm-fake-machine "twin" :backend "one" :autostart t)
-                         (nixvm-fake-machine "here"))
-    (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/machine/configure" nixvm-fake-methods)
-          (nixvm-fake-backends nixvm-fake) nixvm-command-test-backends)
+                         (nixvm-fake-machine "here" :actions (nixvm-fake-keys "autostart")))
+    (setf (nixvm-fake-backends nixvm-fake) (nixvm-command-test-backends))
     (nixvm-fake-on "nixvm/machine/configure" (lambda (params &rest _) (list :machine params)))
     (nixvm-fake-typing '("demo") (call-interactively #'nixvm-autostart))
     (nixvm-fake-wait (eq t (plist-get (nixvm-fake-params "nixvm/machine/configure") :autostart)))
     (nixvm-fake-typing '("twin") (call-interactively #'nixvm-autostart))
     (nixvm-fake-wait (eq :json-false (plist-get (nixvm-fake-params "nixvm/machine/configure") :autostart)))
-    (setf (nixvm-fake-backends nixvm-fake)
-          [(:name "laptop" :type "qemu" :default t :capabilities (:autostart :json-false))])
-    (nixvm-disconnect)
-    (should-error (nixvm-fake-typing '("here") (call-interactively #'nixvm-autostart)) :type 'user-error)))
+    (cl-letf (((symbol-function 'nixvm--list-targets) (lambda () '("here"))))
+      (should-error (call-interactively #'nixvm-autostart) :type 'user-error))))
 
 (ert-deftest nixvm-image-build-asks-for-profiles ()
   (nixvm-fake-with nil
@@ -338,9 +337,18 @@
 
 (ert-deftest nixvm-command-that-is-not-offered-says-so ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))
-    (setf (nixvm-fake-methods nixvm-fake) '("nixvm/machine/list"))
+    (setf (nixvm-fake-verbs nixvm-fake) nil)
     (let ((err (should-error (call-interactively #'nixvm-suspend) :type 'user-error)))
-      (should (string-match-p "no nixvm/vm/suspend" (cadr err))))))
+      (should (string-match-p "no suspend" (cadr err))))))
+
+(ert-deftest nixvm-command-that-the-backend-cannot-do-says-so ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (setf (nixvm-fake-backends nixvm-fake)
+          (vector (list :name "laptop" :type "qemu" :default t :actions (nixvm-fake-keys "suspend"))))
+    (nixvm--ensure)
+    (cl-letf (((symbol-function 'nixvm--list-targets) (lambda () '("demo"))))
+      (let ((err (should-error (call-interactively #'nixvm-suspend) :type 'user-error)))
+        (should (string-match-p "backend laptop of demo cannot do that" (cadr err)))))))
 
 (ert-deftest nixvm-doctor-shows-findings-with-their-fix ()
   (nixvm-fake-with nil

@@ -44,12 +44,6 @@
               (should (equal (plist-get params :vcpus) 3))))
         (delete-file file)))))
 
-(ert-deftest nixvm-create-refuses-names-until-one-is-good ()
-  (nixvm-fake-with (list (nixvm-fake-machine "taken"))
-    (nixvm--ensure)
-    (nixvm-fake-typing '("Bad Name" "taken" "-x" "../../etc" "ok-1")
-      (should (equal (nixvm--read-name "Name" nil #'nixvm--taken-p) "ok-1")))))
-
 (defun nixvm-create-test-size (text least unit)
   "What a daemon says of the size TEXT, which must be LEAST at least.
 UNIT is what a bare number means, in bytes or MiB."

@@ -22,13 +22,39 @@
     "nixvm/doctor" "nixvm/vm/clone")
   "What a fake offers unless a test says otherwise.")
 
+(defvar nixvm-fake--rules nil "What `nixvm-fake-rules' has read.")
+
+(defun nixvm-fake-rules (key)
+  "What the real daemon says: KEY is :verbs, :idle, :busy or :operations.
+Its generator has written it."
+  (unless nixvm-fake--rules
+    (with-temp-buffer
+      (insert-file-contents
+       (expand-file-name "../../testdata/actions.json"
+                         (file-name-directory (locate-library "nixvm-fake"))))
+      (setq nixvm-fake--rules (json-parse-buffer :object-type 'plist))))
+  (plist-get nixvm-fake--rules key))
+
+(defun nixvm-fake-keys (&rest but)
+  "The keys of all verbs, as a vector, without those of BUT."
+  (vconcat (cl-remove-if (lambda (key) (member key but))
+                         (mapcar (lambda (verb) (plist-get verb :key))
+                                 (nixvm-fake-rules :verbs)))))
+
+(defun nixvm-fake-actions (phase busy)
+  "What can be done with a machine in PHASE, BUSY if an operation runs on it."
+  (or (plist-get (nixvm-fake-rules (if busy :busy :idle)) (intern (concat ":" phase)))
+      []))
+
 (cl-defstruct (nixvm-fake (:constructor nixvm-fake--make))
   "A scripted daemon."
   file server clients
   (machines nil) (operations nil)
   (methods nixvm-fake-methods)
-  (backends [(:name "laptop" :type "qemu" :default t
-              :capabilities (:suspend t :console t :bridge :json-false :resize t))])
+  (verbs (nixvm-fake-rules :verbs)) (revision 2)
+  (backends (vector (list :name "laptop" :type "qemu" :default t
+                          :actions (nixvm-fake-keys "migrate" "autostart")
+                          :capabilities '(:bridge :json-false))))
   (handlers (make-hash-table :test #'equal))
   (received nil))
 
@@ -131,6 +157,9 @@ It is a result, or (:error CODE MESSAGE DATA)."
     ("initialize"
      (lambda (&rest _)
        `(:capabilities (:experimental (:nixvm (:protocolVersion 1
+                                               ,@(when-let ((revision (nixvm-fake-revision fake)))
+                                                   (list :revision revision))
+                                               :verbs ,(vconcat (nixvm-fake-verbs fake))
                                                :methods ,(vconcat (nixvm-fake-methods fake))
                                                :backends ,(nixvm-fake-backends fake))))
          :serverInfo (:name "nixvmd" :version "9.9"))))
@@ -143,12 +172,39 @@ It is a result, or (:error CODE MESSAGE DATA)."
                                   :key (lambda (m) (plist-get m :name)) :test #'equal)))
            (list :machine machine)
          '(:error -32602 "no such machine" (:code "machine.not_found")))))
+    ("nixvm/machine/check" (lambda (params &rest _) (nixvm-fake-check params)))
+    ("nixvm/agent/list" (lambda (params &rest _) (list :agents (plist-get params :agents))))
+    ("nixvm/agent/command"
+     (lambda (params &rest _)
+       (list :sshHost (plist-get params :name) :directory (plist-get params :directory)
+             :session (plist-get params :agent)
+             :line (format "cd '%s' && %s" (plist-get params :directory) (plist-get params :command)))))
     ("nixvm/profile/list"
      (lambda (&rest _)
        '(:profiles [(:name "claude" :description "Claude Code" :requires [] :agent t :images [])
                     (:name "dev" :description "développement" :requires [] :agent :json-false
                      :images [])])))
     ((or "initialized" "window/workDoneProgress/cancel") #'ignore)))
+
+(defun nixvm-fake-check (params)
+  "What the daemon says of a draft with PARAMS: sizes have numbers."
+  (cl-flet ((size (text unit)
+              (if (string-match "\\`\\([0-9]+\\)\\(?: ?\\([MGB]\\)\\(?:iB\\)?\\)?\\'" text)
+                  (list :ok t :value text
+                        :number (* (string-to-number (match-string 1 text))
+                                   (pcase (match-string 2 text)
+                                     ("G" (* 1024 (if (eq unit :memoryMiB) 1 1048576)))
+                                     ("M" (if (eq unit :memoryMiB) 1 1048576))
+                                     (_ 1))))
+                (list :ok :json-false
+                      :problem (list :code "size.invalid" :message (format "%S is no size" text)
+                                     :hint "write 4G" :retryable :json-false)))))
+    (list :ok t
+          :fields
+          (cl-loop for (key value) on params by #'cddr
+                   append (list key (if (memq key '(:memoryMiB :diskBytes :vcpus))
+                                        (size value key)
+                                      '(:ok t)))))))
 
 (defun nixvm-fake-on (method handler)
   "Let the test's daemon answer METHOD with HANDLER.
@@ -177,6 +233,18 @@ an (:error CODE MESSAGE DATA), or the symbol `later'."
                        :sshHost name :adminHost (concat name "-admin"))))
     (while fields
       (setq machine (plist-put machine (pop fields) (pop fields))))
+    (nixvm-fake-whole machine)))
+
+(defun nixvm-fake-whole (machine)
+  "MACHINE with the phase and the actions that the daemon gives it."
+  (let* ((state (plist-get machine :state))
+         (phase (cond ((not (equal state "running")) state)
+                      ((eq (plist-get machine :ready) t) "ready")
+                      (t "booting"))))
+    (unless (plist-member machine :phase) (setq machine (plist-put machine :phase phase)))
+    (unless (plist-member machine :actions)
+      (setq machine (plist-put machine :actions
+                               (nixvm-fake-actions phase (plist-get machine :operation)))))
     machine))
 
 (defun nixvm-fake-operation (id kind machine &rest fields)
@@ -184,11 +252,27 @@ an (:error CODE MESSAGE DATA), or the symbol `later'."
   (let ((op (list :id id :kind kind :machine machine :state "running" :steps 3 :done 1
                   :started "2026-01-02T03:04:05Z")))
     (while fields (setq op (plist-put op (pop fields) (pop fields))))
+    (when-let ((outcome (plist-get (nixvm-fake-rules :operations)
+                                   (intern (concat ":" kind)))))
+      (setq op (append op (list :disruptive t :outcome outcome))))
     op))
 
 (defun nixvm-fake-change (&rest machines)
   "Push MACHINES as changed."
   (nixvm-fake-push nixvm-fake "nixvm/didChange" (list :changed (vconcat machines))))
+
+(defun nixvm-fake-program (directory &optional before)
+  "Write a program nixvmd into DIRECTORY, and return its file name.
+It runs BEFORE, a line of a shell, and prints the paths below $NIXVM_HOME."
+  (let ((program (expand-file-name "nixvmd" directory)))
+    (write-region
+     (concat "#!/bin/sh\n# Stands for nixvmd paths.\n" (or before "") "
+printf '{\"socket\":\"%s/runtime/nixvmd.sock\",\"sshConfig\":\"%s/state/ssh/config\",' \"$NIXVM_HOME\" \"$NIXVM_HOME\"
+printf '\"machines\":\"%s/data/machines\",\"log\":\"%s/log\"}\\n' \"$NIXVM_HOME\" \"$NIXVM_HOME\"
+")
+     nil program nil 'silent)
+    (set-file-modes program #o755)
+    program))
 
 ;;;; In a test
 

@@ -13,17 +13,46 @@
   (declare (indent 1))
   `(let ((process-environment (append ,variables process-environment))) ,@body))
 
-(ert-deftest nixvm-rpc-socket-is-where-the-daemon-puts-it ()
-  (let (nixvm-socket)
-    (nixvm-rpc-test--environment '("NIXVM_HOME=/srv/nixvm")
-      (should (equal (nixvm-socket-file) "/srv/nixvm/runtime/nixvmd.sock")))
-    (nixvm-rpc-test--environment '("NIXVM_HOME" "XDG_RUNTIME_DIR=/run/user/7")
-      (should (equal (nixvm-socket-file) "/run/user/7/nixvm/nixvmd.sock")))
-    (nixvm-rpc-test--environment (list (concat "NIXVM_HOME=/srv/" (make-string 90 ?x)) "TMPDIR=/tmp")
-      (should (equal (nixvm-socket-file)
-                     (format "/tmp/nixvm-%d-%s/nixvmd.sock" (user-uid)
-                             (substring (secure-hash 'sha256 (concat "/srv/" (make-string 90 ?x) "/runtime"))
-                                        0 8)))))))
+(defmacro nixvm-rpc-test-with-program (before &rest body)
+  "Run BODY with a program nixvmd that first runs BEFORE, a line of a shell.
+The variable `home' is its $NIXVM_HOME."
+  (declare (indent 1) (debug t))
+  `(let* ((home (make-temp-file "nixvm" t))
+          (nixvm-program (nixvm-fake-program home ,before))
+          nixvm-socket)
+     (make-directory (expand-file-name "runtime" home))
+     (unwind-protect
+         (nixvm-rpc-test--environment (list (concat "NIXVM_HOME=" home)) ,@body)
+       (delete-directory home t))))
+
+(ert-deftest nixvm-rpc-paths-are-what-the-program-says ()
+  (nixvm-rpc-test-with-program "echo \"$*\" >>\"$NIXVM_HOME/asked\""
+    (should (equal (nixvm-socket-file) (concat home "/runtime/nixvmd.sock")))
+    (should (equal (nixvm-ssh-config-file) (concat home "/state/ssh/config")))
+    ;; It is asked once, and starts nothing.
+    (with-temp-buffer
+      (insert-file-contents (expand-file-name "asked" home))
+      (should (equal (buffer-string) "paths --json\n")))
+    (let ((nixvm-socket "/x/y")) (should (equal (nixvm-socket-file) "/x/y")))
+    (let ((nixvm-program "nixvmd-that-is-not-there")) (should-not (nixvm-socket-file)))))
+
+(ert-deftest nixvm-rpc-connects-where-the-program-says ()
+  (nixvm-fake-with nil
+    (nixvm-rpc-test-with-program ""
+      (let ((other (nixvm-fake-start (expand-file-name "runtime/nixvmd.sock" home))))
+        (unwind-protect (should (nixvm--ensure))
+          (nixvm-fake-reset)
+          (nixvm-fake-stop other))))))
+
+(ert-deftest nixvm-rpc-program-or-daemon-that-is-older-says-so ()
+  (nixvm-fake-with nil
+    (setf (nixvm-fake-revision nixvm-fake) nil)
+    (let ((err (should-error (nixvm--ensure) :type 'user-error)))
+      (should (string-match-p "nixvmd that runs is older than this package" (cadr err)))
+      (should (string-match-p "nixvmd shutdown" (cadr err))))
+    (nixvm-rpc-test-with-program "echo 'nixvmd: there is no verb \"paths\"' >&2; exit 2"
+      (let ((err (should-error (nixvm--ensure) :type 'user-error)))
+        (should (string-match-p "The program .* is older than this package" (cadr err)))))))
 
 (ert-deftest nixvm-rpc-no-daemon-is-a-user-error-with-a-hint ()
   (nixvm-fake-with nil
@@ -63,17 +92,24 @@
 
 (ert-deftest nixvm-rpc-starts-the-daemon-when-none-runs ()
   (nixvm-fake-with nil
-    (let* ((file (nixvm-fake-file nixvm-fake))
-           (nixvm-start-daemon t) (nixvm-program "true")
-           (real (symbol-function 'nixvm--daemon-started)))
-      (nixvm-fake-stop nixvm-fake)
-      (cl-letf (((symbol-function 'nixvm--daemon-started)
-                 (lambda (process event)
-                   (unless (process-live-p process)
-                     (setq nixvm-fake (nixvm-fake-start file)))
-                   (funcall real process event))))
-        (should (nixvm--ensure))
-        (should (equal (oref (nixvm--live) version) "9.9"))))))
+    (nixvm-rpc-test-with-program "echo \"$*\" >>\"$NIXVM_HOME/asked\""
+      (let* ((file (expand-file-name "runtime/nixvmd.sock" home))
+             (nixvm-start-daemon t) other
+             (real (symbol-function 'nixvm--program-said)))
+        (cl-letf (((symbol-function 'nixvm--program-said)
+                   (lambda (process event)
+                     (unless (process-live-p process)
+                       (setq other (nixvm-fake-start file)))
+                     (funcall real process event))))
+          (unwind-protect
+              (progn
+                (should (nixvm--ensure))
+                (should (equal (oref (nixvm--live) version) "9.9"))
+                (with-temp-buffer
+                  (insert-file-contents (expand-file-name "asked" home))
+                  (should (equal (buffer-string) "paths --json --start\n"))))
+            (nixvm-fake-reset)
+            (when other (nixvm-fake-stop other))))))))
 
 (ert-deftest nixvm-rpc-non-ascii-goes-both-ways ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo" :reason "höß – 日本語 🎉"))

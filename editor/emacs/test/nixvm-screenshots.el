@@ -87,7 +87,7 @@ WANTED is as in `nixvm-screenshots--save'."
         (nixvm-cancel (plist-get op :id))
       (nixvm-kill "docs"))
     (nixvm-fake-wait (and (null (nixvm--operation-of (nixvm-machine "docs")))
-                          (nixvm--off-p (nixvm-machine "docs")))
+                          (nixvm--can-p "start" (nixvm-machine "docs")))
                      120)))
 
 (defun nixvm-screenshots--create ()

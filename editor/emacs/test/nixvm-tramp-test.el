@@ -140,7 +140,11 @@
 (ert-deftest nixvm-tramp-completes-names-without-a-daemon ()
   (nixvm-fake-with nil
     (let* ((home (make-temp-file "nixvm" t))
-           (process-environment (cons (concat "NIXVM_HOME=" home) process-environment)))
+           (process-environment (append (list (concat "NIXVM_HOME=" home)
+                                              (format "PATH=%s:%s" home (getenv "PATH")))
+                                        process-environment))
+           (exec-path (cons home exec-path)))
+      (nixvm-fake-program home)
       (make-directory (expand-file-name "state/ssh" home) t)
       (write-region "# ours\n\nHost one\n    User user\n\nHost one-admin\n    User admin\n" nil
                     (nixvm-ssh-config-file) nil 'silent)
