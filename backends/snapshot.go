@@ -26,7 +26,9 @@ type Snapshotter interface {
 	Snapshots(ctx context.Context, name string) ([]Snapshot, error)
 	// CreateSnapshot takes one, live with the guest frozen or offline. A name
 	// in use: snapshot.exists. After an error the guest is not left frozen. A VM
-	// that runs, where SnapshotsLive does not hold: vm.running.
+	// that runs, where SnapshotsLive does not hold: vm.running. An error that is
+	// problem.ErrUntouched says that nothing has been done, e.g. because the VM does
+	// not answer: then there is nothing to delete.
 	CreateSnapshot(ctx context.Context, name string, req SnapshotRequest) (Snapshot, error)
 	// RestoreSnapshot puts the state disk back. The VM must be off (vm.running).
 	// Other snapshots stay.

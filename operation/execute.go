@@ -85,7 +85,7 @@ func (e *Engine) abandon(t *Task, j *journal, r *Record, cause error, begun, com
 	case committed && !(t.ctx.Err() != nil && p.CancelUndoes):
 		return cause
 	}
-	if begun > 0 && errors.Is(cause, errUntouched) && (r == nil || !r.half(p.Steps[begun-1].Name)) {
+	if begun > 0 && errors.Is(cause, problem.ErrUntouched) && (r == nil || !r.half(p.Steps[begun-1].Name)) {
 		begun-- // nothing to undo of this one, nor after a crash
 		if err := j.append("undone", p.Steps[begun].Name); err != nil {
 			e.log.Warn("the journal does not say that a step has done nothing", "operation", t.id, "error", err)
@@ -98,7 +98,7 @@ func (e *Engine) abandon(t *Task, j *journal, r *Record, cause error, begun, com
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), e.limits.Undo)
 	defer cancel()
 	if err := e.undo(ctx, t, j, r, p.Steps[:begun]); err != nil {
-		if errors.Is(err, errGivenUp) && errors.Is(end, errShutdown) {
+		if errors.Is(err, errGivenUp) && errors.Is(context.Cause(t.ctx), errShutdown) {
 			return errShutdown // the next daemon goes on undoing it
 		}
 		return fmt.Errorf("%w; %w: %w", cause, ErrNotUndone, err)

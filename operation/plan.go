@@ -2,7 +2,6 @@ package operation
 
 import (
 	"context"
-	"errors"
 
 	"github.com/nixvm/nixvm/api"
 )
@@ -40,8 +39,8 @@ type Step struct {
 	Title  string // what the user reads while it runs
 	Weight int    // share of the operation's time, for the percentage; 0 counts as 1
 
-	// Do does it. An error that is Untouched says that nothing was done: the step
-	// is not undone then.
+	// Do does it. An error that is problem.ErrUntouched says that nothing was done:
+	// the step is not undone then.
 	Do   func(context.Context, *Run) error
 	Undo func(context.Context, *Run) error // nil: nothing to undo
 
@@ -58,23 +57,6 @@ type Step struct {
 	// Shielded hides a cancellation from the step: it is short and half of it would
 	// be worse than all of it.
 	Shielded bool
-}
-
-// errUntouched marks the error of a step that has done nothing.
-var errUntouched = errors.New("nothing was done")
-
-// untouched is an error with that mark and without its text.
-type untouched struct{ error }
-
-func (u untouched) Unwrap() []error { return []error{u.error, errUntouched} }
-
-// Untouched marks the error of a step that failed before it changed anything, so
-// that nothing of it needs to be undone. nil stays nil.
-func Untouched(err error) error {
-	if err == nil {
-		return nil
-	}
-	return untouched{err}
 }
 
 // percentAt maps a place in the plan to 0..99 by the steps' weights; 100 is for

@@ -42,6 +42,7 @@ type world struct {
 	told    map[string]api.OperationState
 	strange []string // what watchers must not see
 	hang    map[string]chan struct{}
+	hung    chan struct{} // receives when a step begins to hang
 }
 
 // argsOf is what every verb remembers.
@@ -54,7 +55,7 @@ type argsOf struct {
 var errFault = errors.New("a fault of the test")
 
 func newWorld(tb testing.TB, home string) *world {
-	w := &world{tb: tb, home: home, fail: map[string]bool{}, hang: map[string]chan struct{}{}}
+	w := &world{tb: tb, home: home, fail: map[string]bool{}, hang: map[string]chan struct{}{}, hung: make(chan struct{}, 16)}
 	for _, dir := range []string{"journal", "things", "pieces"} {
 		if err := os.MkdirAll(filepath.Join(home, dir), 0o700); err != nil {
 			tb.Fatal(err)
@@ -139,6 +140,7 @@ func (w *world) act(ctx context.Context, verb, step string, do func() error) err
 	hang := w.hang[verb+" "+step]
 	w.mu.Unlock()
 	if hang != nil {
+		w.hung <- struct{}{}
 		<-hang // whatever becomes of ctx
 	}
 	switch {
@@ -263,9 +265,15 @@ func (w *world) begin(kind api.Kind, key, mark string) (api.Operation, error) {
 	args := argsOf{Key: key, Mark: mark, Instance: ulid.Make().String()}
 	v := api.Operation{Kind: kind, Machine: key, Snapshot: mark, Client: "test"}
 	return Begin(background, w.engine, v, func(context.Context) (argsOf, error) {
-		there := w.instance(key) != ""
-		if wanted := kind != api.KindCreate; there != wanted && kind != api.KindDestroy {
-			return args, errors.New("it is there, or not")
+		_, err := os.Stat(w.thing(key))
+		switch {
+		case kind == api.KindCreate && err == nil: // complete or not
+			return args, errors.New("something of it is there")
+		case kind != api.KindCreate && kind != api.KindDestroy && w.instance(key) == "":
+			return args, errors.New("it is not there")
+		}
+		if _, err := os.Stat(w.thing(key, "mark-"+mark)); err == nil && kind == api.KindSnapshot {
+			return args, errors.New("there is such a mark") // its undo would remove it
 		}
 		return args, nil
 	})

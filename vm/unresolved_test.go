@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -403,5 +404,71 @@ func TestAnUndoThatFailsWaitsForAChoice(t *testing.T) {
 			_, err = h.Resolve(background, id, action, "demo", "t")
 			wantProblem(t, err, problem.OperationResolved)
 		})
+	}
+}
+
+// hung is a backend whose VMs do not answer, and that knows that it has done nothing.
+type hung struct {
+	backends.Backend
+	backends.Snapshotter
+}
+
+func (hung) err() error {
+	return problem.New(problem.BackendUnreachable, "the VM does not answer").WithHint("nixvmd kill ends it")
+}
+
+func (h hung) Unwrap() backends.Backend { return h.Backend }
+
+func (h hung) CreateSnapshot(context.Context, string, backends.SnapshotRequest) (backends.Snapshot, error) {
+	return backends.Snapshot{}, problem.Untouched(h.err())
+}
+
+func (h hung) DeleteSnapshot(context.Context, string, string) error { return h.err() }
+
+// A snapshot of a VM that does not answer fails, and that is all: the list of snapshots
+// cannot be asked for either, but nothing was done that would have to be undone.
+func TestASnapshotOfAVMThatDoesNotAnswerLeavesNothingToChoose(t *testing.T) {
+	h := open(t, shortDir(t), images{}, nil, nil)
+	h.create(t, "demo")
+	h.mu.Lock()
+	h.backends["test"] = hung{Backend: h.fake, Snapshotter: h.fake}
+	h.mu.Unlock()
+	op, err := h.CreateSnapshot(background, "demo", "s", "", "t")
+	if op = h.do(t, op, err); op.State != OpFailed || op.Problem.Code != problem.BackendUnreachable {
+		t.Errorf("it is %s: %v", op.State, op.Problem)
+	}
+	wantNoJournal(t, h)
+}
+
+// A destroy that was interrupted is not gone on with while the record of the VM cannot
+// be read: whose disks they are is not known.
+func TestAnInterruptedDestroyIsNotGoneOnWithWhenTheRecordCannotBeRead(t *testing.T) {
+	home := shortDir(t)
+	h, err := openHouse(home, images{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.create(t, "demo")
+	instance := h.instanceOf("demo")
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	id := newInstance()
+	text := header(id, func(h map[string]any) {
+		h["kind"], h["instance"], h["args"] = "destroy", instance, map[string]any{"backends": []string{"test"}}
+	})
+	record, away := h.layout.Record("demo"), filepath.Join(home, "away")
+	err = errors.Join(os.WriteFile(filepath.Join(h.layout.Journal(), id+".jsonl"), []byte(text), 0o600),
+		os.Rename(record, away), os.Mkdir(record, 0o700)) // EISDIR
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := open(t, home, images{}, nil, nil)
+	next.idleAll(t, next)
+	if st, err := next.fake.Status(background, "demo"); err != nil || st.State != backends.Running {
+		t.Errorf("the VM is %s, %v", st.State, err)
+	}
+	if op, err := next.Operation(id); err != nil || op.State != OpUnresolved {
+		t.Errorf("the destroy is %s, %v", op.State, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/snapshots"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // What libvirt 9 answers, and what is done instead:
@@ -100,19 +101,19 @@ func nameOf(s libvirtxml.DomainSnapshot) string { return s.Name }
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	none := backends.Snapshot{}
 	if err := backends.CheckSnapshotName(req.Name); err != nil {
-		return none, err
+		return none, problem.Untouched(err)
 	}
 	d, release, err := b.begin(ctx, name)
 	if err != nil {
-		return none, err
+		return none, problem.Untouched(err)
 	}
 	defer release()
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return none, refusal.SnapshotFailed(name, err)
+		return none, problem.Untouched(refusal.SnapshotFailed(name, err))
 	}
 	if err := snapshots.CheckFree(all, nameOf, name, req.Name); err != nil {
-		return none, err
+		return none, problem.Untouched(err)
 	}
 	note := noteMark{Snapshot: req.Name, Created: time.Now().UTC()}
 	if d.running() {

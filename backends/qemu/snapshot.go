@@ -88,23 +88,23 @@ func nameOf(s qemuimg.Snapshot) string { return s.Name }
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	none := backends.Snapshot{}
 	if err := backends.CheckSnapshotName(req.Name); err != nil {
-		return none, err
+		return none, problem.Untouched(err)
 	}
 	v, err := b.begin(ctx, name)
 	if err != nil {
-		return none, err
+		return none, problem.Untouched(err)
 	}
 	defer v.finish()
 	r, err := b.recordOf(v)
 	if err != nil {
-		return none, refusal.Broken(problem.SnapshotFailed, name, err)
+		return none, problem.Untouched(refusal.Broken(problem.SnapshotFailed, name, err))
 	}
 	all, err := b.stored(ctx, name, r.Mutable)
 	if err != nil {
-		return none, refusal.SnapshotFailed(name, err)
+		return none, problem.Untouched(refusal.SnapshotFailed(name, err))
 	}
 	if err := snapshots.CheckFree(all, nameOf, name, req.Name); err != nil {
-		return none, err
+		return none, problem.Untouched(err)
 	}
 	note := snapshotNote{Description: req.Description, Created: time.Now().UTC()}
 	if inst := v.instance(); inst != nil {
