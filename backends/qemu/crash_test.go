@@ -150,9 +150,7 @@ func TestDaemonDiesInDestroy(t *testing.T) {
 func TestDaemonDiesInStart(t *testing.T) {
 	for _, point := range []string{startSpawned, startRecorded} {
 		t.Run(point, func(t *testing.T) {
-			s := newStage(t)
-			b := s.open(t)
-			made(t, b, s.spec("vm"))
+			s, b := stopped(t, usualLimits)
 			must(t, b.Close())
 			s.crash(t, point)
 			text, err := os.ReadFile(filesOf(s.layout, "vm").path(pidFile))
@@ -176,10 +174,7 @@ func TestDaemonDiesInStart(t *testing.T) {
 }
 
 func TestDaemonDiesWhileAVMRuns(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	before := status(t, b, "vm")
 	must(t, b.Close())
 	s.crash(t, owning)
@@ -204,10 +199,7 @@ func TestDaemonDiesWhileAVMRuns(t *testing.T) {
 func TestVMEndsWhileNobodyWatches(t *testing.T) {
 	for signal, want := range map[unix.Signal]backends.State{unix.SIGTERM: backends.Stopped, unix.SIGKILL: backends.Crashed} {
 		t.Run(signal.String(), func(t *testing.T) {
-			s := newStage(t)
-			b := s.open(t)
-			made(t, b, s.spec("vm"))
-			must(t, b.Start(limit(t), s.spec("vm")))
+			s, b := running(t, usualLimits)
 			pid := status(t, b, "vm").PID
 			must(t, b.Close())
 			p, err := openProcess(pid, 0)
@@ -226,9 +218,7 @@ func TestVMEndsWhileNobodyWatches(t *testing.T) {
 }
 
 func TestProcessThatTookOverTheNumberIsNotOurs(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
+	s, b := stopped(t, usualLimits)
 	must(t, b.Close())
 	f := filesOf(s.layout, "vm")
 	r, err := f.readRecord()

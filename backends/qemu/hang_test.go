@@ -81,12 +81,9 @@ func TestAQEMUThatHangs(t *testing.T) {
 }
 
 func TestACallToAQEMUThatHangsCanBeCancelled(t *testing.T) {
-	s := newStage(t)
 	l := shortLimits()
 	l.monitor = time.Hour
-	b := s.openWithin(t, l)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	_, b := running(t, l)
 	hang(t, b, "vm")
 	reason := errors.New("the user went away")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -102,10 +99,7 @@ func TestACallToAQEMUThatHangsCanBeCancelled(t *testing.T) {
 // TestAQEMUThatHangsWhenTheDaemonComesBack: the daemon comes up without it, and
 // holds the VM as soon as it answers.
 func TestAQEMUThatHangsWhenTheDaemonComesBack(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	pid := hang(t, b, "vm")
 	must(t, b.Close())
 
@@ -140,10 +134,7 @@ func TestEndingAVMWinsOverWhatTriesToReachIt(t *testing.T) {
 		"destroy": func(b *Backend, ctx context.Context) error { return b.Destroy(ctx, "vm") },
 	} {
 		t.Run(what, func(t *testing.T) {
-			s := newStage(t)
-			b := s.open(t)
-			made(t, b, s.spec("vm"))
-			must(t, b.Start(limit(t), s.spec("vm")))
+			s, b := running(t, usualLimits)
 			pid := hang(t, b, "vm")
 			must(t, b.Close())
 			l := shortLimits()

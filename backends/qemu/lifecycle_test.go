@@ -80,10 +80,7 @@ func status(t testing.TB, b *Backend, name string) backends.Status {
 
 func TestGuestPowersOffAndResetsByItself(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	_, b := running(t, usualLimits)
 	c, err := b.Console(limit(t), "vm")
 	must(t, err)
 	typeAndRead(t, c, "hello")
@@ -148,10 +145,7 @@ func typeAndRead(t *testing.T, c io.ReadWriter, text string) {
 }
 
 func TestKilledQEMUIsACrash(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	must(t, unix.Kill(status(t, b, "vm").PID, unix.SIGKILL))
 	e := await(t, b, inState(backends.Crashed))
 	if e.Status.Reason == "" || e.Status.PID != 0 {
@@ -166,10 +160,7 @@ func TestKilledQEMUIsACrash(t *testing.T) {
 }
 
 func TestShutdownThatTheGuestIgnores(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	_, b := running(t, usualLimits)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if err := b.Shutdown(ctx, "vm"); !problem.HasCode(err, problem.VMStopTimeout) {
@@ -189,9 +180,7 @@ func TestShutdownThatTheGuestIgnores(t *testing.T) {
 }
 
 func TestPortIsKeptAndAvoided(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
+	s, b := stopped(t, usualLimits)
 	port := func() int {
 		must(t, b.Start(limit(t), s.spec("vm")))
 		e, err := b.Endpoint(limit(t), "vm")
@@ -217,9 +206,7 @@ func TestPortIsKeptAndAvoided(t *testing.T) {
 
 // TestPortTakenBetweenChoiceAndUse: the port is taken after we looked.
 func TestPortTakenBetweenChoiceAndUse(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
+	s, b := stopped(t, usualLimits)
 	v, err := b.begin(limit(t), "vm")
 	must(t, err)
 	r, err := v.files.readRecord()
@@ -242,10 +229,7 @@ func TestPortTakenBetweenChoiceAndUse(t *testing.T) {
 }
 
 func TestTwoBackendsDoNotShareAVM(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	other := s.open(t)
 	if got := status(t, other, "vm"); got.State != backends.Unknown || got.Reason == "" {
 		t.Errorf("the other sees %+v", got)

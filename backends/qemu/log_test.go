@@ -159,10 +159,7 @@ func TestAVMRunsOnWithoutTheWriterOfItsLog(t *testing.T) {
 
 // The next daemon hears what QEMU says, too, and what it said last.
 func TestTheLogOutlivesTheDaemon(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	must(t, b.Close())
 	r, err := filesOf(s.layout, "vm").readRecord()
 	must(t, err)

@@ -160,3 +160,20 @@ func (s stage) open(t testing.TB, change ...func(*Config)) *Backend {
 	t.Cleanup(func() { b.Close() })
 	return b
 }
+
+// stopped is a stage with a Backend that has the VM "vm".
+func stopped(t testing.TB, l limits) (stage, *Backend) {
+	t.Helper()
+	s := newStage(t)
+	b := s.openWithin(t, l)
+	made(t, b, s.spec("vm"))
+	return s, b
+}
+
+// running is stopped with the VM started.
+func running(t testing.TB, l limits) (stage, *Backend) {
+	t.Helper()
+	s, b := stopped(t, l)
+	must(t, b.Start(limit(t), s.spec("vm")))
+	return s, b
+}

@@ -40,12 +40,9 @@ func answers(t *testing.T, b *Backend) {
 }
 
 func TestANetworkThatEndsIsStartedAgain(t *testing.T) {
-	s := newStage(t)
 	l := usualLimits
 	l.alone, l.renew = 50*time.Millisecond, 50*time.Millisecond
-	b := s.openWithin(t, l)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, l)
 	before := status(t, b, "vm")
 	first, err := b.Endpoint(limit(t), "vm")
 	must(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/snapshots"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -19,23 +20,29 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	if v.instance() != nil {
 		return refusal.Running(name, "a restore")
 	}
-	r, err := b.recordOf(v)
-	if err != nil {
-		return refusal.Broken(problem.SnapshotFailed, name, err)
-	}
-	all, err := b.stored(ctx, name, r.Mutable)
-	if err != nil {
-		return refusal.SnapshotFailed(name, err)
-	}
-	s, err := snapshots.Find(all, nameOf, name, snapshot)
+	disk, s, err := b.snapshotOf(ctx, v, snapshot)
 	if err != nil {
 		return err
 	}
-	if err := b.img.ApplySnapshot(ctx, v.files.state(r.Mutable), s); err != nil {
+	if err := b.img.ApplySnapshot(ctx, disk, s); err != nil {
 		return refusal.SnapshotFailed(name, err)
 	}
 	// What the crash left behind is gone with the restore.
 	return b.update(name, func(r *record) { r.End = nil })
+}
+
+// snapshotOf finds a snapshot of a VM that the caller owns, and the disk it is in.
+func (b *Backend) snapshotOf(ctx context.Context, v *vm, snapshot string) (disk string, s qemuimg.Snapshot, err error) {
+	r, err := b.recordOf(v)
+	if err != nil {
+		return "", s, refusal.Broken(problem.SnapshotFailed, v.name, err)
+	}
+	all, err := b.stored(ctx, v.name, r.Mutable)
+	if err != nil {
+		return "", s, refusal.SnapshotFailed(v.name, err)
+	}
+	s, err = snapshots.Find(all, nameOf, v.name, snapshot)
+	return v.files.state(r.Mutable), s, err
 }
 
 // DeleteSnapshot removes one, live or offline.
@@ -45,15 +52,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		return err
 	}
 	defer v.finish()
-	r, err := b.recordOf(v)
-	if err != nil {
-		return refusal.Broken(problem.SnapshotFailed, name, err)
-	}
-	all, err := b.stored(ctx, name, r.Mutable)
-	if err != nil {
-		return refusal.SnapshotFailed(name, err)
-	}
-	s, err := snapshots.Find(all, nameOf, name, snapshot)
+	disk, s, err := b.snapshotOf(ctx, v, snapshot)
 	if err != nil {
 		return err
 	}
@@ -61,7 +60,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		err = inst.commandWithin(ctx, b.limits.take, "blockdev-snapshot-delete-internal-sync",
 			map[string]string{"device": stateNode, "id": s.ID, "name": s.Name}, nil)
 	} else {
-		err = b.img.DeleteSnapshot(ctx, v.files.state(r.Mutable), s)
+		err = b.img.DeleteSnapshot(ctx, disk, s)
 	}
 	if err != nil {
 		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(name, err))

@@ -28,10 +28,7 @@ func (s stage) elsewhere(t *testing.T) stage {
 // A VM is reached by a daemon of another session, and after a cleaner or a logout
 // has taken the runtime directory away.
 func TestARuntimeDirectoryThatIsLostOrAnotherOneIsNoLoss(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	before := status(t, b, "vm")
 	must(t, b.Close())
 	must(t, os.RemoveAll(s.layout.Runtime))
@@ -73,10 +70,7 @@ func TestSocketsOfALongHome(t *testing.T) {
 // TestAVMOfAnOlderDaemonInAnotherRuntimeDirectory: its record does not say where its
 // sockets are; the process does.
 func TestAVMOfAnOlderDaemonInAnotherRuntimeDirectory(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	must(t, b.Close())
 	other, files := s.elsewhere(t), filesOf(s.layout, "vm")
 	r, err := files.readRecord()
@@ -93,10 +87,7 @@ func TestAVMOfAnOlderDaemonInAnotherRuntimeDirectory(t *testing.T) {
 // TestAVMWhoseSocketsAreGone: everything that needs none goes on, and what is said
 // is no advice to pull the plug.
 func TestAVMWhoseSocketsAreGone(t *testing.T) {
-	s := newStage(t)
-	b := s.open(t)
-	made(t, b, s.spec("vm"))
-	must(t, b.Start(limit(t), s.spec("vm")))
+	s, b := running(t, usualLimits)
 	pid := status(t, b, "vm").PID
 	before, err := b.Endpoint(limit(t), "vm")
 	must(t, err)
