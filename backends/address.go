@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Card is a network card with the addresses that a guest, or a DHCP server,
+// NIC is a network interface with the addresses that a guest, or a DHCP server,
 // says it has.
-type Card struct {
+type NIC struct {
 	MAC       string
 	Addresses []string
 }
@@ -17,9 +17,9 @@ type Card struct {
 // AddressOf picks the address of the card with this MAC: IPv4 before IPv6, no
 // loopback, no link-local. A guest's word may be a lie: the pinned host key,
 // not the address, is what a client trusts.
-func AddressOf(mac string, cards []Card) (netip.Addr, bool) {
+func AddressOf(mac string, nics []NIC) (netip.Addr, bool) {
 	var found netip.Addr
-	for _, n := range cards {
+	for _, n := range nics {
 		if !strings.EqualFold(n.MAC, mac) {
 			continue
 		}

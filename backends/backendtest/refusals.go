@@ -185,13 +185,13 @@ func (s *suite) startsWithHost(name string, want bool) {
 	}
 }
 
-func testDebris(s *suite) {
-	if s.h.Debris == nil {
+func testHalfMade(s *suite) {
+	if s.h.HalfMade == nil {
 		s.Skip("this harness cannot leave a half-made VM")
 	}
 	const broken, whole = "conf-broken", "conf-whole"
 	s.create(whole)
-	s.h.Debris(s.T, broken)
+	s.h.HalfMade(s.T, broken)
 	s.reopen()
 	st, err := s.b.Status(s.limit(), broken)
 	s.must(err, "Status of a half-made VM")

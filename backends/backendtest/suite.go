@@ -43,9 +43,9 @@ type Harness struct {
 	// Murder ends the running VM behind the backend's back, as a crash would.
 	// nil = not possible.
 	Murder func(t testing.TB, s backends.Status)
-	// Debris makes a VM of that name as a crash in the middle of Create leaves
+	// HalfMade makes a VM of that name as a crash in the middle of Create leaves
 	// it. nil = not possible.
-	Debris func(t testing.TB, name string)
+	HalfMade func(t testing.TB, name string)
 	// Autostart reports what the host itself says: whether it starts the VM when
 	// it boots. nil = it cannot be asked.
 	Autostart func(t testing.TB, name string) bool
@@ -67,7 +67,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("create and destroy", func(t *testing.T) { testCreate(newSuite(t, h)) })
 	t.Run("offline snapshots", func(t *testing.T) { testOffline(newSuite(t, h)) })
 	t.Run("clones", func(t *testing.T) { testClone(newSuite(t, h)) })
-	t.Run("debris of a crash", func(t *testing.T) { testDebris(newSuite(t, h)) })
+	t.Run("a VM that a crash left half made", func(t *testing.T) { testHalfMade(newSuite(t, h)) })
 	t.Run("life of a VM", func(t *testing.T) { testLife(newSuite(t, h)) })
 }
 

@@ -44,7 +44,7 @@ func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec back
 	}()
 	paths := map[string]string{}
 	if !spec.Mutable { // the copy of a mutable one holds its image
-		if paths, err = s.bring(ctx, p, spec.Image, report); err != nil {
+		if paths, err = s.ensureImage(ctx, p, spec.Image, report); err != nil {
 			return d, err
 		}
 	}

@@ -27,10 +27,10 @@ func (b *Backend) CollectImages(ctx context.Context, claim func(id string) (stri
 		return nil, nil
 	}
 	c := collection{poolStorage: s, claim: claim, dryRun: dryRun}
-	if err := s.bringing.Lock(ctx); err != nil {
+	if err := s.uploading.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer s.bringing.Unlock()
+	defer s.uploading.Unlock()
 	return c.run(ctx)
 }
 
@@ -73,7 +73,7 @@ func (c *collection) run(ctx context.Context) ([]backends.ImageCopy, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.look(ctx); err != nil {
+	if err := c.scan(ctx); err != nil {
 		return nil, err
 	}
 	var all []backends.ImageCopy
@@ -87,9 +87,9 @@ func (c *collection) run(ctx context.Context) ([]backends.ImageCopy, error) {
 	return all, nil
 }
 
-// look asks for everything. What cannot be asked ends the collection: nothing is
+// scan asks for everything. What cannot be asked ends the collection: nothing is
 // removed on a guess.
-func (c *collection) look(ctx context.Context) error {
+func (c *collection) scan(ctx context.Context) error {
 	err := do(ctx, c.b, func(l *golibvirt.Libvirt) error { return l.StoragePoolRefresh(c.pool, 0) })
 	if err != nil && isAnswer(err) {
 		return problem.New(problem.VMBusy, "the storage pool %s cannot be read now: %s", c.name, backends.OneLine(err.Error())).Retry().
@@ -98,7 +98,7 @@ func (c *collection) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.lookAtVolumes(ctx); err != nil {
+	if err := c.scanVolumes(ctx); err != nil {
 		return err
 	}
 	doms, err := ask(ctx, c.b, func(l *golibvirt.Libvirt) ([]golibvirt.Domain, error) {
@@ -107,14 +107,14 @@ func (c *collection) look(ctx context.Context) error {
 	})
 	for _, dom := range doms {
 		if err == nil {
-			err = c.lookAtDomain(ctx, dom)
+			err = c.scanDomain(ctx, dom)
 		}
 	}
 	return err
 }
 
-// lookAtVolumes finds the images and their overlays, in all pools that run.
-func (c *collection) lookAtVolumes(ctx context.Context) error {
+// scanVolumes finds the images and their overlays, in all pools that run.
+func (c *collection) scanVolumes(ctx context.Context) error {
 	pools, err := ask(ctx, c.b, func(l *golibvirt.Libvirt) ([]golibvirt.StoragePool, error) {
 		pools, _, err := l.ConnectListAllStoragePools(1, golibvirt.ConnectListStoragePoolsActive)
 		return pools, err
@@ -193,9 +193,9 @@ func (c *collection) add(id string, v golibvirt.StorageVol, x libvirtxml.Storage
 	}
 }
 
-// lookAtDomain collects the definitions of a domain, as it runs and as it would
+// scanDomain collects the definitions of a domain, as it runs and as it would
 // start, and those that its snapshots keep.
-func (c *collection) lookAtDomain(ctx context.Context, dom golibvirt.Domain) error {
+func (c *collection) scanDomain(ctx context.Context, dom golibvirt.Domain) error {
 	texts, err := ask(ctx, c.b, func(l *golibvirt.Libvirt) ([]string, error) {
 		live, err := l.DomainGetXMLDesc(dom, 0)
 		if err != nil {
@@ -243,7 +243,7 @@ func (c *collection) drop(ctx context.Context, id string) (kept string, err erro
 		return "a domain there uses it", nil
 	case one.user != "":
 		return "the volume " + backends.OneLine(one.user) + " is an overlay on it", nil
-	case time.Since(one.changed) < c.b.limits.settle:
+	case time.Since(one.changed) < c.b.limits.uploaded:
 		return "it was uploaded a short time ago", nil
 	}
 	for _, disk := range c.disks {

@@ -44,7 +44,7 @@ func TestTheHostKeepsImagesThatAnybodyNeedsAndNoOthers(t *testing.T) {
 		}
 	}
 	kept("a short time ago")
-	p.b.limits.settle = 0
+	p.b.limits.uploaded = 0
 	kept("nixvm-" + p.b.owner.ID + "-one.state is no domain there")
 	if err := p.s.remove(t.Context(), "one"); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestTheHostKeepsImagesThatAnybodyNeedsAndNoOthers(t *testing.T) {
 }
 
 func TestFilesOfThisHostAreNoCopies(t *testing.T) {
-	b := &Backend{limits: limits{settle: time.Hour}}
+	b := &Backend{limits: limits{uploaded: time.Hour}}
 	b.storage = &localStorage{b: b}
 	var host backends.ImageHost = b
 	if got, err := host.CollectImages(t.Context(), nil, false); err != nil || got != nil {

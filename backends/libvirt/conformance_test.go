@@ -40,7 +40,7 @@ func (h *host) harness() backendtest.Harness {
 		Autostart: func(t testing.TB, name string) bool {
 			return slices.Contains(strings.Fields(h.Virsh(t, "list", "--all", "--autostart", "--name")), name)
 		},
-		Debris: func(t testing.TB, name string) {
+		HalfMade: func(t testing.TB, name string) {
 			dir := filepath.Join(h.layout.Libvirt(backendName), name)
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)

@@ -79,7 +79,7 @@ func (b *Backend) uncreate(ctx context.Context, spec backends.Spec) error {
 	}
 	err = errors.Join(err, b.storage.remove(ctx, spec.Name))
 	if err == nil {
-		b.forget(spec.Name, b.asks())
+		b.forget(spec.Name, b.nextQuery())
 	}
 	return err
 }

@@ -41,7 +41,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 	if b.remote != nil {
 		b.remote.drop(name)
 	}
-	b.forget(name, b.asks())
+	b.forget(name, b.nextQuery())
 	return nil
 }
 

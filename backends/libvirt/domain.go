@@ -15,23 +15,24 @@ type domain struct {
 	dom    golibvirt.Domain // zero: there are disks and no domain
 	mark   mark
 	status backends.Status
-	told   backends.Status // what the core was told last
-	asked  moment          // when what is known was asked for
-	agent  bool            // the guest agent has opened its channel
+	agent  bool // the guest agent has opened its channel
+
+	announced backends.Status // as the core has it
+	sent      query           // whose answer this is
 }
 
-// moment is a point in the order in which questions are asked, so that the
-// answer to an older one does not replace that to a newer one, without anybody
-// having to wait for anybody. What changes between two answers is followed by an
-// event, and that by another question.
-type moment int64
+// query numbers the queries of libvirtd's state in the order in which they are sent,
+// so that the answer to an older one never replaces that to a newer one, and none
+// waits for another. A change between two answers is followed by an event, and that
+// by another query.
+type query int64
 
-// asks returns the moment of a question that is asked now.
-func (b *Backend) asks() moment {
+// nextQuery numbers a query that is sent now.
+func (b *Backend) nextQuery() query {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.asked++
-	return b.asked
+	b.lastQuery++
+	return b.lastQuery
 }
 
 func (d *domain) defined() bool { return d.dom.UUID != golibvirt.UUID{} }
@@ -59,7 +60,7 @@ func (b *Backend) byUUID(id golibvirt.UUID) (string, bool) {
 }
 
 // put takes over what was learned of a VM, unless something newer is known, and
-// tells the core when its state is another one. Agent and told are kept.
+// tells the core when its state is another one. Agent and announced are kept.
 func (b *Backend) put(name string, d domain) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,40 +71,40 @@ func (b *Backend) put(name string, d domain) {
 // remember is put with b.mu held, without waking anybody.
 func (b *Backend) remember(name string, d domain) {
 	before := b.domains[name]
-	if before != nil && before.asked > d.asked || b.gone[name] > d.asked {
+	if before != nil && before.sent > d.sent || b.gone[name] > d.sent {
 		return
 	}
 	delete(b.gone, name)
 	if before != nil {
-		d.agent, d.told = before.agent, before.told
+		d.agent, d.announced = before.agent, before.announced
 	}
 	if d.status.State != backends.Running && d.status.State != backends.Suspended {
 		d.agent = false
 	}
 	d.status.Name = name
 	b.domains[name] = &d
-	b.tell(&d, d.status)
+	b.announce(&d, d.status)
 }
 
-// tell passes a status on to the core unless it has been told so. b.mu is held.
-func (b *Backend) tell(d *domain, s backends.Status) {
-	if d.told.State == s.State && d.told.Reason == s.Reason {
+// announce passes a status on to the core unless it has it already. b.mu is held.
+func (b *Backend) announce(d *domain, s backends.Status) {
+	if d.announced.State == s.State && d.announced.Reason == s.Reason {
 		return
 	}
-	d.told = s
+	d.announced = s
 	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: s})
 }
 
 // forget removes a VM that was found to be gone, unless something newer is known.
-func (b *Backend) forget(name string, asked moment) {
+func (b *Backend) forget(name string, sent query) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := b.domains[name]
-	if d == nil || d.asked > asked {
+	if d == nil || d.sent > sent {
 		return
 	}
 	delete(b.domains, name)
-	b.gone[name] = asked
+	b.gone[name] = sent
 	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
 	b.changed.Broadcast()
 }
@@ -126,12 +127,12 @@ func (b *Backend) refresh(ctx context.Context, name string) error {
 
 // learn asks for the state of a domain and puts it into memory if it is ours.
 func (b *Backend) learn(ctx context.Context, dom golibvirt.Domain) error {
-	asked := b.asks()
-	got, err := ask(ctx, b, func(l *golibvirt.Libvirt) (domain, error) { return b.look(l, dom) })
+	sent := b.nextQuery()
+	got, err := ask(ctx, b, func(l *golibvirt.Libvirt) (domain, error) { return b.inspect(l, dom) })
 	switch {
 	case hasCode(err, golibvirt.ErrNoDomain):
 		if name, ok := b.byUUID(dom.UUID); ok {
-			b.forget(name, asked)
+			b.forget(name, sent)
 		}
 		return nil
 	case err != nil:
@@ -139,7 +140,7 @@ func (b *Backend) learn(ctx context.Context, dom golibvirt.Domain) error {
 	case got.mark.Name == "":
 		return nil // somebody else's
 	}
-	got.asked = asked
+	got.sent = sent
 	b.complete(&got)
 	b.put(got.mark.Name, got)
 	return nil
@@ -217,7 +218,7 @@ func (b *Backend) current(d *domain) backends.Status {
 	return s
 }
 
-// lost notes that libvirtd cannot be asked, and tells the core that nothing is
+// lost notes that libvirtd is out of reach, and tells the core that nothing is
 // known any more.
 func (b *Backend) lost(err error) {
 	b.mu.Lock()
@@ -226,7 +227,7 @@ func (b *Backend) lost(err error) {
 	b.epoch++
 	for _, d := range b.domains {
 		d.agent = false
-		b.tell(d, b.current(d))
+		b.announce(d, b.current(d))
 	}
 	b.changed.Broadcast()
 }

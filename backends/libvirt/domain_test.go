@@ -8,11 +8,11 @@ import (
 )
 
 func TestAnOlderAnswerNeverReplacesANewerOne(t *testing.T) {
-	b := &Backend{domains: map[string]*domain{}, gone: map[string]moment{}, events: backends.NewQueue()}
+	b := &Backend{domains: map[string]*domain{}, gone: map[string]query{}, events: backends.NewQueue()}
 	b.changed = cond.New(&b.mu, nil, errClosed)
 	defer b.events.Close()
-	answer := func(at moment, s backends.State) {
-		b.put("demo", domain{asked: at, status: backends.Status{State: s}})
+	answer := func(at query, s backends.State) {
+		b.put("demo", domain{sent: at, status: backends.Status{State: s}})
 	}
 	says := func(want backends.State) {
 		t.Helper()
@@ -21,15 +21,15 @@ func TestAnOlderAnswerNeverReplacesANewerOne(t *testing.T) {
 			t.Errorf("memory says %s, want %s", got, want)
 		}
 	}
-	old := b.asks()
-	answer(b.asks(), backends.Running)
+	old := b.nextQuery()
+	answer(b.nextQuery(), backends.Running)
 	answer(old, backends.Stopped)
 	says(backends.Running)
 	b.forget("demo", old)
 	says(backends.Running)
-	b.forget("demo", b.asks())
+	b.forget("demo", b.nextQuery())
 	answer(old, backends.Running) // on its way while the VM was destroyed
 	says(backends.Absent)
-	answer(b.asks(), backends.Stopped) // created anew
+	answer(b.nextQuery(), backends.Stopped) // created anew
 	says(backends.Stopped)
 }

@@ -47,13 +47,13 @@ func (b *Backend) guestAddress(ctx context.Context, d domain) (netip.Addr, error
 		sources = append(sources, golibvirt.DomainInterfaceAddressesSrcAgent)
 	}
 	for _, source := range sources {
-		cards, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) ([]golibvirt.DomainInterface, error) {
+		nics, err := guest(ctx, b, d, b.limits.agent, func(l *golibvirt.Libvirt) ([]golibvirt.DomainInterface, error) {
 			return l.DomainInterfaceAddresses(d.dom, uint32(source), 0)
 		})
 		if err != nil && !isAnswer(err) {
 			return netip.Addr{}, err
 		}
-		if ip, ok := backends.AddressOf(d.mark.MAC, toCards(cards)); ok {
+		if ip, ok := backends.AddressOf(d.mark.MAC, toNICs(nics)); ok {
 			return ip, nil
 		}
 	}
@@ -69,17 +69,17 @@ func (b *Backend) endpointAt(name, ip string) (backends.Endpoint, error) {
 	return e, nil
 }
 
-func toCards(list []golibvirt.DomainInterface) []backends.Card {
-	var cards []backends.Card
+func toNICs(list []golibvirt.DomainInterface) []backends.NIC {
+	var nics []backends.NIC
 	for _, n := range list {
-		var c backends.Card
+		var c backends.NIC
 		if len(n.Hwaddr) > 0 {
 			c.MAC = n.Hwaddr[0]
 		}
 		for _, a := range n.Addrs {
 			c.Addresses = append(c.Addresses, a.Addr)
 		}
-		cards = append(cards, c)
+		nics = append(nics, c)
 	}
-	return cards
+	return nics
 }

@@ -65,7 +65,7 @@ func (b *Backend) follow(ctx context.Context, c *conn) error {
 
 // takeOver makes memory what libvirtd says.
 func (b *Backend) takeOver(ctx context.Context, c *conn) error {
-	listed := b.asks()
+	listed := b.nextQuery()
 	doms, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) ([]golibvirt.Domain, error) {
 		all, _, err := l.ConnectListAllDomains(1, 0)
 		return all, err
@@ -75,14 +75,14 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 	}
 	found := map[string]domain{}
 	for _, dom := range doms {
-		asked := b.asks()
-		d, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (domain, error) { return b.look(l, dom) })
+		sent := b.nextQuery()
+		d, err := call(ctx, c, b.limits.call, func(l *golibvirt.Libvirt) (domain, error) { return b.inspect(l, dom) })
 		switch {
 		case hasCode(err, golibvirt.ErrNoDomain): // it went while we looked
 		case err != nil:
 			return fmt.Errorf("domain %s: %w", dom.Name, err)
 		case d.mark.Name != "":
-			d.asked = asked
+			d.sent = sent
 			b.complete(&d)
 			found[d.mark.Name] = d
 		}
@@ -114,14 +114,14 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 
 // compareDisks marks as broken what has only disks or only a domain.
 func (b *Backend) compareDisks(ctx context.Context, c *conn, found map[string]domain) error {
-	asked := b.asks()
+	sent := b.nextQuery()
 	names, err := b.storage.names(ctx, c)
 	if err != nil {
 		return fmt.Errorf("list the disks: %w", err)
 	}
 	for name, ours := range names {
 		if _, ok := found[name]; !ok && ours {
-			found[name] = domain{asked: asked, status: backends.Status{State: backends.Broken, Reason: "it has disks and no domain: its creation or removal was cut off"}}
+			found[name] = domain{sent: sent, status: backends.Status{State: backends.Broken, Reason: "it has disks and no domain: its creation or removal was cut off"}}
 		}
 	}
 	for name, d := range found {

@@ -92,14 +92,14 @@ type Backend struct {
 	consoles  console.OnDemand
 	reserving ctxlock.Mutex // held while an address is picked
 
-	mu      sync.Mutex // guards the rest
-	asked   moment     // of the last question about a domain
-	filled  bool       // libvirtd has been asked once
-	epoch   int        // how often the connection was lost, or not made
-	down    error      // why it cannot be asked now; nil also before the first attempt
-	domains map[string]*domain
-	gone    map[string]moment // when VMs were found to be gone
-	changed *cond.Cond        // of domains
+	mu        sync.Mutex // guards the rest
+	lastQuery query      // of the state of a domain
+	filled    bool       // libvirtd has answered once
+	epoch     int        // how often the connection was lost, or not made
+	down      error      // why it is out of reach; nil also before the first attempt
+	domains   map[string]*domain
+	gone      map[string]query // when VMs were found to be gone
+	changed   *cond.Cond       // of domains
 }
 
 // New opens the backend and returns at once: whether libvirtd answers shows in
@@ -126,7 +126,7 @@ func open(c Config, l limits) (*Backend, error) {
 	b := &Backend{
 		config: c, target: t, limits: l, log: c.Log.With("backend", c.Name),
 		owner: owner.Of(c.Layout.State), events: backends.NewQueue(),
-		domains: map[string]*domain{}, gone: map[string]moment{},
+		domains: map[string]*domain{}, gone: map[string]query{},
 		img: qemuimg.New(findQemuImg),
 	}
 	if b.accel, err = host.NewAccelerator(c.Accel, b.emulator, c.Layout.State, b.log); err != nil {

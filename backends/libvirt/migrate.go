@@ -25,7 +25,7 @@ import (
 //	leave     at the source: the same
 //
 // Nothing in here touches the content of a disk. Which of the two hosts has the
-// VM is read from them, never from memory: migrate_settle.go.
+// VM is read from them, never from memory: migrate_locate.go.
 
 // migration is the plan of one, kept by the core.
 type migration struct {
@@ -49,7 +49,7 @@ func (b *Backend) Migrate(ctx context.Context, spec backends.Spec, dest backends
 		return err
 	}
 	defer release()
-	there, err := m.settle(ctx)
+	there, err := m.locate(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func unsettled(err error) error {
 func (m *move) recover(ctx context.Context, failed error) error {
 	ctx, cancel := context.WithTimeout(ctx, m.from.limits.decide)
 	defer cancel()
-	there, err := m.settle(ctx)
+	there, err := m.locate(ctx)
 	if err == nil && there {
 		return m.arrive(ctx)
 	}
@@ -105,10 +105,10 @@ func (b *Backend) LeaveMigrated(ctx context.Context, spec backends.Spec, dest ba
 	}
 	defer release()
 	return m.patiently(ctx, b, func() error {
-		if err := b.letGo(ctx, spec); err != nil {
+		if err := b.removeAllButDisks(ctx, spec); err != nil {
 			return err
 		}
-		return errors.Join(m.settleIn(ctx, m.to), m.rescan(ctx))
+		return errors.Join(m.assignDisks(ctx, m.to), m.rescan(ctx))
 	})
 }
 
@@ -160,10 +160,10 @@ func (m *move) prepare(ctx context.Context) error {
 	if err := m.to.ensureNetwork(ctx, m.spec, m.report); err != nil {
 		return err
 	}
-	if err := m.settleIn(ctx, m.from, m.to); err != nil {
+	if err := m.assignDisks(ctx, m.from, m.to); err != nil {
 		return err
 	}
-	if err := m.to.receive(ctx, m.spec, m.Address); err != nil {
+	if err := m.to.prepareArrival(ctx, m.spec, m.Address); err != nil {
 		return err
 	}
 	return m.from.dropSnapshots(ctx, m.source, m.Snapshots)
@@ -202,18 +202,18 @@ func (m *move) back(ctx context.Context) error {
 	if err == nil {
 		err = m.from.unpackSnapshots(ctx, d.dom, m.Snapshots)
 	}
-	return errors.Join(err, m.settleIn(ctx, m.from))
+	return errors.Join(err, m.assignDisks(ctx, m.from))
 }
 
-// settleIn makes the disks belong to these backends and to no others. The
+// assignDisks makes the disks belong to these backends and to no others. The
 // source's libvirtd does it, so that its list of the pool is right.
-func (m *move) settleIn(ctx context.Context, homes ...*Backend) error {
+func (m *move) assignDisks(ctx context.Context, homes ...*Backend) error {
 	s, name := m.from.pool(), m.spec.Name
 	return m.from.again(ctx, func() error {
 		p, err := s.pool(ctx, nil)
 		for _, b := range homes {
 			if err == nil {
-				err = s.settle(ctx, p, name, b.config.Name)
+				err = s.markHome(ctx, p, name, b.config.Name)
 			}
 		}
 		for _, b := range []*Backend{m.from, m.to} {

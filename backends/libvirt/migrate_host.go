@@ -43,9 +43,9 @@ func (m *move) definitionFor(l *golibvirt.Libvirt, flags golibvirt.DomainXMLFlag
 	return x.Marshal()
 }
 
-// receive makes what a VM finds on its new host: its address, if it brings one,
+// prepareArrival makes what a VM finds on its new host: its address, if it brings one,
 // and its filter. The card is not touched.
-func (b *Backend) receive(ctx context.Context, spec backends.Spec, address string) error {
+func (b *Backend) prepareArrival(ctx context.Context, spec backends.Spec, address string) error {
 	var card libvirtxml.DomainInterface
 	if spec.Isolation == nil { // before: it also gives addresses back
 		if err := b.filter.apply(ctx, spec, &card); err != nil {
@@ -63,9 +63,9 @@ func (b *Backend) receive(ctx context.Context, spec backends.Spec, address strin
 	return b.filter.apply(ctx, spec, &card)
 }
 
-// letGo removes all of a VM from a host but its disks, which another one uses.
+// removeAllButDisks removes all of a VM from a host but its disks, which another one uses.
 // A VM that is not there is not an error.
-func (b *Backend) letGo(ctx context.Context, spec backends.Spec) error {
+func (b *Backend) removeAllButDisks(ctx context.Context, spec backends.Spec) error {
 	b.consoles.Drop(spec.Name)
 	dom, err := b.lookup(ctx, spec.UUID)
 	if err == nil && dom != nil {
@@ -83,7 +83,7 @@ func (b *Backend) letGo(ctx context.Context, spec backends.Spec) error {
 	if b.remote != nil {
 		b.remote.drop(spec.Name)
 	}
-	b.forget(spec.Name, b.asks())
+	b.forget(spec.Name, b.nextQuery())
 	return nil
 }
 
@@ -114,8 +114,8 @@ func (b *Backend) setAutostart(ctx context.Context, dom golibvirt.Domain, on boo
 
 // explain makes a problem of what went wrong on the way.
 func (m *move) explain(err error) error {
-	var told *problem.Error
-	if errors.As(err, &told) || !isAnswer(err) {
+	var known *problem.Error
+	if errors.As(err, &known) || !isAnswer(err) {
 		return err
 	}
 	text := backends.OneLine(err.Error())

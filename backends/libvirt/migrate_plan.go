@@ -111,7 +111,7 @@ func (c *check) name(ctx context.Context) error {
 		}
 		dom = &named
 	}
-	there, err := ask(ctx, c.to, func(l *golibvirt.Libvirt) (domain, error) { return c.to.look(l, *dom) })
+	there, err := ask(ctx, c.to, func(l *golibvirt.Libvirt) (domain, error) { return c.to.inspect(l, *dom) })
 	if err != nil || there.mark.Name == c.spec.Name && there.status.State != backends.Running {
 		return ignoreGone(err)
 	}

@@ -161,7 +161,7 @@ func TestALibvirtdThatIsKilledLosesNothing(t *testing.T) {
 			}
 			must(t, err)
 		}
-		if s := settled(t, b, "demo"); s.State != step.want && s.State != step.or {
+		if s := statusWhenReached(t, b, "demo"); s.State != step.want && s.State != step.or {
 			t.Fatalf("after %s the VM is %+v", step.what, s)
 		}
 	}
@@ -170,8 +170,8 @@ func TestALibvirtdThatIsKilledLosesNothing(t *testing.T) {
 	}
 }
 
-// settled waits until libvirtd answers and returns the state of a VM.
-func settled(t testing.TB, b backends.Backend, name string) backends.Status {
+// statusWhenReached waits until libvirtd answers and returns the state of a VM.
+func statusWhenReached(t testing.TB, b backends.Backend, name string) backends.Status {
 	t.Helper()
 	return waits(t, b, name, func(s backends.State) bool { return s != backends.Unknown })
 }
@@ -203,7 +203,7 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	}
 	// What is done with virsh is seen here.
 	must(t, b.Start(ctx, h.vm("demo")))
-	before := settled(t, b, "demo")
+	before := statusWhenReached(t, b, "demo")
 	must(t, b.Kill(ctx, "demo"))
 	h.Virsh(t, "start", "demo")
 	after := waits(t, b, "demo", func(s backends.State) bool { return s == backends.Running })
@@ -211,7 +211,7 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 		t.Errorf("a run that virsh began: %+v, the one before it: %+v", after, before)
 	}
 	reopened, _ := h.opened(t)
-	if again := settled(t, reopened, "demo"); !again.Started.Equal(after.Started) {
+	if again := statusWhenReached(t, reopened, "demo"); !again.Started.Equal(after.Started) {
 		t.Errorf("the next daemon says that it began at %v, not %v", again.Started, after.Started)
 	}
 	h.Virsh(t, "suspend", "demo")

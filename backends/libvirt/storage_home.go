@@ -43,9 +43,9 @@ func (s *poolStorage) others(homes []string) (others []string, ours bool) {
 	return others, len(others) == len(homes)-1 || len(homes) == 0
 }
 
-// settle makes a volume of no content that says where the VM is. One that is
+// markHome makes a volume of no content that says where the VM is. One that is
 // there is as good.
-func (s *poolStorage) settle(ctx context.Context, p golibvirt.StoragePool, name, backend string) error {
+func (s *poolStorage) markHome(ctx context.Context, p golibvirt.StoragePool, name, backend string) error {
 	v := s.home(name, backend)
 	if _, ok, err := s.volume(ctx, p, v); ok || err != nil {
 		return err

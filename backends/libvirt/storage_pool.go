@@ -27,9 +27,9 @@ import (
 // QEMU runs as libvirt's own user, to whom libvirt gives the volumes of a VM
 // that starts. UEFI variables are where libvirt keeps them.
 type poolStorage struct {
-	b        *Backend
-	name     string
-	bringing ctxlock.Mutex // held while an image is uploaded
+	b         *Backend
+	name      string
+	uploading ctxlock.Mutex // held while an image is uploaded
 }
 
 func newPoolStorage(b *Backend, name string) *poolStorage {
@@ -60,7 +60,7 @@ func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report pro
 	if err := s.remove(ctx, spec.Name); err != nil { // what a crash left
 		return d, err
 	}
-	if err := s.settle(ctx, p, spec.Name, s.b.config.Name); err != nil {
+	if err := s.markHome(ctx, p, spec.Name, s.b.config.Name); err != nil {
 		return d, err
 	}
 	defer func() {
@@ -68,7 +68,7 @@ func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report pro
 			err = errors.Join(err, s.remove(context.WithoutCancel(ctx), spec.Name))
 		}
 	}()
-	paths, err := s.bring(ctx, p, spec.Image, report)
+	paths, err := s.ensureImage(ctx, p, spec.Image, report)
 	if err != nil {
 		return d, err
 	}
@@ -159,7 +159,7 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 	}
 	paths := map[string]string{}
 	if !spec.Mutable { // the overlay of a mutable one has its image already
-		if paths, err = s.bring(ctx, p, spec.Image, nil); err != nil {
+		if paths, err = s.ensureImage(ctx, p, spec.Image, nil); err != nil {
 			return disks{}, err
 		}
 	}

@@ -84,9 +84,9 @@ func (t target) silent() *problem.Error {
 
 // unreachable says why libvirtd does not answer, and the command that helps.
 func (t target) unreachable(err error) *problem.Error {
-	var told *problem.Error
-	if errors.As(err, &told) {
-		return told
+	var known *problem.Error
+	if errors.As(err, &known) {
+		return known
 	}
 	p := problem.New(problem.BackendUnreachable, "libvirtd does not answer at %s: %w", t.Host.Redacted(), err).Retry()
 	switch {

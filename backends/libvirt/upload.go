@@ -117,17 +117,17 @@ func imageVolumes(i backends.Image) (files map[string]string, complete string, e
 	return files, base + "complete", nil
 }
 
-// bring uploads an image unless the host has it, and returns the paths there by
+// ensureImage uploads an image unless the host has it, and returns the paths there by
 // the paths here.
-func (s *poolStorage) bring(ctx context.Context, p golibvirt.StoragePool, i backends.Image, report progress.Reporter) (map[string]string, error) {
+func (s *poolStorage) ensureImage(ctx context.Context, p golibvirt.StoragePool, i backends.Image, report progress.Reporter) (map[string]string, error) {
 	files, complete, err := imageVolumes(i)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.bringing.Lock(ctx); err != nil { // two VMs of one image: the second waits, and finds it there
+	if err := s.uploading.Lock(ctx); err != nil { // two VMs of one image: the second waits, and finds it there
 		return nil, err
 	}
-	defer s.bringing.Unlock()
+	defer s.uploading.Unlock()
 	_, there, err := s.volume(ctx, p, complete)
 	if err == nil && !there { // another host of a shared pool may have brought it
 		if err = s.rescan(ctx, p); err == nil {

@@ -53,11 +53,11 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 		return b.endOrphan(ctx, v)
 	}
 	if !r.Run.alive() {
-		return b.settleGone(ctx, v, r)
+		return b.recordMissedEnd(ctx, v, r)
 	}
 	proc, err := openProcess(r.Run.PID, r.Run.Start)
 	if err != nil {
-		return b.settleGone(ctx, v, r) // it ended just now
+		return b.recordMissedEnd(ctx, v, r) // it ended just now
 	}
 	ctx, done := v.reach(ctx, b.limits.adopt)
 	defer done()
@@ -69,7 +69,7 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	}
 	inst.hold(adoptNetwork(*r.Run))
 	if err := inst.catchUp(ctx, r.Run.Frozen); err != nil {
-		v.letGo() // half of the truth is none: the next one asks again
+		v.release() // half of the truth is none: the next one asks again
 		return unanswered(v.name, r.Run.PID, err)
 	}
 	if ctx.Err() != nil { // whoever ends the VM finds it now
@@ -78,13 +78,13 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	return nil
 }
 
-// settleGone puts on record an end that nobody watched.
-func (b *Backend) settleGone(ctx context.Context, v *vm, r *record) error {
+// recordMissedEnd puts on record an end that nobody watched.
+func (b *Backend) recordMissedEnd(ctx context.Context, v *vm, r *record) error {
 	if err := endCompanions(ctx, r.Run); err != nil {
 		return err
 	}
 	e := v.files.ended(r)
-	if err := b.settle(v, e); err != nil {
+	if err := b.writeEnd(v, e); err != nil {
 		// Its files say the same; and on a full disk this must not keep anybody from
 		// removing the VM or its snapshots.
 		b.log.Error("cannot record the end of the VM", "vm", v.name, "error", err)

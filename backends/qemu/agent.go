@@ -131,11 +131,11 @@ type guestInterface struct {
 	} `json:"ip-addresses"`
 }
 
-// cards is the reply in the terms of backends.AddressOf.
-func cards(reply []guestInterface) []backends.Card {
-	list := make([]backends.Card, 0, len(reply))
+// nics is the reply in the terms of backends.AddressOf.
+func nics(reply []guestInterface) []backends.NIC {
+	list := make([]backends.NIC, 0, len(reply))
 	for _, n := range reply {
-		c := backends.Card{MAC: n.MAC}
+		c := backends.NIC{MAC: n.MAC}
 		for _, a := range n.Addresses {
 			c.Addresses = append(c.Addresses, a.Address)
 		}

@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		Debris: func(t testing.TB, name string) {
+		HalfMade: func(t testing.TB, name string) {
 			dir := g.layout.VM(name)
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				t.Fatal(err)

@@ -24,7 +24,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if inst.status().State != backends.Running {
 		return backends.Endpoint{}, refusal.Suspended(name)
 	}
-	r, err := b.look(name)
+	r, err := b.readOnly(name)
 	if err != nil {
 		return backends.Endpoint{}, err
 	}
@@ -35,7 +35,7 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if err := inst.ask(ctx, "guest-network-get-interfaces", nil, &reply); err != nil {
 		return backends.Endpoint{}, refusal.NoAddress(name, err)
 	}
-	ip, ok := backends.AddressOf(r.MAC, cards(reply))
+	ip, ok := backends.AddressOf(r.MAC, nics(reply))
 	if !ok {
 		return backends.Endpoint{}, refusal.NoAddress(name, nil)
 	}

@@ -25,8 +25,8 @@ type instance struct {
 	qmp     *qmp.Client
 	console *console.Shared
 	talking chan struct{} // token: one conversation with the guest agent at a time
-	leave   chan struct{} // closed by letGo
-	done    chan struct{} // closed when the process has ended and that is on record, or after letGo
+	leave   chan struct{} // closed by stopWatching
+	done    chan struct{} // closed when the process has ended and that is on record, or after stopWatching
 
 	mu       sync.Mutex // guards the rest
 	changed  *cond.Cond // for those who wait in until
@@ -157,7 +157,7 @@ func (i *instance) recordEnd() {
 			i.log().Error("the network of the VM does not end", "error", err)
 		}
 	}
-	if err := i.b.settle(i.v, e); err != nil {
+	if err := i.b.writeEnd(i.v, e); err != nil {
 		i.log().Error("cannot record the end of the VM", "error", err)
 	}
 	i.detach(backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason})
@@ -203,16 +203,16 @@ func (i *instance) ending() end {
 	return end{State: backends.Crashed, Reason: lastWords(i.v.files, logFile, "QEMU was killed")}
 }
 
-// settle records that no process runs any more and removes its sockets.
-func (b *Backend) settle(v *vm, e end) error {
+// writeEnd records that no process runs any more and removes its sockets.
+func (b *Backend) writeEnd(v *vm, e end) error {
 	if r, err := v.files.readRecord(); err == nil && r.Run != nil {
 		v.files.removeSockets(v.files.socketsOf(r.Run))
 	}
 	return b.update(v.name, func(r *record) { r.Run, r.End = nil, &e })
 }
 
-// letGo ends the watch; the process runs on.
-func (i *instance) letGo() {
+// stopWatching ends the watch; the process runs on.
+func (i *instance) stopWatching() {
 	close(i.leave)
 	<-i.done
 }

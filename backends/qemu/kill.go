@@ -53,7 +53,7 @@ func (b *Backend) endProcess(ctx context.Context, v *vm) error {
 		return killProcess(ctx, pid, 0)
 	}
 	if err == nil && r.Run != nil {
-		return b.settleGone(ctx, v, r)
+		return b.recordMissedEnd(ctx, v, r)
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (b *Backend) endRun(ctx context.Context, v *vm, r *run) error {
 	if err := endCompanions(ctx, r); err != nil {
 		return err
 	}
-	if err := b.settle(v, end{State: backends.Stopped}); err != nil {
+	if err := b.writeEnd(v, end{State: backends.Stopped}); err != nil {
 		b.log.Error("cannot record the end of the VM", "vm", v.name, "error", err) // its files say the same
 	}
 	b.push(v.name)

@@ -175,7 +175,7 @@ func (b *Backend) Close() error {
 	b.cancel()
 	b.attending.Wait()
 	for _, v := range all {
-		v.letGo()
+		v.release()
 	}
 	b.events.Close()
 	return nil

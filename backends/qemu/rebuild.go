@@ -28,9 +28,9 @@ func (b *Backend) recordOf(v *vm) (*record, error) {
 	return b.readOrRebuild(v.name, v.files)
 }
 
-// look reads the record for those who change nothing. It is made again only where
+// readOnly reads the record for those who change nothing. It is made again only where
 // this Backend owns the VM.
-func (b *Backend) look(name string) (*record, error) {
+func (b *Backend) readOnly(name string) (*record, error) {
 	if inst := b.held(name); inst != nil {
 		return b.recordOf(inst.v)
 	}

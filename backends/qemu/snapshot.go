@@ -21,7 +21,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 		return nil, err
 	}
 	f := filesOf(b.layout, name)
-	r, err := b.look(name)
+	r, err := b.readOnly(name)
 	if err != nil {
 		if !f.exists() {
 			return nil, refusal.NotFound(name)

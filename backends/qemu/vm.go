@@ -191,10 +191,10 @@ func (v *vm) disown() {
 	}
 }
 
-// letGo is finish and more: the Backend closes, the VM runs on.
-func (v *vm) letGo() {
+// release is finish and more: the Backend closes, the VM runs on.
+func (v *vm) release() {
 	if inst := v.instance(); inst != nil {
-		inst.letGo()
+		inst.stopWatching()
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -13,9 +13,9 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// settlePause spaces the questions to a host that does not answer, or that is
+// locatePause spaces the questions to a host that does not answer, or that is
 // in the middle of something.
-const settlePause = 300 * time.Millisecond
+const locatePause = 300 * time.Millisecond
 
 // side is what one libvirtd says of the VM's domain.
 type side struct {
@@ -57,9 +57,9 @@ func (m *move) sideOf(ctx context.Context, b *Backend) (side, error) {
 	return s, err
 }
 
-// settle finds out which host has the VM, after whatever may have happened
+// locate finds out which host has the VM, after whatever may have happened
 // before, and makes it the only one that runs it: true = the target.
-func (m *move) settle(ctx context.Context) (there bool, err error) {
+func (m *move) locate(ctx context.Context) (there bool, err error) {
 	begun, err := m.begun(ctx)
 	if err == nil && !begun {
 		return false, nil // no trace of an earlier attempt
@@ -119,7 +119,7 @@ func (m *move) clear(ctx context.Context) error {
 		return problem.New(problem.VMExists, "%s runs on %s as well as on %s", m.spec.Name, m.to.config.Name, m.from.config.Name).
 			WithHint("end the one that is not right: virsh -c %s destroy %s", m.to.target.Remote, target.dom.Name)
 	}
-	return m.to.letGo(ctx, m.spec)
+	return m.to.removeAllButDisks(ctx, m.spec)
 }
 
 // stopOutgoing ends a transfer that an earlier daemon has left at the source.
@@ -165,7 +165,7 @@ func (m *move) hasArrived(ctx context.Context) (arrived bool, err error) {
 // patiently calls f until the hosts answer and stand still. Only the caller's
 // context ends it; what then is not known is ErrUnsettled.
 func (m *move) patiently(ctx context.Context, b *Backend, f func() error) error {
-	tick := time.NewTicker(settlePause)
+	tick := time.NewTicker(locatePause)
 	defer tick.Stop()
 	for {
 		err := f()

@@ -6,9 +6,10 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// look asks libvirtd about a domain. A domain that is not of this owner comes
-// back without a mark.
-func (b *Backend) look(l *golibvirt.Libvirt, dom golibvirt.Domain) (domain, error) {
+// inspect asks libvirtd about a domain, and notes in its live definition when a run
+// began that has no note yet. A domain that is not of this owner comes back without
+// a mark.
+func (b *Backend) inspect(l *golibvirt.Libvirt, dom golibvirt.Domain) (domain, error) {
 	d := domain{dom: dom}
 	state, reason, err := l.DomainGetState(dom, 0)
 	if err != nil {
