@@ -86,12 +86,13 @@ func crashChild(home, kind, at string) int {
 }
 
 // crash runs the child; it reports whether it was killed.
-func crash(t *testing.T, home, kind string, at int) bool {
+func crash(t *testing.T, home, kind string, at int, env ...string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), "NIXVM_TEST_CRASH_HOME="+home, "NIXVM_TEST_CRASH_KIND="+kind, "NIXVM_TEST_CRASH_AT="+strconv.Itoa(at))
+	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return false
@@ -132,12 +133,17 @@ func whole(t *testing.T, home, kind string) {
 
 // After kill -9 at any journal entry of any operation the next daemon ends in
 // one of two states: as before the operation, or as after it.
-func TestKillAtEveryStep(t *testing.T) {
+func TestKillAtEveryStep(t *testing.T) { killAtEveryStep(t, false) }
+
+func killAtEveryStep(t *testing.T, remote bool) {
 	for kind := range beginKind {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			for at := 1; ; at++ {
 				home := t.TempDir()
+				if remote {
+					makeRemote(t, home)
+				}
 				if kind != "create" {
 					whole(t, home, kind)
 				}

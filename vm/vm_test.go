@@ -35,8 +35,12 @@ type images struct {
 }
 
 func testImage() nixbuild.Image {
+	dir, err := filepath.Abs(filepath.Join("testdata", "image"))
+	if err != nil {
+		panic(err)
+	}
 	return nixbuild.Image{
-		Contract: 1, ID: "img1", Distro: "debian", Mode: "immutable", Version: "1", Dir: "/nowhere",
+		Contract: 1, ID: "img1", Distro: "debian", Mode: "immutable", Version: "1", Dir: dir,
 		Disk: nixbuild.Disk{File: "disk.qcow2", Format: "qcow2"},
 	}
 }
@@ -136,6 +140,7 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 	if err != nil {
 		return house{}, err
 	}
+	remote := remoteIn(home)
 	var list []backends.Backend
 	config := Config{Backends: map[string]BackendConfig{}, DefaultBackend: "test"}
 	for name, dir := range map[string]string{"test": "fake", "other": "other", "fixed": "fixed"} {
@@ -143,7 +148,7 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return house{}, err
 		}
-		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Fixed: name == "fixed", Fault: fault, Limit: backends.Limits{VCPUs: 255, MemoryMiB: 1 << 20}, Lost: lost, HostKey: func(name string) (ssh.Signer, error) {
+		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Remote: remote, Fixed: name == "fixed", Fault: fault, Limit: backends.Limits{VCPUs: 255, MemoryMiB: 1 << 20}, Lost: lost, HostKey: func(name string) (ssh.Signer, error) {
 			pem, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key"))
 			if err != nil {
 				return nil, err

@@ -48,7 +48,7 @@ func (b *Backend) AskClock(fn func(context.Context)) {
 func (b *Backend) AgentUp(ctx context.Context, name string) error {
 	st, err := b.Status(ctx, name)
 	if err == nil {
-		b.events <- backends.Event{Kind: backends.GuestAgentUp, Status: st}
+		b.Tell(backends.Event{Kind: backends.GuestAgentUp, Status: st})
 	}
 	return err
 }

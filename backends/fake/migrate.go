@@ -3,6 +3,7 @@ package fake
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 
 	"github.com/nixvm/nixvm/backends"
@@ -22,16 +23,26 @@ func (b *Backend) PlanMigration(ctx context.Context, spec backends.Spec, _ backe
 }
 
 // Migrate moves the guest's file.
-func (b *Backend) Migrate(_ context.Context, spec backends.Spec, dest backends.Backend, _ json.RawMessage, report progress.Reporter) error {
+func (b *Backend) Migrate(ctx context.Context, spec backends.Spec, dest backends.Backend, _ json.RawMessage, report progress.Reporter) error {
 	report.Report(progress.Update{Vertex: "memory", Current: 1, Total: 2})
 	if b.config.Fault != nil {
 		if err := b.config.Fault("migrate", spec.Name); err != nil {
 			return err
 		}
 	}
-	to := dest.(*Backend) //nolint:forcetypeassert // a test's other one
-	err := os.Rename(b.path(spec.Name), to.path(spec.Name))
-	if _, moved := os.Stat(to.path(spec.Name)); moved == nil {
+	to, ok := backends.As[*Backend](dest)
+	if !ok {
+		return problem.New(problem.Unsupported, "guests of %s cannot move to %s", b.Name(), dest.Name())
+	}
+	for _, side := range []*Backend{b, to} {
+		if side.cluster != nil {
+			if err := side.cluster.trip(ctx); err != nil {
+				return errors.Join(err, backends.ErrUnsettled)
+			}
+		}
+	}
+	err := os.Rename(b.node.path(spec.Name), to.node.path(spec.Name))
+	if _, moved := os.Stat(to.node.path(spec.Name)); moved == nil {
 		return nil
 	}
 	return err
@@ -42,8 +53,8 @@ func (b *Backend) LeaveMigrated(_ context.Context, spec backends.Spec, _ backend
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hangUp(spec.Name)
-	if !b.closed {
-		b.events <- backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, State: backends.Absent}}
-	}
+	b.node.mu.Lock()
+	defer b.node.mu.Unlock()
+	b.changed(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, State: backends.Absent}})
 	return nil
 }

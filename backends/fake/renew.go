@@ -21,16 +21,18 @@ func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Id
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return pending, b.change("renew", name, func(g *guest) error {
-		switch {
-		case g.Status.State != backends.Running:
-			return refusal.NotRunning(name)
-		case len(g.Kept.Identity) != len(id.Medium):
-			return backends.NotApplied(name, "its medium has another length")
-		}
-		g.Kept.Identity = id.Medium
-		return nil
-	})
+	return pending, b.do(ctx, request{Method: "renew", Name: name, Medium: id.Medium})
+}
+
+func renewGuest(g *guest, r request) error {
+	switch {
+	case g.Status.State != backends.Running:
+		return refusal.NotRunning(r.Name)
+	case len(g.Kept.Identity) != len(r.Medium):
+		return backends.NotApplied(r.Name, "its medium has another length")
+	}
+	g.Kept.Identity = r.Medium
+	return nil
 }
 
 // SetPending names the files of an identity that guests do not put into force while

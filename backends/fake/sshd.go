@@ -13,16 +13,13 @@ import (
 )
 
 // Endpoint starts the guest's SSH server on first use.
-func (b *Backend) Endpoint(_ context.Context, name string) (backends.Endpoint, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	g, err := b.load(name)
+func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint, error) {
+	g, err := b.read(ctx, name)
 	if err != nil {
 		return backends.Endpoint{}, err
 	}
-	if g == nil {
-		return backends.Endpoint{}, problem.New(problem.VMNotFound, "no VM %s", name)
-	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if g.Status.State != backends.Running && g.Status.State != backends.Unknown || b.closed {
 		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "%s does not run", name)
 	}
@@ -57,7 +54,7 @@ func (b *Backend) listen(name string) (net.Listener, error) {
 	config.AddHostKey(key)
 	go serve(l, config, func(command string) {
 		if strings.Contains(command, "poweroff") {
-			_ = b.off("poweroff", name)
+			_ = b.behind(request{Method: "poweroff", Name: name})
 		}
 	})
 	return l, nil

@@ -1,0 +1,205 @@
+package fake
+
+import (
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// request is one change of a guest. It is data, so that a cluster can keep it.
+type request struct {
+	Method   string // "create", "start", ...
+	Name     string
+	Spec     *backends.Spec     `json:",omitempty"` // of create, clone and start
+	From     *backends.Source   `json:",omitempty"` // of clone
+	Snapshot *backends.Snapshot `json:",omitempty"` // of snapshot, restore and delete-snapshot
+	PowerOff bool               `json:",omitempty"` // of snapshot
+	On       bool               `json:",omitempty"` // of autostart and cut
+	Text     string             `json:",omitempty"` // of crash and write
+	Medium   []byte             `json:",omitempty"` // of renew
+}
+
+// makes reports whether the request makes a guest.
+func (r request) makes() bool { return r.Method == "create" || r.Method == "clone" }
+
+// apply carries a request out and tells what has changed.
+func (n *node) apply(r request) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g, err := n.load(r.Name)
+	if err != nil {
+		return err
+	}
+	before := backends.Status{Name: r.Name, State: backends.Absent}
+	if g != nil {
+		before = g.status()
+	}
+	switch {
+	case r.makes():
+		if g != nil && g.Lock == "" {
+			return problem.New(problem.VMExists, "there is a VM %s", r.Name).WithHint("destroy it first")
+		}
+		if g, err = n.made(r); err != nil {
+			return err
+		}
+	case r.Method == "destroy":
+		if err := atomicfile.Remove(n.path(r.Name)); err != nil {
+			return err
+		}
+		if before.State != backends.Absent {
+			n.changed(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: r.Name, State: backends.Absent}})
+		}
+		return nil
+	case g == nil:
+		return noVM(r.Name)
+	case before.State == backends.Broken:
+		return problem.New(problem.VMStartFailed, "%s is broken: %s", r.Name, before.Reason).WithHint("nixvmd destroy %s", r.Name)
+	default:
+		if err := changes[r.Method](g, r); err != nil {
+			return err
+		}
+	}
+	if err := n.save(r.Name, g); err != nil {
+		return err
+	}
+	after := g.status()
+	if after.State != before.State || after.Cut != before.Cut {
+		n.changed(backends.Event{Kind: backends.StateChanged, Status: after})
+	}
+	if r.Method == "start" && before.State != after.State {
+		n.changed(backends.Event{Kind: backends.GuestAgentUp, Status: after})
+	}
+	if r.Method == "reboot" {
+		n.changed(backends.Event{Kind: backends.Rebooted, Status: after})
+		n.changed(backends.Event{Kind: backends.GuestAgentUp, Status: after})
+	}
+	return nil
+}
+
+func noVM(name string) *problem.Error {
+	return problem.New(problem.VMNotFound, "no VM %s", name).WithHint("nixvmd create %s", name)
+}
+
+// made is a new guest that is off. mu is held.
+func (n *node) made(r request) (*guest, error) {
+	g := &guest{
+		Status: backends.Status{Name: r.Name, State: backends.Stopped}, Disk: r.Spec.DiskBytes, Autostart: r.Spec.Autostart, Kept: keptOf(*r.Spec),
+	}
+	if r.From == nil {
+		return g, nil
+	}
+	source, err := n.load(r.From.Name)
+	switch {
+	case err != nil:
+		return nil, err
+	case source == nil:
+		return nil, noVM(r.From.Name)
+	case !source.off() || source.Lock != "":
+		return nil, problem.New(problem.VMRunning, "%s runs", r.From.Name).WithHint("nixvmd stop %s", r.From.Name)
+	case source.Kept.Mutable != r.Spec.Mutable:
+		return nil, problem.New(problem.ModeUnsupported, "%s has another mode", r.From.Name)
+	case r.From.Snapshot != "" && source.find(r.From.Snapshot) < 0:
+		return nil, problem.New(problem.SnapshotNotFound, "%s has no snapshot %s", r.From.Name, r.From.Snapshot)
+	}
+	if err := backends.CheckCopySize(r.From.Name, source.Disk, r.Spec.DiskBytes); err != nil {
+		return nil, err
+	}
+	g.Content = source.Content
+	if r.From.Snapshot != "" {
+		g.Content = source.Snapshots[source.find(r.From.Snapshot)].Content
+	}
+	return g, nil
+}
+
+func keptOf(spec backends.Spec) backends.Kept {
+	return backends.Kept{
+		UUID: spec.UUID, MAC: spec.MAC, Mutable: spec.Mutable, ImageID: spec.Image.ID, ImageDisk: spec.Image.Disk,
+		DiskBytes: spec.DiskBytes, Identity: spec.Identity,
+	}
+}
+
+// changes are the requests to guests that exist.
+var changes = map[string]func(*guest, request) error{
+	"start":           startGuest,
+	"shutdown":        endGuest,
+	"kill":            endGuest,
+	"poweroff":        endGuest,
+	"suspend":         func(g *guest, r request) error { return swap(g, r, backends.Running, backends.Suspended) },
+	"resume":          func(g *guest, r request) error { return swap(g, r, backends.Suspended, backends.Running) },
+	"snapshot":        takeSnapshot,
+	"restore":         restoreSnapshot,
+	"delete-snapshot": deleteSnapshot,
+	"renew":           renewGuest,
+	"autostart":       func(g *guest, r request) error { g.Autostart = r.On; return nil },
+	"lose":            func(g *guest, _ request) error { g.Status.State = backends.Unknown; return nil },
+	"cut":             func(g *guest, r request) error { g.Status.Cut = r.On; return nil },
+	"write":           func(g *guest, r request) error { g.Content = r.Text; return nil },
+	"reboot":          func(*guest, request) error { return nil },
+	"crash": func(g *guest, r request) error {
+		g.Status = backends.Status{Name: r.Name, State: backends.Crashed, Reason: r.Text}
+		return nil
+	},
+}
+
+func startGuest(g *guest, r request) error {
+	switch {
+	case g.Status.State == backends.Running || g.Status.State == backends.Suspended:
+		return nil
+	case r.Spec.DiskBytes < g.Disk:
+		return problem.New(problem.SizeInvalid, "the disk of %s cannot shrink", r.Name).WithHint("a disk can only grow")
+	case r.Spec.Mutable != g.Kept.Mutable:
+		return problem.New(problem.ModeUnsupported, "%s has another mode", r.Name)
+	}
+	g.Disk, g.Autostart, g.Kept = r.Spec.DiskBytes, r.Spec.Autostart, keptOf(*r.Spec)
+	if g.off() {
+		g.Status.State, g.Status.Reason, g.Status.Started, g.Status.Accel = backends.Running, "", time.Now(), "none"
+	}
+	return nil
+}
+
+func endGuest(g *guest, r request) error {
+	g.Status = backends.Status{Name: r.Name, State: backends.Stopped}
+	return nil
+}
+
+func swap(g *guest, r request, from, to backends.State) error {
+	if g.Status.State != from && g.Status.State != to {
+		return problem.New(problem.VMNotRunning, "%s does not run", r.Name).WithHint("nixvmd start %s", r.Name)
+	}
+	g.Status.State = to
+	return nil
+}
+
+func takeSnapshot(g *guest, r request) error {
+	if g.find(r.Snapshot.Name) >= 0 {
+		return problem.New(problem.SnapshotExists, "%s has a snapshot %s", r.Name, r.Snapshot.Name)
+	}
+	g.Snapshots = append(g.Snapshots, snapshot{Snapshot: *r.Snapshot, Content: g.Content})
+	if r.PowerOff {
+		return endGuest(g, r)
+	}
+	return nil
+}
+
+func restoreSnapshot(g *guest, r request) error {
+	if !g.off() {
+		return problem.New(problem.VMRunning, "%s runs", r.Name).WithHint("nixvmd stop %s", r.Name)
+	}
+	i := g.find(r.Snapshot.Name)
+	if i < 0 {
+		return problem.New(problem.SnapshotNotFound, "%s has no snapshot %s", r.Name, r.Snapshot.Name)
+	}
+	g.Content = g.Snapshots[i].Content
+	return nil
+}
+
+func deleteSnapshot(g *guest, r request) error {
+	i := g.find(r.Snapshot.Name)
+	if i < 0 {
+		return problem.New(problem.SnapshotNotFound, "%s has no snapshot %s", r.Name, r.Snapshot.Name)
+	}
+	g.Snapshots = append(g.Snapshots[:i:i], g.Snapshots[i+1:]...)
+	return nil
+}

@@ -1,0 +1,212 @@
+package fake
+
+import (
+	"context"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// do is every mutating method of the interface: what a test wants to go wrong, the
+// request, and what has become of its answer.
+func (b *Backend) do(ctx context.Context, r request) error {
+	if err := backends.CheckName(r.Name); err != nil {
+		return err
+	}
+	if b.config.Fault != nil {
+		if err := b.config.Fault(r.Method, r.Name); err != nil {
+			return err
+		}
+	}
+	if err := b.carryOut(ctx, r); err != nil {
+		return err
+	}
+	if b.config.Lost == nil {
+		return nil
+	}
+	return b.config.Lost(r.Method, r.Name)
+}
+
+// carryOut has a request done, here or there.
+func (b *Backend) carryOut(ctx context.Context, r request) error {
+	if b.cluster != nil {
+		return b.cluster.do(ctx, r)
+	}
+	if err := ctx.Err(); err != nil && r.makes() {
+		return err
+	}
+	return b.node.apply(r)
+}
+
+// List returns all guests.
+func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
+	if b.cluster != nil {
+		return b.cluster.list(ctx)
+	}
+	return b.node.list()
+}
+
+// Status of one guest.
+func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
+	if err := backends.CheckName(name); err != nil {
+		return backends.Status{}, err
+	}
+	if b.cluster != nil {
+		return b.cluster.status(ctx, name)
+	}
+	return b.node.status(name)
+}
+
+// Create makes a stopped guest.
+func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
+	return b.place(ctx, request{Method: "create", Name: spec.Name, Spec: &spec}, report)
+}
+
+// Clone makes a stopped guest with the content of another one.
+func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
+	if err := backends.CheckName(from.Name); err != nil {
+		return err
+	}
+	return b.place(ctx, request{Method: "clone", Name: spec.Name, Spec: &spec, From: &from}, report)
+}
+
+func (b *Backend) place(ctx context.Context, r request, report progress.Reporter) error {
+	if err := backends.CheckSpec(*r.Spec); err != nil {
+		return err
+	}
+	if err := backends.CheckImage(r.Spec.Image); err != nil {
+		return err
+	}
+	report.Report(progress.Update{Vertex: "disk", Current: 1, Total: 1})
+	return b.do(ctx, r)
+}
+
+// Destroy removes a guest.
+func (b *Backend) Destroy(ctx context.Context, name string) error {
+	return b.end(ctx, request{Method: "destroy", Name: name})
+}
+
+// end is do for what ends a guest: its SSH server goes, too.
+func (b *Backend) end(ctx context.Context, r request) error {
+	err := b.do(ctx, r)
+	st, serr := b.node.status(r.Name)
+	if serr == nil && st.State != backends.Running {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.hangUp(r.Name)
+	}
+	return err
+}
+
+// Start runs a guest.
+func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
+	if err := backends.CheckSpec(spec); err != nil {
+		return err
+	}
+	if err := b.config.Limit.Check(spec); err != nil {
+		return err
+	}
+	return b.do(ctx, request{Method: "start", Name: spec.Name, Spec: &spec})
+}
+
+// Shutdown stops a guest.
+func (b *Backend) Shutdown(ctx context.Context, name string) error {
+	if st, err := b.Status(ctx, name); err == nil && st.State == backends.Unknown {
+		return problem.New(problem.BackendUnreachable, "%s is out of reach", name).WithHint("use its SSH")
+	}
+	return b.end(ctx, request{Method: "shutdown", Name: name})
+}
+
+// Kill stops a guest.
+func (b *Backend) Kill(ctx context.Context, name string) error {
+	return b.end(ctx, request{Method: "kill", Name: name})
+}
+
+// Suspend a guest.
+func (b *Backend) Suspend(ctx context.Context, name string) error {
+	return b.do(ctx, request{Method: "suspend", Name: name})
+}
+
+// Resume a guest, and set its clock.
+func (b *Backend) Resume(ctx context.Context, name string) error {
+	err := b.do(ctx, request{Method: "resume", Name: name})
+	if err == nil {
+		b.FallBehind(name, -b.Behind(name))
+	}
+	return err
+}
+
+// AutostartDefault is what SetAutostartDefault was given.
+func (b *Backend) AutostartDefault() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.starts
+}
+
+// SetAutostart notes what it is told.
+func (b *Backend) SetAutostart(ctx context.Context, name string, on bool) error {
+	return b.do(ctx, request{Method: "autostart", Name: name, On: on})
+}
+
+// Kept tells what the spec said at the last start. A remote backend has no identity
+// medium to show, and knows no file of this host.
+func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) {
+	g, err := b.read(ctx, name)
+	if err != nil {
+		return backends.Kept{}, err
+	}
+	if b.cluster != nil {
+		g.Kept.Identity, g.Kept.ImageDisk = nil, ""
+	}
+	return g.Kept, nil
+}
+
+// read returns a guest, over the way to it.
+func (b *Backend) read(ctx context.Context, name string) (*guest, error) {
+	if b.cluster != nil {
+		if err := b.cluster.trip(ctx); err != nil {
+			return nil, err
+		}
+	}
+	b.node.mu.Lock()
+	defer b.node.mu.Unlock()
+	g, err := b.node.load(name)
+	if err == nil && g == nil {
+		err = noVM(name)
+	}
+	return g, err
+}
+
+// Snapshots of a guest.
+func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
+	g, err := b.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]backends.Snapshot, 0, len(g.Snapshots))
+	for _, s := range g.Snapshots {
+		list = append(list, s.Snapshot)
+	}
+	return list, nil
+}
+
+// CreateSnapshot keeps the content.
+func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
+	made := backends.Snapshot{Name: req.Name, Description: req.Description, Created: time.Now(), Frozen: true}
+	if err := backends.CheckSnapshotName(req.Name); err != nil {
+		return made, err
+	}
+	return made, b.end(ctx, request{Method: "snapshot", Name: name, Snapshot: &made, PowerOff: req.PowerOff})
+}
+
+// RestoreSnapshot brings the content back.
+func (b *Backend) RestoreSnapshot(ctx context.Context, name, snap string) error {
+	return b.do(ctx, request{Method: "restore", Name: name, Snapshot: &backends.Snapshot{Name: snap}})
+}
+
+// DeleteSnapshot forgets one.
+func (b *Backend) DeleteSnapshot(ctx context.Context, name, snap string) error {
+	return b.do(ctx, request{Method: "delete-snapshot", Name: name, Snapshot: &backends.Snapshot{Name: snap}})
+}

@@ -1,0 +1,89 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/fake"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// remoteMark is a file in a house whose backends are of the remote kind.
+const remoteMark = "remote"
+
+func makeRemote(t testing.TB, home string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(home, remoteMark), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// remoteIn is the remote kind of backend for a house that has the mark. With
+// NIXVM_TEST_CRASH_TASK the process kills itself when that many tasks have begun.
+func remoteIn(home string) *fake.Remote {
+	if _, err := os.Stat(filepath.Join(home, remoteMark)); err != nil {
+		return nil
+	}
+	r := &fake.Remote{Delay: time.Millisecond, Patience: time.Minute}
+	if at, _ := strconv.Atoi(os.Getenv("NIXVM_TEST_CRASH_TASK")); at > 0 {
+		begun := make(chan struct{}, at)
+		r.Begun = func(string, string) {
+			if begun <- struct{}{}; len(begun) == at {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		}
+		r.Delay = 20 * time.Millisecond // the task has not acted yet
+	}
+	return r
+}
+
+// A task that the backend has begun goes on when the daemon is killed. The next one
+// ends as if it had not, or as if it had been there all the time.
+func TestKillWhileATaskRuns(t *testing.T) {
+	for kind := range beginKind {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			for at := 1; ; at++ {
+				home := t.TempDir()
+				makeRemote(t, home)
+				if kind != "create" {
+					whole(t, home, kind)
+				}
+				if !crash(t, home, kind, 0, "NIXVM_TEST_CRASH_TASK="+strconv.Itoa(at)) {
+					if at == 1 && kind != "migrate" { // which is no task
+						t.Error("no task has begun")
+					}
+					return
+				}
+				t.Run(strconv.Itoa(at), func(t *testing.T) { checkRecovered(t, home, kind) })
+			}
+		})
+	}
+}
+
+// A host that is away when the daemon starts says nothing of its VMs: they are
+// unknown, not broken, and what it tells when it is back holds.
+func TestAHostThatIsAwaySaysNothingOfItsVMs(t *testing.T) {
+	home := t.TempDir()
+	makeRemote(t, home)
+	h := open(t, home, images{}, nil, nil)
+	h.create(t, "demo")
+	h.fake.GoAway()
+	h.inventory.Ask(background, h.backends["test"])
+	v, err := h.Get("demo")
+	if err != nil || v.State != backends.Unknown {
+		t.Errorf("away: %+v, %v", v, err)
+	}
+	if p := h.Backends()[0].Problem; !problem.HasCode(p, problem.BackendUnreachable) {
+		t.Errorf("the backend's problem: %v", p)
+	}
+	if err := h.fake.ComeBack(); err != nil {
+		t.Fatal(err)
+	}
+	h.until(t, "demo", "runs again", func(v VM) bool { return v.State == backends.Running })
+}
