@@ -261,3 +261,21 @@ func TestACloneThatCannotBeUndoneWaitsForAChoice(t *testing.T) {
 		t.Errorf("left: %+v", list)
 	}
 }
+
+// A machine is edited while its disk is copied: the edit shows when that is over.
+func TestAnEditDuringACloneShows(t *testing.T) {
+	var h house
+	h = open(t, t.TempDir(), images{}, func(method, _ string) error {
+		if method == "clone" {
+			return os.WriteFile(filepath.Join(h.layout.Machines(), "demo", "memory"), []byte("3072\n"), 0o600)
+		}
+		return nil
+	}, nil)
+	h.off(t, "demo")
+	check(t, h.machineDirs.Close()) // its event may come after the clone, and would be no help
+	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy", NoStart: true})
+	h.succeed(t, op, err)
+	if v, err := h.Get("demo"); err != nil || v.MemoryMiB != 3072 {
+		t.Errorf("the source has %d MiB, %v", v.MemoryMiB, err)
+	}
+}

@@ -166,7 +166,8 @@ func (v *Inventory) kickLocked(name string) {
 // awaitSSH finishes the boot when sshd answers.
 func (v *Inventory) awaitSSH(ctx context.Context, name string, b *Boot) {
 	backend, guest, err := v.reach(name)
-	if err == nil {
+	reached := err == nil
+	if reached {
 		err = sshconfig.WaitReady(ctx, sshconfig.WaitOptions{
 			Dial:    func(ctx context.Context) (net.Conn, error) { return v.Dial(ctx, backend, name) },
 			HostKey: guest.HostKey,
@@ -177,12 +178,40 @@ func (v *Inventory) awaitSSH(ctx context.Context, name string, b *Boot) {
 	if err != nil {
 		if ctx.Err() == nil {
 			v.options.Log.Warn("sshd does not answer as it should", "machine", name, "error", err)
+			if reached { // else Reload begins anew
+				v.awaitAgain(ctx, name, b)
+			}
 		}
 		return
 	}
 	v.options.Log.Info("ready", "machine", name)
 	v.options.Hooks.Ready(name)
 	v.options.Hooks.Changed(name)
+}
+
+// awaitAgain begins the wait of a guest that runs anew, after a pause or when its agent
+// comes up. What made it fail need not last: the backend was not reached for a moment, or
+// did not know yet that the guest runs. Another host key than the pinned one does last;
+// Reload begins anew when that is another one.
+func (v *Inventory) awaitAgain(ctx context.Context, name string, b *Boot) {
+	if problem.HasCode(b.err, problem.SSHHostKey) {
+		return
+	}
+	timer := time.NewTimer(v.options.Again)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.kick:
+	case <-ctx.Done():
+		return
+	}
+	v.mu.Lock()
+	begin := func() {}
+	if e, ok := v.Get(name); ok && e.Boot == b && e.Status.State == backends.Running {
+		v.edit(name, func(e *Entry) { begin = v.newBoot(e) })
+	}
+	v.mu.Unlock()
+	begin()
 }
 
 // reach is what a connection to a guest needs.

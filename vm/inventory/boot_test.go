@@ -111,3 +111,40 @@ func TestAPauseBeforeTheFirstAnswerIsNotTheEnd(t *testing.T) {
 		t.Errorf("nothing waits for the guest: %v", now.err)
 	}
 }
+
+// The backend could not say where a guest that runs is, just when it was asked, as after
+// the start of a daemon: the guest is not "booting" for ever.
+func TestAWaitThatFailsBeginsAnew(t *testing.T) {
+	s := newStage(t, t.TempDir())
+	defer s.close()
+	s.put(t, "demo")
+	var calls atomic.Int32
+	s.b.mu.Lock()
+	s.b.endpoint = func() (backends.Endpoint, error) {
+		if calls.Add(1) <= 3 {
+			return backends.Endpoint{}, problem.New(problem.BackendUnreachable, "it is not connected yet")
+		}
+		return backends.Endpoint{}, problem.New(problem.VMNotReady, "nothing listens").Retry()
+	}
+	s.b.mu.Unlock()
+	s.b.become("demo", backends.Running)
+	s.b.deliver()
+	s.sync(t)
+	first := s.BootOf("demo")
+	<-first.Done()
+	deadline := time.After(time.Minute)
+	for now := s.BootOf("demo"); now == first || !now.waiting() || calls.Load() <= 3; now = s.BootOf("demo") {
+		select {
+		case <-deadline:
+			t.Fatalf("it is given up after %d questions: %v", calls.Load(), now.err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	// One that has ended meanwhile is not waited for.
+	s.b.become("demo", backends.Stopped)
+	s.b.deliver()
+	s.sync(t)
+	if now := s.BootOf("demo"); now != nil {
+		t.Error("a guest that is off is waited for")
+	}
+}

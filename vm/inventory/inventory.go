@@ -46,6 +46,7 @@ type Options struct {
 	Backends []backends.Backend // their names differ
 	Log      *slog.Logger
 	AskLimit time.Duration // bounds a question about all VMs of a backend
+	Again    time.Duration // after which a wait for sshd that has failed begins anew; 0 = 5 s
 	Hooks    Hooks
 }
 
@@ -93,19 +94,20 @@ type Inventory struct {
 // cell is the place of one name.
 type cell struct{ entry atomic.Pointer[Entry] }
 
-// New returns an empty inventory that follows the events of the backends. ctx is of its
-// whole life; Stop and Wait end it. Load fills it.
+// New returns an empty inventory. ctx is of its whole life; Stop and Wait end it. Load
+// fills it and follows the events of the backends from then on: no hook is called before.
 func New(ctx context.Context, o Options) *Inventory {
 	v := &Inventory{
 		options: o, streams: map[string]*stream{}, records: records{o.Layout},
 		silent: map[string]*problem.Error{}, seed: maphash.MakeSeed(),
 	}
+	if v.options.Again == 0 {
+		v.options.Again = 5 * time.Second
+	}
 	v.cells.Store(&map[string]*cell{})
 	v.ctx, v.cancel = context.WithCancel(ctx)
 	for _, b := range o.Backends {
-		s := newStream()
-		v.streams[b.Name()] = s
-		v.wg.Go(func() { v.follow(b, s) })
+		v.streams[b.Name()] = newStream()
 	}
 	return v
 }

@@ -49,6 +49,9 @@ func (v *Inventory) Load(ctx context.Context) error {
 		}
 	})
 	v.mu.Unlock()
+	for _, b := range v.options.Backends {
+		v.wg.Go(func() { v.follow(b, v.streams[b.Name()]) })
+	}
 	v.askAll(ctx)
 	v.wg.Go(v.keepGuests)
 	return nil

@@ -34,25 +34,20 @@ func TestARecordKnowsTheGuest(t *testing.T) {
 		t.Fatalf("%+v, %+v", want, e.Record)
 	}
 	s.close()
-	for what, ruin := range map[string]func() error{
-		"a file does not parse": func() error {
-			return os.WriteFile(filepath.Join(s.layout.Machines(), "demo", "memory"), []byte("much\n"), 0o600)
-		},
-		"the directory is gone": func() error { return os.RemoveAll(filepath.Join(s.layout.Machines(), "demo")) },
-	} {
-		if err := ruin(); err != nil {
+	dir := filepath.Join(s.layout.Machines(), "demo")
+	for _, what := range []string{"a file does not parse", "the directory is gone"} {
+		err := os.WriteFile(filepath.Join(dir, "memory"), []byte("much\n"), 0o600)
+		if what == "the directory is gone" {
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		s = newStage(t, home)
-		stop := s.pump()
-		if err := s.Load(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		e, _ := s.Get("demo")
 		if got, ok := e.Guest(); !ok || !got.equal(want) || e.Machine != nil {
 			t.Errorf("%s: %+v, %v, %+v", what, got, ok, e.Machine)
 		}
-		stop()
 		s.close()
 	}
 }

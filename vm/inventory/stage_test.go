@@ -186,7 +186,7 @@ func openStage(home string) (*stage, error) {
 	s := &stage{b: newStaged(), layout: layout, running: map[string]bool{}}
 	s.Inventory = New(context.Background(), Options{
 		Layout: layout, Machines: store, Backends: []backends.Backend{s.b},
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), AskLimit: time.Minute,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), AskLimit: time.Minute, Again: time.Millisecond,
 		Hooks: Hooks{
 			Changed: func(name string) {
 				if s.changed != nil {
@@ -201,7 +201,8 @@ func openStage(home string) (*stage, error) {
 			Busy:      func(name string) bool { s.mu.Lock(); defer s.mu.Unlock(); return s.running[name] },
 		},
 	})
-	return s, nil
+	defer s.pump()()
+	return s, s.Load(context.Background())
 }
 
 func (s *stage) note(list *[]string, text string) {
@@ -239,8 +240,10 @@ func (s *stage) sync(t testing.TB) {
 				t.Fatal(err)
 			}
 			return
-		default:
-			s.b.deliver()
+		case <-time.After(time.Millisecond):
+			for s.b.deliver() {
+				continue
+			}
 		}
 	}
 }
