@@ -117,13 +117,9 @@ func wantNoJournal(t testing.TB, h house) {
 // A create that could not be taken back, then a destroy and a create of that name:
 // the disk of the second VM is nobody's to remove.
 func TestALateUndoOfACreateSparesTheVMThatHasItsName(t *testing.T) {
-	home, f := shortDir(t), &faults{}
-	h := openFaulty(t, home, f)
-	f.set(true, "start", "destroy")
-	op, err := h.Create(background, CreateRequest{Name: "j1"})
-	wantUnresolved(t, *h, op, err)
+	home, f, h, _ := afterFailedCreate(t, "j1")
 	f.set(false, "start", "destroy")
-	op, err = h.Destroy(background, "j1", "j1", "t")
+	op, err := h.Destroy(background, "j1", "j1", "t")
 	h.succeed(t, op, err)
 	wantNoJournal(t, *h)
 	h.create(t, "j1")
@@ -139,6 +135,16 @@ func TestALateUndoOfACreateSparesTheVMThatHasItsName(t *testing.T) {
 	}
 }
 
+// afterFailedCreate is a service whose create failed, and could not be taken back.
+func afterFailedCreate(t *testing.T, name string) (home string, f *faults, h *house, op Operation) {
+	t.Helper()
+	home, f = shortDir(t), &faults{}
+	h = openFaulty(t, home, f)
+	f.set(true, "start", "destroy")
+	op, err := h.Create(background, CreateRequest{Name: name})
+	return home, f, h, wantUnresolved(t, *h, op, err)
+}
+
 // The same when the old journal was not settled: it is bound to the VM that it made.
 func TestAJournalOfAnotherInstanceTouchesNothing(t *testing.T) {
 	for version, rewrite := range map[string]func(string) string{
@@ -146,11 +152,7 @@ func TestAJournalOfAnotherInstanceTouchesNothing(t *testing.T) {
 		"version 1": func(s string) string { return asVersion1(s) },
 	} {
 		t.Run(version, func(t *testing.T) {
-			home, f := shortDir(t), &faults{}
-			h := openFaulty(t, home, f)
-			f.set(true, "start", "destroy")
-			op, err := h.Create(background, CreateRequest{Name: "j1"})
-			op = wantUnresolved(t, *h, op, err)
+			home, f, h, op := afterFailedCreate(t, "j1")
 			path := filepath.Join(h.layout.Journal(), op.ID+".jsonl")
 			journal, err := os.ReadFile(path)
 			if err != nil {
@@ -193,11 +195,7 @@ func TestAJournalOfAnotherInstanceTouchesNothing(t *testing.T) {
 // The same within one daemon, where the journal could not be removed when it was
 // settled: the choice is still offered, and does nothing to the next VM.
 func TestAnUndoOfAnotherInstanceIsRefused(t *testing.T) {
-	home, f := shortDir(t), &faults{}
-	h := openFaulty(t, home, f)
-	f.set(true, "start", "destroy")
-	op, err := h.Create(background, CreateRequest{Name: "j1"})
-	op = wantUnresolved(t, *h, op, err)
+	_, f, h, op := afterFailedCreate(t, "j1")
 	path := filepath.Join(h.layout.Journal(), op.ID+".jsonl")
 	journal, err := os.ReadFile(path)
 	if err != nil {
@@ -278,18 +276,26 @@ func TestALateUndoOfASnapshotSparesTheGoodOne(t *testing.T) {
 	}
 }
 
-// A start that could not be taken back, then another VM of that name that runs.
-func TestALateUndoOfAStartSparesTheVMThatHasItsName(t *testing.T) {
-	home, f := shortDir(t), &faults{}
-	h := openFaulty(t, home, f)
-	h.create(t, "gone")
-	op, err := h.Stop(background, "gone", 0, "t")
+// afterLostStart is a service whose VM runs although its start failed, and could not
+// be taken back.
+func afterLostStart(t *testing.T, name string) (home string, f *faults, h *house) {
+	t.Helper()
+	home, f = shortDir(t), &faults{}
+	h = openFaulty(t, home, f)
+	h.create(t, name)
+	op, err := h.Stop(background, name, 0, "t")
 	h.succeed(t, op, err)
 	f.set(true, "lost start", "kill")
-	op, err = h.Start(background, "gone", "t")
+	op, err = h.Start(background, name, "t")
 	wantUnresolved(t, *h, op, err)
 	f.set(false, "lost start", "kill")
-	op, err = h.Destroy(background, "gone", "gone", "t")
+	return home, f, h
+}
+
+// A start that could not be taken back, then another VM of that name that runs.
+func TestALateUndoOfAStartSparesTheVMThatHasItsName(t *testing.T) {
+	home, f, h := afterLostStart(t, "gone")
+	op, err := h.Destroy(background, "gone", "gone", "t")
 	h.succeed(t, op, err)
 	wantNoJournal(t, *h)
 	h.create(t, "gone")
@@ -302,16 +308,8 @@ func TestALateUndoOfAStartSparesTheVMThatHasItsName(t *testing.T) {
 // A VM that runs although its start failed is the user's as soon as he has asked
 // for it again.
 func TestAStartThatSucceedsSettlesTheOneBefore(t *testing.T) {
-	home, f := shortDir(t), &faults{}
-	h := openFaulty(t, home, f)
-	h.create(t, "demo")
-	op, err := h.Stop(background, "demo", 0, "t")
-	h.succeed(t, op, err)
-	f.set(true, "lost start", "kill")
-	op, err = h.Start(background, "demo", "t")
-	wantUnresolved(t, *h, op, err)
-	f.set(false, "lost start", "kill")
-	op, err = h.Start(background, "demo", "t")
+	home, f, h := afterLostStart(t, "demo")
+	op, err := h.Start(background, "demo", "t")
 	h.succeed(t, op, err)
 	wantNoJournal(t, *h)
 	*h = h.restart(t, home, f)
