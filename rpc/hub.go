@@ -30,11 +30,10 @@ type hub struct {
 	live      map[string]liveOperation // those that run or are unresolved
 	order     []string                 // ids of live, as they began
 	runs      int                      // how many of them run
-	ended     map[string]struct{}
-	endedFIFO []string
-	followers map[string][]*follower // by operation
-	sessions  map[*session]struct{}  // those that want notifications
-	poke      func()                 // the daemon's status may have changed
+	ended     recent                   // operations
+	followers map[string][]*follower   // by operation
+	sessions  map[*session]struct{}    // those that want notifications
+	poke      func()                   // the daemon's status may have changed
 }
 
 // liveMachine is one as it was told last.
@@ -49,14 +48,14 @@ type liveOperation struct {
 	body json.RawMessage
 }
 
-// rememberEnded is how many ended operations are known by id. More than any
-// core remembers, so that one that the core knows as ended and the hub does not
+// rememberEnded is how many ended operations are known by id, and how many that a
+// client was told of. More than any core remembers, so that one that the core knows as ended and the hub does not
 // know is one whose end is still on its way to the hub.
 const rememberEnded = 4096
 
 func newHub(poke func(), list []vm.BackendState) *hub {
 	return &hub{
-		backends: list, machines: map[string]liveMachine{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: map[string]struct{}{},
+		backends: list, machines: map[string]liveMachine{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: recent{limit: rememberEnded},
 		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
 	}
 }
@@ -189,14 +188,7 @@ func (h *hub) setOperation(op api.Operation) json.RawMessage {
 		delete(h.live, op.ID)
 		h.order = slices.DeleteFunc(h.order, func(id string) bool { return id == op.ID })
 	}
-	if _, again := h.ended[op.ID]; !again {
-		h.ended[op.ID] = struct{}{}
-		h.endedFIFO = append(h.endedFIFO, op.ID)
-	}
-	if len(h.endedFIFO) > rememberEnded {
-		delete(h.ended, h.endedFIFO[0])
-		h.endedFIFO = h.endedFIFO[1:]
-	}
+	h.ended.add(op.ID)
 	return body
 }
 
@@ -336,7 +328,7 @@ func (h *hub) joined(s *session) bool {
 func (h *hub) follow(op api.Operation, f *follower) (ended bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, ended = h.ended[op.ID]; ended {
+	if h.ended.has(op.ID) {
 		return true
 	}
 	if now, known := h.live[op.ID]; known {

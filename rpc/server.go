@@ -76,7 +76,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	closed bool
-	told   map[string]bool // recovered operations that a client was told of
+	told   recent // recovered operations and notices that a client was told of
 }
 
 // NewServer starts to follow the core. Close it.
@@ -101,7 +101,7 @@ func NewServer(core Core, o Options) *Server {
 	}
 	srv := &Server{
 		core: core, options: o, log: o.Log, methods: map[string]Method{},
-		stopping: make(chan struct{}), poked: make(chan struct{}, 1), told: map[string]bool{},
+		stopping: make(chan struct{}), poked: make(chan struct{}, 1), told: recent{limit: rememberEnded},
 		room: semaphore.NewWeighted(o.MessageRoom),
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
@@ -252,13 +252,11 @@ func backendProblem(list []vm.BackendState) string {
 	return ""
 }
 
-// firstTold reports whether nobody was told of this operation before.
+// firstTold reports whether no client was told of this operation or notice before.
 func (srv *Server) firstTold(id string) bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	first := !srv.told[id]
-	srv.told[id] = true
-	return first
+	return srv.told.add(id)
 }
 
 // refuse answers a client that is not let in, so that it can say why.
