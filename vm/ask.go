@@ -50,15 +50,6 @@ func ask[A any](ctx context.Context, s *Service, limit time.Duration, what strin
 	return r.answer, r.err
 }
 
-// background runs fn in a goroutine that Close waits for. It reports false, and
-// does not call fn, once the service is closing: the check and the count are one
-// step under the lock that Close takes.
-func (s *Service) background(fn func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return false
-	}
-	s.wg.Go(fn)
-	return true
-}
+// background runs fn in a goroutine that Close waits for. It reports false, and does
+// not call fn, once the service is closed.
+func (s *Service) background(fn func()) bool { return s.work.Go(fn) }

@@ -65,10 +65,8 @@ func (s *Service) checkClockFor(name string, jumped bool) {
 	case !jumped && time.Since(c.began) < clockPause:
 		return
 	}
-	c.began, c.runs = time.Now(), true
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
+	c.began = time.Now()
+	c.runs = s.background(func() {
 		again := true
 		for again {
 			s.compareClock(name)
@@ -77,7 +75,7 @@ func (s *Service) checkClockFor(name string, jumped bool) {
 			c.wanted, c.runs = false, again
 			s.mu.Unlock()
 		}
-	}()
+	})
 }
 
 // compareClock is one comparison.
@@ -109,13 +107,11 @@ func (s *Service) compareClock(name string) {
 
 // watchClock compares all clocks after each jump of the host's.
 func (s *Service) watchClock(watch func(context.Context, func()) error) {
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
+	s.background(func() {
 		if err := watch(s.ctx, s.checkClocks); err != nil && s.ctx.Err() == nil {
 			s.log.Warn("the host's clock is not watched: those of guests are compared at connections only", "error", err)
 		}
-	}()
+	})
 	for _, v := range s.List() { // what an earlier daemon left running
 		s.checkClock(v.Name)
 	}

@@ -34,11 +34,7 @@ func (s *Service) watchMachines() error {
 		}
 	}
 	s.machineDirs = w
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		s.followEdits(w, root)
-	}()
+	s.background(func() { s.followEdits(w, root) })
 	return nil
 }
 

@@ -85,7 +85,7 @@ func withStuck(t *testing.T, change func(*stuck), limited ...func(*Options)) (ho
 	h.mu.Lock()
 	h.backends["test"] = b
 	h.mu.Unlock()
-	h.limits = limits{ask: 50 * time.Millisecond, check: time.Minute}
+	h.limits = limits{ask: time.Second, check: time.Minute}
 	return h, b
 }
 

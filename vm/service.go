@@ -14,6 +14,7 @@ import (
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/internal/workgroup"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/operation"
@@ -80,7 +81,7 @@ type Service struct {
 
 	ctx    context.Context // of the service's life
 	cancel context.CancelCauseFunc
-	wg     sync.WaitGroup // everything that follows and waits
+	work   workgroup.Group // everything that follows and waits
 	engine *operation.Engine
 
 	publishing sync.Mutex
@@ -180,8 +181,7 @@ func (s *Service) Close() error {
 		s.closeForwards()
 		err := s.closeBackends()
 		s.inventory.Wait()
-		s.wg.Wait()
-		return err
+		return errors.Join(err, s.work.Close(ctx))
 	}))
 	return errors.Join(all...)
 }
