@@ -37,7 +37,9 @@ export function machineRow(machine: Machine, operation: Operation | undefined, o
   const { name, profiles } = machine;
   const state = stateOf(machine);
   const waits = machine.unresolved?.length ? `${count(machine.unresolved.length, 'operation')} to resolve` : undefined;
-  const wrong = operation ? undefined : waits ? waits : machine.problem ? problemText(machine.problem) : machine.reason;
+  // A guest that has powered off needs no attention: its reason is among the facts.
+  const reason = machine.state === 'stopped' ? undefined : machine.reason;
+  const wrong = operation ? undefined : waits ? waits : machine.problem ? problemText(machine.problem) : reason;
   const [icon, color] = offer.stale ? staleIcon : operation ? ['sync~spin', 'charts.blue'] : (icons[state] ?? ['question']);
   const several = offer.backends.length > 1 ? `  ·  ${machine.backend}` : '';
   const text = wrong ? `${state}: ${wrong}` : summary(machine, operation) + several;

@@ -56,6 +56,17 @@ test('a machine that is broken says why', () => {
   assert.ok(machineFacts(broken).some(([label]) => label === 'Problem'));
 });
 
+test('a guest that has powered off is no warning, one that has crashed is', () => {
+  const off = machine('demo', { state: 'stopped', phase: 'stopped', ready: false, reason: 'the guest powered off' });
+  const row = machineRow(off, undefined, offer);
+  assert.equal(row.icon, 'vm-outline');
+  assert.doesNotMatch(row.description, /powered off/);
+  assert.ok(machineFacts(off).some(([label, value]) => label === 'Reason' && value === 'the guest powered off'));
+  const crashed = machineRow(machine('demo', { state: 'crashed', phase: 'crashed', ready: false, reason: 'QEMU was killed' }), undefined, offer);
+  assert.equal(crashed.icon, 'warning');
+  assert.match(crashed.description, /QEMU was killed/);
+});
+
 test('with several backends each row says which', () => {
   const several = { methods: undefined, verbs: [], backends: [backend('qemu'), backend('lab', { default: false })] };
   assert.match(machineRow(machine('demo', { backend: 'lab' }), undefined, several).description, /lab$/);
