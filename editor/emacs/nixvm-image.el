@@ -128,7 +128,7 @@ the kind of IMAGE and the MODE too."
 
 ;;;###autoload
 (defun nixvm-image-gc (&optional all)
-  "Remove images that no machine uses: old, imported and broken ones.
+  "Remove images that no machine needs: old, imported and broken ones.
 With a prefix argument, or ALL non-nil, also those that a later create would
 build again as they are.  Interactively, ask first."
   (interactive

@@ -91,6 +91,7 @@ Doing it again changes nothing."
   (advice-add 'tramp-file-name-handler :around #'nixvm-tramp--operation)
   (advice-add 'tramp-maybe-open-connection :before #'nixvm-tramp--before-open)
   (advice-add 'tramp-maybe-open-connection :after #'nixvm-tramp--after-open)
+  (advice-add 'tramp-send-command-and-read :around #'nixvm-tramp--ask-stamp)
   (advice-add 'basic-save-buffer :around #'nixvm-tramp--saving)
   (advice-add 'server-execute :around #'nixvm-tramp--for-client))
 
@@ -175,7 +176,8 @@ is restored as Emacs starts; a timer or a hook is refused."
             (nixvm-tramp--have-up machine)
           (nixvm-tramp--no-machine host))
         (unless non-essential
-          (unless (or asked (nixvm-tramp--starting-up-p))
+          (unless (or asked (nixvm-tramp--starting-up-p)
+                      (nixvm-tramp--auto-save-may-connect-p destination))
             (nixvm-tramp--refuse "There is no connection to %s; opening or saving a file makes one"
                                  host))
           (when-let ((err (nixvm--preflight-wait destination)))
@@ -186,6 +188,45 @@ is restored as Emacs starts; a timer or a hook is refused."
         (unless (tramp-file-name-hop vec)
           (pcase-dolist (`(,property . ,value) (cdr (assoc destination nixvm--connected-hosts)))
             (tramp-set-connection-property vec property value)))))))
+
+(defvar nixvm-tramp--save)
+
+(defvar nixvm-tramp--connecting nil
+  "Destinations of ssh that a save has begun to connect to in the background.")
+
+(defun nixvm-tramp--auto-save-may-connect-p (destination)
+  "Whether a save by a timer may connect to DESTINATION.
+That is one of `auto-save-visited-mode', after the connection was lost.  It may
+over a shared connection that is there, which is quick.  Else that is made
+first, in the background, and the buffers are saved afterwards."
+  (when nixvm-tramp--save
+    (or (assoc destination nixvm--connected-hosts)
+        (progn (nixvm-tramp--connect-to-save destination) nil))))
+
+(defun nixvm-tramp--connect-to-save (destination)
+  "Connect to DESTINATION without waiting, then save what is to be saved there."
+  (unless (member destination nixvm-tramp--connecting)
+    (push destination nixvm-tramp--connecting)
+    (cl-flet ((ended () (setq nixvm-tramp--connecting
+                              (delete destination nixvm-tramp--connecting))))
+      (nixvm--preflight destination
+                        (lambda ()
+                          (ended)
+                          (nixvm--later #'nixvm-tramp--auto-save (nixvm--host-part destination)))
+                        (lambda (err)
+                          (ended)
+                          (nixvm--show-error err (format "Save files of %s" destination)))))))
+
+(defun nixvm-tramp--auto-save (host)
+  "Save the changed files of HOST whose buffers are in `auto-save-visited-mode'."
+  (dolist (buffer (buffer-list))
+    (with-current-buffer buffer
+      (when (and auto-save-visited-mode buffer-file-name (buffer-modified-p)
+                 (string-match-p (nixvm-tramp--ours) buffer-file-name)
+                 (equal host (file-remote-p buffer-file-name 'host)))
+        (condition-case err
+            (basic-save-buffer nil)
+          (error (message "Saving %s: %s" (buffer-name) (error-message-string err))))))))
 
 (defun nixvm-tramp--after-open (vec)
   "Take note when the ssh of VEC ends by itself.
@@ -277,15 +318,13 @@ to say so."
    ((nixvm-tramp--needless-p args) nil)
    (nixvm-tramp--in-operation
     (nixvm-tramp--look-ahead args)
-    (apply handler args))
+    (nixvm-tramp--apply handler args))
    (t
     (let* (value
            (reason (catch 'nixvm-tramp--refused
                      (let ((nixvm-tramp--in-operation args))
                        (nixvm-tramp--look-ahead args)
-                       (setq value (if (eq (car args) 'verify-visited-file-modtime)
-                                       (nixvm-tramp--verify handler (cadr args))
-                                     (apply handler args))))
+                       (setq value (nixvm-tramp--apply handler args)))
                      nil)))
       (when reason (signal 'remote-file-error (list reason)))
       value))))
@@ -332,6 +371,82 @@ One command touches files many times, but its user is asked once.")
       (nixvm-tramp--decline machine)
       (nixvm-tramp--refuse "%s does not start: %s" name (or done "it takes too long")))))
 
+;;;; What was last known of a file
+
+;; TRAMP knows the times of files to the second, and takes two for the same that
+;; are less than two seconds apart.  An agent writes that soon after a save, and
+;; the next save would overwrite it.  So what a visited file was when it was read
+;; or written is remembered exactly: its size, its inode, and its time to the
+;; nanosecond.  That costs nothing: it is asked along with what TRAMP asks anyway.
+
+(defvar-local nixvm-tramp--stamp nil
+  "What the visited file was when it was read or written last, or nil.
+It is (FILE . STAMP), where STAMP is what stat(1) has said in the guest.")
+(put 'nixvm-tramp--stamp 'permanent-local t)
+
+(defvar nixvm-tramp--stamping nil
+  "While the attributes of a visited file are asked (FILE . STAMP), else nil.
+STAMP is nil until the guest has said it.")
+
+(defun nixvm-tramp--ask-stamp (send vec command &rest args)
+  "Call SEND, which is `tramp-send-command-and-read', with VEC, COMMAND and ARGS.
+What `nixvm-tramp--stamping' wants to know is asked by the same command."
+  (if (null nixvm-tramp--stamping)
+      (apply send vec command args)
+    (prog1 (apply send vec
+                  (format "%s; nixvm_status=$?; stat -c 'nixvm-stamp %%s %%i %%y' %s 2>/dev/null; (exit $nixvm_status)"
+                          command
+                          (tramp-shell-quote-argument
+                           (file-local-name (car nixvm-tramp--stamping))))
+                  args)
+      (with-current-buffer (tramp-get-connection-buffer vec)
+        (save-excursion
+          (goto-char (point-min))
+          (when (re-search-forward "^nixvm-stamp \\([0-9]+ [0-9]+ .+\\)$" nil t)
+            (setcdr nixvm-tramp--stamping (match-string-no-properties 1))))))))
+
+(defun nixvm-tramp--apply (handler args)
+  "Call HANDLER, which is TRAMP's, with ARGS; note what a visited file is."
+  (pcase args
+    (`(verify-visited-file-modtime ,buffer) (nixvm-tramp--verify handler buffer))
+    ('(verify-visited-file-modtime) (nixvm-tramp--verify handler nil))
+    ((or '(set-visited-file-modtime) '(set-visited-file-modtime nil))
+     (nixvm-tramp--noting (buffer-file-name) (lambda () (apply handler args))))
+    (`(file-attributes ,(and (pred stringp) file) . ,_)
+     ;; What has just been written: TRAMP sets the time of the buffer by it.
+     (if (and buffer-file-name (nixvm-tramp--writing-p file))
+         (nixvm-tramp--noting file (lambda () (apply handler args)))
+       (apply handler args)))
+    (_ (apply handler args))))
+
+(defun nixvm-tramp--writing-p (file)
+  "Whether the operation is a write to FILE, which the current buffer visits."
+  (pcase nixvm-tramp--in-operation
+    (`(write-region ,_ ,_ ,name ,_ ,visit . ,_)
+     (and (or (eq visit t) (stringp visit))
+          (string-match-p (nixvm-tramp--ours) file)
+          (equal (expand-file-name file) (expand-file-name name))))))
+
+(defun nixvm-tramp--noting (file function)
+  "Call FUNCTION, which asks for the attributes of FILE; remember what FILE is.
+Without a new answer of the guest what is remembered stays."
+  (if (not (and file (string-match-p (nixvm-tramp--ours) file)))
+      (funcall function)
+    (let ((nixvm-tramp--stamping (list file)))
+      (prog1 (funcall function)
+        (when (cdr nixvm-tramp--stamping)
+          (setq nixvm-tramp--stamp nixvm-tramp--stamping))))))
+
+(defun nixvm-tramp--same-p (handler buffer)
+  "Whether the file of BUFFER is what it was; HANDLER is TRAMP's, whose rule it is.
+What is remembered exactly counts more, if the guest says as much now."
+  (let* ((nixvm-tramp--stamping (list (buffer-file-name buffer)))
+         (same (funcall handler 'verify-visited-file-modtime buffer))
+         (stamp (buffer-local-value 'nixvm-tramp--stamp buffer)))
+    (if (and (cdr nixvm-tramp--stamping) (equal (car stamp) (car nixvm-tramp--stamping)))
+        (equal (cdr stamp) (cdr nixvm-tramp--stamping))
+      same)))
+
 ;;;; Saving
 
 (defvar nixvm-tramp--save nil
@@ -351,15 +466,19 @@ anyway, so it does so first: after an interruption the guest may hold what an
 agent has written, or what was restored from a snapshot."
   (let* ((buffer (or buffer (current-buffer)))
          (file (buffer-file-name buffer)))
-    (if (not (and nixvm-tramp--save file (string-match-p (nixvm-tramp--ours) file)))
-        (funcall handler 'verify-visited-file-modtime buffer)
+    (cond
+     ((not (and file (string-match-p (nixvm-tramp--ours) file)))
+      (funcall handler 'verify-visited-file-modtime buffer))
+     ((not nixvm-tramp--save)
+      (nixvm-tramp--same-p handler buffer))
+     (t
       (let ((vec (tramp-dissect-file-name (expand-file-name file))))
         (catch 'suppress
           (catch 'non-essential (tramp-maybe-open-connection vec)))
         (let ((process (tramp-get-connection-process vec)))
-          (prog1 (funcall handler 'verify-visited-file-modtime buffer)
+          (prog1 (nixvm-tramp--same-p handler buffer)
             (when (process-live-p process)
-              (setcar nixvm-tramp--save (cons process buffer)))))))))
+              (setcar nixvm-tramp--save (cons process buffer))))))))))
 
 (defun nixvm-tramp--verified-p (file)
   "Whether the present save has asked the guest if FILE has changed.

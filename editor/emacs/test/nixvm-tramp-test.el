@@ -267,6 +267,41 @@
       (cl-letf (((symbol-function 'nixvm-tramp--starting-up-p) #'ignore))
         (should (file-exists-p name))))))
 
+(ert-deftest nixvm-tramp-auto-save-visited-connects-again ()
+  (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
+    (let ((local (expand-file-name "x" nixvm-tramp-test-directory)) (auto-save-visited-mode t)
+          (remote-file-name-inhibit-locks t) ; as after a disruption
+          (content (lambda (file) (with-temp-buffer (insert-file-contents file) (buffer-string)))))
+      (with-current-buffer (find-file-noselect (nixvm-tramp-test-name "x"))
+        (insert "one\n")
+        (save-buffer)
+        (insert "two\n")
+        (nixvm-tramp-forget (nixvm-machine "demo"))
+        (should-not nixvm--connected-hosts)
+        (cl-letf (((symbol-function 'nixvm-tramp--starting-up-p) #'ignore))
+          (let ((this-command nil))
+            ;; The timer does not wait for ssh; once that is there, it is saved.
+            (should-error (save-some-buffers t) :type 'file-error)
+            (nixvm-fake-wait (equal (funcall content local) "one\ntwo\n"))
+            (nixvm-fake-wait (not (buffer-modified-p)))
+            ;; What another one has written meanwhile is asked for, as ever.
+            (insert "three\n")
+            (nixvm-tramp-forget (nixvm-machine "demo"))
+            (write-region "theirs\n" nil local nil 'silent)
+            (let (asked)
+              (cl-letf (((symbol-function 'yes-or-no-p) (lambda (prompt) (setq asked prompt) nil)))
+                (should-error (save-some-buffers t) :type 'file-error)
+                (nixvm-fake-wait asked)))
+            (should (equal (funcall content local) "theirs\n"))
+            ;; A machine that is off stays off.
+            (nixvm-fake-change (nixvm-fake-machine "demo" :state "stopped" :ready :json-false))
+            (nixvm-fake-wait nixvm-tramp--away)
+            (delete-file (expand-file-name "log" nixvm-tramp-test-directory))
+            (should-error (save-some-buffers t) :type 'file-error)
+            (should-not nixvm-tramp--connecting)
+            (should-not (nixvm-tramp-test-log))
+            (should-not (nixvm-fake-received-p "nixvm/vm/start"))))))))
+
 (ert-deftest nixvm-tramp-dead-machine-is-not-connected-to-again ()
   "What the daemon has told while TRAMP waited is known before it connects again."
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo"))
