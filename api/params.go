@@ -34,6 +34,8 @@ type Work struct {
 	// Detach answers as soon as the operation runs, instead of when it has
 	// ended. Follow it with nixvm/operation/subscribe, which takes the token.
 	Detach bool `json:"detach,omitempty"`
+	// Client that asks, e.g. "Emacs 30.1"; the server fills it in.
+	Client string `json:"-"`
 }
 
 // Validate implements Params.

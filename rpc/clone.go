@@ -5,7 +5,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func cloneMethod() Method {
@@ -13,14 +12,8 @@ func cloneMethod() Method {
 		"sshd answers. Snapshots, static address, VM number and PCI devices stay with the source. The operation is the new machine's; the source is busy until its disk is copied. "+
 		"Cancelling leaves nothing behind.",
 		func(ctx context.Context, s *session, p api.CloneParams) (api.Operation, error) {
-			return s.srv.core.Clone(ctx, cloneRequest(p, s.who()))
+			p.Client = s.who()
+			return s.srv.core.Clone(ctx, p)
 		}, problem.MachineNotFound, problem.VMNotFound, problem.MachineNameInvalid, problem.MachineExists, problem.VMExists, problem.VMRunning, problem.SnapshotNotFound,
 		problem.SizeInvalid, problem.Unsupported, problem.DiskFull, problem.SSHNameTaken, problem.VMBusy, problem.BackendUnreachable)
-}
-
-func cloneRequest(p api.CloneParams, client string) vm.CloneRequest {
-	return vm.CloneRequest{
-		Source: p.Name, Name: p.NewName, Snapshot: p.Snapshot, MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs),
-		DiskBytes: valueOf(p.DiskBytes), NoStart: p.NoStart, Client: client,
-	}
 }

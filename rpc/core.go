@@ -13,7 +13,7 @@ import (
 // Core is what the server serves; *vm.Service implements it.
 //
 // Methods that return a api.Operation validate, begin the operation and return
-// it at once; client says who asked. The context of such a call covers the
+// it at once; client, or the Client of the parameters, says who asked. The context of such a call covers the
 // validation only: the operation outlives it. All methods may be called at once
 // from several goroutines.
 type Core interface {
@@ -40,8 +40,8 @@ type Core interface {
 	// that does it, or, for forget, the one that is forgotten.
 	Resolve(ctx context.Context, id string, action api.Action, confirm, client string) (api.Operation, error)
 
-	Create(ctx context.Context, req vm.CreateRequest) (api.Operation, error)
-	Clone(ctx context.Context, req vm.CloneRequest) (api.Operation, error)
+	Create(ctx context.Context, req api.CreateParams) (api.Operation, error)
+	Clone(ctx context.Context, req api.CloneParams) (api.Operation, error)
 	Start(ctx context.Context, name, client string) (api.Operation, error)
 	Stop(ctx context.Context, name string, timeout time.Duration, client string) (api.Operation, error)
 	Kill(ctx context.Context, name, client string) (api.Operation, error)
@@ -63,7 +63,7 @@ type Core interface {
 	CheckDraft(ctx context.Context, d vm.Draft) map[string]vm.Checked
 	// Configure changes the files of a machine. Both of these have told the
 	// watchers when they return.
-	Configure(ctx context.Context, req vm.ConfigureRequest) (vm.VM, error)
+	Configure(ctx context.Context, req api.ConfigureParams) (vm.VM, error)
 	// DeleteMachine removes the declaration of a machine that has no VM.
 	DeleteMachine(ctx context.Context, name, confirm string) error
 
@@ -71,7 +71,7 @@ type Core interface {
 	Defaults() vm.Defaults
 	Profiles() []api.Profile
 	Images() ([]api.Image, error)
-	BuildImage(ctx context.Context, req vm.BuildRequest) (api.Operation, error)
+	BuildImage(ctx context.Context, req api.ImageBuildParams) (api.Operation, error)
 	// CollectImages removes the images that nothing needs.
 	CollectImages(ctx context.Context, all, dryRun bool) (api.ImageGCResult, error)
 	Backends() []vm.BackendState

@@ -74,7 +74,7 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 	switch p.Request() {
 	case "clone":
 		c := api.CloneParams{Name: name, NewName: strings.TrimSpace(p.NewName), Snapshot: p.Snapshot, MemoryMiB: memory, VCPUs: vcpus, DiskBytes: disk}
-		return vm.Draft{Clone: new(cloneRequest(c, ""))}, r.and(c.Fields())
+		return vm.Draft{Clone: &c}, r.and(c.Fields())
 	case "configure":
 		c := api.ConfigureParams{
 			Name: name, Profiles: p.Profiles, MemoryMiB: memory, VCPUs: vcpus, DiskBytes: disk, Autostart: p.Autostart,
@@ -83,10 +83,10 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 		if network != "" {
 			c.Network = &network
 		}
-		return vm.Draft{Configure: new(configureRequest(c))}, r.and(c.Fields())
+		return vm.Draft{Configure: &c}, r.and(c.Fields())
 	case "image":
 		b := api.ImageBuildParams{Image: strings.TrimSpace(p.Image), Profiles: p.Profiles, Mode: p.Mode}
-		return vm.Draft{Build: new(buildRequest(b, ""))}, r.and(b.Fields())
+		return vm.Draft{Build: &b}, r.and(b.Fields())
 	case "snapshot":
 		c := api.SnapshotCreateParams{Name: name, Snapshot: p.Snapshot}
 		return vm.Draft{Snapshot: &vm.SnapshotDraft{Name: c.Name, Snapshot: c.Snapshot}}, r.and(c.Fields())
@@ -99,7 +99,7 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 		Autostart: p.Autostart, Network: network, Backend: p.Backend, AuthorizedKeys: p.AuthorizedKeys, AllowedCIDRs: p.AllowedCIDRs,
 		TCPPorts: tcp, RemoteForwards: p.RemoteForwards,
 	}
-	return vm.Draft{Create: new(createRequest(c, ""))}, r.and(c.Fields())
+	return vm.Draft{Create: &c}, r.and(c.Fields())
 }
 
 // reading collects what cannot be read.

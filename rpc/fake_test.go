@@ -273,21 +273,21 @@ func (c *core) on(kind api.Kind, name, client string) (api.Operation, error) {
 	return c.begin(kind, name, client)
 }
 
-func (c *core) Create(_ context.Context, r vm.CreateRequest) (api.Operation, error) {
+func (c *core) Create(_ context.Context, r api.CreateParams) (api.Operation, error) {
 	if _, err := c.Get(r.Name); err == nil {
 		return api.Operation{}, problem.New(problem.MachineExists, "%s exists", r.Name).WithHint("choose another")
 	}
 	return c.begin(api.KindCreate, r.Name, r.Client)
 }
 
-func (c *core) Clone(_ context.Context, r vm.CloneRequest) (api.Operation, error) {
-	if _, err := c.Get(r.Source); err != nil {
+func (c *core) Clone(_ context.Context, r api.CloneParams) (api.Operation, error) {
+	if _, err := c.Get(r.Name); err != nil {
 		return api.Operation{}, err
 	}
-	op, err := c.begin(api.KindClone, r.Name, r.Client)
+	op, err := c.begin(api.KindClone, r.NewName, r.Client)
 	if err == nil {
-		op.Source, op.Snapshot = r.Source, r.Snapshot
-		c.move(op.ID, func(o *api.Operation) { o.Source, o.Snapshot = r.Source, r.Snapshot })
+		op.Source, op.Snapshot = r.Name, r.Snapshot
+		c.move(op.ID, func(o *api.Operation) { o.Source, o.Snapshot = r.Name, r.Snapshot })
 	}
 	return op, err
 }
@@ -370,13 +370,17 @@ func (c *core) CheckDraft(_ context.Context, d vm.Draft) map[string]vm.Checked {
 	fields := map[string]vm.Checked{}
 	if d.Create != nil {
 		fields["name"] = vm.Checked{Value: d.Create.Name}
-		fields["memoryMiB"] = vm.Checked{Number: int64(d.Create.MemoryMiB), Default: d.Create.MemoryMiB == 0}
+		memory := vm.Checked{Default: d.Create.MemoryMiB == nil}
+		if !memory.Default {
+			memory.Number = int64(*d.Create.MemoryMiB)
+		}
+		fields["memoryMiB"] = memory
 		fields["profiles"] = vm.Checked{Values: d.Create.Profiles, Choices: []string{"claude"}}
 	}
 	return fields
 }
 
-func (c *core) Configure(_ context.Context, r vm.ConfigureRequest) (vm.VM, error) {
+func (c *core) Configure(_ context.Context, r api.ConfigureParams) (vm.VM, error) {
 	v, err := c.Get(r.Name)
 	if err == nil && r.MemoryMiB != nil {
 		v.MemoryMiB = *r.MemoryMiB
@@ -405,7 +409,7 @@ func (c *core) Profiles() []api.Profile {
 func (c *core) Images() ([]api.Image, error) { return nil, nil }
 
 // BuildImage is about no machine.
-func (c *core) BuildImage(_ context.Context, r vm.BuildRequest) (api.Operation, error) {
+func (c *core) BuildImage(_ context.Context, r api.ImageBuildParams) (api.Operation, error) {
 	return c.begin(api.KindBuildImage, "", r.Client)
 }
 

@@ -6,12 +6,7 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
-
-func buildRequest(p api.ImageBuildParams, client string) vm.BuildRequest {
-	return vm.BuildRequest{Image: p.Image, Profiles: p.Profiles, Mode: p.Mode, Client: client}
-}
 
 func imageMethods() []Method {
 	return []Method{
@@ -20,7 +15,8 @@ func imageMethods() []Method {
 		operation(api.MethodImageBuild, "Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. "+
 			"What nix has built when it is cancelled serves the next build.",
 			func(ctx context.Context, s *session, p api.ImageBuildParams) (api.Operation, error) {
-				return s.srv.core.BuildImage(ctx, buildRequest(p, s.who()))
+				p.Client = s.who()
+				return s.srv.core.BuildImage(ctx, p)
 			}, problem.ProfileUnknown, problem.ProfileConflict, problem.ModeUnsupported, problem.ImageUnsupported, problem.ImageBuildFailed,
 			problem.BackendMissing, problem.DiskFull),
 		change(api.MethodImageGC, "Remove images that no machine uses: those of an earlier flake or recipe, imported and broken ones; "+

@@ -5,16 +5,7 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
-
-func configureRequest(p api.ConfigureParams) vm.ConfigureRequest {
-	return vm.ConfigureRequest{
-		Name: p.Name, Profiles: p.Profiles, MemoryMiB: p.MemoryMiB, VCPUs: p.VCPUs, DiskBytes: p.DiskBytes,
-		Autostart: p.Autostart, Network: p.Network, TCPPorts: p.TCPPorts, UDPPorts: p.UDPPorts,
-		AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards,
-	}
-}
 
 func machineMethods() []Method {
 	return []Method{
@@ -27,7 +18,7 @@ func machineMethods() []Method {
 		draftMethod(),
 		change(api.MethodMachineConfigure, "Change the files of a machine directory.",
 			func(ctx context.Context, s *session, p api.ConfigureParams) (any, error) {
-				_, err := s.srv.core.Configure(ctx, configureRequest(p))
+				_, err := s.srv.core.Configure(ctx, p)
 				if err != nil {
 					return nil, err
 				}

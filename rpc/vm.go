@@ -6,7 +6,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func vmMethods() []Method {
@@ -60,22 +59,6 @@ func vmMethods() []Method {
 }
 
 func createVM(ctx context.Context, s *session, p api.CreateParams) (api.Operation, error) {
-	return s.srv.core.Create(ctx, createRequest(p, s.who()))
-}
-
-func createRequest(p api.CreateParams, client string) vm.CreateRequest {
-	return vm.CreateRequest{
-		Name: p.Name, Profiles: p.Profiles, Image: p.Image, Mode: p.Mode,
-		MemoryMiB: valueOf(p.MemoryMiB), VCPUs: valueOf(p.VCPUs), DiskBytes: valueOf(p.DiskBytes), Autostart: p.Autostart,
-		Network: p.Network, Backend: p.Backend, AuthorizedKeys: p.AuthorizedKeys, AllowedCIDRs: p.AllowedCIDRs,
-		TCPPorts: p.TCPPorts, RemoteForwards: p.RemoteForwards, NoStart: p.NoStart, Client: client,
-	}
-}
-
-func valueOf[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
-	}
-	return *p
+	p.Client = s.who()
+	return s.srv.core.Create(ctx, p)
 }

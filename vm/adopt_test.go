@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/machine"
 )
 
@@ -40,7 +41,7 @@ func TestAnAdoptedDirectoryIsNotRewritten(t *testing.T) {
 		}
 	}
 	h.inventory.Reload("demo")
-	op, err := h.Create(background, CreateRequest{Name: "demo"})
+	op, err := h.Create(background, api.CreateParams{Name: "demo"})
 	h.succeed(t, op, err)
 	same("create")
 	op, err = h.Reboot(background, "demo", "")

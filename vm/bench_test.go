@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/nixvm/nixvm/api"
 )
 
 // manyMachines makes a house with n VMs that are off: one is created, and its files are
@@ -19,7 +21,7 @@ func manyMachines(b *testing.B, n int) house {
 	if err != nil {
 		b.Fatal(err)
 	}
-	op, err := h.Create(background, CreateRequest{Name: "machine-0000", Image: "trial", NoStart: true})
+	op, err := h.Create(background, api.CreateParams{Name: "machine-0000", Image: "trial", NoStart: true})
 	h.succeed(b, op, err)
 	if err := h.Close(); err != nil {
 		b.Fatal(err)

@@ -42,17 +42,17 @@ func (a cloneArgs) check(string) error {
 // own and a copy of its state disk, on the same backend. The source must be off,
 // and is busy until its disk is copied. A request that cannot work is refused
 // before anything is made; cancelling leaves nothing behind.
-func (s *Service) Clone(ctx context.Context, req CloneRequest) (Operation, error) {
-	if err := machine.ValidName(req.Source); err != nil {
+func (s *Service) Clone(ctx context.Context, req api.CloneParams) (Operation, error) {
+	if err := machine.ValidName(req.Name); err != nil {
 		return Operation{}, err
 	}
-	if err := machine.NewName(req.Name); err != nil {
+	if err := machine.NewName(req.NewName); err != nil {
 		return Operation{}, err
 	}
-	if req.Source == req.Name {
-		return Operation{}, nameTaken(req.Name)
+	if req.Name == req.NewName {
+		return Operation{}, nameTaken(req.NewName)
 	}
-	op := api.Operation{Kind: api.KindClone, Machine: req.Name, Source: req.Source, Snapshot: req.Snapshot, Client: req.Client}
+	op := api.Operation{Kind: api.KindClone, Machine: req.NewName, Source: req.Name, Snapshot: req.Snapshot, Client: req.Client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (cloneArgs, error) {
 		args, wrong := s.judgeClone(ctx, req)
 		return args, wrong.first()
@@ -64,13 +64,13 @@ func nameTaken(name string) *problem.Error {
 }
 
 // judgeClone finds everything that is wrong with the request, and what the plan needs.
-func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, *fieldErrors) {
+func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArgs, *fieldErrors) {
 	wrong := &fieldErrors{}
 	args := cloneArgs{
-		Source: req.Source, Snapshot: req.Snapshot, Start: !req.NoStart,
-		MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Instance: newInstance(),
+		Source: req.Name, Snapshot: req.Snapshot, Start: !req.NoStart,
+		MemoryMiB: given(req.MemoryMiB, 0), VCPUs: given(req.VCPUs, 0), DiskBytes: given(req.DiskBytes, 0), Instance: newInstance(),
 	}
-	m, b, err := s.realised(req.Source)
+	m, b, err := s.realised(req.Name)
 	if err != nil {
 		wrong.add(fieldName, err)
 		return args, wrong
@@ -78,31 +78,31 @@ func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 	cloner, can := backends.As[backends.Cloner](b)
 	if !can {
 		wrong.add(fieldName, problem.New(problem.Unsupported, "backend %s cannot clone VMs", b.Name()).
-			WithHint("create %s with the same profiles, and copy what you need", req.Name))
+			WithHint("create %s with the same profiles, and copy what you need", req.NewName))
 	}
 	if req.Snapshot != "" && can && !cloner.ClonesSnapshots() {
-		wrong.add(fieldSnapshot, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Source).
+		wrong.add(fieldSnapshot, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Name).
 			WithHint("restore it to the snapshot (its present state is kept in one first), clone it without --snapshot, and restore that one"))
 	}
-	if e, ok := s.inventory.Get(req.Name); ok && e.RecordProblem != nil {
+	if e, ok := s.inventory.Get(req.NewName); ok && e.RecordProblem != nil {
 		wrong.add(fieldNewName, e.RecordProblem)
 	} else if ok && e.Record != nil {
-		wrong.add(fieldNewName, nameTaken(req.Name))
+		wrong.add(fieldNewName, nameTaken(req.NewName))
 	}
-	settings, err := s.machines.CheckClone(req.Source, req.Name, args.changes())
+	settings, err := s.machines.CheckClone(req.Name, req.NewName, args.changes())
 	wrong.add(fieldNewName, err)
 	wrong.addSettings(settings)
-	checkResources(ctx, b, req.VCPUs, req.MemoryMiB, wrong)
+	checkResources(ctx, b, args.VCPUs, args.MemoryMiB, wrong)
 	field, err := s.checkSource(ctx, req, &args)
 	wrong.add(field, err)
 	if !wrong.has(fieldNewName) {
-		field, err := checkPlace(ctx, b, req.Name)
+		field, err := checkPlace(ctx, b, req.NewName)
 		// The backend is the source's, and is not asked for.
 		wrong.add(map[string]string{fieldBackend: fieldName, fieldName: fieldNewName}[field], err)
 	}
-	r := s.recordOf(req.Source)
+	r := s.recordOf(req.Name)
 	if r == nil {
-		wrong.add(fieldName, notFound(req.Source)) // destroyed meanwhile
+		wrong.add(fieldName, notFound(req.Name)) // destroyed meanwhile
 		return args, wrong
 	}
 	_, err = s.images.Get(r.Image.ID)
@@ -110,7 +110,7 @@ func (s *Service) judgeClone(ctx context.Context, req CloneRequest) (cloneArgs, 
 	args.Backend, args.Image, args.Generation = r.Backend, r.Image, r.Generation
 	args.Warnings = append(args.Warnings, keptBySource(m)...)
 	if !wrong.has(fieldNewName) {
-		wrong.add(fieldNewName, s.checkSSHName(ctx, req.Name))
+		wrong.add(fieldNewName, s.checkSSHName(ctx, req.NewName))
 	}
 	return args, wrong
 }
@@ -132,29 +132,29 @@ func (a cloneArgs) changes() machine.Changes {
 
 // checkSource refuses a source that runs or has no such snapshot, and warns of a
 // disk that is not in order. field is the one whose fault it is.
-func (s *Service) checkSource(ctx context.Context, req CloneRequest, args *cloneArgs) (field string, err error) {
-	state, err := s.stateNow(ctx, req.Source)
+func (s *Service) checkSource(ctx context.Context, req api.CloneParams, args *cloneArgs) (field string, err error) {
+	state, err := s.stateNow(ctx, req.Name)
 	if err != nil {
 		return fieldName, err
 	}
 	switch state {
 	case backends.Stopped, backends.Crashed:
 	case backends.Running, backends.Suspended:
-		return fieldName, problem.New(problem.VMRunning, "%s is %s: only a VM that is off can be cloned", req.Source, state).
-			WithHint("nixvmd stop %s first", req.Source)
+		return fieldName, problem.New(problem.VMRunning, "%s is %s: only a VM that is off can be cloned", req.Name, state).
+			WithHint("nixvmd stop %s first", req.Name)
 	case backends.Unknown:
-		return fieldName, problem.New(problem.BackendUnreachable, "whether %s is off cannot be told now", req.Source).
-			WithHint("nixvmd status %s says why", req.Source).Retry()
+		return fieldName, problem.New(problem.BackendUnreachable, "whether %s is off cannot be told now", req.Name).
+			WithHint("nixvmd status %s says why", req.Name).Retry()
 	default:
-		return fieldName, problem.New(problem.MachineBroken, "%s is %s", req.Source, state).WithHint("nixvmd status %s says why", req.Source)
+		return fieldName, problem.New(problem.MachineBroken, "%s is %s", req.Name, state).WithHint("nixvmd status %s says why", req.Name)
 	}
 	if req.Snapshot == "" {
 		if state == backends.Crashed {
-			args.Warnings = append(args.Warnings, req.Source+" was not shut down: the copy is as after a power cut")
+			args.Warnings = append(args.Warnings, req.Name+" was not shut down: the copy is as after a power cut")
 		}
 		return fieldNone, nil
 	}
-	list, err := s.snapshotsWith(ctx, req.Source, req.Snapshot)
+	list, err := s.snapshotsWith(ctx, req.Name, req.Snapshot)
 	if err != nil {
 		return fieldSnapshot, err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/fake"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -33,7 +34,7 @@ func TestACloneIsAMachineOfItsOwn(t *testing.T) {
 	h := open(t, home, images{}, nil, nil)
 	h.off(t, "demo")
 	source := tree(t, filepath.Join(h.layout.Machines(), "demo"))
-	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy", MemoryMiB: 4096})
+	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy", MemoryMiB: new(4096)})
 	op = h.succeed(t, op, err)
 	if op.Machine != "copy" || op.Source != "demo" || op.Subject() != "demo to copy" || len(op.Warnings) > 0 {
 		t.Errorf("the operation is %+v", op)
@@ -67,7 +68,7 @@ func TestACloneIsAMachineOfItsOwn(t *testing.T) {
 func TestACloneOfASnapshotBeginsThere(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.off(t, "demo")
-	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy", Snapshot: "s1", DiskBytes: 64 << 30, NoStart: true})
+	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "s1", DiskBytes: new(int64(64 << 30)), NoStart: true})
 	h.succeed(t, op, err)
 	if got, _ := h.fake.Content("copy"); got != "precious" {
 		t.Errorf("the clone begins with %q", got)
@@ -90,7 +91,7 @@ func TestACloneSaysWhatItDoesNotGet(t *testing.T) {
 	if err := h.fake.Crash("demo", "the power went"); err != nil {
 		t.Fatal(err)
 	}
-	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	said := strings.Join(h.succeed(t, op, err).Warnings, "\n")
 	for _, want := range []string{"as after a power cut", "static address 192.168.7.5", "VM number", "PCI devices"} {
 		if !strings.Contains(said, want) {
@@ -127,19 +128,19 @@ func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 	before := tree(t, home)
 	for what, c := range map[string]struct {
 		code problem.Code
-		req  CloneRequest
+		req  api.CloneParams
 	}{
-		"a name that is no name":     {problem.MachineNameInvalid, CloneRequest{Source: "demo", Name: "../x"}},
-		"a source that is no name":   {problem.MachineNameInvalid, CloneRequest{Source: "-rf", Name: "copy"}},
-		"a source that is not there": {problem.MachineNotFound, CloneRequest{Source: "nobody", Name: "copy"}},
-		"a name that is taken":       {problem.MachineExists, CloneRequest{Source: "demo", Name: "runs"}},
-		"a name that is declared":    {problem.MachineExists, CloneRequest{Source: "demo", Name: "declared"}},
-		"its own name":               {problem.MachineExists, CloneRequest{Source: "demo", Name: "demo"}},
-		"an SSH name that is taken":  {problem.SSHNameTaken, CloneRequest{Source: "demo", Name: "demo-admin"}},
-		"a source that runs":         {problem.VMRunning, CloneRequest{Source: "runs", Name: "copy"}},
-		"a snapshot that is not":     {problem.SnapshotNotFound, CloneRequest{Source: "demo", Name: "copy", Snapshot: "s2"}},
-		"a disk that shrinks":        {problem.SizeInvalid, CloneRequest{Source: "demo", Name: "copy", DiskBytes: 1 << 30}},
-		"memory for nothing":         {problem.MachineInvalid, CloneRequest{Source: "demo", Name: "copy", MemoryMiB: 1}},
+		"a name that is no name":     {problem.MachineNameInvalid, api.CloneParams{Name: "demo", NewName: "../x"}},
+		"a source that is no name":   {problem.MachineNameInvalid, api.CloneParams{Name: "-rf", NewName: "copy"}},
+		"a source that is not there": {problem.MachineNotFound, api.CloneParams{Name: "nobody", NewName: "copy"}},
+		"a name that is taken":       {problem.MachineExists, api.CloneParams{Name: "demo", NewName: "runs"}},
+		"a name that is declared":    {problem.MachineExists, api.CloneParams{Name: "demo", NewName: "declared"}},
+		"its own name":               {problem.MachineExists, api.CloneParams{Name: "demo", NewName: "demo"}},
+		"an SSH name that is taken":  {problem.SSHNameTaken, api.CloneParams{Name: "demo", NewName: "demo-admin"}},
+		"a source that runs":         {problem.VMRunning, api.CloneParams{Name: "runs", NewName: "copy"}},
+		"a snapshot that is not":     {problem.SnapshotNotFound, api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "s2"}},
+		"a disk that shrinks":        {problem.SizeInvalid, api.CloneParams{Name: "demo", NewName: "copy", DiskBytes: new(int64(1 << 30))}},
+		"memory for nothing":         {problem.MachineInvalid, api.CloneParams{Name: "demo", NewName: "copy", MemoryMiB: new(1)}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			_, err := h.Clone(background, c.req)
@@ -150,10 +151,10 @@ func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 		})
 	}
 	h.backends["test"] = cloneless{h.fake}
-	_, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	_, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	wantProblem(t, err, problem.Unsupported)
 	h.backends["test"] = wholeOnly{h.fake}
-	_, err = h.Clone(background, CloneRequest{Source: "demo", Name: "copy", Snapshot: "s1"})
+	_, err = h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "s1"})
 	wantProblem(t, err, problem.Unsupported)
 }
 
@@ -175,7 +176,7 @@ func TestACloneThatFailsOrIsCancelledLeavesNothing(t *testing.T) {
 	before := tree(t, home)
 	for method, want := range map[string]OperationState{"start": OpFailed, "clone": OpCancelled} {
 		failing = method
-		op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+		op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +213,7 @@ func TestASourceIsBusyUntilItsDiskIsCopied(t *testing.T) {
 		return nil
 	}, nil)
 	h.off(t, "demo")
-	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +226,7 @@ func TestASourceIsBusyUntilItsDiskIsCopied(t *testing.T) {
 	if v, _ := h.Get("demo"); v.Operation == nil || v.Operation.ID != op.ID {
 		t.Errorf("the source does not show the operation: %+v", v)
 	}
-	_, err = h.Clone(background, CloneRequest{Source: "demo", Name: "other"})
+	_, err = h.Clone(background, api.CloneParams{Name: "demo", NewName: "other"})
 	wantProblem(t, err, problem.VMBusy)
 	wantProblem(t, h.DeleteMachine(background, "copy", "copy"), problem.VMBusy)
 	connected := make(chan error, 1)
@@ -247,7 +248,7 @@ func TestACloneThatCannotBeUndoneWaitsForAChoice(t *testing.T) {
 	h := openFaulty(t, home, f)
 	h.off(t, "demo")
 	f.set(true, "start", "destroy")
-	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	id := wantUnresolved(t, *h, op, err).ID
 	f.set(false, "start", "destroy")
 	*h = h.restart(t, home, f)
@@ -273,7 +274,7 @@ func TestAnEditDuringACloneShows(t *testing.T) {
 	}, nil)
 	h.off(t, "demo")
 	check(t, h.machineDirs.Close()) // its event may come after the clone, and would be no help
-	op, err := h.Clone(background, CloneRequest{Source: "demo", Name: "copy", NoStart: true})
+	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy", NoStart: true})
 	h.succeed(t, op, err)
 	if v, err := h.Get("demo"); err != nil || v.MemoryMiB != 3072 {
 		t.Errorf("the source has %d MiB, %v", v.MemoryMiB, err)

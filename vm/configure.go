@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/operation"
@@ -12,7 +13,7 @@ import (
 
 // Configure changes a declared machine. What the VM reads at boot (memory,
 // CPUs, disk size, identity) takes effect at its next start; Autostart at once.
-func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (v VM, err error) {
+func (s *Service) Configure(ctx context.Context, req api.ConfigureParams) (v VM, err error) {
 	if _, err := s.Get(req.Name); err != nil {
 		return VM{}, err
 	}
@@ -28,7 +29,7 @@ func (s *Service) Configure(ctx context.Context, req ConfigureRequest) (v VM, er
 }
 
 // configure is Configure while nothing else changes the machine.
-func (s *Service) configure(ctx context.Context, req ConfigureRequest) (VM, error) {
+func (s *Service) configure(ctx context.Context, req api.ConfigureParams) (VM, error) {
 	before, changes, wrong := s.judgeConfigure(ctx, req)
 	if err := wrong.first(); err != nil {
 		return VM{}, err
@@ -51,7 +52,7 @@ func (s *Service) configure(ctx context.Context, req ConfigureRequest) (VM, erro
 
 // judgeConfigure finds everything that is wrong with the request. before is the
 // machine as it is, without a name when there is none.
-func (s *Service) judgeConfigure(ctx context.Context, req ConfigureRequest) (before VM, changes machine.Changes, wrong *fieldErrors) {
+func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (before VM, changes machine.Changes, wrong *fieldErrors) {
 	wrong = &fieldErrors{}
 	before, err := s.Get(req.Name)
 	if err != nil {
@@ -83,7 +84,7 @@ func (s *Service) judgeConfigure(ctx context.Context, req ConfigureRequest) (bef
 
 // checkProfiles refuses profiles that the machine's kind of image does not have.
 // What is missing to build that image is for the request that builds it.
-func (s *Service) checkProfiles(req ConfigureRequest, wrong *fieldErrors) {
+func (s *Service) checkProfiles(req api.ConfigureParams, wrong *fieldErrors) {
 	m, err := s.machines.Read(req.Name)
 	if err != nil || req.Profiles == nil || isFile(m.Image) {
 		wrong.add(fieldName, err)
@@ -95,7 +96,7 @@ func (s *Service) checkProfiles(req ConfigureRequest, wrong *fieldErrors) {
 	}
 }
 
-func changesOf(req ConfigureRequest, wrong *fieldErrors) machine.Changes {
+func changesOf(req api.ConfigureParams, wrong *fieldErrors) machine.Changes {
 	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Autostart: req.Autostart}
 	if req.Profiles != nil {
 		c.Profiles = &req.Profiles

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/operation"
 )
@@ -36,9 +37,9 @@ func TestMain(m *testing.M) {
 
 // beginKind is every operation that a crash test interrupts.
 var beginKind = map[string]func(h house) (Operation, error){
-	"create": func(h house) (Operation, error) { return h.Create(background, CreateRequest{Name: "demo"}) },
+	"create": func(h house) (Operation, error) { return h.Create(background, api.CreateParams{Name: "demo"}) },
 	"clone": func(h house) (Operation, error) {
-		return h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+		return h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	},
 	"snapshot": func(h house) (Operation, error) {
 		return h.CreateSnapshot(background, "demo", "s2", "", "t")
@@ -172,7 +173,7 @@ func TestKillInTheMiddleOfAChoice(t *testing.T) {
 					t.Fatal(err)
 				}
 				f.set(true, "start", "destroy")
-				op, err := h.Create(background, CreateRequest{Name: "demo"})
+				op, err := h.Create(background, api.CreateParams{Name: "demo"})
 				id := wantUnresolved(t, h, op, err).ID
 				if err := h.Close(); err != nil {
 					t.Fatal(err)

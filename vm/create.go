@@ -39,7 +39,7 @@ func (a createArgs) check(name string) error {
 // Create declares a machine (unless its directory exists already), makes its
 // VM, its SSH name, boots it and waits for its sshd. A request that cannot work
 // is refused before anything is made.
-func (s *Service) Create(ctx context.Context, req CreateRequest) (Operation, error) {
+func (s *Service) Create(ctx context.Context, req api.CreateParams) (Operation, error) {
 	if err := machine.NewName(req.Name); err != nil {
 		return Operation{}, err
 	}
@@ -51,7 +51,7 @@ func (s *Service) Create(ctx context.Context, req CreateRequest) (Operation, err
 }
 
 // judgeCreate completes the request and finds everything that is wrong with it.
-func (s *Service) judgeCreate(ctx context.Context, req CreateRequest) (createArgs, *fieldErrors) {
+func (s *Service) judgeCreate(ctx context.Context, req api.CreateParams) (createArgs, *fieldErrors) {
 	wrong := &fieldErrors{}
 	args := s.draft(req, wrong)
 	s.checkCreate(ctx, args, wrong)
@@ -60,7 +60,7 @@ func (s *Service) judgeCreate(ctx context.Context, req CreateRequest) (createArg
 
 // draft completes the request: from the machine directory if there is one, from
 // the defaults otherwise.
-func (s *Service) draft(req CreateRequest, wrong *fieldErrors) createArgs {
+func (s *Service) draft(req api.CreateParams, wrong *fieldErrors) createArgs {
 	args := createArgs{Start: !req.NoStart, Instance: newInstance()}
 	wrong.add(fieldName, machine.NewName(req.Name))
 	declared, err := s.machines.Read(req.Name)
@@ -98,12 +98,12 @@ func (s *Service) Defaults() Defaults { return s.config.Defaults }
 
 // applyRequest lays what was asked for over the draft, and the defaults under it.
 // declare says that the machine's directory is to be made.
-func (s *Service) applyRequest(d *machine.Draft, declare bool, req CreateRequest, wrong *fieldErrors) {
+func (s *Service) applyRequest(d *machine.Draft, declare bool, req api.CreateParams, wrong *fieldErrors) {
 	def := s.config.Defaults
 	override(&d.Image, req.Image, def.Image)
 	override(&d.Backend, req.Backend, "")
-	override(&d.MemoryMiB, req.MemoryMiB, def.Memory)
-	override(&d.VCPUs, req.VCPUs, def.VCPUs)
+	override(&d.MemoryMiB, given(req.MemoryMiB, 0), def.Memory)
+	override(&d.VCPUs, given(req.VCPUs, 0), def.VCPUs)
 	if len(req.Profiles) > 0 {
 		d.Profiles = req.Profiles
 	} else if len(d.Profiles) == 0 {
@@ -111,7 +111,7 @@ func (s *Service) applyRequest(d *machine.Draft, declare bool, req CreateRequest
 	}
 	mode := string(d.Mode)
 	override(&mode, req.Mode, def.Mode)
-	override(&d.DiskBytes, req.DiskBytes, def.DiskBytes())
+	override(&d.DiskBytes, given(req.DiskBytes, 0), def.DiskBytes())
 	var err error
 	d.Mode, err = parseMode(mode)
 	wrong.add(fieldMode, err)
@@ -126,7 +126,7 @@ func (s *Service) applyRequest(d *machine.Draft, declare bool, req CreateRequest
 }
 
 // applyAccess adds keys, ports, exceptions and forwards.
-func (s *Service) applyAccess(d *machine.Draft, declare bool, req CreateRequest, wrong *fieldErrors) {
+func (s *Service) applyAccess(d *machine.Draft, declare bool, req api.CreateParams, wrong *fieldErrors) {
 	keys := req.AuthorizedKeys
 	if declare { // a directory that is there stays as it is; the identity medium has the key all the same
 		own, err := s.ssh.PublicKey()

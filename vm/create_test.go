@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild"
@@ -33,11 +34,11 @@ func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	h.mu.Lock()
 	h.backends["test"] = bridged{h.fake}
 	h.mu.Unlock()
-	wantProblem(t, createErr(h, CreateRequest{Name: "new", Network: "bridge:br1"}), problem.MachineInvalid)
+	wantProblem(t, createErr(h, api.CreateParams{Name: "new", Network: "bridge:br1"}), problem.MachineInvalid)
 	missing, there := "bridge:br1", "bridge:br0"
-	_, err := h.Configure(t.Context(), ConfigureRequest{Name: "demo", Network: &missing})
+	_, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &missing})
 	wantProblem(t, err, problem.MachineInvalid)
-	if _, err := h.Configure(t.Context(), ConfigureRequest{Name: "demo", Network: &there}); err != nil {
+	if _, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &there}); err != nil {
 		t.Error(err)
 	}
 }
@@ -45,22 +46,22 @@ func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 // Profiles are part of the image, and nothing gives a VM another one yet.
 func TestProfilesOfAVMThatExistsArePending(t *testing.T) {
 	h := open(t, t.TempDir(), images{known: nixbuild.Catalogue{{Name: "dev"}, {Name: "python"}}}, nil, nil)
-	op, err := h.Create(background, CreateRequest{Name: "demo", Image: "trial", Profiles: []string{"python", "dev"}})
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial", Profiles: []string{"python", "dev"}})
 	h.succeed(t, op, err)
 	for _, c := range []struct {
 		profiles, want []string
 	}{{[]string{"dev", "python", "core"}, nil}, {[]string{"dev"}, []string{"profiles"}}, {[]string{"dev", "python"}, nil}} {
-		v, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: c.profiles})
+		v, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: c.profiles})
 		if err != nil || !slices.Equal(v.Pending, c.want) {
 			t.Errorf("%v: pending %v, %v; want %v", c.profiles, v.Pending, err, c.want)
 		}
 	}
-	if _, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: []string{"dev"}}); err != nil {
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"dev"}}); err != nil {
 		t.Fatal(err)
 	}
 	op, err = h.Kill(background, "demo", "")
 	h.succeed(t, op, err)
-	op, err = h.Clone(background, CloneRequest{Source: "demo", Name: "copy"})
+	op, err = h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	h.succeed(t, op, err)
 	if v, err := h.Get("copy"); err != nil || !slices.Equal(v.Pending, []string{"profiles"}) {
 		t.Errorf("a copy has the image of its source: pending %v, %v", v.Pending, err)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
@@ -16,10 +17,10 @@ import (
 
 // Draft is a request that has not been made. Exactly one of the pointers is set.
 type Draft struct {
-	Create    *CreateRequest
-	Clone     *CloneRequest
-	Configure *ConfigureRequest
-	Build     *BuildRequest
+	Create    *api.CreateParams
+	Clone     *api.CloneParams
+	Configure *api.ConfigureParams
+	Build     *api.ImageBuildParams
 	Snapshot  *SnapshotDraft
 	Forward   *ForwardDraft
 }
@@ -64,7 +65,7 @@ func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
 	case d.Build != nil:
 		var args buildArgs
 		args, wrong = s.judgeBuild(*d.Build)
-		s.imageFields(fields, CreateRequest{Image: d.Build.Image, Mode: d.Build.Mode, Profiles: d.Build.Profiles}, args.Request, args.Fallback)
+		s.imageFields(fields, api.CreateParams{Image: d.Build.Image, Mode: d.Build.Mode, Profiles: d.Build.Profiles}, args.Request, args.Fallback)
 	case d.Snapshot != nil:
 		_, wrong = s.judgeSnapshot(ctx, d.Snapshot.Name, d.Snapshot.Snapshot)
 		fields = map[string]Checked{fieldName: {Value: d.Snapshot.Name}, fieldSnapshot: {Value: d.Snapshot.Snapshot}}
@@ -80,7 +81,7 @@ func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
 }
 
 // createFields shows what a create would take.
-func (s *Service) createFields(req CreateRequest, args createArgs) map[string]Checked {
+func (s *Service) createFields(req api.CreateParams, args createArgs) map[string]Checked {
 	d := args.Draft
 	ports := d.TCPPorts
 	if ports == nil {
@@ -88,9 +89,9 @@ func (s *Service) createFields(req CreateRequest, args createArgs) map[string]Ch
 	}
 	fields := map[string]Checked{
 		fieldName:   {Value: req.Name},
-		fieldMemory: memoryField(d.MemoryMiB, req.MemoryMiB == 0),
-		fieldVCPUs:  countField(d.VCPUs, req.VCPUs == 0),
-		fieldDisk:   diskField(d.DiskBytes, req.DiskBytes == 0),
+		fieldMemory: memoryField(d.MemoryMiB, req.MemoryMiB == nil),
+		fieldVCPUs:  countField(d.VCPUs, req.VCPUs == nil),
+		fieldDisk:   diskField(d.DiskBytes, req.DiskBytes == nil),
 		fieldNetwork: {
 			Value: d.Network.String(), Default: req.Network == "",
 		},
@@ -106,7 +107,7 @@ func (s *Service) createFields(req CreateRequest, args createArgs) map[string]Ch
 }
 
 // imageFields shows which image would be taken, and what that kind can have.
-func (s *Service) imageFields(fields map[string]Checked, asked CreateRequest, image nixbuild.Request, fallback bool) {
+func (s *Service) imageFields(fields map[string]Checked, asked api.CreateParams, image nixbuild.Request, fallback bool) {
 	all := s.images.Profiles()
 	kinds := Checked{Value: image.Kind, Default: asked.Image == ""}
 	profiles := Checked{Values: image.Profiles, Default: len(asked.Profiles) == 0}
@@ -167,14 +168,14 @@ func texts[T any](list []T) []string {
 }
 
 // draftClone shows what a clone would take.
-func (s *Service) draftClone(ctx context.Context, req CloneRequest) (map[string]Checked, *fieldErrors) {
+func (s *Service) draftClone(ctx context.Context, req api.CloneParams) (map[string]Checked, *fieldErrors) {
 	_, wrong := s.judgeClone(ctx, req)
-	source, _ := s.Get(req.Source) // one that is not there has a problem already
+	source, _ := s.Get(req.Name) // one that is not there has a problem already
 	fields := map[string]Checked{
-		fieldName: {Value: req.Source}, fieldNewName: {Value: req.Name},
-		fieldMemory: memoryField(orElse(req.MemoryMiB, source.MemoryMiB), req.MemoryMiB == 0),
-		fieldVCPUs:  countField(orElse(req.VCPUs, source.VCPUs), req.VCPUs == 0),
-		fieldDisk:   diskField(orElse(req.DiskBytes, source.DiskBytes), req.DiskBytes == 0),
+		fieldName: {Value: req.Name}, fieldNewName: {Value: req.NewName},
+		fieldMemory: memoryField(given(req.MemoryMiB, source.MemoryMiB), req.MemoryMiB == nil),
+		fieldVCPUs:  countField(given(req.VCPUs, source.VCPUs), req.VCPUs == nil),
+		fieldDisk:   diskField(given(req.DiskBytes, source.DiskBytes), req.DiskBytes == nil),
 	}
 	snapshot := Checked{Value: req.Snapshot, Default: req.Snapshot == ""}
 	if b, err := s.backend(source.Backend); err == nil && source.Name != "" && backends.CapabilitiesOf(b).CloneSnapshot {
@@ -186,14 +187,9 @@ func (s *Service) draftClone(ctx context.Context, req CloneRequest) (map[string]
 	return fields, wrong
 }
 
-func orElse[T comparable](v, otherwise T) T {
-	setDefault(&v, otherwise)
-	return v
-}
-
 // configureFields shows what a machine would have; what is not changed is as its
 // files say.
-func (s *Service) configureFields(req ConfigureRequest) map[string]Checked {
+func (s *Service) configureFields(req api.ConfigureParams) map[string]Checked {
 	m, err := s.machines.Read(req.Name)
 	if err != nil {
 		return map[string]Checked{fieldName: {Value: req.Name}} // that it cannot be read is its problem

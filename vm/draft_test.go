@@ -10,47 +10,48 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/nixbuild"
 )
 
 // wrongCreates are requests that create refuses for one field.
 func wrongCreates() map[string]struct {
-	req   CreateRequest
+	req   api.CreateParams
 	field string
 } {
 	on := true
 	return map[string]struct {
-		req   CreateRequest
+		req   api.CreateParams
 		field string
 	}{
-		"no name":                      {CreateRequest{}, fieldName},
-		"a name that is a path":        {CreateRequest{Name: "../x"}, fieldName},
-		"a name that is taken":         {CreateRequest{Name: "demo"}, fieldName},
-		"the name of an admin":         {CreateRequest{Name: "demo-admin"}, fieldName},
-		"a VM without a record":        {CreateRequest{Name: "stray"}, fieldName},
-		"a broken directory":           {CreateRequest{Name: "broken"}, fieldName},
-		"an unknown profile":           {CreateRequest{Name: "new", Profiles: []string{"unknown"}}, fieldProfiles},
-		"a profile that is a comment":  {CreateRequest{Name: "new", Profiles: []string{"#dev"}}, fieldProfiles},
-		"an unknown mode":              {CreateRequest{Name: "new", Mode: "liquid"}, fieldMode},
-		"a mode the image cannot have": {CreateRequest{Name: "new", Mode: "semi-mutable"}, fieldMode},
-		"an image that is not there":   {CreateRequest{Name: "new", Image: "/nowhere.qcow2"}, fieldImage},
-		"an URL without a checksum":    {CreateRequest{Name: "new", Image: "https://example.org/a.qcow2"}, fieldImage},
-		"an image that is no kind":     {CreateRequest{Name: "new", Image: "nixos"}, fieldImage},
-		"a relative image":             {CreateRequest{Name: "new", Image: "x.qcow2"}, fieldImage},
-		"too little memory":            {CreateRequest{Name: "new", MemoryMiB: 4}, fieldMemory},
-		"too many CPUs":                {CreateRequest{Name: "new", VCPUs: 5000}, fieldVCPUs},
-		"too small a disk":             {CreateRequest{Name: "new", DiskBytes: 1 << 20}, fieldDisk},
-		"an unknown network":           {CreateRequest{Name: "new", Network: "macvtap"}, fieldNetwork},
-		"a bridge that is not there":   {CreateRequest{Name: "new", Network: "bridge:br1"}, fieldNetwork},
-		"an unknown backend":           {CreateRequest{Name: "new", Backend: "moon"}, fieldBackend},
-		"autostart where it cannot be": {CreateRequest{Name: "new", Backend: "bridged", Autostart: &on}, fieldAutostart},
-		"a key that is none":           {CreateRequest{Name: "new", AuthorizedKeys: []string{"ssh-rsa x"}}, fieldAuthorizedKeys},
-		"an address that is none":      {CreateRequest{Name: "new", AllowedCIDRs: []string{"10.0.0.0/99"}}, fieldAllowedCIDRs},
-		"port 0":                       {CreateRequest{Name: "new", TCPPorts: []uint16{0}}, fieldTCPPorts},
-		"a forward without a target":   {CreateRequest{Name: "new", RemoteForwards: []string{"8080"}}, fieldRemoteForwards},
-		"a forward of a low port":      {CreateRequest{Name: "new", RemoteForwards: []string{"80 localhost:80"}}, fieldRemoteForwards},
-		"two forwards of one port":     {CreateRequest{Name: "new", RemoteForwards: []string{"8080 a:1", "8080 b:1"}}, fieldRemoteForwards},
+		"no name":                      {api.CreateParams{}, fieldName},
+		"a name that is a path":        {api.CreateParams{Name: "../x"}, fieldName},
+		"a name that is taken":         {api.CreateParams{Name: "demo"}, fieldName},
+		"the name of an admin":         {api.CreateParams{Name: "demo-admin"}, fieldName},
+		"a VM without a record":        {api.CreateParams{Name: "stray"}, fieldName},
+		"a broken directory":           {api.CreateParams{Name: "broken"}, fieldName},
+		"an unknown profile":           {api.CreateParams{Name: "new", Profiles: []string{"unknown"}}, fieldProfiles},
+		"a profile that is a comment":  {api.CreateParams{Name: "new", Profiles: []string{"#dev"}}, fieldProfiles},
+		"an unknown mode":              {api.CreateParams{Name: "new", Mode: "liquid"}, fieldMode},
+		"a mode the image cannot have": {api.CreateParams{Name: "new", Mode: "semi-mutable"}, fieldMode},
+		"an image that is not there":   {api.CreateParams{Name: "new", Image: "/nowhere.qcow2"}, fieldImage},
+		"an URL without a checksum":    {api.CreateParams{Name: "new", Image: "https://example.org/a.qcow2"}, fieldImage},
+		"an image that is no kind":     {api.CreateParams{Name: "new", Image: "nixos"}, fieldImage},
+		"a relative image":             {api.CreateParams{Name: "new", Image: "x.qcow2"}, fieldImage},
+		"too little memory":            {api.CreateParams{Name: "new", MemoryMiB: new(4)}, fieldMemory},
+		"too many CPUs":                {api.CreateParams{Name: "new", VCPUs: new(5000)}, fieldVCPUs},
+		"too small a disk":             {api.CreateParams{Name: "new", DiskBytes: new(int64(1 << 20))}, fieldDisk},
+		"an unknown network":           {api.CreateParams{Name: "new", Network: "macvtap"}, fieldNetwork},
+		"a bridge that is not there":   {api.CreateParams{Name: "new", Network: "bridge:br1"}, fieldNetwork},
+		"an unknown backend":           {api.CreateParams{Name: "new", Backend: "moon"}, fieldBackend},
+		"autostart where it cannot be": {api.CreateParams{Name: "new", Backend: "bridged", Autostart: &on}, fieldAutostart},
+		"a key that is none":           {api.CreateParams{Name: "new", AuthorizedKeys: []string{"ssh-rsa x"}}, fieldAuthorizedKeys},
+		"an address that is none":      {api.CreateParams{Name: "new", AllowedCIDRs: []string{"10.0.0.0/99"}}, fieldAllowedCIDRs},
+		"port 0":                       {api.CreateParams{Name: "new", TCPPorts: []uint16{0}}, fieldTCPPorts},
+		"a forward without a target":   {api.CreateParams{Name: "new", RemoteForwards: []string{"8080"}}, fieldRemoteForwards},
+		"a forward of a low port":      {api.CreateParams{Name: "new", RemoteForwards: []string{"80 localhost:80"}}, fieldRemoteForwards},
+		"two forwards of one port":     {api.CreateParams{Name: "new", RemoteForwards: []string{"8080 a:1", "8080 b:1"}}, fieldRemoteForwards},
 	}
 }
 
@@ -102,8 +103,8 @@ func TestWhatCreateRefusesIsFoundInTheDraft(t *testing.T) {
 
 func TestADraftHasAllItsProblemsAtOnce(t *testing.T) {
 	h := draftHouse(t)
-	got := h.CheckDraft(t.Context(), Draft{Create: &CreateRequest{
-		Name: "demo-admin", Profiles: []string{"unknown"}, Mode: "semi-mutable", MemoryMiB: 4, VCPUs: 5000, DiskBytes: 1, Network: "macvtap",
+	got := h.CheckDraft(t.Context(), Draft{Create: &api.CreateParams{
+		Name: "demo-admin", Profiles: []string{"unknown"}, Mode: "semi-mutable", MemoryMiB: new(4), VCPUs: new(5000), DiskBytes: new(int64(1)), Network: "macvtap",
 		Backend: "moon", AllowedCIDRs: []string{"x"}, RemoteForwards: []string{"80 a:1"}, AuthorizedKeys: []string{"none"},
 	}})
 	for _, field := range []string{
@@ -119,7 +120,7 @@ func TestADraftHasAllItsProblemsAtOnce(t *testing.T) {
 }
 
 func TestADraftSaysWhatItsDefaultsComeTo(t *testing.T) {
-	got := draftHouse(t).CheckDraft(t.Context(), Draft{Create: &CreateRequest{Name: "new", MemoryMiB: 4096}})
+	got := draftHouse(t).CheckDraft(t.Context(), Draft{Create: &api.CreateParams{Name: "new", MemoryMiB: new(4096)}})
 	want := map[string]Checked{
 		fieldImage: {Value: "trial", Default: true, Choices: []string{"nixos", "trial"}, Note: fallbackWarning},
 		// rust is of NixOS images, core is in each.
@@ -154,21 +155,21 @@ func TestWhatOtherRequestsRefuseIsFoundInTheDraft(t *testing.T) {
 		draft Draft
 		field string
 	}{
-		"clone: its own name":           {Draft{Clone: &CloneRequest{Source: "demo", Name: "demo"}}, fieldNewName},
-		"clone: an admin's name":        {Draft{Clone: &CloneRequest{Source: "demo", Name: "running-admin"}}, fieldNewName},
-		"clone: a source that runs":     {Draft{Clone: &CloneRequest{Source: "running", Name: "copy"}}, fieldName},
-		"clone: no source":              {Draft{Clone: &CloneRequest{Source: "gone", Name: "copy"}}, fieldName},
-		"clone: an unknown snapshot":    {Draft{Clone: &CloneRequest{Source: "demo", Name: "copy", Snapshot: "never"}}, fieldSnapshot},
-		"clone: a smaller disk":         {Draft{Clone: &CloneRequest{Source: "demo", Name: "copy", DiskBytes: 1 << 30}}, fieldDisk},
-		"clone: too little memory":      {Draft{Clone: &CloneRequest{Source: "demo", Name: "copy", MemoryMiB: 4}}, fieldMemory},
-		"configure: too little memory":  {Draft{Configure: &ConfigureRequest{Name: "demo", MemoryMiB: &small}}, fieldMemory},
-		"configure: a smaller disk":     {Draft{Configure: &ConfigureRequest{Name: "demo", DiskBytes: &bad}}, fieldDisk},
-		"configure: a missing bridge":   {Draft{Configure: &ConfigureRequest{Name: "demo", Network: &nowhere}}, fieldNetwork},
-		"configure: an unknown profile": {Draft{Configure: &ConfigureRequest{Name: "demo", Profiles: []string{"unknown"}}}, fieldProfiles},
-		"configure: a low port":         {Draft{Configure: &ConfigureRequest{Name: "demo", RemoteForwards: []string{"80 a:1"}}}, fieldRemoteForwards},
-		"configure: no machine":         {Draft{Configure: &ConfigureRequest{Name: "gone"}}, fieldName},
-		"build: a file":                 {Draft{Build: &BuildRequest{Image: "/a"}}, fieldImage},
-		"build: an unknown profile":     {Draft{Build: &BuildRequest{Profiles: []string{"unknown"}}}, fieldProfiles},
+		"clone: its own name":           {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "demo"}}, fieldNewName},
+		"clone: an admin's name":        {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "running-admin"}}, fieldNewName},
+		"clone: a source that runs":     {Draft{Clone: &api.CloneParams{Name: "running", NewName: "copy"}}, fieldName},
+		"clone: no source":              {Draft{Clone: &api.CloneParams{Name: "gone", NewName: "copy"}}, fieldName},
+		"clone: an unknown snapshot":    {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "never"}}, fieldSnapshot},
+		"clone: a smaller disk":         {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "copy", DiskBytes: new(int64(1 << 30))}}, fieldDisk},
+		"clone: too little memory":      {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "copy", MemoryMiB: new(4)}}, fieldMemory},
+		"configure: too little memory":  {Draft{Configure: &api.ConfigureParams{Name: "demo", MemoryMiB: &small}}, fieldMemory},
+		"configure: a smaller disk":     {Draft{Configure: &api.ConfigureParams{Name: "demo", DiskBytes: &bad}}, fieldDisk},
+		"configure: a missing bridge":   {Draft{Configure: &api.ConfigureParams{Name: "demo", Network: &nowhere}}, fieldNetwork},
+		"configure: an unknown profile": {Draft{Configure: &api.ConfigureParams{Name: "demo", Profiles: []string{"unknown"}}}, fieldProfiles},
+		"configure: a low port":         {Draft{Configure: &api.ConfigureParams{Name: "demo", RemoteForwards: []string{"80 a:1"}}}, fieldRemoteForwards},
+		"configure: no machine":         {Draft{Configure: &api.ConfigureParams{Name: "gone"}}, fieldName},
+		"build: a file":                 {Draft{Build: &api.ImageBuildParams{Image: "/a"}}, fieldImage},
+		"build: an unknown profile":     {Draft{Build: &api.ImageBuildParams{Profiles: []string{"unknown"}}}, fieldProfiles},
 		"snapshot: a bad name":          {Draft{Snapshot: &SnapshotDraft{"demo", "a b"}}, fieldSnapshot},
 		"snapshot: a taken name":        {Draft{Snapshot: &SnapshotDraft{"demo", "before"}}, fieldSnapshot},
 		"forward: no target":            {Draft{Forward: &ForwardDraft{"demo", "8081"}}, fieldForward},
@@ -212,10 +213,10 @@ func TestAGoodDraftHasNoProblem(t *testing.T) {
 	h.succeed(t, op, err)
 	memory := 512
 	for what, d := range map[string]Draft{
-		"create":    {Create: &CreateRequest{Name: "new"}},
-		"clone":     {Clone: &CloneRequest{Source: "demo", Name: "copy", Snapshot: "before"}},
-		"configure": {Configure: &ConfigureRequest{Name: "demo", MemoryMiB: &memory}},
-		"build":     {Build: &BuildRequest{}},
+		"create":    {Create: &api.CreateParams{Name: "new"}},
+		"clone":     {Clone: &api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "before"}},
+		"configure": {Configure: &api.ConfigureParams{Name: "demo", MemoryMiB: &memory}},
+		"build":     {Build: &api.ImageBuildParams{}},
 		"snapshot":  {Snapshot: &SnapshotDraft{"demo", "after"}},
 		"forward":   {Forward: &ForwardDraft{"demo", "8080 localhost:80"}},
 	} {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/operation"
@@ -67,7 +68,7 @@ func fullChild(home, kind string) error {
 		return err
 	}
 	for _, name := range []string{"demo", "other"} { // the second keeps an SSH configuration to be written
-		if err := end(h.Create(background, CreateRequest{Name: name})); err != nil {
+		if err := end(h.Create(background, api.CreateParams{Name: name})); err != nil {
 			return err
 		}
 	}

@@ -202,15 +202,6 @@ func (s *Service) claimCopy(kept map[string]bool) func(id string) (string, func(
 	}
 }
 
-// BuildRequest asks for an image without a machine. Empty fields take the
-// defaults of config.toml.
-type BuildRequest struct {
-	Image    string // "nixos" or "trial"
-	Profiles []string
-	Mode     string
-	Client   string
-}
-
 // buildArgs is what build-image must remember from its beginning.
 type buildArgs struct {
 	Request  nixbuild.Request `json:"request"`
@@ -220,7 +211,7 @@ type buildArgs struct {
 
 // BuildImage makes sure that an image is in the store, and builds it if it is
 // not. Requests for the same image, and machines that need it, share one build.
-func (s *Service) BuildImage(ctx context.Context, req BuildRequest) (Operation, error) {
+func (s *Service) BuildImage(ctx context.Context, req api.ImageBuildParams) (Operation, error) {
 	op := api.Operation{Kind: api.KindBuildImage, Client: req.Client}
 	return operation.Begin(ctx, s.engine, op, func(context.Context) (buildArgs, error) {
 		args, wrong := s.judgeBuild(req)
@@ -229,7 +220,7 @@ func (s *Service) BuildImage(ctx context.Context, req BuildRequest) (Operation, 
 }
 
 // judgeBuild completes the request and finds everything that is wrong with it.
-func (s *Service) judgeBuild(req BuildRequest) (args buildArgs, wrong *fieldErrors) {
+func (s *Service) judgeBuild(req api.ImageBuildParams) (args buildArgs, wrong *fieldErrors) {
 	wrong = &fieldErrors{}
 	def := s.config.Defaults
 	override(&req.Image, "", def.Image)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -87,7 +88,7 @@ func TestACreateWaitsForARemoval(t *testing.T) {
 	}
 	var ops []Operation
 	for _, name := range []string{"impatient", "patient"} {
-		op, err := h.Create(t.Context(), CreateRequest{Name: name, Image: "trial"})
+		op, err := h.Create(t.Context(), api.CreateParams{Name: name, Image: "trial"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +132,7 @@ func TestImageBuildsExcludeNobody(t *testing.T) {
 	})()
 	begin := func() Operation {
 		t.Helper()
-		op, err := h.BuildImage(t.Context(), BuildRequest{Image: "trial", Profiles: []string{"dev"}, Client: "a test"})
+		op, err := h.BuildImage(t.Context(), api.ImageBuildParams{Image: "trial", Profiles: []string{"dev"}, Work: api.Work{Client: "a test"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +177,7 @@ func TestABuildLeavesTheSSHConfigurationAlone(t *testing.T) {
 	if err := os.WriteFile(h.SSHConfigFile(), []byte("# by hand\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	op, err := h.BuildImage(t.Context(), BuildRequest{Image: "trial"})
+	op, err := h.BuildImage(t.Context(), api.ImageBuildParams{Image: "trial"})
 	h.succeed(t, op, err)
 	after, err := os.Stat(h.SSHConfigFile())
 	if err != nil || !os.SameFile(before, after) {
@@ -195,7 +196,7 @@ func TestABuildGoesOnInTheNextDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	op, err := h.BuildImage(t.Context(), BuildRequest{Image: "trial"})
+	op, err := h.BuildImage(t.Context(), api.ImageBuildParams{Image: "trial"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,17 +213,17 @@ func TestABuildGoesOnInTheNextDaemon(t *testing.T) {
 func TestWhatIsNoImageToBuildIsRefused(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	for _, tt := range []struct {
-		req  BuildRequest
+		req  api.ImageBuildParams
 		want problem.Code
 	}{
-		{BuildRequest{Image: "trial", Profiles: []string{"unknown"}}, problem.ProfileUnknown},
-		{BuildRequest{Image: "trial", Mode: "liquid"}, problem.ModeUnsupported},
-		{BuildRequest{Image: "/srv/disk.qcow2"}, problem.BadParams},
+		{api.ImageBuildParams{Image: "trial", Profiles: []string{"unknown"}}, problem.ProfileUnknown},
+		{api.ImageBuildParams{Image: "trial", Mode: "liquid"}, problem.ModeUnsupported},
+		{api.ImageBuildParams{Image: "/srv/disk.qcow2"}, problem.BadParams},
 	} {
 		_, err := h.BuildImage(t.Context(), tt.req)
 		wantProblem(t, err, tt.want)
 	}
-	op, err := h.BuildImage(t.Context(), BuildRequest{})
+	op, err := h.BuildImage(t.Context(), api.ImageBuildParams{})
 	if op = h.succeed(t, op, err); len(op.Warnings) != 1 || !strings.Contains(op.Warnings[0], "trial guest") {
 		t.Errorf("the stand-in for NixOS is not told: %q", op.Warnings)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/damaged"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -157,7 +158,7 @@ func TestAnOlderDaemonLeavesARecordAlone(t *testing.T) {
 	for what, ask := range map[string]func() (Operation, error){
 		"start":  func() (Operation, error) { return h.Start(background, "demo", "t") },
 		"reboot": func() (Operation, error) { return h.Reboot(background, "demo", "t") },
-		"create": func() (Operation, error) { return h.Create(background, CreateRequest{Name: "demo"}) },
+		"create": func() (Operation, error) { return h.Create(background, api.CreateParams{Name: "demo"}) },
 	} {
 		if _, err := ask(); !problem.HasCode(err, problem.MachineBroken) {
 			t.Errorf("%s: %v", what, err)
@@ -190,7 +191,7 @@ func TestDestroySaysThatItKeepsTheDirectory(t *testing.T) {
 	if v, err := h.Get("demo"); err != nil || v.State != backends.Absent {
 		t.Errorf("%+v, %v", v, err)
 	}
-	op, err = h.Create(background, CreateRequest{Name: "new"})
+	op, err = h.Create(background, api.CreateParams{Name: "new"})
 	h.succeed(t, op, err)
 	op, err = h.Destroy(background, "new", "new", "t")
 	if op = h.succeed(t, op, err); len(op.Warnings) != 0 {

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 )
 
@@ -90,7 +91,7 @@ func (w *world) do(op Operation, err error) (Operation, bool) {
 }
 
 func (w *world) create(name string) {
-	op, begun := w.do(w.house.Create(background, CreateRequest{Name: name, NoStart: true}))
+	op, begun := w.do(w.house.Create(background, api.CreateParams{Name: name, NoStart: true}))
 	if begun && op.State == OpSucceeded {
 		w.model.vms[name] = &modelVM{snapshots: map[string]string{}}
 		w.write(name)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/fake"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -221,7 +222,7 @@ func TestKillOfAVMThatIsBootingForTheFirstTime(t *testing.T) {
 			<-goOn
 		}
 	})
-	create, err := h.Create(background, CreateRequest{Name: "demo"})
+	create, err := h.Create(background, api.CreateParams{Name: "demo"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +251,7 @@ func TestKillAndDestroyOfAVMThatIsBeingMade(t *testing.T) {
 		return ctx.Err()
 	}}
 	h := open(t, shortDir(t), imgs, nil, nil)
-	create, err := h.Create(background, CreateRequest{Name: "demo"})
+	create, err := h.Create(background, api.CreateParams{Name: "demo"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +299,7 @@ func TestACreateThatWasGivenUpLeavesNoRecord(t *testing.T) {
 	h.mu.Lock()
 	h.backends["test"] = b
 	h.mu.Unlock()
-	create, err := h.Create(background, CreateRequest{Name: "demo"})
+	create, err := h.Create(background, api.CreateParams{Name: "demo"})
 	if err != nil {
 		t.Fatal(err)
 	}

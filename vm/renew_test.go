@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/vm/inventory"
@@ -34,7 +35,7 @@ func TestStatusNamesWhatARunningVMTakesOverLater(t *testing.T) {
 	h := open(t, home, images{}, nil, nil)
 	h.create(t, "demo")
 	h.waits(t, "demo")
-	if _, err := h.Configure(background, ConfigureRequest{Name: "demo", TCPPorts: []uint16{80}, MemoryMiB: new(4096)}); err != nil {
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{80}, MemoryMiB: new(4096)}); err != nil {
 		t.Fatal(err)
 	}
 	h.byHand(t, "demo", machine.HostsFile, "192.0.2.9 nine\n")

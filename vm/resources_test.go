@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -22,50 +23,50 @@ func TestMoreThanTheHostHasIsRefused(t *testing.T) {
 		do    func() error
 	}{
 		"create": {
-			Draft{Create: &CreateRequest{Name: "big", Image: "trial", VCPUs: many}},
+			Draft{Create: &api.CreateParams{Name: "big", Image: "trial", VCPUs: new(many)}},
 			fieldVCPUs,
 			func() error {
-				_, err := h.Create(background, CreateRequest{Name: "big", Image: "trial", VCPUs: many})
+				_, err := h.Create(background, api.CreateParams{Name: "big", Image: "trial", VCPUs: new(many)})
 				return err
 			},
 		},
 		"create with memory": {
-			Draft{Create: &CreateRequest{Name: "big", Image: "trial", MemoryMiB: much}},
+			Draft{Create: &api.CreateParams{Name: "big", Image: "trial", MemoryMiB: new(much)}},
 			fieldMemory,
 			func() error {
-				_, err := h.Create(background, CreateRequest{Name: "big", Image: "trial", MemoryMiB: much})
+				_, err := h.Create(background, api.CreateParams{Name: "big", Image: "trial", MemoryMiB: new(much)})
 				return err
 			},
 		},
 		"configure": {
-			Draft{Configure: &ConfigureRequest{Name: "demo", VCPUs: &many}},
+			Draft{Configure: &api.ConfigureParams{Name: "demo", VCPUs: &many}},
 			fieldVCPUs,
 			func() error {
-				_, err := h.Configure(background, ConfigureRequest{Name: "demo", VCPUs: &many})
+				_, err := h.Configure(background, api.ConfigureParams{Name: "demo", VCPUs: &many})
 				return err
 			},
 		},
 		"configure memory": {
-			Draft{Configure: &ConfigureRequest{Name: "demo", MemoryMiB: &much}},
+			Draft{Configure: &api.ConfigureParams{Name: "demo", MemoryMiB: &much}},
 			fieldMemory,
 			func() error {
-				_, err := h.Configure(background, ConfigureRequest{Name: "demo", MemoryMiB: &much})
+				_, err := h.Configure(background, api.ConfigureParams{Name: "demo", MemoryMiB: &much})
 				return err
 			},
 		},
 		"clone": {
-			Draft{Clone: &CloneRequest{Source: "demo", Name: "big", VCPUs: many}},
+			Draft{Clone: &api.CloneParams{Name: "demo", NewName: "big", VCPUs: new(many)}},
 			fieldVCPUs,
 			func() error {
-				_, err := h.Clone(background, CloneRequest{Source: "demo", Name: "big", VCPUs: many})
+				_, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "big", VCPUs: new(many)})
 				return err
 			},
 		},
 		"clone with memory": {
-			Draft{Clone: &CloneRequest{Source: "demo", Name: "big", MemoryMiB: much}},
+			Draft{Clone: &api.CloneParams{Name: "demo", NewName: "big", MemoryMiB: new(much)}},
 			fieldMemory,
 			func() error {
-				_, err := h.Clone(background, CloneRequest{Source: "demo", Name: "big", MemoryMiB: much})
+				_, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "big", MemoryMiB: new(much)})
 				return err
 			},
 		},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -26,7 +27,7 @@ func TestForwardForEveryHostStopsCreate(t *testing.T) {
 	userConfig(t, home, "Host *\n  RemoteForward /tmp/s /run/secret.sock\n")
 	h := open(t, home, images{}, nil, nil)
 	before := tree(t, home)
-	_, err := h.Create(background, CreateRequest{Name: "demo", Image: "trial"})
+	_, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial"})
 	p := problem.From(err)
 	if p == nil || p.Code != problem.SSHInherited || !strings.Contains(p.Message, "user_config:2") {
 		t.Fatalf("create: %v", err)
@@ -40,7 +41,7 @@ func TestCreateAndDoctorNameWhatReachesTheGuest(t *testing.T) {
 	home := t.TempDir()
 	userConfig(t, home, "Host *\n  SendEnv AWS_*\n")
 	h := open(t, home, images{}, nil, nil)
-	op, err := h.Create(background, CreateRequest{Name: "demo", Image: "trial"})
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial"})
 	op = h.succeed(t, op, err)
 	if len(op.Warnings) != 1 || !strings.Contains(op.Warnings[0], "SendEnv AWS_*") || !strings.Contains(op.Warnings[0], "user_config:4") {
 		t.Errorf("create says %q", op.Warnings)
@@ -74,7 +75,7 @@ func TestApplyIsNotVerifiedWhereSSHDoesNotReadIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := open(t, home, images{}, nil, nil)
-	op, err := h.Create(background, CreateRequest{Name: "demo", Image: "trial"})
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial"})
 	op = h.succeed(t, op, err)
 	if len(op.Warnings) != 1 || !strings.Contains(op.Warnings[0], "read-only") || !strings.Contains(op.Warnings[0], "Include ") {
 		t.Errorf("create says %q", op.Warnings)

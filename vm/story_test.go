@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -80,10 +81,10 @@ func TestADirectoryThatCannotBeReadHasNoVMToDestroy(t *testing.T) {
 func TestConfigureRefusesUnknownProfiles(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
-	if _, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: []string{"unknown"}}); !problem.HasCode(err, problem.ProfileUnknown) {
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"unknown"}}); !problem.HasCode(err, problem.ProfileUnknown) {
 		t.Errorf("%v", err)
 	}
-	v, err := h.Configure(background, ConfigureRequest{Name: "demo", Profiles: []string{"dev"}, AllowedCIDRs: []string{"10.1.2.3"}})
+	v, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"dev"}, AllowedCIDRs: []string{"10.1.2.3"}})
 	if err != nil || strings.Join(v.Profiles, ",") != "dev" {
 		t.Errorf("%v, %v", v.Profiles, err)
 	}
@@ -109,12 +110,12 @@ func TestAutostartHoldsAtOnceAndForGood(t *testing.T) {
 	}
 	h.create(t, "rule")
 	says("rule", true)
-	op, err := h.Create(background, CreateRequest{Name: "demo", Image: "trial", Autostart: new(false), NoStart: true})
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial", Autostart: new(false), NoStart: true})
 	h.succeed(t, op, err)
 	says("demo", false)
 
 	configure := func(on bool, disk int64) error {
-		_, err := h.Configure(background, ConfigureRequest{Name: "demo", Autostart: &on, DiskBytes: &disk})
+		_, err := h.Configure(background, api.ConfigureParams{Name: "demo", Autostart: &on, DiskBytes: &disk})
 		return err
 	}
 	if err := configure(true, 20<<30); err != nil {
@@ -178,19 +179,19 @@ func TestRefusalsLeaveNothing(t *testing.T) {
 		code problem.Code
 		do   func() error
 	}{
-		{"a name with a path", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: "../x"}) }},
-		{"a name with a newline", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: "a\nb"}) }},
-		{"a name like an option", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: "-rf"}) }},
-		{"a name of 64 characters", problem.MachineNameInvalid, func() error { return createErr(h, CreateRequest{Name: strings.Repeat("a", 64)}) }},
-		{"a name that exists", problem.MachineExists, func() error { return createErr(h, CreateRequest{Name: "there"}) }},
-		{"an SSH name that exists", problem.SSHNameTaken, func() error { return createErr(h, CreateRequest{Name: "there-admin"}) }},
-		{"an unknown profile", problem.ProfileUnknown, func() error { return createErr(h, CreateRequest{Name: "new", Profiles: []string{"unknown"}}) }},
-		{"an unknown backend", problem.BackendUnknown, func() error { return createErr(h, CreateRequest{Name: "new", Backend: "moon"}) }},
-		{"an unknown mode", problem.ModeUnsupported, func() error { return createErr(h, CreateRequest{Name: "new", Mode: "liquid"}) }},
-		{"an image file that is not there", problem.ImageNotFound, func() error { return createErr(h, CreateRequest{Name: "new", Image: "/no/such/file"}) }},
-		{"a bad forward", "", func() error { return createErr(h, CreateRequest{Name: "new", RemoteForwards: []string{"x\ny"}}) }},
-		{"a bad network", problem.BadParams, func() error { return createErr(h, CreateRequest{Name: "new", AllowedCIDRs: []string{"home"}}) }},
-		{"a bridge on a backend without", problem.Unsupported, func() error { return createErr(h, CreateRequest{Name: "new", Network: "bridge:br0"}) }},
+		{"a name with a path", problem.MachineNameInvalid, func() error { return createErr(h, api.CreateParams{Name: "../x"}) }},
+		{"a name with a newline", problem.MachineNameInvalid, func() error { return createErr(h, api.CreateParams{Name: "a\nb"}) }},
+		{"a name like an option", problem.MachineNameInvalid, func() error { return createErr(h, api.CreateParams{Name: "-rf"}) }},
+		{"a name of 64 characters", problem.MachineNameInvalid, func() error { return createErr(h, api.CreateParams{Name: strings.Repeat("a", 64)}) }},
+		{"a name that exists", problem.MachineExists, func() error { return createErr(h, api.CreateParams{Name: "there"}) }},
+		{"an SSH name that exists", problem.SSHNameTaken, func() error { return createErr(h, api.CreateParams{Name: "there-admin"}) }},
+		{"an unknown profile", problem.ProfileUnknown, func() error { return createErr(h, api.CreateParams{Name: "new", Profiles: []string{"unknown"}}) }},
+		{"an unknown backend", problem.BackendUnknown, func() error { return createErr(h, api.CreateParams{Name: "new", Backend: "moon"}) }},
+		{"an unknown mode", problem.ModeUnsupported, func() error { return createErr(h, api.CreateParams{Name: "new", Mode: "liquid"}) }},
+		{"an image file that is not there", problem.ImageNotFound, func() error { return createErr(h, api.CreateParams{Name: "new", Image: "/no/such/file"}) }},
+		{"a bad forward", "", func() error { return createErr(h, api.CreateParams{Name: "new", RemoteForwards: []string{"x\ny"}}) }},
+		{"a bad network", problem.BadParams, func() error { return createErr(h, api.CreateParams{Name: "new", AllowedCIDRs: []string{"home"}}) }},
+		{"a bridge on a backend without", problem.Unsupported, func() error { return createErr(h, api.CreateParams{Name: "new", Network: "bridge:br0"}) }},
 		{"no confirmation", problem.ConfirmRequired, func() error { _, err := h.Destroy(background, "there", "", "t"); return err }},
 		{"a wrong confirmation", problem.ConfirmRequired, func() error { _, err := h.Purge(background, "there", "demo", "t"); return err }},
 		{"a machine that is not there", problem.MachineNotFound, func() error { _, err := h.Start(background, "nobody", "t"); return err }},
@@ -198,7 +199,7 @@ func TestRefusalsLeaveNothing(t *testing.T) {
 		{"a bad snapshot name", problem.SnapshotNameInvalid, func() error { _, err := h.CreateSnapshot(background, "there", "-x", "", "t"); return err }},
 		{"a shrinking disk", problem.SizeInvalid, func() error {
 			small := int64(1 << 30)
-			_, err := h.Configure(background, ConfigureRequest{Name: "there", DiskBytes: &small})
+			_, err := h.Configure(background, api.ConfigureParams{Name: "there", DiskBytes: &small})
 			return err
 		}},
 		{"an operation that is not there", problem.OperationNotFound, func() error { return h.Cancel("x") }},
@@ -224,7 +225,7 @@ func TestRefusalsLeaveNothing(t *testing.T) {
 	}
 }
 
-func createErr(h house, req CreateRequest) error {
+func createErr(h house, req api.CreateParams) error {
 	_, err := h.Create(background, req)
 	return err
 }
@@ -240,7 +241,7 @@ func TestAFailureInAnyStepOfCreateLeavesNothing(t *testing.T) {
 				return nil
 			}, nil)
 			before := tree(t, home)
-			op, err := h.Create(background, CreateRequest{Name: "demo"})
+			op, err := h.Create(background, api.CreateParams{Name: "demo"})
 			op = h.do(t, op, err)
 			if op.State != OpFailed || op.Problem.Code != problem.DiskFull {
 				t.Fatalf("got %+v", op)
@@ -262,12 +263,12 @@ func TestCancellingCreateUndoesIt(t *testing.T) {
 		return ctx.Err()
 	}}, nil, nil)
 	before := tree(t, home)
-	op, err := h.Create(background, CreateRequest{Name: "demo"})
+	op, err := h.Create(background, api.CreateParams{Name: "demo"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-entered
-	_, err = h.Create(background, CreateRequest{Name: "demo"})
+	_, err = h.Create(background, api.CreateParams{Name: "demo"})
 	wantProblem(t, err, problem.VMBusy)
 	if !strings.Contains(err.Error(), op.ID) {
 		t.Errorf("the refusal does not name the running operation: %v", err)
@@ -433,7 +434,7 @@ func TestClosingInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := tree(t, home)
-	if _, err := h.Create(background, CreateRequest{Name: "demo"}); err != nil {
+	if _, err := h.Create(background, api.CreateParams{Name: "demo"}); err != nil {
 		t.Fatal(err)
 	}
 	<-entered
@@ -456,7 +457,7 @@ func TestAttachingToAVMThatIsBeingMadeWaitsForIt(t *testing.T) {
 		<-proceed
 		return nil
 	}}, nil, nil)
-	op, err := h.Create(background, CreateRequest{Name: "demo"})
+	op, err := h.Create(background, api.CreateParams{Name: "demo"})
 	if err != nil {
 		t.Fatal(err)
 	}

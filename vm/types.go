@@ -105,54 +105,6 @@ type Change struct {
 	Notice    *Notice    // something was done unasked
 }
 
-// CreateRequest asks for a machine and its VM. Zero fields take the defaults of
-// config.toml, or, for a machine that is already declared, its files.
-type CreateRequest struct {
-	Name           string
-	Profiles       []string
-	Image          string // "nixos", "trial" or a file
-	Mode           string
-	MemoryMiB      int
-	VCPUs          int
-	DiskBytes      int64
-	Autostart      *bool // nil: what the machine says, else the backend's setting
-	Network        string
-	Backend        string
-	AuthorizedKeys []string // besides nixvm's own key; both accounts
-	AllowedCIDRs   []string
-	TCPPorts       []uint16
-	RemoteForwards []string // as after RemoteForward in ssh_config(5)
-	NoStart        bool     // create the VM without booting it
-	Client         string
-}
-
-// CloneRequest asks for a machine like another one. Zero fields: as the source.
-type CloneRequest struct {
-	Source    string
-	Name      string // of the new machine
-	Snapshot  string // of the source; empty = its disk as it is now
-	MemoryMiB int
-	VCPUs     int
-	DiskBytes int64 // may only be larger
-	NoStart   bool  // create the VM without booting it
-	Client    string
-}
-
-// ConfigureRequest changes a declared machine. Nil fields stay as they are.
-type ConfigureRequest struct {
-	Name           string
-	Profiles       []string
-	MemoryMiB      *int
-	VCPUs          *int
-	DiskBytes      *int64 // may only grow once the VM exists
-	Autostart      *bool  // holds at once
-	Network        *string
-	TCPPorts       []uint16
-	UDPPorts       []uint16
-	AllowedCIDRs   []string
-	RemoteForwards []string
-}
-
 // AttachRequest asks for what an editor needs to open the VM.
 type AttachRequest = api.AttachParams
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/operation"
@@ -141,7 +142,7 @@ func afterFailedCreate(t *testing.T, name string) (home string, f *faults, h *ho
 	home, f = shortDir(t), &faults{}
 	h = openFaulty(t, home, f)
 	f.set(true, "start", "destroy")
-	op, err := h.Create(background, CreateRequest{Name: name})
+	op, err := h.Create(background, api.CreateParams{Name: name})
 	return home, f, h, wantUnresolved(t, *h, op, err)
 }
 
@@ -359,7 +360,7 @@ func TestAnUndoThatFailsWaitsForAChoice(t *testing.T) {
 			home, f := shortDir(t), &faults{}
 			h := openFaulty(t, home, f)
 			f.set(true, "start", "destroy")
-			op, err := h.Create(background, CreateRequest{Name: "demo"})
+			op, err := h.Create(background, api.CreateParams{Name: "demo"})
 			id := wantUnresolved(t, *h, op, err).ID
 			*h = h.restart(t, home, f)
 			if op, err = h.Operation(id); err != nil || op.State != OpUnresolved || len(op.Choices) != 3 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -104,7 +105,7 @@ func verbCalls() map[Verb]func(h house, name string) (Operation, error) {
 	ctx := context.Background()
 	plain := func(err error) (Operation, error) { return Operation{}, err }
 	return map[Verb]func(h house, name string) (Operation, error){
-		VerbCreate: func(h house, n string) (Operation, error) { return h.Create(ctx, CreateRequest{Name: n}) },
+		VerbCreate: func(h house, n string) (Operation, error) { return h.Create(ctx, api.CreateParams{Name: n}) },
 		VerbAttach: func(h house, n string) (Operation, error) {
 			_, err := h.Attach(ctx, AttachRequest{Name: n})
 			return plain(err)
@@ -119,18 +120,18 @@ func verbCalls() map[Verb]func(h house, name string) (Operation, error) {
 		VerbRestoreSnapshot: func(h house, n string) (Operation, error) { return h.RestoreSnapshot(ctx, n, "none", n, "t") },
 		VerbDeleteSnapshot:  func(h house, n string) (Operation, error) { return h.DeleteSnapshot(ctx, n, "none", "t") },
 		VerbClone: func(h house, n string) (Operation, error) {
-			return h.Clone(ctx, CloneRequest{Source: n, Name: "copy", NoStart: true})
+			return h.Clone(ctx, api.CloneParams{Name: n, NewName: "copy", NoStart: true})
 		},
 		VerbCloneSnapshot: func(h house, n string) (Operation, error) {
-			return h.Clone(ctx, CloneRequest{Source: n, Name: "copy", Snapshot: "none", NoStart: true})
+			return h.Clone(ctx, api.CloneParams{Name: n, NewName: "copy", Snapshot: "none", NoStart: true})
 		},
 		VerbMigrate: func(h house, n string) (Operation, error) { return h.Migrate(ctx, n, "other", "t") },
 		VerbConfigure: func(h house, n string) (Operation, error) {
-			_, err := h.Configure(ctx, ConfigureRequest{Name: n, VCPUs: new(3)})
+			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, VCPUs: new(3)})
 			return plain(err)
 		},
 		VerbAutostart: func(h house, n string) (Operation, error) {
-			_, err := h.Configure(ctx, ConfigureRequest{Name: n, Autostart: new(true)})
+			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, Autostart: new(true)})
 			return plain(err)
 		},
 		VerbForward: func(h house, n string) (Operation, error) {

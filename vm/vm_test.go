@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/fake"
 	"github.com/nixvm/nixvm/internal/paths"
@@ -223,7 +224,7 @@ func (h house) succeed(t testing.TB, op Operation, err error) Operation {
 
 func (h house) create(t testing.TB, name string) {
 	t.Helper()
-	op, err := h.Create(context.Background(), CreateRequest{Name: name, Image: "trial"})
+	op, err := h.Create(context.Background(), api.CreateParams{Name: name, Image: "trial"})
 	h.succeed(t, op, err)
 }
 

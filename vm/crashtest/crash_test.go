@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/all"
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
@@ -50,10 +51,10 @@ func TestMain(m *testing.M) {
 // verbs begin the operations that are interrupted.
 var verbs = map[string]func(context.Context, *vm.Service) (vm.Operation, error){
 	"create": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
-		return s.Create(ctx, vm.CreateRequest{Name: "demo", Image: "tiny", MemoryMiB: 512, VCPUs: 1, DiskBytes: 1 << 30})
+		return s.Create(ctx, api.CreateParams{Name: "demo", Image: "tiny", MemoryMiB: new(512), VCPUs: new(1), DiskBytes: new(int64(1 << 30))})
 	},
 	"clone": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
-		return s.Clone(ctx, vm.CloneRequest{Source: "demo", Name: "copy"})
+		return s.Clone(ctx, api.CloneParams{Name: "demo", NewName: "copy"})
 	},
 	"snapshot": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
 		return s.CreateSnapshot(ctx, "demo", "second", "", "test")
