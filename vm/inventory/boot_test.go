@@ -40,7 +40,7 @@ func TestWhichBootAStateNeeds(t *testing.T) {
 		{"the backend is back", ready, state(backends.Unknown, time.Time{}), state(backends.Running, began), false},
 		{"the backend is back, with another run", ready, state(backends.Unknown, time.Time{}), state(backends.Running, later), true},
 		{"another run, paused when the backend came back", ready, state(backends.Suspended, later), state(backends.Running, later), true},
-		{"another run that nobody saw begin", ready, state(backends.Running, began), state(backends.Running, later), true},
+		{"another run whose start was not seen", ready, state(backends.Running, began), state(backends.Running, later), true},
 		{"a wait that failed in a guest that runs", failed, state(backends.Running, began), state(backends.Running, began), false},
 		{"the network goes", ready, state(backends.Running, began), cut, true},
 		{"the network is still gone", waiting, cut, cut, false},

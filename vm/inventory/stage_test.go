@@ -211,7 +211,7 @@ func (s *stage) note(list *[]string, text string) {
 	*list = append(*list, text)
 }
 
-// put makes the record of a VM whose host key nobody has.
+// put makes the record of a VM with a host key of its own.
 func (s *stage) put(t testing.TB, name string) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
