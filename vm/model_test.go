@@ -68,6 +68,7 @@ func (w *world) step() {
 		"mend":            func() { w.fault(false) },
 		"write":           func() { w.write(name) },
 		"restart":         func() { w.restart() },
+		"event":           func() { w.event(name) },
 	}
 	action := rapid.SampledFrom(slices.Sorted(maps.Keys(actions))).Draw(w.t, "action")
 	w.trace = append(w.trace, fmt.Sprintf("%s %s %s", action, name, snapshot))
@@ -210,6 +211,27 @@ func (w *world) fault(on bool) {
 	w.faults.set(true, method)
 }
 
+// event is what happens to a VM by itself.
+func (w *world) event(name string) {
+	vm := w.model.vms[name]
+	st, err := w.house.fake.Status(background, name)
+	if vm == nil || err != nil || st.State != backends.Running && st.State != backends.Suspended {
+		return
+	}
+	f := w.house.fake
+	events := map[string]func() error{
+		"crash":  func() error { return f.Crash(name, "a test") },
+		"pause":  func() error { return f.Suspend(background, name) },
+		"resume": func() error { return f.Resume(background, name) },
+	}
+	what := rapid.SampledFrom(slices.Sorted(maps.Keys(events))).Draw(w.t, "what")
+	w.trace = append(w.trace, "  "+what)
+	if err := events[what](); err != nil {
+		w.trace = append(w.trace, "  "+err.Error())
+	}
+	vm.running = false // whether it runs now, the backend knows
+}
+
 func (w *world) restart() { w.house = w.house.restart(w.tb, w.home, w.faults) }
 
 // check holds what there is against the model.
@@ -221,6 +243,12 @@ func (w *world) check() {
 		}
 		if v.State == backends.Absent || v.State == backends.Broken {
 			w.fail("%s is %s: %s", name, v.State, v.Reason)
+		}
+		// What is shown is what the backend says, whatever has happened before.
+		w.house.taken(w.tb, w.house.fake)
+		v, _ = w.house.Get(name)
+		if st, err := w.house.fake.Status(background, name); err != nil || v.State != st.State {
+			w.fail("%s is shown as %s, and the backend says %s (%v)", name, v.State, st.State, err)
 		}
 		if vm.running && v.State != backends.Running {
 			w.fail("%s was started, and is %s", name, v.State)
