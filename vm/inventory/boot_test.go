@@ -119,9 +119,12 @@ func TestAWaitThatFailsBeginsAnew(t *testing.T) {
 	defer s.close()
 	s.put(t, "demo")
 	var calls atomic.Int32
+	seen := make(chan struct{}) // the first wait
 	s.b.mu.Lock()
 	s.b.endpoint = func() (backends.Endpoint, error) {
-		if calls.Add(1) <= 3 {
+		n := calls.Add(1)
+		<-seen
+		if n <= 3 {
 			return backends.Endpoint{}, problem.New(problem.BackendUnreachable, "it is not connected yet")
 		}
 		return backends.Endpoint{}, problem.New(problem.VMNotReady, "nothing listens").Retry()
@@ -131,6 +134,7 @@ func TestAWaitThatFailsBeginsAnew(t *testing.T) {
 	s.b.deliver()
 	s.sync(t)
 	first := s.BootOf("demo")
+	close(seen)
 	<-first.Done()
 	deadline := time.After(time.Minute)
 	for now := s.BootOf("demo"); now == first || !now.waiting() || calls.Load() <= 3; now = s.BootOf("demo") {
