@@ -1,7 +1,8 @@
 package api
 
 // ConfigureParams changes a declared machine. Absent fields stay as they are; a
-// list replaces the list. What the VM has already takes effect at its next start.
+// list replaces the list. What a running VM does not get at once takes effect at its
+// next start: nextStart of the machine names it.
 type ConfigureParams struct {
 	Tokens
 	// Name of the machine.

@@ -11,7 +11,7 @@ var disruptive = map[Kind]bool{
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindClone, KindStart, KindStop, KindKill, KindReboot, KindSuspend, KindResume, KindDestroy, KindPurge, KindSnapshot,
-		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindBuildImage, KindResolve,
+		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindApply, KindBuildImage, KindResolve,
 	}
 }
 

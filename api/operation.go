@@ -27,6 +27,7 @@ const (
 	KindRestoreSnapshot Kind = "restore-snapshot"
 	KindDeleteSnapshot  Kind = "delete-snapshot"
 	KindMigrate         Kind = "migrate"
+	KindApply           Kind = "apply" // of settings, to the guest that runs
 	KindBuildImage      Kind = "build-image"
 	KindResolve         Kind = "resolve" // the chosen action of an unresolved operation
 )
@@ -62,7 +63,7 @@ type Operation struct {
 	ID string `json:"id"`
 	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
-	// "migrate", "build-image", "resolve" (what was chosen for an unresolved one).
+	// "migrate", "apply" (settings, to the guest that runs), "build-image", "resolve" (what was chosen for an unresolved one).
 	Kind Kind `json:"kind"`
 	// Disruptive: connections into the guest end while it runs. Clients close theirs
 	// when it begins, instead of waiting for a guest that does not answer any more.

@@ -63,7 +63,7 @@ type Core interface {
 	CheckDraft(ctx context.Context, d vm.Draft) map[string]vm.Checked
 	// Configure changes the files of a machine. Both of these have told the
 	// watchers when they return.
-	Configure(ctx context.Context, req api.ConfigureParams) (vm.VM, error)
+	Configure(ctx context.Context, req api.ConfigureParams, client string) (vm.VM, error)
 	// DeleteMachine removes the declaration of a machine that has no VM.
 	DeleteMachine(ctx context.Context, name, confirm string) error
 

@@ -380,7 +380,7 @@ func (c *core) CheckDraft(_ context.Context, d vm.Draft) map[string]vm.Checked {
 	return fields
 }
 
-func (c *core) Configure(_ context.Context, r api.ConfigureParams) (vm.VM, error) {
+func (c *core) Configure(_ context.Context, r api.ConfigureParams, _ string) (vm.VM, error) {
 	v, err := c.Get(r.Name)
 	if err == nil && r.MemoryMiB != nil {
 		v.MemoryMiB = *r.MemoryMiB

@@ -16,9 +16,9 @@ func machineMethods() []Method {
 			func(s *session, p api.MachineParams) (any, error) { return s.oneMachine(p.Name), nil },
 			result[api.MachineResult](problem.MachineNotFound)),
 		draftMethod(),
-		change(api.MethodMachineConfigure, "Change the files of a machine directory.",
+		change(api.MethodMachineConfigure, "Change the files of a machine directory. A guest that runs, and whose image obeys guest contract 2, gets what of its identity has changed by an operation that begins: its id is in the machine. So it does for a request without changes, after the files were edited by hand.",
 			func(ctx context.Context, s *session, p api.ConfigureParams) (any, error) {
-				_, err := s.srv.core.Configure(ctx, p)
+				_, err := s.srv.core.Configure(ctx, p, s.who())
 				if err != nil {
 					return nil, err
 				}

@@ -264,7 +264,7 @@ type stuck struct {
 	begun chan struct{}
 }
 
-func (s *stuck) Configure(ctx context.Context, _ api.ConfigureParams) (vm.VM, error) {
+func (s *stuck) Configure(ctx context.Context, _ api.ConfigureParams, _ string) (vm.VM, error) {
 	close(s.begun)
 	<-ctx.Done()
 	return vm.VM{}, ctx.Err()

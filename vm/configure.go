@@ -11,9 +11,10 @@ import (
 	"github.com/nixvm/nixvm/operation"
 )
 
-// Configure changes a declared machine. What the VM reads at boot (memory,
-// CPUs, disk size, identity) takes effect at its next start; Autostart at once.
-func (s *Service) Configure(ctx context.Context, req api.ConfigureParams) (v VM, err error) {
+// Configure changes a declared machine. What the VM reads at boot (memory, CPUs, disk
+// size) takes effect at its next start, Autostart at once. What of the identity a
+// running guest can take is given to it by an operation that begins here.
+func (s *Service) Configure(ctx context.Context, req api.ConfigureParams, client string) (v VM, err error) {
 	if _, err := s.Get(req.Name); err != nil {
 		return VM{}, err
 	}
@@ -24,6 +25,9 @@ func (s *Service) Configure(ctx context.Context, req api.ConfigureParams) (v VM,
 	})
 	if err != nil {
 		return VM{}, err
+	}
+	if s.begunToApply(ctx, req.Name, client) {
+		return s.Get(req.Name)
 	}
 	return v, nil
 }
@@ -38,6 +42,7 @@ func (s *Service) configure(ctx context.Context, req api.ConfigureParams) (VM, e
 	if err != nil {
 		return VM{}, err
 	}
+	s.assumeIdentity(req.Name)
 	if _, err := s.machines.Update(req.Name, changes); err != nil {
 		return VM{}, problem.Disk(errors.Join(err, undo()))
 	}

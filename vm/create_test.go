@@ -36,9 +36,9 @@ func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	h.mu.Unlock()
 	wantProblem(t, createErr(h, api.CreateParams{Name: "new", Network: "bridge:br1"}), problem.MachineInvalid)
 	missing, there := "bridge:br1", "bridge:br0"
-	_, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &missing})
+	_, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &missing}, "t")
 	wantProblem(t, err, problem.MachineInvalid)
-	if _, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &there}); err != nil {
+	if _, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &there}, "t"); err != nil {
 		t.Error(err)
 	}
 }
@@ -51,12 +51,12 @@ func TestProfilesOfAVMThatExistsArePending(t *testing.T) {
 	for _, c := range []struct {
 		profiles, want []string
 	}{{[]string{"dev", "python", "core"}, nil}, {[]string{"dev"}, []string{"profiles"}}, {[]string{"dev", "python"}, nil}} {
-		v, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: c.profiles})
+		v, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: c.profiles}, "t")
 		if err != nil || !slices.Equal(v.Pending, c.want) {
 			t.Errorf("%v: pending %v, %v; want %v", c.profiles, v.Pending, err, c.want)
 		}
 	}
-	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"dev"}}); err != nil {
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"dev"}}, "t"); err != nil {
 		t.Fatal(err)
 	}
 	op, err = h.Kill(background, "demo", "")

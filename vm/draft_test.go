@@ -194,7 +194,7 @@ func (h house) request(d Draft) error {
 	case d.Clone != nil:
 		_, err = h.Clone(ctx, *d.Clone)
 	case d.Configure != nil:
-		_, err = h.Configure(ctx, *d.Configure)
+		_, err = h.Configure(ctx, *d.Configure, "t")
 	case d.Build != nil:
 		_, err = h.BuildImage(ctx, *d.Build)
 	case d.Snapshot != nil:

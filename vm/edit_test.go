@@ -29,7 +29,7 @@ func TestForwardsAddedAtOnceAreAllThere(t *testing.T) {
 		})
 		all.Go(func() {
 			memory := 1024 + i
-			if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", MemoryMiB: &memory}); err != nil {
+			if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", MemoryMiB: &memory}, "t"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -68,7 +68,7 @@ func TestAMachineIsNotDeletedUnderAChangeOfItsSettings(t *testing.T) {
 	h.inventory.Reload("declared")
 	configured, deleted := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := h.Configure(background, api.ConfigureParams{Name: "declared", Profiles: []string{"slow"}})
+		_, err := h.Configure(background, api.ConfigureParams{Name: "declared", Profiles: []string{"slow"}}, "t")
 		configured <- err
 	}()
 	<-slow.checking

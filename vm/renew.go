@@ -1,11 +1,17 @@
 package vm
 
 import (
+	"context"
 	"maps"
 	"slices"
+	"strings"
 
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -44,6 +50,18 @@ func (s *Service) noteIdentity(name string, m machine.Machine, r inventory.Recor
 	}))
 }
 
+// assumeIdentity notes, before the first change, what a VM has that an earlier version
+// has started: most likely what its machine says.
+func (s *Service) assumeIdentity(name string) {
+	e, ok := s.inventory.Get(name)
+	if !ok || e.Record == nil || e.Record.Identity != nil || e.Identity == nil || !inventory.Alive(e.Status.State) {
+		return
+	}
+	if err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.Identity = e.Identity }); err != nil {
+		s.log.Warn("what a running guest has is not noted", "machine", name, "error", err)
+	}
+}
+
 // identityInForce notes that a guest has rebooted by itself: it has read its medium
 // again, and all of it is in force.
 func (s *Service) identityInForce(name string) {
@@ -54,4 +72,109 @@ func (s *Service) identityInForce(name string) {
 	if err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.AtBoot = nil }); err != nil {
 		s.log.Warn("that a guest has put its settings into force is not noted", "machine", name, "error", err)
 	}
+}
+
+// begunToApply begins the operation that gives a running guest what has changed of its
+// identity, and reports whether it has. A guest that takes nothing while it runs, or is
+// busy, gets it at its next start.
+func (s *Service) begunToApply(ctx context.Context, name, client string) bool {
+	if !s.canApply(name) {
+		return false
+	}
+	op := api.Operation{Kind: api.KindApply, Machine: name, Client: client}
+	_, err := operation.Begin(ctx, s.engine, op, func(context.Context) (noArgs, error) { return noArgs{}, nil })
+	if err != nil {
+		s.log.Info("the running guest does not get its new settings", "machine", name, "error", err)
+	}
+	return err == nil
+}
+
+// canApply reports whether a guest runs that can take another identity, and does not
+// have it on its medium.
+func (s *Service) canApply(name string) bool {
+	e, ok := s.inventory.Get(name)
+	if !ok || e.Status.State != backends.Running || e.Machine == nil || e.Machine.Mode == machine.Mutable ||
+		e.Record == nil || e.Record.Identity == nil || maps.Equal(e.Record.Identity, e.Identity) {
+		return false
+	}
+	b, err := s.backend(e.Record.Backend)
+	if err != nil {
+		return false
+	}
+	img, err := s.images.Get(e.Record.Image.ID)
+	_, can := backends.As[backends.IdentityRenewer](b)
+	return err == nil && can && img.Contract >= nixbuild.LiveIdentityContract
+}
+
+// planApply gives the identity to the running guest. It is done again after a crash;
+// the backend takes back what fails or is cancelled.
+func (s *Service) planApply(name string, _ noArgs) operation.Plan {
+	return operation.Plan{CancelUndoes: true, Steps: []operation.Step{{
+		Name: "apply", Title: "giving the running guest its new settings",
+		Do: func(ctx context.Context, r *operation.Run) error { return s.applyIdentity(ctx, r, name) },
+	}}}
+}
+
+func (s *Service) applyIdentity(ctx context.Context, r *operation.Run, name string) error {
+	m, b, err := s.realised(name)
+	if err != nil {
+		return err
+	}
+	renewer, err := backends.Require[backends.IdentityRenewer](b, "give a running guest other settings")
+	if err != nil {
+		return err
+	}
+	now := s.recordOf(name)
+	next := *now
+	img, err := s.images.Get(now.Image.ID)
+	if err != nil {
+		return s.imageMissing(m, now, err)
+	}
+	next.Digest = "" // one more generation in any case: what was given before may have been taken back
+	spec, err := s.specFor(m, &next, img)
+	if err != nil {
+		return err
+	}
+	// The number is used up, whatever becomes of it: the guest has seen it.
+	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Generation, r.Digest = next.Generation, "" })
+	if err != nil {
+		return problem.Disk(err)
+	}
+	pending, err := renewer.RenewIdentity(ctx, name, backends.Identity{Medium: spec.Identity, Generation: next.Generation})
+	if err != nil {
+		return err
+	}
+	digests := machine.FileDigests(m)
+	late := atBoot(*now, digests, append(pending, behindWall(b, spec)...))
+	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Digest, r.Identity, r.AtBoot = next.Digest, digests, late })
+	if err != nil {
+		return problem.Disk(err)
+	}
+	if names := settingsOf(late); len(names) > 0 {
+		r.Warn(strings.Join(names, ", ") + ": the guest takes this over at its next start only")
+	}
+	return nil
+}
+
+// atBoot are the files that a guest has on its medium and does not have in force: those
+// that it still had not before, and those of late that have changed.
+func atBoot(before inventory.Record, now map[string]string, late []string) []string {
+	files := slices.Clone(before.AtBoot)
+	for _, file := range late {
+		if _, known := now[file]; known && before.Identity[file] != now[file] && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// behindWall are the files that a host enforces itself, by rules that hold for the
+// whole run of a VM: what the guest alone allows does not help.
+func behindWall(b backends.Backend, spec backends.Spec) []string {
+	wall, ok := backends.As[backends.HostFirewall](b)
+	if spec.Isolation == nil || !ok || !wall.Isolates(spec.Bridge) {
+		return nil
+	}
+	return []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}
 }

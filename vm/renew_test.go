@@ -1,14 +1,19 @@
 package vm
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -35,7 +40,7 @@ func TestStatusNamesWhatARunningVMTakesOverLater(t *testing.T) {
 	h := open(t, home, images{}, nil, nil)
 	h.create(t, "demo")
 	h.waits(t, "demo")
-	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{80}, MemoryMiB: new(4096)}); err != nil {
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{80}, MemoryMiB: new(4096)}, "t"); err != nil {
 		t.Fatal(err)
 	}
 	h.byHand(t, "demo", machine.HostsFile, "192.0.2.9 nine\n")
@@ -59,15 +64,188 @@ func TestStatusNamesWhatARunningVMTakesOverLater(t *testing.T) {
 	h.waits(t, "demo")
 }
 
-func TestWhatAnEarlierVersionHasStartedIsNotKnown(t *testing.T) {
+func TestAVMOfAnEarlierVersionHasWhatWasDeclared(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
 	if err := h.inventory.UpdateRecord("demo", func(r *inventory.Record) { r.Identity = nil }); err != nil {
 		t.Fatal(err)
 	}
 	h.byHand(t, "demo", machine.HostsFile, "192.0.2.9 nine\n")
+	h.waits(t, "demo") // it is not known
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{80}}, "t"); err != nil {
+		t.Fatal(err)
+	}
+	h.waits(t, "demo", "tcpPorts")
+}
+
+// applies are images of guest contract 2.
+var applies = images{contract: nixbuild.LiveIdentityContract}
+
+// medium is what the guest of a VM has on its medium.
+func (h house) medium(t *testing.T, name string) string {
+	t.Helper()
+	k, err := h.fake.Kept(background, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(k.Identity)
+}
+
+// configure waits for the operation that gives the guest its new settings.
+func (h house) configure(t *testing.T, req api.ConfigureParams) Operation {
+	t.Helper()
+	v, err := h.Configure(background, req, "t")
+	if err != nil || v.Operation == nil {
+		t.Fatalf("nothing is applied: %+v, %v", v, err)
+	}
+	return h.do(t, *v.Operation, nil)
+}
+
+func TestConfigureGivesARunningGuestItsNewSettings(t *testing.T) {
+	h := open(t, t.TempDir(), applies, nil, nil)
+	h.create(t, "demo")
+	before := h.recordOf("demo").Generation
+	op := h.configure(t, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}})
+	if op.State != OpSucceeded || op.Kind != KindApply || len(op.Warnings) > 0 || op.Client != "t" {
+		t.Errorf("%+v", op)
+	}
+	h.waits(t, "demo")
+	if r := h.recordOf("demo"); r.Generation <= before || !strings.Contains(h.medium(t, "demo"), "4711\n") {
+		t.Errorf("generation %d after %d", r.Generation, before)
+	}
+	// Memory alone is nothing that a guest can take.
+	if v, err := h.Configure(background, api.ConfigureParams{Name: "demo", MemoryMiB: new(4096)}, "t"); err != nil || v.Operation != nil {
+		t.Errorf("%+v, %v", v.Operation, err)
+	}
+	// What was changed by hand goes along, also without another change.
+	h.byHand(t, "demo", machine.HostsFile, "192.0.2.9 nine\n")
+	h.waits(t, "demo", "hosts")
+	h.configure(t, api.ConfigureParams{Name: "demo"})
+	h.waits(t, "demo")
+	if !strings.Contains(h.medium(t, "demo"), "192.0.2.9 nine") {
+		t.Error("the guest has not got what was changed by hand")
+	}
+}
+
+func TestWhatAGuestTakesAtItsNextBootIsSaid(t *testing.T) {
+	h := open(t, t.TempDir(), applies, nil, nil)
+	h.create(t, "demo")
+	h.fake.SetPending(machine.StaticIPFile, machine.HostsFile, "no-such-file")
+	h.byHand(t, "demo", machine.StaticIPFile, "address=192.0.2.2/24\n")
+	op := h.configure(t, api.ConfigureParams{Name: "demo", UDPPorts: []uint16{53}})
+	if len(op.Warnings) != 1 || !strings.HasPrefix(op.Warnings[0], "staticIp:") {
+		t.Errorf("warnings %q", op.Warnings)
+	}
+	h.waits(t, "demo", "staticIp")
+	h.fake.SetPending()
+	h.configure(t, api.ConfigureParams{Name: "demo", UDPPorts: []uint16{54}})
+	h.waits(t, "demo", "staticIp") // still not
+	op, err := h.Reboot(background, "demo", "t")
+	h.succeed(t, op, err)
 	h.waits(t, "demo")
 }
+
+func TestARefusedSettingWaitsForTheNextStart(t *testing.T) {
+	var refuse atomic.Bool
+	h := open(t, t.TempDir(), applies, func(method, name string) error {
+		if method == "renew" && refuse.Load() {
+			return backends.NotApplied(name, "it has no agent")
+		}
+		return nil
+	}, nil)
+	h.create(t, "demo")
+	was := h.medium(t, "demo")
+	refuse.Store(true)
+	op := h.configure(t, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}})
+	if op.State != OpFailed || op.Problem.Code != problem.IdentityNotApplied {
+		t.Errorf("%+v", op)
+	}
+	h.waits(t, "demo", "tcpPorts")
+	if h.medium(t, "demo") != was {
+		t.Error("the guest has another medium")
+	}
+	generation := h.recordOf("demo").Generation
+	op, err := h.Reboot(background, "demo", "t")
+	h.succeed(t, op, err)
+	h.waits(t, "demo")
+	if r := h.recordOf("demo"); r.Generation <= generation || !strings.Contains(h.medium(t, "demo"), "4711\n") {
+		t.Errorf("generation %d after %d: the guest may take it for one that it has", r.Generation, generation)
+	}
+}
+
+func TestACancelledApplyWaitsForTheNextStart(t *testing.T) {
+	h := open(t, t.TempDir(), applies, nil, nil)
+	h.create(t, "demo")
+	entered := make(chan struct{})
+	h.fake.HoldRenewal(func(ctx context.Context) {
+		close(entered)
+		<-ctx.Done()
+	})
+	v, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}}, "t")
+	if err != nil || v.Operation == nil {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	<-entered
+	if err := h.Cancel(v.Operation.ID); err != nil {
+		t.Fatal(err)
+	}
+	if op := h.do(t, *v.Operation, nil); op.State != OpCancelled {
+		t.Errorf("%+v", op)
+	}
+	h.waits(t, "demo", "tcpPorts")
+}
+
+func TestAnApplyIsDoneAgainAfterACrash(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, applies, nil, nil)
+	h.create(t, "demo")
+	entered := make(chan struct{})
+	h.fake.HoldRenewal(func(ctx context.Context) {
+		close(entered)
+		<-ctx.Done()
+	})
+	v, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}}, "t")
+	if err != nil || v.Operation == nil {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	<-entered
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h = open(t, home, applies, nil, nil)
+	if op, err := h.Wait(background, v.Operation.ID); err != nil || op.State != OpSucceeded {
+		t.Errorf("%+v, %v", op, err)
+	}
+	h.waits(t, "demo")
+	if !strings.Contains(h.medium(t, "demo"), "4711\n") {
+		t.Error("the guest does not have them")
+	}
+}
+
+func TestWhatTheHostKeepsFromAGuestWaitsForItsNextStart(t *testing.T) {
+	isolated := backends.Spec{Isolation: &backends.Isolation{}}
+	if got := behindWall(walled{}, isolated); !slices.Equal(got, []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}) {
+		t.Errorf("%q", got)
+	}
+	if got := behindWall(walled{}, backends.Spec{}); got != nil {
+		t.Errorf("without isolation: %q", got)
+	}
+	on := isolated
+	on.Bridge = "br0"
+	if got := behindWall(walled{}, on); got != nil {
+		t.Errorf("on a bridge that has no wall: %q", got)
+	}
+	before := inventory.Record{Identity: map[string]string{machine.AllowedCIDRsFile: "1", machine.ResolvConfFile: "1"}, AtBoot: []string{machine.StaticIPFile}}
+	now := map[string]string{machine.AllowedCIDRsFile: "2", machine.ResolvConfFile: "1"}
+	if got := atBoot(before, now, behindWall(walled{}, isolated)); !slices.Equal(got, []string{machine.AllowedCIDRsFile, machine.StaticIPFile}) {
+		t.Errorf("at the next boot: %q", got)
+	}
+}
+
+// walled is a backend with a wall around VMs that are on no bridge.
+type walled struct{ backends.Backend }
+
+func (walled) Isolates(bridge string) bool { return bridge == "" }
 
 func TestAGuestThatRebootsPutsItsMediumIntoForce(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)

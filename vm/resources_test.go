@@ -42,7 +42,7 @@ func TestMoreThanTheHostHasIsRefused(t *testing.T) {
 			Draft{Configure: &api.ConfigureParams{Name: "demo", VCPUs: &many}},
 			fieldVCPUs,
 			func() error {
-				_, err := h.Configure(background, api.ConfigureParams{Name: "demo", VCPUs: &many})
+				_, err := h.Configure(background, api.ConfigureParams{Name: "demo", VCPUs: &many}, "t")
 				return err
 			},
 		},
@@ -50,7 +50,7 @@ func TestMoreThanTheHostHasIsRefused(t *testing.T) {
 			Draft{Configure: &api.ConfigureParams{Name: "demo", MemoryMiB: &much}},
 			fieldMemory,
 			func() error {
-				_, err := h.Configure(background, api.ConfigureParams{Name: "demo", MemoryMiB: &much})
+				_, err := h.Configure(background, api.ConfigureParams{Name: "demo", MemoryMiB: &much}, "t")
 				return err
 			},
 		},

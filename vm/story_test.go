@@ -81,10 +81,10 @@ func TestADirectoryThatCannotBeReadHasNoVMToDestroy(t *testing.T) {
 func TestConfigureRefusesUnknownProfiles(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
-	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"unknown"}}); !problem.HasCode(err, problem.ProfileUnknown) {
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"unknown"}}, "t"); !problem.HasCode(err, problem.ProfileUnknown) {
 		t.Errorf("%v", err)
 	}
-	v, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"dev"}, AllowedCIDRs: []string{"10.1.2.3"}})
+	v, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"dev"}, AllowedCIDRs: []string{"10.1.2.3"}}, "t")
 	if err != nil || strings.Join(v.Profiles, ",") != "dev" {
 		t.Errorf("%v, %v", v.Profiles, err)
 	}
@@ -115,7 +115,7 @@ func TestAutostartHoldsAtOnceAndForGood(t *testing.T) {
 	says("demo", false)
 
 	configure := func(on bool, disk int64) error {
-		_, err := h.Configure(background, api.ConfigureParams{Name: "demo", Autostart: &on, DiskBytes: &disk})
+		_, err := h.Configure(background, api.ConfigureParams{Name: "demo", Autostart: &on, DiskBytes: &disk}, "t")
 		return err
 	}
 	if err := configure(true, 20<<30); err != nil {
@@ -199,7 +199,7 @@ func TestRefusalsLeaveNothing(t *testing.T) {
 		{"a bad snapshot name", problem.SnapshotNameInvalid, func() error { _, err := h.CreateSnapshot(background, "there", "-x", "", "t"); return err }},
 		{"a shrinking disk", problem.SizeInvalid, func() error {
 			small := int64(1 << 30)
-			_, err := h.Configure(background, api.ConfigureParams{Name: "there", DiskBytes: &small})
+			_, err := h.Configure(background, api.ConfigureParams{Name: "there", DiskBytes: &small}, "t")
 			return err
 		}},
 		{"an operation that is not there", problem.OperationNotFound, func() error { return h.Cancel("x") }},

@@ -81,6 +81,7 @@ const (
 	KindRestoreSnapshot = api.KindRestoreSnapshot
 	KindDeleteSnapshot  = api.KindDeleteSnapshot
 	KindMigrate         = api.KindMigrate
+	KindApply           = api.KindApply
 	KindBuildImage      = api.KindBuildImage
 	KindResolve         = api.KindResolve
 

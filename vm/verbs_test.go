@@ -127,11 +127,11 @@ func verbCalls() map[Verb]func(h house, name string) (Operation, error) {
 		},
 		VerbMigrate: func(h house, n string) (Operation, error) { return h.Migrate(ctx, n, "other", "t") },
 		VerbConfigure: func(h house, n string) (Operation, error) {
-			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, VCPUs: new(3)})
+			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, VCPUs: new(3)}, "t")
 			return plain(err)
 		},
 		VerbAutostart: func(h house, n string) (Operation, error) {
-			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, Autostart: new(true)})
+			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, Autostart: new(true)}, "t")
 			return plain(err)
 		},
 		VerbForward: func(h house, n string) (Operation, error) {

@@ -33,6 +33,8 @@ type images struct {
 	ensure func(ctx context.Context, report progress.Reporter) error
 	remove func() // called while an unused image is claimed
 	known  nixbuild.Catalogue
+
+	contract int // of the images; 0 = the oldest
 }
 
 func testImage() nixbuild.Image {
@@ -50,7 +52,9 @@ func (i images) Get(id string) (nixbuild.Image, error) {
 	if id != "img1" {
 		return nixbuild.Image{}, problem.New(problem.ImageNotFound, "no image %s", id)
 	}
-	return testImage(), nil
+	img := testImage()
+	img.Contract = max(i.contract, img.Contract)
+	return img, nil
 }
 func (i images) List() ([]nixbuild.Image, []error) { return []nixbuild.Image{testImage()}, nil }
 func (i images) Ensure(ctx context.Context, _ nixbuild.Request, report progress.Reporter) (nixbuild.Image, error) {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +21,7 @@ type configureFlags struct {
 	network         string
 	tcp, udp, cidrs []string
 	autostart       bool
+	apply           bool
 }
 
 func newConfigure(a *app) *cobra.Command {
@@ -26,9 +29,11 @@ func newConfigure(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "configure NAME", Short: "Change the settings of a machine",
 		Long: `Change the settings of a machine. Options that are not given keep their values; a
-list replaces the previous list. Changes take effect at the next start, except
---autostart, which takes effect immediately. Profiles are part of the image: for
-an existing VM a change of --profiles stays pending (see status), because nixvmd
+list replaces the previous list. Ports and networks are applied to a running VM
+at once where its image can do that (guest contract 2), --autostart always;
+memory, CPUs, disk and network take effect at the next start, and status names
+what a running VM does not have yet. Profiles are part of the image: for an
+existing VM a change of --profiles stays pending (see status), because nixvmd
 cannot replace the image of a VM yet.`,
 		Example: "  nixvmd configure demo --memory 8192 --vcpus 4",
 		Args:    takes("NAME"), ValidArgsFunction: a.completeNames,
@@ -41,8 +46,13 @@ cannot replace the image of a VM yet.`,
 			if err := a.ask(cmd.Context(), "configure", api.MethodMachineConfigure, params, &r); err != nil {
 				return err
 			}
-			if r.Machine.State == "running" && atNextStart(cmd) {
-				a.note("%s uses the new settings from its next start", args[0])
+			if id := r.Machine.Operation; id != "" {
+				if err := a.followApply(cmd.Context(), id, &r); err != nil {
+					return err
+				}
+			}
+			if waiting := atNextStart(cmd, r.Machine); len(waiting) > 0 && r.Machine.State == "running" {
+				a.note("pending: %s takes over %s at its next start", args[0], strings.Join(waiting, ", "))
 			}
 			if slices.Contains(r.Machine.Pending, "profiles") {
 				a.note("pending: profiles are part of the image, and the image of %s cannot be replaced yet; a new VM has them", args[0])
@@ -54,6 +64,7 @@ cannot replace the image of a VM yet.`,
 	flags.StringSliceVar(&f.profiles, "profiles", nil, "comma-separated profiles `A,B`; pending if the VM exists")
 	f.add(flags, "new size of the state disk, `SIZE`; it cannot shrink")
 	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
+	flags.BoolVar(&f.apply, "apply", false, "apply to the running VM what was changed by hand in the machine's files")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "open TCP `PORT` in the guest's firewall; may be repeated")
 	flags.StringArrayVar(&f.udp, "udp-port", nil, "open UDP `PORT` in the guest's firewall; may be repeated")
@@ -62,16 +73,31 @@ cannot replace the image of a VM yet.`,
 	return cmd
 }
 
-// atNextStart reports whether something was changed that a VM which runs has
-// yet to take over.
-func atNextStart(cmd *cobra.Command) bool {
-	others := 0
-	for _, flag := range []string{"profiles", "autostart"} {
+// followApply waits until the running guest has, or refuses, what was configured: then
+// it is in the machine's files and waits for the next start.
+func (a *app) followApply(ctx context.Context, id string, r *api.MachineResult) error {
+	name := r.Machine.Name
+	_, err := a.follow(ctx, "configure", id, true)
+	if err != nil && problem.From(err).Code != problem.IdentityNotApplied {
+		return err
+	}
+	if err != nil {
+		a.warn(err.Error())
+	}
+	return a.ask(ctx, "configure", api.MethodMachineGet, api.MachineParams{Name: name}, r)
+}
+
+// atNextStart names what a VM that runs has yet to take over: options that were given,
+// and settings of its identity.
+func atNextStart(cmd *cobra.Command, m api.Machine) []string {
+	var waiting []string
+	for flag, setting := range map[string]string{"memory": "memoryMiB", "vcpus": "vcpus", "disk": "diskBytes", "network": "network"} {
 		if cmd.Flags().Changed(flag) {
-			others++
+			waiting = append(waiting, setting)
 		}
 	}
-	return ownFlags(cmd) > others
+	slices.Sort(waiting)
+	return append(waiting, m.NextStart...)
 }
 
 func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigureParams, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -17,20 +18,7 @@ of the operation. nixvmd operations lists the ids. C-c stops following it; nixvm
 cancel cancels it.`,
 		Args: takes("ID"), ValidArgsFunction: a.completeOperations,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, feed := cmd.Context(), make(chan event, 64)
-			d, err := a.connect(ctx, "wait", feed)
-			if err != nil {
-				return err
-			}
-			defer d.Close()
-			var now api.OperationGetResult
-			if err := d.Call(ctx, api.MethodOperationGet, api.OperationParams{ID: args[0]}, &now); err != nil {
-				return err
-			}
-			ends := watchSignals(a.inTTY || a.errTTY)
-			defer ends.stop()
-			f := follower{app: a, verb: "wait", op: now.Operation, view: a.newView(now.Operation), ends: ends}
-			result, err := f.toTheEnd(ctx, d, feed)
+			result, err := a.follow(cmd.Context(), "wait", args[0], false)
 			if err != nil {
 				return err
 			}
@@ -39,4 +27,23 @@ cancel cancels it.`,
 			})
 		},
 	}
+}
+
+// follow waits for an operation that was begun elsewhere, and shows its progress. With
+// cancels, a signal cancels it; otherwise it only ends the waiting.
+func (a *app) follow(ctx context.Context, verb, id string, cancels bool) (api.OperationResult, error) {
+	feed := make(chan event, 64)
+	d, err := a.connect(ctx, verb, feed)
+	if err != nil {
+		return api.OperationResult{}, err
+	}
+	defer d.Close()
+	var now api.OperationGetResult
+	if err := d.Call(ctx, api.MethodOperationGet, api.OperationParams{ID: id}, &now); err != nil {
+		return api.OperationResult{}, err
+	}
+	ends := watchSignals(a.inTTY || a.errTTY)
+	defer ends.stop()
+	f := follower{app: a, verb: verb, op: now.Operation, view: a.newView(now.Operation), ends: ends, cancels: cancels}
+	return f.toTheEnd(ctx, d, feed)
 }

@@ -253,7 +253,7 @@ export interface CollectedImage {
   note?: string;
 }
 
-/** ConfigureParams changes a declared machine. Absent fields stay as they are; a list replaces the list. What the VM has already takes effect at its next start. */
+/** ConfigureParams changes a declared machine. Absent fields stay as they are; a list replaces the list. What a running VM does not get at once takes effect at its next start: nextStart of the machine names it. */
 export interface ConfigureParams {
   /** Name of the machine. */
   name: string;
@@ -837,7 +837,7 @@ export interface OpenedPort {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "build-image", "resolve" (what was chosen for an unresolved one). */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "apply" (settings, to the guest that runs), "build-image", "resolve" (what was chosen for an unresolved one). */
   kind: string;
   /** Disruptive: connections into the guest end while it runs. Clients close theirs when it begins, instead of waiting for a guest that does not answer any more. */
   disruptive?: boolean;
@@ -1168,7 +1168,7 @@ export interface Requests {
   'nixvm/machine/get': { params: MachineParams; result: MachineResult };
   /** Check a request that is not made yet, field by field, by the rules of the request itself, and say what its defaults come to. Sizes and ports are texts here, as they were typed. It changes nothing, and nothing is refused: what is wrong is in the answer. A backend that has to be asked gets 15 seconds. */
   'nixvm/machine/check': { params: DraftParams; result: DraftResult };
-  /** Change the files of a machine directory. */
+  /** Change the files of a machine directory. A guest that runs, and whose image obeys guest contract 2, gets what of its identity has changed by an operation that begins: its id is in the machine. So it does for a request without changes, after the files were edited by hand. */
   'nixvm/machine/configure': { params: ConfigureParams; result: MachineResult };
   /** Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards. */
   'nixvm/machine/delete': { params: DeleteMachineParams; result: EmptyResult };
