@@ -71,10 +71,10 @@ type Owner interface {
 	// context, e.g. a virtual machine that hangs.
 	Interrupt(ctx context.Context, op api.Operation) error
 	// Supersedes reports whether an operation that begins has found that nothing is
-	// left of an unresolved one; why completes "(why)" in its message.
+	// left of an unresolved one on the same key; why completes "(why)" in its message.
 	Supersedes(begins, unresolved *Task) (why string, yes bool)
 	// Decides reports whether an operation that has succeeded makes the choices of
-	// an unresolved one pointless.
+	// an unresolved one on the same key pointless.
 	Decides(done, unresolved *Task) bool
 	// Ended puts in order what an operation has left, before its keys are free.
 	Ended(op api.Operation)

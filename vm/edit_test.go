@@ -75,7 +75,8 @@ func TestAMachineIsNotDeletedUnderAChangeOfItsSettings(t *testing.T) {
 	go func() { deleted <- h.DeleteMachine(background, "declared", "declared") }()
 	select {
 	case err := <-deleted:
-		t.Errorf("it was deleted under the change: %v", err)
+		close(slow.proceed)
+		t.Fatalf("it was deleted under the change: %v, and that ended with %v", err, <-configured)
 	case <-time.After(10 * time.Millisecond): // no event says that it still waits
 	}
 	close(slow.proceed)
