@@ -46,32 +46,35 @@ func (b *Backend) snapshotLive(ctx context.Context, d domain, req backends.Snaps
 	return frozen, errors.Join(err, b.refresh(ctx, d.mark.Name))
 }
 
-// take runs the monitor command, after pausing a VM that is to end with it. On
-// error the VM goes on as if nothing had been asked.
+// take runs the monitor command, after pausing a VM that is to end with it.
 func (b *Backend) take(ctx context.Context, d domain, node string, req backends.SnapshotRequest) error {
-	pause := req.PowerOff && d.status.State == backends.Running
-	if pause {
-		if err := b.again(ctx, func() error { return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainSuspend(d.dom) }) }); err != nil {
-			return err
+	take := func() error { return b.takeOnce(ctx, d, node, req.Name) }
+	if !req.PowerOff || d.status.State != backends.Running {
+		return take()
+	}
+	request := func(f func(*golibvirt.Libvirt, golibvirt.Domain) error) func() error {
+		return func() error {
+			return b.again(ctx, func() error { return do(ctx, b, func(l *golibvirt.Libvirt) error { return f(l, d.dom) }) })
 		}
 	}
-	err := b.monitor(ctx, d.dom, "blockdev-snapshot-internal-sync", map[string]string{"device": node, "name": req.Name}, nil)
-	if errors.Is(err, errLost) {
-		broken := err
-		err = b.again(ctx, func() error {
-			n, err := b.stateNode(ctx, d)
-			if err == nil && !n.has(req.Name) {
-				err = broken
-			}
-			return err
-		})
+	return freeze.Paused(request((*golibvirt.Libvirt).DomainSuspend), take, request((*golibvirt.Libvirt).DomainResume))
+}
+
+// takeOnce has QEMU take a snapshot. When the connection breaks meanwhile, the disk
+// says whether it was taken.
+func (b *Backend) takeOnce(ctx context.Context, d domain, node, name string) error {
+	err := b.monitor(ctx, d.dom, "blockdev-snapshot-internal-sync", map[string]string{"device": node, "name": name}, nil)
+	if !errors.Is(err, errLost) {
+		return err
 	}
-	if err != nil && pause {
-		err = errors.Join(err, b.again(ctx, func() error {
-			return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainResume(d.dom) })
-		}))
-	}
-	return err
+	broken := err
+	return b.again(ctx, func() error {
+		n, err := b.stateNode(ctx, d)
+		if err == nil && !n.has(name) {
+			err = broken
+		}
+		return err
+	})
 }
 
 // agentGuest is a guest whose agent answers, as package freeze sees it.

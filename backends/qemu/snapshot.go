@@ -2,11 +2,11 @@ package qemu
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/freeze"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/snapshots"
@@ -157,16 +157,15 @@ func (i *instance) take(asked context.Context, req backends.SnapshotRequest) err
 	// snapshot is there.
 	ctx, cancel := i.lingering(asked)
 	defer cancel()
-	pause := req.PowerOff && i.status().State == backends.Running
-	if pause {
-		if err := i.command(ctx, "stop", nil, nil); err != nil {
-			return err
-		}
+	take := func() error {
+		return i.commandWithin(ctx, i.b.limits.take, "blockdev-snapshot-internal-sync",
+			map[string]string{"device": stateNode, "name": req.Name}, nil)
 	}
-	err := i.commandWithin(ctx, i.b.limits.take, "blockdev-snapshot-internal-sync",
-		map[string]string{"device": stateNode, "name": req.Name}, nil)
-	if err != nil && pause {
-		err = errors.Join(err, i.command(context.WithoutCancel(asked), "cont", nil, nil))
+	if !req.PowerOff || i.status().State != backends.Running {
+		return take()
 	}
-	return err
+	return freeze.Paused(
+		func() error { return i.command(ctx, "stop", nil, nil) }, take,
+		func() error { return i.command(context.WithoutCancel(asked), "cont", nil, nil) },
+	)
 }

@@ -4,6 +4,7 @@ package freeze
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -77,6 +78,21 @@ func Thaw(ctx context.Context, g Guest, log *slog.Logger) bool {
 		log.Error("the guest may still be frozen", "error", err)
 	}
 	return err == nil
+}
+
+// Paused runs take while the virtual CPUs are paused, for a VM that is to end with the
+// snapshot: nothing is written after it. After an error of take the VM is resumed, as
+// if nothing had been asked for. resume must not depend on a context that may have
+// ended.
+func Paused(pause, take, resume func() error) error {
+	if err := pause(); err != nil {
+		return err
+	}
+	err := take()
+	if err != nil {
+		err = errors.Join(err, resume())
+	}
+	return err
 }
 
 // syncPoll is how often the agent is asked whether sync has ended: it sends no event.

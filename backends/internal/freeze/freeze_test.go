@@ -147,6 +147,22 @@ func TestTheOrderOfASnapshot(t *testing.T) {
 	}
 }
 
+func TestAVMIsPausedOnlyForASnapshotThatSucceeds(t *testing.T) {
+	for fails, want := range map[string]string{
+		"": "pause take", "pause": "pause", "take": "pause take resume", "take resume": "pause take resume",
+	} {
+		g := &guest{fails: map[string]bool{}}
+		for _, s := range strings.Fields(fails) {
+			g.fails[s] = true
+		}
+		step := func(name string) func() error { return func() error { return g.step(name) } }
+		err := Paused(step("pause"), step("take"), step("resume"))
+		if got := strings.Join(g.said, " "); got != want || (err != nil) != (fails != "") {
+			t.Errorf("%q fails: %s, want %s; %v", fails, got, want, err)
+		}
+	}
+}
+
 func TestSyncIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, ends := 0, 3
