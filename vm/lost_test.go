@@ -107,6 +107,14 @@ func TestALostDirectoryLeavesTheVMUsable(t *testing.T) {
 	}
 	op, err := h.CreateSnapshot(background, "demo", "s0", "", "t")
 	h.succeed(t, op, err)
+	// A request that is refused reads the files again, and says nothing new to clients.
+	told := 0
+	stop := h.Watch(func(Change) { told++ })
+	_, err = h.AddForward(background, "demo", "9090 localhost:90")
+	stop()
+	if wantProblem(t, err, problem.MachineBroken); told != 0 {
+		t.Errorf("clients are told %d times", told)
+	}
 	// The SSH server of a fake guest reads its host key there.
 	key, err := os.ReadFile(filepath.Join(kept, "ssh_host_ed25519_key"))
 	check(t, err)

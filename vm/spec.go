@@ -36,7 +36,7 @@ func (s *Service) realised(name string) (machine.Machine, backends.Backend, erro
 		return machine.Machine{}, nil, err
 	}
 	e, ok := s.inventory.Get(name)
-	if ok && e.Broken() != nil {
+	if ok && (e.Broken() != nil || e.Machine == nil) {
 		s.inventory.Reload(name)
 		e, ok = s.inventory.Get(name)
 	}

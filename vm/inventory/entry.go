@@ -94,6 +94,19 @@ func (e *Entry) identify() {
 	}
 }
 
+// unreadAs reports whether the machine directory cannot be read, for the same reason as
+// before: requests read it again, and clients need not be told each time.
+func (e *Entry) unreadAs(before *Entry) bool {
+	text := func(p *problem.Error) string {
+		if p == nil {
+			return ""
+		}
+		return p.Message
+	}
+	return e.Machine == nil && before.Machine == nil && (e.Record == nil) == (before.Record == nil) && !e.empty() &&
+		text(e.MachineProblem) == text(before.MachineProblem) && text(e.RecordProblem) == text(before.RecordProblem)
+}
+
 // empty reports whether nothing is left of a machine.
 func (e *Entry) empty() bool {
 	return e.Machine == nil && e.Broken() == nil && e.Record == nil && e.Status.State == backends.Absent

@@ -78,8 +78,9 @@ func (v *Inventory) Reload(name string) {
 	m, err := v.options.Machines.Read(name)
 	r, notice, rerr := v.readRecord(name)
 	v.mu.Lock()
-	begin := func() {}
+	begin, same := func() {}, false
 	v.edit(name, func(e *Entry) {
+		was := *e
 		if e.Machine != nil {
 			e.LastMachine = e.Machine
 		}
@@ -92,8 +93,9 @@ func (v *Inventory) Reload(name string) {
 		}
 		e.Record, e.RecordProblem = r, problem.From(rerr)
 		e.identify()
+		same = e.unreadAs(&was)
 		if e.givenUp() {
-			begin = v.newBoot(e)
+			begin, same = v.newBoot(e), false
 		}
 	})
 	if e, _ := v.Get(name); e.empty() && !busy {
@@ -106,7 +108,9 @@ func (v *Inventory) Reload(name string) {
 	if notice != "" {
 		v.options.Hooks.Notice(notice)
 	}
-	v.options.Hooks.Changed(name)
+	if !same {
+		v.options.Hooks.Changed(name)
+	}
 }
 
 // readRecord reads the record of a name. One that cannot be read just now is no VM that
