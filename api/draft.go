@@ -9,6 +9,9 @@ type DraftParams struct {
 	// For is the request that is meant: "create" (also when absent), "clone",
 	// "configure", "image" (nixvm/image/build), "snapshot" or "forward" (nixvm/forward/add).
 	For string `json:"for,omitempty"`
+	// Suggest a name for a new machine, made of this text, such as the name of a
+	// project or of the machine that is cloned.
+	Suggest string `json:"suggest,omitempty"`
 	// Name of the machine.
 	Name string `json:"name,omitempty"`
 	// NewName of the machine that clone makes.
@@ -116,6 +119,8 @@ type DraftResult struct {
 	OK bool `json:"ok"`
 	// Fields by their names, also those that the draft does not say.
 	Fields map[string]DraftField `json:"fields"`
+	// Suggestion is a valid name that no machine has, if one was asked for.
+	Suggestion string `json:"suggestion,omitempty"`
 	// Problem that has nothing to do with a field.
 	Problem *problem.Error `json:"problem,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/vm"
@@ -41,6 +42,12 @@ func checkDraft(ctx context.Context, core Core, p api.DraftParams) api.DraftResu
 		draft, _ = draftOf(p)
 	}
 	out := api.DraftResult{OK: true, Fields: map[string]api.DraftField{}}
+	if p.Suggest != "" {
+		out.Suggestion = names.Suggest(p.Suggest, func(name string) bool {
+			_, err := core.Get(name)
+			return err == nil
+		})
+	}
 	for field, c := range core.CheckDraft(ctx, draft) {
 		setField(&out, field, api.DraftField{
 			Value: plainLine(c.Value), Values: plainLines(c.Values), Number: c.Number, Default: c.Default, Choices: plainLines(c.Choices), Note: c.Note,
@@ -135,7 +142,7 @@ func givenFields(p *api.DraftParams) []string {
 	var names []string
 	v := reflect.ValueOf(p).Elem()
 	for i := range v.NumField() {
-		if name := tagName(v.Type().Field(i)); name != "" && name != "for" && !v.Field(i).IsZero() {
+		if name := tagName(v.Type().Field(i)); name != "" && name != "for" && name != "suggest" && !v.Field(i).IsZero() {
 			names = append(names, name)
 		}
 	}

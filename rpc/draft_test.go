@@ -66,3 +66,12 @@ func TestOnlyAnUnknownKindOfDraftIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestADraftCanAskForAName(t *testing.T) {
+	c, _ := connect(t, serve(t, newCore("demo")), "test")
+	for text, want := range map[string]string{"My Shop": "my-shop", "demo": "demo-2", "": ""} {
+		if r := call[api.DraftResult](t, c, api.MethodMachineCheck, api.DraftParams{Suggest: text}); r.Suggestion != want {
+			t.Errorf("%q: %q, want %q", text, r.Suggestion, want)
+		}
+	}
+}

@@ -134,24 +134,18 @@ TYPED is offered for editing, and PROBLEM is what is wrong with it."
                             (and default (format "%s" default)))))
 
 (defun nixvm--project-name ()
-  "The name of the current project as that of a machine, or \"agent\".
+  "The name of the current project, or of the directory.
 A directory that is not here is not looked into."
-  (let* ((root (or (and (not (file-remote-p default-directory))
-                        (locate-dominating-file default-directory ".git"))
-                   (file-local-name default-directory)))
-         (base (replace-regexp-in-string
-                "\\`-+\\|-+\\'" ""
-                (replace-regexp-in-string
-                 "[^a-z0-9]+" "-"
-                 (downcase (file-name-nondirectory (directory-file-name root)))))))
-    (if (or (string-empty-p base) (> (length base) 40)) "agent" base)))
+  (let ((root (or (and (not (file-remote-p default-directory))
+                       (locate-dominating-file default-directory ".git"))
+                  (file-local-name default-directory))))
+    (file-name-nondirectory (directory-file-name root))))
 
-(defun nixvm--free-name (base)
-  "A name that is free: BASE, or BASE with a number."
-  (let ((name base) (n 1))
-    (while (nixvm-machine name)
-      (setq name (format "%s-%d" base (cl-incf n))))
-    name))
+(defun nixvm--free-name (text)
+  "A name for a new machine, made of TEXT, that no other one has."
+  (plist-get (nixvm--call "nixvm/machine/check"
+                          (list :suggest (if (string-empty-p text) "agent" text)))
+             :suggestion))
 
 (defun nixvm--read-profiles (default &optional choices problem)
   "Ask for profiles; DEFAULT is a list.

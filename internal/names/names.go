@@ -9,6 +9,7 @@ package names
 import (
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -111,4 +112,29 @@ func quote(s string) string {
 		return strconv.QuoteToASCII(s[:most]) + "..."
 	}
 	return strconv.Quote(s)
+}
+
+// separators are what becomes a hyphen in a suggested name.
+var separators = regexp.MustCompile(`[^a-z0-9]+`)
+
+// longestSuggestion leaves room for what is made of a name: snapshots, a number.
+const longestSuggestion = 40
+
+// Suggest returns a machine name that is made of any text, such as that of a
+// directory, and is not taken: "My Project" is "my-project", or "my-project-2". A
+// text that makes no good name is "agent".
+func Suggest(text string, taken func(string) bool) string {
+	base := strings.Trim(separators.ReplaceAllString(strings.ToLower(text), "-"), "-")
+	if base == "" || len(base) > longestSuggestion || !IsMachine(base) {
+		base = "agent"
+	}
+	if _, is := reserved(base); is {
+		base = "agent"
+	}
+	for name, n := base, 2; ; n++ {
+		if !taken(name) {
+			return name
+		}
+		name = base + "-" + strconv.Itoa(n)
+	}
 }

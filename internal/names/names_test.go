@@ -96,3 +96,15 @@ func TestBridgesAndSSHHostsFitWhatReadsThem(t *testing.T) {
 		})
 	}
 }
+
+func TestASuggestedNameIsFreeAndValid(t *testing.T) {
+	taken := map[string]bool{"x": true, "x-2": true, "agent": true}
+	for text, want := range map[string]string{
+		"My Project": "my-project", "--x--": "x-3", "": "agent-2", "___": "agent-2", "localhost": "agent-2", "demo": "demo",
+		"\u00fcber/caf\u00e9": "ber-caf", strings.Repeat("y", 50): "agent-2",
+	} {
+		if got := Suggest(text, func(name string) bool { return taken[name] }); got != want || !IsMachine(got) {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}

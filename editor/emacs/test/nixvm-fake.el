@@ -200,6 +200,11 @@ It is a result, or (:error CODE MESSAGE DATA)."
                       :problem (list :code "size.invalid" :message (format "%S is no size" text)
                                      :hint "write 4G" :retryable :json-false)))))
     (list :ok t
+          :suggestion (let ((text (or (plist-get params :suggest) "")))
+                        (if (cl-find text (nixvm-fake-machines nixvm-fake) :test #'equal
+                                     :key (lambda (m) (plist-get m :name)))
+                            (concat text "-2")
+                          text))
           :fields
           (cl-loop for (key value) on params by #'cddr
                    append (list key (if (memq key '(:memoryMiB :diskBytes :vcpus))

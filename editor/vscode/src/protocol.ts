@@ -429,6 +429,8 @@ export interface DraftField {
 export interface DraftParams {
   /** For is the request that is meant: "create" (also when absent), "clone", "configure", "image" (nixvm/image/build), "snapshot" or "forward" (nixvm/forward/add). */
   for?: string;
+  /** Suggest a name for a new machine, made of this text, such as the name of a project or of the machine that is cloned. */
+  suggest?: string;
   /** Name of the machine. */
   name?: string;
   /** NewName of the machine that clone makes. */
@@ -477,6 +479,8 @@ export interface DraftResult {
   ok: boolean;
   /** Fields by their names, also those that the draft does not say. */
   fields: Record<string, DraftField>;
+  /** Suggestion is a valid name that no machine has, if one was asked for. */
+  suggestion?: string;
   /** Problem that has nothing to do with a field. */
   problem?: ErrorData;
 }

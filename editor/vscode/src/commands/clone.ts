@@ -13,7 +13,7 @@ async function clone(app: App, args: Arguments): Promise<void> {
   const node = nodeOf(args);
   const offer = offerOf(app);
   const snapshots = can('cloneSnapshot', source, offer) ? await snapshotsOf(app, source.name) : [];
-  const facts = { source, snapshots, exists: (name: string) => app.store.machine(name) !== undefined, check: await checkOf(app) };
+  const facts = { source, snapshots, check: await checkOf(app) };
   const first: CloneAnswers = { snapshot: node?.kind === 'snapshot' ? node.snapshot.name : undefined, start: true };
   const title = ({ name }: CloneAsked): string => `Clone ${source.name} to ${name}`;
   const done = await askAndDo(

@@ -1,10 +1,9 @@
-import { freeName } from '../model/names';
 import { when } from '../model/words';
 import type { CloneParams, DraftParams, Machine, Snapshot } from '../protocol';
 import { back, type Ui } from '../ui/ui';
 import { meaningful, sizesDraft, type Sizes } from './answers';
 import { sizes, type Asking } from './details';
-import { complains, type Check, type Wrong } from './draft';
+import { complains, suggested, type Check, type Wrong } from './draft';
 import { askHub, saying, type Detail, type Hub } from './hub';
 
 /** What a copy is to be. */
@@ -19,7 +18,6 @@ export interface CloneFacts {
   source: Machine;
   /** Of the source, newest first. */
   snapshots: readonly Snapshot[];
-  exists(name: string): boolean;
   check: Check;
 }
 
@@ -32,7 +30,7 @@ export interface CloneAsked {
 /** Asks for the name of the copy, then shows what would be made; with what was asked before it begins there. */
 export async function askClone(ui: Ui, facts: CloneFacts, before: { name?: string; answers: CloneAnswers }): Promise<CloneAsked | undefined> {
   let { answers } = before;
-  let name = before.name ?? freeName(facts.source.name, facts.exists);
+  let name = before.name ?? (await suggested(facts.check, facts.source.name));
   let ask = before.name === undefined;
   let wrong: Wrong | undefined;
   for (;;) {

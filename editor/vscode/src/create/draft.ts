@@ -17,6 +17,10 @@ export async function checkOf(app: App): Promise<Check> {
   return (draft) => app.client.request('nixvm/machine/check', draft);
 }
 
+/** A name for a new machine that is free, made of a text; the daemon has the rules. */
+export const suggested = async (check: Check, text: string | undefined): Promise<string> =>
+  (await check({ suggest: text || 'agent' })).suggestion ?? '';
+
 /** What the daemon makes of a field; nothing is known of one that it does not have. */
 export const fieldOf = (checked: DraftResult, field: string): DraftField => checked.fields[field] ?? { ok: true };
 

@@ -1,9 +1,8 @@
-import { freeName } from '../model/names';
 import type { Backend, CreateParams, DraftParams, Machine, Profile } from '../protocol';
 import { back, type Answer, type Question, type Ui } from '../ui/ui';
 import { answersOf, draftOf, meaningful, outline, profilesText, type Answers } from './answers';
 import { byConfig, detailsFor, type Asking } from './details';
-import { complains, type Check, type Wrong } from './draft';
+import { complains, suggested, type Check, type Wrong } from './draft';
 import { askHub, saying, type Hub } from './hub';
 import { askProfiles, profilesPrompt } from './profiles';
 
@@ -82,7 +81,7 @@ async function askName(ui: Ui, facts: Facts, before: string | undefined, answers
   const question: Question = { title: titleOf(''), step: [1, steps], prompt: 'Name of the VM, which is also its name for ssh', ...saying(wrong) };
   const answer = await ui.text({
     ...question,
-    value: before ?? freeName(facts.project, (name) => facts.machine(name) !== undefined),
+    value: before ?? (await suggested(facts.check, facts.project)),
     complaint: complains(facts.check, 'name', (typed) => draft(typed.trim(), answers)),
   });
   return typeof answer === 'string' ? answer.trim() : answer;

@@ -49,8 +49,14 @@ export function checkDraft(draft: DraftParams, rules: Rules = {}): DraftResult {
     ...(draft.for === 'snapshot' ? { snapshot: snapshotField(draft.snapshot ?? '', rules) } : {}),
     ...(draft.for === 'forward' ? { forward: (draft.forward ?? '').includes(' ') ? good(draft.forward ?? '') : wrong('not a forward with a source and a target') } : {}),
   };
-  return { ok: Object.values(fields).every(({ ok }) => ok), fields: only(draft.for ?? 'create', fields) };
+  const suggestion = draft.suggest ? { suggestion: freeName(draft.suggest.toLowerCase(), rules.taken ?? []) } : {};
+  return { ok: Object.values(fields).every(({ ok }) => ok), fields: only(draft.for ?? 'create', fields), ...suggestion };
 }
+
+const freeName = (base: string, taken: readonly string[], n = 1): string => {
+  const name = n === 1 ? base : `${base}-${n}`;
+  return taken.includes(name) ? freeName(base, taken, n + 1) : name;
+};
 
 function nameField(field: string, name: string | undefined, { taken = [], refused = {} }: Rules): DraftField {
   if (!name) {

@@ -43,7 +43,7 @@ export class ScriptedDaemon {
 
   /** A machine that is only declared can be created. */
   private taken(draft: DraftParams): string[] {
-    return this.machines.filter(({ state }) => draft.for === 'clone' || state !== 'absent').map(({ name }) => name);
+    return this.machines.filter(({ state }) => draft.for === 'clone' || draft.suggest || state !== 'absent').map(({ name }) => name);
   }
 
   listen(): Promise<void> {
