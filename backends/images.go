@@ -1,10 +1,21 @@
 package backends
 
-import "context"
+import (
+	"context"
+
+	"github.com/nixvm/nixvm/internal/progress"
+)
 
 // ImageHost is a backend that keeps copies of images on its host, to which they
 // were uploaded.
 type ImageHost interface {
+	// PrepareImage uploads an image that is not there yet, and tells how far it is.
+	// The core calls it before Create and before Start, which may take long
+	// otherwise, or refuse with image.not_found: on their own they have no progress. It
+	// may be called twice, also at once; after an error, or a cancellation, nothing
+	// passes for the image.
+	PrepareImage(ctx context.Context, img Image, report progress.Reporter) error
+
 	// CollectImages removes the copies that no VM on the host needs, whoever's it
 	// is. claim is called for each before; why = it is kept, else nobody of this
 	// process begins to use it until release. With dryRun nothing is removed.

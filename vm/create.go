@@ -289,11 +289,16 @@ func imageRequest(kind string, mode machine.Mode, profiles []string) nixbuild.Re
 
 func (s *Service) planCreate(name string, args createArgs) operation.Plan {
 	c := &creation{service: s, name: name, backend: args.Backend, instance: args.Instance, declares: args.Declare, args: args}
-	return c.plan(args.Start,
-		operation.Step{Name: "declare", Title: "declaring the machine", Do: c.declare, Undo: c.undeclare, Undoes: c.undeclares(), Loses: args.Declare},
-		operation.Step{Name: "image", Title: "preparing the image", Weight: 30, Do: c.image},
-		operation.Step{Name: "disks", Title: "making the disks", Weight: 3, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true},
-	)
+	steps := []operation.Step{
+		{Name: "declare", Title: "declaring the machine", Do: c.declare, Undo: c.undeclare, Undoes: c.undeclares(), Loses: args.Declare},
+		{Name: "image", Title: "preparing the image", Weight: 30, Do: c.image},
+	}
+	steps = append(steps, s.uploadSteps(args.Backend, func(ctx context.Context, r *operation.Run) (backends.Image, error) {
+		err := c.findImage(ctx, r)
+		return imageSpec(c.img, args.Draft.Mode), err
+	})...)
+	steps = append(steps, operation.Step{Name: "disks", Title: "making the disks", Weight: 3, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true})
+	return c.plan(args.Start, steps...)
 }
 
 // removesDisks is what the undo of a step that makes a VM does.
@@ -411,8 +416,19 @@ func (c *creation) image(ctx context.Context, r *operation.Run) (err error) {
 	}
 }
 
+// findImage prepares the image unless this process has: an earlier one may have.
+func (c *creation) findImage(ctx context.Context, r *operation.Run) error {
+	if c.img.ID != "" {
+		return nil
+	}
+	return c.image(ctx, r)
+}
+
 func (c *creation) disks(ctx context.Context, r *operation.Run) error {
 	if err := c.clear(ctx, r); err != nil {
+		return err
+	}
+	if err := c.findImage(ctx, r); err != nil {
 		return err
 	}
 	m, err := c.service.machines.Read(c.name)

@@ -238,6 +238,8 @@ type copying struct {
 
 func (c *copying) Unwrap() backends.Backend { return c.Backend }
 
+func (c *copying) PrepareImage(context.Context, backends.Image, progress.Reporter) error { return nil }
+
 func (c *copying) CollectImages(_ context.Context, claim func(id string) (string, func(), error), _ bool) ([]backends.ImageCopy, error) {
 	var all []backends.ImageCopy
 	for _, id := range []string{"img1", "theirs"} {

@@ -53,7 +53,8 @@ func (s *Service) planStart(name string, args startArgs) operation.Plan {
 		start.Undo = func(ctx context.Context, _ *operation.Run) error { return s.killVM(ctx, name) }
 		start.Undoes, start.Holds = "ends the VM", func() bool { return s.stateSeen(name) == backends.Running }
 	}
-	return operation.Plan{Commit: 1, CancelUndoes: true, Detail: detail{left: s.runsSince(name)}, Steps: []operation.Step{start, s.readyStep(name)}}
+	steps := append(s.uploadForStart(name), start)
+	return operation.Plan{Commit: len(steps), CancelUndoes: true, Detail: detail{left: s.runsSince(name)}, Steps: append(steps, s.readyStep(name))}
 }
 
 // readyStepName is the step of all operations that wait for sshd.
@@ -151,10 +152,11 @@ func (s *Service) Reboot(ctx context.Context, name, client string) (Operation, e
 // (7.2, TCG) still has the translated code of the last kernel on the pages that
 // the new one writes, and a boot took three to four times as long.
 func (s *Service) planReboot(name string, _ noArgs) operation.Plan {
-	return operation.Plan{Steps: []operation.Step{s.disconnectStep(name), s.shutdownStep(name, stopLimit), {
+	// The upload comes first: meanwhile the guest runs.
+	return operation.Plan{Steps: append(s.uploadForStart(name), s.disconnectStep(name), s.shutdownStep(name, stopLimit), operation.Step{
 		Name: "start", Title: "starting the VM", Shielded: true,
 		Do: func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) },
-	}, s.readyStep(name)}}
+	}, s.readyStep(name))}
 }
 
 // Suspend pauses a VM; its memory stays.

@@ -1,13 +1,16 @@
 package vm
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/fake"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -66,6 +69,36 @@ func TestKillWhileATaskRuns(t *testing.T) {
 	}
 }
 
+// An image is uploaded in a step of its own, which says how far it is, and once only.
+func TestAnImageIsUploadedInAStepOfItsOwn(t *testing.T) {
+	home := t.TempDir()
+	makeRemote(t, home)
+	h := open(t, home, images{}, nil, nil)
+	var mu sync.Mutex
+	said := map[string]bool{} // messages of the step, by operation and step
+	defer h.Watch(func(c Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.Operation != nil && c.Operation.Step == "upload" {
+			said[string(c.Operation.Kind)+": "+c.Operation.Message] = true
+		}
+	})()
+	h.create(t, "demo")
+	op, err := h.Reboot(background, "demo", "t")
+	h.succeed(t, op, err)
+	for _, end := range []func(context.Context, string, string) (Operation, error){h.Kill, h.Start} {
+		op, err := end(background, "demo", "t")
+		h.succeed(t, op, err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, want := range []string{"create", "reboot", "start"} {
+		if !said[want+": uploading the image to test"] {
+			t.Errorf("%s has no step that uploads: %v", want, said)
+		}
+	}
+}
+
 // A host that is away when the daemon starts says nothing of its VMs: they are
 // unknown, not broken, and what it tells when it is back holds.
 func TestAHostThatIsAwaySaysNothingOfItsVMs(t *testing.T) {
@@ -86,4 +119,31 @@ func TestAHostThatIsAwaySaysNothingOfItsVMs(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until(t, "demo", "runs again", func(v VM) bool { return v.State == backends.Running })
+}
+
+// The next daemon goes on with a create whose image the one before had prepared.
+func TestTheNextDaemonMakesTheDisksOfACreate(t *testing.T) {
+	for _, remote := range []bool{false, true} {
+		home, f := shortDir(t), &faults{}
+		if remote {
+			makeRemote(t, home)
+		}
+		h, err := openHouse(home, images{}, f.fault, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.set(true, "create", "destroy")
+		op, err := h.Create(background, api.CreateParams{Name: "demo"})
+		id := wantUnresolved(t, h, op, err).ID
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.set(false, "create", "destroy")
+		again := open(t, home, images{}, f.fault, nil)
+		op, err = again.Resolve(background, id, ActionResume, "demo", "t")
+		again.succeed(t, op, err)
+		if r := again.recordOf("demo"); r == nil || r.Image.ID != "img1" {
+			t.Errorf("remote %t: the record is %+v", remote, r)
+		}
+	}
 }

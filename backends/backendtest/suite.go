@@ -149,9 +149,24 @@ func (s *suite) reopen() {
 func (s *suite) create(name string) backends.Spec {
 	s.Helper()
 	spec := s.h.Spec(s.T, name)
+	s.prepare(spec.Image)
 	s.must(s.b.Create(s.limit(), spec, nil), "Create")
 	s.destroyAtEnd(name)
 	return spec
+}
+
+// prepare brings an image to a backend that is an ImageHost, twice.
+func (s *suite) prepare(img backends.Image) {
+	s.Helper()
+	host, ok := backends.As[backends.ImageHost](s.b)
+	if !ok {
+		return
+	}
+	for range 2 {
+		s.must(host.PrepareImage(s.limit(), img, nil), "PrepareImage")
+	}
+	img.ID, img.Disk = img.ID+"-missing", img.Disk+"-is-not-there"
+	s.refused(host.PrepareImage(s.limit(), img, nil), problem.ImageNotFound, "PrepareImage of a file that is not there")
 }
 
 func (s *suite) destroyAtEnd(name string) {

@@ -67,6 +67,7 @@ var (
 	_ backends.LimitedHost = (*Backend)(nil)
 	_ backends.Keeper      = (*Backend)(nil)
 	_ backends.FileHost    = (*Backend)(nil)
+	_ backends.ImageHost   = (*Backend)(nil)
 )
 
 // New opens the backend. Tasks that an earlier process has left go on.
@@ -93,6 +94,8 @@ func (b *Backend) Offers(optional any) bool {
 		return !b.config.Fixed
 	case *backends.FileHost:
 		return b.cluster == nil
+	case *backends.ImageHost:
+		return b.cluster != nil
 	}
 	return true
 }

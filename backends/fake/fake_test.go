@@ -183,6 +183,7 @@ func TestATaskOutlivesItsClient(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	w := newWorld(t, &fake.Remote{Delay: 20 * time.Millisecond, Patience: time.Minute, Begun: func(string, string) { begun <- struct{}{} }})
 	first := w.client()
+	must(t, first.PrepareImage(t.Context(), w.spec(t, "demo").Image, nil))
 	made := make(chan error, 1)
 	go func() { made <- first.Create(context.Background(), w.spec(t, "demo"), nil) }()
 	<-begun
@@ -206,6 +207,7 @@ func TestAClusterThatIsAwayIsSilentAndThenTells(t *testing.T) {
 	b := w.client()
 	defer b.Close()
 	spec := w.spec(t, "demo")
+	must(t, b.PrepareImage(t.Context(), spec.Image, nil))
 	must(t, b.Create(t.Context(), spec, nil))
 	must(t, b.Start(t.Context(), spec))
 	b.GoAway()

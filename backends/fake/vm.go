@@ -79,6 +79,9 @@ func (b *Backend) place(ctx context.Context, r request, report progress.Reporter
 	if err := backends.CheckImage(r.Spec.Image); err != nil {
 		return err
 	}
+	if err := b.checkUploaded(r.Spec.Image.ID); err != nil {
+		return err
+	}
 	report.Report(progress.Update{Vertex: "disk", Current: 1, Total: 1})
 	return b.do(ctx, r)
 }
@@ -106,6 +109,12 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 		return err
 	}
 	if err := b.config.Limit.Check(spec); err != nil {
+		return err
+	}
+	if _, err := b.read(ctx, spec.Name); err != nil {
+		return err
+	}
+	if err := b.checkUploaded(spec.Image.ID); err != nil && !spec.Mutable {
 		return err
 	}
 	return b.do(ctx, request{Method: "start", Name: spec.Name, Spec: &spec})

@@ -34,6 +34,9 @@ func (b *Backend) Offers(optional any) bool {
 		return b.canMigrate()
 	case *backends.Autostarter:
 		return b.target.autostarts()
+	case *backends.ImageHost:
+		_, pool := b.storage.(*poolStorage)
+		return pool
 	case *backends.FileHost:
 		_, files := b.storage.(*localStorage)
 		return files

@@ -15,9 +15,32 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
 )
 
 var _ backends.ImageHost = (*Backend)(nil)
+
+// PrepareImage uploads an image to the pool; see backends.ImageHost.
+func (b *Backend) PrepareImage(ctx context.Context, img backends.Image, report progress.Reporter) error {
+	s, ok := b.storage.(*poolStorage)
+	if !ok {
+		return nil
+	}
+	if err := backends.CheckImage(img); err != nil {
+		return err
+	}
+	err := b.again(ctx, func() error {
+		p, err := s.pool(ctx, report)
+		if err == nil {
+			_, err = s.ensureImage(ctx, p, img, report)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("upload image %s to %s: %w", img.ID, b.target.where(), err)
+	}
+	return nil
+}
 
 // CollectImages removes images from the pool; see backends.ImageHost. Files of
 // this host are used where they are, so that there is nothing to remove.
