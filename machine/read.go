@@ -108,7 +108,7 @@ func openFault(root *os.Root, file string, err error) error {
 	link := statErr == nil && fi.Mode()&fs.ModeSymlink != 0
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &Fault{File: path, Reason: "this user may not read it", Hint: "give the file to the user that runs nixvmd"}
+		return &Fault{File: path, Reason: "permission denied", Hint: "give the file to the user that runs nixvmd"}
 	case link && errors.Is(err, fs.ErrNotExist):
 		return &Fault{File: path, Reason: "the link leads nowhere", Hint: "restore its target, or replace the link by a file"}
 	case link:

@@ -12,7 +12,7 @@ import (
 // ErrNotUndone is part of the error of an operation that could not be undone
 // completely: its journal stays, and a person chooses what becomes of it. A step
 // may return it of itself.
-var ErrNotUndone = errors.New("what it had done could not be taken back")
+var ErrNotUndone = errors.New("its completed steps could not be undone")
 
 // execute runs the steps that are not done yet. It returns nil, or the first error
 // after having undone what the plan says. r is the journal of an earlier daemon,

@@ -24,7 +24,7 @@ func (e *Engine) makeWay(t *Task) {
 			e.endEditFor(t, other)
 			continue
 		}
-		e.update(t, func(o *api.Operation) { o.Message = "ending the " + string(other.kind) + " that runs" })
+		e.update(t, func(o *api.Operation) { o.Message = "cancelling the running " + string(other.kind) })
 		other.cancel(problem.New(problem.Cancelled, "%s of %s was ended by %s: %w", other.kind, other.subject(), t.kind, errGaveWay))
 		if other.endsWithin(t.ctx, e.limits.Grace) {
 			continue

@@ -119,7 +119,7 @@ func (e *Engine) goOn(t *Task, r *Record) error {
 func (e *Engine) takeUpUnresolved(t *Task, r *Record, unsure bool) {
 	why := r.unresolved
 	if why == nil {
-		why = problem.New(problem.OperationInterrupt, "%s of %s was not taken back whole, and the daemon has gone on without it", t.kind, t.subject())
+		why = problem.New(problem.OperationInterrupt, "%s of %s was interrupted and not undone", t.kind, t.subject())
 	}
 	if unsure {
 		why = problem.New(why.Code, "%s; cannot determine whether the VM that %s has now is the one that it was about", why.Message, t.key())

@@ -119,7 +119,7 @@ func (e *Engine) choicesOf(u *unresolved) []api.Choice {
 	p := u.task.Plan()
 	var list []api.Choice
 	if !u.unsure {
-		list = append(list, api.Choice{Action: api.ActionResume, Effect: "goes on with it: " + strings.Join(r.remaining(p), ", ")})
+		list = append(list, api.Choice{Action: api.ActionResume, Effect: "completes it: " + strings.Join(r.remaining(p), ", ")})
 	}
 	undo := api.Choice{Action: api.ActionUndo, Confirm: u.unsure}
 	var effects []string

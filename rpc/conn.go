@@ -358,7 +358,7 @@ const stopping = "the daemon stops"
 
 func stoppingProblem(message string) error {
 	return problem.New(ProblemStopping, "%s", message).
-		WithHint("operations go on when it runs again; nixvmd operations shows them").Retry()
+		WithHint("operations continue when it is running again; nixvmd operations shows them").Retry()
 }
 
 // follow answers when the operation has ended.
@@ -412,7 +412,7 @@ func (r *request) await(f *follower) {
 	select {
 	case <-f.done:
 	case <-unsubscribed:
-		r.fail(problem.New(problem.Cancelled, "no longer subscribed; the operation goes on"))
+		r.fail(problem.New(problem.Cancelled, "no longer subscribed; the operation continues"))
 		return
 	case <-s.ctx.Done():
 		return // nobody to answer; the operation goes on

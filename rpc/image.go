@@ -10,7 +10,7 @@ import (
 
 func imageMethods() []Method {
 	return []Method{
-		instant(api.MethodProfileList, "The profiles that can be asked for.", listProfiles, result[api.ProfileListResult]()),
+		instant(api.MethodProfileList, "The available profiles.", listProfiles, result[api.ProfileListResult]()),
 		slow(api.MethodImageList, "The images in the store, and the machines that need them.", listImages, result[api.ImageListResult](problem.ImageCorrupt)),
 		operation(api.MethodImageBuild, "Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. "+
 			"What nix has built when it is cancelled serves the next build.",

@@ -38,7 +38,7 @@ func operationMethods() []Method {
 		resolveMethod(),
 		{
 			Name: api.MethodOperationSubscribe, Params: typeOf[api.OperationParams](), Result: typeOf[api.OperationResult](),
-			Doc: "Follow an operation, whoever began it: progress is replayed from the beginning (begin, then the current state) and " +
+			Doc: "Follow an operation, started by any client: progress is replayed from the beginning (begin, then the current state) and " +
 				"the answer comes when it ends, just as the request that began it is answered. $/cancelRequest ends the subscription " +
 				"only; window/workDoneProgress/cancel cancels the operation.",
 			Errors: []problem.Code{problem.OperationNotFound},

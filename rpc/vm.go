@@ -23,7 +23,7 @@ func vmMethods() []Method {
 		cloneMethod(),
 		verb(api.MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone.",
 			func(c Core) named { return c.Start }, problem.VMStartFailed),
-		operation(api.MethodVMStop, "Shut the guest down and wait until it has powered off. If it does not in time, it goes on running.",
+		operation(api.MethodVMStop, "Shut the guest down and wait until it has powered off. If it does not power off in time, it keeps running.",
 			func(ctx context.Context, s *session, p api.StopParams) (api.Operation, error) {
 				var timeout time.Duration
 				if p.TimeoutSeconds != nil {
@@ -31,7 +31,7 @@ func vmMethods() []Method {
 				}
 				return s.srv.core.Stop(ctx, p.Name, timeout, s.who())
 			}, problem.VMStopTimeout, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
-		verb(api.MethodVMKill, "End the VM at once, as pulling the plug would. Another operation that runs on it, and may hang, is cancelled; only destroy and purge are not.", func(c Core) named { return c.Kill }),
+		verb(api.MethodVMKill, "Power the VM off immediately. Any operation running on the machine is cancelled, except destroy and purge.", func(c Core) named { return c.Kill }),
 		verb(api.MethodVMReboot, "Shut the guest down, start it again and wait until sshd answers.",
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(api.MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),

@@ -143,14 +143,14 @@ func (s *Service) checkSource(ctx context.Context, req api.CloneParams, args *cl
 		return fieldName, problem.New(problem.VMRunning, "%s is %s: only a VM that is off can be cloned", req.Name, state).
 			WithHint("nixvmd stop %s first", req.Name)
 	case backends.Unknown:
-		return fieldName, problem.New(problem.BackendUnreachable, "whether %s is off cannot be told now", req.Name).
+		return fieldName, problem.New(problem.BackendUnreachable, "cannot determine whether %s is stopped", req.Name).
 			WithHint("nixvmd status %s says why", req.Name).Retry()
 	default:
 		return fieldName, problem.New(problem.MachineBroken, "%s is %s", req.Name, state).WithHint("nixvmd status %s says why", req.Name)
 	}
 	if req.Snapshot == "" {
 		if state == backends.Crashed {
-			args.Warnings = append(args.Warnings, req.Name+" was not shut down: the copy is as after a power cut")
+			args.Warnings = append(args.Warnings, req.Name+" was not shut down: the copy is crash-consistent")
 		}
 		return fieldNone, nil
 	}
@@ -160,7 +160,7 @@ func (s *Service) checkSource(ctx context.Context, req api.CloneParams, args *cl
 	}
 	at := slices.IndexFunc(list, func(sn backends.Snapshot) bool { return sn.Name == req.Snapshot })
 	if !list[at].Frozen {
-		args.Warnings = append(args.Warnings, "the guest was not frozen for the snapshot "+req.Snapshot+": the copy is as after a power cut")
+		args.Warnings = append(args.Warnings, "the guest was not frozen for the snapshot "+req.Snapshot+": the copy is crash-consistent")
 	}
 	return fieldNone, nil
 }

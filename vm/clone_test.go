@@ -93,7 +93,7 @@ func TestACloneSaysWhatItDoesNotGet(t *testing.T) {
 	}
 	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	said := strings.Join(h.succeed(t, op, err).Warnings, "\n")
-	for _, want := range []string{"as after a power cut", "static address 192.168.7.5", "VM number", "PCI devices"} {
+	for _, want := range []string{"crash-consistent", "static address 192.168.7.5", "VM number", "PCI devices"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the warnings do not name %q: %q", want, said)
 		}

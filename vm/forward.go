@@ -134,7 +134,7 @@ func (s *Service) withdrawForward(ctx context.Context, name string, f machine.Re
 		return machine.Changes{RemoteForwards: &list}, nil
 	})
 	if err != nil {
-		return fmt.Errorf("the forward %s could not be taken back: %w", f, err)
+		return fmt.Errorf("could not undo the forward %s: %w", f, err)
 	}
 	// What kept the configuration from being written may still do: it is then as it was.
 	if _, err := s.applySSH(ctx, "", ""); err != nil {

@@ -40,7 +40,7 @@ func (s *Service) doctorOperations() []Finding {
 		}
 		list = append(list, Finding{
 			Area: "operation " + op.ID, Code: "operation.unresolved", Severity: backends.Warning,
-			Message: fmt.Sprintf("%s of %s could not be taken back whole: %s", op.Kind, op.Subject(), op.Problem.Message),
+			Message: fmt.Sprintf("%s of %s could not be undone completely: %s", op.Kind, op.Subject(), op.Problem.Message),
 			Fix:     "nixvmd operations lists the choices; nixvmd operations forget " + op.ID + " leaves everything as it is",
 		})
 	}

@@ -113,7 +113,7 @@ func (s *Service) planSnapshot(name string, args snapshotArgs) operation.Plan {
 			}
 			sn, err := s.makeSnapshot(ctx, b, name, backends.SnapshotRequest{Name: args.Snapshot, Description: args.Description})
 			if err == nil && !sn.Frozen {
-				r.Warn("the guest's file systems could not be frozen: the snapshot is as after a power cut")
+				r.Warn("could not freeze the guest's file systems: the snapshot is crash-consistent")
 			}
 			if u := s.snapshotUsage(name); err == nil && u != nil && u.Warning != "" {
 				r.Warn(u.Warning)
@@ -252,7 +252,7 @@ func (s *Service) takeSafety(ctx context.Context, r *operation.Run, name string,
 	}
 	r.Update(func(o *api.Operation) { o.Safety = args.Safety })
 	if !sn.Frozen {
-		r.Warn("the guest's file systems could not be frozen: the safety snapshot is as after a power cut")
+		r.Warn("could not freeze the guest's file systems: the safety snapshot is crash-consistent")
 	}
 	return s.inventory.Refresh(ctx, b, name)
 }

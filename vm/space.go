@@ -47,7 +47,7 @@ func doctorSpace(l paths.Layout, ask statfs) []Finding {
 		if err != nil {
 			list = append(list, Finding{
 				Area: "disk", Code: "disk.unknown", Severity: backends.Warning,
-				Message: fmt.Sprintf("the space for %s, in %s, cannot be asked for: %v", p.what, p.dir, err),
+				Message: fmt.Sprintf("cannot determine the free space for %s in %s: %v", p.what, p.dir, err),
 			})
 			continue
 		}

@@ -116,7 +116,7 @@ func (c *collection) scan(ctx context.Context) error {
 	err := do(ctx, c.b, func(l *golibvirt.Libvirt) error { return l.StoragePoolRefresh(c.pool, 0) })
 	if err != nil && isAnswer(err) {
 		return problem.New(problem.VMBusy, "the storage pool %s cannot be read now: %s", c.name, backends.OneLine(err.Error())).Retry().
-			WithHint("somebody may be uploading to it: try again later")
+			WithHint("it may be in use by an upload; try again later")
 	}
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func (c *collection) drop(ctx context.Context, id string) (kept string, err erro
 	slices.SortFunc(one.volumes, func(x, y golibvirt.StorageVol) int { return strings.Compare(x.Name, y.Name) })
 	for _, v := range one.volumes {
 		if err := c.dropVolume(ctx, c.pool, v.Name); hasCode(err, golibvirt.ErrOperationInvalid) {
-			return "somebody uploads it now", nil
+			return "it is being uploaded", nil
 		} else if err != nil {
 			return "", err
 		}

@@ -124,7 +124,7 @@ func (m *move) explain(err error) error {
 	switch {
 	case hasCode(err, golibvirt.ErrMigrateUnsafe):
 		return problem.New(problem.StorageNotShared, "libvirt does not know the file system of the pool %s for one that hosts share: %s", m.from.pool().name, text).
-			WithHint("it knows NFS, SMB, GFS2, OCFS2, CephFS and GlusterFS; if yours is shared all the same, set migrate_unsafe = true for the backend %s", m.from.config.Name)
+			WithHint("it knows NFS, SMB, GFS2, OCFS2, CephFS and GlusterFS; if yours is shared nevertheless, set migrate_unsafe = true for the backend %s", m.from.config.Name)
 	case strings.Contains(text, "unable to connect to server"), strings.Contains(text, "unable to resolve"), strings.Contains(text, "resolved to localhost"):
 		return p.WithHint("the host of %s must reach the one of %s on the ports 49152 to 49215; migrate_uri = \"tcp://ADDRESS\" of the backend %s names another address",
 			m.from.config.Name, m.to.config.Name, m.to.config.Name)

@@ -140,7 +140,7 @@ func (s *poolStorage) removable(name string, volumes []string) ([]string, error)
 		return volumes, nil
 	case ours:
 		return nil, problem.New(problem.VMExists, "a migration of %s from or to %s has not been settled, so its disks stay", name, others[0]).
-			WithHint("restart nixvmd while both hosts answer; if %s is gone for good: virsh -c %s vol-delete --pool %s %s", others[0], s.b.target.Remote, s.name, s.home(name, others[0]))
+			WithHint("restart nixvmd while both hosts answer; if %s no longer exists: virsh -c %s vol-delete --pool %s %s", others[0], s.b.target.Remote, s.name, s.home(name, others[0]))
 	}
 	return nil, nil
 }

@@ -173,7 +173,7 @@ func (s *poolStorage) upload(ctx context.Context, p golibvirt.StoragePool, name,
 	}
 	if err := s.dropVolume(ctx, p, name); err != nil {
 		if hasCode(err, golibvirt.ErrOperationInvalid) {
-			return none, problem.New(problem.BackendUnreachable, "somebody else uploads the volume %s now", name).Retry().WithHint("wait until it is complete, and try again")
+			return none, problem.New(problem.BackendUnreachable, "the volume %s is being uploaded by another client", name).Retry().WithHint("wait until it is complete, and try again")
 		}
 		return none, err
 	}

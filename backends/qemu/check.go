@@ -43,7 +43,7 @@ func (b *Backend) checkBridges() []backends.Finding {
 		if r, err := filesOf(b.layout, name).readRecord(); err == nil && r.Run.alive() && r.Run.Bridge != "" {
 			all = append(all, backends.Finding{
 				Code: "qemu.bridge_open", Severity: backends.Info,
-				Message: "VM " + name + " is on the bridge " + r.Run.Bridge + ", where this host keeps it from no network: its own firewall may, as long as nobody there lifts it",
+				Message: "VM " + name + " is on the bridge " + r.Run.Bridge + ", where the host does not isolate it: only the guest's own firewall does, which root in the guest can disable",
 				Fix:     "give the machine the network nat, or a libvirt backend",
 			})
 		}

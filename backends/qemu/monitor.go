@@ -79,5 +79,5 @@ func unanswered(name string, pid int, err error) *problem.Error {
 			WithHint("%s", afterLoss(name))
 	}
 	return problem.New(problem.BackendUnreachable, "QEMU of VM %s (process %d) does not answer: %w", name, pid, err).
-		WithHint("if this stays, end it as if its power failed: nixvmd kill %s", name).Retry()
+		WithHint("if it does not recover, power it off: nixvmd kill %s", name).Retry()
 }

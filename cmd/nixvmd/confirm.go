@@ -35,7 +35,7 @@ func (a *app) confirmed(name, given, again string, loss func(w io.Writer) error)
 	if err := loss(a.err); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "Type %s to go on: ", a.paint(red, name))
+	fmt.Fprintf(a.err, "Type %s to continue: ", a.paint(red, name))
 	answer, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)

@@ -129,10 +129,10 @@ func (c *Client) greet(ctx context.Context, conn io.ReadWriteCloser, params api.
 	if err == nil || limited.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	who, fix := "nixvmd", "end its process, or: systemctl --user restart nixvmd; VMs run on, and the next one goes on with operations"
+	who, fix := "nixvmd", "end its process, or: systemctl --user restart nixvmd; VMs keep running, and the next daemon continues operations"
 	if pid, ok := daemonBehind(conn); ok {
 		who = fmt.Sprintf("nixvmd (process %d)", pid)
-		fix = fmt.Sprintf("if it is stopped: kill -CONT %d; if that does not help: kill -KILL %d. VMs run on, and the next nixvmd goes on with operations", pid, pid)
+		fix = fmt.Sprintf("if it is stopped: kill -CONT %d; if that does not help: kill -KILL %d. VMs keep running, and the next daemon continues operations", pid, pid)
 	}
 	return problem.New(problem.DaemonSilent, "%s has not answered within %s", who, limit).WithHint("%s", fix).Retry()
 }
@@ -247,7 +247,7 @@ func (c *Client) lost(err error) error {
 		return p
 	}
 	return problem.New(problem.DaemonUnreachable, "the connection to nixvmd is gone: %w", err).
-		WithHint("operations go on in the daemon; try again").Retry()
+		WithHint("operations continue in the daemon; try again").Retry()
 }
 
 // handler passes notifications on. The daemon asks nothing of this client.

@@ -60,7 +60,7 @@ func (v *Inventory) Ask(ctx context.Context, b backends.Backend) {
 		}
 	})
 	if failed != nil || err != nil {
-		v.options.Log.Warn("backend cannot be asked", "backend", b.Name(), "error", problem.From(firstOf(failed, err)))
+		v.options.Log.Warn("the backend is unreachable", "backend", b.Name(), "error", problem.From(firstOf(failed, err)))
 	}
 }
 

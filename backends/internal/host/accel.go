@@ -231,7 +231,7 @@ func (a *Accelerator) Slow(kind string) (backends.Finding, bool) {
 			return backends.Finding{}, false
 		}
 		slow.Message = kvmDevice + " exists, but no guest gets up with it" + effect
-		slow.Fix = "nested virtualisation may be off on the outer host; NIXVM_ACCEL=kvm uses it all the same"
+		slow.Fix = "nested virtualisation may be off on the outer host; NIXVM_ACCEL=kvm forces its use"
 	}
 	return slow, true
 }

@@ -16,7 +16,7 @@ const (
 	longestPause = 15 * time.Second
 )
 
-// Guest is a VM that runs or is suspended.
+// Guest is a running or suspended VM.
 type Guest interface {
 	// Unpause lets a suspended guest run: a paused one sees no request.
 	Unpause(ctx context.Context) error

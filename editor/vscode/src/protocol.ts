@@ -1182,9 +1182,9 @@ export interface Requests {
   'nixvm/vm/clone': { params: CloneParams; result: OperationResult };
   /** Boot the VM and wait until sshd answers. A running VM is left alone. */
   'nixvm/vm/start': { params: VMParams; result: OperationResult };
-  /** Shut the guest down and wait until it has powered off. If it does not in time, it goes on running. */
+  /** Shut the guest down and wait until it has powered off. If it does not power off in time, it keeps running. */
   'nixvm/vm/stop': { params: StopParams; result: OperationResult };
-  /** End the VM at once, as pulling the plug would. Another operation that runs on it, and may hang, is cancelled; only destroy and purge are not. */
+  /** Power the VM off immediately. Any operation running on the machine is cancelled, except destroy and purge. */
   'nixvm/vm/kill': { params: VMParams; result: OperationResult };
   /** Shut the guest down, start it again and wait until sshd answers. */
   'nixvm/vm/reboot': { params: VMParams; result: OperationResult };
@@ -1218,7 +1218,7 @@ export interface Requests {
   'nixvm/operation/cancel': { params: OperationParams; result: OperationGetResult };
   /** Make one of the choices of an unresolved operation. resume and undo run as an operation of their own (kind "resolve"): when that succeeds, the unresolved one ends; when it fails, that stays unresolved. forget ends it at once, and the answer holds it as it ended. */
   'nixvm/operation/resolve': { params: ResolveParams; result: OperationResult };
-  /** Follow an operation, whoever began it: progress is replayed from the beginning (begin, then the current state) and the answer comes when it ends, just as the request that began it is answered. $/cancelRequest ends the subscription only; window/workDoneProgress/cancel cancels the operation. */
+  /** Follow an operation, started by any client: progress is replayed from the beginning (begin, then the current state) and the answer comes when it ends, just as the request that began it is answered. $/cancelRequest ends the subscription only; window/workDoneProgress/cancel cancels the operation. */
   'nixvm/operation/subscribe': { params: OperationParams; result: OperationResult };
   /** Everything an editor needs to open the VM; with start, boots it first. */
   'nixvm/attach': { params: AttachParams; result: AttachResult };
@@ -1240,7 +1240,7 @@ export interface Requests {
   'nixvm/forward/add': { params: ForwardParams; result: ForwardListResult };
   /** Remove a remote forward, and cancel it on a live connection. */
   'nixvm/forward/remove': { params: ForwardParams; result: ForwardListResult };
-  /** The profiles that can be asked for. */
+  /** The available profiles. */
   'nixvm/profile/list': { params: NoParams; result: ProfileListResult };
   /** The images in the store, and the machines that need them. */
   'nixvm/image/list': { params: NoParams; result: ImageListResult };

@@ -48,7 +48,7 @@ type notification struct {
 
 var notifications = []notification{
 	{api.MethodInitialized, "client", nil, "The client is ready. From now on the daemon sends notifications; the first nixvm/didChange holds everything."},
-	{api.MethodExit, "client", nil, "End the session. Operations go on."},
+	{api.MethodExit, "client", nil, "End the session. Operations continue."},
 	{api.MethodCancelRequest, "client", reflect.TypeFor[api.CancelParams](), "Cancel a request. If it began an operation, the operation is cancelled and what it made is undone."},
 	{api.MethodProgressCancel, "client", reflect.TypeFor[api.WorkDoneProgressCancelParams](), "Cancel the operation behind a progress token."},
 	{api.MethodDidChange, "daemon", reflect.TypeFor[api.DidChangeParams](), "What changed: first the full state, then deltas. Deltas of one machine are merged while a client is slow; the last state always arrives."},
