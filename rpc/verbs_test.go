@@ -34,7 +34,7 @@ func TestEachVerbHasAMethod(t *testing.T) {
 		}
 	}
 	for _, state := range []backends.State{backends.Absent, backends.Stopped, backends.Running, backends.Suspended} {
-		for _, verb := range (vm.VM{State: state, Operation: &vm.Operation{State: vm.OpSucceeded}}).Verbs(core.Backends()) {
+		for _, verb := range (vm.VM{State: state, Operation: &api.Operation{State: api.OpSucceeded}}).Verbs(core.Backends()) {
 			if _, ok := known[string(verb)]; !ok {
 				t.Errorf("%s is no verb of the protocol", verb)
 			}
@@ -52,7 +52,7 @@ func TestAMachineSaysWhatCanBeDoneWithItNow(t *testing.T) {
 		return p.Full && p.Machines[0].Phase == "ready" && slices.Contains(p.Machines[0].Actions, "stop") && !slices.Contains(p.Machines[0].Actions, "console")
 	})
 	v := machineNamed("demo")
-	v.Ready, v.Operation = false, &vm.Operation{ID: "x", Kind: api.KindReboot, State: vm.OpRunning}
+	v.Ready, v.Operation = false, &api.Operation{ID: "x", Kind: api.KindReboot, State: api.OpRunning}
 	core.set(v)
 	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Changed) == 1 && p.Changed[0].Phase == "booting" && slices.Contains(p.Changed[0].Actions, "cancel") && !slices.Contains(p.Changed[0].Actions, "stop")
@@ -86,6 +86,6 @@ func TestAnOperationSaysWhatBecomesOfConnections(t *testing.T) {
 		if r.Operation.Disruptive != (want != "") || r.Operation.Outcome != want {
 			t.Errorf("%s: disruptive %t, outcome %q, want %q", kind, r.Operation.Disruptive, r.Operation.Outcome, want)
 		}
-		core.end(op.ID, vm.OpSucceeded, nil)
+		core.end(op.ID, api.OpSucceeded, nil)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/sshconfig"
@@ -15,14 +16,14 @@ import (
 // Attach returns what an editor needs to open a VM, in its own words. With
 // Start it boots a VM that is off and waits for its sshd; without, it answers
 // at once and says in Ready whether sshd answers.
-func (s *Service) Attach(ctx context.Context, req AttachRequest) (Attachment, error) {
+func (s *Service) Attach(ctx context.Context, req api.AttachParams) (api.AttachResult, error) {
 	if req.Start {
 		if err := s.awaitCreate(ctx, req.Name); err != nil {
-			return Attachment{}, err
+			return api.AttachResult{}, err
 		}
 	}
 	if _, _, err := s.placed(req.Name); err != nil {
-		return Attachment{}, err
+		return api.AttachResult{}, err
 	}
 	account, aliases := "user", s.ssh.Aliases(req.Name)
 	host := aliases.User
@@ -32,17 +33,17 @@ func (s *Service) Attach(ctx context.Context, req AttachRequest) (Attachment, er
 	directory := req.Directory
 	setDefault(&directory, "/home/"+account)
 	if !path.IsAbs(directory) || strings.ContainsFunc(directory, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return Attachment{}, problem.New(problem.BadParams, "directory: %q is not an absolute path", directory).WithHint("give a path in the guest, e.g. /home/user/project")
+		return api.AttachResult{}, problem.New(problem.BadParams, "directory: %q is not an absolute path", directory).WithHint("give a path in the guest, e.g. /home/user/project")
 	}
 	directory = path.Clean(directory)
 	if req.Start {
 		if err := s.ensureRunning(ctx, req.Name, "attach"); err != nil {
-			return Attachment{}, err
+			return api.AttachResult{}, err
 		}
 	}
 	s.checkClock(req.Name)
 	v, err := s.Get(req.Name)
-	return Attachment{
+	return api.AttachResult{
 		Name: req.Name, SSHHost: host, User: account, Directory: directory, Ready: v.Ready,
 		Tramp:      "/nixvm:" + host + ":" + directory,
 		TrampPlain: "/ssh:" + host + ":" + directory,
@@ -101,7 +102,7 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		if err != nil {
 			return err
 		}
-		if op.State != OpRunning && op.Machine == name && (op.Kind == KindStart || op.Kind == KindResume || makes[op.Kind]) {
+		if op.State != api.OpRunning && op.Machine == name && (op.Kind == api.KindStart || op.Kind == api.KindResume || makes[op.Kind]) {
 			if err := failureOf(op); err != nil {
 				return err
 			}
@@ -114,9 +115,9 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 }
 
 // failureOf is why an operation that has ended did not succeed; nil when it did.
-func failureOf(op Operation) error {
+func failureOf(op api.Operation) error {
 	switch {
-	case op.State == OpSucceeded:
+	case op.State == api.OpSucceeded:
 		return nil
 	case op.Problem != nil:
 		return op.Problem
@@ -152,26 +153,26 @@ func (s *Service) awaitCreate(ctx context.Context, name string) error {
 		return nil
 	}
 	op, err := running.Wait(ctx)
-	if err != nil || op.State == OpRunning { // it was refused: nothing has come of it
+	if err != nil || op.State == api.OpRunning { // it was refused: nothing has come of it
 		return err
 	}
 	return failureOf(op)
 }
 
 // Endpoint says where the sshd behind an SSH name is, for nixvmd proxy.
-func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, error) {
+func (s *Service) Endpoint(ctx context.Context, req api.EndpointParams) (api.Endpoint, error) {
 	name, _, ok := s.ssh.Resolve(req.Host, func(machine string) bool { return s.recordOf(machine) != nil })
 	if !ok {
 		name = req.Host
 	}
 	if req.Start || req.Wait {
 		if err := s.awaitCreate(ctx, name); err != nil {
-			return Endpoint{}, err
+			return api.Endpoint{}, err
 		}
 	}
 	b, err := s.backendOf(name)
 	if err != nil {
-		return Endpoint{}, err
+		return api.Endpoint{}, err
 	}
 	switch {
 	case req.Start:
@@ -186,11 +187,11 @@ func (s *Service) Endpoint(ctx context.Context, req EndpointRequest) (Endpoint, 
 		}
 	}
 	if err != nil {
-		return Endpoint{}, err
+		return api.Endpoint{}, err
 	}
 	s.checkClock(name)
 	ep, err := b.Endpoint(ctx, name)
-	return Endpoint{Machine: name, Network: ep.Network, Address: ep.Address}, err
+	return api.Endpoint{Machine: name, Network: ep.Network, Address: ep.Address}, err
 }
 
 // answersAnyway reports whether sshd answers in a guest that its backend cannot reach:

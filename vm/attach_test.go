@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -49,7 +50,7 @@ func TestAttachDuringARequestThatIsRefused(t *testing.T) {
 		}()
 		comes(t, "the first request is judged", func() bool { return b.asked.Load() > 0 })
 		go func() {
-			_, err := h.Attach(background, AttachRequest{Name: "demo", Start: true})
+			_, err := h.Attach(background, api.AttachParams{Name: "demo", Start: true})
 			attached <- err
 		}()
 		<-b.second

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -65,7 +66,7 @@ func TestSuspendedUnderAnEarlierDaemon(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(background, time.Minute)
 	defer cancel()
-	if e, err := h.Endpoint(ctx, EndpointRequest{Host: "demo", Wait: true}); err != nil || e.Address == "" {
+	if e, err := h.Endpoint(ctx, api.EndpointParams{Host: "demo", Wait: true}); err != nil || e.Address == "" {
 		t.Errorf("by name: %+v, %v", e, err)
 	}
 }
@@ -125,7 +126,7 @@ func TestPausedBeforeItsFirstAnswer(t *testing.T) {
 	}
 	h.until(t, "demo", "running", func(v VM) bool { return v.State == backends.Running })
 	check(t, h.fake.Suspend(background, "demo")) // as a full disk of the host does
-	if op = h.do(t, op, nil); op.State != OpFailed {
+	if op = h.do(t, op, nil); op.State != api.OpFailed {
 		t.Errorf("the start of a guest that was paused is %s", op.State)
 	}
 	check(t, h.fake.Cut("demo", false))
@@ -175,7 +176,7 @@ func TestForwardsAreHeldAgain(t *testing.T) {
 	}
 	stuck = true
 	op, err = h.Stop(background, "demo", time.Minute, "t")
-	if op = h.do(t, op, err); op.State != OpFailed || !held() {
+	if op = h.do(t, op, err); op.State != api.OpFailed || !held() {
 		t.Errorf("after a shutdown that failed: %+v, held %v", op.State, held())
 	}
 	stuck = false

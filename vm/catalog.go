@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -59,8 +60,8 @@ func (s *Service) check(ctx context.Context, b backends.Backend) []backends.Find
 }
 
 // Doctor checks everything that a VM needs on this host, the worst first.
-func (s *Service) Doctor(ctx context.Context) []Finding {
-	var list []Finding
+func (s *Service) Doctor(ctx context.Context) []api.Finding {
+	var list []api.Finding
 	for _, b := range s.Backends() {
 		for _, f := range s.check(ctx, s.backends[b.Name]) {
 			f.Area = "backend " + b.Name
@@ -68,10 +69,10 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 		}
 	}
 	for _, p := range s.images.Missing() {
-		list = append(list, Finding{Area: "images", Code: string(p.Code), Severity: backends.Warning, Message: p.Message, Fix: p.Hint})
+		list = append(list, api.Finding{Area: "images", Code: string(p.Code), Severity: backends.Warning, Message: p.Message, Fix: p.Hint})
 	}
 	for _, note := range s.images.Notes() {
-		list = append(list, Finding{Area: "images", Code: "image.note", Severity: backends.Info, Message: note})
+		list = append(list, api.Finding{Area: "images", Code: "image.note", Severity: backends.Info, Message: note})
 	}
 	list = append(list, s.doctorSSH(ctx)...)
 	list = append(list, s.doctorMachines()...)
@@ -79,22 +80,22 @@ func (s *Service) Doctor(ctx context.Context) []Finding {
 	list = append(list, s.doctorDamaged()...)
 	list = append(list, doctorSpace(s.layout, unix.Statfs)...)
 	rank := map[backends.Severity]int{backends.Fatal: 0, backends.Warning: 1, backends.Info: 2}
-	slices.SortStableFunc(list, func(a, b Finding) int { return rank[a.Severity] - rank[b.Severity] })
+	slices.SortStableFunc(list, func(a, b api.Finding) int { return rank[a.Severity] - rank[b.Severity] })
 	return list
 }
 
-func (s *Service) doctorMachines() []Finding {
-	var list []Finding
+func (s *Service) doctorMachines() []api.Finding {
+	var list []api.Finding
 	for _, v := range s.List() {
 		switch {
 		case v.Problem != nil:
-			list = append(list, Finding{Area: "machine " + v.Name, Code: string(v.Problem.Code), Severity: backends.Warning, Message: v.Problem.Message, Fix: v.Problem.Hint})
+			list = append(list, api.Finding{Area: "machine " + v.Name, Code: string(v.Problem.Code), Severity: backends.Warning, Message: v.Problem.Message, Fix: v.Problem.Hint})
 		case v.State == backends.Broken || v.State == backends.Crashed:
 			fix := "nixvmd start " + v.Name
 			if v.State == backends.Broken {
 				fix = s.mendBroken(v)
 			}
-			list = append(list, Finding{Area: "machine " + v.Name, Code: "vm." + string(v.State), Severity: backends.Warning, Message: v.Name + " is " + string(v.State) + ": " + v.Reason, Fix: fix})
+			list = append(list, api.Finding{Area: "machine " + v.Name, Code: "vm." + string(v.State), Severity: backends.Warning, Message: v.Name + " is " + string(v.State) + ": " + v.Reason, Fix: fix})
 		}
 	}
 	return list

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/nixvm/nixvm/api"
 )
 
 // comes waits for what no event tells.
@@ -44,8 +46,8 @@ func TestAGuestThatFellBehindIsPutRight(t *testing.T) {
 	h := open(t, home, images{}, nil, nil)
 	h.create(t, "demo")
 	for what, happen := range map[string]func(){
-		"somebody connects": func() { _, _ = h.Endpoint(background, EndpointRequest{Host: "demo"}) },
-		"somebody attaches": func() { _, _ = h.Attach(background, AttachRequest{Name: "demo"}) },
+		"somebody connects": func() { _, _ = h.Endpoint(background, api.EndpointParams{Host: "demo"}) },
+		"somebody attaches": func() { _, _ = h.Attach(background, api.AttachParams{Name: "demo"}) },
 		"the agent comes up": func() {
 			if err := h.fake.AgentUp(background, "demo"); err != nil {
 				t.Error(err)
@@ -94,7 +96,7 @@ func TestNobodyWaitsForAGuestsClock(t *testing.T) {
 		<-ctx.Done() // an agent that never answers
 	})
 	for range 100 { // one comparison at a time, however many connect
-		if _, err := h.Endpoint(background, EndpointRequest{Host: "demo", Wait: true}); err != nil {
+		if _, err := h.Endpoint(background, api.EndpointParams{Host: "demo", Wait: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -42,15 +42,15 @@ func (a cloneArgs) check(string) error {
 // own and a copy of its state disk, on the same backend. The source must be off,
 // and is busy until its disk is copied. A request that cannot work is refused
 // before anything is made; cancelling leaves nothing behind.
-func (s *Service) Clone(ctx context.Context, req api.CloneParams) (Operation, error) {
+func (s *Service) Clone(ctx context.Context, req api.CloneParams) (api.Operation, error) {
 	if err := machine.ValidName(req.Name); err != nil {
-		return Operation{}, err
+		return api.Operation{}, err
 	}
 	if err := machine.NewName(req.NewName); err != nil {
-		return Operation{}, err
+		return api.Operation{}, err
 	}
 	if req.Name == req.NewName {
-		return Operation{}, nameTaken(req.NewName)
+		return api.Operation{}, nameTaken(req.NewName)
 	}
 	op := api.Operation{Kind: api.KindClone, Machine: req.NewName, Source: req.Name, Snapshot: req.Snapshot, Client: req.Client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (cloneArgs, error) {

@@ -174,7 +174,7 @@ func TestACloneThatFailsOrIsCancelledLeavesNothing(t *testing.T) {
 	}, nil)
 	h.off(t, "demo")
 	before := tree(t, home)
-	for method, want := range map[string]OperationState{"start": OpFailed, "clone": OpCancelled} {
+	for method, want := range map[string]api.OperationState{"start": api.OpFailed, "clone": api.OpCancelled} {
 		failing = method
 		op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 		if err != nil {
@@ -231,7 +231,7 @@ func TestASourceIsBusyUntilItsDiskIsCopied(t *testing.T) {
 	wantProblem(t, h.DeleteMachine(background, "copy", "copy"), problem.VMBusy)
 	connected := make(chan error, 1)
 	go func() { // whoever connects waits for the copy, and not for the boot of the clone
-		_, err := h.Endpoint(background, EndpointRequest{Host: "demo", Start: true})
+		_, err := h.Endpoint(background, api.EndpointParams{Host: "demo", Start: true})
 		connected <- err
 	}()
 	proceed <- struct{}{}
@@ -255,7 +255,7 @@ func TestACloneThatCannotBeUndoneWaitsForAChoice(t *testing.T) {
 	if v, err := h.Get("demo"); err != nil || v.Operation != nil || len(v.Unresolved) > 0 {
 		t.Errorf("the source is %+v, %v", v, err)
 	}
-	op, err = h.Resolve(background, id, ActionUndo, "copy", "t")
+	op, err = h.Resolve(background, id, api.ActionUndo, "copy", "t")
 	h.succeed(t, op, err)
 	wantNoJournal(t, *h)
 	if list := h.List(); len(list) != 1 || list[0].Name != "demo" {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 )
 
@@ -34,8 +35,8 @@ func TestWhoConnectsDuringARestoreGetsTheRestoredGuest(t *testing.T) {
 	answered := make(chan error, 2)
 	for _, start := range []bool{true, false} {
 		go func() {
-			_, err := h.Endpoint(background, EndpointRequest{Host: "demo", Start: start, Wait: true})
-			if o, _ := h.Operation(op.ID); o.State == OpRunning {
+			_, err := h.Endpoint(background, api.EndpointParams{Host: "demo", Start: start, Wait: true})
+			if o, _ := h.Operation(op.ID); o.State == api.OpRunning {
 				t.Errorf("answered (%v) while the restore was at %s", err, o.Step)
 			}
 			answered <- err

@@ -36,22 +36,22 @@ func TestMain(m *testing.M) {
 }
 
 // beginKind is every operation that a crash test interrupts.
-var beginKind = map[string]func(h house) (Operation, error){
-	"create": func(h house) (Operation, error) { return h.Create(background, api.CreateParams{Name: "demo"}) },
-	"clone": func(h house) (Operation, error) {
+var beginKind = map[string]func(h house) (api.Operation, error){
+	"create": func(h house) (api.Operation, error) { return h.Create(background, api.CreateParams{Name: "demo"}) },
+	"clone": func(h house) (api.Operation, error) {
 		return h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	},
-	"snapshot": func(h house) (Operation, error) {
+	"snapshot": func(h house) (api.Operation, error) {
 		return h.CreateSnapshot(background, "demo", "s2", "", "t")
 	},
-	"restore": func(h house) (Operation, error) {
+	"restore": func(h house) (api.Operation, error) {
 		return h.RestoreSnapshot(background, "demo", "s1", "demo", "t")
 	},
-	"delete-snapshot": func(h house) (Operation, error) { return h.DeleteSnapshot(background, "demo", "s1", "t") },
-	"destroy":         func(h house) (Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
-	"stop":            func(h house) (Operation, error) { return h.Stop(background, "demo", 0, "t") },
-	"migrate":         func(h house) (Operation, error) { return h.Migrate(background, "demo", "other", "t") },
-	"reboot":          func(h house) (Operation, error) { return h.Reboot(background, "demo", "t") },
+	"delete-snapshot": func(h house) (api.Operation, error) { return h.DeleteSnapshot(background, "demo", "s1", "t") },
+	"destroy":         func(h house) (api.Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
+	"stop":            func(h house) (api.Operation, error) { return h.Stop(background, "demo", 0, "t") },
+	"migrate":         func(h house) (api.Operation, error) { return h.Migrate(background, "demo", "other", "t") },
+	"reboot":          func(h house) (api.Operation, error) { return h.Reboot(background, "demo", "t") },
 }
 
 func crashChild(home, kind, at string) int {
@@ -68,15 +68,15 @@ func crashChild(home, kind, at string) int {
 	}
 	begin := beginKind[kind]
 	if begin == nil {
-		begin = func(h house) (Operation, error) {
-			return h.Resolve(background, h.Operations()[0].ID, Action(kind), "demo", "t")
+		begin = func(h house) (api.Operation, error) {
+			return h.Resolve(background, h.Operations()[0].ID, api.Action(kind), "demo", "t")
 		}
 	}
 	op, err := begin(h)
 	if err == nil {
 		op, err = h.Wait(context.Background(), op.ID)
 	}
-	if err != nil || op.State != OpSucceeded {
+	if err != nil || op.State != api.OpSucceeded {
 		fmt.Fprintln(os.Stderr, kind, op.State, op.Problem, err)
 		return 1
 	}
@@ -164,7 +164,7 @@ func killAtEveryStep(t *testing.T, remote bool) {
 // nothing is left of it, and
 // the same choice comes to the same end.
 func TestKillInTheMiddleOfAChoice(t *testing.T) {
-	for _, action := range []Action{ActionUndo, ActionResume} {
+	for _, action := range []api.Action{api.ActionUndo, api.ActionResume} {
 		t.Run(string(action), func(t *testing.T) {
 			for at := 1; ; at++ {
 				home, f := shortDir(t), &faults{}
@@ -184,8 +184,8 @@ func TestKillInTheMiddleOfAChoice(t *testing.T) {
 				}
 				again := open(t, home, images{}, nil, nil)
 				op, err = again.Operation(id)
-				if ended := err != nil; killed && !(ended && action == ActionUndo) { // ended: all was undone
-					if err != nil || op.State != OpUnresolved {
+				if ended := err != nil; killed && !(ended && action == api.ActionUndo) { // ended: all was undone
+					if err != nil || op.State != api.OpUnresolved {
 						t.Fatalf("killed at entry %d, it is %+v, %v", at, op, err)
 					}
 					op, err = again.Resolve(background, id, action, "demo", "t")
@@ -193,7 +193,7 @@ func TestKillInTheMiddleOfAChoice(t *testing.T) {
 				}
 				wantNoJournal(t, again)
 				v, err := again.Get("demo")
-				if gone := err != nil; gone != (action == ActionUndo) || !gone && v.State != backends.Running {
+				if gone := err != nil; gone != (action == api.ActionUndo) || !gone && v.State != backends.Running {
 					t.Errorf("killed at entry %d, the machine is %+v, %v", at, v, err)
 				}
 				if !killed {
@@ -208,10 +208,10 @@ func checkRecovered(t *testing.T, home, kind string) {
 	h := open(t, home, images{}, nil, nil)
 	for _, op := range h.Operations() {
 		op = h.do(t, op, nil)
-		if op.State == OpFailed {
+		if op.State == api.OpFailed {
 			t.Errorf("recovery of %s failed: %v", op.Kind, op.Problem)
 		}
-		if op.State == OpInterrupted && (op.Message == "" || op.Problem.Hint == "") {
+		if op.State == api.OpInterrupted && (op.Message == "" || op.Problem.Hint == "") {
 			t.Errorf("an interrupted operation says nothing: %+v", op)
 		}
 	}

@@ -39,9 +39,9 @@ func (a createArgs) check(name string) error {
 // Create declares a machine (unless its directory exists already), makes its
 // VM, its SSH name, boots it and waits for its sshd. A request that cannot work
 // is refused before anything is made.
-func (s *Service) Create(ctx context.Context, req api.CreateParams) (Operation, error) {
+func (s *Service) Create(ctx context.Context, req api.CreateParams) (api.Operation, error) {
 	if err := machine.NewName(req.Name); err != nil {
-		return Operation{}, err
+		return api.Operation{}, err
 	}
 	op := api.Operation{Kind: api.KindCreate, Machine: req.Name, Client: req.Client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (createArgs, error) {

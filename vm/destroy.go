@@ -21,22 +21,22 @@ type destroyArgs struct {
 // Destroy undoes create: the VM, its disks and snapshots, its SSH names and,
 // when create made it, the machine directory. A directory that was there before
 // is kept (docs/decisions/0001).
-func (s *Service) Destroy(ctx context.Context, name, confirm, client string) (Operation, error) {
-	return s.beginDestroy(ctx, KindDestroy, name, confirm, client)
+func (s *Service) Destroy(ctx context.Context, name, confirm, client string) (api.Operation, error) {
+	return s.beginDestroy(ctx, api.KindDestroy, name, confirm, client)
 }
 
 // Purge removes what Destroy removes, and the machine directory even if it was
 // there before.
-func (s *Service) Purge(ctx context.Context, name, confirm, client string) (Operation, error) {
-	return s.beginDestroy(ctx, KindPurge, name, confirm, client)
+func (s *Service) Purge(ctx context.Context, name, confirm, client string) (api.Operation, error) {
+	return s.beginDestroy(ctx, api.KindPurge, name, confirm, client)
 }
 
-func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, client string) (Operation, error) {
+func (s *Service) beginDestroy(ctx context.Context, kind api.Kind, name, confirm, client string) (api.Operation, error) {
 	if _, err := s.Get(name); err != nil {
-		return Operation{}, err
+		return api.Operation{}, err
 	}
 	if err := confirmed(name, confirm, string(kind)); err != nil {
-		return Operation{}, err
+		return api.Operation{}, err
 	}
 	making, declares := s.makingOf(name)
 	op := api.Operation{Kind: kind, Machine: name, Client: client}
@@ -52,7 +52,7 @@ func (s *Service) beginDestroy(ctx context.Context, kind Kind, name, confirm, cl
 // judgeDestroy finds out where the VM may be. making: it is just being made, and
 // declares: the machine directory with it.
 func (s *Service) judgeDestroy(kind api.Kind, name string, making, declares bool) (destroyArgs, error) {
-	args := destroyArgs{Machine: kind == KindPurge || declares}
+	args := destroyArgs{Machine: kind == api.KindPurge || declares}
 	if r := s.recordOf(name); r != nil {
 		args.Backends = []string{r.Backend}
 		args.Machine = args.Machine || r.Declared
@@ -68,7 +68,7 @@ func (s *Service) judgeDestroy(kind api.Kind, name string, making, declares bool
 	for b := range s.backends {
 		args.Backends = append(args.Backends, b)
 	}
-	if kind == KindDestroy && !making && s.stateSeen(name) == backends.Absent {
+	if kind == api.KindDestroy && !making && s.stateSeen(name) == backends.Absent {
 		return args, problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
 			WithHint("to remove its declaration too: nixvmd purge %s --confirm %s", name, name)
 	}

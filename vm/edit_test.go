@@ -122,7 +122,7 @@ func TestCloseIsBoundedThoughABackendDoesNotAnswer(t *testing.T) {
 	b.free()
 	next := open(t, home, images{}, nil, nil)
 	next.idleAll(t, next)
-	if op, err = next.Operation(op.ID); err != nil || op.State != OpSucceeded {
+	if op, err = next.Operation(op.ID); err != nil || op.State != api.OpSucceeded {
 		t.Errorf("the next daemon ends it as %s, %v", op.State, err)
 	}
 	if v, err := next.Get("demo"); err != nil || v.State != backends.Suspended {

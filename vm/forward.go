@@ -24,7 +24,7 @@ const (
 )
 
 // Forwards lists the remote forwards of a machine and how they are.
-func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
+func (s *Service) Forwards(_ context.Context, name string) ([]api.Forward, error) {
 	e, _, err := s.placed(name)
 	if err != nil {
 		return nil, err
@@ -44,9 +44,9 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 			held[st.Forward.String()] = st
 		}
 	}
-	list := make([]Forward, 0, len(forwards)+len(unread))
+	list := make([]api.Forward, 0, len(forwards)+len(unread))
 	for _, f := range forwards {
-		out := Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Held(), State: forwardInConfig}
+		out := api.Forward{Listen: f.Listen, Target: f.Target, Daemon: f.Held(), State: forwardInConfig}
 		if f.Held() {
 			out.State = forwardOff
 			if st, ok := held[f.String()]; ok {
@@ -59,7 +59,7 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 		list = append(list, out)
 	}
 	for _, u := range unread {
-		list = append(list, Forward{Listen: u.Text, State: forwardInvalid, Detail: u.Problem().Message})
+		list = append(list, api.Forward{Listen: u.Text, State: forwardInvalid, Detail: u.Problem().Message})
 	}
 	return list, nil
 }
@@ -67,14 +67,14 @@ func (s *Service) Forwards(_ context.Context, name string) ([]Forward, error) {
 // OpenedPorts lists what clients have opened on the shared connections of a machine
 // (ssh -L, ssh -D): it leads into the guest until the connection ends, whatever
 // became of the client. A stop ends the connection.
-func (s *Service) OpenedPorts(_ context.Context, name string) []OpenedPort {
+func (s *Service) OpenedPorts(_ context.Context, name string) []api.OpenedPort {
 	all, err := s.ssh.Opened(name)
 	if err != nil {
 		s.log.Warn("what is open on shared SSH connections is not known", "machine", name, "error", err)
 	}
-	list := make([]OpenedPort, 0, len(all))
+	list := make([]api.OpenedPort, 0, len(all))
 	for _, o := range all {
-		list = append(list, OpenedPort{Listen: o.Listen, Account: o.Account})
+		list = append(list, api.OpenedPort{Listen: o.Listen, Account: o.Account})
 	}
 	return list
 }
@@ -82,7 +82,7 @@ func (s *Service) OpenedPorts(_ context.Context, name string) []OpenedPort {
 // AddForward declares a remote forward, given as after RemoteForward in
 // ssh_config(5), and applies it to connections that are open already. One that
 // cannot be had, by the SSH configuration or by the guest, is not kept.
-func (s *Service) AddForward(ctx context.Context, name, line string) ([]Forward, error) {
+func (s *Service) AddForward(ctx context.Context, name, line string) ([]api.Forward, error) {
 	f, err := newForward(line)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (s *Service) addForward(ctx context.Context, name string, f machine.RemoteF
 
 // changeForwards makes one change of a machine's forwards at a time. It may come
 // while an operation runs, unless that removes the machine.
-func (s *Service) changeForwards(ctx context.Context, name string, change func(context.Context) error) ([]Forward, error) {
+func (s *Service) changeForwards(ctx context.Context, name string, change func(context.Context) error) ([]api.Forward, error) {
 	if _, _, err := s.realised(name); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Service) withdrawForward(ctx context.Context, name string, f machine.Re
 // RemoveForward takes a remote forward back, from the machine and from
 // connections that are open. line is as in AddForward; the target may be left out.
 // A line of the file that is no forward is removed by its own words.
-func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]Forward, error) {
+func (s *Service) RemoveForward(ctx context.Context, name, line string) ([]api.Forward, error) {
 	return s.changeForwards(ctx, name, func(ctx context.Context) error { return s.removeForward(ctx, name, line) })
 }
 

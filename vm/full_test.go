@@ -21,12 +21,12 @@ import (
 )
 
 // freesSpace are the verbs that a person turns to when the disk is full.
-var freesSpace = map[string]func(h house) (Operation, error){
-	"kill":            func(h house) (Operation, error) { return h.Kill(background, "demo", "t") },
-	"stop":            func(h house) (Operation, error) { return h.Stop(background, "demo", 0, "t") },
-	"delete-snapshot": func(h house) (Operation, error) { return h.DeleteSnapshot(background, "demo", "s1", "t") },
-	"destroy":         func(h house) (Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
-	"purge":           func(h house) (Operation, error) { return h.Purge(background, "demo", "demo", "t") },
+var freesSpace = map[string]func(h house) (api.Operation, error){
+	"kill":            func(h house) (api.Operation, error) { return h.Kill(background, "demo", "t") },
+	"stop":            func(h house) (api.Operation, error) { return h.Stop(background, "demo", 0, "t") },
+	"delete-snapshot": func(h house) (api.Operation, error) { return h.DeleteSnapshot(background, "demo", "s1", "t") },
+	"destroy":         func(h house) (api.Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
+	"purge":           func(h house) (api.Operation, error) { return h.Purge(background, "demo", "demo", "t") },
 }
 
 // reserved is the child that has the room for a reserve.
@@ -58,11 +58,11 @@ func fullChild(home, kind string) error {
 		return err
 	}
 	defer h.Close()
-	end := func(op Operation, err error) error {
+	end := func(op api.Operation, err error) error {
 		if err == nil {
 			op, err = h.Wait(background, op.ID)
 		}
-		if err == nil && op.State != OpSucceeded {
+		if err == nil && op.State != api.OpSucceeded {
 			err = fmt.Errorf("%s is %s: %w", op.Kind, op.State, op.Problem)
 		}
 		return err

@@ -211,7 +211,7 @@ type buildArgs struct {
 
 // BuildImage makes sure that an image is in the store, and builds it if it is
 // not. Requests for the same image, and machines that need it, share one build.
-func (s *Service) BuildImage(ctx context.Context, req api.ImageBuildParams) (Operation, error) {
+func (s *Service) BuildImage(ctx context.Context, req api.ImageBuildParams) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindBuildImage, Client: req.Client}
 	return operation.Begin(ctx, s.engine, op, func(context.Context) (buildArgs, error) {
 		args, wrong := s.judgeBuild(req)

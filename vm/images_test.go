@@ -86,7 +86,7 @@ func TestACreateWaitsForARemoval(t *testing.T) {
 	if why := h.why(t); why != "another image gc" {
 		t.Errorf("what a second collection says: %q", why)
 	}
-	var ops []Operation
+	var ops []api.Operation
 	for _, name := range []string{"impatient", "patient"} {
 		op, err := h.Create(t.Context(), api.CreateParams{Name: name, Image: "trial"})
 		if err != nil {
@@ -98,10 +98,10 @@ func TestACreateWaitsForARemoval(t *testing.T) {
 	if err := h.Cancel(ops[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if op := h.do(t, ops[0], nil); op.State != OpCancelled {
+	if op := h.do(t, ops[0], nil); op.State != api.OpCancelled {
 		t.Errorf("cancelled: %+v", op)
 	}
-	if op, err := h.Operation(ops[1].ID); err != nil || op.State != OpRunning || op.Step != "image" {
+	if op, err := h.Operation(ops[1].ID); err != nil || op.State != api.OpRunning || op.Step != "image" {
 		t.Errorf("it does not wait: %+v, %v", op, err)
 	}
 	close(proceed)
@@ -130,7 +130,7 @@ func TestImageBuildsExcludeNobody(t *testing.T) {
 		defer mu.Unlock()
 		changes = append(changes, c)
 	})()
-	begin := func() Operation {
+	begin := func() api.Operation {
 		t.Helper()
 		op, err := h.BuildImage(t.Context(), api.ImageBuildParams{Image: "trial", Profiles: []string{"dev"}, Work: api.Work{Client: "a test"}})
 		if err != nil {
@@ -145,11 +145,11 @@ func TestImageBuildsExcludeNobody(t *testing.T) {
 	if err := h.Cancel(third.ID); err != nil {
 		t.Fatal(err)
 	}
-	if op := h.do(t, third, nil); op.State != OpCancelled || !strings.Contains(op.Problem.Message, "img1") {
+	if op := h.do(t, third, nil); op.State != api.OpCancelled || !strings.Contains(op.Problem.Message, "img1") {
 		t.Errorf("cancelled: %+v", op)
 	}
 	close(proceed)
-	for _, op := range []Operation{first, second} {
+	for _, op := range []api.Operation{first, second} {
 		if op = h.succeed(t, op, nil); op.Image != "img1" {
 			t.Errorf("ended: %+v", op)
 		}
@@ -205,7 +205,7 @@ func TestABuildGoesOnInTheNextDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := open(t, home, images{}, nil, nil)
-	if op = next.succeed(t, op, nil); op.Kind != KindBuildImage || op.Image != "img1" {
+	if op = next.succeed(t, op, nil); op.Kind != api.KindBuildImage || op.Image != "img1" {
 		t.Errorf("ended: %+v", op)
 	}
 }

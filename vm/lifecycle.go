@@ -32,7 +32,7 @@ type stopArgs struct {
 
 // Start boots a VM and waits for its sshd. A VM that runs already is only
 // waited for.
-func (s *Service) Start(ctx context.Context, name, client string) (Operation, error) {
+func (s *Service) Start(ctx context.Context, name, client string) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindStart, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (startArgs, error) {
 		if _, _, err := s.realised(name); err != nil {
@@ -71,7 +71,7 @@ func (s *Service) readyStep(name string) operation.Step {
 
 // Stop asks the guest to shut down and waits until it has. timeout 0 takes the
 // default; after it the VM runs on and the operation fails with vm.stop_timeout.
-func (s *Service) Stop(ctx context.Context, name string, timeout time.Duration, client string) (Operation, error) {
+func (s *Service) Stop(ctx context.Context, name string, timeout time.Duration, client string) (api.Operation, error) {
 	if timeout <= 0 {
 		timeout = stopLimit
 	}
@@ -116,7 +116,7 @@ func (s *Service) disconnectStep(name string) operation.Step {
 }
 
 // Kill ends a VM at once, also one whose machine directory is broken or gone.
-func (s *Service) Kill(ctx context.Context, name, client string) (Operation, error) {
+func (s *Service) Kill(ctx context.Context, name, client string) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindKill, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(context.Context) (noArgs, error) {
 		_, err := s.backendOf(name)
@@ -142,8 +142,8 @@ func (s *Service) killVM(ctx context.Context, name string) error {
 }
 
 // Reboot shuts the guest down, starts the VM again and waits for its sshd.
-func (s *Service) Reboot(ctx context.Context, name, client string) (Operation, error) {
-	return s.beginRunning(ctx, KindReboot, name, client)
+func (s *Service) Reboot(ctx context.Context, name, client string) (api.Operation, error) {
+	return s.beginRunning(ctx, api.KindReboot, name, client)
 }
 
 // planReboot ends the VM and starts it rather than resetting it: no connection
@@ -160,8 +160,8 @@ func (s *Service) planReboot(name string, _ noArgs) operation.Plan {
 }
 
 // Suspend pauses a VM; its memory stays.
-func (s *Service) Suspend(ctx context.Context, name, client string) (Operation, error) {
-	return s.beginRunning(ctx, KindSuspend, name, client)
+func (s *Service) Suspend(ctx context.Context, name, client string) (api.Operation, error) {
+	return s.beginRunning(ctx, api.KindSuspend, name, client)
 }
 
 func (s *Service) planSuspend(name string, _ noArgs) operation.Plan {
@@ -173,8 +173,8 @@ func (s *Service) planSuspend(name string, _ noArgs) operation.Plan {
 }
 
 // Resume continues a suspended VM.
-func (s *Service) Resume(ctx context.Context, name, client string) (Operation, error) {
-	return s.beginRunning(ctx, KindResume, name, client)
+func (s *Service) Resume(ctx context.Context, name, client string) (api.Operation, error) {
+	return s.beginRunning(ctx, api.KindResume, name, client)
 }
 
 func (s *Service) planResume(name string, _ noArgs) operation.Plan {
@@ -223,14 +223,14 @@ func (s *Service) stateNow(ctx context.Context, name string) (backends.State, er
 
 // beginRunning begins an operation of a VM that must run or be suspended. One that is out of
 // reach may: its backend says what can be done.
-func (s *Service) beginRunning(ctx context.Context, kind Kind, name, client string) (Operation, error) {
+func (s *Service) beginRunning(ctx context.Context, kind api.Kind, name, client string) (api.Operation, error) {
 	op := api.Operation{Kind: kind, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (noArgs, error) {
 		state, err := s.stateNow(ctx, name)
-		if err == nil && kind == KindReboot {
+		if err == nil && kind == api.KindReboot {
 			_, _, err = s.realised(name) // it is started again
 		}
-		if err == nil && (kind == KindSuspend || kind == KindResume) {
+		if err == nil && (kind == api.KindSuspend || kind == api.KindResume) {
 			_, err = s.suspender(name)
 		}
 		if err == nil && !inventory.Alive(state) {

@@ -40,10 +40,10 @@ func (h house) usable(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "Host demo\n") || !strings.Contains(string(text), "RemoteForward localhost:8080 ") {
 		t.Errorf("its SSH name: %q, %v", text, err)
 	}
-	if e, err := h.Endpoint(background, EndpointRequest{Host: "demo", Start: true, Wait: true}); err != nil || e.Address == "" {
+	if e, err := h.Endpoint(background, api.EndpointParams{Host: "demo", Start: true, Wait: true}); err != nil || e.Address == "" {
 		t.Errorf("a new ssh: %+v, %v", e, err)
 	}
-	if a, err := h.Attach(background, AttachRequest{Name: "demo", Start: true}); err != nil || a.SSHHost != "demo" {
+	if a, err := h.Attach(background, api.AttachParams{Name: "demo", Start: true}); err != nil || a.SSHHost != "demo" {
 		t.Errorf("attach: %+v, %v", a, err)
 	}
 	if list, err := h.Forwards(background, "demo"); err != nil || len(list) != 1 {
@@ -163,10 +163,10 @@ func TestAnOlderDaemonLeavesARecordAlone(t *testing.T) {
 	if err != nil || v.Problem == nil || !strings.Contains(v.Problem.Message, "newer version") {
 		t.Fatalf("%+v, %v", v, err)
 	}
-	for what, ask := range map[string]func() (Operation, error){
-		"start":  func() (Operation, error) { return h.Start(background, "demo", "t") },
-		"reboot": func() (Operation, error) { return h.Reboot(background, "demo", "t") },
-		"create": func() (Operation, error) { return h.Create(background, api.CreateParams{Name: "demo"}) },
+	for what, ask := range map[string]func() (api.Operation, error){
+		"start":  func() (api.Operation, error) { return h.Start(background, "demo", "t") },
+		"reboot": func() (api.Operation, error) { return h.Reboot(background, "demo", "t") },
+		"create": func() (api.Operation, error) { return h.Create(background, api.CreateParams{Name: "demo"}) },
 	} {
 		if _, err := ask(); !problem.HasCode(err, problem.MachineBroken) {
 			t.Errorf("%s: %v", what, err)

@@ -25,7 +25,7 @@ type migrateArgs struct {
 
 // Migrate moves a VM to another backend whose host shares the storage: while it
 // runs, or off. What cannot work is refused before anything is touched.
-func (s *Service) Migrate(ctx context.Context, name, backend, client string) (Operation, error) {
+func (s *Service) Migrate(ctx context.Context, name, backend, client string) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindMigrate, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (migrateArgs, error) {
 		return s.checkMigrate(ctx, name, backend)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -18,7 +19,7 @@ func TestAVMMovesToAnotherBackendAndIsTheSame(t *testing.T) {
 
 	op, err = h.Migrate(background, "demo", "other", "t")
 	op = h.succeed(t, op, err)
-	if op.Kind != KindMigrate || op.Machine != "demo" {
+	if op.Kind != api.KindMigrate || op.Machine != "demo" {
 		t.Errorf("the operation is %+v", op)
 	}
 	v, err := h.Get("demo")
@@ -61,7 +62,7 @@ func TestAMoveThatFailsLeavesTheVMWhereItWas(t *testing.T) {
 	op, err := h.Migrate(background, "demo", "other", "t")
 	op = h.do(t, op, err)
 	v, _ := h.Get("demo")
-	if op.State != OpFailed || !errors.Is(op.Problem, cause) || v.Backend != "test" || v.State != backends.Running || !v.Ready {
+	if op.State != api.OpFailed || !errors.Is(op.Problem, cause) || v.Backend != "test" || v.State != backends.Running || !v.Ready {
 		t.Errorf("%s: %v; the VM is %+v", op.State, op.Problem, v)
 	}
 }
@@ -80,7 +81,7 @@ func TestAnUnsettledMoveIsFinishedLater(t *testing.T) {
 	}
 	h.create(t, "demo")
 	op, err := h.Migrate(background, "demo", "other", "t")
-	if op = h.do(t, op, err); op.State != OpUnresolved {
+	if op = h.do(t, op, err); op.State != api.OpUnresolved {
 		t.Errorf("it is %s", op.State)
 	}
 	if err := h.Close(); err != nil {

@@ -76,12 +76,12 @@ func (w *world) step() {
 	w.check()
 }
 
-func (h house) stopNow(name string) (Operation, error) { return h.Stop(background, name, 0, "t") }
+func (h house) stopNow(name string) (api.Operation, error) { return h.Stop(background, name, 0, "t") }
 
-func (h house) killNow(name string) (Operation, error) { return h.Kill(background, name, "t") }
+func (h house) killNow(name string) (api.Operation, error) { return h.Kill(background, name, "t") }
 
 // do ends an operation; refused ones change nothing.
-func (w *world) do(op Operation, err error) (Operation, bool) {
+func (w *world) do(op api.Operation, err error) (api.Operation, bool) {
 	if err != nil {
 		w.trace = append(w.trace, "  refused: "+err.Error())
 		return op, false
@@ -93,7 +93,7 @@ func (w *world) do(op Operation, err error) (Operation, bool) {
 
 func (w *world) create(name string) {
 	op, begun := w.do(w.house.Create(background, api.CreateParams{Name: name, NoStart: true}))
-	if begun && op.State == OpSucceeded {
+	if begun && op.State == api.OpSucceeded {
 		w.model.vms[name] = &modelVM{snapshots: map[string]string{}}
 		w.write(name)
 	}
@@ -121,11 +121,11 @@ func (w *world) destroy(name string) {
 func (w *world) start(name string) {
 	op, begun := w.do(w.house.Start(background, name, "t"))
 	if vm := w.model.vms[name]; vm != nil && begun {
-		vm.running = op.State == OpSucceeded
+		vm.running = op.State == api.OpSucceeded
 	}
 }
 
-func (w *world) stop(name string, verb func(string) (Operation, error)) {
+func (w *world) stop(name string, verb func(string) (api.Operation, error)) {
 	_, begun := w.do(verb(name))
 	if vm := w.model.vms[name]; vm != nil && begun {
 		vm.running = false
@@ -134,7 +134,7 @@ func (w *world) stop(name string, verb func(string) (Operation, error)) {
 
 func (w *world) snapshot(name, snapshot string) {
 	op, begun := w.do(w.house.CreateSnapshot(background, name, snapshot, "", "t"))
-	if vm := w.model.vms[name]; vm != nil && begun && op.State == OpSucceeded {
+	if vm := w.model.vms[name]; vm != nil && begun && op.State == api.OpSucceeded {
 		vm.snapshots[snapshot] = vm.content
 	}
 }
@@ -151,10 +151,10 @@ func (w *world) restore(name, snapshot string) {
 	vm := w.model.vms[name]
 	switch {
 	case vm == nil || !begun:
-	case op.State == OpSucceeded:
+	case op.State == api.OpSucceeded:
 		vm.snapshots[op.Safety] = vm.content
 		vm.content = vm.snapshots[snapshot]
-	case op.State == OpUnresolved:
+	case op.State == api.OpUnresolved:
 		// The disk is as before, or restored: then its content is in the safety snapshot.
 		vm.content, vm.running = "", false
 	default:
@@ -164,9 +164,9 @@ func (w *world) restore(name, snapshot string) {
 
 // resolve makes a choice of one of the operations that wait for one.
 func (w *world) resolve() {
-	var waiting []Operation
+	var waiting []api.Operation
 	for _, op := range w.house.Operations() {
-		if op.State == OpUnresolved {
+		if op.State == api.OpUnresolved {
 			waiting = append(waiting, op)
 		}
 	}
@@ -178,25 +178,25 @@ func (w *world) resolve() {
 	w.trace = append(w.trace, fmt.Sprintf("  %s of the %s of %s", choice.Action, op.Kind, op.Machine))
 	done, err := w.house.Resolve(background, op.ID, choice.Action, op.Machine, "t")
 	begun := err == nil
-	if choice.Action != ActionForget {
+	if choice.Action != api.ActionForget {
 		done, begun = w.do(done, err)
 	}
 	vm := w.model.vms[op.Machine]
 	switch {
-	case !begun || choice.Action == ActionForget:
+	case !begun || choice.Action == api.ActionForget:
 	case makes[op.Kind]:
 		if vm != nil {
 			w.fail("the %s of %s could be resolved although there is a later VM", op.Kind, op.Machine)
 		}
-		if choice.Action == ActionResume && done.State == OpSucceeded {
+		if choice.Action == api.ActionResume && done.State == api.OpSucceeded {
 			w.model.vms[op.Machine] = &modelVM{snapshots: map[string]string{}}
 			w.write(op.Machine)
 		}
-	case vm != nil && op.Kind == KindRestoreSnapshot:
+	case vm != nil && op.Kind == api.KindRestoreSnapshot:
 		vm.content, vm.running = "", false
-	case vm != nil && op.Kind == KindStart:
-		vm.running = choice.Action == ActionResume && done.State == OpSucceeded
-	case vm != nil && op.Kind == KindSnapshot && choice.Action == ActionResume && done.State == OpSucceeded:
+	case vm != nil && op.Kind == api.KindStart:
+		vm.running = choice.Action == api.ActionResume && done.State == api.OpSucceeded
+	case vm != nil && op.Kind == api.KindSnapshot && choice.Action == api.ActionResume && done.State == api.OpSucceeded:
 		vm.snapshots[op.Snapshot] = vm.content
 	}
 }
@@ -308,7 +308,7 @@ func checkModel(t *testing.T, checks, steps int) {
 		}
 		w.restart()
 		for _, op := range w.house.Operations() {
-			if op.State == OpUnresolved {
+			if op.State == api.OpUnresolved {
 				w.fail("the %s of %s, which is gone, still waits for a choice: %s", op.Kind, op.Machine, op.Message)
 			}
 		}

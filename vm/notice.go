@@ -6,6 +6,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/damaged"
 )
@@ -18,7 +19,7 @@ func (s *Service) notify(text string) {
 	s.log.Warn("something was repaired", "notice", text)
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	n := Notice{ID: ulid.Make().String(), Text: text}
+	n := api.Notice{ID: ulid.Make().String(), Text: text}
 	s.mu.Lock()
 	s.notices = append(s.notices, n)
 	if more := len(s.notices) - keptNotices; more > 0 {
@@ -29,14 +30,14 @@ func (s *Service) notify(text string) {
 }
 
 // Notices returns what was done unasked since the start, oldest first.
-func (s *Service) Notices() []Notice {
+func (s *Service) Notices() []api.Notice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.notices)
 }
 
 // doctorDamaged names the damaged files that were kept.
-func (s *Service) doctorDamaged() []Finding {
+func (s *Service) doctorDamaged() []api.Finding {
 	l := s.layout
 	dirs := []string{l.Records(), l.Journal(), l.SSH(), l.Machines(), l.Images(), l.State}
 	for _, b := range s.backends {
@@ -44,9 +45,9 @@ func (s *Service) doctorDamaged() []Finding {
 			dirs = appendNew(dirs, host.Directory(""))
 		}
 	}
-	var list []Finding
+	var list []api.Finding
 	for _, path := range damaged.Find(dirs...) {
-		list = append(list, Finding{
+		list = append(list, api.Finding{
 			Area: "files", Code: "file.damaged", Severity: backends.Info,
 			Message: fmt.Sprintf("a damaged file was set aside and is kept as %s; what could be made again has been", path),
 			Fix:     "look whether something of it is needed, then remove it: rm " + path,

@@ -32,20 +32,20 @@ func (s *Service) Resolve(ctx context.Context, id string, action api.Action, con
 }
 
 // doctorOperations names what waits for a choice, and journals that cannot be read.
-func (s *Service) doctorOperations() []Finding {
-	var list []Finding
+func (s *Service) doctorOperations() []api.Finding {
+	var list []api.Finding
 	for _, op := range s.engine.List() {
 		if op.State != api.OpUnresolved {
 			continue
 		}
-		list = append(list, Finding{
+		list = append(list, api.Finding{
 			Area: "operation " + op.ID, Code: "operation.unresolved", Severity: backends.Warning,
 			Message: fmt.Sprintf("%s of %s could not be undone completely: %s", op.Kind, op.Subject(), op.Problem.Message),
 			Fix:     "nixvmd operations lists the choices; nixvmd operations forget " + op.ID + " leaves everything as it is",
 		})
 	}
 	for _, err := range s.engine.Unreadable() {
-		list = append(list, Finding{
+		list = append(list, api.Finding{
 			Area: "operations", Code: "journal.unreadable", Severity: backends.Warning, Message: err.Error(),
 			Fix: "check the machine that it names, then move the file away",
 		})

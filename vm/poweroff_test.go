@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -18,7 +19,7 @@ func TestOutOfReachAndAnswering(t *testing.T) {
 	h.until(t, "demo", "unknown", func(v VM) bool { return v.State == backends.Unknown })
 	ctx, cancel := context.WithTimeout(background, time.Minute)
 	defer cancel()
-	for _, req := range []EndpointRequest{{Host: "demo", Start: true}, {Host: "demo", Wait: true}, {Host: "demo"}} {
+	for _, req := range []api.EndpointParams{{Host: "demo", Start: true}, {Host: "demo", Wait: true}, {Host: "demo"}} {
 		if e, err := h.Endpoint(ctx, req); err != nil || e.Address == "" {
 			t.Errorf("%+v: %+v, %v", req, e, err)
 		}
@@ -44,7 +45,7 @@ func TestOutOfReachAndSilent(t *testing.T) {
 	check(t, h.fake.Cut("demo", true))
 	check(t, h.fake.Lose("demo"))
 	op, err := h.Stop(background, "demo", time.Minute, "t")
-	if op = h.do(t, op, err); op.State != OpFailed || op.Problem.Code != problem.BackendUnreachable || op.Problem.Hint == "" {
+	if op = h.do(t, op, err); op.State != api.OpFailed || op.Problem.Code != problem.BackendUnreachable || op.Problem.Hint == "" {
 		t.Errorf("%+v, %v", op, op.Problem)
 	}
 }

@@ -114,10 +114,10 @@ func TestAnOperationCanBeCancelledFromItsFirstMoment(t *testing.T) {
 		go begin(background)
 		<-b.entered
 		held, busy := h.engine.Holder("demo")
-		if !busy || held.Kind != KindSnapshot || held.State != OpRunning {
+		if !busy || held.Kind != api.KindSnapshot || held.State != api.OpRunning {
 			t.Fatalf("%+v holds the machine, %v", held, busy)
 		}
-		if ops := h.Operations(); slices.ContainsFunc(ops, func(op Operation) bool { return op.ID == held.ID }) {
+		if ops := h.Operations(); slices.ContainsFunc(ops, func(op api.Operation) bool { return op.ID == held.ID }) {
 			t.Error("it is listed, and not journalled")
 		}
 		if v, err := h.Get("demo"); err != nil || v.Operation != nil {
@@ -150,9 +150,9 @@ func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 		"until it is killed":    func(b *stuck) { b.deaf = true },
 		"for ever":              func(b *stuck) { b.deaf, b.immortal = true, true },
 	}
-	verbs := map[Kind]func(h house) (Operation, error){
-		KindKill:    func(h house) (Operation, error) { return h.Kill(background, "demo", "t") },
-		KindDestroy: func(h house) (Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
+	verbs := map[api.Kind]func(h house) (api.Operation, error){
+		api.KindKill:    func(h house) (api.Operation, error) { return h.Kill(background, "demo", "t") },
+		api.KindDestroy: func(h house) (api.Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
 	}
 	for what, change := range hang {
 		for kind, verb := range verbs {
@@ -168,11 +168,11 @@ func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 				}
 				op, err := verb(h)
 				h.succeed(t, op, err)
-				if held = h.do(t, held, nil); held.State != OpCancelled {
+				if held = h.do(t, held, nil); held.State != api.OpCancelled {
 					t.Errorf("what hung is %s: %v", held.State, held.Problem)
 				}
 				st, _ := h.fake.Status(background, "demo")
-				if want := map[Kind]backends.State{KindKill: backends.Stopped, KindDestroy: backends.Absent}[kind]; st.State != want {
+				if want := map[api.Kind]backends.State{api.KindKill: backends.Stopped, api.KindDestroy: backends.Absent}[kind]; st.State != want {
 					t.Errorf("the VM is %s", st.State)
 				}
 				wantNoJournal(t, h)
@@ -197,7 +197,7 @@ func TestACancelledKillLeavesTheMachineToWhatHangs(t *testing.T) {
 	if err := h.Cancel(kill.ID); err != nil {
 		t.Fatal(err)
 	}
-	if kill = h.do(t, kill, nil); kill.State != OpCancelled {
+	if kill = h.do(t, kill, nil); kill.State != api.OpCancelled {
 		t.Errorf("the kill is %s: %v", kill.State, kill.Problem)
 	}
 	if _, err := h.Stop(background, "demo", 0, "t"); !problem.HasCode(err, problem.VMBusy) {
@@ -233,7 +233,7 @@ func TestKillOfAVMThatIsBootingForTheFirstTime(t *testing.T) {
 	}
 	close(goOn)
 	h.succeed(t, kill, nil)
-	if create = h.do(t, create, nil); create.State != OpCancelled && create.State != OpSucceeded {
+	if create = h.do(t, create, nil); create.State != api.OpCancelled && create.State != api.OpSucceeded {
 		t.Errorf("the create is %s: %v", create.State, create.Problem)
 	}
 	if v, err := h.Get("demo"); err != nil || v.State != backends.Stopped {
@@ -264,7 +264,7 @@ func TestKillAndDestroyOfAVMThatIsBeingMade(t *testing.T) {
 	}
 	op, err := h.Destroy(background, "demo", "demo", "t")
 	h.succeed(t, op, err)
-	if create = h.do(t, create, nil); create.State != OpCancelled {
+	if create = h.do(t, create, nil); create.State != api.OpCancelled {
 		t.Errorf("the create is %s: %v", create.State, create.Problem)
 	}
 	if list := h.List(); len(list) != 0 {

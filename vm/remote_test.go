@@ -86,7 +86,7 @@ func TestAnImageIsUploadedInAStepOfItsOwn(t *testing.T) {
 	h.create(t, "demo")
 	op, err := h.Reboot(background, "demo", "t")
 	h.succeed(t, op, err)
-	for _, end := range []func(context.Context, string, string) (Operation, error){h.Kill, h.Start} {
+	for _, end := range []func(context.Context, string, string) (api.Operation, error){h.Kill, h.Start} {
 		op, err := end(background, "demo", "t")
 		h.succeed(t, op, err)
 	}
@@ -140,7 +140,7 @@ func TestTheNextDaemonMakesTheDisksOfACreate(t *testing.T) {
 		}
 		f.set(false, "create", "destroy")
 		again := open(t, home, images{}, f.fault, nil)
-		op, err = again.Resolve(background, id, ActionResume, "demo", "t")
+		op, err = again.Resolve(background, id, api.ActionResume, "demo", "t")
 		again.succeed(t, op, err)
 		if r := again.recordOf("demo"); r == nil || r.Image.ID != "img1" {
 			t.Errorf("remote %t: the record is %+v", remote, r)

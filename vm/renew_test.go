@@ -92,7 +92,7 @@ func (h house) medium(t *testing.T, name string) string {
 }
 
 // configure waits for the operation that gives the guest its new settings.
-func (h house) configure(t *testing.T, req api.ConfigureParams) Operation {
+func (h house) configure(t *testing.T, req api.ConfigureParams) api.Operation {
 	t.Helper()
 	v, err := h.Configure(background, req, "t")
 	if err != nil || v.Operation == nil {
@@ -106,7 +106,7 @@ func TestConfigureGivesARunningGuestItsNewSettings(t *testing.T) {
 	h.create(t, "demo")
 	before := h.recordOf("demo").Generation
 	op := h.configure(t, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}})
-	if op.State != OpSucceeded || op.Kind != KindApply || len(op.Warnings) > 0 || op.Client != "t" {
+	if op.State != api.OpSucceeded || op.Kind != api.KindApply || len(op.Warnings) > 0 || op.Client != "t" {
 		t.Errorf("%+v", op)
 	}
 	h.waits(t, "demo")
@@ -157,7 +157,7 @@ func TestARefusedSettingWaitsForTheNextStart(t *testing.T) {
 	was := h.medium(t, "demo")
 	refuse.Store(true)
 	op := h.configure(t, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}})
-	if op.State != OpFailed || op.Problem.Code != problem.IdentityNotApplied {
+	if op.State != api.OpFailed || op.Problem.Code != problem.IdentityNotApplied {
 		t.Errorf("%+v", op)
 	}
 	h.waits(t, "demo", "tcpPorts")
@@ -189,7 +189,7 @@ func TestACancelledApplyWaitsForTheNextStart(t *testing.T) {
 	if err := h.Cancel(v.Operation.ID); err != nil {
 		t.Fatal(err)
 	}
-	if op := h.do(t, *v.Operation, nil); op.State != OpCancelled {
+	if op := h.do(t, *v.Operation, nil); op.State != api.OpCancelled {
 		t.Errorf("%+v", op)
 	}
 	h.waits(t, "demo", "tcpPorts")
@@ -213,7 +213,7 @@ func TestAnApplyIsDoneAgainAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	h = open(t, home, applies, nil, nil)
-	if op, err := h.Wait(background, v.Operation.ID); err != nil || op.State != OpSucceeded {
+	if op, err := h.Wait(background, v.Operation.ID); err != nil || op.State != api.OpSucceeded {
 		t.Errorf("%+v, %v", op, err)
 	}
 	h.waits(t, "demo")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/damaged"
 	"github.com/nixvm/nixvm/internal/paths"
@@ -166,7 +167,7 @@ func ruined(t *testing.T, home string, layout paths.Layout, path string, text []
 		if told := h.Notices(); len(told) != 1 || !strings.Contains(told[0].Text, p) {
 			t.Errorf("%s is not told of: %+v", p, told)
 		}
-		if !slices.ContainsFunc(h.Doctor(t.Context()), func(f Finding) bool { return strings.Contains(f.Message, p) }) {
+		if !slices.ContainsFunc(h.Doctor(t.Context()), func(f api.Finding) bool { return strings.Contains(f.Message, p) }) {
 			t.Errorf("doctor does not name %s", p)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/hostclock"
 	"github.com/nixvm/nixvm/internal/paths"
@@ -91,7 +92,7 @@ type Service struct {
 	mu       sync.Mutex
 	taken    map[string]string            // image that a machine's running operation is about to use
 	removing map[string]chan struct{}     // images being removed; closed when that is over
-	notices  []Notice                     // the last ones, oldest first
+	notices  []api.Notice                 // the last ones, oldest first
 	held     map[string]*sshconfig.Holder // of the forwards that the daemon holds, by machine
 	clock    map[string]*clockCheck       // by machine
 	counts   map[string]*snapshotCount    // by machine

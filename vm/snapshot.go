@@ -61,7 +61,7 @@ func (s *Service) snapshotter(name string) (backends.Backend, backends.Snapshott
 
 // CreateSnapshot takes a snapshot of the state disk, of a running VM with its
 // file systems frozen, or of a stopped one.
-func (s *Service) CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (Operation, error) {
+func (s *Service) CreateSnapshot(ctx context.Context, name, snapshot, description, client string) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindSnapshot, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (snapshotArgs, error) {
 		known, wrong := s.judgeSnapshot(ctx, name, snapshot)
@@ -145,7 +145,7 @@ func (s *Service) dropSnapshot(ctx context.Context, name, snapshot string, keep 
 // RestoreSnapshot puts the state disk back to a snapshot. What is on it now is
 // kept in a safety snapshot first, taken so that nothing the guest wrote is
 // missing from it. A VM that ran runs again afterwards.
-func (s *Service) RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (Operation, error) {
+func (s *Service) RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindRestoreSnapshot, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (restoreArgs, error) {
 		list, err := s.snapshotsWith(ctx, name, snapshot)
@@ -277,7 +277,7 @@ func (s *Service) revertTo(ctx context.Context, name, snapshot string) error {
 }
 
 // DeleteSnapshot removes a snapshot.
-func (s *Service) DeleteSnapshot(ctx context.Context, name, snapshot, client string) (Operation, error) {
+func (s *Service) DeleteSnapshot(ctx context.Context, name, snapshot, client string) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindDeleteSnapshot, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (deleteSnapshotArgs, error) {
 		_, err := s.snapshotsWith(ctx, name, snapshot)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -35,15 +36,15 @@ func (c *snapshotCount) add(n int) {
 	}
 }
 
-func (c *snapshotCount) usage(name string) *SnapshotUsage {
+func (c *snapshotCount) usage(name string) *api.SnapshotUsage {
 	if !c.known {
 		return nil
 	}
-	return &SnapshotUsage{Count: c.count, Warning: SnapshotWarning(name, c.count)}
+	return &api.SnapshotUsage{Count: c.count, Warning: SnapshotWarning(name, c.count)}
 }
 
 // snapshotUsage is what clients see of it; nil: not known.
-func (s *Service) snapshotUsage(name string) *SnapshotUsage {
+func (s *Service) snapshotUsage(name string) *api.SnapshotUsage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.countOf(name).usage(name)

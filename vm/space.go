@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/paths"
 )
@@ -25,12 +26,12 @@ type statfs func(dir string, st *unix.Statfs_t) error
 
 // doctorSpace names each file system that is full, or nearly, with the directories
 // of ours that lie there.
-func doctorSpace(l paths.Layout, ask statfs) []Finding {
+func doctorSpace(l paths.Layout, ask statfs) []api.Finding {
 	type place struct {
 		what, dir string
 		limit     int64 // below which it is scarce; sockets need next to nothing
 	}
-	var list []Finding
+	var list []api.Finding
 	seen := map[unix.Fsid]string{}
 	for _, p := range []place{
 		{"the disks of the VMs", l.State, scarce},
@@ -45,7 +46,7 @@ func doctorSpace(l paths.Layout, ask statfs) []Finding {
 			err = ask(filepath.Dir(p.dir), &st)
 		}
 		if err != nil {
-			list = append(list, Finding{
+			list = append(list, api.Finding{
 				Area: "disk", Code: "disk.unknown", Severity: backends.Warning,
 				Message: fmt.Sprintf("cannot determine the free space for %s in %s: %v", p.what, p.dir, err),
 			})
@@ -63,9 +64,9 @@ func doctorSpace(l paths.Layout, ask statfs) []Finding {
 }
 
 // spaceOf is the finding of one directory; ok is false when there is room.
-func spaceOf(what, dir string, limit int64, st unix.Statfs_t) (f Finding, ok bool) {
+func spaceOf(what, dir string, limit int64, st unix.Statfs_t) (f api.Finding, ok bool) {
 	free := int64(st.Bavail) * st.Bsize
-	f = Finding{Area: "disk", Code: "disk.full", Severity: backends.Fatal}
+	f = api.Finding{Area: "disk", Code: "disk.full", Severity: backends.Fatal}
 	const fix = "make room there: nixvmd image gc removes images that nothing needs, nixvmd delete-snapshot NAME SNAPSHOT a snapshot, nixvmd destroy NAME a machine"
 	switch {
 	case st.Files > 0 && st.Ffree == 0:

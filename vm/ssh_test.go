@@ -47,7 +47,7 @@ func TestCreateAndDoctorNameWhatReachesTheGuest(t *testing.T) {
 		t.Errorf("create says %q", op.Warnings)
 	}
 	named := func(words string, severity backends.Severity) bool {
-		return slices.ContainsFunc(h.Doctor(background), func(f Finding) bool {
+		return slices.ContainsFunc(h.Doctor(background), func(f api.Finding) bool {
 			return f.Area == "ssh" && f.Severity == severity && strings.Contains(f.Message, words)
 		})
 	}
@@ -104,11 +104,11 @@ func TestPortOnASharedConnectionIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := OpenedPort{Listen: port.Addr().String(), Account: "root"}
+	want := api.OpenedPort{Listen: port.Addr().String(), Account: "root"}
 	if got := h.OpenedPorts(background, "demo"); !slices.Contains(got, want) {
 		t.Errorf("%+v, want %+v among them", got, want)
 	}
-	if !slices.ContainsFunc(h.Doctor(background), func(f Finding) bool {
+	if !slices.ContainsFunc(h.Doctor(background), func(f api.Finding) bool {
 		return strings.Contains(f.Message, want.Listen+" leads into demo") && strings.HasSuffix(f.Fix, "root@demo")
 	}) {
 		t.Error("doctor does not name it")

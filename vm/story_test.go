@@ -204,7 +204,7 @@ func TestRefusalsLeaveNothing(t *testing.T) {
 		}},
 		{"an operation that is not there", problem.OperationNotFound, func() error { return h.Cancel("x") }},
 		{"a directory that is no path", problem.BadParams, func() error {
-			_, err := h.Attach(background, AttachRequest{Name: "there", Directory: "x"})
+			_, err := h.Attach(background, api.AttachParams{Name: "there", Directory: "x"})
 			return err
 		}},
 	}
@@ -243,7 +243,7 @@ func TestAFailureInAnyStepOfCreateLeavesNothing(t *testing.T) {
 			before := tree(t, home)
 			op, err := h.Create(background, api.CreateParams{Name: "demo"})
 			op = h.do(t, op, err)
-			if op.State != OpFailed || op.Problem.Code != problem.DiskFull {
+			if op.State != api.OpFailed || op.Problem.Code != problem.DiskFull {
 				t.Fatalf("got %+v", op)
 			}
 			if after := tree(t, home); after != before {
@@ -279,7 +279,7 @@ func TestCancellingCreateUndoesIt(t *testing.T) {
 	if err := h.Cancel(op.ID); err != nil {
 		t.Fatal(err)
 	}
-	if op = h.do(t, op, nil); op.State != OpCancelled || op.Problem.Code != problem.Cancelled {
+	if op = h.do(t, op, nil); op.State != api.OpCancelled || op.Problem.Code != problem.Cancelled {
 		t.Errorf("got %+v", op)
 	}
 	if after := tree(t, home); after != before {
@@ -305,7 +305,7 @@ func TestAFailedRestoreGoesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	op, err = h.RestoreSnapshot(background, "demo", "s1", "demo", "t")
-	if op = h.do(t, op, err); op.State != OpFailed || !strings.Contains(op.Problem.Message, "on fire") {
+	if op = h.do(t, op, err); op.State != api.OpFailed || !strings.Contains(op.Problem.Message, "on fire") {
 		t.Fatalf("got %+v", op)
 	}
 	content, _ := h.fake.Content("demo")
@@ -320,7 +320,7 @@ func TestWatchersSeeEverythingInOrder(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	var mu sync.Mutex
 	var percents []int
-	ended := make(chan Operation, 1)
+	ended := make(chan api.Operation, 1)
 	freed := false
 	stop := h.Watch(func(c Change) {
 		mu.Lock()
@@ -332,7 +332,7 @@ func TestWatchersSeeEverythingInOrder(t *testing.T) {
 			return
 		}
 		percents = append(percents, c.Operation.Progress())
-		if c.Operation.State != OpRunning {
+		if c.Operation.State != api.OpRunning {
 			if !freed {
 				t.Error("the end came before the VM was free")
 			}
@@ -349,7 +349,7 @@ func TestWatchersSeeEverythingInOrder(t *testing.T) {
 			t.Fatalf("progress went back: %v", percents)
 		}
 	}
-	if op.State != OpSucceeded || op.Progress() != 100 {
+	if op.State != api.OpSucceeded || op.Progress() != 100 {
 		t.Errorf("the last value is %+v", op)
 	}
 }
@@ -359,13 +359,13 @@ func TestConnectingStartsTheVMOnce(t *testing.T) {
 	h.create(t, "demo")
 	op, err := h.Stop(background, "demo", 0, "t")
 	h.succeed(t, op, err)
-	if _, err := h.Endpoint(background, EndpointRequest{Host: "demo"}); !problem.HasCode(err, problem.VMNotRunning) {
+	if _, err := h.Endpoint(background, api.EndpointParams{Host: "demo"}); !problem.HasCode(err, problem.VMNotRunning) {
 		t.Errorf("a VM that is off has an endpoint: %v", err)
 	}
 	var wg sync.WaitGroup
 	for _, host := range []string{"demo", "demo-admin", "demo", "demo"} {
 		wg.Go(func() {
-			ep, err := h.Endpoint(background, EndpointRequest{Host: host, Start: true})
+			ep, err := h.Endpoint(background, api.EndpointParams{Host: host, Start: true})
 			if err != nil || ep.Machine != "demo" || ep.Address == "" {
 				t.Errorf("endpoint of %s: %+v, %v", host, ep, err)
 			}
@@ -374,7 +374,7 @@ func TestConnectingStartsTheVMOnce(t *testing.T) {
 	wg.Wait()
 	starts := 0
 	for _, o := range h.Operations() {
-		if o.Kind == KindStart {
+		if o.Kind == api.KindStart {
 			starts++
 		}
 	}
@@ -464,7 +464,7 @@ func TestAttachingToAVMThatIsBeingMadeWaitsForIt(t *testing.T) {
 	<-entered
 	attached := make(chan error, 1)
 	go func() {
-		a, err := h.Attach(background, AttachRequest{Name: "demo", Start: true})
+		a, err := h.Attach(background, api.AttachParams{Name: "demo", Start: true})
 		if err == nil && (!a.Ready || a.SSHHost != "demo") {
 			err = errors.New("attached to a VM that is not ready")
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -84,7 +85,7 @@ func TestAStartOfAVMThatDoesNotAnswerKillsNothing(t *testing.T) {
 	h.backends["test"] = b
 	h.mu.Unlock()
 	op, err := h.Start(t.Context(), "demo", "")
-	if op = h.do(t, op, err); op.State != OpFailed || op.Problem.Code != problem.BackendUnreachable {
+	if op = h.do(t, op, err); op.State != api.OpFailed || op.Problem.Code != problem.BackendUnreachable {
 		t.Errorf("ended: %+v", op)
 	}
 	if b.killed {

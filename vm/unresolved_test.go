@@ -95,9 +95,9 @@ func openFaulty(t testing.TB, home string, f *faults) *house {
 	return current
 }
 
-func wantUnresolved(t testing.TB, h house, op Operation, err error) Operation {
+func wantUnresolved(t testing.TB, h house, op api.Operation, err error) api.Operation {
 	t.Helper()
-	if op = h.do(t, op, err); op.State != OpUnresolved || op.Problem == nil || !strings.Contains(op.Problem.Hint, op.ID) {
+	if op = h.do(t, op, err); op.State != api.OpUnresolved || op.Problem == nil || !strings.Contains(op.Problem.Hint, op.ID) {
 		t.Fatalf("%s of %s is %s: %+v, want unresolved", op.Kind, op.Machine, op.State, op.Problem)
 	}
 	return op
@@ -109,7 +109,7 @@ func wantNoJournal(t testing.TB, h house) {
 		t.Errorf("journals left: %+v %v %v", left, bad, err)
 	}
 	for _, op := range h.Operations() {
-		if op.State == OpUnresolved {
+		if op.State == api.OpUnresolved {
 			t.Errorf("%s of %s is still unresolved", op.Kind, op.Machine)
 		}
 	}
@@ -137,7 +137,7 @@ func TestALateUndoOfACreateSparesTheVMThatHasItsName(t *testing.T) {
 }
 
 // afterFailedCreate is a service whose create failed, and could not be taken back.
-func afterFailedCreate(t *testing.T, name string) (home string, f *faults, h *house, op Operation) {
+func afterFailedCreate(t *testing.T, name string) (home string, f *faults, h *house, op api.Operation) {
 	t.Helper()
 	home, f = shortDir(t), &faults{}
 	h = openFaulty(t, home, f)
@@ -181,10 +181,10 @@ func TestAJournalOfAnotherInstanceTouchesNothing(t *testing.T) {
 				t.Errorf("waiting for a choice: %v", v.Unresolved)
 			}
 			for _, id := range v.Unresolved { // nobody can tell: it asks, and twice before it removes
-				if _, err := h.Resolve(background, id, ActionUndo, "", "t"); !problem.HasCode(err, problem.ConfirmRequired) {
+				if _, err := h.Resolve(background, id, api.ActionUndo, "", "t"); !problem.HasCode(err, problem.ConfirmRequired) {
 					t.Errorf("undo without a confirmation: %v", err)
 				}
-				if _, err := h.Resolve(background, id, ActionForget, "", "t"); err != nil {
+				if _, err := h.Resolve(background, id, api.ActionForget, "", "t"); err != nil {
 					t.Error(err)
 				}
 			}
@@ -216,7 +216,7 @@ func TestAnUndoOfAnotherInstanceIsRefused(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, journal, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	undo, err := h.Resolve(background, op.ID, ActionUndo, "j1", "t")
+	undo, err := h.Resolve(background, op.ID, api.ActionUndo, "j1", "t")
 	if undo = h.do(t, undo, err); undo.Problem == nil || undo.Problem.Code != problem.OperationResolved {
 		t.Errorf("the undo is %s: %v", undo.State, undo.Problem)
 	}
@@ -257,7 +257,7 @@ func TestALateUndoOfASnapshotSparesTheGoodOne(t *testing.T) {
 			op = h.do(t, op, err)
 			f.set(false, fault, "delete-snapshot")
 			if fault == "lost snapshot" { // it is there, and nobody was told
-				if op.State != OpUnresolved {
+				if op.State != api.OpUnresolved {
 					t.Fatalf("it is %s", op.State)
 				}
 				_, err = h.CreateSnapshot(background, "demo", "s", "", "t")
@@ -335,9 +335,9 @@ func TestARestoreThatCannotBeTakenBackKeepsTheSafetySnapshot(t *testing.T) {
 	id := wantUnresolved(t, *h, op, err).ID
 	*h = h.restart(t, home, f)
 	f.set(false, "lost restore")
-	_, err = h.Resolve(background, id, ActionUndo, "", "t")
+	_, err = h.Resolve(background, id, api.ActionUndo, "", "t")
 	wantProblem(t, err, problem.ConfirmRequired)
-	op, err = h.Resolve(background, id, ActionUndo, "demo", "t")
+	op, err = h.Resolve(background, id, api.ActionUndo, "demo", "t")
 	h.succeed(t, op, err)
 	content, _ := h.fake.Content("demo")
 	list, err := h.Snapshots(background, "demo")
@@ -352,10 +352,10 @@ func TestARestoreThatCannotBeTakenBackKeepsTheSafetySnapshot(t *testing.T) {
 
 // What could not be taken back waits for a choice, in this daemon and in the next.
 func TestAnUndoThatFailsWaitsForAChoice(t *testing.T) {
-	for action, want := range map[Action]struct {
-		state OperationState
+	for action, want := range map[api.Action]struct {
+		state api.OperationState
 		gone  bool
-	}{ActionUndo: {OpCancelled, true}, ActionResume: {OpSucceeded, false}, ActionForget: {OpFailed, false}} {
+	}{api.ActionUndo: {api.OpCancelled, true}, api.ActionResume: {api.OpSucceeded, false}, api.ActionForget: {api.OpFailed, false}} {
 		t.Run(string(action), func(t *testing.T) {
 			home, f := shortDir(t), &faults{}
 			h := openFaulty(t, home, f)
@@ -363,31 +363,31 @@ func TestAnUndoThatFailsWaitsForAChoice(t *testing.T) {
 			op, err := h.Create(background, api.CreateParams{Name: "demo"})
 			id := wantUnresolved(t, *h, op, err).ID
 			*h = h.restart(t, home, f)
-			if op, err = h.Operation(id); err != nil || op.State != OpUnresolved || len(op.Choices) != 3 {
+			if op, err = h.Operation(id); err != nil || op.State != api.OpUnresolved || len(op.Choices) != 3 {
 				t.Fatalf("after a restart: %+v, %v", op, err)
 			}
 			if v, err := h.Get("demo"); err != nil || !slices.Equal(v.Unresolved, []string{id}) {
 				t.Errorf("the machine says %v, %v", v.Unresolved, err)
 			}
-			found := slices.ContainsFunc(h.Doctor(background), func(f Finding) bool { return strings.Contains(f.Fix, id) })
+			found := slices.ContainsFunc(h.Doctor(background), func(f api.Finding) bool { return strings.Contains(f.Fix, id) })
 			if !found {
 				t.Error("the doctor does not name it")
 			}
-			_, err = h.Resolve(background, id, ActionUndo, "other", "t")
+			_, err = h.Resolve(background, id, api.ActionUndo, "other", "t")
 			wantProblem(t, err, problem.ConfirmRequired)
-			if action != ActionForget { // as long as it cannot be done, it stays
+			if action != api.ActionForget { // as long as it cannot be done, it stays
 				op, err = h.Resolve(background, id, action, "demo", "t")
-				if op = h.do(t, op, err); op.State != OpFailed {
+				if op = h.do(t, op, err); op.State != api.OpFailed {
 					t.Errorf("%s is %s", action, op.State)
 				}
-				if op, _ = h.Operation(id); op.State != OpUnresolved || len(op.Choices) != 3 {
+				if op, _ = h.Operation(id); op.State != api.OpUnresolved || len(op.Choices) != 3 {
 					t.Errorf("afterwards: %+v", op)
 				}
 			}
 			f.set(false, "start", "destroy")
-			if op, err = h.Resolve(background, id, action, "demo", "t"); action != ActionForget {
+			if op, err = h.Resolve(background, id, action, "demo", "t"); action != api.ActionForget {
 				op = h.succeed(t, op, err)
-				if op.Kind != KindResolve || op.Resolves != id {
+				if op.Kind != api.KindResolve || op.Resolves != id {
 					t.Errorf("it was done by %+v", op)
 				}
 			} else if err != nil || op.ID != id {
@@ -433,7 +433,7 @@ func TestASnapshotOfAVMThatDoesNotAnswerLeavesNothingToChoose(t *testing.T) {
 	h.backends["test"] = hung{Backend: h.fake, Snapshotter: h.fake}
 	h.mu.Unlock()
 	op, err := h.CreateSnapshot(background, "demo", "s", "", "t")
-	if op = h.do(t, op, err); op.State != OpFailed || op.Problem.Code != problem.BackendUnreachable {
+	if op = h.do(t, op, err); op.State != api.OpFailed || op.Problem.Code != problem.BackendUnreachable {
 		t.Errorf("it is %s: %v", op.State, op.Problem)
 	}
 	wantNoJournal(t, h)
@@ -467,7 +467,7 @@ func TestAnInterruptedDestroyIsNotGoneOnWithWhenTheRecordCannotBeRead(t *testing
 	if st, err := next.fake.Status(background, "demo"); err != nil || st.State != backends.Running {
 		t.Errorf("the VM is %s, %v", st.State, err)
 	}
-	if op, err := next.Operation(id); err != nil || op.State != OpUnresolved {
+	if op, err := next.Operation(id); err != nil || op.State != api.OpUnresolved {
 		t.Errorf("the destroy is %s, %v", op.State, err)
 	}
 }

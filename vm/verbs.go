@@ -3,6 +3,7 @@ package vm
 import (
 	"slices"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 )
 
@@ -134,7 +135,7 @@ func isOff(v VM) bool { return v.State == backends.Stopped || v.State == backend
 
 func canSuspend(_ VM, c backends.Capabilities) bool { return c.Suspend }
 
-func (v VM) busy() bool { return v.Operation != nil && v.Operation.State == OpRunning }
+func (v VM) busy() bool { return v.Operation != nil && v.Operation.State == api.OpRunning }
 
 // Verbs returns what can be done with the machine now, given all configured
 // backends. A machine whose backend is not configured is offered what needs no

@@ -75,7 +75,7 @@ func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 
 // What an operation keeps from being done is not offered while it runs.
 func TestABusyMachineOffersWhatIsNotRefused(t *testing.T) {
-	v := VM{State: backends.Running, Ready: true, Operation: &Operation{State: OpRunning}}
+	v := VM{State: backends.Running, Ready: true, Operation: &api.Operation{State: api.OpRunning}}
 	if got, want := v.Verbs(nil), []Verb{VerbAttach, VerbForward, VerbCancel, VerbKill, VerbDestroy, VerbPurge}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -101,47 +101,47 @@ var wrongState = []problem.Code{
 }
 
 // verbCalls is the request behind each verb.
-func verbCalls() map[Verb]func(h house, name string) (Operation, error) {
+func verbCalls() map[Verb]func(h house, name string) (api.Operation, error) {
 	ctx := context.Background()
-	plain := func(err error) (Operation, error) { return Operation{}, err }
-	return map[Verb]func(h house, name string) (Operation, error){
-		VerbCreate: func(h house, n string) (Operation, error) { return h.Create(ctx, api.CreateParams{Name: n}) },
-		VerbAttach: func(h house, n string) (Operation, error) {
-			_, err := h.Attach(ctx, AttachRequest{Name: n})
+	plain := func(err error) (api.Operation, error) { return api.Operation{}, err }
+	return map[Verb]func(h house, name string) (api.Operation, error){
+		VerbCreate: func(h house, n string) (api.Operation, error) { return h.Create(ctx, api.CreateParams{Name: n}) },
+		VerbAttach: func(h house, n string) (api.Operation, error) {
+			_, err := h.Attach(ctx, api.AttachParams{Name: n})
 			return plain(err)
 		},
-		VerbStart:    func(h house, n string) (Operation, error) { return h.Start(ctx, n, "t") },
-		VerbResume:   func(h house, n string) (Operation, error) { return h.Resume(ctx, n, "t") },
-		VerbStop:     func(h house, n string) (Operation, error) { return h.Stop(ctx, n, 0, "t") },
-		VerbReboot:   func(h house, n string) (Operation, error) { return h.Reboot(ctx, n, "t") },
-		VerbSuspend:  func(h house, n string) (Operation, error) { return h.Suspend(ctx, n, "t") },
-		VerbSnapshot: func(h house, n string) (Operation, error) { return h.CreateSnapshot(ctx, n, "new", "", "t") },
+		VerbStart:    func(h house, n string) (api.Operation, error) { return h.Start(ctx, n, "t") },
+		VerbResume:   func(h house, n string) (api.Operation, error) { return h.Resume(ctx, n, "t") },
+		VerbStop:     func(h house, n string) (api.Operation, error) { return h.Stop(ctx, n, 0, "t") },
+		VerbReboot:   func(h house, n string) (api.Operation, error) { return h.Reboot(ctx, n, "t") },
+		VerbSuspend:  func(h house, n string) (api.Operation, error) { return h.Suspend(ctx, n, "t") },
+		VerbSnapshot: func(h house, n string) (api.Operation, error) { return h.CreateSnapshot(ctx, n, "new", "", "t") },
 		// Without the snapshot the refusal is of another kind: it is what the machine lacks, not its state.
-		VerbRestoreSnapshot: func(h house, n string) (Operation, error) { return h.RestoreSnapshot(ctx, n, "none", n, "t") },
-		VerbDeleteSnapshot:  func(h house, n string) (Operation, error) { return h.DeleteSnapshot(ctx, n, "none", "t") },
-		VerbClone: func(h house, n string) (Operation, error) {
+		VerbRestoreSnapshot: func(h house, n string) (api.Operation, error) { return h.RestoreSnapshot(ctx, n, "none", n, "t") },
+		VerbDeleteSnapshot:  func(h house, n string) (api.Operation, error) { return h.DeleteSnapshot(ctx, n, "none", "t") },
+		VerbClone: func(h house, n string) (api.Operation, error) {
 			return h.Clone(ctx, api.CloneParams{Name: n, NewName: "copy", NoStart: true})
 		},
-		VerbCloneSnapshot: func(h house, n string) (Operation, error) {
+		VerbCloneSnapshot: func(h house, n string) (api.Operation, error) {
 			return h.Clone(ctx, api.CloneParams{Name: n, NewName: "copy", Snapshot: "none", NoStart: true})
 		},
-		VerbMigrate: func(h house, n string) (Operation, error) { return h.Migrate(ctx, n, "other", "t") },
-		VerbConfigure: func(h house, n string) (Operation, error) {
+		VerbMigrate: func(h house, n string) (api.Operation, error) { return h.Migrate(ctx, n, "other", "t") },
+		VerbConfigure: func(h house, n string) (api.Operation, error) {
 			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, VCPUs: new(3)}, "t")
 			return plain(err)
 		},
-		VerbAutostart: func(h house, n string) (Operation, error) {
+		VerbAutostart: func(h house, n string) (api.Operation, error) {
 			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, Autostart: new(true)}, "t")
 			return plain(err)
 		},
-		VerbForward: func(h house, n string) (Operation, error) {
+		VerbForward: func(h house, n string) (api.Operation, error) {
 			_, err := h.AddForward(ctx, n, "8080 localhost:80")
 			return plain(err)
 		},
-		VerbKill:    func(h house, n string) (Operation, error) { return h.Kill(ctx, n, "t") },
-		VerbDestroy: func(h house, n string) (Operation, error) { return h.Destroy(ctx, n, n, "t") },
-		VerbPurge:   func(h house, n string) (Operation, error) { return h.Purge(ctx, n, n, "t") },
-		VerbDelete:  func(h house, n string) (Operation, error) { return plain(h.DeleteMachine(ctx, n, n)) },
+		VerbKill:    func(h house, n string) (api.Operation, error) { return h.Kill(ctx, n, "t") },
+		VerbDestroy: func(h house, n string) (api.Operation, error) { return h.Destroy(ctx, n, n, "t") },
+		VerbPurge:   func(h house, n string) (api.Operation, error) { return h.Purge(ctx, n, n, "t") },
+		VerbDelete:  func(h house, n string) (api.Operation, error) { return plain(h.DeleteMachine(ctx, n, n)) },
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
@@ -90,7 +91,7 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 		return
 	}
 	v.Backend = r.Backend
-	v.Image = ImageRef{Kind: r.Image.Kind, ID: r.Image.ID, Distro: r.Image.Distro, Version: r.Image.Version}
+	v.Image = api.ImageRef{Kind: r.Image.Kind, ID: r.Image.ID, Distro: r.Image.Distro, Version: r.Image.Version}
 	if e.Machine != nil && r.OtherProfiles(*e.Machine) {
 		v.Pending = []string{fieldProfiles}
 	}

@@ -202,7 +202,7 @@ func (h house) taken(t testing.TB, b *fake.Backend) {
 }
 
 // do waits for an operation and returns its value.
-func (h house) do(t testing.TB, op Operation, err error) Operation {
+func (h house) do(t testing.TB, op api.Operation, err error) api.Operation {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("refused: %v", err)
@@ -217,10 +217,10 @@ func (h house) do(t testing.TB, op Operation, err error) Operation {
 }
 
 // succeed is do for an operation that must succeed.
-func (h house) succeed(t testing.TB, op Operation, err error) Operation {
+func (h house) succeed(t testing.TB, op api.Operation, err error) api.Operation {
 	t.Helper()
 	op = h.do(t, op, err)
-	if op.State != OpSucceeded {
+	if op.State != api.OpSucceeded {
 		t.Fatalf("%s of %s is %s: %v", op.Kind, op.Machine, op.State, op.Problem)
 	}
 	return op

@@ -49,20 +49,20 @@ func TestMain(m *testing.M) {
 }
 
 // verbs begin the operations that are interrupted.
-var verbs = map[string]func(context.Context, *vm.Service) (vm.Operation, error){
-	"create": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
+var verbs = map[string]func(context.Context, *vm.Service) (api.Operation, error){
+	"create": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.Create(ctx, api.CreateParams{Name: "demo", Image: "tiny", MemoryMiB: new(512), VCPUs: new(1), DiskBytes: new(int64(1 << 30))})
 	},
-	"clone": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
+	"clone": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.Clone(ctx, api.CloneParams{Name: "demo", NewName: "copy"})
 	},
-	"snapshot": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
+	"snapshot": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.CreateSnapshot(ctx, "demo", "second", "", "test")
 	},
-	"restore-snapshot": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
+	"restore-snapshot": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.RestoreSnapshot(ctx, "demo", "first", "demo", "test")
 	},
-	"destroy": func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
+	"destroy": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.Destroy(ctx, "demo", "demo", "test")
 	},
 }
@@ -155,12 +155,12 @@ func (h house) open(do func(*vm.Service)) {
 }
 
 // ended waits for an operation, which must not fail.
-func (h house) ended(s *vm.Service, id string) vm.Operation {
+func (h house) ended(s *vm.Service, id string) api.Operation {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	op, err := s.Wait(ctx, id)
-	if err != nil || op.State == vm.OpFailed {
+	if err != nil || op.State == api.OpFailed {
 		h.t.Fatalf("%s: %s, %v, %v", op.Kind, op.State, op.Problem, err)
 	}
 	return op
@@ -190,7 +190,7 @@ func (h house) guestOf(s *vm.Service, name, command string) string {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	ep, err := s.Endpoint(ctx, vm.EndpointRequest{Host: name, Start: true})
+	ep, err := s.Endpoint(ctx, api.EndpointParams{Host: name, Start: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestKillDuringClone(t *testing.T) {
 func TestKillDuringSnapshotRestoreAndDestroy(t *testing.T) {
 	h := newHouse(t)
 	h.open(func(s *vm.Service) {
-		for _, begin := range []func(context.Context, *vm.Service) (vm.Operation, error){verbs["create"], firstSnapshot(h)} {
+		for _, begin := range []func(context.Context, *vm.Service) (api.Operation, error){verbs["create"], firstSnapshot(h)} {
 			op, err := begin(context.Background(), s)
 			if err != nil {
 				t.Fatal(err)
@@ -379,8 +379,8 @@ func TestKillDuringSnapshotRestoreAndDestroy(t *testing.T) {
 }
 
 // firstSnapshot keeps a file in the snapshot "first".
-func firstSnapshot(h house) func(context.Context, *vm.Service) (vm.Operation, error) {
-	return func(ctx context.Context, s *vm.Service) (vm.Operation, error) {
+func firstSnapshot(h house) func(context.Context, *vm.Service) (api.Operation, error) {
+	return func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		h.guest(s, "echo precious >file && sync")
 		return s.CreateSnapshot(ctx, "demo", "first", "", "test")
 	}
