@@ -61,12 +61,3 @@ func CheckImage(i Image) error {
 	}
 	return nil
 }
-
-// ValidName is names.IsMachine.
-func ValidName(name string) bool { return names.IsMachine(name) }
-
-// CheckName is names.Machine.
-func CheckName(name string) error { return names.Machine(name) }
-
-// CheckSnapshotName is names.Snapshot.
-func CheckSnapshotName(name string) error { return names.Snapshot(name) }

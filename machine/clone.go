@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // ownFiles are those of a machine directory that no other machine may have: its
@@ -43,10 +45,10 @@ func (s *Store) CheckClone(source, name string, ch Changes) ([]SettingProblem, e
 
 // cloned is the content of the new directory, but its identity.
 func (s *Store) cloned(source, name string, ch Changes) (content, []SettingProblem, error) {
-	if err := ValidName(source); err != nil {
+	if err := names.Machine(source); err != nil {
 		return nil, nil, err
 	}
-	if err := NewName(name); err != nil {
+	if err := names.NewMachine(name); err != nil {
 		return nil, nil, err
 	}
 	old, have, err := s.read(source)

@@ -11,13 +11,14 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // Create validates the draft, generates an identity, and writes the machine's
 // directory: whole, or not at all, also when the process or the power ends
 // half-way. The problems are those of Draft.Check, machine.exists and disk.full.
 func (s *Store) Create(ctx context.Context, d Draft) (Machine, error) {
-	if err := NewName(d.Name); err != nil {
+	if err := names.NewMachine(d.Name); err != nil {
 		return Machine{}, err
 	}
 	c, faults := d.content()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -14,7 +15,7 @@ import (
 // name, and the next OpenStore removes it. Of a directory that is a link, only
 // the link is removed.
 func (s *Store) Delete(name string) error {
-	if err := ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return err
 	}
 	unlock, err := s.lock()

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -44,7 +45,7 @@ type Draft struct {
 // else, machine.invalid; the message begins with the file that the value would
 // stand in.
 func (d Draft) Check() error {
-	if err := NewName(d.Name); err != nil {
+	if err := names.NewMachine(d.Name); err != nil {
 		return err
 	}
 	if wrong := d.Problems(); len(wrong) > 0 {

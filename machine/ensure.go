@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // EnsureIdentity generates the identity files that a machine lacks, as an
@@ -16,7 +17,7 @@ import (
 // belong to the private one is written anew, and secrets that others may read
 // are closed to them. Calling it again does nothing.
 func (s *Store) EnsureIdentity(name string) (Machine, error) {
-	if err := ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return Machine{}, err
 	}
 	unlock, err := s.lock()

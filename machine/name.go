@@ -1,10 +1,6 @@
 package machine
 
-import (
-	"regexp"
-
-	"github.com/nixvm/nixvm/internal/names"
-)
+import "regexp"
 
 var (
 	profileRE = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
@@ -15,9 +11,3 @@ var (
 
 // maxProfileName keeps a typed profile list readable in errors and file names.
 const maxProfileName = 64
-
-// ValidName is names.Machine.
-func ValidName(name string) error { return names.Machine(name) }
-
-// NewName is names.NewMachine.
-func NewName(name string) error { return names.NewMachine(name) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/damaged"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/machine/internal/isofs"
 )
 
@@ -44,7 +45,7 @@ var once = []string{HostnameFile, MachineIDFile, UUIDFile, MACFile, HostKeyFile}
 // the others are not because of it. Damaged files are kept beside the new ones. A
 // machine in order is left alone.
 func (s *Store) Restore(name string, k Known) ([]Restored, error) {
-	if err := ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
 	unlock, err := s.lock()

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -55,7 +56,7 @@ func (s *Store) Dir(name string) string { return filepath.Join(s.dir, name) }
 // Exists reports whether there is an entry of that name, broken or not.
 func (s *Store) Exists(name string) bool {
 	_, err := os.Lstat(s.Dir(name))
-	return ValidName(name) == nil && err == nil
+	return names.Machine(name) == nil && err == nil
 }
 
 // List reads all machines, in the order of their names. What is not a valid
@@ -121,7 +122,7 @@ func (s *Store) stray(e fs.DirEntry) *Broken {
 		fi, err := os.Stat(b.Dir)
 		isDir = err == nil && fi.IsDir()
 	}
-	switch err := ValidName(e.Name()); {
+	switch err := names.Machine(e.Name()); {
 	case !isDir:
 		b.Problem = problem.New(problem.MachineBroken, "%s is not a machine: it is not a directory", quote(b.Dir)).
 			WithHint("move it elsewhere; nixvm leaves it alone")
@@ -149,7 +150,7 @@ func (s *Store) broken(name string, err error) Broken {
 // Read reads one machine. The problems are machine.name_invalid,
 // machine.not_found, and machine.broken with the *Fault as its cause.
 func (s *Store) Read(name string) (Machine, error) {
-	if err := ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return Machine{}, err
 	}
 	m, _, err := s.read(name)

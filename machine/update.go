@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -46,7 +47,7 @@ type Changes struct {
 // the others are each replaced atomically, after the whole was validated. The
 // problems are those of Read, and machine.invalid, size.invalid and disk.full.
 func (s *Store) Update(name string, ch Changes) (Machine, error) {
-	if err := ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return Machine{}, err
 	}
 	unlock, err := s.lock()
@@ -81,7 +82,7 @@ func (ch Changes) over(old Machine, have content) (want, changed content, err er
 // CheckUpdate says what Update would refuse of the changes, each setting by
 // itself, and changes nothing. The error is that of the machine.
 func (s *Store) CheckUpdate(name string, ch Changes) ([]SettingProblem, error) {
-	if err := ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
 	old, have, err := s.read(name)

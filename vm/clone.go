@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/operation"
@@ -32,7 +33,7 @@ type cloneArgs struct {
 
 // check implements checked.
 func (a cloneArgs) check(string) error {
-	if err := machine.ValidName(a.Source); err != nil {
+	if err := names.Machine(a.Source); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
 	return nil
@@ -43,10 +44,10 @@ func (a cloneArgs) check(string) error {
 // and is busy until its disk is copied. A request that cannot work is refused
 // before anything is made; cancelling leaves nothing behind.
 func (s *Service) Clone(ctx context.Context, req api.CloneParams) (api.Operation, error) {
-	if err := machine.ValidName(req.Name); err != nil {
+	if err := names.Machine(req.Name); err != nil {
 		return api.Operation{}, err
 	}
-	if err := machine.NewName(req.NewName); err != nil {
+	if err := names.NewMachine(req.NewName); err != nil {
 		return api.Operation{}, err
 	}
 	if req.Name == req.NewName {

@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 )
@@ -135,7 +136,7 @@ func (c *Config) complete(path string, content []byte, drivers []backends.Driver
 		c.Backends = map[string]BackendConfig{drivers[0].Type: {Type: drivers[0].Type}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Backends)) {
-		if machine.ValidName(name) != nil {
+		if names.Machine(name) != nil {
 			return bad("the backend name %q is not made of a-z, 0-9 and -", name)
 		}
 		b := c.Backends[name]

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
@@ -40,7 +41,7 @@ func (a createArgs) check(name string) error {
 // VM, its SSH name, boots it and waits for its sshd. A request that cannot work
 // is refused before anything is made.
 func (s *Service) Create(ctx context.Context, req api.CreateParams) (api.Operation, error) {
-	if err := machine.NewName(req.Name); err != nil {
+	if err := names.NewMachine(req.Name); err != nil {
 		return api.Operation{}, err
 	}
 	op := api.Operation{Kind: api.KindCreate, Machine: req.Name, Client: req.Client}
@@ -62,7 +63,7 @@ func (s *Service) judgeCreate(ctx context.Context, req api.CreateParams) (create
 // the defaults otherwise.
 func (s *Service) draft(req api.CreateParams, wrong *fieldErrors) createArgs {
 	args := createArgs{Start: !req.NoStart, Instance: newInstance()}
-	wrong.add(fieldName, machine.NewName(req.Name))
+	wrong.add(fieldName, names.NewMachine(req.Name))
 	declared, err := s.machines.Read(req.Name)
 	switch {
 	case err == nil:

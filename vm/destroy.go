@@ -7,8 +7,8 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/operation"
 )
 
@@ -170,7 +170,7 @@ func (s *Service) removeVM(ctx context.Context, name string, names []string) err
 
 // DeleteMachine removes the declaration of a machine that has no VM.
 func (s *Service) DeleteMachine(ctx context.Context, name, confirm string) error {
-	if err := machine.ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return err
 	}
 	edit := operation.Edit{Key: name, What: "its declaration is being removed"}

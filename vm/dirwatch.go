@@ -8,7 +8,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // watchMachines makes edits by hand of machine directories visible without a
@@ -90,7 +90,7 @@ func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) {
 		return
 	}
 	name, file, inside := strings.Cut(rel, string(filepath.Separator))
-	if machine.ValidName(name) != nil {
+	if names.Machine(name) != nil {
 		return
 	}
 	if !inside && ev.Has(fsnotify.Create) {

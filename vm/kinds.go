@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nixvm/nixvm/api"
-	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/operation"
 )
 
@@ -74,7 +74,7 @@ func checkSubject(op api.Operation) error {
 		return fmt.Errorf("%s from machine %q", op.Kind, op.Source)
 	}
 	for _, name := range keysOf(op) {
-		if err := machine.ValidName(name); err != nil {
+		if err := names.Machine(name); err != nil {
 			return err
 		}
 	}

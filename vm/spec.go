@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/resolvconf"
 	"github.com/nixvm/nixvm/machine"
@@ -32,7 +33,7 @@ func (s *Service) backend(name string) (backends.Backend, error) {
 // carries its own problem, once its files have been read again: they may have been
 // mended without a word to us.
 func (s *Service) realised(name string) (machine.Machine, backends.Backend, error) {
-	if err := machine.ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return machine.Machine{}, nil, err
 	}
 	e, ok := s.inventory.Get(name)
@@ -81,7 +82,7 @@ func (s *Service) lostFiles(e *inventory.Entry) *problem.Error {
 // placed returns what is known of a VM and the backend that has it, for what needs
 // nothing of the machine's own files: they may be broken, or gone.
 func (s *Service) placed(name string) (*inventory.Entry, backends.Backend, error) {
-	if err := machine.ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, nil, err
 	}
 	e, ok := s.inventory.Get(name)

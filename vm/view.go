@@ -6,8 +6,8 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -120,7 +120,7 @@ func (s *Service) List() []VM {
 
 // Get returns one machine.
 func (s *Service) Get(name string) (VM, error) {
-	if err := machine.ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return VM{}, err
 	}
 	s.mu.Lock()

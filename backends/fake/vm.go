@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -12,7 +13,7 @@ import (
 // do is every mutating method of the interface: what a test wants to go wrong, the
 // request, and what has become of its answer.
 func (b *Backend) do(ctx context.Context, r request) error {
-	if err := backends.CheckName(r.Name); err != nil {
+	if err := names.Machine(r.Name); err != nil {
 		return err
 	}
 	if b.config.Fault != nil {
@@ -50,7 +51,7 @@ func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
 
 // Status of one guest.
 func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return backends.Status{}, err
 	}
 	if b.cluster != nil {
@@ -66,7 +67,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 
 // Clone makes a stopped guest with the content of another one.
 func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
-	if err := backends.CheckName(from.Name); err != nil {
+	if err := names.Machine(from.Name); err != nil {
 		return err
 	}
 	return b.place(ctx, request{Method: "clone", Name: spec.Name, Spec: &spec, From: &from}, report)
@@ -204,7 +205,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 // CreateSnapshot keeps the content.
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	made := backends.Snapshot{Name: req.Name, Description: req.Description, Created: time.Now(), Frozen: true}
-	if err := backends.CheckSnapshotName(req.Name); err != nil {
+	if err := names.Snapshot(req.Name); err != nil {
 		return made, err
 	}
 	return made, b.end(ctx, request{Method: "snapshot", Name: name, Snapshot: &made, PowerOff: req.PowerOff})

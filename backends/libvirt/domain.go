@@ -8,6 +8,7 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // domain is what memory holds of one VM.
@@ -173,7 +174,7 @@ func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
 
 // Status returns what memory holds of one VM.
 func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return backends.Status{}, err
 	}
 	if err := b.known(ctx); err != nil {

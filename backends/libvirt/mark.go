@@ -8,8 +8,8 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
-	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/owner"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // namespace names our element in a domain's metadata.
@@ -59,7 +59,7 @@ func (m mark) String() string {
 
 // belongs reports whether a mark makes the domain one of the owner's.
 func (m mark) belongs(o owner.Owner, dom golibvirt.Domain) bool {
-	return m.Owner == o.ID && m.UUID == uuid.UUID(dom.UUID).String() && backends.ValidName(m.Name)
+	return m.Owner == o.ID && m.UUID == uuid.UUID(dom.UUID).String() && names.IsMachine(m.Name)
 }
 
 func parseMark(text string) (mark, error) {

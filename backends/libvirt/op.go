@@ -6,12 +6,13 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // reserve waits until no other operation of this process runs on the VM. The
 // caller must call the function that it returns.
 func (b *Backend) reserve(ctx context.Context, name string) (release func(), err error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
 	return b.ops.Lock(ctx, name)
@@ -33,7 +34,7 @@ func (b *Backend) begin(ctx context.Context, name string) (domain, func(), error
 
 // now asks libvirtd for the state of a VM that has a domain.
 func (b *Backend) now(ctx context.Context, name string) (domain, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return domain{}, err
 	}
 	err := b.again(ctx, func() error {

@@ -11,6 +11,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/snapshots"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -84,7 +85,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		return err
 	}
 	defer release()
-	if err := backends.CheckSnapshotName(snapshot); err != nil {
+	if err := names.Snapshot(snapshot); err != nil {
 		return refusal.SnapshotNotFound(name, snapshot)
 	}
 	all, err := b.stored(ctx, d)

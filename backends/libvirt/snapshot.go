@@ -13,6 +13,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/snapshots"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -100,7 +101,7 @@ func nameOf(s libvirtxml.DomainSnapshot) string { return s.Name }
 // CreateSnapshot takes one of the state disk; see backends.Backend.
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	none := backends.Snapshot{}
-	if err := backends.CheckSnapshotName(req.Name); err != nil {
+	if err := names.Snapshot(req.Name); err != nil {
 		return none, problem.Untouched(err)
 	}
 	d, release, err := b.begin(ctx, name)

@@ -8,7 +8,7 @@ import (
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
-	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -149,5 +149,5 @@ func (s *poolStorage) removable(name string, volumes []string) ([]string, error)
 func (s *poolStorage) machineOf(volume string) (string, bool) {
 	rest, ours := strings.CutPrefix(volume, s.prefix(""))
 	name, _, _ := strings.Cut(rest, ".")
-	return name, ours && backends.ValidName(name)
+	return name, ours && names.IsMachine(name)
 }

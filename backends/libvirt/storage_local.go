@@ -12,6 +12,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -144,7 +145,7 @@ func (s *localStorage) exists(_ context.Context, name string) (bool, error) {
 }
 
 func (s *localStorage) remove(_ context.Context, name string) error {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return err
 	}
 	return os.RemoveAll(filepath.Join(s.dir, name))
@@ -155,13 +156,13 @@ func (s *localStorage) names(context.Context, *conn) (map[string]bool, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	names := map[string]bool{}
+	found := map[string]bool{}
 	for _, e := range entries {
-		if backends.ValidName(e.Name()) {
-			names[e.Name()] = true
+		if names.IsMachine(e.Name()) {
+			found[e.Name()] = true
 		}
 	}
-	return names, nil
+	return found, nil
 }
 
 func (s *localStorage) check(ctx context.Context) []backends.Finding {

@@ -11,6 +11,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
@@ -255,7 +256,7 @@ func (s *poolStorage) of(ctx context.Context, prefix string) ([]string, error) {
 }
 
 func (s *poolStorage) remove(ctx context.Context, name string) error {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return err
 	}
 	all, err := s.of(ctx, s.prefix(name))

@@ -9,12 +9,13 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // Destroy ends the process and removes everything. The directory is renamed
 // first, so that a crash leaves no VM without its disk, only something to sweep.
 func (b *Backend) Destroy(ctx context.Context, name string) error {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return err
 	}
 	v := b.vm(name)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 // Kill ends the VM at once. Data that the guest has not written is lost; the
 // images stay consistent.
 func (b *Backend) Kill(ctx context.Context, name string) error {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return err
 	}
 	// Not an operation like the others: it must get through to a VM on which one

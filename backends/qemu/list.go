@@ -10,6 +10,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // List returns every VM with a directory, and every unfinished one that New
@@ -34,18 +35,18 @@ func (b *Backend) names() []string {
 	if err != nil {
 		return nil
 	}
-	var names []string
+	var found []string
 	for _, e := range entries {
-		if backends.ValidName(e.Name()) {
-			names = append(names, e.Name())
+		if names.IsMachine(e.Name()) {
+			found = append(found, e.Name())
 		}
 	}
-	return names
+	return found
 }
 
 // Status answers from memory for a running VM, and from its directory otherwise.
 func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return backends.Status{}, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -130,7 +131,7 @@ func (f vmFiles) ended(r *record) end {
 
 // running returns the instance of a running or suspended VM.
 func (b *Backend) running(name string) (*instance, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
 	if inst := b.held(name); inst != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/nixvm/nixvm/backends/qemu/netstack"
 	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/damaged"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -155,7 +156,7 @@ func (r *record) takeProcess(f vmFiles, pid int, line []string) {
 
 // Kept tells what the files of a VM say of it; see backends.Keeper.
 func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return backends.Kept{}, err
 	}
 	f := filesOf(b.layout, name)

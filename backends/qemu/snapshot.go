@@ -10,6 +10,7 @@ import (
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/snapshots"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -17,7 +18,7 @@ import (
 // qemu-img, oldest first. It reads the file and does not ask QEMU, which may not
 // answer.
 func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
 	f := filesOf(b.layout, name)
@@ -87,7 +88,7 @@ func nameOf(s qemuimg.Snapshot) string { return s.Name }
 // CreateSnapshot takes one of the state disk; see backends.Backend.
 func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	none := backends.Snapshot{}
-	if err := backends.CheckSnapshotName(req.Name); err != nil {
+	if err := names.Snapshot(req.Name); err != nil {
 		return none, problem.Untouched(err)
 	}
 	v, err := b.begin(ctx, name)

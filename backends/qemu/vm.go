@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -139,7 +139,7 @@ func (b *Backend) hold(ctx context.Context, name string) (*vm, error) {
 
 // reserve waits until no other operation of this process runs on the VM.
 func (b *Backend) reserve(ctx context.Context, name string) (*vm, error) {
-	if err := backends.CheckName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
 	v := b.vm(name)

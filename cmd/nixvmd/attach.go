@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 )
 
 func newAttach(a *app) *cobra.Command {
@@ -26,7 +26,7 @@ ssh, in Emacs (TRAMP) and in VS Code (Remote-SSH). --editor opens it.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			params.Name, params.Start = args[0], !noStart
-			if err := machine.ValidName(params.Name); err != nil {
+			if err := names.Machine(params.Name); err != nil {
 				return err
 			}
 			if err := checkEditor(editor); err != nil {

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
-	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // cloneFlags are the flags of clone, as typed.
@@ -50,10 +50,10 @@ Both machines then hold the same data, including credentials and logins.`,
 
 func (f cloneFlags) params(source, name string) (api.CloneParams, error) {
 	p := api.CloneParams{Work: api.Work{Detach: true}, Name: source, NewName: name, Snapshot: f.snapshot, NoStart: f.noStart}
-	if err := machine.ValidName(source); err != nil {
+	if err := names.Machine(source); err != nil {
 		return p, err
 	}
-	if err := machine.NewName(name); err != nil {
+	if err := names.NewMachine(name); err != nil {
 		return p, err
 	}
 	var err error

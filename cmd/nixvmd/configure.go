@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 )
 
 // configureFlags are the flags of configure, as typed.
@@ -102,7 +102,7 @@ func atNextStart(cmd *cobra.Command, m api.Machine) []string {
 
 func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigureParams, error) {
 	p := api.ConfigureParams{Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: f.cidrs}
-	if err := machine.ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return p, err
 	}
 	if ownFlags(cmd) == 0 {

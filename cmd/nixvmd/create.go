@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
@@ -91,7 +92,7 @@ func (f createFlags) params(args []string) (api.CreateParams, error) {
 	}
 	if len(args) > 0 {
 		p.Name = args[0]
-		if err := machine.NewName(p.Name); err != nil {
+		if err := names.NewMachine(p.Name); err != nil {
 			return p, err
 		}
 	}

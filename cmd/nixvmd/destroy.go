@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/machine"
 )
 
@@ -36,7 +37,7 @@ func (r removal) command(a *app) *cobra.Command {
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, name := cmd.Context(), args[0]
-			if err := machine.ValidName(name); err != nil {
+			if err := names.Machine(name); err != nil {
 				return err
 			}
 			// What is not there needs no confirmation to be refused.

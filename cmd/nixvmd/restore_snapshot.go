@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 )
 
 func newRestoreSnapshot(a *app) *cobra.Command {
@@ -57,7 +57,7 @@ again.`,
 // confirm anything.
 func (a *app) findSnapshot(cmd *cobra.Command, name, snapshot string) (api.Snapshot, error) {
 	var list api.SnapshotListResult
-	if err := machine.ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return api.Snapshot{}, err
 	}
 	if err := a.ask(cmd.Context(), cmd.Name(), api.MethodSnapshotList, api.MachineParams{Name: name}, &list); err != nil {

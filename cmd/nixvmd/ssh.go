@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/machine"
 )
 
 func newSSH(a *app) *cobra.Command {
@@ -54,7 +54,7 @@ interpreted by the shell in the VM, and the exit code is that of the command.`,
 // sshCommand is the argument vector of ssh for a machine. It names our own
 // configuration file, so it does not depend on what the user's includes.
 func (a *app) sshCommand(ctx context.Context, name string, admin, tty bool, command []string) ([]string, error) {
-	if err := machine.ValidName(name); err != nil {
+	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
 	m, err := a.machine(ctx, "ssh", name)
