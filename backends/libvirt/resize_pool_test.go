@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/progress"
 )
 
 // The disk of a pool grows at a start, with its snapshots; after a restore, which
@@ -15,7 +16,20 @@ func TestADiskInAPoolGrowsWithItsSnapshots(t *testing.T) {
 	h.config.Pool = "nixvm"
 	b, _ := h.opened(t)
 	ctx, spec := limit(t), h.vm("demo")
-	must(t, b.Create(ctx, spec, nil))
+	parts := 0 // reports of the upload, which has ended before the VM is made
+	count := func(u progress.Update) {
+		if u.Total > 0 {
+			parts++
+		}
+	}
+	must(t, b.PrepareImage(ctx, spec.Image, count))
+	if once := parts; once == 0 || b.PrepareImage(ctx, spec.Image, count) != nil || parts != once {
+		t.Errorf("the upload has told how far it is %d times, and %d when the image was there", once, parts-once)
+	}
+	must(t, b.Create(ctx, spec, count))
+	if list := h.Virsh(t, "vol-list", "nixvm"); !strings.Contains(list, "nixvm-image-"+spec.Image.ID+".complete") {
+		t.Errorf("the pool has no image:\n%s", list)
+	}
 	_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: "small"})
 	must(t, err)
 	spec.DiskBytes *= 2
