@@ -20,7 +20,8 @@ type guest struct {
 	Disk      int64
 	Autostart bool
 	Snapshots []snapshot
-	Kept      backends.Kept
+	Kept      backends.Kept // without Identity
+	Medium    medium
 	Lock      string // the task that makes it, on a cluster; it is not whole until that has ended
 }
 

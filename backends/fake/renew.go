@@ -21,17 +21,17 @@ func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Id
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return pending, b.do(ctx, request{Method: "renew", Name: name, Medium: id.Medium})
+	return pending, b.do(ctx, request{Method: "renew", Name: name, Medium: pack(id.Medium)})
 }
 
 func renewGuest(g *guest, r request) error {
 	switch {
 	case g.Status.State != backends.Running:
 		return refusal.NotRunning(r.Name)
-	case len(g.Kept.Identity) != len(r.Medium):
+	case g.Medium.Size != r.Medium.Size:
 		return backends.NotApplied(r.Name, "its medium has another length")
 	}
-	g.Kept.Identity = r.Medium
+	g.Medium = r.Medium
 	return nil
 }
 

@@ -12,13 +12,20 @@ import (
 type request struct {
 	Method   string // "create", "start", ...
 	Name     string
-	Spec     *backends.Spec     `json:",omitempty"` // of create, clone and start
+	Spec     *backends.Spec     `json:",omitempty"` // of create, clone and start; without Identity
 	From     *backends.Source   `json:",omitempty"` // of clone
 	Snapshot *backends.Snapshot `json:",omitempty"` // of snapshot, restore and delete-snapshot
 	PowerOff bool               `json:",omitempty"` // of snapshot
 	On       bool               `json:",omitempty"` // of autostart and cut
 	Text     string             `json:",omitempty"` // of crash and write
-	Medium   []byte             `json:",omitempty"` // of renew
+	Medium   medium             // of create, clone, start and renew
+}
+
+// realises is a request with a specification.
+func realises(method string, spec backends.Spec) request {
+	m := pack(spec.Identity)
+	spec.Identity = nil
+	return request{Method: method, Name: spec.Name, Spec: &spec, Medium: m}
 }
 
 // makes reports whether the request makes a guest.
@@ -85,7 +92,7 @@ func noVM(name string) *problem.Error {
 // made is a new guest that is off. mu is held.
 func (n *node) made(r request) (*guest, error) {
 	g := &guest{
-		Status: backends.Status{Name: r.Name, State: backends.Stopped}, Disk: r.Spec.DiskBytes, Autostart: r.Spec.Autostart, Kept: keptOf(*r.Spec),
+		Status: backends.Status{Name: r.Name, State: backends.Stopped}, Disk: r.Spec.DiskBytes, Autostart: r.Spec.Autostart, Kept: keptOf(*r.Spec), Medium: r.Medium,
 	}
 	if r.From == nil {
 		return g, nil
@@ -116,7 +123,7 @@ func (n *node) made(r request) (*guest, error) {
 func keptOf(spec backends.Spec) backends.Kept {
 	return backends.Kept{
 		UUID: spec.UUID, MAC: spec.MAC, Mutable: spec.Mutable, ImageID: spec.Image.ID, ImageDisk: spec.Image.Disk,
-		DiskBytes: spec.DiskBytes, Identity: spec.Identity,
+		DiskBytes: spec.DiskBytes,
 	}
 }
 
@@ -152,7 +159,7 @@ func startGuest(g *guest, r request) error {
 	case r.Spec.Mutable != g.Kept.Mutable:
 		return problem.New(problem.ModeUnsupported, "%s has another mode", r.Name)
 	}
-	g.Disk, g.Autostart, g.Kept = r.Spec.DiskBytes, r.Spec.Autostart, keptOf(*r.Spec)
+	g.Disk, g.Autostart, g.Kept, g.Medium = r.Spec.DiskBytes, r.Spec.Autostart, keptOf(*r.Spec), r.Medium
 	if g.off() {
 		g.Status.State, g.Status.Reason, g.Status.Started, g.Status.Accel = backends.Running, "", time.Now(), "none"
 	}

@@ -62,7 +62,7 @@ func (b *Backend) Status(ctx context.Context, name string) (backends.Status, err
 
 // Create makes a stopped guest.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
-	return b.place(ctx, request{Method: "create", Name: spec.Name, Spec: &spec}, report)
+	return b.place(ctx, realises("create", spec), report)
 }
 
 // Clone makes a stopped guest with the content of another one.
@@ -70,7 +70,9 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 	if err := names.Machine(from.Name); err != nil {
 		return err
 	}
-	return b.place(ctx, request{Method: "clone", Name: spec.Name, Spec: &spec, From: &from}, report)
+	r := realises("clone", spec)
+	r.From = &from
+	return b.place(ctx, r, report)
 }
 
 func (b *Backend) place(ctx context.Context, r request, report progress.Reporter) error {
@@ -118,7 +120,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	if err := b.checkUploaded(spec.Image.ID); err != nil && !spec.Mutable {
 		return err
 	}
-	return b.do(ctx, request{Method: "start", Name: spec.Name, Spec: &spec})
+	return b.do(ctx, realises("start", spec))
 }
 
 // Shutdown stops a guest.
@@ -168,9 +170,11 @@ func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) 
 		return backends.Kept{}, err
 	}
 	if b.cluster != nil {
-		g.Kept.Identity, g.Kept.ImageDisk = nil, ""
+		g.Kept.ImageDisk = ""
+		return g.Kept, nil
 	}
-	return g.Kept, nil
+	g.Kept.Identity, err = g.Medium.unpack()
+	return g.Kept, err
 }
 
 // read returns a guest, over the way to it.
