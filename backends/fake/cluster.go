@@ -50,7 +50,6 @@ var errAnswerLost = errors.New("the connection ended before the answer came")
 func openCluster(r Remote, n *node) *cluster {
 	c := &cluster{Remote: r, node: n, known: map[string]backends.Status{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.resume()
 	return c
 }
 

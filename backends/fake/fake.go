@@ -76,6 +76,7 @@ func New(c Config) *Backend {
 	b.node = &node{dir: c.Dir, changed: b.changed}
 	if c.Remote != nil {
 		b.cluster = openCluster(*c.Remote, b.node)
+		b.cluster.resume() // its tasks tell b what they change
 	}
 	return b
 }
