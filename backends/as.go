@@ -8,8 +8,9 @@ import "github.com/nixvm/nixvm/internal/problem"
 type Conditional interface {
 	// Offers reports whether an optional interface may be used now. It is given as a
 	// nil pointer to it, e.g. (*Migrator)(nil); one that is not known is offered.
-	// The answer may change while the backend is open: it then sends an event
-	// [CapabilitiesChanged]. It is asked often and must not wait for anything.
+	// The answer may change while the backend is open: a backend that notices this
+	// sends an event [CapabilitiesChanged]. It is asked often and must not wait for
+	// anything.
 	Offers(optional any) bool
 }
 

@@ -95,12 +95,14 @@ const (
 	Rebooted     EventKind = "reboot" // the guest rebooted by itself
 	Repaired     EventKind = "repair" // a damaged file of the VM was made again; Text says which
 	Marked       EventKind = "mark"   // what Mark was called with, in its place among the others
+	// CapabilitiesChanged: CapabilitiesOf the backend are others than before.
+	CapabilitiesChanged EventKind = "capabilities"
 )
 
 // Event is a change on a backend that nobody had to poll for.
 type Event struct {
 	Kind   EventKind
-	Status Status // of Repaired: the name only; of Marked: zero
+	Status Status // of Repaired: the name only; of Marked and CapabilitiesChanged: zero
 	Text   string // of Repaired: a sentence for people
 	Mark   uint64 // of Marked: the number that Mark was given
 }

@@ -127,6 +127,13 @@ func (c *core) notice(text string) {
 	c.tell(vm.Change{Notice: &n})
 }
 
+// backendChanged tells that a backend has other capabilities.
+func (c *core) backendChanged(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tell(vm.Change{Backend: name})
+}
+
 func (c *core) find(id string) (*op, error) {
 	for _, o := range c.ops {
 		if o.value.ID == id {

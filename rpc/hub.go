@@ -108,6 +108,7 @@ func (h *hub) apply(c vm.Change) {
 			s.srv.firstTold(c.Notice.ID)
 			s.tellNotice(*c.Notice)
 		}
+	case c.Backend != "": // refreshStatus asks for the capabilities, as after every change
 	}
 }
 

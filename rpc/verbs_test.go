@@ -59,7 +59,7 @@ func TestAMachineSaysWhatCanBeDoneWithItNow(t *testing.T) {
 	})
 	// A backend that can do more is no change of the machine, but of what it offers.
 	core.able(backends.Capabilities{LiveSnapshot: true, Console: true})
-	core.notice("anything")
+	core.backendChanged("qemu")
 	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
 		return len(p.Changed) == 1 && slices.Contains(p.Changed[0].Actions, "console")
 	})

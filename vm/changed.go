@@ -29,6 +29,9 @@ func (s *Service) hooks() inventory.Hooks {
 			s.checkClock(name)
 		},
 		Notice: s.notify,
+
+		CapabilitiesChanged: s.publishBackend,
+
 		Busy: func(name string) bool {
 			return s.engine.HeldBy(name) != nil
 		},

@@ -48,6 +48,7 @@ type Change struct {
 	Operation *api.Operation // an operation began, moved or ended
 	Log       *api.LogLine   // output of a tool that an operation runs
 	Notice    *api.Notice    // something was done unasked
+	Backend   string         // name of a backend whose capabilities have changed: see Service.Backends
 }
 
 // BackendState describes one configured backend.

@@ -29,6 +29,19 @@ func (s *Service) publishVM(name string) {
 	s.tell(Change{VM: v})
 }
 
+// publishBackend tells the watchers that a backend can do other things now, and how its
+// machines are with that.
+func (s *Service) publishBackend(name string) {
+	s.publishing.Lock()
+	s.tell(Change{Backend: name})
+	s.publishing.Unlock()
+	for _, v := range s.List() {
+		if v.Backend == name {
+			s.publishVM(v.Name)
+		}
+	}
+}
+
 // viewLocked makes the value that clients see; nil for a name that is nothing
 // (any more). mu is held.
 func (s *Service) viewLocked(name string) *VM {

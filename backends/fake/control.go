@@ -82,6 +82,15 @@ func (b *Backend) SetAutostartDefault(on bool) {
 	b.starts = on
 }
 
+// Hide takes an optional interface away, which it is given as Offers is, or gives it
+// back, and tells so.
+func (b *Backend) Hide(optional any, hidden bool) {
+	b.mu.Lock()
+	b.hidden[optional] = hidden
+	b.mu.Unlock()
+	b.Tell(backends.Event{Kind: backends.CapabilitiesChanged})
+}
+
 // LeaveHalf makes a guest as a create that was cut off leaves it.
 func (b *Backend) LeaveHalf(name string) error {
 	b.node.mu.Lock()

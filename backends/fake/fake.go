@@ -51,6 +51,7 @@ type Backend struct {
 	clocks  map[string]time.Duration // how far guests are behind
 	asked   func(context.Context)    // called before a clock is compared
 	starts  bool                     // new guests start with their host
+	hidden  map[any]bool             // optional interfaces that are not offered, as Offers gets them
 
 	pending  []string              // files of an identity that a renewal leaves for the next boot
 	renewing func(context.Context) // called before a renewal
@@ -72,7 +73,7 @@ var (
 
 // New opens the backend. Tasks that an earlier process has left go on.
 func New(c Config) *Backend {
-	b := &Backend{config: c, events: backends.NewQueue(), servers: map[string]net.Listener{}}
+	b := &Backend{config: c, events: backends.NewQueue(), servers: map[string]net.Listener{}, hidden: map[any]bool{}}
 	b.node = &node{dir: c.Dir, changed: b.changed}
 	if c.Remote != nil {
 		b.cluster = openCluster(*c.Remote, b.node)
@@ -87,9 +88,15 @@ func (b *Backend) Name() string { return b.config.Name }
 // Type is "fake".
 func (b *Backend) Type() string { return "fake" }
 
-// Offers hides migrations where they are configured away. A remote backend has no
-// files here.
+// Offers hides migrations where they are configured away, and what Hide was called
+// with. A remote backend has no files here.
 func (b *Backend) Offers(optional any) bool {
+	b.mu.Lock()
+	hidden := b.hidden[optional]
+	b.mu.Unlock()
+	if hidden {
+		return false
+	}
 	switch optional.(type) {
 	case *backends.Migrator:
 		return !b.config.Fixed

@@ -36,9 +36,13 @@ func TestTapComesFromTheHelper(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("a tap device"), 0o600))
 	must(t, os.WriteFile(helper, fmt.Appendf(nil, "#!/bin/sh\nexport %s='%s' NIXVM_TEST_FILE='%s'\nexec '%s' \"$@\"\n",
 		helperEnv, bridgeHelper, file, self), 0o700))
-	b := &Backend{programs: programs{bridgeHelper: helper}}
+	b := &Backend{programs: programs{bridgeHelper: helper}, events: backends.NewQueue()}
+	defer b.events.Close()
 	if !backends.CapabilitiesOf(b).Bridge {
 		t.Error("a helper, and no bridge")
+	}
+	if e := <-b.Events(); e.Kind != backends.CapabilitiesChanged {
+		t.Errorf("a helper that was not there before: %+v", e)
 	}
 	tap, err := b.openTap(limit(t), "br0")
 	must(t, err)

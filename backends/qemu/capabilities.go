@@ -21,12 +21,17 @@ var (
 	_ backends.IdentityRenewer = (*Backend)(nil)
 )
 
-// Offers implements backends.Conditional: bridges need QEMU's helper.
+// Offers implements backends.Conditional: bridges need QEMU's helper, which may be
+// installed, or removed, at any time.
 func (b *Backend) Offers(optional any) bool {
-	if _, bridge := optional.(*backends.BridgeHost); bridge {
-		return b.findBridgeHelper() != ""
+	if _, bridge := optional.(*backends.BridgeHost); !bridge {
+		return true
 	}
-	return true
+	there := b.findBridgeHelper() != ""
+	if b.bridges.Swap(there) != there {
+		b.events.Push(backends.Event{Kind: backends.CapabilitiesChanged})
+	}
+	return there
 }
 
 // SnapshotsLive holds: QEMU takes snapshots while it runs.

@@ -45,6 +45,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
@@ -80,6 +81,7 @@ type Backend struct {
 	log      *slog.Logger
 	events   *backends.Queue
 	limits   limits
+	bridges  atomic.Bool // the bridge helper was there when it was looked for last
 	// at is called at the points where a crash would leave something half done.
 	// Tests die there; in a daemon it is nil.
 	at func(point string)
@@ -134,6 +136,7 @@ func open(c Config, l limits) (*Backend, error) {
 		}
 	}
 	b.events = backends.NewQueue()
+	b.bridges.Store(b.findBridgeHelper() != "")
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.sweep()
 	b.adoptAll()

@@ -66,6 +66,8 @@ type Hooks struct {
 	AgentUp func(name string)
 	// Notice: a damaged file was made again; text is a sentence for people.
 	Notice func(text string)
+	// CapabilitiesChanged: a backend can do other things than before.
+	CapabilitiesChanged func(backend string)
 	// Busy reports whether an operation runs on a machine: its entry stays although
 	// there is nothing of it.
 	Busy func(name string) bool

@@ -198,7 +198,10 @@ func openStage(home string) (*stage, error) {
 			Ended:     func(name string) { s.note(&s.ended, name) },
 			AgentUp:   func(string) {},
 			Notice:    func(text string) { s.note(&s.notices, text) },
-			Busy:      func(name string) bool { s.mu.Lock(); defer s.mu.Unlock(); return s.running[name] },
+
+			CapabilitiesChanged: func(string) {},
+
+			Busy: func(name string) bool { s.mu.Lock(); defer s.mu.Unlock(); return s.running[name] },
 		},
 	})
 	defer s.pump()()

@@ -105,6 +105,8 @@ func (v *Inventory) follow(b backends.Backend, s *stream) {
 			s.mark(e.Mark)
 		case backends.Repaired:
 			v.options.Hooks.Notice(e.Text)
+		case backends.CapabilitiesChanged:
+			v.options.Hooks.CapabilitiesChanged(b.Name())
 		default:
 			s.event(e.Status.Name)
 			v.apply(b, e)
@@ -131,7 +133,7 @@ func (v *Inventory) apply(b backends.Backend, e backends.Event) {
 		v.options.Hooks.Changed(name)
 	case backends.StateChanged:
 		v.setStatus(b, e.Status)
-	case backends.Marked, backends.Repaired: // not about a VM: see follow
+	case backends.Marked, backends.Repaired, backends.CapabilitiesChanged: // see follow
 	}
 }
 
