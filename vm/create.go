@@ -244,9 +244,11 @@ func checkPlace(ctx context.Context, b backends.Backend, name string) (field str
 	if err != nil {
 		return fieldBackend, fmt.Errorf("backend %s: %w", b.Name(), err)
 	}
-	for _, f := range b.Check(ctx) {
-		if f.Severity == backends.Fatal {
-			return fieldBackend, problem.New(problem.BackendMissing, "backend %s cannot be used: %s", b.Name(), f.Message).WithHint("%s", f.Fix)
+	if c, ok := backends.As[backends.CreateChecker](b); ok {
+		for _, f := range c.CheckCreate(ctx) {
+			if f.Severity == backends.Fatal {
+				return fieldBackend, problem.New(problem.BackendMissing, "backend %s cannot be used: %s", b.Name(), f.Message).WithHint("%s", f.Fix)
+			}
 		}
 	}
 	if st.State != backends.Absent {

@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nixvm/nixvm/api"
@@ -41,6 +42,46 @@ func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	if _, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &there}, "t"); err != nil {
 		t.Error(err)
 	}
+}
+
+// asked is a backend that can be asked what keeps it from making VMs.
+type asked struct {
+	backends.Backend
+	t        *testing.T
+	findings []backends.Finding
+}
+
+func (a asked) Unwrap() backends.Backend { return a.Backend }
+
+func (a asked) CheckCreate(context.Context) []backends.Finding { return a.findings }
+
+func (a asked) Check(context.Context) []backends.Finding {
+	a.t.Error("all that the backend needs is looked for")
+	return nil
+}
+
+func TestACreateAndACloneAskOnlyWhatEveryVMNeeds(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.off(t, "demo")
+	say := func(severity backends.Severity) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.backends["test"] = asked{h.fake, t, []backends.Finding{
+			{Code: "note", Severity: backends.Info, Message: "a note"}, {Code: "disk", Severity: severity, Message: "it has no disk", Fix: "add a disk"},
+		}}
+	}
+	say(backends.Fatal)
+	_, cloned := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
+	for _, err := range []error{createErr(h, api.CreateParams{Name: "new", Image: "trial"}), cloned} {
+		wantProblem(t, err, problem.BackendMissing)
+		if p := problem.From(err); !strings.Contains(p.Message, "it has no disk") || p.Hint != "add a disk" {
+			t.Errorf("%s; %s", p.Message, p.Hint)
+		}
+	}
+	say(backends.Warning)
+	h.create(t, "new")
+	op, err := h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
+	h.succeed(t, op, err)
 }
 
 // Profiles are part of the image, and nothing gives a VM another one yet.

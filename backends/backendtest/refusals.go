@@ -20,6 +20,13 @@ func testIdentity(s *suite) {
 			s.Errorf("Check: this backend cannot work: %s (%s)", f.Message, f.Fix)
 		}
 	}
+	if c, ok := backends.As[backends.CreateChecker](s.b); ok {
+		for _, f := range c.CheckCreate(s.limit()) {
+			if f.Severity == backends.Fatal {
+				s.Errorf("CheckCreate: %+v, which Check does not have", f)
+			}
+		}
+	}
 	s.must(s.b.Close(), "Close")
 	s.must(s.b.Close(), "a second Close")
 	s.open()

@@ -14,20 +14,39 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// Check asks libvirtd, and the storage. It starts nothing.
-func (b *Backend) Check(ctx context.Context) []backends.Finding {
-	if _, err := b.link.get(ctx); err != nil {
-		var p *problem.Error
-		if !errors.As(err, &p) {
-			p = b.target.unreachable(err)
-		}
-		return []backends.Finding{{Code: "libvirt.unreachable", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint}}
+// CheckCreate asks for the storage, and for QEMU; see backends.CreateChecker. What
+// libvirtd has said of QEMU is remembered as long as the connection lasts.
+func (b *Backend) CheckCreate(ctx context.Context) []backends.Finding {
+	if f := b.checkLink(ctx); f != nil {
+		return f
 	}
 	all := b.storage.check(ctx)
 	if _, err := b.emulator(); err != nil {
 		p := problem.From(err)
 		all = append(all, backends.Finding{Code: "libvirt.qemu_missing", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint})
 	}
+	return all
+}
+
+// checkLink says why libvirtd cannot be reached; nil if it can.
+func (b *Backend) checkLink(ctx context.Context) []backends.Finding {
+	_, err := b.link.get(ctx)
+	if err == nil {
+		return nil
+	}
+	var p *problem.Error
+	if !errors.As(err, &p) {
+		p = b.target.unreachable(err)
+	}
+	return []backends.Finding{{Code: "libvirt.unreachable", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint}}
+}
+
+// Check asks libvirtd, and the storage. It starts nothing.
+func (b *Backend) Check(ctx context.Context) []backends.Finding {
+	if f := b.checkLink(ctx); f != nil {
+		return f
+	}
+	all := b.CheckCreate(ctx)
 	if f, slow := b.accel.Slow("libvirt"); slow && b.target.local() {
 		all = append(all, f)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// Check looks for the programs, the firmware and the accelerator. It starts nothing.
-func (b *Backend) Check(context.Context) []backends.Finding {
+// CheckCreate looks for the programs that every VM needs; see backends.CreateChecker.
+func (b *Backend) CheckCreate(context.Context) []backends.Finding {
 	var all []backends.Finding
 	for _, p := range []struct{ program, code string }{
 		{b.programs.qemu, "qemu.missing"}, {b.programs.img, "qemu.img_missing"},
@@ -21,6 +21,12 @@ func (b *Backend) Check(context.Context) []backends.Finding {
 			all = append(all, finding(p.code, backends.Fatal, err))
 		}
 	}
+	return all
+}
+
+// Check looks for the programs, the firmware and the accelerator. It starts nothing.
+func (b *Backend) Check(ctx context.Context) []backends.Finding {
+	all := b.CheckCreate(ctx)
 	if _, err := b.findFirmware(); err != nil {
 		all = append(all, finding("qemu.firmware_missing", backends.Warning, err))
 	}

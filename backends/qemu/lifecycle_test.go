@@ -266,6 +266,9 @@ func TestMissingProgramsSayHowToGetThem(t *testing.T) {
 	if fatal != 1 {
 		t.Errorf("%d fatal findings", fatal)
 	}
+	if before := b.CheckCreate(limit(t)); len(before) != 1 || before[0].Code != "qemu.missing" {
+		t.Errorf("before a create: %+v", before)
+	}
 	made(t, b, s.spec("vm"))
 	if err := b.Start(limit(t), s.spec("vm")); !problem.HasCode(err, problem.BackendMissing) {
 		t.Errorf("%v", err)
