@@ -135,6 +135,7 @@ func (s *poolStorage) fetch(ctx context.Context, v golibvirt.StorageVol, size in
 	}
 	defer c.close()
 	reader, writer := io.Pipe()
+	defer reader.Close() // or more than was asked for would hold the download up for ever
 	go func() { writer.CloseWithError(c.l.StorageVolDownload(v, writer, 0, uint64(size), 0)) }()
 	stop := context.AfterFunc(limited, func() { reader.CloseWithError(context.Cause(limited)) })
 	defer stop()

@@ -27,6 +27,9 @@ const (
 	controlLimit = 10 * time.Second
 	// stopLimit is for ssh to end after SIGTERM, before it is killed.
 	stopLimit = 2 * time.Second
+	// loginLimit is for ssh to log in, which a user's agent or proxy command may hold
+	// up for ever. All that needs the connection waits meanwhile.
+	loginLimit = 30 * time.Second
 )
 
 // master is a process of the user's ssh (ControlMaster in ssh_config(5)): with
@@ -83,6 +86,20 @@ func sshArgs(t target, control string) []string {
 	return append(args, "--", to.host)
 }
 
+// foreground keeps ssh from leaving us behind with a process that we could not end, as
+// the user's configuration may ask. ssh knows the option since version 8.7, and
+// refuses one that it does not know.
+const foreground = "ForkAfterAuthentication=no"
+
+// knowsForeground asks ssh. What it cannot say in time is no.
+func knowsForeground(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, controlLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ssh", "-G", "-F", "none", "-o", foreground, "nixvm.invalid")
+	cmd.WaitDelay = stopLimit
+	return cmd.Run() == nil
+}
+
 // quotePath writes a path as one word of ssh_config(5). ssh expands ~/ in it.
 func quotePath(path string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(escapePercent(path)) + `"`
@@ -106,7 +123,11 @@ func startMaster(ctx context.Context, t target, dir string) (*master, error) {
 		control: filepath.Join(dir, "ctl"), forwards: map[string]string{}, errors: &tail{changed: make(chan struct{})},
 		stop: stop, stopped: run.Done(), ended: make(chan struct{}),
 	}
-	cmd := exec.CommandContext(run, "ssh", sshArgs(t, m.control)...)
+	args := sshArgs(t, m.control)
+	if knowsForeground(ctx) {
+		args = append([]string{"-o", foreground}, args...)
+	}
+	cmd := exec.CommandContext(run, "ssh", args...)
 	cmd.Stderr = m.errors
 	cmd.Env = append(os.Environ(), "SSH_ASKPASS_REQUIRE=never")
 	// No terminal on which it, or the ssh of a jump host, could ask.

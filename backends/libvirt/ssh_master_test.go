@@ -204,7 +204,8 @@ func TestAStreamOverTheUsersSSHCarriesBytesAndSurvivesABreak(t *testing.T) {
 	h := startSSHHost(t)
 	// Settings of the user that must not take part, or must not stop anything.
 	r := h.remote(t, strings.ReplaceAll(serveLibvirtd(t), "%", "%25"), "RequestTTY force", "ControlPath /nonexistent/x", "ControlMaster auto", "ControlPersist yes",
-		"LocalForward "+h.address+" 127.0.0.1:9", "ExitOnForwardFailure yes", "LogLevel QUIET", "RemoteCommand true", "PermitLocalCommand yes", "LocalCommand exit 1")
+		"LocalForward "+h.address+" 127.0.0.1:9", "ExitOnForwardFailure yes", "LogLevel QUIET", "RemoteCommand true", "PermitLocalCommand yes", "LocalCommand exit 1",
+		"IgnoreUnknown ForkAfterAuthentication", "ForkAfterAuthentication yes")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var first *master
@@ -235,17 +236,40 @@ func TestAStreamOverTheUsersSSHCarriesBytesAndSurvivesABreak(t *testing.T) {
 	}
 }
 
-func TestAnSSHAgentThatDoesNotAnswerIsGivenUp(t *testing.T) {
-	h := startSSHHost(t)
+// silentAgent is an SSH agent that does not answer, as one that waits for a person.
+func silentAgent(t *testing.T) net.Listener {
+	t.Helper()
 	dir := shortDir(t)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	silent, err := net.Listen("unix", filepath.Join(dir, "agent")) // as one that waits for a person
+	silent, err := net.Listen("unix", filepath.Join(dir, "agent"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	t.Cleanup(func() { silent.Close() })
+	return silent
+}
+
+// The clients of a tunnel have no limit, and nothing else gets through meanwhile.
+func TestALoginThatHangsIsGivenUp(t *testing.T) {
+	r := startSSHHost(t).remote(t, "/nonexistent", "IdentityAgent "+silentAgent(t).Addr().String())
+	r.login = time.Second
+	done := make(chan error, 1)
+	go func() { _, err := r.dialGuest(t.Context(), "127.0.0.1:22"); done <- err }()
+	select {
+	case err := <-done:
+		if !problem.HasCode(err, problem.BackendUnreachable) || !strings.Contains(err.Error(), "no connection in time") {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the connection waits for the agent")
+	}
+}
+
+func TestAnSSHAgentThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	h := startSSHHost(t)
+	silent := silentAgent(t)
 	r := h.remote(t, "/nonexistent", "IdentityAgent "+silent.Addr().String())
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)

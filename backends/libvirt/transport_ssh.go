@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -19,6 +20,7 @@ type remote struct {
 	target target
 	to     destination
 	dir    string        // for the sockets of the ssh process; only this user can enter it
+	login  time.Duration // limit of a connection being made
 	lock   ctxlock.Mutex // held while a connection is made or a forward is added
 
 	mu      sync.Mutex // guards the rest
@@ -74,7 +76,7 @@ func newRemote(t target, dir string) (*remote, error) {
 	if err := t.checkSSH(); err != nil {
 		return nil, err
 	}
-	return &remote{target: t, to: t.destination(), dir: dir, tunnels: map[string]*tunnel{}}, nil
+	return &remote{target: t, to: t.destination(), dir: dir, login: loginLimit, tunnels: map[string]*tunnel{}}, nil
 }
 
 // dialLibvirt opens a stream to libvirtd's socket there.
@@ -171,6 +173,8 @@ func (r *remote) connection(ctx context.Context) (*master, error) {
 	if err := errors.Join(os.RemoveAll(r.dir), os.MkdirAll(r.dir, 0o700)); err != nil {
 		return nil, fmt.Errorf("the directory for ssh's sockets: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.login)
+	defer cancel()
 	m, err := startMaster(ctx, r.target, r.dir)
 	if err != nil {
 		return nil, err
