@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // coreProfile is part of every machine, so it is never listed.
@@ -23,7 +25,7 @@ func parseProfile(m *Machine, t text) error {
 		case p == string(Mutable) || p == string(SemiMutable):
 			m.Mode = Mode(p)
 			modes[m.Mode] = true
-		case !profileRE.MatchString(p) || len(p) > maxProfileName:
+		case !names.IsProfile(p):
 			return t.fault(l.number, "separate profile names with commas, e.g. claude,dev,docker", "%s is not a profile name", quote(p))
 		default:
 			m.Profiles = append(m.Profiles, p)

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +34,20 @@ func TestWhereTheModeStands(t *testing.T) {
 		}
 		if err != nil || m.Mode != c.want || len(m.Profiles) != 0 {
 			t.Errorf("profile %q, mutable %q: %s, %v", c.profile, c.mutable, m.Mode, err)
+		}
+	}
+}
+
+func TestAProfileIsNamedAsAFileOfTheFlake(t *testing.T) {
+	longest := strings.Repeat("a", 32)
+	if m, err := parseAll(content{ProfileFile: []byte("core,dev," + longest)}); err != nil || len(m.Profiles) != 2 || m.Profiles[0] != longest {
+		t.Errorf("%v, %v", m.Profiles, err)
+	}
+	for _, name := range []string{longest + "a", "Dev", "-dev", "dev.nix", "a/b"} {
+		_, err := parseAll(content{ProfileFile: []byte("core," + name)})
+		var fault *Fault
+		if !errors.As(err, &fault) || fault.File != ProfileFile || fault.Line != 1 || fault.Hint == "" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

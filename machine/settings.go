@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/nixvm/nixvm/internal/names"
 )
 
 // setting ties a file to the part of a Machine that it holds.
@@ -125,7 +127,7 @@ func (m Machine) unprintable() []*Fault {
 		faults = append(faults, &Fault{File: "mode", Reason: quote(string(m.Mode)) + " is not a mode", Hint: "choose immutable, semi-mutable or mutable"})
 	}
 	for _, p := range m.Profiles {
-		if !profileRE.MatchString(p) {
+		if !names.IsProfile(p) {
 			faults = append(faults, &Fault{File: ProfileFile, Reason: quote(p) + " is not a profile name", Hint: "use names as in claude, dev or open-code"})
 		}
 	}

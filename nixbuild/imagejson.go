@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -116,16 +118,8 @@ func (img Image) Validate() error {
 
 func validFile(name string) bool { return fileName.MatchString(name) && name != ImageFile }
 
-func validProfiles(names []string) bool {
-	if len(names) > 64 {
-		return false
-	}
-	for _, n := range names {
-		if !profileName.MatchString(n) {
-			return false
-		}
-	}
-	return true
+func validProfiles(list []string) bool {
+	return len(list) <= 64 && !slices.ContainsFunc(list, func(name string) bool { return !names.IsProfile(name) })
 }
 
 func oneLine(s string, limit int) bool {

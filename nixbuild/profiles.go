@@ -3,7 +3,6 @@ package nixbuild
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,8 +13,6 @@ import (
 // implied: a normalised list never holds it, so "core", "" and "core,core" are
 // the same image.
 const Core = "core"
-
-var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 // Catalogue is the profiles that one kind of image has.
 type Catalogue []Profile

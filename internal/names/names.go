@@ -1,4 +1,4 @@
-// Package names holds the rules for names that people choose: of machines,
+// Package names holds the rules for names that people choose: of machines, profiles,
 // snapshots, network bridges and SSH hosts. A name that passes is safe as a file name, as
 // an argument, in XML and on a line of ssh_config.
 //
@@ -18,6 +18,9 @@ var (
 	// A DNS label (RFC 1123), in lower case: safe as a file name, an SSH host
 	// name, a libvirt domain's name and a hostname, and never an option.
 	machine = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	// The name of a file of the flake, less .nix; lib/profiles.nix of the flake has the
+	// same rule.
+	profile = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 	// Different from options, paths and lists.
 	snapshot = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	// An interface's name: at most 15 bytes (IFNAMSIZ with its NUL). The kernel
@@ -94,6 +97,10 @@ func Snapshot(name string) error {
 	return problem.New(problem.SnapshotNameInvalid, "%s is not a snapshot name", quote(name)).
 		WithHint("use letters, digits, dots, hyphens and underscores, at most 63, beginning with a letter or digit")
 }
+
+// IsProfile reports whether name may name a profile: 1 to 32 lower-case letters,
+// digits and hyphens, beginning with a letter or digit.
+func IsProfile(name string) bool { return profile.MatchString(name) }
 
 // IsBridge reports whether name may name a bridge of a host.
 func IsBridge(name string) bool { return bridge.MatchString(name) }

@@ -50,6 +50,19 @@ func TestNamesThatMeanSomethingElseAreRefusedForNewMachines(t *testing.T) {
 	wantProblem(t, NewMachine("A"), problem.MachineNameInvalid)
 }
 
+func TestProfileNamesAreFilesOfTheFlake(t *testing.T) {
+	for _, name := range []string{"a", "7", "claude", "open-code", "a-", "a--b", strings.Repeat("a", 32)} {
+		if !IsProfile(name) {
+			t.Errorf("%q is refused", name)
+		}
+	}
+	for _, name := range []string{"", "-a", "A", "a_b", "a.nix", "a/b", "..", "a b", "a,b", "a\n", "ä", strings.Repeat("a", 33)} {
+		if IsProfile(name) {
+			t.Errorf("%q is taken", name)
+		}
+	}
+}
+
 func TestSnapshotNamesAreNoOptionsPathsOrLists(t *testing.T) {
 	for _, name := range []string{"a", "1", "before-refactor", "v1.2_3", strings.Repeat("a", 63)} {
 		if err := Snapshot(name); err != nil {

@@ -5,12 +5,12 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/plaintext"
 	"github.com/nixvm/nixvm/nixbuild"
 )
 
 var (
-	profileFile = regexp.MustCompile(`^profiles/([a-z0-9][a-z0-9-]{0,31})(?:\.nix|/default\.nix)$`)
 	headerField = regexp.MustCompile(`^([a-z]+):([^(]*)(?:\(.*\))?$`)
 	headerKey   = regexp.MustCompile(`^[a-z]+:`)
 )
@@ -30,18 +30,30 @@ const maxDescription = 200
 func (f files) catalogue() nixbuild.Catalogue {
 	var list nixbuild.Catalogue
 	for name, content := range f {
-		m := profileFile.FindStringSubmatch(name)
-		if m == nil {
+		profile, ok := profileIn(name)
+		if !ok {
 			continue
 		}
 		// NAME.nix and NAME/default.nix: the flake takes the file.
-		if _, twice := f[path.Join("profiles", m[1]+".nix")]; twice && strings.HasSuffix(name, "/default.nix") {
+		if _, twice := f[path.Join("profiles", profile+".nix")]; twice && strings.HasSuffix(name, "/default.nix") {
 			continue
 		}
-		list = append(list, describe(m[1], string(content)))
+		list = append(list, describe(profile, string(content)))
 	}
 	list.Sort()
 	return list
+}
+
+// profileIn returns the name of the profile that a file of the flake holds.
+func profileIn(file string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(file, "profiles/")
+	if !ok {
+		return "", false
+	}
+	if name, ok = strings.CutSuffix(name, "/default.nix"); !ok {
+		name, ok = strings.CutSuffix(name, ".nix")
+	}
+	return name, ok && names.IsProfile(name)
 }
 
 func describe(name, content string) nixbuild.Profile {
