@@ -5,7 +5,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 func backendMethods() []Method {
@@ -22,14 +21,12 @@ func backendMethods() []Method {
 	}
 }
 
-func backendsOf(list []vm.BackendState) []api.Backend {
-	out := make([]api.Backend, 0, len(list))
-	for _, b := range list {
-		out = append(out, api.Backend{
-			Name: b.Name, Type: b.Type, Default: b.Default,
-			Capabilities: b.Capabilities, Problem: problemOf(b.Problem),
-			Actions: keysOf(b.Verbs(list)), MigratesTo: b.MigratesTo(list),
-		})
+// backendsOf are the backends as they are sent: no control characters in the text of
+// tools.
+func backendsOf(list []api.Backend) []api.Backend {
+	out := append([]api.Backend{}, list...)
+	for i := range out {
+		out[i].Actions, out[i].Problem = notNil(out[i].Actions), problemOf(out[i].Problem)
 	}
 	return out
 }

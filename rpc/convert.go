@@ -9,19 +9,12 @@ import (
 	"github.com/nixvm/nixvm/vm"
 )
 
-// machineOf converts the domain value; list is every configured backend.
-func machineOf(v vm.VM, list []vm.BackendState) api.Machine {
-	m := api.Machine{
-		Name: v.Name, State: v.State, Phase: string(v.Phase()), Actions: keysOf(v.Verbs(list)), Ready: v.Ready, Reason: plainLine(v.Reason), Mode: v.Mode,
-		Profiles: notNil(v.Profiles), Backend: v.Backend,
-		Image: v.Image, Snapshots: v.Snapshots,
-		MemoryMiB: v.MemoryMiB, VCPUs: v.VCPUs, DiskBytes: v.DiskBytes, Autostart: v.Autostart, Network: v.Network,
-		Accel: v.Accel, Address: v.Address, SSHHost: v.SSHHost, AdminHost: v.AdminHost,
-		Started: wireTime(v.Started), Problem: problemOf(v.Problem), Unresolved: v.Unresolved, Pending: v.Pending, NextStart: v.NextStart,
-	}
-	if v.Operation != nil && v.Operation.State == api.OpRunning {
-		m.Operation = v.Operation.ID
-	}
+// machineOf is a machine as it is sent: no control characters in the text of tools and
+// guests, times to the millisecond. list is every configured backend.
+func machineOf(v vm.VM, list []api.Backend) api.Machine {
+	m := v.Wire(list)
+	m.Reason, m.Problem = plainLine(m.Reason), problemOf(m.Problem)
+	m.Profiles, m.Started = notNil(m.Profiles), wireTime(m.Started)
 	return m
 }
 
@@ -36,12 +29,6 @@ func operationOf(op api.Operation) api.Operation {
 		op.Choices[i].Effect = plainLine(op.Choices[i].Effect)
 	}
 	return op
-}
-
-func defaultsOf(d vm.Defaults) api.CreateDefaults {
-	return api.CreateDefaults{
-		Image: d.Image, Profiles: notNil(d.Profiles), Mode: d.Mode, MemoryMiB: d.Memory, VCPUs: d.VCPUs, DiskBytes: d.DiskBytes(), Network: d.Network,
-	}
 }
 
 // problemOf is a problem as it is sent.

@@ -60,7 +60,7 @@ type Core interface {
 	Attach(ctx context.Context, req api.AttachParams) (api.AttachResult, error)
 	Endpoint(ctx context.Context, req api.EndpointParams) (api.Endpoint, error)
 	// CheckDraft says of each field of a request what would become of it.
-	CheckDraft(ctx context.Context, d vm.Draft) map[string]vm.Checked
+	CheckDraft(ctx context.Context, d vm.Draft) map[string]api.DraftField
 	// Configure changes the files of a machine. Both of these have told the
 	// watchers when they return.
 	Configure(ctx context.Context, req api.ConfigureParams, client string) (vm.VM, error)
@@ -68,13 +68,13 @@ type Core interface {
 	DeleteMachine(ctx context.Context, name, confirm string) error
 
 	// Defaults are what Create takes when it is not told.
-	Defaults() vm.Defaults
+	Defaults() api.CreateDefaults
 	Profiles() []api.Profile
 	Images() ([]api.Image, error)
 	BuildImage(ctx context.Context, req api.ImageBuildParams) (api.Operation, error)
 	// CollectImages removes the images that nothing needs.
 	CollectImages(ctx context.Context, all, dryRun bool) (api.ImageGCResult, error)
-	Backends() []vm.BackendState
+	Backends() []api.Backend
 	CheckBackend(ctx context.Context, name string) ([]api.Finding, error)
 	Doctor(ctx context.Context) []api.Finding
 

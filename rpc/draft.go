@@ -49,12 +49,11 @@ func checkDraft(ctx context.Context, core Core, p api.DraftParams) api.DraftResu
 		})
 	}
 	for field, c := range core.CheckDraft(ctx, draft) {
-		setField(&out, field, api.DraftField{
-			Value: plainLine(c.Value), Values: plainLines(c.Values), Number: c.Number, Default: c.Default, Choices: plainLines(c.Choices), Note: c.Note,
-		}, c.Problem)
+		c.Value, c.Values, c.Choices = plainLine(c.Value), plainLines(c.Values), plainLines(c.Choices)
+		setField(&out, field, c)
 	}
 	for field, err := range bad {
-		setField(&out, field, api.DraftField{Choices: out.Fields[field].Choices}, problem.From(err))
+		setField(&out, field, api.DraftField{Choices: out.Fields[field].Choices, Problem: problem.From(err)})
 	}
 	for _, f := range out.Fields {
 		out.OK = out.OK && f.OK
@@ -63,8 +62,8 @@ func checkDraft(ctx context.Context, core Core, p api.DraftParams) api.DraftResu
 }
 
 // setField notes what became of a field; "" is the request as a whole.
-func setField(r *api.DraftResult, field string, f api.DraftField, p *problem.Error) {
-	f.OK, f.Problem = p == nil, problemOf(p)
+func setField(r *api.DraftResult, field string, f api.DraftField) {
+	f.OK, f.Problem = f.Problem == nil, problemOf(f.Problem)
 	if field == "" {
 		r.OK, r.Problem = false, f.Problem
 		return

@@ -24,7 +24,7 @@ type core struct {
 	ops      []*op
 	notices  []api.Notice
 	watchers map[int]func(vm.Change)
-	homes    []vm.BackendState
+	homes    []api.Backend
 	seq      int
 	auto     bool // operations end by themselves, and nothing waits
 	// facts, if set, is what Resume finds out before it begins.
@@ -48,12 +48,12 @@ func newCore(names ...string) *core {
 }
 
 func machineNamed(name string) vm.VM {
-	return vm.VM{
+	return vm.VM{Machine: api.Machine{
 		Name: name, State: backends.Running, Ready: true, Mode: "immutable", Profiles: []string{"claude", "dev"}, Backend: "qemu",
 		Image: api.ImageRef{Kind: "trial", ID: "trial-immutable-ab418e0ff61f74a3", Distro: "debian", Version: "1"}, MemoryMiB: 2048, VCPUs: 2,
 		DiskBytes: 20 << 30, Network: "nat", Accel: "tcg", Address: "127.0.0.1:40022", SSHHost: name, AdminHost: name + "-admin",
 		Started: time.Unix(1_800_000_000, 0),
-	}
+	}}
 }
 
 func (c *core) tell(changes ...vm.Change) {
@@ -373,16 +373,16 @@ func (c *core) Endpoint(ctx context.Context, r api.EndpointParams) (api.Endpoint
 }
 
 // CheckDraft finds no fault with anything.
-func (c *core) CheckDraft(_ context.Context, d vm.Draft) map[string]vm.Checked {
-	fields := map[string]vm.Checked{}
+func (c *core) CheckDraft(_ context.Context, d vm.Draft) map[string]api.DraftField {
+	fields := map[string]api.DraftField{}
 	if d.Create != nil {
-		fields["name"] = vm.Checked{Value: d.Create.Name}
-		memory := vm.Checked{Default: d.Create.MemoryMiB == nil}
+		fields["name"] = api.DraftField{Value: d.Create.Name}
+		memory := api.DraftField{Default: d.Create.MemoryMiB == nil}
 		if !memory.Default {
 			memory.Number = int64(*d.Create.MemoryMiB)
 		}
 		fields["memoryMiB"] = memory
-		fields["profiles"] = vm.Checked{Values: d.Create.Profiles, Choices: []string{"claude"}}
+		fields["profiles"] = api.DraftField{Values: d.Create.Profiles, Choices: []string{"claude"}}
 	}
 	return fields
 }
@@ -405,8 +405,8 @@ func (c *core) DeleteMachine(_ context.Context, name, _ string) error {
 	return err
 }
 
-func (c *core) Defaults() vm.Defaults {
-	return vm.Defaults{Profiles: []string{"claude"}, Mode: "immutable", Memory: 2048, VCPUs: 2, Disk: "20G", Network: "nat"}
+func (c *core) Defaults() api.CreateDefaults {
+	return api.CreateDefaults{Profiles: []string{"claude"}, Mode: "immutable", MemoryMiB: 2048, VCPUs: 2, DiskBytes: 20 << 30, Network: "nat"}
 }
 
 func (c *core) Profiles() []api.Profile {
@@ -424,7 +424,7 @@ func (c *core) CollectImages(context.Context, bool, bool) (api.ImageGCResult, er
 	return api.ImageGCResult{Images: []api.CollectedImage{{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "used by demo"}}}, nil
 }
 
-func (c *core) Backends() []vm.BackendState {
+func (c *core) Backends() []api.Backend {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.homes)
@@ -434,7 +434,8 @@ func (c *core) Backends() []vm.BackendState {
 func (c *core) able(caps backends.Capabilities) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.homes = []vm.BackendState{{Name: "qemu", Type: "qemu", Default: true, Capabilities: caps}}
+	c.homes = []api.Backend{{Name: "qemu", Type: "qemu", Default: true, Capabilities: caps}}
+	vm.Offer(c.homes)
 }
 
 func (c *core) CheckBackend(_ context.Context, name string) ([]api.Finding, error) {

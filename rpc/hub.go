@@ -25,7 +25,7 @@ type hub struct {
 	names     []string                 // sorted
 	whole     []byte                   // cached "machines":[...] of machine/list; nil = stale
 	troubled  map[string]string        // what is wrong, by machine
-	backends  []vm.BackendState        // what the actions of machines depend on
+	backends  []api.Backend            // what the actions of machines depend on
 	status    api.ServerStatusParams   // as it was told last
 	live      map[string]liveOperation // those that run or are unresolved
 	order     []string                 // ids of live, as they began
@@ -53,7 +53,7 @@ type liveOperation struct {
 // know is one whose end is still on its way to the hub.
 const rememberEnded = 4096
 
-func newHub(poke func(), list []vm.BackendState) *hub {
+func newHub(poke func(), list []api.Backend) *hub {
 	return &hub{
 		backends: list, machines: map[string]liveMachine{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: recent{limit: rememberEnded},
 		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
@@ -278,10 +278,10 @@ func (h *hub) statusNow() api.ServerStatusParams {
 
 // refreshStatus tells every session the status if it is another one, and the
 // machines whose actions differ because their backend can do other things now.
-func (h *hub) refreshStatus(list []vm.BackendState) {
+func (h *hub) refreshStatus(list []api.Backend) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	same := slices.EqualFunc(h.backends, list, func(a, b vm.BackendState) bool {
+	same := slices.EqualFunc(h.backends, list, func(a, b api.Backend) bool {
 		return a.Name == b.Name && a.Type == b.Type && a.Default == b.Default && a.Capabilities == b.Capabilities
 	})
 	h.backends = list

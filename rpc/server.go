@@ -31,7 +31,6 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/vm"
 )
 
 // Options of a Server. The zero value works, without consoles.
@@ -217,7 +216,7 @@ func (srv *Server) version() api.VersionResult {
 func (srv *Server) capabilities() api.Capabilities {
 	return api.Capabilities{
 		ProtocolVersion: api.ProtocolVersion, Revision: api.Revision, Methods: srv.names, Verbs: allVerbs, Backends: backendsOf(srv.core.Backends()),
-		SSHConfigFile: srv.options.SSHConfig, Defaults: defaultsOf(srv.core.Defaults()),
+		SSHConfigFile: srv.options.SSHConfig, Defaults: srv.core.Defaults(),
 	}
 }
 
@@ -243,7 +242,7 @@ func (srv *Server) followStatus() {
 }
 
 // backendProblem says what is wrong with the first backend that does not work.
-func backendProblem(list []vm.BackendState) string {
+func backendProblem(list []api.Backend) string {
 	for _, b := range list {
 		if b.Problem != nil {
 			return fmt.Sprintf("backend %s: %s", b.Name, plainLine(b.Problem.Message))

@@ -35,12 +35,3 @@ var allVerbs = []api.Verb{
 
 // Verbs returns all verbs, in the order in which to offer them.
 func Verbs() []api.Verb { return slices.Clone(allVerbs) }
-
-// keysOf makes a list of verbs one of strings, [] for none.
-func keysOf(list []vm.Verb) []string {
-	keys := make([]string, 0, len(list))
-	for _, v := range list {
-		keys = append(keys, string(v))
-	}
-	return keys
-}

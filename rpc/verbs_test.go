@@ -34,7 +34,7 @@ func TestEachVerbHasAMethod(t *testing.T) {
 		}
 	}
 	for _, state := range []backends.State{backends.Absent, backends.Stopped, backends.Running, backends.Suspended} {
-		for _, verb := range (vm.VM{State: state, Operation: &api.Operation{State: api.OpSucceeded}}).Verbs(core.Backends()) {
+		for _, verb := range (vm.VM{Machine: api.Machine{State: state}, Operation: &api.Operation{State: api.OpSucceeded}}).Verbs(core.Backends()) {
 			if _, ok := known[string(verb)]; !ok {
 				t.Errorf("%s is no verb of the protocol", verb)
 			}

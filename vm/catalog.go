@@ -13,14 +13,14 @@ import (
 )
 
 // Backends lists the configured backends, the default first.
-func (s *Service) Backends() []BackendState {
-	list := make([]BackendState, 0, len(s.backends))
+func (s *Service) Backends() []api.Backend {
+	list := make([]api.Backend, 0, len(s.backends))
 	for name, b := range s.backends {
-		list = append(list, BackendState{
+		list = append(list, api.Backend{
 			Name: name, Type: b.Type(), Default: name == s.config.DefaultBackend, Capabilities: backends.CapabilitiesOf(b), Problem: s.inventory.Silent(name),
 		})
 	}
-	slices.SortFunc(list, func(a, b BackendState) int {
+	slices.SortFunc(list, func(a, b api.Backend) int {
 		if a.Default != b.Default {
 			if a.Default {
 				return -1
@@ -29,6 +29,7 @@ func (s *Service) Backends() []BackendState {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
+	Offer(list)
 	return list
 }
 

@@ -44,7 +44,7 @@ type Config struct {
 	SSH            SSHConfig                `toml:"ssh"`
 }
 
-// Defaults are what create takes when it is not told.
+// Defaults are [defaults] of config.toml: what create takes when it is not told.
 type Defaults struct {
 	Image    string   `toml:"image"` // empty: nixos where it can be built, else trial
 	Profiles []string `toml:"profiles"`

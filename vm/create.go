@@ -95,7 +95,13 @@ func (s *Service) draft(req api.CreateParams, wrong *fieldErrors) createArgs {
 }
 
 // Defaults are what Create takes when it is not told.
-func (s *Service) Defaults() Defaults { return s.config.Defaults }
+func (s *Service) Defaults() api.CreateDefaults {
+	d := s.config.Defaults
+	return api.CreateDefaults{
+		Image: d.Image, Profiles: append([]string{}, d.Profiles...), Mode: d.Mode,
+		MemoryMiB: d.Memory, VCPUs: d.VCPUs, DiskBytes: d.DiskBytes(), Network: d.Network,
+	}
+}
 
 // applyRequest lays what was asked for over the draft, and the defaults under it.
 // declare says that the machine's directory is to be made.

@@ -31,27 +31,16 @@ type SnapshotDraft struct{ Name, Snapshot string }
 // ForwardDraft is what AddForward would be asked for.
 type ForwardDraft struct{ Name, Forward string }
 
-// Checked is what the rules say of one field of a draft.
-type Checked struct {
-	Value   string   // as it would be taken, in the words in which it can be typed; empty for a list
-	Values  []string // of a list
-	Number  int64    // behind a size or a count, in the unit of the request
-	Default bool     // the draft does not say it
-	Choices []string // all that the field can be or have, where that is a list
-	Note    string   // what there is to know of the value
-	Problem *problem.Error
-}
-
 // draftLimit bounds how long a backend may take to answer about a draft.
 const draftLimit = 15 * time.Second
 
 // CheckDraft says of each field of a request what would become of it, by the
 // rules by which the request itself would be refused. It changes nothing. The
 // field "" has the problem of the request as a whole, if there is one.
-func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
+func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]api.DraftField {
 	ctx, cancel := context.WithTimeout(ctx, draftLimit)
 	defer cancel()
-	fields, wrong := map[string]Checked{}, &fieldErrors{}
+	fields, wrong := map[string]api.DraftField{}, &fieldErrors{}
 	switch {
 	case d.Create != nil:
 		var args createArgs
@@ -68,26 +57,30 @@ func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]Checked {
 		s.imageFields(fields, api.CreateParams{Image: d.Build.Image, Mode: d.Build.Mode, Profiles: d.Build.Profiles}, args.Request, args.Fallback)
 	case d.Snapshot != nil:
 		_, wrong = s.judgeSnapshot(ctx, d.Snapshot.Name, d.Snapshot.Snapshot)
-		fields = map[string]Checked{fieldName: {Value: d.Snapshot.Name}, fieldSnapshot: {Value: d.Snapshot.Snapshot}}
+		fields = map[string]api.DraftField{fieldName: {Value: d.Snapshot.Name}, fieldSnapshot: {Value: d.Snapshot.Snapshot}}
 	case d.Forward != nil:
 		var f machine.RemoteForward
 		f, wrong = s.judgeForward(d.Forward.Name, d.Forward.Forward)
-		fields = map[string]Checked{fieldName: {Value: d.Forward.Name}, fieldForward: {Value: f.String()}}
+		fields = map[string]api.DraftField{fieldName: {Value: d.Forward.Name}, fieldForward: {Value: f.String()}}
 	}
 	for _, e := range wrong.list {
-		fields[e.field] = Checked{Problem: problem.From(e.err), Choices: fields[e.field].Choices}
+		fields[e.field] = api.DraftField{Problem: problem.From(e.err), Choices: fields[e.field].Choices}
+	}
+	for name, f := range fields {
+		f.OK = f.Problem == nil
+		fields[name] = f
 	}
 	return fields
 }
 
 // createFields shows what a create would take.
-func (s *Service) createFields(req api.CreateParams, args createArgs) map[string]Checked {
+func (s *Service) createFields(req api.CreateParams, args createArgs) map[string]api.DraftField {
 	d := args.Draft
 	ports := d.TCPPorts
 	if ports == nil {
 		ports = []uint16{machine.DefaultTCPPort}
 	}
-	fields := map[string]Checked{
+	fields := map[string]api.DraftField{
 		fieldName:   {Value: req.Name},
 		fieldMemory: memoryField(d.MemoryMiB, req.MemoryMiB == nil),
 		fieldVCPUs:  countField(d.VCPUs, req.VCPUs == nil),
@@ -107,10 +100,10 @@ func (s *Service) createFields(req api.CreateParams, args createArgs) map[string
 }
 
 // imageFields shows which image would be taken, and what that kind can have.
-func (s *Service) imageFields(fields map[string]Checked, asked api.CreateParams, image nixbuild.Request, fallback bool) {
+func (s *Service) imageFields(fields map[string]api.DraftField, asked api.CreateParams, image nixbuild.Request, fallback bool) {
 	all := s.images.Profiles()
-	kinds := Checked{Value: image.Kind, Default: asked.Image == ""}
-	profiles := Checked{Values: image.Profiles, Default: len(asked.Profiles) == 0}
+	kinds := api.DraftField{Value: image.Kind, Default: asked.Image == ""}
+	profiles := api.DraftField{Values: image.Profiles, Default: len(asked.Profiles) == 0}
 	for _, p := range all {
 		for _, kind := range p.Images {
 			if !slices.Contains(kinds.Choices, kind) {
@@ -126,7 +119,7 @@ func (s *Service) imageFields(fields map[string]Checked, asked api.CreateParams,
 		kinds.Note = fallbackWarning
 	}
 	fields[fieldImage], fields[fieldProfiles] = kinds, profiles
-	fields[fieldMode] = Checked{Value: image.Mode, Default: asked.Mode == "", Choices: s.modesOf(image.Kind)}
+	fields[fieldMode] = api.DraftField{Value: image.Mode, Default: asked.Mode == "", Choices: s.modesOf(image.Kind)}
 }
 
 // modesOf lists the modes that an image can have.
@@ -146,16 +139,16 @@ func (s *Service) modesOf(image string) []string {
 	return modes
 }
 
-func memoryField(mib int, byDefault bool) Checked {
-	return Checked{Value: machine.FormatSize(int64(mib) << 20), Number: int64(mib), Default: byDefault}
+func memoryField(mib int, byDefault bool) api.DraftField {
+	return api.DraftField{Value: machine.FormatSize(int64(mib) << 20), Number: int64(mib), Default: byDefault}
 }
 
-func diskField(bytes int64, byDefault bool) Checked {
-	return Checked{Value: machine.FormatSize(bytes), Number: bytes, Default: byDefault}
+func diskField(bytes int64, byDefault bool) api.DraftField {
+	return api.DraftField{Value: machine.FormatSize(bytes), Number: bytes, Default: byDefault}
 }
 
-func countField(n int, byDefault bool) Checked {
-	return Checked{Value: strconv.Itoa(n), Number: int64(n), Default: byDefault}
+func countField(n int, byDefault bool) api.DraftField {
+	return api.DraftField{Value: strconv.Itoa(n), Number: int64(n), Default: byDefault}
 }
 
 // texts prints each item.
@@ -168,16 +161,16 @@ func texts[T any](list []T) []string {
 }
 
 // draftClone shows what a clone would take.
-func (s *Service) draftClone(ctx context.Context, req api.CloneParams) (map[string]Checked, *fieldErrors) {
+func (s *Service) draftClone(ctx context.Context, req api.CloneParams) (map[string]api.DraftField, *fieldErrors) {
 	_, wrong := s.judgeClone(ctx, req)
 	source, _ := s.Get(req.Name) // one that is not there has a problem already
-	fields := map[string]Checked{
+	fields := map[string]api.DraftField{
 		fieldName: {Value: req.Name}, fieldNewName: {Value: req.NewName},
 		fieldMemory: memoryField(given(req.MemoryMiB, source.MemoryMiB), req.MemoryMiB == nil),
 		fieldVCPUs:  countField(given(req.VCPUs, source.VCPUs), req.VCPUs == nil),
 		fieldDisk:   diskField(given(req.DiskBytes, source.DiskBytes), req.DiskBytes == nil),
 	}
-	snapshot := Checked{Value: req.Snapshot, Default: req.Snapshot == ""}
+	snapshot := api.DraftField{Value: req.Snapshot, Default: req.Snapshot == ""}
 	if b, err := s.backend(source.Backend); err == nil && source.Name != "" && backends.CapabilitiesOf(b).CloneSnapshot {
 		if list, err := s.Snapshots(ctx, source.Name); err == nil {
 			snapshot.Choices = snapshotNames(list)
@@ -189,10 +182,10 @@ func (s *Service) draftClone(ctx context.Context, req api.CloneParams) (map[stri
 
 // configureFields shows what a machine would have; what is not changed is as its
 // files say.
-func (s *Service) configureFields(req api.ConfigureParams) map[string]Checked {
+func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftField {
 	m, err := s.machines.Read(req.Name)
 	if err != nil {
-		return map[string]Checked{fieldName: {Value: req.Name}} // that it cannot be read is its problem
+		return map[string]api.DraftField{fieldName: {Value: req.Name}} // that it cannot be read is its problem
 	}
 	profiles := listField(req.Profiles, m.Profiles)
 	for _, p := range s.images.Profiles() {
@@ -200,7 +193,7 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]Checked {
 			profiles.Choices = append(profiles.Choices, p.Name)
 		}
 	}
-	return map[string]Checked{
+	return map[string]api.DraftField{
 		fieldName:           {Value: req.Name},
 		fieldProfiles:       profiles,
 		fieldMemory:         memoryField(given(req.MemoryMiB, m.MemoryMiB), req.MemoryMiB == nil),
@@ -216,11 +209,11 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]Checked {
 }
 
 // listField is what was said, or what there is.
-func listField(said, there []string) Checked {
+func listField(said, there []string) api.DraftField {
 	if len(said) > 0 {
-		return Checked{Values: said}
+		return api.DraftField{Values: said}
 	}
-	return Checked{Values: there, Default: true}
+	return api.DraftField{Values: there, Default: true}
 }
 
 func given[T any](said *T, there T) T {

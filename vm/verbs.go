@@ -137,10 +137,30 @@ func canSuspend(_ VM, c backends.Capabilities) bool { return c.Suspend }
 
 func (v VM) busy() bool { return v.Operation != nil && v.Operation.State == api.OpRunning }
 
+// Wire returns the machine of the protocol, with its phase, its actions and the id of
+// its operation, given all configured backends.
+func (v VM) Wire(list []api.Backend) api.Machine {
+	m := v.Machine
+	m.Phase, m.Actions, m.Operation = string(v.Phase()), actionsOf(v.Verbs(list)), ""
+	if v.busy() {
+		m.Operation = v.Operation.ID
+	}
+	return m
+}
+
+// actionsOf makes a list of verbs one of their keys, [] for none.
+func actionsOf(list []Verb) []string {
+	keys := make([]string, 0, len(list))
+	for _, v := range list {
+		keys = append(keys, string(v))
+	}
+	return keys
+}
+
 // Verbs returns what can be done with the machine now, given all configured
 // backends. A machine whose backend is not configured is offered what needs no
 // capability.
-func (v VM) Verbs(list []BackendState) []Verb {
+func (v VM) Verbs(list []api.Backend) []Verb {
 	var able []Verb
 	for _, b := range verbs {
 		if b.fits(v) && (b.aside || !v.busy()) && v.backendAble(b, list) {
@@ -150,12 +170,12 @@ func (v VM) Verbs(list []BackendState) []Verb {
 	return able
 }
 
-func (v VM) backendAble(b verb, list []BackendState) bool {
+func (v VM) backendAble(b verb, list []api.Backend) bool {
 	home := homeOf(v.Backend, list)
 	if home == nil {
 		return b.able == nil || b.able(v, backends.Capabilities{})
 	}
-	if b.key == VerbMigrate && len(home.MigratesTo(list)) == 0 {
+	if b.key == VerbMigrate && len(migratesTo(*home, list)) == 0 {
 		return false
 	}
 	return b.able == nil || b.able(v, home.Capabilities)
@@ -163,32 +183,40 @@ func (v VM) backendAble(b verb, list []BackendState) bool {
 
 // homeOf returns the backend of that name, the default one for no name; nil if
 // it is not configured.
-func homeOf(name string, list []BackendState) *BackendState {
-	i := slices.IndexFunc(list, func(b BackendState) bool { return b.Name == name || name == "" && b.Default })
+func homeOf(name string, list []api.Backend) *api.Backend {
+	i := slices.IndexFunc(list, func(b api.Backend) bool { return b.Name == name || name == "" && b.Default })
 	if i < 0 {
 		return nil
 	}
 	return &list[i]
 }
 
-// Verbs returns what the backend can do, on a machine in whatever state.
-func (b BackendState) Verbs(list []BackendState) []Verb {
+// Offer sets the actions of each backend and where its VMs can move to, which follow
+// from the types and capabilities of all.
+func Offer(list []api.Backend) {
+	for i, b := range list {
+		list[i].Actions, list[i].MigratesTo = actionsOf(backendVerbs(b, list)), migratesTo(b, list)
+	}
+}
+
+// backendVerbs returns what the backend can do, on a machine in whatever state.
+func backendVerbs(b api.Backend, list []api.Backend) []Verb {
 	var able []Verb
 	for _, each := range verbs {
 		can := each.able == nil
 		for _, state := range []backends.State{backends.Running, backends.Stopped} {
-			can = can || each.able(VM{State: state}, b.Capabilities)
+			can = can || each.able(VM{Machine: api.Machine{State: state}}, b.Capabilities)
 		}
-		if can && (each.key != VerbMigrate || len(b.MigratesTo(list)) > 0) {
+		if can && (each.key != VerbMigrate || len(migratesTo(b, list)) > 0) {
 			able = append(able, each.key)
 		}
 	}
 	return able
 }
 
-// MigratesTo returns the names of the backends that a VM can move to: others of
+// migratesTo returns the names of the backends that a VM can move to: others of
 // the same type, if both can migrate.
-func (b BackendState) MigratesTo(list []BackendState) []string {
+func migratesTo(b api.Backend, list []api.Backend) []string {
 	var names []string
 	for _, other := range list {
 		if other.Name != b.Name && other.Type == b.Type && other.Capabilities.Migrate && b.Capabilities.Migrate {

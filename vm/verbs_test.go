@@ -75,7 +75,7 @@ func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 
 // What an operation keeps from being done is not offered while it runs.
 func TestABusyMachineOffersWhatIsNotRefused(t *testing.T) {
-	v := VM{State: backends.Running, Ready: true, Operation: &api.Operation{State: api.OpRunning}}
+	v := VM{Machine: api.Machine{State: backends.Running, Ready: true}, Operation: &api.Operation{State: api.OpRunning}}
 	if got, want := v.Verbs(nil), []Verb{VerbAttach, VerbForward, VerbCancel, VerbKill, VerbDestroy, VerbPurge}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -83,13 +83,14 @@ func TestABusyMachineOffersWhatIsNotRefused(t *testing.T) {
 
 func TestMigrationNeedsAnotherBackendOfTheSameType(t *testing.T) {
 	able := backends.Capabilities{Migrate: true}
-	list := []BackendState{{Name: "a", Type: "libvirt", Capabilities: able}, {Name: "b", Type: "libvirt", Capabilities: able}, {Name: "c", Type: "qemu", Capabilities: able}, {Name: "d", Type: "libvirt"}}
+	list := []api.Backend{{Name: "a", Type: "libvirt", Capabilities: able}, {Name: "b", Type: "libvirt", Capabilities: able}, {Name: "c", Type: "qemu", Capabilities: able}, {Name: "d", Type: "libvirt"}}
+	Offer(list)
 	for _, b := range list {
 		want := map[string][]string{"a": {"b"}, "b": {"a"}}[b.Name]
-		if got := b.MigratesTo(list); !slices.Equal(got, want) {
-			t.Errorf("%s migrates to %v, want %v", b.Name, got, want)
+		if !slices.Equal(b.MigratesTo, want) {
+			t.Errorf("%s migrates to %v, want %v", b.Name, b.MigratesTo, want)
 		}
-		if offers := slices.Contains(b.Verbs(list), VerbMigrate); offers != (want != nil) {
+		if offers := slices.Contains(b.Actions, string(VerbMigrate)); offers != (want != nil) {
 			t.Errorf("%s offers migrate: %t", b.Name, offers)
 		}
 	}

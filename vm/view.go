@@ -57,10 +57,10 @@ func (s *Service) viewOf(e *inventory.Entry) *VM {
 	if e.Machine == nil && e.Broken() == nil && op == nil && !e.Exists() {
 		return nil
 	}
-	v := &VM{
+	v := &VM{Machine: api.Machine{
 		Name: e.Name, State: e.Status.State, Reason: e.Status.Reason, Accel: e.Status.Accel, Started: e.Status.Started,
 		Problem: e.Broken(), Address: e.Address, Ready: e.Ready(),
-	}
+	}}
 	if v.Problem == nil {
 		v.Problem = e.SSHProblem
 	}

@@ -28,9 +28,9 @@ func actions() ([]byte, error) {
 		LiveSnapshot: true, MemorySnapshot: true, ThinClone: true, Bridge: true, Console: true, Suspend: true, Resize: true, Clone: true,
 		CloneSnapshot: true, HostFirewall: true, Migrate: true, Autostart: true,
 	}
-	homes := []vm.BackendState{{Name: "a", Type: "t", Default: true, Capabilities: all}, {Name: "b", Type: "t", Capabilities: all}}
+	homes := []api.Backend{{Name: "a", Type: "t", Default: true, Capabilities: all}, {Name: "b", Type: "t", Capabilities: all}}
 	o := offered{Verbs: rpc.Verbs(), Idle: map[vm.Phase][]vm.Verb{}, Busy: map[vm.Phase][]vm.Verb{}, Operations: map[api.Kind]api.Outcome{}}
-	for _, v := range []vm.VM{
+	for _, m := range []api.Machine{
 		{State: backends.Absent},
 		{State: backends.Stopped},
 		{State: backends.Running},
@@ -40,6 +40,7 @@ func actions() ([]byte, error) {
 		{State: backends.Broken},
 		{State: backends.Unknown},
 	} {
+		v := vm.VM{Machine: m}
 		o.Idle[v.Phase()] = v.Verbs(homes)
 		v.Operation = &api.Operation{State: api.OpRunning}
 		o.Busy[v.Phase()] = v.Verbs(homes)
