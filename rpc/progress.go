@@ -122,7 +122,7 @@ var verbs = map[api.Kind]string{
 	api.KindRestoreSnapshot: "Restore a snapshot of",
 	api.KindDeleteSnapshot:  "Delete a snapshot of",
 	api.KindBuildImage:      "Build image",
-	api.KindResolve:         "Settle an operation of",
+	api.KindResolve:         "Resolve an operation of",
 }
 
 // title says what an operation does, e.g. "Create demo".

@@ -80,26 +80,45 @@ func (a *app) attach(ctx context.Context, params api.AttachParams) (api.AttachRe
 		r, err := attachTo(ctx, d, params)
 		done <- answer{r, err}
 	}()
-	var shown view = quietView{}
-	var op api.Operation
+	shown := attachView{app: a, machine: params.Name, view: quietView{}}
 	for {
 		select {
 		case r := <-done:
-			shown.end(op, r.err)
+			drain(feed, shown.show)
+			shown.view.end(shown.op, r.err)
 			return r.result, r.err
 		case e := <-feed:
-			for _, o := range e.operations {
-				if o.Machine != params.Name || o.State != "running" {
-					continue
-				}
-				if op.ID != o.ID {
-					shown.end(op, nil)
-					shown = a.newView(o)
-				}
-				op = o
-				shown.update(o)
-			}
+			shown.show(e)
 		}
+	}
+}
+
+// attachView shows the operations of the machine that is attached to.
+type attachView struct {
+	app     *app
+	machine string
+	op      api.Operation // the latest
+	view    view          // of op
+}
+
+func (v *attachView) show(e event) {
+	for _, o := range e.operations {
+		if o.Machine != v.machine || o.State != "running" {
+			continue
+		}
+		if v.op.ID != o.ID {
+			v.view.end(v.op, nil)
+			v.view = v.app.newView(o)
+		}
+		v.op = o
+		v.view.update(o)
+	}
+	switch {
+	case e.notice == "":
+	case v.op.ID == "":
+		v.app.warn(e.notice)
+	default:
+		v.view.say(clean(e.notice))
 	}
 }
 

@@ -139,7 +139,7 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 	for {
 		select {
 		case r := <-done:
-			f.drain(feed)
+			drain(feed, f.show)
 			if r.err != nil {
 				r.result.Operation = f.op
 			}
@@ -158,11 +158,11 @@ func (f *follower) subscribe(ctx context.Context, d daemon, feed <-chan event) (
 }
 
 // drain shows what arrived before the end did.
-func (f *follower) drain(feed <-chan event) {
+func drain(feed <-chan event, show func(event)) {
 	for {
 		select {
 		case e := <-feed:
-			f.show(e)
+			show(e)
 		default:
 			return
 		}
