@@ -16,6 +16,7 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/testproc"
 	"github.com/nixvm/nixvm/rpc"
 	"github.com/nixvm/nixvm/rpc/client"
 )
@@ -203,7 +204,7 @@ func childListen() error {
 	return nil
 }
 
-func runActivated(t *testing.T, layout paths.Layout, socket interface{ File() (*os.File, error) }) (*exec.Cmd, *strings.Builder) {
+func runActivated(t *testing.T, layout paths.Layout, socket interface{ File() (*os.File, error) }) (*testproc.Process, *strings.Builder) {
 	t.Helper()
 	f, err := socket.File()
 	if err != nil {
@@ -215,10 +216,7 @@ func runActivated(t *testing.T, layout paths.Layout, socket interface{ File() (*
 	cmd.ExtraFiles = []*os.File{f}
 	var out strings.Builder
 	cmd.Stderr = &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return cmd, &out
+	return testproc.Start(t, cmd), &out
 }
 
 func child(t testing.TB, what string) *exec.Cmd {
@@ -320,15 +318,13 @@ func TestPeersOfAnotherUserAreRefusedByEither(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	squatter := testproc.Start(t, cmd)
 	if _, err := listens.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = client.Dial(context.Background(), squatted, client.Options{})
 	wantCode(t, err, problem.PeerRefused)
-	if err := cmd.Wait(); err != nil {
+	if err := squatter.Wait(); err != nil {
 		t.Error(err)
 	}
 }

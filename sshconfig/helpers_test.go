@@ -22,6 +22,7 @@ import (
 
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/testproc"
 )
 
 // The test binary also plays the programs around the package: as `... proxy
@@ -210,7 +211,7 @@ type guest struct {
 	user    string // the account that exists here
 	dir     string
 	conf    string
-	cmd     *exec.Cmd
+	sshd    *testproc.Process
 }
 
 func sshdPath(t testing.TB) string {
@@ -268,17 +269,15 @@ func (g *guest) start(t testing.TB) {
 			t.Skipf("sshd needs /run/sshd: %v", err)
 		}
 	}
-	g.cmd = exec.Command(path, "-D", "-e", "-f", g.conf)
+	cmd := exec.Command(path, "-D", "-e", "-f", g.conf)
 	// A file, not a pipe: sshd's sessions keep it open longer than sshd lives.
 	log, err := os.Create(filepath.Join(g.dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	g.cmd.Stderr = log
-	if err := g.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd.Stderr = log
+	g.sshd = testproc.Start(t, cmd)
 	t.Cleanup(func() {
 		g.stop()
 		if t.Failed() {
@@ -288,10 +287,9 @@ func (g *guest) start(t testing.TB) {
 }
 
 func (g *guest) stop() {
-	if g.cmd != nil {
-		_ = g.cmd.Process.Kill()
-		_ = g.cmd.Wait()
-		g.cmd = nil
+	if g.sshd != nil {
+		g.sshd.Kill()
+		g.sshd = nil
 	}
 }
 

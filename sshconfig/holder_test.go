@@ -149,7 +149,7 @@ func TestHolderReconnects(t *testing.T) {
 // killSessions ends sshd's children, which serve the connections.
 func killSessions(t *testing.T, g *guest) {
 	t.Helper()
-	tasks, err := filepath.Glob("/proc/" + itoa(g.cmd.Process.Pid) + "/task/*/children")
+	tasks, err := filepath.Glob("/proc/" + itoa(g.sshd.PID()) + "/task/*/children")
 	if err != nil || len(tasks) == 0 {
 		t.Skip("no /proc to find sshd's sessions in")
 	}

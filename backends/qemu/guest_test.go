@@ -13,6 +13,7 @@ import (
 	"github.com/nixvm/nixvm/backends/backendtest/trialguest"
 	"github.com/nixvm/nixvm/backends/qemu"
 	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/testproc"
 )
 
 // waitLimit ends a hang; boots under emulation on a busy machine take up to a minute.
@@ -32,7 +33,11 @@ func newGuest(t testing.TB) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	over, err := testproc.Guard(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { over(); os.RemoveAll(dir) })
 	g.layout = paths.Under(dir)
 	return g
 }

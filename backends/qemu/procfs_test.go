@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"github.com/nixvm/nixvm/internal/testproc"
 )
 
 // TestPortOfAProcess: it is found by whatever descriptor the process listens, and
@@ -30,12 +32,7 @@ func TestPortOfAProcess(t *testing.T) {
 	run := func(files ...*os.File) int {
 		cmd := exec.CommandContext(t.Context(), "sleep", "infinity")
 		cmd.ExtraFiles = files
-		must(t, cmd.Start())
-		t.Cleanup(func() {
-			cmd.Process.Kill()
-			cmd.Wait() // it was killed
-		})
-		return cmd.Process.Pid
+		return testproc.Start(t, cmd).PID()
 	}
 	want := listener.Addr().(*net.TCPAddr).Port
 	for i, files := range [][]*os.File{
@@ -57,12 +54,7 @@ func TestAnOrphanIsOurs(t *testing.T) {
 		path, err := exec.LookPath("sleep")
 		must(t, err)
 		cmd := &exec.Cmd{Path: path, Args: append(words, "infinity"), SysProcAttr: &syscall.SysProcAttr{Credential: credential}}
-		must(t, cmd.Start())
-		t.Cleanup(func() {
-			cmd.Process.Kill()
-			cmd.Wait() // it was killed
-		})
-		return cmd.Process.Pid
+		return testproc.Start(t, cmd).PID()
 	}
 	found := func(pid int) bool {
 		must(t, os.WriteFile(f.path(pidFile), fmt.Appendln(nil, pid), 0o600))

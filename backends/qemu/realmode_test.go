@@ -16,6 +16,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/paths"
+	"github.com/nixvm/nixvm/internal/testproc"
 )
 
 // realModeGuest is a "kernel" of 42 bytes for tests that need a real QEMU and
@@ -87,8 +88,11 @@ func newStage(t testing.TB) stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	over, err := testproc.Guard(dir)
+	must(t, err)
 	t.Cleanup(func() {
 		endGuests(t, dir)
+		over()
 		os.RemoveAll(dir)
 	})
 	s := stageAt(dir)

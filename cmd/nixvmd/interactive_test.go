@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/nixvm/nixvm/internal/testproc"
 )
 
 // place is a nixvm of its own for one test, without guests. It returns the
@@ -20,8 +22,13 @@ func place(t *testing.T) (env []string, image string) {
 		"NIXVM_HOME=" + home, "NIXVM_SSH_CONFIG=" + filepath.Join(home, "ssh_config"), "NIXVM_ACCEL=tcg",
 		"TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=1",
 	}
+	over, err := testproc.Guard(home)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		nixvmd(t, env, "shutdown")
+		over()
 		os.RemoveAll(home)
 	})
 	disk := make([]byte, 4<<20)

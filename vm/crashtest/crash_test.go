@@ -22,6 +22,7 @@ import (
 	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/testproc"
 	"github.com/nixvm/nixvm/nixbuild/trial/trialtest"
 	"github.com/nixvm/nixvm/sshconfig"
 	"github.com/nixvm/nixvm/vm"
@@ -114,7 +115,12 @@ func newHouse(t *testing.T) house {
 	t.Setenv("NIXVM_SSH_CONFIG", filepath.Join(home, "user_config"))
 	t.Setenv("NIXVM_ACCEL", "tcg")
 	trialtest.Seed(t, filepath.Join(home, "data", "images"), trialtest.Tiny(t))
+	over, err := testproc.Guard(home)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
+		defer over()
 		h.open(func(s *vm.Service) {
 			for _, v := range s.List() {
 				h.purge(s, v.Name)

@@ -8,7 +8,7 @@
 //	out := g.Run(t, "admin", "uname -a")
 //
 // The guest runs under TCG unless NIXVM_ACCEL says otherwise, and ends with the
-// test at the latest.
+// test at the latest, also with one that is killed.
 package guesttest
 
 import (
@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/nixvm/nixvm/internal/testproc"
 	"github.com/nixvm/nixvm/nixbuild"
 )
 
@@ -54,10 +55,10 @@ type Guest struct {
 	Started  time.Time
 
 	dir   string
-	cmd   *exec.Cmd
+	qemu  *testproc.Process
 	qmp   *lineConn
 	ports map[int]int
-	over  chan struct{} // closed when QEMU has ended
+	over  <-chan struct{} // closed when QEMU has ended
 }
 
 // Boot starts a guest and returns when its sshd answers with the host key.
@@ -85,7 +86,7 @@ func Launch(t testing.TB, c Config) *Guest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	g := &Guest{Identity: c.Identity, Started: time.Now(), dir: dir, over: make(chan struct{})}
+	g := &Guest{Identity: c.Identity, Started: time.Now(), dir: dir}
 	args, err := g.args(t, c)
 	if err != nil {
 		t.Fatal(err)
@@ -163,18 +164,12 @@ func (g *Guest) start(t testing.TB, args []string) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	g.cmd = exec.Command("qemu-system-x86_64", args...)
-	g.cmd.Stdout, g.cmd.Stderr = log, log
-	if err := g.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		g.cmd.Wait() //nolint:errcheck // it is killed, or powers off; the log tells of the rest
-		close(g.over)
-	}()
+	cmd := exec.Command("qemu-system-x86_64", args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	g.qemu = testproc.Start(t, cmd)
+	g.over = g.qemu.Ended()
 	t.Cleanup(func() {
-		g.cmd.Process.Kill() //nolint:errcheck // it may have ended
-		<-g.over
+		g.Kill()
 		if t.Failed() {
 			t.Logf("the guest's console:\n%s", g.Console())
 		}
@@ -288,10 +283,7 @@ func (g *Guest) PowerOff(ctx context.Context) error {
 }
 
 // Kill pulls the plug.
-func (g *Guest) Kill() {
-	g.cmd.Process.Kill() //nolint:errcheck // it may have ended
-	<-g.over
-}
+func (g *Guest) Kill() { g.qemu.Kill() }
 
 // Over is closed when the guest is off.
 func (g *Guest) Over() <-chan struct{} { return g.over }

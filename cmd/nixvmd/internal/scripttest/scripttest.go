@@ -36,6 +36,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/testproc"
 )
 
 // Params runs the scripts of a directory. The program nixvmd is on the PATH.
@@ -57,7 +59,8 @@ func Params(dir string) testscript.Params {
 	}
 }
 
-// Setup gives a script its own place and takes care that its daemon ends.
+// Setup gives a script its own place and takes care that its daemon ends, and with a
+// test process that is killed its VMs too.
 func Setup(env *testscript.Env) error {
 	// Short, because unix sockets lie below it.
 	home, err := os.MkdirTemp("", "nv")
@@ -82,7 +85,12 @@ func Setup(env *testscript.Env) error {
 	}
 	env.Setenv("IMAGE", image)
 	vars := slices.Clone(env.Vars)
+	over, err := testproc.Guard(home)
+	if err != nil {
+		return err
+	}
 	env.Defer(func() {
+		defer over()
 		// VMs outlive their daemon: those of a script that failed would run for ever.
 		machines, _ := filepath.Glob(filepath.Join(home, "data", "machines", "*"))
 		for _, dir := range machines {
