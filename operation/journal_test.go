@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -133,5 +134,36 @@ func TestAnEntryAfterATornLineIsRead(t *testing.T) {
 	j.close()
 	if r, err := readJournal(j.path, nil); err != nil || !r.undone["a"] {
 		t.Errorf("read %+v, %v", r, err)
+	}
+}
+
+// A step that an earlier version did not have does not take an operation back behind
+// its commit point.
+func TestAJournalOfAVersionWithFewerSteps(t *testing.T) {
+	p := Plan{Commit: 3, Steps: []Step{{Name: "n"}, {Name: "a"}, {Name: "b"}, {Name: "ready"}}}
+	for _, c := range []struct {
+		events      string // of the journal: a begin of a step, its end as a capital
+		done, begun int
+	}{
+		{"", 0, 0},
+		{"a", 1, 2},
+		{"aA", 2, 2},
+		{"aAb", 2, 3},
+		{"aAbB", 3, 3},
+		{"nNaAbB", 3, 3},
+		{"n", 0, 1},
+	} {
+		r := &Record{begun: map[string]bool{}, done: map[string]bool{}, undone: map[string]bool{}}
+		for _, e := range c.events {
+			step := strings.ToLower(string(e))
+			event := "begin"
+			if unicode.IsUpper(e) {
+				event = "done"
+			}
+			r.take(Entry{Event: event, Step: step})
+		}
+		if done, begun := r.progress(p); len(done) != c.done || begun != c.begun {
+			t.Errorf("%s: %d steps are done and %d begun, want %d and %d", c.events, len(done), begun, c.done, c.begun)
+		}
 	}
 }

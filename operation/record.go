@@ -149,7 +149,8 @@ func (r *Record) half(step string) bool {
 }
 
 // progress returns the steps that are done and how many had begun. The last one
-// that had begun counts as done when it has come to pass all the same.
+// that had begun counts as done when it has come to pass all the same, and so does one
+// that was passed over: an earlier version, which wrote the journal, did not have it.
 func (r *Record) progress(p Plan) (done map[string]bool, begun int) {
 	done = map[string]bool{}
 	for i, st := range p.Steps {
@@ -157,6 +158,11 @@ func (r *Record) progress(p Plan) (done map[string]bool, begun int) {
 			begun = i + 1
 		}
 		if r.done[st.Name] {
+			done[st.Name] = true
+		}
+	}
+	for _, st := range p.Steps[:max(begun-1, 0)] {
+		if !r.begun[st.Name] {
 			done[st.Name] = true
 		}
 	}
