@@ -147,8 +147,9 @@ func (s *Service) applyIdentity(ctx context.Context, r *operation.Run, name stri
 	digests := machine.FileDigests(m)
 	late := atBoot(*now, digests, append(pending, behindWall(b, spec)...))
 	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Digest, r.Identity, r.AtBoot = next.Digest, digests, late })
-	if err != nil {
-		return problem.Disk(err)
+	if err != nil { // the guest has them all the same
+		s.log.Warn("what a running guest has been given is not noted", "machine", name, "error", err)
+		r.Warn("the guest has its new settings, but that could not be noted: until its next start it is said to wait for them: " + err.Error())
 	}
 	if names := settingsOf(late); len(names) > 0 {
 		r.Warn(strings.Join(names, ", ") + ": the guest takes this over at its next start only")

@@ -222,6 +222,36 @@ func TestAnApplyIsDoneAgainAfterACrash(t *testing.T) {
 	}
 }
 
+// The guest has its settings, whether or not that can be noted: the operation says both.
+func TestWhatAGuestHasIsNoFailureWhenItCannotBeNoted(t *testing.T) {
+	h := open(t, t.TempDir(), applies, nil, nil)
+	h.create(t, "demo")
+	path := h.layout.Record("demo")
+	var record []byte
+	h.fake.HoldRenewal(func(context.Context) { // the record cannot be changed from here on
+		var err error
+		if record, err = os.ReadFile(path); err == nil {
+			err = os.WriteFile(path, []byte(`{"version": 99}`), 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		h.inventory.Reload("demo")
+	})
+	op := h.configure(t, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}})
+	if op.State != api.OpSucceeded || len(op.Warnings) != 1 {
+		t.Errorf("it is %s: %v, warnings %q", op.State, op.Problem, op.Warnings)
+	}
+	if !strings.Contains(h.medium(t, "demo"), "4711\n") {
+		t.Error("the guest does not have them")
+	}
+	if err := os.WriteFile(path, record, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.inventory.Reload("demo")
+	h.waits(t, "demo", "tcpPorts")
+}
+
 func TestWhatTheHostKeepsFromAGuestWaitsForItsNextStart(t *testing.T) {
 	isolated := backends.Spec{Isolation: &backends.Isolation{}}
 	if got := behindWall(walled{}, isolated); !slices.Equal(got, []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}) {
