@@ -83,6 +83,7 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 	if err != nil || state == backends.Unknown && s.answersAnyway(ctx, name) {
 		return err
 	}
+	waited := false // for an edit that does not end
 	for state != backends.Running {
 		begin := s.Start
 		if state == backends.Suspended {
@@ -92,8 +93,11 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		if problem.HasCode(err, problem.VMBusy) {
 			// Whatever runs on it may be what we want: look again when it is over.
 			running := s.engine.HeldBy(name)
-			if running == nil {
-				continue
+			if running == nil && waited {
+				return err
+			}
+			if waited = running == nil; waited {
+				continue // it has just ended, or it is an edit, which Start has waited for
 			}
 			op, err = running.Wait(ctx)
 		} else if err == nil {

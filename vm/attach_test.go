@@ -4,10 +4,12 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // refuses is a backend that answers the first question late, and with an error.
@@ -62,5 +64,29 @@ func TestAttachDuringARequestThatIsRefused(t *testing.T) {
 		h.mu.Lock()
 		h.backends["test"] = h.fake
 		h.mu.Unlock()
+	}
+}
+
+// An edit of the machine that does not end keeps an attach from its start, with a reason.
+func TestAttachDuringAnEditThatHangs(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil, func(o *Options) { o.limits.Edit = 10 * time.Millisecond })
+	op, err := h.Create(background, api.CreateParams{Name: "demo", NoStart: true})
+	h.succeed(t, op, err)
+	editing, finish, edited := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		edited <- h.engine.Edit(background, operation.Edit{Key: "demo", What: "it is being changed"}, func(context.Context) error {
+			close(editing)
+			<-finish
+			return nil
+		})
+	}()
+	<-editing
+	ctx, cancel := context.WithTimeout(background, 20*time.Second)
+	defer cancel()
+	_, err = h.Attach(ctx, api.AttachParams{Name: "demo", Start: true})
+	close(finish)
+	wantProblem(t, err, problem.VMBusy)
+	if err := <-edited; err != nil {
+		t.Error(err)
 	}
 }
