@@ -25,7 +25,6 @@ func Begin[A any](ctx context.Context, e *Engine, value api.Operation, facts fun
 		e.refuse(t)
 		return api.Operation{}, err
 	}
-	e.supersede(t)
 	e.show(t)
 	e.start(t, j, nil)
 	return t.Value(), nil

@@ -70,11 +70,9 @@ type Owner interface {
 	// Interrupt ends what a step of an operation may wait for without heeding its
 	// context, e.g. a virtual machine that hangs.
 	Interrupt(ctx context.Context, op api.Operation) error
-	// Supersedes reports whether an operation that begins has found that nothing is
-	// left of an unresolved one on the same key; why completes "(why)" in its message.
-	Supersedes(begins, unresolved *Task) (why string, yes bool)
 	// Decides reports whether an operation that has succeeded makes the choices of
-	// an unresolved one on the same key pointless.
+	// an unresolved one on the same key pointless: it has removed, or made anew, what
+	// that was about.
 	Decides(done, unresolved *Task) bool
 	// Ended puts in order what an operation has left, before its keys are free.
 	Ended(op api.Operation)

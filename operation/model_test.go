@@ -28,6 +28,7 @@ type player struct {
 	t     *rapid.T
 	world *world
 	model map[string]*modelled
+	left  map[string]bool // by key: an incomplete thing that a person has chosen to leave
 	trace []string
 }
 
@@ -86,7 +87,7 @@ func (p *player) play() {
 // operate begins an operation, and perhaps cancels it or has another one take its
 // key; then all end.
 func (p *player) operate(kind api.Kind, key, mark string) {
-	m := p.model[key]
+	m, before := p.model[key], p.world.incomplete(key)
 	op, err := p.world.begin(kind, key, mark)
 	p.note("%s of %s %s: %v", kind, key, mark, err)
 	if err != nil {
@@ -106,6 +107,9 @@ func (p *player) operate(kind api.Kind, key, mark string) {
 	ended, over := p.world.end(op)
 	p.note("  it is %s: %s", ended.State, ended.Message)
 	p.learn(kind, m, mark, ended, over)
+	if before && m.absent && kind == api.KindCreate {
+		m.absent, m.unknown = false, true // cancelled before its first step, it has removed nothing
+	}
 	if other.ID != "" {
 		ended, over = p.world.end(other)
 		p.note("  the %s is %s: %s", other.Kind, ended.State, ended.Message)
@@ -181,6 +185,9 @@ func (p *player) resolve() {
 			p.note("  it is %s: %s", done.State, done.Message)
 		}
 		m := p.model[op.Machine]
+		if choice.Action == api.ActionForget && p.world.incomplete(op.Machine) {
+			p.left[op.Machine] = true
+		}
 		if op.Kind != api.KindSnapshot {
 			*m = modelled{unknown: true, marks: map[string]bool{}}
 		}
@@ -226,6 +233,10 @@ func (p *player) check() {
 			p.fatal("%s was made and is not complete", key)
 		case m.absent && err == nil:
 			p.fatal("%s was destroyed, or its create undone, and is there", key)
+		case !w.incomplete(key):
+			delete(p.left, key)
+		case !waiting[key] && !p.left[key]:
+			p.fatal("%s is not complete, and no operation waits for a choice about it", key)
 		}
 		for mark := range m.marks {
 			if _, err := os.Stat(w.thing(key, "mark-"+mark)); err != nil && m.there {
@@ -301,7 +312,7 @@ func checkModel(t *testing.T, checks, plays int) {
 			r.Fatal(err)
 		}
 		defer os.RemoveAll(home)
-		p := &player{t: r, world: newWorld(t, home), model: map[string]*modelled{}}
+		p := &player{t: r, world: newWorld(t, home), model: map[string]*modelled{}, left: map[string]bool{}}
 		for _, key := range modelKeys {
 			p.model[key] = &modelled{absent: true, marks: map[string]bool{}}
 		}

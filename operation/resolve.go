@@ -93,9 +93,7 @@ func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Act
 		} else {
 			e.stillPending(u, err)
 		}
-		key := t.key()
 		e.end(t, err)
-		e.recheck(key)
 	}()
 	return t.Value(), nil
 }

@@ -71,6 +71,7 @@ func (e *Engine) leave(t *Task, j *journal, cause error) {
 	}
 	j.close()
 	e.o.Owner.Ended(t.Value())
+	e.recheck(t.key())
 	e.finish(t, e.pending(&unresolved{task: t, path: j.path}, p))
 }
 
@@ -170,6 +171,9 @@ func (e *Engine) conclude(u *unresolved, why string, last func(*api.Operation)) 
 	}
 	e.log.Info("an unresolved operation is concluded", "operation", t.id, "kind", t.kind, "subject", t.subject(), "by", why)
 	e.revise(t, func(o *api.Operation) {
+		if e.unresolved[t.id] != u {
+			return // another one was faster: it stays as that has left it
+		}
 		delete(e.unresolved, t.id)
 		o.State, o.Choices, o.Message = api.OpFailed, nil, o.Problem.Message+" ("+why+")"
 		if last != nil {
@@ -197,23 +201,11 @@ func (e *Engine) concludeBy(u *unresolved, why string) {
 	}
 }
 
-// supersede concludes what an operation that begins has found not to be there.
-func (e *Engine) supersede(t *Task) {
-	for _, u := range e.waiting(t.key()) {
-		if why, yes := e.o.Owner.Supersedes(t, u.task); yes {
-			e.concludeBy(u, why)
-		}
-	}
-}
-
-// decideAfter concludes what an operation that has ended has decided or removed.
-// Of the others it notes that their thing has been used since.
+// decideAfter concludes what an operation that has ended has decided or removed, as
+// long as it holds its key. Of the others it notes that their thing has been used since.
 func (e *Engine) decideAfter(t *Task, err error) {
-	if t.kind == api.KindResolve {
-		return
-	}
 	key := t.key()
-	if err == nil {
+	if err == nil && t.kind != api.KindResolve {
 		for _, u := range e.waiting(key) {
 			if e.o.Owner.Decides(t, u.task) {
 				e.concludeBy(u, fmt.Sprintf("%s has decided it", t.kind))

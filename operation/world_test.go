@@ -260,15 +260,20 @@ func (w *world) instance(key string) string {
 	return string(content)
 }
 
+// incomplete reports whether there is a part of a thing.
+func (w *world) incomplete(key string) bool {
+	_, err := os.Stat(w.thing(key))
+	return err == nil && w.instance(key) == ""
+}
+
 // begin begins an operation on a key.
 func (w *world) begin(kind api.Kind, key, mark string) (api.Operation, error) {
 	args := argsOf{Key: key, Mark: mark, Instance: ulid.Make().String()}
 	v := api.Operation{Kind: kind, Machine: key, Snapshot: mark, Client: "test"}
 	return Begin(background, w.engine, v, func(context.Context) (argsOf, error) {
-		_, err := os.Stat(w.thing(key))
 		switch {
-		case kind == api.KindCreate && err == nil: // complete or not
-			return args, errors.New("something of it is there")
+		case kind == api.KindCreate && w.instance(key) != "": // what is not complete is made anew
+			return args, errors.New("it is there")
 		case kind != api.KindCreate && kind != api.KindDestroy && w.instance(key) == "":
 			return args, errors.New("it is not there")
 		}
@@ -306,13 +311,11 @@ func (w *world) Instance(op api.Operation) string { return w.instance(op.Machine
 // Interrupt implements Owner.
 func (w *world) Interrupt(context.Context, api.Operation) error { return nil }
 
-// Supersedes implements Owner.
-func (w *world) Supersedes(begins, _ *Task) (string, bool) {
-	return "it is made anew", begins.Value().Kind == api.KindCreate
-}
-
 // Decides implements Owner.
-func (w *world) Decides(done, _ *Task) bool { return done.Value().Kind == api.KindDestroy }
+func (w *world) Decides(done, _ *Task) bool {
+	kind := done.Value().Kind
+	return kind == api.KindDestroy || kind == api.KindCreate
+}
 
 // Ended implements Owner.
 func (w *world) Ended(api.Operation) {}

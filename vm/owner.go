@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/operation"
@@ -20,24 +19,16 @@ func (o owner) Interrupt(ctx context.Context, op api.Operation) error {
 	return o.s.killVM(ctx, op.Machine)
 }
 
-// Supersedes implements operation.Owner: what makes the VM, or the snapshot, anew
-// has found that there was none.
-func (o owner) Supersedes(begins, unresolved *operation.Task) (why string, yes bool) {
-	kind, old := begins.Value().Kind, unresolved.Value().Kind
-	same := detailOf(begins).snapshot == detailOf(unresolved).snapshot
-	if makes[kind] || kind == api.KindSnapshot && old == api.KindSnapshot && same {
-		return fmt.Sprintf("%s makes it anew", kind), true
-	}
-	return "", false
-}
-
-// Decides implements operation.Owner.
+// Decides implements operation.Owner. What makes the VM, or the snapshot, anew has
+// found that there was none.
 func (o owner) Decides(done, unresolved *operation.Task) bool {
 	kind, old := done.Value().Kind, unresolved.Value().Kind
 	snapshot, was := detailOf(done).snapshot, detailOf(unresolved)
 	switch kind {
-	case api.KindDestroy, api.KindPurge:
+	case api.KindDestroy, api.KindPurge, api.KindCreate, api.KindClone:
 		return true
+	case api.KindSnapshot:
+		return old == kind && was.snapshot == snapshot
 	case api.KindDeleteSnapshot:
 		return old == api.KindSnapshot && was.snapshot == snapshot ||
 			old == api.KindRestoreSnapshot && was.safety == snapshot

@@ -350,6 +350,39 @@ func TestARestoreThatCannotBeTakenBackKeepsTheSafetySnapshot(t *testing.T) {
 	wantNoJournal(t, *h)
 }
 
+// A second create of the name that fails as well leaves what the first one left to the
+// choice about that; one that succeeds has decided it.
+func TestACreateThatFailsDecidesNothing(t *testing.T) {
+	for _, then := range []string{"undo", "create"} {
+		t.Run(then, func(t *testing.T) {
+			f := &faults{}
+			h := openFaulty(t, shortDir(t), f)
+			f.set(true, "create", "destroy")
+			first, err := h.Create(background, api.CreateParams{Name: "demo"})
+			first = wantUnresolved(t, *h, first, err)
+			f.set(false, "destroy")
+			second, err := h.Create(background, api.CreateParams{Name: "demo"})
+			if second = h.do(t, second, err); second.State != api.OpFailed {
+				t.Errorf("the second is %s", second.State)
+			}
+			if v, err := h.Get("demo"); err != nil || !slices.Equal(v.Unresolved, []string{first.ID}) {
+				t.Fatalf("the machine says %v, %v", v.Unresolved, err)
+			}
+			f.set(false, "create")
+			if then == "create" {
+				h.create(t, "demo")
+			} else {
+				op, err := h.Resolve(background, first.ID, api.ActionUndo, "demo", "t")
+				h.succeed(t, op, err)
+				if h.machines.Exists("demo") {
+					t.Error("the machine directory is left")
+				}
+			}
+			wantNoJournal(t, *h)
+		})
+	}
+}
+
 // What could not be taken back waits for a choice, in this daemon and in the next.
 func TestAnUndoThatFailsWaitsForAChoice(t *testing.T) {
 	for action, want := range map[api.Action]struct {
