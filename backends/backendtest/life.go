@@ -41,7 +41,9 @@ func testLife(s *suite) {
 	s.step("live snapshot", l.snapshotLive)
 	s.step("another identity while it runs", l.renew)
 	s.step("daemon restarts", l.restart)
-	s.step("reboot", l.reboot)
+	if s.h.Exhaustive {
+		s.step("reboot", l.reboot)
+	}
 	s.step("shutdown", l.shutdown)
 	s.step("clones", l.clones)
 	s.step("restore", l.restore)

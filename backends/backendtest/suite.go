@@ -49,6 +49,9 @@ type Harness struct {
 	// Autostart reports what the host itself says: whether it starts the VM when
 	// it boots. nil = it cannot be asked.
 	Autostart func(t testing.TB, name string) bool
+	// Exhaustive adds the reboot that the guest asks for itself, which takes minutes
+	// under emulation: QEMU resets an emulated CPU in place.
+	Exhaustive bool
 	// StateDisk is where the guest keeps files, a directory that snapshots
 	// cover; empty = /var.
 	StateDisk string

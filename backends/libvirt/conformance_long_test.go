@@ -10,7 +10,7 @@ import (
 )
 
 func TestLongConformanceOfASession(t *testing.T) {
-	conform(t, newHost(t, libvirttest.StartSession(t)))
+	exhaust(t, newHost(t, libvirttest.StartSession(t)))
 }
 
 func TestLongConformanceInAPool(t *testing.T) {
@@ -18,7 +18,19 @@ func TestLongConformanceInAPool(t *testing.T) {
 	h.StartDefaultNetwork(t)
 	host := newHost(t, h)
 	host.config.Pool = "nixvm"
-	backendtest.Run(t, host.harness())
+	exhaust(t, host)
+}
+
+func TestLongConformanceOfTheSystem(t *testing.T) {
+	h := libvirttest.Start(t)
+	h.StartDefaultNetwork(t)
+	exhaust(t, newHost(t, h))
+}
+
+func exhaust(t *testing.T, host *host) {
+	h := host.harness()
+	h.Exhaustive = true
+	backendtest.Run(t, h)
 }
 
 func TestLongTwoHundredDomainsAndAStormOfEvents(t *testing.T) {

@@ -15,16 +15,12 @@ import (
 func TestConformanceOfTheSystem(t *testing.T) {
 	h := libvirttest.Start(t)
 	h.StartDefaultNetwork(t)
-	conform(t, newHost(t, h))
+	backendtest.Run(t, newHost(t, h).harness())
 }
 
 // The whole suite in a session, and with a pool: TestLong...
 func TestConformanceOfASession(t *testing.T) {
 	backendtest.RunShort(t, newHost(t, libvirttest.StartSession(t)).harness())
-}
-
-func conform(t *testing.T, h *host) {
-	backendtest.Run(t, h.harness())
 }
 
 func (h *host) harness() backendtest.Harness {

@@ -271,6 +271,25 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	}
 }
 
+func TestAResetOfTheGuestIsAReboot(t *testing.T) {
+	h := empty(t)
+	b, events := h.opened(t)
+	ctx := limit(t)
+	must(t, b.Create(ctx, h.vm("demo"), nil))
+	must(t, b.Start(ctx, h.vm("demo")))
+	h.Virsh(t, "reset", "demo") // what a guest that reboots does to its CPU
+	for {
+		select {
+		case e := <-events:
+			if e.Kind == backends.Rebooted && e.Status.Name == "demo" && e.Status.State == backends.Running {
+				return
+			}
+		case <-ctx.Done():
+			t.Fatal("no event says that the guest rebooted")
+		}
+	}
+}
+
 func TestVMsStartWithTheirHost(t *testing.T) {
 	h := bare(t)
 	b, events := h.opened(t)

@@ -12,8 +12,11 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	g := newGuest(t)
-	backendtest.Run(t, backendtest.Harness{
+	backendtest.Run(t, newGuest(t).harness())
+}
+
+func (g *guest) harness() backendtest.Harness {
+	return backendtest.Harness{
 		Open:    g.open,
 		Spec:    func(_ testing.TB, name string) backends.Spec { return g.Spec(name) },
 		Renewed: func(_ testing.TB, name string) backends.Identity { return g.Renewed(name) },
@@ -33,5 +36,5 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-	})
+	}
 }
