@@ -51,15 +51,17 @@ var networkChecks = []check{
 }
 
 // portTools listens on a port for one connection and greets it, with whichever
-// program the guest has.
+// program the guest has. It says first which process group it is: a session that ends
+// ends no program which waits for a connection.
 const portTools = `
+read -r _ _ _ _ group _ </proc/self/stat
 if command -v python3 >/dev/null; then
 	exec timeout 60 python3 -c 'import socket,sys
 s = socket.create_server(("", int(sys.argv[1])))
-print("listening", flush=True)
-s.accept()[0].sendall(sys.argv[2].encode())' "$1" "$2"
+print("listening", sys.argv[3], flush=True)
+s.accept()[0].sendall(sys.argv[2].encode())' "$1" "$2" "$group"
 fi
-echo listening
+echo "listening $group"
 if command -v busybox >/dev/null; then echo "$2" | timeout 60 busybox nc -l -p "$1"; else echo "$2" | timeout 60 nc -l "$1"; fi`
 
 // reaches starts a listener in the guest and connects to it from outside.
@@ -79,9 +81,11 @@ func (g *guest) reaches(t *testing.T, port int) error {
 	}
 	timer := time.AfterFunc(stepLimit, func() { s.Close() })
 	defer timer.Stop()
-	if _, err := io.ReadFull(out, make([]byte, len("listening\n"))); err != nil {
+	var group int
+	if _, err := fmt.Fscanf(out, "listening %d\n", &group); err != nil {
 		t.Fatalf("no listener in the guest: %v", err)
 	}
+	defer output(t, g.user, fmt.Sprintf("kill -TERM -%d", group))
 	// A dropped packet is answered by silence: that it stays closed can only be
 	// seen by waiting.
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
