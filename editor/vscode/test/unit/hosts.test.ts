@@ -55,7 +55,7 @@ test('where there is nowhere to go, migrate is not offered and says what it take
   const choose = app.run('migrate');
   await assert.rejects(choose, /no answer/);
   assert.deepEqual(app.ui.asked.map((asked) => 'choices' in asked && asked.choices.map(({ label }) => label)), [['demo']]);
-  await assert.rejects(app.run('migrate', 'here'), { code: 'capability.unsupported', hint: /two backends of one kind/ });
+  await assert.rejects(app.run('migrate', 'here'), { code: 'capability.unsupported', hint: /two backends of the same type/ });
 });
 
 test('what a move came to is the daemon’s to tell', async () => {
