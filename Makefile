@@ -18,8 +18,10 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 
 # The suites of `make test`, in order: NAME runs the target test-NAME, and +NAME
 # beside the one before it. Whatever lives in editor/ with a Makefile joins by
-# itself (its targets: test, lint); the tests of Emacs wait most of their time.
-SUITES := units guests+emacs+fuzz $(filter-out emacs,$(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile)))
+# itself (its targets: test, lint); those of editors wait most of their time.
+EDITORS := $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
+SPACE := $(subst ,, )
+SUITES := units $(subst $(SPACE),+,guests $(EDITORS) fuzz)
 
 .PHONY: run
 run: deps-run build ## Show the whole story on this machine: create, attach, snapshot, break, restore
