@@ -106,7 +106,7 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		if err != nil {
 			return err
 		}
-		if op.State != api.OpRunning && op.Machine == name && (op.Kind == api.KindStart || op.Kind == api.KindResume || makes[op.Kind]) {
+		if op.State != api.OpRunning && op.Machine == name && runs(op.Kind) {
 			if err := failureOf(op); err != nil {
 				return err
 			}
@@ -116,6 +116,12 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		}
 	}
 	return s.inventory.WaitReady(ctx, name)
+}
+
+// runs reports whether a VM runs, or can be started, when an operation of that kind has
+// succeeded: where it has failed, another attempt would as well.
+func runs(kind api.Kind) bool {
+	return kind == api.KindStart || kind == api.KindResume || makes[kind]
 }
 
 // failureOf is why an operation that has ended did not succeed; nil when it did.
