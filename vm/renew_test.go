@@ -173,9 +173,10 @@ func TestARefusedSettingWaitsForTheNextStart(t *testing.T) {
 	}
 }
 
-func TestACancelledApplyWaitsForTheNextStart(t *testing.T) {
-	h := open(t, t.TempDir(), applies, nil, nil)
-	h.create(t, "demo")
+// applyHangs opens a port of the running demo, and returns while the guest takes the
+// new identity, which it does not end.
+func (h *house) applyHangs(t *testing.T) api.Operation {
+	t.Helper()
 	entered := make(chan struct{})
 	h.fake.HoldRenewal(func(ctx context.Context) {
 		close(entered)
@@ -186,10 +187,17 @@ func TestACancelledApplyWaitsForTheNextStart(t *testing.T) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	<-entered
-	if err := h.Cancel(v.Operation.ID); err != nil {
+	return *v.Operation
+}
+
+func TestACancelledApplyWaitsForTheNextStart(t *testing.T) {
+	h := open(t, t.TempDir(), applies, nil, nil)
+	h.create(t, "demo")
+	op := h.applyHangs(t)
+	if err := h.Cancel(op.ID); err != nil {
 		t.Fatal(err)
 	}
-	if op := h.do(t, *v.Operation, nil); op.State != api.OpCancelled {
+	if op = h.do(t, op, nil); op.State != api.OpCancelled {
 		t.Errorf("%+v", op)
 	}
 	h.waits(t, "demo", "tcpPorts")
@@ -199,21 +207,12 @@ func TestAnApplyIsDoneAgainAfterACrash(t *testing.T) {
 	home := t.TempDir()
 	h := open(t, home, applies, nil, nil)
 	h.create(t, "demo")
-	entered := make(chan struct{})
-	h.fake.HoldRenewal(func(ctx context.Context) {
-		close(entered)
-		<-ctx.Done()
-	})
-	v, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{4711}}, "t")
-	if err != nil || v.Operation == nil {
-		t.Fatalf("%+v, %v", v, err)
-	}
-	<-entered
+	op := h.applyHangs(t)
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
 	h = open(t, home, applies, nil, nil)
-	if op, err := h.Wait(background, v.Operation.ID); err != nil || op.State != api.OpSucceeded {
+	if op, err := h.Wait(background, op.ID); err != nil || op.State != api.OpSucceeded {
 		t.Errorf("%+v, %v", op, err)
 	}
 	h.waits(t, "demo")
