@@ -29,7 +29,7 @@ func plain(s string) bool {
 // quoteArg writes one argument of an ssh_config line (ssh_config(5): arguments
 // with spaces go into double quotes; backslash escapes quotes and itself).
 func quoteArg(s string) string {
-	if plain(strings.ReplaceAll(s, "%", "")) { // % is for whoever expands tokens
+	if plain(strings.ReplaceAll(s, "%", "")) { // % is for the program that expands tokens
 		return s
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `'`, `\'`).Replace(s) + `"`

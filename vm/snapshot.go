@@ -21,7 +21,7 @@ const safetyPrefix = "before-restore-"
 type snapshotArgs struct {
 	Snapshot    string   `json:"snapshot"`
 	Description string   `json:"description"`
-	Known       []string `json:"known"` // names before: undo must not delete somebody else's
+	Known       []string `json:"known"` // names before: undo must not delete another's
 }
 
 // check implements checked.

@@ -49,7 +49,7 @@ func (b *Backend) listen(name string) (net.Listener, error) {
 		if st, err := b.Status(context.Background(), name); err == nil && st.State == backends.Unknown && c.User() == "admin" {
 			return &ssh.Permissions{}, nil
 		}
-		return nil, errors.New("nobody is let in")
+		return nil, errors.New("this server accepts no login")
 	}}
 	config.AddHostKey(key)
 	go serve(l, config, func(command string) {

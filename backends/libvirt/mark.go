@@ -38,7 +38,7 @@ type mark struct {
 // libvirtd when its host booted.
 type runMark struct {
 	Started time.Time `xml:"started,attr"`
-	Frozen  bool      `xml:"frozen,attr,omitempty"` // set while the guest may be frozen, so that whoever comes next can thaw it
+	Frozen  bool      `xml:"frozen,attr,omitempty"` // set while the guest may be frozen, so that the next daemon can thaw it
 }
 
 // noteMark is what libvirt does not keep about a snapshot.

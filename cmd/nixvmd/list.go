@@ -55,7 +55,7 @@ func (a *app) listProblems(machines []api.Machine) {
 		case m.Problem != nil:
 			fmt.Fprintf(a.err, "%s: %s\n", m.Name, clean(m.Problem.Message))
 			a.showHint(m.Problem.Hint)
-		case m.Reason != "" && m.State != "stopped": // a guest that was powered off needs nobody
+		case m.Reason != "" && m.State != "stopped": // a guest that was powered off needs no attention
 			fmt.Fprintf(a.err, "%s is %s: %s\n", m.Name, phaseWord(m), clean(m.Reason))
 		}
 		if len(m.Unresolved) > 0 {

@@ -35,7 +35,7 @@ var accountChecks = []check{
 		stranger, _ := newKey(t)
 		if c, err := g.dial("admin", ssh.PublicKeys(stranger)); err == nil {
 			c.Close()
-			t.Error("a key that nobody authorised logged in as admin")
+			t.Error("an unauthorised key logged in as admin")
 		}
 	}},
 	{name: "keys are the only way in: passwords are not even offered", run: func(t *testing.T, g *guest) {

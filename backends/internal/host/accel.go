@@ -82,7 +82,7 @@ func CheckAccel(word string) error {
 	return fmt.Errorf("accel %q is none of %s, %s, %s", word, Auto, KVM, TCG)
 }
 
-// Forced is "kvm" or "tcg" when somebody has decided, else "".
+// Forced is "kvm" or "tcg" when the choice is forced, else "".
 func (a *Accelerator) Forced() string { return a.forced }
 
 // verdict is qemu-accel.json: whether a guest ran under KVM.
