@@ -19,5 +19,5 @@ func parseAgent(m *Machine, t text) error {
 	if errors.As(err, &at) {
 		number, _ = at.Position()
 	}
-	return t.fault(number, "correct the TOML; strings stand in quotes", "%s", err)
+	return t.fault(number, "correct the TOML; strings need quotes", "%s", err)
 }

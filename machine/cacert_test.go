@@ -39,8 +39,8 @@ func TestCertificatesOfTheMachineGoToTheGuestAndNothingElseDoes(t *testing.T) {
 		"from another system":     {strings.ReplaceAll(cert, "\n", "\r\n"), cert, ""},
 		"a key beside it":         {cert + key, "", "private key"},
 		"only a key":              {key, "", "private key"},
-		"half a certificate":      {cert + other[:100], "", "no whole PEM block"},
-		"no certificate":          {"hello\n", "", "there is no certificate"},
+		"half a certificate":      {cert + other[:100], "", "is incomplete"},
+		"no certificate":          {"hello\n", "", "it contains no certificate"},
 		"something else":          {string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte("x")})), "", "X509 CRL"},
 		"not what it pretends to": {string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), "", "not a certificate"},
 	} {

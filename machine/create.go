@@ -16,7 +16,7 @@ import (
 
 // Create validates the draft, generates an identity, and writes the machine's
 // directory: whole, or not at all, also when the process or the power ends
-// half-way. The problems are those of Draft.Check, machine.exists and disk.full.
+// halfway. The problems are those of Draft.Check, machine.exists and disk.full.
 func (s *Store) Create(ctx context.Context, d Draft) (Machine, error) {
 	if err := names.NewMachine(d.Name); err != nil {
 		return Machine{}, err
@@ -90,7 +90,7 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 	}
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Chmod(mode) // whatever the umask
+		err = f.Chmod(mode) // regardless of the umask
 	}
 	if err == nil {
 		err = f.Sync()

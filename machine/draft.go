@@ -109,7 +109,7 @@ func (d Draft) content() (content, []*Fault) {
 	if len(faults) == 0 && !askedByWord && back.Mode != want {
 		faults = append(faults, &Fault{
 			File: ProfileFile, Reason: "the profile list asks for " + string(back.Mode) + ", the mode for " + string(want),
-			Hint: "leave the word out of the profile list",
+			Hint: "remove the word from the profile list",
 		})
 	}
 	return c, faults

@@ -89,7 +89,7 @@ func TestDraftsThatAreRefused(t *testing.T) {
 			err := c.draft.Check()
 			wantProblem(t, err, c.code)
 			if setting, _, _ := strings.Cut(err.Error(), ": "); strings.Contains(setting, " line ") {
-				t.Errorf("it names the line of a file that nobody has written: %v", err)
+				t.Errorf("it names the line of a file that does not exist: %v", err)
 			}
 		})
 	}

@@ -61,7 +61,7 @@ func (s *Store) closeSecrets(name string, c content) error {
 			continue
 		}
 		if err := os.Chmod(path, 0o600); err != nil {
-			return fmt.Errorf("close %s to others: %w", path, err)
+			return fmt.Errorf("restrict the permissions of %s: %w", path, err)
 		}
 	}
 	return nil

@@ -30,7 +30,7 @@ func (f *Fault) broken() *problem.Error {
 }
 
 // invalid is the problem of a request that has this fault: it names the setting,
-// not the line of a file that nobody has written yet.
+// not the line of a file that does not exist yet.
 func (f *Fault) invalid() *problem.Error {
 	f = &Fault{File: f.File, Reason: f.Reason, Hint: f.Hint, Code: f.Code}
 	code := f.Code

@@ -49,7 +49,7 @@ func parseRemoteForwards(m *Machine, t text) error {
 			p := problem.From(err)
 			fault = t.fault(l.number, p.Hint, "%s", p.Message)
 		case twice:
-			fault = t.fault(l.number, "remove one of the two lines", "%s is forwarded by line %d already", f.Listen, before)
+			fault = t.fault(l.number, "remove one of the two lines", "%s is already forwarded by line %d", f.Listen, before)
 			fault.Code = problem.ForwardConflict
 		default:
 			taken[f.Listen] = l.number

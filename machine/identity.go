@@ -25,7 +25,7 @@ func parseHostname(m *Machine, t text) error {
 }
 
 // onceHint: nixvmd restores such a file from the VM when it starts; see Store.Restore.
-const onceHint = "restart nixvmd: it writes the file again as the VM has it; without a VM, remove the file and a new one is generated"
+const onceHint = "restart nixvmd: it restores the file from the VM; if there is no VM, remove the file and a new one is generated"
 
 func parseMachineID(m *Machine, t text) error {
 	l, ok, err := t.value()

@@ -61,7 +61,7 @@ func (t text) passwordHash() (string, error) {
 		return "", err
 	}
 	if !passwordHashRE.MatchString(l.text) || len(l.text) > 512 {
-		return "", t.fault(l.number, "write what `mkpasswd -m yescrypt` prints, or empty the file for no password", "this is not a password hash")
+		return "", t.fault(l.number, "use the output of `mkpasswd -m yescrypt`, or empty the file for no password", "this is not a password hash")
 	}
 	return l.text, nil
 }

@@ -64,7 +64,7 @@ func (s *Store) sweep() error {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
-			return fmt.Errorf("remove what a crash left: %w", err)
+			return fmt.Errorf("clean up after a crash: %w", err)
 		}
 	}
 	return atomicfile.SyncDir(s.dir)

@@ -139,8 +139,8 @@ func identityFiles(m Machine) ([]isofs.File, error) {
 	}
 	for _, f := range files {
 		if len(f.Data) > maxIdentityFile { // it may hold nixvm's own key besides
-			return nil, problem.New(problem.MachineInvalid, "%s of %s has %d bytes, and a guest takes no more than %d", f.Name, m.Name, len(f.Data), maxIdentityFile).
-				WithHint("make %s/%s shorter", m.Dir, f.Name)
+			return nil, problem.New(problem.MachineInvalid, "%s of %s has %d bytes; a guest accepts at most %d", f.Name, m.Name, len(f.Data), maxIdentityFile).
+				WithHint("shorten %s/%s", m.Dir, f.Name)
 		}
 	}
 	return files, nil
@@ -163,7 +163,7 @@ func readSecrets(m Machine) (key []byte, hash string, err error) {
 		return nil, "", err
 	}
 	if now.HostKeyPublic != m.HostKeyPublic {
-		return nil, "", &Fault{File: place, Reason: "the host key was changed a moment ago", Hint: "try again"}
+		return nil, "", &Fault{File: place, Reason: "the host key has just been changed", Hint: "try again"}
 	}
 	data, err := readFile(root, RootPasswordFile)
 	if os.IsNotExist(err) {

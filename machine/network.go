@@ -38,7 +38,7 @@ func parseNetwork(m *Machine, t text) error {
 		return t.fault(l.number, "write nat, or bridge:<interface>, e.g. bridge:br0", "%s is not a network", quote(l.text))
 	}
 	if !names.IsBridge(name) {
-		return t.fault(l.number, names.BridgeHint, "%s is not an interface's name", quote(name))
+		return t.fault(l.number, names.BridgeHint, "%s is not an interface name", quote(name))
 	}
 	m.Network = Network{Kind: "bridge", Bridge: name}
 	return nil
@@ -92,9 +92,9 @@ func (ip StaticIP) wrong() string {
 	case !ip.Address.IsValid():
 		return "a gateway without an address"
 	case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Is4In6():
-		return a.String() + " is not an address for a host"
+		return a.String() + " is not a valid host address"
 	case ip.Gateway.IsValid() && (ip.Gateway.Is4() != a.Is4() || ip.Gateway.Zone() != ""):
-		return "address and gateway are not of one family"
+		return "address and gateway belong to different address families"
 	case ip.Gateway.IsValid() && (ip.Gateway.IsUnspecified() || ip.Gateway.IsMulticast() || ip.Gateway == a):
 		return ip.Gateway.String() + " is not a gateway"
 	}

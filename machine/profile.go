@@ -32,7 +32,7 @@ func parseProfile(m *Machine, t text) error {
 		}
 	}
 	if len(modes) > 1 {
-		return t.fault(l.number, "keep one of the two words", "it asks for mutable and semi-mutable at once")
+		return t.fault(l.number, "keep one of the two words", "it has both mutable and semi-mutable")
 	}
 	slices.Sort(m.Profiles)
 	m.Profiles = slices.Compact(m.Profiles)
@@ -79,7 +79,7 @@ func printMutable(m Machine) string {
 }
 
 // imageURL is how an image that is downloaded is named; what it lacks, such as a
-// checksum, is for whoever downloads it to say.
+// checksum, is reported by the code that downloads it.
 var imageURL = regexp.MustCompile(`^(?:https?|file)://[^\s[:cntrl:]]+$`)
 
 func parseImage(m *Machine, t text) error {
@@ -111,7 +111,7 @@ func parseBackend(m *Machine, t text) error {
 		return err
 	}
 	if !backendRE.MatchString(l.text) {
-		return t.fault(l.number, "write the name of a backend of config.toml, or remove the file for the default", "%s is not a backend's name", quote(l.text))
+		return t.fault(l.number, "write the name of a backend of config.toml, or remove the file for the default", "%s is not a backend name", quote(l.text))
 	}
 	m.Backend = l.text
 	return nil

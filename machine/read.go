@@ -17,8 +17,8 @@ func readDir(dir string) (content, error) {
 	c, err := readEach(dir, func(_ string, err error) error { return err })
 	if err == nil && len(c) == 0 {
 		err = &Fault{
-			File: dir, Reason: "the directory holds no file of a machine",
-			Hint: "remove the directory, or add a file profile, e.g. with the line: core",
+			File: dir, Reason: "the directory contains no machine files",
+			Hint: "remove the directory, or add a file named profile, e.g. with the line: core",
 		}
 	}
 	if err != nil {
@@ -87,7 +87,7 @@ func readFile(root *os.Root, file string) ([]byte, error) {
 		return nil, err
 	}
 	if !fi.Mode().IsRegular() {
-		return nil, &Fault{File: path, Reason: "this is not a regular file", Hint: "replace it by a text file, or remove it"}
+		return nil, &Fault{File: path, Reason: "this is not a regular file", Hint: "replace it with a text file, or remove it"}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
@@ -96,7 +96,7 @@ func readFile(root *os.Root, file string) ([]byte, error) {
 	if len(data) > maxFileBytes {
 		return nil, &Fault{
 			File: path, Reason: fmt.Sprintf("the file is larger than %d KiB", maxFileBytes>>10),
-			Hint: "check that the right file lies there",
+			Hint: "check that it is the right file",
 		}
 	}
 	return data, nil
@@ -108,13 +108,13 @@ func openFault(root *os.Root, file string, err error) error {
 	link := statErr == nil && fi.Mode()&fs.ModeSymlink != 0
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &Fault{File: path, Reason: "permission denied", Hint: "give the file to the user that runs nixvmd"}
+		return &Fault{File: path, Reason: "permission denied", Hint: "change its owner to the user who runs nixvmd"}
 	case link && errors.Is(err, fs.ErrNotExist):
-		return &Fault{File: path, Reason: "the link leads nowhere", Hint: "restore its target, or replace the link by a file"}
+		return &Fault{File: path, Reason: "the symlink is dangling", Hint: "restore its target, or replace the symlink with a file"}
 	case link:
 		return &Fault{
-			File: path, Reason: "this secret is a link that leaves the machine's directory",
-			Hint: "replace the link by a copy: what it holds is given to the guest",
+			File: path, Reason: "this secret is a symlink to outside the machine directory",
+			Hint: "replace the symlink with a copy: its content is given to the guest",
 		}
 	}
 	return err

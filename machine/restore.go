@@ -53,7 +53,7 @@ func (s *Store) Restore(name string, k Known) ([]Restored, error) {
 		return nil, err
 	}
 	defer unlock()
-	closed := map[string]bool{} // those whose content nobody knows
+	closed := map[string]bool{} // those whose content is unknown
 	have, err := readEach(s.Dir(name), func(file string, err error) error {
 		var fault *Fault
 		if !errors.As(err, &fault) {

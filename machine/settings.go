@@ -128,7 +128,7 @@ func (m Machine) unprintable() []*Fault {
 	}
 	for _, p := range m.Profiles {
 		if !names.IsProfile(p) {
-			faults = append(faults, &Fault{File: ProfileFile, Reason: quote(p) + " is not a profile name", Hint: "use names as in claude, dev or open-code"})
+			faults = append(faults, &Fault{File: ProfileFile, Reason: quote(p) + " is not a profile name", Hint: "use names such as claude, dev or open-code"})
 		}
 	}
 	faults = append(faults, m.checkForwards()...)

@@ -38,7 +38,7 @@ func ParseSize(s string) (int64, error) {
 		return 0, sizeProblem("%s is too large a size", quote(s))
 	}
 	if n == 0 {
-		return 0, sizeProblem("%s is no size: it must be more than 0", quote(s))
+		return 0, sizeProblem("%s is not a size: it must be more than 0", quote(s))
 	}
 	factor := unitBytes(s, g[2])
 	if n > math.MaxInt64/factor {

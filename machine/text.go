@@ -36,7 +36,7 @@ func (t text) lines() ([]line, error) {
 			continue
 		}
 		if !printable(s) {
-			return nil, t.fault(number, "remove them; the file is plain UTF-8 text", "it holds control characters or is not text")
+			return nil, t.fault(number, "remove them; the file must be plain UTF-8 text", "it contains control characters or is not text")
 		}
 		found = append(found, line{number, s})
 	}

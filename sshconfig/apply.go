@@ -145,7 +145,7 @@ func (c *Config) judge(ch *change, verdicts []verdict, res *Result) {
 		}
 	}
 	for _, machine := range slices.Sorted(maps.Keys(inherited)) {
-		// Entries that are there already stay: to take a name away helps nobody.
+		// Entries that are there already stay: taking a name away would not help.
 		if ch.before[c.Aliases(machine).User] == "" {
 			if err := c.refuseForwards(machine, inherited[machine]); err != nil {
 				ch.refuse(machine, err)
@@ -261,7 +261,7 @@ func (c *Config) rollback(ch *change, mem memory) error {
 }
 
 // restoreUser takes our line out of the user's file again: the old bytes if
-// nobody wrote since, else by cutting only what is ours.
+// the file has not been written since, else by cutting only what is ours.
 func (c *Config) restoreUser(ch *change, mem memory) error {
 	for range maxRetries {
 		u, err := c.readUser()

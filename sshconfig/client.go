@@ -69,9 +69,9 @@ func checkKey(pinned, got ssh.PublicKey) error {
 	if bytes.Equal(pinned.Marshal(), got.Marshal()) {
 		return nil
 	}
-	return problem.New(problem.SSHHostKey, "the guest shows the host key %s, not the one that was made for it, %s",
+	return problem.New(problem.SSHHostKey, "the guest presents the host key %s instead of the one generated for it, %s",
 		ssh.FingerprintSHA256(got), ssh.FingerprintSHA256(pinned)).
-		WithHint("something else answers at this address, or the guest's identity was replaced; recreate the VM or restore its host key")
+		WithHint("another server answers at this address, or the guest's identity was replaced; recreate the VM or restore its host key")
 }
 
 // handshake runs the SSH handshake on conn, which it owns: on an error, or when
@@ -91,7 +91,7 @@ func handshake(ctx context.Context, conn net.Conn, config *ssh.ClientConfig) (ss
 	switch {
 	case errors.As(err, &none):
 		err = problem.New(problem.SSHHostKey, "the guest's sshd has no %s host key: %w", ssh.KeyAlgoED25519, err).
-			WithHint("something else answers at this address, or the guest did not take its identity")
+			WithHint("another server answers at this address, or the guest did not apply its identity")
 	case ctx.Err() != nil:
 		err = fmt.Errorf("ssh handshake: %w", context.Cause(ctx))
 	}

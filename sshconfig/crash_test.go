@@ -173,7 +173,7 @@ func TestInstancesComeAndGo(t *testing.T) {
 }
 
 // The same instance from several goroutines: the last complete list wins, and
-// the file is whole whatever the order.
+// the file is whole in any order.
 func TestApplyAtOnceInOneProcess(t *testing.T) {
 	c := newConfig(t)
 	writeUserConfig(t, c, "Host x\n")

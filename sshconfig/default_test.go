@@ -175,14 +175,14 @@ func TestTheConfigurationThatSSHReadsByItself(t *testing.T) {
 		resolved string
 		included bool
 	}{
-		"is there":             {place: place{User: mine}, resolved: "user", included: true},
-		"is not there":         {place: place{}, resolved: "user", included: true},
-		"others may write it":  {place{User: mine, Mode: 0o666}, problem.SSHConfigRefused, []string{"mode 0666", "chmod go-w", "Include "}, "Bad owner or permissions", false},
-		"others may by now":    {place{User: mine, Mode: 0o666, Twice: true}, problem.SSHConfigRefused, []string{"mode 0666", "chmod go-w"}, "Bad owner or permissions", false},
-		"is somebody else's":   {place{User: mine, Owner: 12345}, problem.SSHConfigRefused, []string{"12345", "chown", "Include "}, "Bad owner or permissions", false},
-		"is a dangling link":   {place{Link: "/nowhere/config"}, problem.SSHConfigReadOnly, []string{"symlink to /nowhere/config", "Include "}, "root", false},
-		"is read-only":         {place{User: mine, Mode: 0o400}, problem.SSHConfigReadOnly, []string{"read-only", "Include "}, "me", false},
-		"is read-only and bad": {place{User: "Bogus\n", Mode: 0o400}, problem.SSHConfigReadOnly, []string{"read-only", "bogus", "Include "}, "", false},
+		"is there":                {place: place{User: mine}, resolved: "user", included: true},
+		"is not there":            {place: place{}, resolved: "user", included: true},
+		"others may write it":     {place{User: mine, Mode: 0o666}, problem.SSHConfigRefused, []string{"mode 0666", "chmod go-w", "Include "}, "Bad owner or permissions", false},
+		"others may by now":       {place{User: mine, Mode: 0o666, Twice: true}, problem.SSHConfigRefused, []string{"mode 0666", "chmod go-w"}, "Bad owner or permissions", false},
+		"belongs to another user": {place{User: mine, Owner: 12345}, problem.SSHConfigRefused, []string{"12345", "chown", "Include "}, "Bad owner or permissions", false},
+		"is a dangling link":      {place{Link: "/nowhere/config"}, problem.SSHConfigReadOnly, []string{"symlink to /nowhere/config", "Include "}, "root", false},
+		"is read-only":            {place{User: mine, Mode: 0o400}, problem.SSHConfigReadOnly, []string{"read-only", "Include "}, "me", false},
+		"is read-only and bad":    {place{User: "Bogus\n", Mode: 0o400}, problem.SSHConfigReadOnly, []string{"read-only", "bogus", "Include "}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.Owner != 0 && os.Getuid() != 0 {
@@ -264,7 +264,7 @@ func asNobody(t *testing.T, job, home string) (string, error) {
 	return string(out), err
 }
 
-// Whatever the directory of the user's configuration is like, our own files are
+// Wherever the user's configuration lies, our own files are
 // written and the reason is the true one.
 func TestDirectoryThatMayNotBeWrittenOrRead(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -306,7 +306,7 @@ func (g *guest) await(t testing.TB) {
 	}
 }
 
-// freeAddress is a loopback address that nobody listens on now.
+// freeAddress is a loopback address on which no process listens now.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

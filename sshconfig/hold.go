@@ -77,7 +77,7 @@ func (hl *hold) reconcile(ctx context.Context, wg *sync.WaitGroup) {
 		l, err := listen(hl.client, f)
 		if err != nil {
 			hl.note(ForwardState{f, Conflict, problem.New(problem.ForwardConflict, "the guest refuses to listen on %s: %w", f.Listen, err).
-				WithHint("something in the VM has that port or socket, or its directory does not exist").Retry()})
+				WithHint("the port or socket is in use in the VM, or its directory does not exist").Retry()})
 			continue
 		}
 		hl.listeners[f] = l

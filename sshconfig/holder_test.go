@@ -218,7 +218,7 @@ func TestHolderTargetThatIsNotThere(t *testing.T) {
 	}
 	hold1(t, h, Active)
 	if got := echo(t, "tcp", f.Listen); got == "ping" {
-		t.Error("somebody answered")
+		t.Error("a server answered")
 	}
 	hold1(t, h, Active)
 }

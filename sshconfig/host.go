@@ -166,7 +166,7 @@ func (c *Config) knowsRecent() bool {
 }
 
 // options lists what a block sets. ssh takes the first value it finds, so what
-// is set here holds whatever the user's `Host *` says further down; most of the
+// is set here overrides any `Host *` of the user's further down; most of the
 // list is there for that reason alone. The table keywords has what is settled so.
 func (c *Config) options(h Host, alias, account string) []option {
 	opts := c.route(h)
@@ -183,7 +183,7 @@ func (c *Config) options(h Host, alias, account string) []option {
 		{"ServerAliveCountMax", "3"},
 		{"ControlMaster", "auto"},
 		// Until the VM stops: the forwards of an agent must not vanish because
-		// nobody had a terminal open for ten minutes.
+		// no terminal was open for ten minutes.
 		{"ControlPersist", "yes"},
 		// %r: `ssh admin@demo` must not make the connection that `ssh demo` uses.
 		{"ControlPath", quoteArg(c.opts.Layout.ControlSocket(alias, "%r"))},

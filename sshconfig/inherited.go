@@ -90,8 +90,8 @@ func (c *Config) refuseForwards(machine string, in []Inherited) error {
 	}
 	for _, i := range in {
 		if i.Opens() {
-			return problem.New(problem.SSHInherited, "%s would open what your own SSH configuration opens for every host: %s", machine, i).
-				WithHint("%s. Make the line one of the hosts that need it (ssh cannot switch it off for one host), or set accept_forwards = true in the section [ssh] of config.toml", i.Effect())
+			return problem.New(problem.SSHInherited, "%s would inherit a forward that your own SSH configuration sets for every host: %s", machine, i).
+				WithHint("%s. Move the line to the Host blocks that need it (ssh cannot turn it off for a single host), or set accept_forwards = true in the section [ssh] of config.toml", i.Effect())
 		}
 	}
 	return nil
@@ -156,7 +156,7 @@ func (c *Config) inherited(u userFile, alias, text string, a sshsettings.Setting
 		all[i].Where = c.lines(u, alias, strings.ToLower(all[i].Keyword))
 	}
 	return slices.DeleteFunc(all, func(i Inherited) bool {
-		// Debian's default is on in no line of anybody's: only what was written counts.
+		// Debian's default appears in no file: only explicit lines count.
 		return i.Where == "" && !i.Opens()
 	})
 }

@@ -65,12 +65,12 @@ func (c *Config) readKey() (ssh.Signer, error) {
 	}
 	if err != nil {
 		return nil, problem.New(problem.ConfigInvalid, "the client key %s cannot be read: %w (%v)", c.IdentityFile(), errDamaged, err).
-			WithHint("restart nixvmd: it makes another key and gives it to the machines")
+			WithHint("restart nixvmd: it generates another key and gives it to the machines")
 	}
 	return signer, nil
 }
 
-// generateKey writes the public half first: whoever finds the private key may
+// generateKey writes the public half first: a process that finds the private key may
 // rely on both.
 func (c *Config) generateKey() (ssh.Signer, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)

@@ -14,7 +14,7 @@ const (
 	// told: no entry can switch it off, or not for every ssh. `ssh -G` shows it, and
 	// the user is told what reaches the guest.
 	told
-	// harmless: whatever the user sets, the guest is reached the same way, learns
+	// harmless: with any value, the guest is reached the same way, learns
 	// nothing, and gets nothing.
 	harmless
 )

@@ -98,7 +98,7 @@ func TestWhatIsSettledIsInEveryEntry(t *testing.T) {
 	}
 }
 
-// hostile is what somebody's `Host *` may have, for every keyword but those that
+// hostile is what a user's `Host *` may have, for every keyword but those that
 // select lines. Each differs from what an entry has.
 var hostile = map[string]string{
 	"addkeystoagent": "yes", "addressfamily": "inet6", "batchmode": "yes", "bindaddress": "192.0.2.1", "bindinterface": "lo",

@@ -39,7 +39,7 @@ func (c *Config) lockUserDir(ctx context.Context) (*os.File, error) {
 	for {
 		dir, err := flock(ctx, existingParent(c.opts.UserConfig), os.O_RDONLY)
 		if errors.Is(err, os.ErrPermission) {
-			return nil, nil // nothing can be written there, and nobody else's lock be in the way
+			return nil, nil // nothing can be written there, so no other lock can be in the way
 		}
 		if err != nil {
 			if errors.Is(err, os.ErrNotExist) && ctx.Err() == nil {

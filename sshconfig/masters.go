@@ -27,7 +27,7 @@ const masterTimeout = 5 * time.Second
 // master is a live ControlMaster of an alias.
 type master struct{ alias, socket string }
 
-// MasterAlive reports whether a ControlMaster listens for the alias, as whatever
+// MasterAlive reports whether a ControlMaster listens for the alias, as any
 // account. A socket file is no sign of life, so the sockets are dialled; one that
 // is certainly dead is removed.
 func (c *Config) MasterAlive(ctx context.Context, alias string) (bool, error) {
@@ -85,7 +85,7 @@ func (m master) dial(ctx context.Context) (net.Conn, error) {
 	case errors.Is(err, unix.ENOENT):
 		return nil, nil
 	case errors.Is(err, unix.ECONNREFUSED):
-		// Nobody listens and nobody ever will: the listener of a socket file
+		// No process listens or ever will: the listener of a socket file
 		// cannot come back.
 		if err := os.Remove(m.socket); err != nil && !os.IsNotExist(err) {
 			return nil, err
@@ -221,10 +221,10 @@ func (c *Config) forwardOn(ctx context.Context, m master, machine string, f Forw
 	out, err := c.control(ctx, m, "-O", "forward", "-R", f.Flag())
 	if err != nil && says(out, "forwarding") {
 		return false, problem.New(problem.ForwardConflict, "%s cannot listen on %s: %s", machine, f.Listen, firstLine(out)).
-			WithHint("something in the VM has that port, or another connection forwards it; choose another port")
+			WithHint("the port is in use in the VM, or another connection forwards it; choose another port")
 	}
 	return err == nil, err
 }
 
-// says looks for words in what ssh printed, whatever their case.
+// says looks for words in ssh's output, ignoring case.
 func says(out, words string) bool { return strings.Contains(strings.ToLower(out), words) }

@@ -166,7 +166,7 @@ func TestMasterUnderTheOldPathIsClosed(t *testing.T) {
 }
 
 // The account takes part in the path, and ssh gives up on one that is too long. The
-// accounts of a guest fit whatever the runtime directory.
+// accounts of a guest fit for any runtime directory.
 func TestControlPathHasRoomForTheAccount(t *testing.T) {
 	if n := len(paths.Layout{Runtime: "/" + strings.Repeat("x", 69)}.ControlSocket("demo", "admin")); n > maxControlPath {
 		t.Errorf("with the longest runtime directory the path has %d bytes, ssh takes %d", n, maxControlPath)

@@ -10,9 +10,9 @@ import (
 	"github.com/nixvm/nixvm/internal/atomicfile"
 )
 
-const header = `# Written by nixvmd, two entries per VM. Do not edit: the next change of a VM
-# rewrites this file. Your own settings for these hosts belong into the file
-# that includes this one; they apply where this file says nothing.
+const header = `# Written by nixvmd, two entries per VM. Do not edit: this file is rewritten when a VM
+# changes. Put your own settings for these hosts into the file that includes this
+# one; they apply to the options that are not set here.
 `
 
 // render is the text of our configuration.
@@ -26,7 +26,7 @@ func render(blocks []block) []byte {
 }
 
 // split is the opposite of render: the blocks of a file that render made. Of a
-// file that somebody edited it returns whatever stands after each Host line.
+// file that was edited by hand it returns what follows each Host line.
 func split(data []byte) map[string]string {
 	blocks := map[string]string{}
 	rest := "\n" + string(data)

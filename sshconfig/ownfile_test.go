@@ -61,11 +61,11 @@ func TestSplitIsTheOppositeOfRender(t *testing.T) {
 		}
 	}
 	for _, data := range []string{"", "\n", header, "Host", "Host ", "Host \n", "nonsense"} {
-		split([]byte(data)) // whatever somebody made of our file
+		split([]byte(data)) // any content that a user may have given our file
 	}
 }
 
-// Somebody edits our file: the entry counts as changed and is written again.
+// The user edits our file: the entry counts as changed and is written again.
 func TestHandEditedEntryIsRepaired(t *testing.T) {
 	c := newConfig(t)
 	mustApply(t, c, hosts("a", "b")...)

@@ -59,8 +59,8 @@ func (c *Config) excludeUser(user userFile, mem memory) error {
 				return nil
 			}
 			s, _ := c.ours(c.opts.UserConfig, user.data)
-			return problem.New(problem.SSHConfigReadOnly, "cannot take the Include line out of %s: %s", c.opts.UserConfig, user.readOnly).
-				WithHint("delete lines %d and %d of it; they have no effect any more", s.line, s.line+1)
+			return problem.New(problem.SSHConfigReadOnly, "cannot remove the Include line from %s: %s", c.opts.UserConfig, user.readOnly).
+				WithHint("delete lines %d and %d of it; they no longer have any effect", s.line, s.line+1)
 		}
 		if err := c.putBack(user, data, mem); !errors.Is(err, errChanged) {
 			return err

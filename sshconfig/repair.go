@@ -69,7 +69,7 @@ func (c *Config) repairMemory(r *Repaired) error {
 	if err := c.saveMemory(m); err != nil {
 		return err
 	}
-	r.Notices = append(r.Notices, fmt.Sprintf("the file %s was damaged and has been made again; the damaged one is kept as %s", c.statePath(), aside))
+	r.Notices = append(r.Notices, fmt.Sprintf("the file %s was damaged and has been recreated; the damaged file is kept as %s", c.statePath(), aside))
 	return nil
 }
 
@@ -90,7 +90,7 @@ func (c *Config) repairKey(r *Repaired) error {
 		if err != nil {
 			return err
 		}
-		r.Notices = append(r.Notices, fmt.Sprintf("the file %s was damaged or missing and has been made again from the private key; %s", pub, keptAs(aside)))
+		r.Notices = append(r.Notices, fmt.Sprintf("the file %s was damaged or missing and has been recreated from the private key; %s", pub, keptAs(aside)))
 		return atomicfile.Write(pub, publicLine(signer), 0o644)
 	case err == nil:
 		return nil
@@ -108,15 +108,15 @@ func (c *Config) repairKey(r *Repaired) error {
 		return err
 	}
 	r.NewKey = strings.TrimSuffix(string(publicLine(signer)), "\n")
-	r.Notices = append(r.Notices, fmt.Sprintf("the client key %s was damaged and another one has been made; %s. "+
-		"VMs take the new key at their next start; a mutable VM that was started before has to be given it on its console",
+	r.Notices = append(r.Notices, fmt.Sprintf("the client key %s was damaged and a new one has been generated; %s. "+
+		"VMs take the new key at their next start; a mutable VM that has been started before needs it added on its console",
 		c.IdentityFile(), keptAs(aside)))
 	return nil
 }
 
 func keptAs(aside string) string {
 	if aside == "" {
-		return "there was none to keep"
+		return "there was no old file to keep"
 	}
-	return "the damaged one is kept as " + aside
+	return "the damaged file is kept as " + aside
 }

@@ -25,7 +25,7 @@ type span struct {
 }
 
 // findSpans finds the marked Includes. A marker without its Include is an
-// error: somebody edited there, and cutting anything could take away their text.
+// error: it was edited by hand, and cutting anything could remove the user's text.
 func findSpans(file string, data []byte) ([]span, error) {
 	var spans []span
 	var bad []string

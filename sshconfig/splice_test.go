@@ -82,7 +82,7 @@ func anyConfig() *rapid.Generator[string] {
 	return rapid.OneOf(structured, rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 }
 
-// Whatever the bytes, and wherever the user edits meanwhile, taking our line
+// For any bytes, and wherever the user edits meanwhile, taking our line
 // out leaves what would be there without it.
 func TestSpliceThenUnspliceIsIdentity(t *testing.T) {
 	c := newConfig(t)

@@ -27,7 +27,7 @@ type fileMemory struct {
 }
 
 // errDamaged is a file of ours that Repair makes again.
-var errDamaged = errors.New("it is empty, cut off or overwritten")
+var errDamaged = errors.New("it is empty, truncated or overwritten")
 
 // backupPattern is for the names that backUp gives.
 const backupPattern = "user-config-*.bak"
@@ -45,11 +45,11 @@ func (c *Config) loadMemory() (memory, error) {
 	}
 	err = json.Unmarshal(data, &m)
 	if m.Version > 1 { // first: its fields may have other types
-		return m, problem.New(problem.ConfigInvalid, "%s was written by a newer nixvmd", c.statePath()).WithHint("use that one")
+		return m, problem.New(problem.ConfigInvalid, "%s was written by a newer nixvmd", c.statePath()).WithHint("use that version")
 	}
 	if err != nil {
 		return m, problem.New(problem.ConfigInvalid, "%s cannot be read: %w", c.statePath(), errDamaged).
-			WithHint("restart nixvmd: it makes the file again")
+			WithHint("restart nixvmd: it recreates the file")
 	}
 	if m.Files == nil {
 		m.Files = map[string]fileMemory{}

@@ -66,13 +66,13 @@ func reason(err error) string {
 
 // whyRefused is what ssh checks of its own configuration before it reads it, and
 // does not of one that it gets by -F. It is asked, because not all are equally
-// strict: Debian's allows a group that has nobody else in it.
+// strict: Debian's allows a group without other members.
 func (c *Config) whyRefused(info os.FileInfo) string {
 	why := ""
 	if uid := ownerOf(info); uid != 0 && uid != os.Getuid() {
-		why = fmt.Sprintf("it belongs to the user with the number %d", uid)
+		why = fmt.Sprintf("it belongs to the user with uid %d", uid)
 	} else if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		why = fmt.Sprintf("others may write it (mode %04o)", mode)
+		why = fmt.Sprintf("others can write to it (mode %04o)", mode)
 	}
 	if c.system == "" || why == "" {
 		return ""
@@ -95,7 +95,7 @@ func (c *Config) absentUser() userFile {
 	if below(dir, c.storeDir) {
 		u.readOnly = dir + " is managed by Nix"
 	} else if unix.Access(dir, unix.W_OK) != nil {
-		u.readOnly = "there is none, and " + dir + " is not writable"
+		u.readOnly = "it does not exist, and " + dir + " is not writable"
 	}
 	return u
 }
@@ -105,7 +105,7 @@ func below(path, dir string) bool {
 }
 
 // whyReadOnly is careful with root, whom no permission bit stops: a file that
-// somebody made read-only stays as it is.
+// was made read-only on purpose stays as it is.
 func (c *Config) whyReadOnly(u userFile) string {
 	switch {
 	case below(u.path, c.storeDir):
@@ -131,7 +131,7 @@ func (c *Config) userProblem(u userFile) *problem.Error {
 		fix = "give " + u.path + " to yourself (chown)"
 	}
 	return problem.New(problem.SSHConfigRefused, "ssh refuses to use %s: %s", c.opts.UserConfig, u.refused).
-		WithHint("%s, then: nixvmd ssh-config --apply. The line that it must have, at the top: %s", fix, c.IncludeLine())
+		WithHint("%s, then: nixvmd ssh-config --apply. The line that it needs at the top: %s", fix, c.IncludeLine())
 }
 
 // readOnlyProblem tells how to add (or take away) the line by hand.
@@ -150,7 +150,7 @@ func nixString(path string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `${`, `\${`).Replace(quoteInclude(path)) + `"`
 }
 
-// errChanged: somebody wrote the file between our read and our write.
+// errChanged: the file was written to between our read and our write.
 var errChanged = errors.New("the file changed while it was being edited")
 
 // tempPrefix of the temporary files beside the user's configuration.
@@ -226,8 +226,8 @@ func (u userFile) current() bool {
 	return err == nil && bytes.Equal(data, u.data)
 }
 
-// sweepTemps removes what a killed process left; the lock says nobody else is
-// writing one.
+// sweepTemps removes what a killed process left; the lock excludes other
+// writers.
 func sweepTemps(dir string) {
 	left, _ := filepath.Glob(filepath.Join(globEscape(dir), tempPrefix+"*"))
 	for _, f := range left {

@@ -84,7 +84,7 @@ func (c *Config) CheckProgram() error {
 }
 
 func noProgram(err error) error {
-	return problem.New(problem.BackendMissing, "there is no ssh program: %w", err).
+	return problem.New(problem.BackendMissing, "no ssh program was found: %w", err).
 		WithHint("Debian, Ubuntu: sudo apt install openssh-client; Fedora: sudo dnf install openssh-clients")
 }
 
@@ -119,10 +119,10 @@ func (c *Config) sshG(ctx context.Context, alias string) (sshsettings.Settings, 
 		return nil, fmt.Errorf("ssh -G %s: %w", alias, caller.Err())
 	case ctx.Err() != nil:
 		return nil, problem.New(problem.SSHConfigMalformed, "ssh -G did not finish reading %s in %s", c.opts.UserConfig, c.verifyTimeout).
-			WithHint("a Match exec line there may hang; the configuration was left as it was")
+			WithHint("a Match exec line in it may hang; the configuration was left unchanged")
 	case errors.As(err, &exit):
 		return nil, problem.New(problem.SSHConfigMalformed, "%w %s: %s", errNotAccepted, c.opts.UserConfig, firstLine(stderr.String())).
-			WithHint("correct that line; the configuration was left as it was")
+			WithHint("correct that line; the configuration was left unchanged")
 	}
 	return nil, fmt.Errorf("ssh -G %s: %w", alias, err)
 }

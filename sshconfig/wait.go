@@ -29,7 +29,7 @@ type WaitOptions struct {
 const maxAttempts = 2
 
 // WaitReady returns nil when the guest's sshd has proved that it has the pinned
-// host key. It logs in as nobody and sends no credentials.
+// host key. It does not log in and sends no credentials.
 //
 // The wait costs a booting guest next to nothing: an attempt is a connection
 // that reads the server's first bytes, and only the first one that is an SSH
@@ -51,8 +51,8 @@ func WaitReady(ctx context.Context, o WaitOptions) error {
 	defer w.abandon()
 	err = w.run(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.As(err, new(*problem.Error)) {
-		return problem.New(problem.VMNotReady, "the guest's sshd did not answer in %s: %w", time.Since(w.start).Round(time.Second), w.lastSeen()).
-			WithHint("look at the VM's console; a slow machine may need a longer limit").Retry()
+		return problem.New(problem.VMNotReady, "the guest's sshd did not answer within %s: %w", time.Since(w.start).Round(time.Second), w.lastSeen()).
+			WithHint("check the VM's console; a slow machine may need a longer timeout").Retry()
 	}
 	return err
 }
@@ -212,7 +212,7 @@ func (w *waiter) abandon() {
 	w.wg.Wait()
 }
 
-var errSilent = errors.New("it accepts connections and says nothing")
+var errSilent = errors.New("it accepts connections but sends nothing")
 
 func (w *waiter) lastSeen() error {
 	if w.last == nil {
@@ -242,7 +242,7 @@ func listenFor(ctx context.Context, dial DialFunc) (net.Conn, error) {
 	case err != nil:
 		err = fmt.Errorf("it accepts connections and then: %w", err)
 	case string(head) != banner:
-		err = fmt.Errorf("what answers is not an SSH server: it says %q", head)
+		err = fmt.Errorf("the server that answers is not an SSH server: it sends %q", head)
 	default:
 		return &peeked{conn, r}, nil
 	}

@@ -126,11 +126,11 @@ func TestWaitReadySaysWhatItSawLast(t *testing.T) {
 		serve func(n int, conn net.Conn)
 		want  string
 	}{
-		"holds":     {func(int, net.Conn) {}, "says nothing"},
+		"holds":     {func(int, net.Conn) {}, "sends nothing"},
 		"closes":    {func(_ int, c net.Conn) { _ = c.Close() }, "closes them"},
 		"other":     {func(_ int, c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad\r\n")) }, `"HTTP/1.1"`},
 		"escape":    {func(_ int, c net.Conn) { _, _ = c.Write([]byte("\x1b[2Jhello hello")) }, `\x1b[2J`},
-		"half":      {func(_ int, c net.Conn) { _, _ = c.Write([]byte("SSH-")) }, "says nothing"},
+		"half":      {func(_ int, c net.Conn) { _, _ = c.Write([]byte("SSH-")) }, "sends nothing"},
 		"endless":   {func(_ int, c net.Conn) { go func() { _, _ = io.Copy(c, zeros{}) }() }, `\x00`},
 		"no kex":    {func(_ int, c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-x\r\n")) }, ""},
 		"then gone": {func(_ int, c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-x\r\n")); _ = c.Close() }, "handshake failed"},

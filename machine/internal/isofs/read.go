@@ -6,7 +6,7 @@ import (
 )
 
 // errVolume is what is read of anything that Build has not made.
-var errVolume = errors.New("not a volume of ours, or a damaged one")
+var errVolume = errors.New("not a volume made by nixvm, or a damaged one")
 
 // maxFiles bounds what is read of a volume.
 const maxFiles = 100
