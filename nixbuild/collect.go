@@ -17,7 +17,7 @@ type Collected = api.CollectedImage
 // Rules say what a collection keeps.
 type Rules struct {
 	// Claim is called before an image is removed. It says what needs the image,
-	// e.g. "demo"; when that is "", nobody begins to use it until release.
+	// e.g. "demo"; when that is "", no use of it begins until release.
 	Claim func(id string) (user string, release func(), err error)
 	// All removes also what would be built again as it is.
 	All bool
@@ -80,7 +80,7 @@ func (s *Store) removeUnused(id string, rules Rules, current bool) (kept string,
 	}
 	defer release()
 	if current {
-		return "it is what its profiles give now; --all removes it too", nil
+		return "it is up to date; --all removes it too", nil
 	}
 	unlock, ok := s.tryLockID(id)
 	if !ok {

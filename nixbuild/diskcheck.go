@@ -79,18 +79,18 @@ type diskInfo struct {
 // refuse says why the disk cannot be an image. A file that it names would be
 // read, with our rights, as part of the guest's disk.
 func (i diskInfo) refuse(file string) error {
-	whole := "make one file of it: qemu-img convert -O qcow2 FILE NEW"
+	whole := "convert it to a single file: qemu-img convert -O qcow2 FILE NEW"
 	switch {
 	case i.Backing != "":
-		return problem.New(problem.ImageUnsupported, "%s needs another file, %.200q", file, i.Backing).WithHint("%s", whole)
+		return problem.New(problem.ImageUnsupported, "%s depends on another file, %.200q", file, i.Backing).WithHint("%s", whole)
 	case i.Specific.Data.DataFile != "":
-		return problem.New(problem.ImageUnsupported, "%s keeps its content in another file, %.200q", file, i.Specific.Data.DataFile).WithHint("%s", whole)
+		return problem.New(problem.ImageUnsupported, "%s stores its data in another file, %.200q", file, i.Specific.Data.DataFile).WithHint("%s", whole)
 	case i.Encrypted:
 		return problem.New(problem.ImageUnsupported, "%s is encrypted", file).WithHint("decrypt it: qemu-img convert --help")
 	case i.Specific.Data.Corrupt:
 		return problem.New(problem.ImageCorrupt, "%s is marked as corrupt", file).WithHint("try qemu-img check -r all on a copy")
 	case i.VirtualSize <= 0 || i.VirtualSize%512 != 0:
-		return problem.New(problem.ImageCorrupt, "%s is no disk: its size, %d bytes, is not a number of sectors", file, i.VirtualSize)
+		return problem.New(problem.ImageCorrupt, "%s is not a disk image: its size, %d bytes, is not a multiple of the sector size", file, i.VirtualSize)
 	}
 	return nil
 }
@@ -142,8 +142,8 @@ func hasGPT(ctx context.Context, file, format string) error {
 			return nil
 		}
 	}
-	return problem.New(problem.ImageCorrupt, "%s is no bootable disk: it has no GPT partition table", file).
-		WithHint("give a raw or qcow2 disk image; others can be converted: qemu-img convert -O qcow2 FILE NEW")
+	return problem.New(problem.ImageCorrupt, "%s is not a bootable disk: it has no GPT partition table", file).
+		WithHint("use a raw or qcow2 disk image; other formats can be converted: qemu-img convert -O qcow2 FILE NEW")
 }
 
 func notADisk(file string, err error) error {
@@ -151,10 +151,10 @@ func notADisk(file string, err error) error {
 		return err
 	}
 	if strings.Contains(err.Error(), " lock") {
-		return problem.New(problem.ImageUnsupported, "%s is in use: %w", file, err).WithHint("stop the VM that uses it, or give a copy")
+		return problem.New(problem.ImageUnsupported, "%s is in use: %w", file, err).WithHint("stop the VM that uses it, or use a copy")
 	}
 	return problem.New(problem.ImageCorrupt, "%s cannot be used: %w", file, err).
-		WithHint("download or build it again; qemu-img check FILE says more")
+		WithHint("download or build it again; qemu-img check FILE shows details")
 }
 
 // qemuImg runs qemu-img. file arguments are absolute paths, which it cannot take

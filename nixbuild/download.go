@@ -28,7 +28,7 @@ const (
 func download(ctx context.Context, from *url.URL, target string, report progress.Reporter) (string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	quiet := time.AfterFunc(silence, func() { cancel(fmt.Errorf("nothing came for %v", silence)) })
+	quiet := time.AfterFunc(silence, func() { cancel(fmt.Errorf("no data received for %v", silence)) })
 	defer quiet.Stop()
 
 	plain := *from
@@ -48,7 +48,7 @@ func download(ctx context.Context, from *url.URL, target string, report progress
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return "", problem.New(problem.ImageNotFound, "%s: the server answers %s", shown(from), resp.Status).WithHint("check the address")
+		return "", problem.New(problem.ImageNotFound, "%s: the server returned %s", shown(from), resp.Status).WithHint("check the address")
 	case resp.ContentLength > largestDownload:
 		return "", tooLarge(from)
 	}
@@ -105,5 +105,5 @@ func notDownloaded(ctx context.Context, from *url.URL, err error) error {
 
 func tooLarge(from *url.URL) error {
 	return problem.New(problem.ImageUnsupported, "%s is larger than %d GiB", shown(from), largestDownload>>30).
-		WithHint("download it yourself and give the file")
+		WithHint("download it yourself and use the file")
 }

@@ -103,7 +103,7 @@ func TestADownloadThatIsNotTheImageLeavesNothing(t *testing.T) {
 		"cut off":            {srv.image("/cut"), problem.ImageNotFound, true},
 		"too large":          {srv.image("/huge"), problem.ImageUnsupported, false},
 		"not there":          {srv.image("/none"), problem.ImageNotFound, false},
-		"nobody there":       {dead.URL + "/x#sha256=" + srv.sum, problem.ImageNotFound, true},
+		"no server there":    {dead.URL + "/x#sha256=" + srv.sum, problem.ImageNotFound, true},
 		"no checksum":        {srv.URL + "/disk.raw", problem.BadParams, false},
 		"a checksum too few": {srv.URL + "/disk.raw#sha256=abc", problem.BadParams, false},
 		"another fragment":   {srv.URL + "/disk.raw#md5=abc", problem.BadParams, false},

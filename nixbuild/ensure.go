@@ -160,8 +160,8 @@ func (s *Store) install(ctx context.Context, id string, make func(dir string) (I
 		return Image{}, asDiskFull(err)
 	}
 	if id != "" && img.ID != id {
-		return Image{}, problem.New(problem.ImageBuildFailed, "what image %s is made from has changed while it was built: it is %s now", id, img.ID).
-			WithHint("ask for it again").Retry()
+		return Image{}, problem.New(problem.ImageBuildFailed, "the inputs of image %s changed during the build: its id would be %s now", id, img.ID).
+			WithHint("build it again").Retry()
 	}
 	if err := WriteImage(dir, img); err != nil {
 		return Image{}, asDiskFull(err)
@@ -205,7 +205,7 @@ func (s *Store) moveIn(dir string, img Image) (Image, error) {
 		}
 	}
 	if err := os.Rename(dir, target); err != nil {
-		return Image{}, fmt.Errorf("put image %s in place: %w", img.ID, err)
+		return Image{}, fmt.Errorf("add image %s to the store: %w", img.ID, err)
 	}
 	os.Remove(filepath.Join(target, lockName))
 	if err := atomicfile.SyncDir(s.dir); err != nil {
@@ -294,7 +294,7 @@ func asDiskFull(err error) error {
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || strings.Contains(err.Error(), "No space left on device") {
 		return problem.New(problem.DiskFull, "no space left for the image: %w", err).
-			WithHint("free some space: a build needs about 3 GB for a moment")
+			WithHint("free some space: a build temporarily needs about 3 GB")
 	}
 	return err
 }

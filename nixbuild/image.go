@@ -4,7 +4,7 @@
 // built from, holding image.json (type Image), the disk and, for direct boot, a
 // kernel and an initrd. The Store lists, builds (through a Builder for each
 // kind), imports, verifies and removes them. A directory appears in the store by
-// one rename, complete and synced, so whatever List shows can be booted.
+// one rename, complete and synced, so every image that List shows can be booted.
 //
 // Package trial builds the Debian guest; package contract checks a running VM
 // against the guest contract, whichever image it runs.

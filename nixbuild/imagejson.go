@@ -91,7 +91,7 @@ func (img Image) Validate() error {
 		ok   bool
 		what string
 	}{
-		{img.Contract >= OldestContract && img.Contract <= ContractVersion, fmt.Sprintf("guest contract %d, this nixvm knows %d to %d", img.Contract, OldestContract, ContractVersion)},
+		{img.Contract >= OldestContract && img.Contract <= ContractVersion, fmt.Sprintf("guest contract %d; this version of nixvm supports %d to %d", img.Contract, OldestContract, ContractVersion)},
 		{imageID.MatchString(img.ID) && !strings.Contains(img.ID, ".."), "id"},
 		{word.MatchString(img.Distro), "distro"},
 		{CheckMode(img.Mode) == nil, "mode"},

@@ -78,7 +78,7 @@ func TestADescriptionThatIsNotSafeIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzParseImage: whatever is accepted stays in its directory and survives
+// FuzzParseImage: accepted input stays in its directory and survives
 // being written and read again.
 func FuzzParseImage(f *testing.F) {
 	good, err := json.Marshal(goodImage())

@@ -17,7 +17,7 @@ import (
 // importVertex is what the progress of an import is about.
 const importVertex = "image"
 
-// Import takes an image that somebody made elsewhere into the store: a raw or
+// Import takes an image that was made elsewhere into the store: a raw or
 // qcow2 disk, an image's directory or its image.json, or the http, https or file
 // URL of a disk with its checksum, URL#sha256=HEX. A plain disk boots by UEFI, in
 // the mode that the caller names ("" = immutable); an image that describes itself
@@ -131,7 +131,7 @@ func copySparse(ctx context.Context, to, from string, report progress.Reporter) 
 		return "", err
 	}
 	if n != fi.Size() {
-		return "", problem.New(problem.ImageCorrupt, "%s changed while it was read", from).WithHint("stop what writes to it")
+		return "", problem.New(problem.ImageCorrupt, "%s changed while it was being read", from).WithHint("stop the program that writes to it")
 	}
 	if err := dst.Truncate(n); err != nil {
 		return "", err

@@ -65,7 +65,7 @@ func (c Catalogue) conflict(names []string) error {
 		for _, other := range p.Conflicts {
 			if slices.Contains(names, other) {
 				return problem.New(problem.ProfileConflict, "profile %s conflicts with %s", name, other).
-					WithHint("leave one of them out")
+					WithHint("remove one of them")
 			}
 		}
 	}

@@ -36,7 +36,7 @@ type source struct {
 	name  string // of the original, for people
 	disk  string // the file; "" = it is downloaded
 	url   *url.URL
-	sum   string // what the disk must have; "" = whatever it has
+	sum   string // what the disk must have; "" = any
 	plain bool   // a disk without a description
 }
 
@@ -57,7 +57,7 @@ func findSource(image, mode string) (source, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return source{}, problem.New(problem.ImageNotFound, "there is no image file %s", path).
-			WithHint("give a qcow2 or raw disk, the directory of an image, an URL, or --image trial")
+			WithHint("use a qcow2 or raw disk, the directory of an image, a URL, or --image trial")
 	case err != nil:
 		return source{}, fmt.Errorf("image file: %w", err)
 	case fi.IsDir():
@@ -86,25 +86,25 @@ func plainDisk(disk, name, mode string) source {
 func urlSource(image, mode string) (source, error) {
 	u, err := url.Parse(image)
 	if err != nil {
-		return source{}, problem.New(problem.BadParams, "not an URL: %w", reason(err))
+		return source{}, problem.New(problem.BadParams, "not a URL: %w", reason(err))
 	}
 	sum, hasSum := strings.CutPrefix(strings.ToLower(u.Fragment), sumKey)
 	switch {
 	case u.Fragment != "" && (!hasSum || !sha256re.MatchString(sum)), !hasSum && u.Scheme != "file":
 		return source{}, problem.New(problem.BadParams, "the image %s needs its checksum", shown(u)).
-			WithHint("put #%s<64 hex digits> behind the URL, or use --image-sha256", sumKey)
+			WithHint("append #%s<64 hex digits> to the URL, or use --image-sha256", sumKey)
 	case u.Scheme == "file" && (u.Host != "" && u.Host != "localhost" || !filepath.IsAbs(u.Path)):
-		return source{}, problem.New(problem.BadParams, "%s names no file of this machine", shown(u)).WithHint("write file:///PATH")
+		return source{}, problem.New(problem.BadParams, "%s does not name a file on this host", shown(u)).WithHint("write file:///PATH")
 	case u.Scheme != "file" && u.Host == "":
-		return source{}, problem.New(problem.BadParams, "%s names no server", shown(u))
+		return source{}, problem.New(problem.BadParams, "%s does not name a server", shown(u))
 	case u.Scheme == "file":
 		src, err := findSource(u.Path, mode)
 		if err != nil || sum == "" {
 			return src, err
 		}
 		if src.sum != "" && src.sum != sum {
-			return source{}, problem.New(problem.ImageCorrupt, "image.json in %s describes a disk with the SHA-256 %s, and not %s", src.name, src.sum, sum).
-				WithHint("get it again, or the checksum from where the image comes from")
+			return source{}, problem.New(problem.ImageCorrupt, "image.json in %s describes a disk with the SHA-256 %s instead of %s", src.name, src.sum, sum).
+				WithHint("download it again, or get the right checksum from the source of the image")
 		}
 		src.sum = sum
 		return src, nil
@@ -142,7 +142,7 @@ func describedSource(dir, mode string) (source, error) {
 	}
 	if mode != "" && mode != img.Mode {
 		return source{}, problem.New(problem.ModeUnsupported, "the image in %s is %s, not %s", dir, img.Mode, mode).
-			WithHint("create the machine with --mode %s, or take another image", img.Mode)
+			WithHint("create the machine with --mode %s, or use another image", img.Mode)
 	}
 	return source{img: img, name: dir, disk: img.DiskPath(), sum: img.Disk.SHA256}, nil
 }
@@ -164,8 +164,8 @@ func (src source) judge(sum string) error {
 	case src.sum == "" || sum == src.sum:
 		return nil
 	case src.plain:
-		return problem.New(problem.ImageCorrupt, "the image has the SHA-256 %s, and not %s", sum, src.sum).
-			WithHint("get it again, or the checksum from where the image comes from")
+		return problem.New(problem.ImageCorrupt, "the image has the SHA-256 %s instead of %s", sum, src.sum).
+			WithHint("download it again, or get the right checksum from the source of the image")
 	}
-	return corrupt(src.img, "the disk is not the one that image.json describes")
+	return corrupt(src.img, "the disk does not match image.json")
 }

@@ -121,7 +121,7 @@ func checkFiles(img Image) error {
 
 func corrupt(img Image, format string, args ...any) error {
 	return problem.New(problem.ImageCorrupt, "image in %s: %s", img.Dir, fmt.Sprintf(format, args...)).
-		WithHint("make the image again with nixvmd build, or import it again; VMs that were made from it keep their disks")
+		WithHint("rebuild the image with nixvmd build, or import it again; VMs created from it keep their disks")
 }
 
 // Verify reads the whole disk file and compares its digest: image.corrupt if it
@@ -249,8 +249,8 @@ func (s *Store) kinds() []string {
 func (s *Store) resolve(req Request) (Builder, string, error) {
 	b, ok := s.builders[req.Kind]
 	if !ok {
-		e := problem.New(problem.ImageUnsupported, "this nixvm cannot build images of the kind %.40q", req.Kind)
-		return nil, "", e.WithHint("use --image trial (a Debian guest), or --image FILE with an image that exists")
+		e := problem.New(problem.ImageUnsupported, "this version of nixvm cannot build images of the kind %.40q", req.Kind)
+		return nil, "", e.WithHint("use --image trial (a Debian guest), or --image FILE with an existing image")
 	}
 	id, err := b.ID(req)
 	return b, id, err

@@ -141,7 +141,7 @@ func TestCallersOfOneImageShareItsBuild(t *testing.T) {
 		t.Errorf("built %d times", n)
 	}
 	if heard.Load() == 0 {
-		t.Error("nobody heard of the progress")
+		t.Error("no progress was reported")
 	}
 	onlyImages(t, stores[0], 1)
 }
@@ -166,7 +166,7 @@ func TestTheLastCallerToLeaveCancelsTheBuild(t *testing.T) {
 	}
 	select {
 	case <-c.done:
-		t.Fatal("the build ended though somebody waits for it")
+		t.Fatal("the build ended though a request waits for it")
 	default:
 	}
 	if !c.leave(second) {

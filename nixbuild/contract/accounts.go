@@ -31,14 +31,14 @@ var accountChecks = []check{
 			t.Error("root logged in")
 		}
 	}},
-	{name: "another key does not open the door", run: func(t *testing.T, g *guest) {
+	{name: "another key is refused", run: func(t *testing.T, g *guest) {
 		stranger, _ := newKey(t)
 		if c, err := g.dial("admin", ssh.PublicKeys(stranger)); err == nil {
 			c.Close()
 			t.Error("an unauthorised key logged in as admin")
 		}
 	}},
-	{name: "keys are the only way in: passwords are not even offered", run: func(t *testing.T, g *guest) {
+	{name: "keys are the only way to log in: passwords are not even offered", run: func(t *testing.T, g *guest) {
 		asked := false
 		password := ssh.PasswordCallback(func() (string, error) { asked = true; return "admin", nil })
 		keyboard := ssh.KeyboardInteractive(func(_, _ string, questions []string, _ []bool) ([]string, error) {

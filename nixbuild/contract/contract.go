@@ -1,19 +1,19 @@
 // Package contract checks a running VM against the guest contract
 // (docs/guest-contract.md), over SSH, whichever image the VM runs: the trial
-// guest, a NixOS of our flake, or one that somebody brings.
+// guest, a NixOS image of our flake, or one built elsewhere.
 //
 //	contract.Run(t, contract.Target{
 //		Mode: nixbuild.Immutable, Dial: dial, Hostname: "boxone", MachineID: id, ...
 //	})
 //
 // Every check is a subtest whose name is a sentence of the contract. What the
-// suite cannot do without help from outside (press the power button, talk to the
+// suite cannot do from inside the guest (press the power button, talk to the
 // guest agent, connect to a port) it gets as functions of the Target; where one
 // is nil, the checks that need it are skipped and say so.
 //
-// Checks of what the guest can reach need addresses: Blocked and Allowed. Give
+// The checks of reachability need addresses: Blocked and Allowed. Give
 // some only for a VM that has no route to anywhere else, in a network namespace
-// of its own: a guest that fails the check would otherwise reach for a stranger.
+// of its own: a guest that fails the check would otherwise contact other hosts.
 package contract
 
 import (
@@ -66,7 +66,7 @@ type Target struct {
 	Renew func(files map[string]string) (generation int, err error)
 
 	// Blocked are addresses, host:port, that the guest must not reach though
-	// somebody listens there; Allowed are ones that it must reach. Listeners
+	// a listener must be there; Allowed are ones that it must reach. Listeners
 	// send a line that starts with Greeting. Names are resolved in the guest.
 	Blocked, Allowed []string
 

@@ -48,7 +48,7 @@ func TestTinyGuestObeysTheContractAndReachesPrivateNetworks(t *testing.T) {
 }
 
 // Neither a partition table nor a file system, and zeros nearly everywhere: what
-// somebody keeps on a raw disk, at a place that a look at a few would miss.
+// a user may keep on a raw disk, at a place that checking only a few would miss.
 func TestADiskWithAnythingOnItIsLeftAlone(t *testing.T) {
 	disk := guesttest.BlankDisk(t, gib/4)
 	guesttest.Write(t, disk, 100<<20+4096, "precious")

@@ -1,6 +1,6 @@
-// Package flake holds what NixOS images are made of: a Nix flake with modules,
-// profiles and the programs that run in the guest at boot. README.md beside is
-// the contract between it and the code that drives nix.
+// Package flake holds the sources of NixOS images: a Nix flake with modules,
+// profiles and the programs that run in the guest at boot. README.md in this directory
+// is the contract between it and the code that drives nix.
 //
 // The programs of guest/ are written once for both guests: the trial guest takes
 // them as they are, a NixOS image with their paths replaced (guest/relocate.sed).

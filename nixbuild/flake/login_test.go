@@ -25,7 +25,7 @@ func programs(t *testing.T, scripts map[string]string) string {
 	return dir
 }
 
-// An agent is installed by npm at a login that somebody watches, and at no other.
+// An agent is installed by npm at an interactive login, and at no other.
 func TestAnAgentIsInstalledOnlyWhereSomebodyWatches(t *testing.T) {
 	dir := programs(t, map[string]string{"id": "echo ${WHO:-user}", "nixvm-agent-install": `echo installed "$@"`, "present": ""})
 	login := func(command string, env ...string) string {
@@ -51,12 +51,12 @@ func TestAnAgentIsInstalledOnlyWhereSomebodyWatches(t *testing.T) {
 		t.Errorf("a first login says %q", out)
 	}
 	for name, out := range map[string]string{
-		"it is there already":   login("present some-package"),
-		"an editor logs in":     login("absent some-package", "TERM=dumb"),
-		"there is no terminal":  login("absent some-package", "NOTERMINAL=1"),
-		"nothing is typed":      login("absent some-package", "NOTINTERACTIVE=1"),
-		"another account":       login("absent some-package", "WHO=admin"),
-		"nobody set a terminal": login("absent some-package", "TERM="),
+		"it is there already":  login("present some-package"),
+		"an editor logs in":    login("absent some-package", "TERM=dumb"),
+		"there is no terminal": login("absent some-package", "NOTERMINAL=1"),
+		"nothing is typed":     login("absent some-package", "NOTINTERACTIVE=1"),
+		"another account":      login("absent some-package", "WHO=admin"),
+		"no terminal is set":   login("absent some-package", "TERM="),
 	} {
 		if out != "" {
 			t.Errorf("%s: the login says %q", name, out)
@@ -251,7 +251,7 @@ func TestALoginNamesTheProfilesThatWentWithTheImage(t *testing.T) {
 		t.Errorf("it says %q", out)
 	}
 	if out := login("-c", "xterm") + login("-ic", "dumb"); out != "" {
-		t.Errorf("where nobody reads it says %q", out)
+		t.Errorf("without a terminal it prints %q", out)
 	}
 	write(t, filepath.Join(home, "new"), "")
 	if err := errors.Join(os.Remove(filepath.Join(profiles, "profile-1-link")), os.Symlink(filepath.Join(home, "new"), filepath.Join(profiles, "profile-1-link"))); err != nil {

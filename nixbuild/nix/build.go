@@ -37,7 +37,7 @@ func (t Target) args() []string {
 //
 // Progress and the output of builders are reported about the vertex. A cancelled
 // build has stopped its builders when Build returns. A failure is a problem in
-// the words of whoever can do something about it: image.build_failed, disk.full.
+// terms that tell the user what to do: image.build_failed, disk.full.
 func Build(ctx context.Context, t Target, root, vertex string, report progress.Reporter) (string, error) {
 	out, err := logged(ctx, vertex, report, append([]string{"build", "--json", "--out-link", root}, t.args()...)...)
 	if err != nil {
@@ -47,8 +47,8 @@ func Build(ctx context.Context, t Target, root, vertex string, report progress.R
 		Outputs map[string]string `json:"outputs"`
 	}
 	if err := json.Unmarshal(out, &built); err != nil || len(built) != 1 || !filepath.IsAbs(built[0].Outputs["out"]) {
-		return "", problem.New(problem.ImageBuildFailed, "%s of %s is not one derivation with one output: %q", t.Attribute, t.File, plaintext.Line(string(out), 300)).
-			WithHint("it has to be a derivation whose output is a directory with image.json")
+		return "", problem.New(problem.ImageBuildFailed, "%s of %s is not a single derivation with one output: %q", t.Attribute, t.File, plaintext.Line(string(out), 300)).
+			WithHint("it must be a derivation whose output is a directory with image.json")
 	}
 	return built[0].Outputs["out"], nil
 }

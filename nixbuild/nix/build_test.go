@@ -127,7 +127,7 @@ func TestEachFailureSaysWhatAPersonCanDo(t *testing.T) {
 		},
 		"an assertion": {
 			text: `{ image = throw "\nFailed assertions:\n- nvidia needs docker\n- and a GPU"; }`,
-			code: problem.ImageBuildFailed, message: "the profiles do not fit together: nvidia needs docker; and a GPU", hint: "change the profiles",
+			code: problem.ImageBuildFailed, message: "the profiles are incompatible: nvidia needs docker; and a GPU", hint: "change the profiles",
 		},
 		"the flake's own words": {
 			text: `{ image = throw "nixvm: profile nvidia requires docker: the GPU is handed to containers by Docker"; }`,

@@ -27,11 +27,11 @@ var advice = []struct {
 }{
 	{
 		text: regexp.MustCompile(`(?i)could ?n[o']t resolve host|could not connect|couldn't connect|failed to connect|connection (?:refused|timed out)|timeout was reached|unable to download|network is unreachable`),
-		hint: "check the network, and the substituters and proxies of nix.conf; what is downloaded already is kept", retry: true,
+		hint: "check the network, and the substituters and proxies of nix.conf; completed downloads are kept", retry: true,
 	},
 	{
 		text: regexp.MustCompile(`(?i)unfree licen[sc]e|refusing to evaluate package|allowUnfree`),
-		hint: "allow it in the profile that asks for it: nixpkgs.config.allowUnfreePredicate = pkg: builtins.elem (lib.getName pkg) [ \"NAME\" ];",
+		hint: "allow it in the profile that requires it: nixpkgs.config.allowUnfreePredicate = pkg: builtins.elem (lib.getName pkg) [ \"NAME\" ];",
 	},
 	{
 		text: regexp.MustCompile(`experimental (?:Nix )?feature '`),
@@ -47,21 +47,21 @@ var advice = []struct {
 	},
 	{
 		text: regexp.MustCompile(`option .* does not exist|definition .* is not of type|has conflicting definition values`),
-		hint: "an option is not used as this nixpkgs has it: see https://search.nixos.org/options, or set it with lib.mkForce",
+		hint: "an option does not exist or has another type in this nixpkgs: see https://search.nixos.org/options, or set it with lib.mkForce",
 	},
 	{text: regexp.MustCompile(`syntax error`), hint: "correct the file and build again"},
 	{
 		text: regexp.MustCompile(`hash mismatch|NAR hash mismatch`),
-		hint: "what was downloaded is not what was pinned: update the hash, or the lock with nix flake update",
+		hint: "the download does not match the pinned hash: update the hash, or the lock with nix flake update",
 	},
 	{
 		text: regexp.MustCompile(`is required to build|required \(system, features\)|requires? a .* with features|platform mismatch|missing system features`),
-		hint: "nix.conf of this machine has no builder of that system or with that feature: see system-features, extra-platforms and builders there",
+		hint: "nix.conf on this host has no builder for that system or with that feature: see system-features, extra-platforms and builders there",
 	},
 	{text: regexp.MustCompile(`requires Nix >= |This version of Nixpkgs requires`), hint: InstallHint},
 	{
 		text: regexp.MustCompile(`(?i)(?:/nix/|store|db\.sqlite|daemon-socket).*(?:permission denied|read-only file system)|cannot connect to socket at`),
-		hint: "this account may not use the Nix store: is the nix-daemon running, and is the account in the group that may use it?",
+		hint: "this account cannot use the Nix store: check that the nix-daemon is running and that the account is allowed to use it",
 	},
 }
 
@@ -69,15 +69,15 @@ var advice = []struct {
 func explain(f Failure, exit *exec.ExitError) error {
 	message := strings.TrimSpace(f.Message)
 	if message == "" {
-		message = "nix ended with " + exit.String() + " and says nothing"
+		message = "nix ended with " + exit.String() + " and printed nothing"
 	}
 	if fullDisk.MatchString(message) || f.Derivation != "" && fullDisk.MatchString(strings.Join(f.Output, "\n")) {
 		return problem.New(problem.DiskFull, "no space left while building: %s", f.summary(message)).
-			WithHint("free some space: nix store gc, and nixvmd image gc; a full disk may be that of /nix or of TMPDIR")
+			WithHint("free some space: nix store gc, and nixvmd image gc; the full disk may be that of /nix or of TMPDIR")
 	}
 	if f.Derivation != "" {
 		return problem.New(problem.ImageBuildFailed, "%s", f.summary(message)).
-			WithHint("the whole output: nix-store --read-log %s", f.Derivation)
+			WithHint("full output: nix-store --read-log %s", f.Derivation)
 	}
 	// What the flake refuses by itself, in its own words.
 	if _, own, ok := strings.Cut(message, "nixvm: "); ok {
@@ -85,11 +85,11 @@ func explain(f Failure, exit *exec.ExitError) error {
 		return problem.New(problem.ImageBuildFailed, "%s", own)
 	}
 	if m := assertions.FindStringSubmatch(message); m != nil {
-		return problem.New(problem.ImageBuildFailed, "the profiles do not fit together: %s", words(m[1])).
+		return problem.New(problem.ImageBuildFailed, "the profiles are incompatible: %s", words(m[1])).
 			WithHint("change the profiles accordingly")
 	}
 	p := problem.New(problem.ImageBuildFailed, "nix cannot build this: %s", f.summary(message)).
-		WithHint("all that nix says is in the log of the operation: --verbose shows it")
+		WithHint("the complete output of nix is in the log of the operation: --verbose shows it")
 	for _, a := range advice {
 		if a.text.MatchString(message) {
 			p.Hint, p.Retryable = a.hint, a.retry
@@ -111,7 +111,7 @@ func (f Failure) summary(message string) string {
 	}
 	text := "the build of " + DerivationName(f.Derivation) + " " + how
 	if len(f.Output) == 0 {
-		return text + ", without a word"
+		return text + " without any output"
 	}
 	return text + ":\n  " + strings.Join(f.Output[max(0, len(f.Output)-shownOutput):], "\n  ")
 }

@@ -96,7 +96,7 @@ func awaitEnd(pid int) {
 
 // stop ends nix once ctx has: by SIGINT and SIGTERM, at which nix ends its
 // builders first and has the grace period for it, and in the end by SIGKILL of
-// its process group. gone is closed when nix has ended; nobody has waited for it
+// its process group. gone is closed when nix has ended; it has not been waited for
 // before stop returns.
 func stop(ctx context.Context, pid int, grace time.Duration, gone <-chan struct{}) {
 	select {
@@ -135,7 +135,7 @@ func Missing() *problem.Error {
 
 // InstallHint says how nix comes onto a machine. Debian 12's own package is too
 // old for nixpkgs of today, so it is not what we name.
-const InstallHint = "install it as https://nixos.org/download says; then nixvmd shutdown, so that the next daemon finds it"
+const InstallHint = "install it (see https://nixos.org/download); then run nixvmd shutdown, so that the next daemon finds it"
 
 // Version returns what nix says of its version, e.g. "2.31.2".
 func Version(ctx context.Context) (string, error) {
@@ -146,7 +146,7 @@ func Version(ctx context.Context) (string, error) {
 	// "nix (Nix) 2.31.2"; other implementations put their name there.
 	words := strings.Fields(string(out))
 	if len(words) == 0 {
-		return "", errors.New("nix --version says nothing")
+		return "", errors.New("nix --version prints nothing")
 	}
 	return words[len(words)-1], nil
 }

@@ -97,7 +97,7 @@ func (s *Stream) Read(r io.Reader) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("read what nix says: %w", err)
+			return fmt.Errorf("read the output of nix: %w", err)
 		}
 	}
 }
@@ -240,7 +240,7 @@ func (s *Stream) progress(m message) {
 	}
 }
 
-// finish says that all is done: nix has ended well, whatever it still expected.
+// finish reports that all is done: nix has succeeded, even if it still expected more.
 func (s *Stream) finish() {
 	p := &s.now
 	p.Built, p.Copied, p.Loaded = p.ToBuild, p.ToCopy, p.ToLoad

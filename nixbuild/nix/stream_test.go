@@ -146,7 +146,7 @@ func (l *longLog) next(b []byte) []byte {
 	return fmt.Appendf(b, "@nix {\"action\":\"result\",\"fields\":[%d,%d,0,0],\"id\":%d,\"type\":105}\n", l.at, l.builds, builds)
 }
 
-// FuzzStream also checks, on whatever comes, that no count goes back.
+// FuzzStream also checks, for any input, that no count decreases.
 func FuzzStream(f *testing.F) {
 	logs, err := filepath.Glob("testdata/stream/*.jsonl")
 	if err != nil {

@@ -201,7 +201,7 @@ func TestAnErrorNamesTheUsersOwnFile(t *testing.T) {
 func TestWhatIsNoImageIsRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ old, replaced, want string }{
 		"no description":  {"cat >image.json", "cat >other.json", "no image in"},
-		"another mode":    {`"mode": "$mode"`, `"mode": "mutable"`, "a mutable image where immutable was asked for"},
+		"another mode":    {`"mode": "$mode"`, `"mode": "mutable"`, "a mutable image instead of immutable"},
 		"no disk":         {"sum=$(sha256sum disk.raw)", "sum=$(sha256sum disk.raw); rm disk.raw", "disk.raw is missing"},
 		"no partitions":   {"printf 'EFI PART'", "printf 'NONE'", "no GPT partition table"},
 		"another size":    {`"virtualSize": 1048576`, `"virtualSize": 512`, "512 bytes"},

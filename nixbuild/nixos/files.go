@@ -22,7 +22,7 @@ type files map[string][]byte
 const (
 	// newSuffix is what a shipped file is called beside one that was changed.
 	newSuffix = ".new"
-	// maxFiles and maxFile bound what is read of a directory that anybody may
+	// maxFiles and maxFile bound what is read of a directory that any user may
 	// have put anything into.
 	maxFiles = 2000
 	maxFile  = 4 << 20
@@ -59,14 +59,14 @@ func readFiles(tree fs.FS) (files, error) {
 		}
 		info, err := fs.Stat(tree, name)
 		if errors.Is(err, fs.ErrNotExist) && d.Type() == fs.ModeSymlink {
-			return problem.New(problem.ConfigInvalid, "%s leads nowhere", name).WithHint("remove it, or make what it leads to")
+			return problem.New(problem.ConfigInvalid, "%s is a dangling symlink", name).WithHint("remove it, or create its target")
 		}
 		if err != nil {
 			return err
 		}
 		if !info.Mode().IsRegular() || info.Size() > maxFile || len(out) == maxFiles {
-			return problem.New(problem.ConfigInvalid, "%s does not belong into a flake: it is no file, or there is too much", name).
-				WithHint("move it out of the directory of the flake")
+			return problem.New(problem.ConfigInvalid, "%s does not belong in a flake: it is not a regular file, or it is too large", name).
+				WithHint("move it out of the flake's directory")
 		}
 		out[name], err = fs.ReadFile(tree, name)
 		return err

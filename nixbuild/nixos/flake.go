@@ -105,7 +105,7 @@ func (f *Flake) Notes() []string {
 		case d.IsDir() && d.Name() == shippedDir:
 			return fs.SkipDir
 		case strings.HasSuffix(path, newSuffix) && d.Type().IsRegular():
-			notes = append(notes, fmt.Sprintf("%s is as you have changed it; the version of this nixvmd is %s: merge what you want of it and remove it",
+			notes = append(notes, fmt.Sprintf("%s has your changes; the version of this nixvmd is %s: merge what you need from it and remove it",
 				strings.TrimSuffix(path, newSuffix), filepath.Base(path)))
 		}
 		return nil
@@ -196,17 +196,17 @@ func (f *Flake) takeAway(path string, exists, untouched bool) error {
 	case untouched:
 		return atomicfile.Remove(path)
 	}
-	f.say(fmt.Sprintf("%s is left as you have changed it; this nixvmd does not bring it any more", path))
+	f.say(fmt.Sprintf("%s is kept with your changes; this nixvmd no longer provides it", path))
 	return nil
 }
 
 // offer puts what is shipped beside a file that the user has changed.
 func (f *Flake) offer(path string, is []byte, exists bool) error {
 	if !exists {
-		f.say(fmt.Sprintf("%s: you have removed it; this nixvmd brings another version, which is left out", path))
+		f.say(fmt.Sprintf("%s: you have removed it; the new version of this nixvmd is not added", path))
 		return nil
 	}
-	f.say(fmt.Sprintf("%s is left as you have changed it; what this nixvmd brings is beside it: %s", path, filepath.Base(path)+newSuffix))
+	f.say(fmt.Sprintf("%s is kept with your changes; the version of this nixvmd is beside it: %s", path, filepath.Base(path)+newSuffix))
 	return write(path+newSuffix, is)
 }
 

@@ -53,15 +53,15 @@ func TestALaterVersionNeverOverwritesWhatTheUserHasChanged(t *testing.T) {
 	}{
 		"first use":                         {after: tree{"flake.nix": "1", "lib/a.nix": "1"}, want: tree{"flake.nix": "1", "lib/a.nix": "1"}},
 		"first use beside an own profile":   {edit: tree{"profiles/mine.nix": "m"}, after: tree{"flake.nix": "1"}, want: tree{"flake.nix": "1", "profiles/mine.nix": "m"}},
-		"first use, a name is taken":        {edit: tree{"profiles/rust.nix": "mine"}, after: tree{"profiles/rust.nix": "1"}, want: tree{"profiles/rust.nix": "mine", "profiles/rust.nix.new": "1"}, said: "rust.nix is left"},
+		"first use, a name is taken":        {edit: tree{"profiles/rust.nix": "mine"}, after: tree{"profiles/rust.nix": "1"}, want: tree{"profiles/rust.nix": "mine", "profiles/rust.nix.new": "1"}, said: "rust.nix is kept"},
 		"a flake of the user's own making":  {edit: tree{"image.nix": "mine"}, after: tree{"flake.nix": "1", "image.nix": "1"}, want: tree{"image.nix": "mine"}},
 		"nothing is new":                    {before: tree{"a": "1"}, edit: tree{"a": "mine"}, after: tree{"a": "1"}, want: tree{"a": "mine"}},
 		"an untouched file is replaced":     {before: tree{"a": "1"}, after: tree{"a": "2"}, want: tree{"a": "2"}},
-		"a changed file is kept":            {before: tree{"a": "1"}, edit: tree{"a": "mine"}, after: tree{"a": "2"}, want: tree{"a": "mine", "a.new": "2"}, said: "a is left"},
+		"a changed file is kept":            {before: tree{"a": "1"}, edit: tree{"a": "mine"}, after: tree{"a": "2"}, want: tree{"a": "mine", "a.new": "2"}, said: "a is kept"},
 		"the same change on both sides":     {before: tree{"a": "1"}, edit: tree{"a": "2"}, after: tree{"a": "2"}, want: tree{"a": "2"}},
 		"a removed file stays away":         {before: tree{"a": "1", "b": "1"}, edit: tree{"a": "-"}, after: tree{"a": "2", "b": "1"}, want: tree{"b": "1"}, said: "you have removed it"},
 		"what is not shipped any more goes": {before: tree{"a": "1", "b": "1"}, after: tree{"b": "1"}, want: tree{"b": "1"}},
-		"unless it was changed":             {before: tree{"a": "1", "b": "1"}, edit: tree{"a": "mine"}, after: tree{"b": "1"}, want: tree{"a": "mine", "b": "1"}, said: "does not bring it"},
+		"unless it was changed":             {before: tree{"a": "1", "b": "1"}, edit: tree{"a": "mine"}, after: tree{"b": "1"}, want: tree{"a": "mine", "b": "1"}, said: "no longer provides it"},
 		"a new file comes":                  {before: tree{"a": "1"}, after: tree{"a": "1", "d/b": "1"}, want: tree{"a": "1", "d/b": "1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,13 +2,13 @@
 // directory.
 //
 // The flake is written there at first use and is the user's from then on; a
-// later nixvmd brings it up to date without overwriting what was changed (type
-// Flake). Its files decide everything: which profiles there are, by reading
-// their first lines, and what an image is called, by a digest of all of them, so
+// later nixvmd updates it without overwriting the user's changes (type
+// Flake). Its files define everything: the available profiles, by reading
+// their first lines, and the id of an image, by a digest of all of them, so
 // that neither needs nix. nixbuild/flake/README.md is the contract between the
 // flake and this package.
 //
-// An image stays where nix has built it: the directory in the image store holds
+// An image stays where nix built it: the directory in the image store holds
 // image.json alone, which names the store path (docs/decisions/0011).
 package nixos
 
@@ -72,7 +72,7 @@ func (b *Builder) ID(req nixbuild.Request) (string, error) {
 }
 
 // imageID is the digest of all that an image is made from, as the flake itself
-// makes it (lib/request.nix). Whatever changes in the flake changes it, also what
+// makes it (lib/request.nix). Any change of the flake changes it, also what
 // this image does not use: then nix finds that there is nothing to build, in the
 // time of an evaluation.
 func (f files) imageID(req nixbuild.Request) (string, error) {
@@ -148,8 +148,8 @@ func (b *Builder) Build(ctx context.Context, req nixbuild.Request, _ string, rep
 		return nixbuild.Image{}, b.flake.inPlace(err, snapshot)
 	}
 	if img.Mode != mode {
-		return nixbuild.Image{}, problem.New(problem.ImageBuildFailed, "the flake has made a %s image where %s was asked for", img.Mode, mode).
-			WithHint("image.nix in %s has to hand the mode on", b.flake.dir)
+		return nixbuild.Image{}, problem.New(problem.ImageBuildFailed, "the flake has built a %s image instead of %s", img.Mode, mode).
+			WithHint("image.nix in %s must pass the mode on", b.flake.dir)
 	}
 	img.ID, img.Profiles, img.Built = id, profiles, time.Now().UTC().Truncate(time.Second)
 	return img, nil
@@ -164,10 +164,10 @@ func (b *Builder) realise(ctx context.Context, target nix.Target, id string, rep
 	if err != nil {
 		return nixbuild.Image{}, err
 	}
-	report.Message(vertex, "looking at the image")
+	report.Message(vertex, "checking the image")
 	img, err := nixbuild.ReadStorePath(ctx, path)
 	if err != nil {
-		return nixbuild.Image{}, fmt.Errorf("what the flake has built: %w", err)
+		return nixbuild.Image{}, fmt.Errorf("the output of the flake: %w", err)
 	}
 	return img, nil
 }

@@ -36,7 +36,7 @@ func reap(ctx context.Context, mark string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%d processes of the cancelled build do not end", left)
+			return fmt.Errorf("%d processes of the cancelled build have not ended", left)
 		}
 	}
 }

@@ -28,7 +28,7 @@ const (
 	diskVersion = 1
 )
 
-// corePackages are in every trial image, whatever its profiles. The tools of
+// corePackages are in every trial image, with any profiles. The tools of
 // dev and python are among them: one root tree then serves every combination of
 // profiles, and a second combination costs seconds, not a minute.
 var corePackages = []string{

@@ -76,7 +76,7 @@ func debootstrap(ctx context.Context, p plan, tarball string, report progress.Re
 	}
 	args = append(append(args, p.suite, tarball), sources...)
 	count := &packageCounter{report: report}
-	report.Report(progress.Update{Vertex: vertex, Total: count.total() + diskShare(count.total()), Unit: "steps", Message: "asking for Debian packages"})
+	report.Report(progress.Update{Vertex: vertex, Total: count.total() + diskShare(count.total()), Unit: "steps", Message: "resolving Debian packages"})
 	err = tool{report: count.update}.run(ctx, "", "mmdebstrap", args...)
 	return count.total(), err
 }
@@ -95,7 +95,7 @@ func aptSources(ctx context.Context, suite string) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages")
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, problem.New(problem.ImageBuildFailed, "cannot ask apt for its archives: %w", err).
+		return nil, problem.New(problem.ImageBuildFailed, "cannot get the package archives from apt: %w", err).
 			WithHint("the trial image is built from Debian packages and needs apt")
 	}
 	var lines []string
@@ -109,7 +109,7 @@ func aptSources(ctx context.Context, suite string) ([]string, error) {
 		}
 	}
 	if len(lines) == 0 {
-		return nil, problem.New(problem.ImageBuildFailed, "apt on this machine knows no archive of Debian %s", suite).
+		return nil, problem.New(problem.ImageBuildFailed, "apt on this host has no archive for Debian %s", suite).
 			WithHint("run apt-get update, or add one (main) to the sources of apt")
 	}
 	return lines, nil

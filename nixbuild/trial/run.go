@@ -65,7 +65,7 @@ func (t tool) run(ctx context.Context, stdin string, name string, args ...string
 
 func diskFull(err error) error {
 	return problem.New(problem.DiskFull, "no space left while building the image: %w", err).
-		WithHint("free some space (a build needs 3 GB for a moment), or remove images that no machine uses")
+		WithHint("free some space (a build temporarily needs 3 GB), or remove images that no machine uses")
 }
 
 // searchPath is the PATH of the programs: sfdisk and mke2fs lie in the sbin

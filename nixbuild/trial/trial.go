@@ -1,16 +1,16 @@
 // Package trial builds the trial guest: a Debian image that obeys the guest
-// contract (docs/guest-contract.md), for machines without Nix, for our own tests
-// and for a first look. It is not NixOS and never says so.
+// contract (docs/guest-contract.md), for hosts without Nix, for our own tests
+// and for trying out nixvm. It is not NixOS and never claims to be.
 //
 // A build has two steps. mmdebstrap makes the root tree's tar from the Debian
-// archives that this machine's apt is set up for (a minute; kept in .cache beside
+// archives that this host's apt is configured for (a minute; kept in .cache beside
 // the images). The disk step adds the files under overlay/, makes an initrd, and
 // puts kernel, ESP and an ext4 root into a qcow2 (seconds). Neither mounts
 // anything or needs a loop device; both work as root and as a plain user.
 //
 // Two kinds: "trial" runs systemd; "tiny" is the same tree under busybox init,
-// for tests that want a guest in seconds. What runs at boot is shared with NixOS
-// images: nixbuild/flake/guest/preinit is the place to start reading.
+// for tests that need a guest in seconds. The programs that run at boot are shared
+// with NixOS images: start reading at nixbuild/flake/guest/preinit.
 package trial
 
 import (
@@ -101,8 +101,8 @@ func (d *diskStep) build(ctx context.Context, rootTar string, done int64, report
 		run  func() error
 	}{
 		{"unpacking the root tree", func() error { return d.unpack(ctx, as, rootTar) }},
-		{"making the initrd", d.bootFiles},
-		{"making the disk", func() error { return d.assemble(ctx, as) }},
+		{"building the initrd", d.bootFiles},
+		{"building the disk", func() error { return d.assemble(ctx, as) }},
 	}
 	for i, s := range steps {
 		report.Report(progress.Update{Vertex: vertex, Message: s.name, Current: done + int64(i)*part, Total: done + diskParts*part, Unit: "steps"})

@@ -1,14 +1,14 @@
-// Package guesttest boots images in QEMU for the tests of nixbuild: the least
-// that a guest needs, without the backends, so that a fault of theirs is not
-// taken for one of the image. The identity medium is made by xorriso, which knows
-// nothing of our own writer.
+// Package guesttest boots images in QEMU for the tests of nixbuild, with the minimum
+// that a guest needs and without the backends, so that a defect of a backend is not
+// mistaken for one of the image. The identity medium is made by xorriso, which is
+// independent of our own writer.
 //
 //	id := guesttest.NewIdentity(t, "boxone")
 //	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: guesttest.NewDisk(t, 2<<30)})
 //	out := g.Run(t, "admin", "uname -a")
 //
 // The guest runs under TCG unless NIXVM_ACCEL says otherwise, and ends with the
-// test at the latest, also with one that is killed.
+// test at the latest, even if the test is killed.
 package guesttest
 
 import (
@@ -208,7 +208,7 @@ var forwardLine = regexp.MustCompile(`HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+
 func (g *Guest) Address(port int) string { return fmt.Sprintf("127.0.0.1:%d", g.ports[port]) }
 
 // Dial connects to the guest's sshd, again and again until ctx ends: QEMU
-// accepts before anybody listens in the guest.
+// accepts before a server listens in the guest.
 func (g *Guest) Dial(ctx context.Context, user string) (*ssh.Client, error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -67,13 +67,13 @@ func Remove(dir string) {
 		}
 		return err
 	})
-	_ = os.RemoveAll(dir) // a directory of the test's own: what cannot be removed is in nobody's way
+	_ = os.RemoveAll(dir) // a directory of the test's own: a file that cannot be removed does no harm
 }
 
 // attempts is how often Retry tries.
 const attempts = 8
 
-// Retry runs f again while a builder died of signal 9 without anybody's doing:
+// Retry runs f again while a builder died of signal 9 that the test did not send:
 // on some kernels that happens to builders that take a few milliseconds only.
 // Each attempt goes on from what the one before has built.
 func Retry(f func() error) error {

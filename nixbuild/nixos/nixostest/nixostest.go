@@ -1,9 +1,9 @@
 // Package nixostest has a flake for tests: it needs no nixpkgs and no network,
-// any nix builds it, and what comes out is an image.
+// any nix builds it, and its output is an image.
 //
-// By itself that image is a disk that cannot boot. With the directory of an image
-// that can, such as one of package trialtest, it is that one: built by nix, from
-// a derivation, and in the Nix store.
+// By default that image is a disk that cannot boot. Given the directory of a bootable
+// image, such as one of package trialtest, the output is a copy of that image: built
+// by nix, from a derivation, and in the Nix store.
 package nixostest
 
 import (
