@@ -25,7 +25,7 @@ type Image struct {
 	Built time.Time `json:"built,omitzero"`
 	// Source it was built from, for people.
 	Source string `json:"source,omitempty"`
-	// DirectBoot: kernel and initrd are beside the disk; otherwise UEFI.
+	// DirectBoot: a kernel is beside the disk, which a backend can boot directly; otherwise UEFI.
 	DirectBoot bool `json:"directBoot"`
 	// Bytes that it takes on the disk.
 	Bytes int64 `json:"bytes"`

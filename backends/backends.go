@@ -61,14 +61,17 @@ type Isolation struct {
 	Resolvers    []netip.Addr   // DNS servers of its resolv.conf, which it may ask (port 53)
 }
 
-// Image is the boot disk and, for direct kernel boot, kernel, initrd and command line.
+// Image is what an image offers: the boot disk and, for direct kernel boot, kernel,
+// initrd and command line. How a VM boots is decided by its backend.
 type Image struct {
 	ID      string
 	Disk    string // absolute path on the host of the daemon
 	Format  string // "qcow2" or "raw"
-	Kernel  string // absolute path; empty = boot by UEFI
+	Kernel  string // absolute path; empty = there is none beside the disk
 	Initrd  string
 	Cmdline string
+	// NoBootLoader: the disk has none that UEFI firmware finds; only Kernel boots.
+	NoBootLoader bool
 }
 
 // Status is what a backend knows of one VM.

@@ -44,6 +44,9 @@ type Image struct {
 	Built    time.Time `json:"built"`
 	Source   string    `json:"source"` // what it was built from, for people
 
+	// NoBootLoader says that the disk cannot boot by UEFI: only the kernel beside it.
+	NoBootLoader bool `json:"noBootLoader,omitempty"`
+
 	// StorePath is the directory of the files where they lie in the Nix store
 	// instead of beside image.json.
 	StorePath string `json:"storePath,omitempty"`

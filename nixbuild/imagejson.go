@@ -103,6 +103,7 @@ func (img Image) Validate() error {
 		{sha256re.MatchString(img.Disk.SHA256), "disk.sha256"},
 		{img.Kernel == "" || validFile(img.Kernel), "kernel"},
 		{img.Initrd == "" || validFile(img.Initrd) && img.Kernel != "", "initrd"},
+		{!img.NoBootLoader || img.Kernel != "", "noBootLoader, without a kernel"},
 		{img.Cmdline == "" || img.Kernel != "" && oneLine(img.Cmdline, 2000), "cmdline"},
 		{oneLine(img.Version, 200), "version"},
 		{oneLine(img.Source, 500), "source"},

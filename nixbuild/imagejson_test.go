@@ -61,6 +61,7 @@ func TestADescriptionThatIsNotSafeIsRefused(t *testing.T) {
 		"a size of odd bytes":         func(i *Image) { i.Disk.VirtualSize = 513 },
 		"no digest":                   func(i *Image) { i.Disk.SHA256 = "" },
 		"an initrd without a kernel":  func(i *Image) { i.Initrd = "initrd" },
+		"nothing that boots":          func(i *Image) { i.NoBootLoader = true },
 		"a line break on the cmdline": func(i *Image) { i.Kernel, i.Cmdline = "k", "ro\ninit=/bin/sh" },
 		"an escape in the source":     func(i *Image) { i.Source = "\x1b[2J" },
 	}

@@ -103,6 +103,9 @@ func importID(img Image, sum string, others []string) string {
 	for _, o := range others {
 		fmt.Fprintf(id, " %q", o)
 	}
+	if img.NoBootLoader {
+		fmt.Fprint(id, " without boot loader")
+	}
 	return fmt.Sprintf("import-%s-%s", img.Mode, hex.EncodeToString(id.Sum(nil))[:16])
 }
 

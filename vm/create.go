@@ -304,7 +304,7 @@ func (s *Service) planCreate(name string, args createArgs) operation.Plan {
 	}
 	steps = append(steps, s.uploadSteps(args.Backend, func(ctx context.Context, r *operation.Run) (backends.Image, error) {
 		err := c.findImage(ctx, r)
-		return imageSpec(c.img, args.Draft.Mode), err
+		return imageSpec(c.img), err
 	})...)
 	steps = append(steps, operation.Step{Name: "disks", Title: "making the disks", Weight: 3, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true})
 	return c.plan(args.Start, steps...)

@@ -154,7 +154,7 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: m.Network.Bridge,
 		Autostart: m.Autostart,
-		Image:     imageSpec(img, m.Mode), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
+		Image:     imageSpec(img), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
 	}
 	if m.StaticIP != nil {
 		spec.StaticIP = m.StaticIP.Address
@@ -172,14 +172,12 @@ func isolation(m machine.Machine, img nixbuild.Image, known nixbuild.Catalogue) 
 	return &backends.Isolation{AllowedCIDRs: m.AllowedCIDRs, Resolvers: resolvconf.Nameservers(m.ResolvConf)}
 }
 
-// imageSpec picks the way to boot: the kernel directly for images whose root
-// the host owns, by UEFI for a mutable one, whose guest installs its own kernels.
-func imageSpec(img nixbuild.Image, mode machine.Mode) backends.Image {
-	b := backends.Image{ID: img.ID, Disk: img.DiskPath(), Format: img.Disk.Format}
-	if mode != machine.Mutable {
-		b.Kernel, b.Initrd, b.Cmdline = img.KernelPath(), img.InitrdPath(), img.Cmdline
+// imageSpec is what an image offers a backend, which decides how the VM boots.
+func imageSpec(img nixbuild.Image) backends.Image {
+	return backends.Image{
+		ID: img.ID, Disk: img.DiskPath(), Format: img.Disk.Format,
+		Kernel: img.KernelPath(), Initrd: img.InitrdPath(), Cmdline: img.Cmdline, NoBootLoader: img.NoBootLoader,
 	}
-	return b
 }
 
 // specOf is specFor of a VM that exists; nothing is stored.

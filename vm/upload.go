@@ -41,6 +41,6 @@ func (s *Service) uploadForStart(name string) []operation.Step {
 		if err != nil {
 			return backends.Image{}, s.imageMissing(m, r, err)
 		}
-		return imageSpec(img, m.Mode), nil
+		return imageSpec(img), nil
 	})
 }

@@ -96,12 +96,14 @@ func testBadInput(s *suite) {
 		code   problem.Code
 		change func(*backends.Spec)
 	}{
-		"no memory":     {problem.SizeInvalid, func(p *backends.Spec) { p.MemoryMiB = 0 }},
-		"no CPU":        {problem.SizeInvalid, func(p *backends.Spec) { p.VCPUs = -1 }},
-		"no disk":       {problem.SizeInvalid, func(p *backends.Spec) { p.DiskBytes = 0 }},
-		"a bad MAC":     {problem.MachineInvalid, func(p *backends.Spec) { p.MAC = "aa:bb,cc" }},
-		"a bad UUID":    {problem.MachineInvalid, func(p *backends.Spec) { p.UUID = "x,y" }},
-		"no image file": {problem.ImageNotFound, func(p *backends.Spec) { p.Image.Disk += "-is-not-there" }},
+		"no memory":                   {problem.SizeInvalid, func(p *backends.Spec) { p.MemoryMiB = 0 }},
+		"no CPU":                      {problem.SizeInvalid, func(p *backends.Spec) { p.VCPUs = -1 }},
+		"no disk":                     {problem.SizeInvalid, func(p *backends.Spec) { p.DiskBytes = 0 }},
+		"a bad MAC":                   {problem.MachineInvalid, func(p *backends.Spec) { p.MAC = "aa:bb,cc" }},
+		"a bad UUID":                  {problem.MachineInvalid, func(p *backends.Spec) { p.UUID = "x,y" }},
+		"no image file":               {problem.ImageNotFound, func(p *backends.Spec) { p.Image.Disk += "-is-not-there" }},
+		"an image that does not boot": {problem.ImageUnsupported, func(p *backends.Spec) { p.Image.NoBootLoader, p.Image.Kernel = true, "" }},
+		"an image that does not boot a mutable VM": {problem.ImageUnsupported, func(p *backends.Spec) { p.Image.NoBootLoader, p.Mutable = true, true }},
 	}
 	for what, c := range changes {
 		spec := s.h.Spec(s.T, "conf-bad")
@@ -134,6 +136,10 @@ func testCreate(s *suite) {
 
 	s.autostart(name)
 	s.limits(spec)
+	dead := spec
+	dead.Image.NoBootLoader, dead.Image.Kernel = true, ""
+	s.refused(s.b.Start(s.limit(), dead), problem.ImageUnsupported, "Start with an image that does not boot")
+	s.state(name, backends.Stopped)
 
 	s.reopen()
 	s.state(name, backends.Stopped)

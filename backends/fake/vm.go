@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/boot"
 	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -79,7 +80,7 @@ func (b *Backend) place(ctx context.Context, r request, report progress.Reporter
 	if err := backends.CheckSpec(*r.Spec); err != nil {
 		return err
 	}
-	if err := backends.CheckImage(r.Spec.Image); err != nil {
+	if err := b.boots(r.Spec); err != nil {
 		return err
 	}
 	if err := b.checkUploaded(r.Spec.Image.ID); err != nil {
@@ -87,6 +88,16 @@ func (b *Backend) place(ctx context.Context, r request, report progress.Reporter
 	}
 	report.Report(progress.Update{Vertex: "disk", Current: 1, Total: 1})
 	return b.do(ctx, r)
+}
+
+// boots decides how a guest boots. A cluster knows disks only.
+func (b *Backend) boots(s *backends.Spec) (err error) {
+	choose := boot.Choose
+	if b.cluster != nil {
+		choose = boot.Loader
+	}
+	s.Image, err = choose(*s)
+	return err
 }
 
 // Destroy removes a guest.
@@ -115,6 +126,9 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 		return err
 	}
 	if _, err := b.read(ctx, spec.Name); err != nil {
+		return err
+	}
+	if err := b.boots(&spec); err != nil {
 		return err
 	}
 	if err := b.checkUploaded(spec.Image.ID); err != nil && !spec.Mutable {

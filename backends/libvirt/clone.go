@@ -14,7 +14,7 @@ import (
 // Clone makes a VM with a copy of another one's state disk. No other operation
 // of ours runs on the source meanwhile, and it is only read.
 func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
-	err := b.build(ctx, spec, report, func() (disks, error) {
+	err := b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) {
 		d, release, err := b.begin(ctx, from.Name)
 		if err != nil {
 			return disks{}, err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/boot"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
@@ -16,20 +17,21 @@ import (
 
 // Create makes a VM with an empty state disk, or, mutable, a copy of the image.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
-	err := b.build(ctx, spec, report, func() (disks, error) { return b.storage.create(ctx, spec, report) })
+	err := b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) { return b.storage.create(ctx, spec, report) })
 	if err != nil {
 		return fmt.Errorf("create VM %s: %w", spec.Name, err)
 	}
 	return nil
 }
 
-// build makes the disks, and then the domain: disks without a domain are what a
+// build makes the disks, by storage, for spec with the image as the VM boots it, and
+// then the domain: disks without a domain are what a
 // crash leaves, and are shown as broken.
-func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress.Reporter, storage func() (disks, error)) (err error) {
+func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress.Reporter, storage func(backends.Spec) (disks, error)) (err error) {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	if err := backends.CheckImage(spec.Image); err != nil {
+	if spec.Image, err = boot.Choose(spec); err != nil {
 		return err
 	}
 	release, err := b.reserve(ctx, spec.Name)
@@ -48,7 +50,7 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 			err = errors.Join(err, b.uncreate(context.WithoutCancel(ctx), spec))
 		}
 	}()
-	d, err := storage()
+	d, err := storage(spec)
 	if err != nil {
 		return err
 	}

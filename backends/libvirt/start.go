@@ -9,6 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/boot"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -49,7 +50,7 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	if d.mark.Mutable != spec.Mutable {
 		return refusal.OtherMode(spec.Name, "recreate it to change the mode")
 	}
-	if err := backends.CheckImage(spec.Image); err != nil {
+	if spec.Image, err = boot.Choose(spec); err != nil {
 		return err
 	}
 	if err := b.ensureNetwork(ctx, spec, nil); err != nil {

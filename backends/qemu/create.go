@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/boot"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
@@ -40,7 +41,7 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	if err := backends.CheckImage(spec.Image); err != nil {
+	if spec.Image, err = boot.Choose(spec); err != nil {
 		return err
 	}
 	if err := checkNetwork(spec); err != nil {

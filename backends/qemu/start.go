@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/boot"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/uefi"
@@ -56,13 +57,14 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 
 // prepare brings everything that QEMU opens into the state that spec asks for.
 func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backends.Spec) (launch, error) {
-	l := launch{spec: spec, files: f}
 	if r.Mutable != spec.Mutable {
-		return l, refusal.OtherMode(spec.Name, "recreate it to change the mode")
+		return launch{}, refusal.OtherMode(spec.Name, "recreate it to change the mode")
 	}
-	if err := backends.CheckImage(spec.Image); err != nil {
-		return l, err
+	var err error
+	if spec.Image, err = boot.Choose(spec); err != nil {
+		return launch{}, err
 	}
+	l := launch{spec: spec, files: f}
 	if err := checkNetwork(spec); err != nil {
 		return l, err
 	}
@@ -85,7 +87,6 @@ func (b *Backend) prepare(ctx context.Context, f vmFiles, r *record, spec backen
 			return l, err
 		}
 	}
-	var err error
 	l.accel, err = b.accel.Choose(ctx, spec.Image)
 	return l, err
 }

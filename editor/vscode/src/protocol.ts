@@ -601,7 +601,7 @@ export interface Image {
   built?: string;
   /** Source it was built from, for people. */
   source?: string;
-  /** DirectBoot: kernel and initrd are beside the disk; otherwise UEFI. */
+  /** DirectBoot: a kernel is beside the disk, which a backend can boot directly; otherwise UEFI. */
   directBoot: boolean;
   /** Bytes that it takes on the disk. */
   bytes: number;
