@@ -38,6 +38,9 @@ type CreateParams struct {
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
 	// NoStart makes the VM without booting it.
 	NoStart bool `json:"noStart,omitempty"`
+	// Declare writes the machine directory and makes no VM; nixvm/vm/create or
+	// nixvm/vm/start makes it later. A machine that is declared already is refused.
+	Declare bool `json:"declare,omitempty"`
 }
 
 // Validate implements Params.

@@ -57,6 +57,9 @@ type Machine struct {
 	// Operation is the id of the operation that runs on the machine now; its
 	// state is among the operations of the same message, or of nixvm/operation/get.
 	Operation string `json:"operation,omitempty"`
+	// RemovesDirectory: destroy removes the machine directory too, because create made
+	// it; with keepMachine it stays.
+	RemovesDirectory bool `json:"removesDirectory,omitempty"`
 	// Pending are settings that the VM does not have, under their names in
 	// nixvm/machine/configure, and that no start gives it: "profiles" are part of the
 	// image, and there is no method yet that gives a VM another one.

@@ -41,6 +41,13 @@ func (p MigrateParams) Validate() error {
 	return cmp.Or(checkName(p.Name), checkRequired("backend", p.Backend), checkLine("backend", p.Backend), p.Work.Validate())
 }
 
+// DestroyParams names a machine twice, because what it asks for cannot be undone.
+type DestroyParams struct {
+	ConfirmParams
+	// KeepMachine keeps the machine directory, also if create made it.
+	KeepMachine bool `json:"keepMachine,omitempty"`
+}
+
 // ConfirmParams names a machine twice, because what it asks for cannot be undone.
 type ConfirmParams struct {
 	Work

@@ -50,6 +50,8 @@ type Core interface {
 	Resume(ctx context.Context, name, client string) (api.Operation, error)
 	Migrate(ctx context.Context, name, backend, client string) (api.Operation, error)
 	Destroy(ctx context.Context, name, confirm, client string) (api.Operation, error)
+	// DestroyVM is Destroy, and keeps the machine directory.
+	DestroyVM(ctx context.Context, name, confirm, client string) (api.Operation, error)
 	Purge(ctx context.Context, name, confirm, client string) (api.Operation, error)
 
 	Snapshots(ctx context.Context, name string) ([]api.Snapshot, error)

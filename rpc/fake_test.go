@@ -332,6 +332,10 @@ func (c *core) Migrate(_ context.Context, name, _, client string) (api.Operation
 	return c.on(api.KindMigrate, name, client)
 }
 
+func (c *core) DestroyVM(_ context.Context, name, _, client string) (api.Operation, error) {
+	return c.on(api.KindDestroy, name, client)
+}
+
 func (c *core) Destroy(_ context.Context, name, _, client string) (api.Operation, error) {
 	return c.on(api.KindDestroy, name, client)
 }

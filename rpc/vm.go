@@ -17,11 +17,11 @@ func vmMethods() []Method {
 			}, append(errors, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable)...)
 	}
 	return []Method{
-		operation(api.MethodVMCreate, "Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers. Cancelling leaves nothing behind.",
+		operation(api.MethodVMCreate, "Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers; or, with declare, only declare it. Cancelling leaves nothing behind.",
 			createVM, problem.MachineNameInvalid, problem.MachineExists, problem.VMExists, problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown,
 			problem.ModeUnsupported, problem.Unsupported, problem.SizeInvalid, problem.ImageNotFound, problem.ImageBuildFailed, problem.DiskFull, problem.SSHNameTaken, problem.VMBusy),
 		cloneMethod(),
-		verb(api.MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone.",
+		verb(api.MethodVMStart, "Boot the VM and wait until sshd answers. A running VM is left alone. The VM of a machine that is only declared is created first, by an operation of the kind \"create\".",
 			func(c Core) named { return c.Start }, problem.VMStartFailed),
 		operation(api.MethodVMStop, "Shut the guest down and wait until it has powered off. If it does not power off in time, it keeps running.",
 			func(ctx context.Context, s *session, p api.StopParams) (api.Operation, error) {
@@ -41,8 +41,11 @@ func vmMethods() []Method {
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
 			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
-		operation(api.MethodVMDestroy, "Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept. Any operation running on the machine is cancelled.",
-			func(ctx context.Context, s *session, p api.ConfirmParams) (api.Operation, error) {
+		operation(api.MethodVMDestroy, "Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept, and with keepMachine any is. Any operation running on the machine is cancelled.",
+			func(ctx context.Context, s *session, p api.DestroyParams) (api.Operation, error) {
+				if p.KeepMachine {
+					return s.srv.core.DestroyVM(ctx, p.Name, p.Confirm, s.who())
+				}
 				return s.srv.core.Destroy(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
 		operation(api.MethodVMPurge, "Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled.",

@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 // beginKind is every operation that a crash test interrupts.
 var beginKind = map[string]func(h house) (api.Operation, error){
 	"create": func(h house) (api.Operation, error) { return h.Create(background, api.CreateParams{Name: "demo"}) },
+	"declare": func(h house) (api.Operation, error) {
+		return h.Create(background, api.CreateParams{Name: "demo", Declare: true})
+	},
 	"clone": func(h house) (api.Operation, error) {
 		return h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy"})
 	},
@@ -145,7 +148,7 @@ func killAtEveryStep(t *testing.T, remote bool) {
 				if remote {
 					makeRemote(t, home)
 				}
-				if kind != "create" {
+				if kind != "create" && kind != "declare" {
 					whole(t, home, kind)
 				}
 				if !crash(t, home, kind, at) {
@@ -237,7 +240,7 @@ func checkRecovered(t *testing.T, home, kind string) {
 	}
 	content, _ := on.Content("demo")
 	var names []string
-	if !gone {
+	if !gone && kind != "declare" {
 		list, err := h.Snapshots(background, "demo")
 		if err != nil {
 			t.Fatal(err)
@@ -250,10 +253,16 @@ func checkRecovered(t *testing.T, home, kind string) {
 // checkOutcome knows, for each operation, what "before" and "after" look like.
 func checkOutcome(t *testing.T, kind string, gone bool, v VM, content string, snapshots []string) {
 	t.Helper()
-	if gone && kind != "create" && kind != "destroy" {
+	if gone && kind != "create" && kind != "declare" && kind != "destroy" {
 		t.Fatal("the machine is lost")
 	}
 	if gone {
+		return
+	}
+	if kind == "declare" {
+		if v.State != backends.Absent || v.Problem != nil {
+			t.Errorf("the declared machine is %s: %v", v.State, v.Problem)
+		}
 		return
 	}
 	if kind == "stop" {

@@ -22,6 +22,7 @@ import (
 type createArgs struct {
 	Draft    machine.Draft `json:"draft"`
 	Declare  bool          `json:"declare"`  // the directory is made by this operation
+	Only     bool          `json:"only"`     // nothing but the directory is made
 	Fallback bool          `json:"fallback"` // NixOS was not asked for by name and cannot be built here
 	Image    string        `json:"image"`
 	Backend  string        `json:"backend"`
@@ -38,8 +39,8 @@ func (a createArgs) check(name string) error {
 }
 
 // Create declares a machine (unless its directory exists already), makes its
-// VM, its SSH name, boots it and waits for its sshd. A request that cannot work
-// is refused before anything is made.
+// VM, its SSH name, boots it and waits for its sshd; with req.Declare, it only
+// declares a machine. A request that cannot work is refused before anything is made.
 func (s *Service) Create(ctx context.Context, req api.CreateParams) (api.Operation, error) {
 	if err := names.NewMachine(req.Name); err != nil {
 		return api.Operation{}, err
@@ -62,7 +63,7 @@ func (s *Service) judgeCreate(ctx context.Context, req api.CreateParams) (create
 // draft completes the request: from the machine directory if there is one, from
 // the defaults otherwise.
 func (s *Service) draft(req api.CreateParams, wrong *fieldErrors) createArgs {
-	args := createArgs{Start: !req.NoStart, Instance: newInstance()}
+	args := createArgs{Start: !req.NoStart, Only: req.Declare, Instance: newInstance()}
 	wrong.add(fieldName, names.NewMachine(req.Name))
 	declared, err := s.machines.Read(req.Name)
 	switch {
@@ -76,6 +77,10 @@ func (s *Service) draft(req api.CreateParams, wrong *fieldErrors) createArgs {
 	}
 	if e, ok := s.inventory.Get(req.Name); ok && e.RecordProblem != nil {
 		wrong.add(fieldName, e.RecordProblem)
+	}
+	if args.Only && err == nil {
+		wrong.add(fieldName, problem.New(problem.MachineExists, "the machine directory %s exists already", s.machines.Dir(req.Name)).
+			WithHint("change its settings: nixvmd configure %s; or create its VM: nixvmd create %s", req.Name, req.Name))
 	}
 	if r := s.recordOf(req.Name); r != nil {
 		wrong.add(fieldName, problem.New(problem.MachineExists, "a VM named %s exists already on backend %s", req.Name, r.Backend).
@@ -300,8 +305,11 @@ func (s *Service) planCreate(name string, args createArgs) operation.Plan {
 	c := &creation{service: s, name: name, backend: args.Backend, instance: args.Instance, declares: args.Declare, args: args}
 	steps := []operation.Step{
 		{Name: "declare", Title: "declaring the machine", Do: c.declare, Undo: c.undeclare, Undoes: c.undeclares(), Loses: args.Declare},
-		{Name: "image", Title: "preparing the image", Weight: 30, Do: c.image},
 	}
+	if args.Only {
+		return operation.Plan{Steps: steps, Commit: len(steps), CancelUndoes: true, Detail: detail{declares: c.declares}}
+	}
+	steps = append(steps, operation.Step{Name: "image", Title: "preparing the image", Weight: 30, Do: c.image})
 	steps = append(steps, s.uploadSteps(args.Backend, func(ctx context.Context, r *operation.Run) (backends.Image, error) {
 		err := c.findImage(ctx, r)
 		return imageSpec(c.img), err

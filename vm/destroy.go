@@ -22,26 +22,43 @@ type destroyArgs struct {
 // when create made it, the machine directory. A directory that was there before
 // is kept (docs/decisions/0001).
 func (s *Service) Destroy(ctx context.Context, name, confirm, client string) (api.Operation, error) {
-	return s.beginDestroy(ctx, api.KindDestroy, name, confirm, client)
+	return s.beginDestroy(ctx, removal{kind: api.KindDestroy}, name, confirm, client)
+}
+
+// DestroyVM is Destroy, and keeps the machine directory in any case: the machine is
+// declared afterwards, and has no VM.
+func (s *Service) DestroyVM(ctx context.Context, name, confirm, client string) (api.Operation, error) {
+	return s.beginDestroy(ctx, removal{kind: api.KindDestroy, keep: true}, name, confirm, client)
 }
 
 // Purge removes what Destroy removes, and the machine directory even if it was
 // there before.
 func (s *Service) Purge(ctx context.Context, name, confirm, client string) (api.Operation, error) {
-	return s.beginDestroy(ctx, api.KindPurge, name, confirm, client)
+	return s.beginDestroy(ctx, removal{kind: api.KindPurge}, name, confirm, client)
 }
 
-func (s *Service) beginDestroy(ctx context.Context, kind api.Kind, name, confirm, client string) (api.Operation, error) {
+// removal is what is removed.
+type removal struct {
+	kind api.Kind
+	keep bool // the machine directory, also if create made it
+}
+
+func (s *Service) beginDestroy(ctx context.Context, what removal, name, confirm, client string) (api.Operation, error) {
 	if _, err := s.Get(name); err != nil {
 		return api.Operation{}, err
 	}
-	if err := confirmed(name, confirm, string(kind)); err != nil {
+	if err := confirmed(name, confirm, string(what.kind)); err != nil {
 		return api.Operation{}, err
 	}
 	making, declares := s.makingOf(name)
-	op := api.Operation{Kind: kind, Machine: name, Client: client}
+	if what.keep && making && declares {
+		// It is ended first, and undone: that removes the directory.
+		return api.Operation{}, problem.New(problem.VMBusy, "%s is just being created: if that is cancelled, its machine directory is removed", name).
+			WithHint("wait until %s is created; or remove both: nixvmd destroy %s --confirm %s", name, name, name).Retry()
+	}
+	op := api.Operation{Kind: what.kind, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(context.Context) (destroyArgs, error) {
-		args, err := s.judgeDestroy(kind, name, making, declares)
+		args, err := s.judgeDestroy(what, name, making, declares)
 		if err == nil {
 			s.spendReserve(name)
 		}
@@ -51,12 +68,12 @@ func (s *Service) beginDestroy(ctx context.Context, kind api.Kind, name, confirm
 
 // judgeDestroy finds out where the VM may be. making: it is just being made, and
 // declares: the machine directory with it.
-func (s *Service) judgeDestroy(kind api.Kind, name string, making, declares bool) (destroyArgs, error) {
-	args := destroyArgs{Machine: kind == api.KindPurge || declares}
+func (s *Service) judgeDestroy(what removal, name string, making, declares bool) (destroyArgs, error) {
+	args := destroyArgs{Machine: what.kind == api.KindPurge || declares}
 	if r := s.recordOf(name); r != nil {
 		args.Backends = []string{r.Backend}
-		args.Machine = args.Machine || r.Declared
-		if !args.Machine && s.machines.Exists(name) {
+		args.Machine = (args.Machine || r.Declared) && !what.keep
+		if !what.keep && !args.Machine && s.machines.Exists(name) {
 			args.Kept = "create did not make it"
 			if r.Rebuilt {
 				args.Kept = "the record of the VM was rebuilt, and does not say whether create made the directory"
@@ -68,7 +85,7 @@ func (s *Service) judgeDestroy(kind api.Kind, name string, making, declares bool
 	for b := range s.backends {
 		args.Backends = append(args.Backends, b)
 	}
-	if kind == api.KindDestroy && !making && s.stateSeen(name) == backends.Absent {
+	if what.kind == api.KindDestroy && !making && s.stateSeen(name) == backends.Absent {
 		return args, problem.New(problem.VMNotFound, "machine %s is declared, but has no VM to destroy", name).
 			WithHint("to remove its declaration too: nixvmd purge %s --confirm %s", name, name)
 	}

@@ -31,8 +31,11 @@ type stopArgs struct {
 }
 
 // Start boots a VM and waits for its sshd. A VM that runs already is only
-// waited for.
+// waited for. The VM of a machine that is only declared is created first.
 func (s *Service) Start(ctx context.Context, name, client string) (api.Operation, error) {
+	if s.declaredOnly(name) {
+		return s.Create(ctx, api.CreateParams{Work: api.Work{Client: client}, Name: name})
+	}
 	op := api.Operation{Kind: api.KindStart, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (startArgs, error) {
 		if _, _, err := s.realised(name); err != nil {
@@ -45,6 +48,12 @@ func (s *Service) Start(ctx context.Context, name, client string) (api.Operation
 		// One of which nobody knows whether it runs is not ended by taking back.
 		return startArgs{WasOff: state != backends.Running && state != backends.Unknown}, err
 	})
+}
+
+// declaredOnly reports whether a machine has a directory that can be read, and no VM.
+func (s *Service) declaredOnly(name string) bool {
+	e, ok := s.inventory.Get(name)
+	return ok && e.Machine != nil && e.Broken() == nil && !e.Exists()
 }
 
 func (s *Service) planStart(name string, args startArgs) operation.Plan {

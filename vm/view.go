@@ -103,7 +103,7 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 		}
 		return
 	}
-	v.Backend = r.Backend
+	v.Backend, v.RemovesDirectory = r.Backend, r.Declared && s.machines.Exists(v.Name)
 	v.Image = api.ImageRef{Kind: r.Image.Kind, ID: r.Image.ID, Distro: r.Image.Distro, Version: r.Image.Version}
 	if e.Machine != nil && r.OtherProfiles(*e.Machine) {
 		v.Pending = []string{fieldProfiles}

@@ -26,7 +26,7 @@ type createFlags struct {
 	keyFiles, cidrs, forwards     []string
 	ports                         []string
 	autostart                     bool
-	noStart, yes, detach          bool
+	noStart, yes, detach, declare bool
 }
 
 func newCreate(a *app) *cobra.Command {
@@ -38,7 +38,10 @@ func newCreate(a *app) *cobra.Command {
 
 On a terminal, create prompts for options; with --yes, or without a terminal, it
 does not. Unset options default to config.toml, or to the existing machine's
-settings.`,
+settings.
+
+With --declare, create writes the machine directory and makes nothing else:
+nixvmd create NAME, or nixvmd start NAME, creates its VM later.`,
 		Example: `  nixvmd create
   nixvmd create demo --profiles claude,dev --memory 8192 --yes`,
 		Args: takes("[NAME]"),
@@ -73,6 +76,7 @@ settings.`,
 	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "forward a guest port to the host, `\"PORT HOST:PORT\"`; may be repeated")
 	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
 	flags.BoolVar(&f.noStart, "no-start", false, "create the VM without booting it")
+	flags.BoolVar(&f.declare, "declare", false, "write the machine directory, and create no VM yet")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "do not prompt")
 	detachFlag(cmd, &f.detach)
 	completeFlags(a, cmd)
@@ -88,7 +92,7 @@ func detachFlag(cmd *cobra.Command, detach *bool) {
 func (f createFlags) params(args []string) (api.CreateParams, error) {
 	p := api.CreateParams{
 		Work: api.Work{Detach: true}, Profiles: trimmed(f.profiles), Mode: f.mode, Network: f.network, Backend: f.backend,
-		AllowedCIDRs: f.cidrs, RemoteForwards: f.forwards, NoStart: f.noStart,
+		AllowedCIDRs: f.cidrs, RemoteForwards: f.forwards, NoStart: f.noStart, Declare: f.declare,
 	}
 	if len(args) > 0 {
 		p.Name = args[0]
@@ -202,6 +206,8 @@ func (a *app) printMade(result api.OperationResult, name string, detach bool) er
 		switch m := result.VM; {
 		case m == nil:
 			fmt.Fprintf(w, "%s is made\n", name)
+		case m.State == "absent":
+			fmt.Fprintf(w, "%s is declared; nixvmd create %s creates its VM\n", m.Name, m.Name)
 		case m.SSHHost == "":
 			fmt.Fprintf(w, "%s has been created, but has no SSH name; see nixvmd status %s\n", m.Name, m.Name)
 		case m.State != "running":

@@ -17,9 +17,10 @@ func newDestroy(a *app) *cobra.Command {
 	return removal{
 		name: "destroy", short: "Remove a VM with its disks and snapshots",
 		long: `Undo create: power the VM off, delete its disks, snapshots and SSH name, and the
-machine directory if create made it.`,
+machine directory if create made it. With --keep-machine, the directory is kept in
+any case, and nixvmd create NAME creates the VM again, with the same settings and
+identity.`,
 		method: api.MethodVMDestroy,
-		more:   "its settings and identity, unless the machine directory existed before create",
 	}.command(a)
 }
 
@@ -27,11 +28,10 @@ machine directory if create made it.`,
 type removal struct {
 	name, short, long string
 	method            string
-	more              string // what goes besides the VM
 }
 
 func (r removal) command(a *app) *cobra.Command {
-	confirm, detach := "", false
+	confirm, detach, keep := "", false, false
 	cmd := &cobra.Command{
 		Use: r.name + " NAME", Short: r.short, Long: r.long,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
@@ -45,11 +45,31 @@ func (r removal) command(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.confirmed(name, confirm, "nixvmd "+r.name+" "+name, func(w io.Writer) error { return a.showLoss(ctx, w, r, m) })
+			again := "nixvmd " + r.name + " " + name
+			if keep {
+				again += " --keep-machine"
+			}
+			err = a.confirmed(name, confirm, again, func(w io.Writer) error {
+				a.showLoss(ctx, w, r.name, m)
+				goes, note := r.directory(m, keep)
+				if goes {
+					fmt.Fprintln(w, "  the machine directory with its settings and identity")
+				}
+				for _, line := range []string{note, poweredOff(m)} {
+					if line != "" {
+						fmt.Fprintln(w, line)
+					}
+				}
+				return nil
+			})
 			if err != nil {
 				return err
 			}
-			params := api.ConfirmParams{Work: api.Work{Detach: true}, Name: name, Confirm: name}
+			base := api.ConfirmParams{Work: api.Work{Detach: true}, Name: name, Confirm: name}
+			var params any = base
+			if r.method == api.MethodVMDestroy {
+				params = api.DestroyParams{ConfirmParams: base, KeepMachine: keep}
+			}
 			result, err := a.operate(ctx, r.name, r.method, params, detach)
 			if err != nil {
 				return err
@@ -58,12 +78,34 @@ func (r removal) command(a *app) *cobra.Command {
 			if len(result.Operation.Warnings) > 0 { // they say what is left
 				what = "the VM " + name
 			}
-			return a.printOperation(result, detach, func(w io.Writer) { fmt.Fprintf(w, "%s is gone\n", what) })
+			return a.printOperation(result, detach, func(w io.Writer) {
+				if keep {
+					fmt.Fprintf(w, "the VM %s is gone, its machine directory is kept; nixvmd create %s creates it again\n", name, name)
+					return
+				}
+				fmt.Fprintf(w, "%s is gone\n", what)
+			})
 		},
 	}
 	confirmFlag(cmd, &confirm)
+	if r.method == api.MethodVMDestroy {
+		cmd.Flags().BoolVar(&keep, "keep-machine", false, "keep the machine directory with its settings and identity")
+	}
 	detachFlag(cmd, &detach)
 	return cmd
+}
+
+// directory says whether the machine directory goes, and why, or how not.
+func (r removal) directory(m api.Machine, keep bool) (goes bool, note string) {
+	switch {
+	case r.method == api.MethodVMPurge:
+		return true, ""
+	case keep:
+		return false, "The machine directory with its settings and identity is kept."
+	case m.RemovesDirectory:
+		return true, "To keep the machine directory: --keep-machine"
+	}
+	return false, "The machine directory is kept, because create did not make it."
 }
 
 // machine asks for one machine.
@@ -74,7 +116,7 @@ func (a *app) machine(ctx context.Context, verb, name string) (api.Machine, erro
 }
 
 // showLoss says what will not be there any more.
-func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m api.Machine) error {
+func (a *app) showLoss(ctx context.Context, w io.Writer, verb string, m api.Machine) {
 	fmt.Fprintf(w, "These will be deleted permanently with %s:\n", m.Name)
 	if m.State != "absent" {
 		fmt.Fprintf(w, "  its disk (%s) and all data on it\n", machine.FormatSize(m.DiskBytes))
@@ -83,7 +125,7 @@ func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m api.Machin
 		// removed all the same.
 		ctx, cancel := context.WithTimeout(ctx, asideLimit)
 		defer cancel()
-		if err := a.ask(ctx, r.name, api.MethodSnapshotList, api.MachineParams{Name: m.Name}, &list); err == nil && len(list.Snapshots) > 0 {
+		if err := a.ask(ctx, verb, api.MethodSnapshotList, api.MachineParams{Name: m.Name}, &list); err == nil && len(list.Snapshots) > 0 {
 			var names []string
 			for _, s := range list.Snapshots {
 				names = append(names, clean(s.Name))
@@ -94,9 +136,12 @@ func (a *app) showLoss(ctx context.Context, w io.Writer, r removal, m api.Machin
 	if m.SSHHost != "" {
 		fmt.Fprintf(w, "  the SSH names %s and %s\n", m.SSHHost, m.AdminHost)
 	}
-	fmt.Fprintf(w, "  %s\n", r.more)
-	if m.State == "running" || m.State == "suspended" {
-		fmt.Fprintf(w, "The VM is %s and will be powered off immediately.\n", m.State)
+}
+
+// poweredOff warns of the end of a VM that runs; empty for one that does not.
+func poweredOff(m api.Machine) string {
+	if m.State != "running" && m.State != "suspended" {
+		return ""
 	}
-	return nil
+	return fmt.Sprintf("The VM is %s and will be powered off immediately.", m.State)
 }

@@ -12,6 +12,5 @@ func newPurge(a *app) *cobra.Command {
 		long: `Remove what destroy removes, and the machine directory with its settings and
 identity, even if create did not make it.`,
 		method: api.MethodVMPurge,
-		more:   "the machine directory with its settings and identity",
 	}.command(a)
 }

@@ -9,7 +9,8 @@ import (
 func newStart(a *app) *cobra.Command {
 	return powerVerb{
 		name: "start", short: "Boot a VM and wait until it is ready",
-		long:   "Boot a VM and wait until it is ready. Does nothing if the VM is running.",
+		long: `Boot a VM and wait until it is ready. Does nothing if the VM is running. If the
+machine is only declared, its VM is created first.`,
 		method: api.MethodVMStart, done: "%s runs",
 	}.command(a)
 }

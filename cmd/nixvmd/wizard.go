@@ -258,8 +258,12 @@ func (w *wizard) summary(ctx context.Context) (next string, err error) {
 		[2]string{"Backend", w.backend},
 	)
 	fmt.Fprintln(e)
-	err = w.run(ctx, huh.NewGroup(huh.NewSelect[string]().Title("Create "+w.name+"?").Value(&next).Options(
-		huh.NewOption("Create it", "create"), huh.NewOption("Change something", "change"), huh.NewOption("Cancel", "cancel"),
+	verb := "Create"
+	if w.params.Declare {
+		verb = "Declare"
+	}
+	err = w.run(ctx, huh.NewGroup(huh.NewSelect[string]().Title(verb+" "+w.name+"?").Value(&next).Options(
+		huh.NewOption(verb+" it", "create"), huh.NewOption("Change something", "change"), huh.NewOption("Cancel", "cancel"),
 	)))
 	return next, err
 }

@@ -343,5 +343,20 @@ cancels that and leaves nothing behind, and so does \\[nixvm-cancel]."
      (nixvm--create-remember answers)
      (nixvm--created name result))))
 
+;;;###autoload
+(defun nixvm-declare (name answers)
+  "Write the directory of the machine NAME from ANSWERS, and make no VM.
+\\[nixvm-create] of that name, or \\[nixvm-start], makes it later.  The questions
+are those of `nixvm-create'."
+  (interactive (progn (nixvm--ensure)
+                      (let ((name (nixvm--ask-name (nixvm--free-name (nixvm--project-name)))))
+                        (list name (nixvm--create-ask name)))))
+  (nixvm--begin
+   "nixvm/vm/create" (append (nixvm--create-params name answers) (list :declare t))
+   (format "Declare %s" name)
+   (lambda (_)
+     (nixvm--create-remember answers)
+     (message "%s is declared, and has no VM yet" name))))
+
 (provide 'nixvm-create)
 ;;; nixvm-create.el ends here

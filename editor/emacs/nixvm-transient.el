@@ -86,6 +86,7 @@
      :if (lambda () (nixvm-transient--p "delete-snapshot")))]
    ["Machine"
     ("c" "Create" nixvm-create)
+    ("V" "Declare" nixvm-declare)
     ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--clone-p)))
     ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "migrate")))
     ("A" nixvm-autostart :description nixvm-transient--autostart

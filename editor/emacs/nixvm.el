@@ -331,15 +331,22 @@ What was written since is lost from its disk; a safety snapshot keeps it."
 ;;;; The end of a machine
 
 ;;;###autoload
-(defun nixvm-destroy (name)
+(defun nixvm-destroy (name &optional keep)
   "Undo the creation of the machine NAME: its VM, disks, snapshots and SSH names.
 Its settings go with it if creating it made them; a machine directory that was
-there before stays.  The name must be typed to confirm."
+there before stays.  With KEEP, interactively a prefix argument, it stays in any
+case.  The name must be typed to confirm."
   (interactive
    (let ((name (nixvm--target "Destroy" "destroy")))
-     (nixvm--confirm-by-name name (format "The disks, snapshots and settings of %s will be deleted." name))
-     (list name)))
-  (nixvm--begin "nixvm/vm/destroy" (list :name name :confirm name)
+     (nixvm--confirm-by-name
+      name (format "The disks and snapshots of %s will be deleted; its machine directory %s." name
+                   (cond (current-prefix-arg "is kept")
+                         ((nixvm--true (plist-get (nixvm-machine name) :removesDirectory))
+                          "too (a prefix argument keeps it)")
+                         (t "is kept, because creating it did not make that"))))
+     (list name current-prefix-arg)))
+  (nixvm--begin "nixvm/vm/destroy"
+                (append (list :name name :confirm name) (and keep (list :keepMachine t)))
                 (format "Destroy %s" name) #'ignore))
 
 ;;;###autoload

@@ -44,6 +44,20 @@
               (should (equal (plist-get params :vcpus) 3))))
         (delete-file file)))))
 
+(ert-deftest nixvm-declare-makes-no-vm ()
+  (nixvm-fake-with nil
+    (nixvm-fake-on "nixvm/vm/create" (lambda (&rest _) '(:operation (:id "1" :state "succeeded"))))
+    (let* ((nixvm-create-file nil) (created nil)
+          (nixvm-after-create-functions (list (lambda (m) (setq created m)))))
+      (should (member "later is declared, and has no VM yet"
+                      (nixvm-fake-messages
+                        (nixvm-fake-typing '("later" "claude" "2G" "3" "10G")
+                          (call-interactively #'nixvm-declare))
+                        (nixvm-fake-wait (nixvm-fake-received-p "nixvm/vm/create"))
+                        (nixvm--call "nixvm/profile/list" nil))))
+      (should (eq (plist-get (nixvm-fake-params "nixvm/vm/create") :declare) t))
+      (should-not created))))
+
 (defun nixvm-create-test-size (text least unit)
   "What a daemon says of the size TEXT, which must be LEAST at least.
 UNIT is what a bare number means, in bytes or MiB."

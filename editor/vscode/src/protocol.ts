@@ -365,6 +365,8 @@ export interface CreateParams {
   remoteForwards?: string[];
   /** NoStart makes the VM without booting it. */
   noStart?: boolean;
+  /** Declare writes the machine directory and makes no VM; nixvm/vm/create or nixvm/vm/start makes it later. A machine that is declared already is refused. */
+  declare?: boolean;
   /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
@@ -379,6 +381,22 @@ export interface DeleteMachineParams {
   name: string;
   /** Confirm repeats the name. */
   confirm: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** DestroyParams names a machine twice, because what it asks for cannot be undone. */
+export interface DestroyParams {
+  /** KeepMachine keeps the machine directory, also if create made it. */
+  keepMachine?: boolean;
+  /** Name of the machine. */
+  name: string;
+  /** Confirm repeats the name. */
+  confirm: string;
+  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
@@ -737,6 +755,8 @@ export interface Machine {
   started?: string;
   /** Operation is the id of the operation that runs on the machine now; its state is among the operations of the same message, or of nixvm/operation/get. */
   operation?: string;
+  /** RemovesDirectory: destroy removes the machine directory too, because create made it; with keepMachine it stays. */
+  removesDirectory?: boolean;
   /** Pending are settings that the VM does not have, under their names in nixvm/machine/configure, and that no start gives it: "profiles" are part of the image, and there is no method yet that gives a VM another one. */
   pending?: string[];
   /** NextStart are settings of the machine that its running VM takes over at its next start, under their names in nixvm/machine/configure, or like them: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey". Absent too where that is not known: of a VM that an earlier version has started. */
@@ -1176,11 +1196,11 @@ export interface Requests {
   'nixvm/machine/configure': { params: ConfigureParams; result: MachineResult };
   /** Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards. */
   'nixvm/machine/delete': { params: DeleteMachineParams; result: EmptyResult };
-  /** Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers. Cancelling leaves nothing behind. */
+  /** Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers; or, with declare, only declare it. Cancelling leaves nothing behind. */
   'nixvm/vm/create': { params: CreateParams; result: OperationResult };
   /** Make a machine with the settings of another one, an identity of its own and a copy of its state disk, on the same backend; boot it and wait until sshd answers. Snapshots, static address, VM number and PCI devices stay with the source. The operation is the new machine's; the source is busy until its disk is copied. Cancelling leaves nothing behind. */
   'nixvm/vm/clone': { params: CloneParams; result: OperationResult };
-  /** Boot the VM and wait until sshd answers. A running VM is left alone. */
+  /** Boot the VM and wait until sshd answers. A running VM is left alone. The VM of a machine that is only declared is created first, by an operation of the kind "create". */
   'nixvm/vm/start': { params: VMParams; result: OperationResult };
   /** Shut the guest down and wait until it has powered off. If it does not power off in time, it keeps running. */
   'nixvm/vm/stop': { params: StopParams; result: OperationResult };
@@ -1194,8 +1214,8 @@ export interface Requests {
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
   /** Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Offer it where both backends have the capability "migrate". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
-  /** Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept. Any operation running on the machine is cancelled. */
-  'nixvm/vm/destroy': { params: ConfirmParams; result: OperationResult };
+  /** Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept, and with keepMachine any is. Any operation running on the machine is cancelled. */
+  'nixvm/vm/destroy': { params: DestroyParams; result: OperationResult };
   /** Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled. */
   'nixvm/vm/purge': { params: ConfirmParams; result: OperationResult };
   /** Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal. */

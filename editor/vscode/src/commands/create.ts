@@ -32,7 +32,7 @@ async function create(app: App, args: Arguments): Promise<void> {
     last: lastAnswers(app),
     declared: node && app.store.machine(node.machine),
   };
-  const title = ({ name }: Asked): string => `Create ${name}`;
+  const title = ({ name, answers }: Asked): string => `${answers.declare ? 'Declare' : 'Create'} ${name}`;
   const done = await askAndDo(
     app,
     (before: Asked | undefined) => askCreate(app.ui, facts, before),
@@ -42,9 +42,13 @@ async function create(app: App, args: Arguments): Promise<void> {
   if (!done) {
     return;
   }
-  const [{ name, answers }, { vm }] = done;
+  const [{ name, answers: { declare, ...answers } }, { vm }] = done;
   // Only now: what failed is no default for the next one.
   await app.memory.update(lastKey, answers);
+  if (declare) {
+    void app.ui.info(`${name} is declared, and has no VM yet.`);
+    return;
+  }
   await afterCreate(app, vm ?? app.store.machine(name));
 }
 

@@ -1,4 +1,5 @@
 import { answered, operate, type App } from '../app';
+import type { Machine } from '../protocol';
 import type { Commands } from './commands';
 import { target, type Arguments } from './target';
 
@@ -15,18 +16,38 @@ export async function confirmByName(app: App, name: string, action: string, deta
   );
 }
 
-async function end(app: App, args: Arguments, verb: 'destroy' | 'purge', action: string, detail: (name: string) => string): Promise<void> {
-  const { name } = await target(app, args, verb, `${action} a VM`);
-  await confirmByName(app, name, action, detail(name));
-  await operate(app, `${action} ${name}`, `nixvm/vm/${verb}`, { name, confirm: name });
+/** Asks whether the machine directory goes too, where destroy would remove it. */
+async function keepsMachine(app: App, { name, removesDirectory }: Machine): Promise<boolean> {
+  if (!removesDirectory) {
+    return false; // it stays in any case
+  }
+  return answered(
+    await app.ui.pick({ title: `Destroy ${name}`, prompt: 'The VM, its disks, its snapshots and its SSH names are deleted' }, [
+      { label: 'Delete the machine directory too', description: 'its settings, its identity and its host key', value: false },
+      { label: 'Keep the machine directory', description: `Create ${name} then makes the VM again`, value: true },
+    ]),
+  );
+}
+
+async function destroy(app: App, args: Arguments): Promise<void> {
+  const machine = await target(app, args, 'destroy', 'Destroy a VM');
+  const { name } = machine;
+  const keep = await keepsMachine(app, machine);
+  const directory =
+    keep || !machine.removesDirectory
+      ? `The machine directory of ${name} is kept.`
+      : `The machine directory of ${name}, with its settings and host key, is deleted too.`;
+  await confirmByName(app, name, 'Destroy', `The VM, its disks, its snapshots and its SSH names are deleted. ${directory} This cannot be undone.`);
+  await operate(app, `Destroy ${name}`, 'nixvm/vm/destroy', { name, confirm: name, ...(keep ? { keepMachine: true } : {}) });
+}
+
+async function purge(app: App, args: Arguments): Promise<void> {
+  const { name } = await target(app, args, 'purge', 'Purge a VM');
+  await confirmByName(app, name, 'Purge', `The VM, its disks and its snapshots are deleted, and with them the settings and the host key of ${name}. This cannot be undone.`);
+  await operate(app, `Purge ${name}`, 'nixvm/vm/purge', { name, confirm: name });
 }
 
 export const destroyCommands = (app: App): Commands => ({
-  destroy: (...args) =>
-    end(app, args, 'destroy', 'Destroy', (name) =>
-      `The VM, its disks, its snapshots and its SSH names are deleted. The settings of ${name} go with it if creating it made them; ` +
-      'a machine directory that was there before stays. This cannot be undone.'),
-  purge: (...args) =>
-    end(app, args, 'purge', 'Purge', (name) =>
-      `The VM, its disks and its snapshots are deleted, and with them the settings and the host key of ${name}. This cannot be undone.`),
+  destroy: (...args) => destroy(app, args),
+  purge: (...args) => purge(app, args),
 });

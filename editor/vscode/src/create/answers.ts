@@ -6,7 +6,10 @@ import { fieldOf } from './draft';
 export type Sizes = Pick<CreateParams, 'memoryMiB' | 'vcpus' | 'diskBytes'>;
 
 /** What a VM is made of. What is absent is left to the daemon's config.toml. */
-export type Answers = Pick<CreateParams, 'profiles' | 'image' | 'mode' | 'network' | 'backend'> & Sizes;
+export type Answers = Pick<CreateParams, 'profiles' | 'image' | 'mode' | 'network' | 'backend'> & Sizes & {
+  /** Only the machine directory is to be written. */
+  declare?: boolean | undefined;
+};
 
 /** What a machine that is declared already says about itself. */
 export function answersOf(machine: Machine): Answers {

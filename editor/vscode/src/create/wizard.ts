@@ -3,7 +3,7 @@ import { back, type Answer, type Question, type Ui } from '../ui/ui';
 import { answersOf, draftOf, meaningful, outline, profilesText, type Answers } from './answers';
 import { byConfig, detailsFor, type Asking } from './details';
 import { complains, suggested, type Check, type Wrong } from './draft';
-import { askHub, saying, type Hub } from './hub';
+import { askHub, saying, type Detail, type Hub } from './hub';
 import { askProfiles, profilesPrompt } from './profiles';
 
 /** What the questions need to know. */
@@ -93,10 +93,25 @@ function hub(facts: Facts, name: string): Hub<Answers> {
     question: { title: titleOf(name), step: [3, steps], back: true, prompt: 'Enter creates it; everything below can be changed first' },
     before: facts.declared ? ['profiles'] : ['name', 'profiles'],
     check: (answers) => facts.check(draft(name, answers)),
-    make: (answers, checked) => ({ label: `Create ${name}`, description: profilesText(answers, checked), detail: outline(answers) }),
-    details: (answers) => detailsFor(facts.backends, answers, asking),
+    make: (answers, checked) => ({ label: `${answers.declare ? 'Declare' : 'Create'} ${name}`, description: profilesText(answers, checked), detail: outline(answers) }),
+    details: (answers) => [...detailsFor(facts.backends, answers, asking), ...(facts.declared || facts.machine(name) ? [] : [make])],
   };
 }
 
+/** Whether the VM is made now, or only declared. */
+const make: Detail<Answers> = {
+  field: 'declare',
+  label: 'VM',
+  icon: 'vm',
+  text: ({ declare }) => (declare ? 'not yet: only its machine directory is written' : 'created now'),
+  ask: async (ui, answers, question) => {
+    const chosen = await ui.pick(question, [
+      { label: 'Create it now', description: 'boot it, and wait until it answers', value: 'now', picked: !answers.declare },
+      { label: 'Only declare it', description: 'write its machine directory; Create makes the VM later', value: 'later', picked: answers.declare ?? false },
+    ]);
+    return typeof chosen === 'string' ? { ...answers, declare: chosen === 'later' || undefined } : chosen;
+  },
+};
+
 /** The request behind the answers. */
-export const createParams = ({ name, answers }: Asked): CreateParams => ({ name, ...answers });
+export const createParams = ({ name, answers: { declare, ...rest } }: Asked): CreateParams => ({ name, ...rest, ...(declare ? { declare } : {}) });

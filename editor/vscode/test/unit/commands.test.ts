@@ -7,7 +7,7 @@ import { completeForward } from '../../src/commands/forward';
 import { hintActions, inEditorWords, isTranslated, shellVerbs } from '../../src/daemon/hints';
 import { checkPlatform } from '../../src/daemon/paths';
 import { noteUsed } from '../../src/walkthrough';
-import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
+import { fakeApp, type Asked, type FakeApp, type Scripted } from './fakeApp';
 import { backend, machine, operation } from './machines';
 import { problem } from './scriptedDaemon';
 
@@ -146,6 +146,22 @@ test('destroy and purge want a yes and the name', async () => {
   answer(true, undefined);
   await assert.rejects(app.run('destroy', 'demo'), Dismissed);
   assert.equal(sent('nixvm/vm/destroy').length, 1);
+});
+
+test('destroy asks whether the machine directory goes where it would, and says so', async () => {
+  app.daemon.machines = [machine('demo', { removesDirectory: true }), machine('off', { state: 'stopped' })];
+  await app.client.connect();
+  for (const [choice, says, params] of [
+    ['Keep the machine directory', /is kept/, { name: 'demo', confirm: 'demo', keepMachine: true }],
+    ['Delete the machine directory too', /is deleted too/, { name: 'demo', confirm: 'demo' }],
+  ] as const) {
+    answer(choice, (asked: Asked) => asked.kind === 'confirm' && says.test(asked.confirmation.detail), 'demo');
+    await app.run('destroy', 'demo');
+    assert.deepEqual(sent('nixvm/vm/destroy').at(-1), params);
+  }
+  answer((asked: Asked) => asked.kind === 'confirm' && /directory of off is kept/.test(asked.confirmation.detail), 'off');
+  await app.run('destroy', 'off');
+  assert.deepEqual(sent('nixvm/vm/destroy').at(-1), { name: 'off', confirm: 'off' });
 });
 
 test('a forward of one port means the same port on both sides', async () => {

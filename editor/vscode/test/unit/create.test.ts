@@ -58,6 +58,16 @@ test('the answers are remembered once they have made a VM, and not before', asyn
   assert.deepEqual(lastAnswers(app), { profiles: ['claude'], memoryMiB: 8192 });
 });
 
+test('a machine can be only declared, once: that is no default for the next one', async () => {
+  app.ui.answers.splice(2, Infinity, 'VM', 'Only declare it', 'Declare demo');
+  await app.run('create');
+  const [{ workDoneToken: _, ...params } = {}] = app.daemon.paramsOf('nixvm/vm/create');
+  assert.deepEqual(params, { name: 'demo', profiles: ['claude'], declare: true });
+  assert.deepEqual(app.opened, []);
+  assert.equal(app.ui.shown.at(-1)?.message, 'demo is declared, and has no VM yet.');
+  assert.deepEqual(lastAnswers(app), { profiles: ['claude'] });
+});
+
 test('what failed can be changed and tried again with all that was answered', async () => {
   let full = true;
   app.daemon.handlers.set('nixvm/vm/create', () => (full ? problem('disk.full', 'no space') : { operation: operation('1', 'demo', { state: 'succeeded' }), vm: machine('demo') }));

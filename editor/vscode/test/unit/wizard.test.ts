@@ -58,7 +58,7 @@ test('what is not said shows what config.toml makes of it', async () => {
   assert.ok(hub?.kind === 'pick' && cpus?.kind === 'text' && last?.kind === 'pick');
   assert.equal(hub.choices[0]?.description, 'dev (default)', 'no profiles leave them to the daemon');
   const described = (asked: typeof hub) => asked.choices.slice(1).map(({ description }) => description);
-  assert.deepEqual(described(hub), ['4 GiB (default)', '4 (default)', '30 GiB (default)', 'nat (default)', 'trial (default)', 'mutable (default)']);
+  assert.deepEqual(described(hub), ['4 GiB (default)', '4 (default)', '30 GiB (default)', 'nat (default)', 'trial (default)', 'mutable (default)', 'created now']);
   assert.equal(cpus.question.placeholder, '4');
   assert.equal(described(last)[1], '2');
 });
@@ -102,7 +102,7 @@ test('a network is asked for only where there is a choice, a backend only where 
   plain.capabilities.bridge = false;
   const few = new ScriptedUi(['demo', [], undefined]);
   await askCreate(few, facts({ backends: [plain] }));
-  assert.deepEqual(labels(few.asked[2]), ['Create demo', 'Memory', 'CPUs', 'Disk', 'Image', 'Mode']);
+  assert.deepEqual(labels(few.asked[2]), ['Create demo', 'Memory', 'CPUs', 'Disk', 'Image', 'Mode', 'VM']);
 
   const lab = backend('lab', { default: false, type: 'libvirt' });
   const many = new ScriptedUi(['demo', [], 'Backend', 'lab', 'Create demo']);
