@@ -120,7 +120,7 @@ async function namelessWindow(app: App, context: vscode.ExtensionContext, log: S
   context.subscriptions.push({ dispose: () => closed.abort() });
   const host = await awaitNamelessHost(app, log, closed.signal);
   if (host === undefined) {
-    app.log.info('it is not known which host this window is attached to');
+    app.log.info('cannot determine which host this window is attached to');
   } else if (hosts.includes(host) && !closed.signal.aborted) {
     app.workbench.attachedTo(host);
     await attachedTo(app, context, host);

@@ -16,8 +16,8 @@ export function watchUnresolved(app: App): Disposable {
 
 async function offer(app: App, names: string[]): Promise<void> {
   const resolve = 'Resolve...';
-  const [verb, what] = names.length === 1 ? ['waits', 'It'] : ['wait', 'They'];
-  const chosen = await app.ui.warn(`${names.join(', ')} ${verb} for a choice. ${what} failed, and could not be undone.`, resolve);
+  const [verb, what] = names.length === 1 ? ['needs', 'It'] : ['need', 'They'];
+  const chosen = await app.ui.warn(`${names.join(', ')} ${verb} a decision. ${what} failed and could not be undone.`, resolve);
   if (chosen === resolve) {
     await app.workbench.execute('nixvm.resolve').catch((error: unknown) => tellProblem(app, error));
   }

@@ -9,7 +9,7 @@ async function autostart(app: App, on: boolean, args: Arguments): Promise<void> 
     machines.map(async ({ name, backend }) => {
       try {
         await app.client.request('nixvm/machine/configure', { name, autostart: on });
-        void app.ui.info(on ? `${name} starts with the host of ${backend} from now on.` : `${name} does not start with the host of ${backend} any more.`);
+        void app.ui.info(on ? `${name} now starts with the host of ${backend}.` : `${name} no longer starts with the host of ${backend}.`);
       } catch (error) {
         void tellProblem(app, error, `Autostart of ${name}`);
       }

@@ -17,7 +17,7 @@ async function cancel(app: App, args: Arguments): Promise<void> {
 async function choose(app: App, name: string | undefined): Promise<Operation | undefined> {
   const running = app.store.running.filter(({ machine, source }) => name === undefined || [machine, source].includes(name));
   if (running.length === 0) {
-    void app.ui.info(name === undefined ? 'No operation runs.' : `No operation runs on ${name}.`);
+    void app.ui.info(name === undefined ? 'No operation is running.' : `No operation is running on ${name}.`);
     return undefined;
   }
   if (name !== undefined) {
@@ -25,7 +25,7 @@ async function choose(app: App, name: string | undefined): Promise<Operation | u
   }
   return answered(
     await app.ui.pick(
-      { title: 'Cancel an operation', prompt: 'What it has done so far is undone where that is possible' },
+      { title: 'Cancel an operation', prompt: 'Its completed steps are undone where possible' },
       running.map((operation) => ({ label: operation.machine || 'image', description: progressText(operation), icon: 'sync', value: operation })),
     ),
   );

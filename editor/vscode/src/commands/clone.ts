@@ -29,7 +29,7 @@ async function clone(app: App, args: Arguments): Promise<void> {
   if (answers.start) {
     await afterCreate(app, vm ?? app.store.machine(name));
   } else {
-    void app.ui.info(`${name}, a copy of ${source.name}, is made.`);
+    void app.ui.info(`${name}, a copy of ${source.name}, has been created.`);
   }
 }
 

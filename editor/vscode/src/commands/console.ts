@@ -12,9 +12,9 @@ export function consoleTerminal(socketPath: string): VirtualTerminal {
     open(write, close) {
       socket.setEncoding('utf8');
       socket.on('data', (text: string) => write(text));
-      socket.on('error', (error) => write(`\r\nThe console is gone: ${error.message}\r\n`));
+      socket.on('error', (error) => write(`\r\nThe console was disconnected: ${error.message}\r\n`));
       socket.on('close', close);
-      write('Serial console; close the terminal to leave it. Enter wakes it up.\r\n');
+      write('Serial console; close the terminal to leave it. Press Enter for a prompt.\r\n');
       return { dispose: () => socket.destroy() };
     },
     input: (text) => socket.write(text),

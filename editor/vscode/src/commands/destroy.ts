@@ -16,7 +16,7 @@ export async function confirmByName(app: App, name: string, action: string, deta
   );
 }
 
-/** Asks whether the machine directory goes too, where destroy would remove it. */
+/** Asks whether to delete the machine directory too, where destroy would remove it. */
 async function keepsMachine(app: App, { name, removesDirectory }: Machine): Promise<boolean> {
   if (!removesDirectory) {
     return false; // it stays in any case
@@ -24,7 +24,7 @@ async function keepsMachine(app: App, { name, removesDirectory }: Machine): Prom
   return answered(
     await app.ui.pick({ title: `Destroy ${name}`, prompt: 'The VM, its disks, its snapshots and its SSH names are deleted' }, [
       { label: 'Delete the machine directory too', description: 'its settings, its identity and its host key', value: false },
-      { label: 'Keep the machine directory', description: `Create ${name} then makes the VM again`, value: true },
+      { label: 'Keep the machine directory', description: `Create ${name} then creates the VM again`, value: true },
     ]),
   );
 }
@@ -43,7 +43,7 @@ async function destroy(app: App, args: Arguments): Promise<void> {
 
 async function purge(app: App, args: Arguments): Promise<void> {
   const { name } = await target(app, args, 'purge', 'Purge a VM');
-  await confirmByName(app, name, 'Purge', `The VM, its disks and its snapshots are deleted, and with them the settings and the host key of ${name}. This cannot be undone.`);
+  await confirmByName(app, name, 'Purge', `The VM, its disks, its snapshots, and the settings and host key of ${name} are deleted. This cannot be undone.`);
   await operate(app, `Purge ${name}`, 'nixvm/vm/purge', { name, confirm: name });
 }
 

@@ -21,7 +21,7 @@ async function examine(app: App): Promise<Finding[]> {
     if (problem.code === localCodes.noPlatform) {
       throw problem;
     }
-    app.log.warn(`no daemon to ask: ${problem.message}`);
+    app.log.warn(`no daemon is reachable: ${problem.message}`);
     return examineByProgram(findProgram(app.settings().path, app.surroundings));
   }
 }
@@ -52,11 +52,11 @@ async function doctor(app: App): Promise<void> {
   findings.forEach(({ severity, area, message, fix }) => app.log.info(`doctor: ${severity}: ${area}: ${message}${fix ? ` (fix: ${fix})` : ''}`));
   const wrong = findings.filter(({ severity }) => severity !== 'info').length;
   if (wrong === 0) {
-    void app.ui.info('All is well: nothing that nixvm needs is missing.');
+    void app.ui.info('No problems found.');
     return;
   }
   const finding = await app.ui.pick(
-    { title: `${count(wrong, 'thing')} to mend on this computer`, prompt: 'Choose a finding to mend it' },
+    { title: `${count(wrong, 'problem')} on this computer`, prompt: 'Choose a problem to fix it' },
     findings.map((each) => ({
       label: `${each.area}: ${each.message}`,
       detail: each.fix ?? '',
@@ -75,7 +75,7 @@ async function mend(app: App, fix: string): Promise<void> {
   const way = answered(
     await app.ui.pick({ title: fix }, [
       { label: 'Copy', description: 'to the clipboard', icon: 'copy', value: 'copy' },
-      { label: 'Put into a Terminal', description: 'and do not run it yet', icon: 'terminal', value: 'terminal' },
+      { label: 'Insert in a Terminal', description: 'without running it', icon: 'terminal', value: 'terminal' },
     ]),
   );
   if (way === 'copy') {

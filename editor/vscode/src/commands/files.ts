@@ -6,7 +6,7 @@ import { target, type Arguments } from './target';
 
 /** What the files of a machine directory are for: docs/machine-directory.md. */
 const meanings: Record<string, string> = {
-  profile: 'profiles, with commas between',
+  profile: 'profiles, separated by commas',
   mutable: 'the mode: semi, or true',
   memory: 'memory in MiB',
   vcpus: 'number of CPUs',
@@ -22,7 +22,7 @@ const meanings: Record<string, string> = {
   user_authorized_keys: 'SSH keys of the user',
   remote_forwards: 'forwards, one a line',
   backend: 'the configured backend',
-  'agent.toml': 'the set-up of the agent',
+  'agent.toml': 'the setup of the agent',
 };
 
 /** Not for an editor: keys, hashes, and what is generated once. */
@@ -37,7 +37,7 @@ async function openFiles(app: App, args: Arguments): Promise<void> {
     .sort((a, b) => Number(b in meanings) - Number(a in meanings) || a.localeCompare(b));
   const file = answered(
     await app.ui.pick(
-      { title: `Files of ${name}`, prompt: 'One setting a file. What the VM has already takes effect at its next start.' },
+      { title: `Files of ${name}`, prompt: 'One setting per file. Changes to an existing VM take effect at its next start.' },
       files.map((each) => ({ label: each, description: meanings[each] ?? '', icon: 'file', value: each })),
     ),
   );

@@ -17,7 +17,7 @@ async function add(app: App, args: Arguments): Promise<void> {
   const check = await checkOf(app);
   const text = answered(
     await app.ui.text({
-      title: `Let ${name} reach a port of this computer`,
+      title: `Make a port of this computer available in ${name}`,
       prompt: `A port, or PORT-IN-THE-VM HOST:PORT-HERE${there.length > 0 ? `; there are: ${there.join(', ')}` : ''}`,
       placeholder: '8080 localhost:80',
       complaint: complains(check, 'forward', (typed) => ({ for: 'forward', name, forward: completeForward(typed) })),
@@ -36,7 +36,7 @@ async function remove(app: App, args: Arguments): Promise<void> {
 async function pickForward(app: App, name: string): Promise<string> {
   const { forwards } = await app.client.request('nixvm/forward/list', { name });
   if (forwards.length === 0) {
-    void app.ui.info(`${name} has no forward.`);
+    void app.ui.info(`${name} has no forwards.`);
   }
   const choices = forwards.map((forward) => ({
     label: forwardLine(forward),

@@ -72,7 +72,7 @@ async function build(app: App): Promise<void> {
     return;
   }
   const [, { operation }] = done;
-  void app.ui.info(`The image ${operation.image ?? ''} is there: a VM that needs it does not wait for it.`);
+  void app.ui.info(`The image ${operation.image ?? ''} is ready: creating a VM from it needs no build.`);
 }
 
 /** What would go, going by a collection that removes nothing. */
@@ -88,9 +88,9 @@ async function askAll(app: App, unused: CollectedImage[], every: CollectedImage[
   }
   const choice = (label: string, images: CollectedImage[], detail: string, value: boolean) => ({ label, description: `${count(images.length, 'image')}, ${total(images)}`, detail, value });
   return answered(
-    await app.ui.pick({ title: 'Remove unused images', prompt: 'Which? What a VM is made from always stays' }, [
-      choice('Those of no use', unused, 'of an earlier version of nixvm or of your profiles, imported ones, broken ones', false),
-      choice('All that no machine needs', every, 'also those that a create would build again as they are', true),
+    await app.ui.pick({ title: 'Remove unused images', prompt: 'Which ones? Images that VMs use are always kept' }, [
+      choice('Outdated Images', unused, 'of an earlier version of nixvm or of your profiles, imported ones, broken ones', false),
+      choice('All Unused Images', every, 'also up-to-date images, which create would have to build again', true),
     ]),
   );
 }
@@ -99,14 +99,14 @@ async function remove(app: App): Promise<void> {
   await has(app, 'removeImages');
   const [unused, every] = await Promise.all([removable(app, false), removable(app, true)]);
   if (every.length === 0) {
-    void app.ui.info('There is no image to remove: machines need them all.');
+    void app.ui.info('There are no images to remove: machines use them all.');
     return;
   }
   const all = await askAll(app, unused, every);
   const going = all ? every : unused;
   const sure = await app.ui.confirm({
     message: `Remove ${count(going.length, 'image')} (${total(going)})?`,
-    detail: `${going.map(({ id }) => id).join('\n')}\n\nNo VM is touched.${all ? ' A create that needs one of them builds it again.' : ''} This cannot be undone.`,
+    detail: `${going.map(({ id }) => id).join('\n')}\n\nNo VM is affected.${all ? ' Creating a VM that needs one of them builds it again.' : ''} This cannot be undone.`,
     action: 'Remove',
   });
   if (!sure) {

@@ -13,11 +13,11 @@ async function migrate(app: App, args: Arguments): Promise<void> {
   await app.client.refreshBackends();
   const targets = migrationTargets(offerOf(app), machine.backend);
   if (targets.length === 0) {
-    throw new Problem(problemCodes.unsupported, `there is no other backend that ${name} could move to`, { hint: verbOf(offerOf(app), 'migrate')?.needs });
+    throw new Problem(problemCodes.unsupported, `there is no other backend that ${name} can move to`, { hint: verbOf(offerOf(app), 'migrate')?.needs });
   }
   const backend = answered(
     await app.ui.pick(
-      { title: `Migrate ${name} from ${machine.backend}`, prompt: machine.state === 'running' ? 'Where to? It goes on running; its connections are made anew' : 'Where to?' },
+      { title: `Migrate ${name} from ${machine.backend}`, prompt: machine.state === 'running' ? 'Where to? It keeps running; open connections to it are closed' : 'Where to?' },
       targets.map(({ name: label, type, problem }) => ({
         label,
         description: problem ? `${type}, does not work: ${problem.message ?? problem.code}` : type,

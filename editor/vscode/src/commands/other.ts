@@ -17,11 +17,11 @@ async function other(app: App, args: Arguments): Promise<void> {
   const { name } = machine;
   const verbs = otherVerbs(offerOf(app), machine);
   if (verbs.length === 0) {
-    throw new Problem(problemCodes.method, `this nixvmd has no other operations on ${name} now`);
+    throw new Problem(problemCodes.method, `this nixvmd offers no other operations on ${name} now`);
   }
   const verb = answered(
     await app.ui.pick(
-      { title: `Do with ${name}` },
+      { title: `Operations on ${name}` },
       verbs.map((each) => ({ label: each.title, description: each.key, value: each })),
     ),
   );
@@ -78,7 +78,7 @@ export function missingIn(code: string, message: string, sent: Record<string, un
 
 async function refused(app: App, { field, number }: Missing, text: string): Promise<string | undefined> {
   if (!text.trim()) {
-    return 'It is needed.';
+    return 'A value is required.';
   }
   return number && Number.isNaN(await numberOf(app, field, text)) ? 'A number, or a size such as 20G' : undefined;
 }

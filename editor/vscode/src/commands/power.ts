@@ -25,8 +25,8 @@ async function each(app: App, names: string[], verb: string): Promise<void> {
 async function kill(app: App, ...args: Arguments): Promise<void> {
   const names = (await targets(app, args, 'kill', 'Kill a VM')).map((machine) => machine.name);
   const sure = await app.ui.confirm({
-    message: `Pull the plug of ${names.join(', ')}?`,
-    detail: 'The guest gets no chance to write what it holds in memory. Stop asks it to shut down.',
+    message: `Power off ${names.join(', ')} immediately?`,
+    detail: 'Data that the guest has not yet written to disk is lost. Stop shuts it down cleanly.',
     action: 'Kill',
   });
   if (sure) {

@@ -22,7 +22,7 @@ async function chosen(app: App, [first]: Arguments): Promise<Operation> {
   const { unresolved } = app.store;
   const waiting = typeof first === 'string' ? unresolved.filter(({ id, machine }) => [id, machine].includes(first)) : unresolved;
   if (waiting.length === 0) {
-    void app.ui.info('No operation waits for a choice.');
+    void app.ui.info('No operation needs a decision.');
   }
   const [only] = waiting;
   if (waiting.length < 2) {
@@ -30,7 +30,7 @@ async function chosen(app: App, [first]: Arguments): Promise<Operation> {
   }
   return answered(
     await app.ui.pick(
-      { title: 'Resolve an operation', prompt: 'These failed, and could not be undone' },
+      { title: 'Resolve an operation', prompt: 'These operations failed and could not be undone' },
       waiting.map((operation) => ({ label: nameOf(operation), description: when(operation.started), detail: operation.problem?.message ?? '', icon: 'warning', value: operation })),
     ),
   );
@@ -41,7 +41,7 @@ async function askChoice(app: App, operation: Operation): Promise<Choice> {
   const icons: Record<string, string> = { resume: 'debug-continue', undo: 'discard', forget: 'trash' };
   return answered(
     await app.ui.pick(
-      { title: `${capital(nameOf(operation))} failed, and was not undone`, prompt: operation.problem?.message ?? 'What shall become of it?' },
+      { title: `${capital(nameOf(operation))} failed and was not undone`, prompt: operation.problem?.message ?? 'What should happen to it?' },
       (operation.choices ?? []).map((choice) => ({ label: capital(choice.action), detail: choice.effect, icon: icons[choice.action] ?? 'question', value: choice })),
     ),
   );
@@ -51,7 +51,7 @@ async function resolve(app: App, args: Arguments, action?: string): Promise<void
   const operation = await chosen(app, args);
   const choice = action ? operation.choices?.find((each) => each.action === action) : await askChoice(app, operation);
   if (!choice) {
-    throw new Problem(problemCodes.operationResolved, `${nameOf(operation)} does not wait for that any more`);
+    throw new Problem(problemCodes.operationResolved, `${nameOf(operation)} no longer offers that choice`);
   }
   const title = `${capital(choice.action)} ${nameOf(operation)}`;
   const params = { id: operation.id, action: choice.action };

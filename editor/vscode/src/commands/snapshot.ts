@@ -26,7 +26,7 @@ async function take(app: App, args: Arguments): Promise<void> {
     }),
   );
   const description = answered(
-    await app.ui.text({ title, step: [2, 2], prompt: 'Description, or Enter for none', placeholder: 'before the refactoring' }),
+    await app.ui.text({ title, step: [2, 2], prompt: 'Description (optional)', placeholder: 'before the refactoring' }),
   );
   await operate(app, `Snapshot ${snapshot} of ${name}`, 'nixvm/snapshot/create', {
     name,
@@ -49,7 +49,7 @@ async function pickSnapshot(app: App, args: Arguments, name: string, title: stri
   }
   const snapshots = await snapshotsOf(app, name);
   if (snapshots.length === 0) {
-    const chosen = await app.ui.info(`${name} has no snapshot.`, 'Take a Snapshot');
+    const chosen = await app.ui.info(`${name} has no snapshots.`, 'Take a Snapshot');
     if (chosen) {
       await app.workbench.execute('nixvm.snapshot', name);
     }
@@ -61,7 +61,7 @@ async function pickSnapshot(app: App, args: Arguments, name: string, title: stri
       snapshots.map((snapshot) => ({
         label: snapshot.name,
         description: when(snapshot.created),
-        detail: [snapshot.description, snapshot.frozen ? '' : 'taken without freezing the file systems'].filter(Boolean).join('  ·  '),
+        detail: [snapshot.description, snapshot.frozen ? '' : 'crash-consistent'].filter(Boolean).join('  ·  '),
         icon: 'history',
         value: snapshot,
       })),
@@ -72,9 +72,9 @@ async function pickSnapshot(app: App, args: Arguments, name: string, title: stri
 /** What a restore means, in the words of the question before it. */
 export function consequence(machine: Machine, unsaved: number): string {
   return [
-    'Everything written since then goes from its disk. A safety snapshot of how it is now is taken first, so this can be undone.',
-    machine.state === 'running' ? 'The VM is stopped and started again: agents and windows that are attached to it are cut off.' : '',
-    unsaved > 0 ? `${count(unsaved, 'unsaved editor')} of this window will not match the disk any more.` : '',
+    'Everything written since then is removed from its disk. A safety snapshot of the current content is taken first, so this can be undone.',
+    machine.state === 'running' ? 'The VM is stopped and started again: agents and attached windows are disconnected.' : '',
+    unsaved > 0 ? `${count(unsaved, 'unsaved editor')} in this window will no longer match the disk.` : '',
   ]
     .filter(Boolean)
     .join('\n\n');
@@ -85,7 +85,7 @@ async function restore(app: App, args: Arguments): Promise<void> {
   const { name } = machine;
   const snapshot = await pickSnapshot(app, args, name, `Restore ${name}`);
   const sure = await app.ui.confirm({
-    message: `Put ${name} back to ${snapshot.name} of ${when(snapshot.created)}?`,
+    message: `Restore ${name} to ${snapshot.name} of ${when(snapshot.created)}?`,
     detail: consequence(machine, app.workbench.unsaved(hostsOf(machine))),
     action: 'Restore',
   });
@@ -98,7 +98,7 @@ async function restore(app: App, args: Arguments): Promise<void> {
     confirm: name,
   });
   const { safety } = result.operation;
-  void app.ui.info(`${name} is back at ${snapshot.name}${safety ? `; what was there is in the snapshot ${safety}` : ''}.`);
+  void app.ui.info(`${name} has been restored to ${snapshot.name}${safety ? `; the previous content is in the snapshot ${safety}` : ''}.`);
 }
 
 async function remove(app: App, args: Arguments): Promise<void> {
@@ -106,7 +106,7 @@ async function remove(app: App, args: Arguments): Promise<void> {
   const snapshot = await pickSnapshot(app, args, name, `Delete a snapshot of ${name}`);
   const sure = await app.ui.confirm({
     message: `Delete the snapshot ${snapshot.name} of ${name}?`,
-    detail: `It was taken ${when(snapshot.created)}. ${name} itself stays as it is. This cannot be undone.`,
+    detail: `It was taken ${when(snapshot.created)}. The current disk of ${name} is kept. This cannot be undone.`,
     action: 'Delete',
   });
   if (sure) {

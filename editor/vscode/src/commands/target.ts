@@ -56,8 +56,8 @@ async function pickMachine(app: App, verb: VerbName, title: string): Promise<Mac
   const machines = app.store.machines.filter((machine) => can(verb, machine, offerOf(app)));
   if (machines.length === 0) {
     throw app.store.machines.length === 0
-      ? new Problem(problemCodes.machineNotFound, 'there is no machine yet', { hint: 'NixVM: Create Agent VM makes one' })
-      : new Problem(problemCodes.machineNotFound, 'there is no machine for which that makes sense now', { hint: verbOf(offerOf(app), verbs[verb] ?? '')?.needs });
+      ? new Problem(problemCodes.machineNotFound, 'there are no machines yet', { hint: 'create one with NixVM: Create Agent VM' })
+      : new Problem(problemCodes.machineNotFound, 'there is no machine on which that is possible now', { hint: verbOf(offerOf(app), verbs[verb] ?? '')?.needs });
   }
   const here = app.workbench.attachedHost();
   const first = here === undefined ? undefined : app.store.machineOfHost(here)?.name;

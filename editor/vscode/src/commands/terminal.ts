@@ -25,10 +25,10 @@ async function runAgent(app: App, args: Arguments): Promise<void> {
   });
   const agent = answered(
     await app.ui.pick(
-      { title: `Run an agent in ${name}`, prompt: 'It goes on when the terminal is closed; run it again to come back' },
+      { title: `Run an agent in ${name}`, prompt: 'It keeps running when the terminal is closed; run it again to reattach' },
       agents.map((each) => ({
         label: each.name,
-        description: each.missingProfile ? `${each.command}, which is of the profile ${each.missingProfile}: ${name} does not have it` : each.command,
+        description: each.missingProfile ? `${each.command}; needs the profile ${each.missingProfile}, which ${name} does not have` : each.command,
         icon: 'robot',
         value: each,
       })),

@@ -54,5 +54,5 @@ export function outline(answers: Answers): string {
     mode ?? '',
     answers.backend ?? '',
   ].filter(Boolean);
-  return parts.length > 0 ? parts.join(', ') : 'everything else as in config.toml';
+  return parts.length > 0 ? parts.join(', ') : 'defaults of config.toml';
 }

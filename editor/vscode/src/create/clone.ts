@@ -38,7 +38,7 @@ export async function askClone(ui: Ui, facts: CloneFacts, before: { name?: strin
       const typed = await ui.text({
         title: `Clone ${facts.source.name}`,
         step: [1, 2],
-        prompt: 'Name of the copy, which is also its name for ssh',
+        prompt: 'Name of the copy, also its SSH name',
         value: name,
         complaint: complains(facts.check, 'newName', (text) => draft(facts.source.name, text.trim(), answers)),
         ...saying(wrong),
@@ -61,20 +61,20 @@ const draft = (name: string, newName: string, answers: CloneAnswers): DraftParam
   for: 'clone', name, newName, ...sizesDraft(answers), ...(answers.snapshot ? { snapshot: answers.snapshot } : {}),
 });
 
-const asItIs = 'its disk as it is now';
+const asItIs = 'its current disk';
 
 function hub({ source, snapshots, check }: CloneFacts, name: string): Hub<CloneAnswers> {
   const asking: Asking<CloneAnswers> = {
-    check, draft: (answers) => draft(source.name, name, answers), word: `as ${source.name}`, sentence: `what ${source.name} has`,
+    check, draft: (answers) => draft(source.name, name, answers), word: `as ${source.name}`, sentence: `as ${source.name}`,
   };
   return {
-    question: { title: `Clone ${source.name}`, step: [2, 2], back: true, prompt: 'Enter makes the copy; everything below can be changed first' },
+    question: { title: `Clone ${source.name}`, step: [2, 2], back: true, prompt: 'Press Enter to create the copy, or change its settings below first' },
     before: ['newName'],
     check: (answers) => check(draft(source.name, name, answers)),
     make: ({ snapshot }) => ({
       label: `Clone ${source.name} to ${name}`,
       description: snapshot ? `from the snapshot ${snapshot}` : `from ${asItIs}`,
-      detail: 'What lies on the disk is then in both, credentials too',
+      detail: 'Both VMs then hold the same data, including credentials',
     }),
     details: () => [
       ...(snapshots.length > 0 ? [from(snapshots)] : []),
@@ -102,11 +102,11 @@ const start: Detail<CloneAnswers> = {
   field: 'noStart',
   label: 'Start',
   icon: 'play',
-  text: (answers) => (answers.start ? 'yes, and wait until it answers' : 'no'),
+  text: (answers) => (answers.start ? 'yes, and wait until it is ready' : 'no'),
   ask: async (ui, answers, question) => {
     const chosen = await ui.pick(question, [
-      { label: 'Yes', description: 'boot it, and wait until it answers', value: 'yes', picked: answers.start },
-      { label: 'No', description: 'make it, and leave it off', value: 'no', picked: !answers.start },
+      { label: 'Yes', description: 'boot it and wait until it is ready', value: 'yes', picked: answers.start },
+      { label: 'No', description: 'create it without booting it', value: 'no', picked: !answers.start },
     ]);
     return typeof chosen === 'string' ? { ...answers, start: chosen === 'yes' } : chosen;
   },

@@ -74,7 +74,7 @@ export function sizes<A extends Sizes>(asking: Asking<A>): Detail<A>[] {
   const looks: TextLook<A>[] = [
     { field: 'memoryMiB', label: 'Memory', icon: 'server', prompt: 'Memory of the VM, such as 4G', write: (mib) => sizeOfMiB(Number(mib)) },
     { field: 'vcpus', label: 'CPUs', icon: 'chip', prompt: 'Number of CPUs', write: String },
-    { field: 'diskBytes', label: 'Disk', icon: 'database', prompt: 'Size of the state disk, such as 20G (it takes only what is used)', write: (bytes) => sizeOfBytes(Number(bytes)) },
+    { field: 'diskBytes', label: 'Disk', icon: 'database', prompt: 'Size of the state disk, such as 20G (only used space is allocated)', write: (bytes) => sizeOfBytes(Number(bytes)) },
   ];
   return looks.map((look) => typed(look, asking));
 }
@@ -84,10 +84,10 @@ const network = (asking: Asking<Answers>): Detail<Answers> =>
 
 const meanings: Record<string, string> = {
   nixos: 'NixOS, built with nix',
-  trial: 'a small Debian, for trying nixvm out',
+  trial: 'a small Debian guest, for trying out nixvm',
   immutable: 'read-only system, all state on its own disk',
   'semi-mutable': 'the same, with a writable /nix',
-  mutable: 'one disk, changed from the inside',
+  mutable: 'one writable disk',
 };
 
 /** Asks for one of what the daemon says that the field can be, or for the default. */

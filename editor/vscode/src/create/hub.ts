@@ -89,7 +89,7 @@ function row<A>(detail: Detail<A>, answers: A, checked: DraftResult) {
     description: wrong ?? detail.text(answers, checked),
     icon: wrong ? 'warning' : detail.icon,
     value: detail,
-    group: 'Change first',
+    group: 'Change settings',
   };
 }
 

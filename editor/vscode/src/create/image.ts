@@ -27,7 +27,7 @@ export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answe
     const left = await askHub(
       ui,
       {
-        question: { title, step: [2, 2], back: true, prompt: 'Enter builds it; everything below can be changed first' },
+        question: { title, step: [2, 2], back: true, prompt: 'Press Enter to build it, or change its settings below first' },
         before: ['profiles'],
         check: (now) => check(draft(now)),
         make: (be, checked) => ({ label: 'Build the image', description: profilesText(be, checked), detail: details.map((detail) => detail.text(be, checked)).join(', ') }),

@@ -2,7 +2,7 @@ import type { DraftParams, Profile } from '../protocol';
 import { back, type Answer, type Question, type Ui } from '../ui/ui';
 import { complaintOf, fieldOf, type Check } from './draft';
 
-export const profilesPrompt = 'What shall be in it? A VM with an agent cannot reach private networks';
+export const profilesPrompt = 'Choose profiles. A VM with an agent cannot reach private networks';
 
 /**
  * Asks for profiles: those that the image can have, the default one too. What

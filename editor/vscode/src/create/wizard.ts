@@ -78,7 +78,7 @@ const titleOf = (name: string): string => (name ? `Create ${name}` : 'Create an 
 const draft = (name: string, answers: Answers): DraftParams => ({ name, ...draftOf(answers) });
 
 async function askName(ui: Ui, facts: Facts, before: string | undefined, answers: Answers, wrong: Wrong | undefined): Promise<Answer<string>> {
-  const question: Question = { title: titleOf(''), step: [1, steps], prompt: 'Name of the VM, which is also its name for ssh', ...saying(wrong) };
+  const question: Question = { title: titleOf(''), step: [1, steps], prompt: 'Name of the VM, also its SSH name', ...saying(wrong) };
   const answer = await ui.text({
     ...question,
     value: before ?? (await suggested(facts.check, facts.project)),
@@ -90,7 +90,7 @@ async function askName(ui: Ui, facts: Facts, before: string | undefined, answers
 function hub(facts: Facts, name: string): Hub<Answers> {
   const asking: Asking<Answers> = { check: facts.check, draft: (answers) => draft(name, answers), ...byConfig };
   return {
-    question: { title: titleOf(name), step: [3, steps], back: true, prompt: 'Enter creates it; everything below can be changed first' },
+    question: { title: titleOf(name), step: [3, steps], back: true, prompt: 'Press Enter to create it, or change its settings below first' },
     before: facts.declared ? ['profiles'] : ['name', 'profiles'],
     check: (answers) => facts.check(draft(name, answers)),
     make: (answers, checked) => ({ label: `${answers.declare ? 'Declare' : 'Create'} ${name}`, description: profilesText(answers, checked), detail: outline(answers) }),

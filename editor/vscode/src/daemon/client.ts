@@ -153,7 +153,7 @@ export class Client implements Disposable {
       await launch();
       return dial(path).catch((again: Error) => {
         throw new Problem(problemCodes.daemonUnreachable, `nixvmd was started, but does not answer at ${path}: ${again.message}`, {
-          hint: 'is the setting nixvm.socket right?',
+          hint: 'check the setting nixvm.socket',
         });
       });
     });

@@ -19,7 +19,7 @@ const startLimit = 60_000;
 export function checkPlatform(platform: NodeJS.Platform): void {
   if (platform !== 'linux') {
     const name = { win32: 'Windows', darwin: 'macOS' }[platform as string] ?? platform;
-    throw new Problem(localCodes.noPlatform, `nixvmd does not run on ${name}: it is for Linux`, { hint: 'use it on a Linux computer' });
+    throw new Problem(localCodes.noPlatform, `nixvmd does not run on ${name}: it requires Linux`, { hint: 'use it on a Linux computer' });
   }
 }
 
@@ -27,7 +27,7 @@ export function checkPlatform(platform: NodeJS.Platform): void {
 export function askPaths(program: string, env: NodeJS.ProcessEnv, start: boolean): Promise<Paths> {
   return new Promise((resolve, reject) => {
     const fail = (message: string): void => {
-      reject(new Problem(problemCodes.daemonUnreachable, message, { hint: 'NixVM: Check This Computer says what is wrong' }));
+      reject(new Problem(problemCodes.daemonUnreachable, message, { hint: 'NixVM: Check This Computer shows the problem' }));
     };
     const args = ['paths', '--json', ...(start ? ['--start'] : [])];
     const child = spawn(program, args, { cwd: '/', env: cleanEnvironment(env), stdio: ['ignore', 'pipe', 'pipe'] });
@@ -35,7 +35,7 @@ export function askPaths(program: string, env: NodeJS.ProcessEnv, start: boolean
     let said = '';
     const timer = setTimeout(() => {
       child.kill();
-      fail(start ? `nixvmd did not start within ${startLimit / 1000} seconds` : 'nixvmd does not say where its socket is');
+      fail(start ? `nixvmd did not start within ${startLimit / 1000} seconds` : 'nixvmd did not report the path of its socket');
     }, startLimit);
     let succeeded = false;
     // The daemon that goes on may have inherited our pipes, which then never close.
@@ -100,7 +100,7 @@ function reasonIn(said: string): string | undefined {
 /** What to say of a nixvmd that lacks what this extension builds on. */
 export const olderThanExtension = (what: string): Problem =>
   new Problem(problemCodes.protocol, `${what} is older than this extension`, {
-    hint: 'update nixvmd, and end the one that runs with nixvmd shutdown; the VMs go on',
+    hint: 'update nixvmd, and stop the running one with nixvmd shutdown; VMs keep running',
   });
 
 /** The daemon outlives this editor: what makes a child part of it stays out. */

@@ -33,11 +33,11 @@ export function findProgram(setting: string, s: Surroundings): string {
     if (s.isExecutable(expanded)) {
       return expanded;
     }
-    throw new Problem(localCodes.noProgram, `there is no program ${expanded}`, { hint: 'correct the setting nixvm.path' });
+    throw new Problem(localCodes.noProgram, `the program ${expanded} does not exist`, { hint: 'correct the setting nixvm.path' });
   }
   if (expanded.includes('/')) {
     throw new Problem(localCodes.noProgram, `the setting nixvm.path is ${wanted}`, {
-      hint: 'give a name, or an absolute path',
+      hint: 'use a name or an absolute path',
     });
   }
   const path = (s.env['PATH'] ?? '').split(':').filter((directory) => posix.isAbsolute(directory));

@@ -84,7 +84,7 @@ export class Session {
       const answer = await Promise.race([connection.sendRequest<Result<'initialize'>>('initialize', params), broken]);
       const { nixvm } = answer.capabilities.experimental;
       if (!(nixvm.revision >= needed)) {
-        throw olderThanExtension('the nixvmd that runs');
+        throw olderThanExtension('the running nixvmd');
       }
       await connection.sendNotification('initialized', {});
       await Promise.race([state, broken]);

@@ -28,7 +28,7 @@ export function watchDisruptions(app: App, host: string): Disposable {
 async function offerToLeave(app: App, { kind, machine }: Operation): Promise<void> {
   const leave = 'Close Remote Connection';
   const chosen = await app.ui.warn(
-    `${machine}, which this window is attached to: ${kind} has begun. If this window reconnects, it starts the VM again.`,
+    `This window is attached to ${machine}, and ${kind} has begun. If the window reconnects, it starts the VM again.`,
     leave,
   );
   if (chosen === leave) {
@@ -38,8 +38,8 @@ async function offerToLeave(app: App, { kind, machine }: Operation): Promise<voi
 
 async function offerToReload(app: App, { machine, snapshot }: Operation): Promise<void> {
   const reload = 'Reload Window';
-  const now = snapshot ? `is back at ${snapshot}` : 'is another system now';
-  const chosen = await app.ui.info(`${machine} ${now}. This window shows files as they were.`, reload);
+  const now = snapshot ? `has been restored to ${snapshot}` : 'is a different system now';
+  const chosen = await app.ui.info(`${machine} ${now}. This window shows the files as they were before.`, reload);
   if (chosen === reload) {
     await app.workbench.execute('workbench.action.reloadWindow');
   }

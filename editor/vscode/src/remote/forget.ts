@@ -42,6 +42,6 @@ async function forget(app: App): Promise<void> {
   const left = Object.entries(user).filter(([host, platform]) => !(gone.includes(host) && platform === 'linux'));
   if (left.length < Object.keys(user).length) {
     await app.remoteSsh.writeSetting({ key: setting, value: left.length > 0 ? Object.fromEntries(left) : undefined });
-    app.log.info(`took ${gone.join(', ')} out of ${setting} in the user settings`);
+    app.log.info(`removed ${gone.join(', ')} from ${setting} in the user settings`);
   }
 }

@@ -49,7 +49,7 @@ export async function awaitNamelessHost(app: App, log: SshLog, signal: AbortSign
 async function found(host: Promise<string | undefined>): Promise<string> {
   const name = await host;
   if (name === undefined) {
-    throw new Error('the SSH extension has not said where it connects to');
+    throw new Error('the SSH extension did not report the host it connects to');
   }
   return name;
 }

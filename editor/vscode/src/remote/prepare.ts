@@ -11,7 +11,7 @@ export async function haveSshExtension(app: App, name: string): Promise<'yes' | 
   const wanted = app.remoteSsh.recommended();
   const install = `Install ${wanted.name}`;
   const chosen = await app.ui.warn(
-    `To open ${name} in a window this editor needs an SSH extension: ${wanted.name} (${wanted.id}).`,
+    `To open ${name} in a window, this editor needs an SSH extension: ${wanted.name} (${wanted.id}).`,
     install,
     'Open a Terminal Instead',
     'Open Anyway',
@@ -57,7 +57,7 @@ export async function presetRemoteSsh(app: App, hosts: string[]): Promise<void> 
 
 async function offerLines(app: App, lines: string): Promise<void> {
   const chosen = await app.ui.warn(
-    'Your settings.json cannot be written. Remote-SSH may ask for the platform of the VM: it is Linux.',
+    'Your settings.json cannot be written. If Remote-SSH asks for the platform of the VM, choose Linux.',
     'Copy the Lines to Add',
     'Do Not Write Settings',
   );
@@ -85,7 +85,7 @@ export async function checkOtherConfig(app: App): Promise<void> {
   }
   const line = `Include "${ours}"`;
   const chosen = await app.ui.warn(
-    `Your setting remote.SSH.configFile makes Remote-SSH read ${file}, which does not include the hosts of nixvm. Add this line at its top: ${line}`,
+    `Your setting remote.SSH.configFile makes Remote-SSH read ${file}, which does not include nixvm's hosts. Add this line at the top of that file: ${line}`,
     'Copy the Line',
     'Open Anyway',
   );

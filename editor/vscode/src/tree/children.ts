@@ -49,7 +49,7 @@ export class Children {
       case 'forwards':
         // Asking would start the daemon, for every row that happens to be open.
         if (this.client.status.phase === 'failed' && !this.lists.has(`${node.kind}:${machine.name}`)) {
-          return [fact(machine.name, 'Not known', 'no connection to nixvmd', 'warning')];
+          return [fact(machine.name, 'Unknown', 'no connection to nixvmd', 'warning')];
         }
         return kept(this.lists, `${node.kind}:${machine.name}`, () => this.load(node.kind as 'snapshots' | 'forwards', machine.name));
       default:
@@ -90,7 +90,7 @@ export class Children {
       return nodes.length > 0 ? nodes : [fact(machine, kind === 'snapshots' ? 'No snapshots' : 'No forwards', '', 'dash')];
     } catch (error) {
       this.lists.delete(`${kind}:${machine}`);
-      return [fact(machine, 'Not known', describe(error), 'warning')];
+      return [fact(machine, 'Unknown', describe(error), 'warning')];
     }
   }
 
@@ -110,7 +110,7 @@ const unresolved = (operation: Operation): UnresolvedNode => ({ kind: 'unresolve
 /** What can be done about a daemon that cannot be reached, below the reason. */
 const noDaemonActions: ActionNode[] = [
   { kind: 'action', machine: '', label: 'Start nixvmd', icon: 'plug', command: 'nixvm.connect' },
-  { kind: 'action', machine: '', label: 'Find Out What Is Wrong', icon: 'pulse', command: 'nixvm.doctor' },
+  { kind: 'action', machine: '', label: 'Diagnose', icon: 'pulse', command: 'nixvm.doctor' },
   { kind: 'action', machine: '', label: 'Show Log', icon: 'output', command: 'nixvm.showLog' },
 ];
 

@@ -146,7 +146,7 @@ export function snapshotFacts({ name, created, description, frozen }: Snapshot):
     ['Snapshot', name],
     ['Taken', when(created)],
     ['Description', description],
-    ['Note', frozen ? '' : 'the file systems of the guest were not frozen: it is as after a power cut'],
+    ['Note', frozen ? '' : 'crash-consistent: the guest was not frozen'],
   ];
   return facts.filter((fact): fact is [string, string] => Boolean(fact[1]));
 }
@@ -157,7 +157,7 @@ export function unresolvedRow({ machine, operation }: UnresolvedNode, listed: bo
   const stale = offer.stale || !hasMethod(offer, 'nixvm/operation/resolve');
   return {
     id: `unresolved:${operation.id}`,
-    label: listed ? `${kind} failed, and was not undone` : `${machine || 'image'}: ${kind} failed, and was not undone`,
+    label: listed ? `${kind} failed and was not undone` : `${machine || 'image'}: ${kind} failed and was not undone`,
     description: problem?.message ?? operation.message ?? '',
     icon: 'warning',
     color: 'list.warningForeground',
@@ -182,11 +182,11 @@ export const actionRow = ({ label, icon, command }: ActionNode): Row => ({
 
 /** The states of a forward in words. */
 const forwardStates: Record<string, string> = {
-  config: 'asked for by each ssh connection',
+  config: 'opened by each SSH connection',
   active: 'works',
   conflict: 'does not work: conflict',
   lost: 'does not work: lost',
-  off: 'waits for the VM',
+  off: 'waiting for the VM',
 };
 
 export function forwardRow({ machine, forward }: ForwardNode): Row {

@@ -31,7 +31,7 @@ export function machinesView(app: App): vscode.Disposable {
       ready: trouble(app, status),
       // Its rows are what can be done about it.
       noDaemon: `No connection to the daemon, nixvmd${problem ? `: ${describe(problem)}` : ''}`,
-      stale: `No connection to nixvmd since ${timeOfDay(lost)}; this is how it was then. ${problem ? describe(problem) : ''}`,
+      stale: `No connection to nixvmd since ${timeOfDay(lost)}; showing the last known state. ${problem ? describe(problem) : ''}`,
     };
     const message = messages[state] ?? '';
     if (view.message !== message) {

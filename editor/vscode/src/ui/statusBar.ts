@@ -25,12 +25,12 @@ export function statusBar(app: App, host: string): vscode.Disposable {
     const machine = app.store.machineOfHost(host);
     const operation = machine && app.store.operationOn(machine);
     const { stale } = offerOf(app);
-    const word = stale ? 'nixvmd is away' : machine ? stateOf(machine) : app.client.status.phase === 'connected' ? 'gone' : 'unknown';
+    const word = stale ? 'nixvmd is not connected' : machine ? stateOf(machine) : app.client.status.phase === 'connected' ? 'gone' : 'unknown';
     const well = stale || ['running', 'booting', 'unknown'].includes(word);
     state.text = operation && !stale ? `$(sync~spin) ${host}: ${progressText(operation)}` : `$(vm) ${host}${word === 'running' ? '' : `: ${word}`}`;
     state.backgroundColor = well || operation ? undefined : new vscode.ThemeColor('statusBarItem.warningBackground');
     state.accessibilityInformation = { label: `NixVM: ${host}, ${operation && !stale ? progressText(operation) : word}`, role: 'button' };
-    state.tooltip = machine ? factsMarkdown(machineFacts(machine, operation, stale)) : `nixvm does not know more about ${host}`;
+    state.tooltip = machine ? factsMarkdown(machineFacts(machine, operation, stale)) : `nixvm has no further information about ${host}`;
     state.command = machine && !stale ? { command: 'nixvm.menu', title: 'Actions', arguments: [machine.name] } : 'nixvm.connect';
     state.show();
     for (const [button, verb] of buttons) {

@@ -73,7 +73,7 @@ describe('an ordinary window', () => {
 
   it('says what makes a machine when there is none to attach to', async () => {
     const { message } = await messageOf('nixvm.attach');
-    assert.match(message, /no machine yet.*Create Agent VM/s);
+    assert.match(message, /no machines yet.*Create Agent VM/s);
   });
 
   it('explains each setting, and lets no workspace choose a program', () => {

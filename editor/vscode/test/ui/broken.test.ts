@@ -40,7 +40,7 @@ step('a daemon that refuses to start is quoted, and offered again', async () => 
   await window.welcome.locator('.monaco-button', { hasText: 'Try Again' }).click();
   await window.view.filter({ hasText: /No connection to the daemon, nixvmd: .*config\.toml:3: no such backend type: quemu/ }).waitFor();
   await window.notification('config.toml:3: no such backend type: quemu').waitFor();
-  for (const row of ['Start nixvmd', 'Find Out What Is Wrong', 'Show Log']) {
+  for (const row of ['Start nixvmd', 'Diagnose', 'Show Log']) {
     await window.row(row).waitFor();
   }
   await window.clearNotifications();
@@ -61,8 +61,8 @@ step('with the daemon in place one button starts it; a backend that does not ans
   mkdirSync(dirname(config), { recursive: true });
   writeFileSync(config, '[backends.lab]\ntype = "libvirt"\nuri = "qemu:///system?socket=/nowhere/libvirt-sock"\n');
   await window.row('Start nixvmd').click();
-  await window.welcome.filter({ hasText: 'No backend answers' }).waitFor();
-  for (const button of ['Find Out What Is Wrong', 'Try Again']) {
+  await window.welcome.filter({ hasText: 'No backend responds' }).waitFor();
+  for (const button of ['Diagnose', 'Try Again']) {
     await window.welcome.locator('.monaco-button', { hasText: button }).waitFor();
   }
 });
@@ -71,7 +71,7 @@ step('when the backend answers, the first machine is offered', async () => {
   rmSync(config);
   await nixvmd('shutdown');
   await window.palette('NixVM: Connect to nixvmd');
-  await window.welcome.filter({ hasText: 'There is no virtual machine yet' }).waitFor();
+  await window.welcome.filter({ hasText: 'There are no virtual machines yet' }).waitFor();
   assert.deepEqual(await machines(), []);
   await window.clearNotifications();
   await window.palette('View: Hide Panel');

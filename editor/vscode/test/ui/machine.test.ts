@@ -111,7 +111,7 @@ step('a restore says what it means, brings the state back, and can be undone', a
   await first.dialog.locator('.dialog-message-detail', { hasText: 'safety snapshot' }).waitFor();
   await first.screenshot('restore-confirm');
   await first.answerDialog('Restore');
-  await first.notification('demo is back at before-refactor').waitFor(patient);
+  await first.notification('demo has been restored to before-refactor').waitFor(patient);
   assert.equal(await ssh('demo', 'cat notes'), 'before\n');
   await second.row(/before-restore|safety/i).waitFor();
 });

@@ -39,11 +39,11 @@ test('a name and Enter make a copy, which is opened as a new VM is', async () =>
   assert.match((await name.question.complaint?.('No')) ?? '', /a-z/);
   assert.match(hub.choices[0]?.detail ?? '', /credentials/);
   assert.deepEqual(hub.choices.slice(1).map(({ label, description }) => [label, description]), [
-    ['From', 'its disk as it is now'],
+    ['From', 'its current disk'],
     ['Memory', '2 GiB (as demo)'],
     ['CPUs', '2 (as demo)'],
     ['Disk', '20 GiB (as demo)'],
-    ['Start', 'yes, and wait until it answers'],
+    ['Start', 'yes, and wait until it is ready'],
   ]);
   assert.deepEqual(app.opened, [['vscode-remote://ssh-remote+copy/home/user', 'newWindow']]);
   assert.deepEqual(app.ui.shown.map(({ message }) => message), ['Clone demo to copy: the static address stays with demo']);
@@ -54,7 +54,7 @@ test('everything about the copy can be changed first, and one that is not starte
   await app.run('clone', 'demo');
   assert.deepEqual(sent(), [{ name: 'demo', newName: 'copy', snapshot: 'old', memoryMiB: 8192, vcpus: 4, diskBytes: 40 * 2 ** 30, noStart: true }]);
   assert.deepEqual(app.opened, []);
-  assert.match(app.ui.shown.at(-1)?.message ?? '', /copy of demo, is made/);
+  assert.match(app.ui.shown.at(-1)?.message ?? '', /copy of demo, has been created/);
 });
 
 test('a disk cannot shrink, and what is emptied is as in the source again', async () => {

@@ -63,7 +63,7 @@ test('the machine of this window is offered first', async () => {
 
 test('where nothing can be done, the user is told why', async () => {
   app.daemon.machines = [];
-  await assert.rejects(app.run('start'), { message: 'there is no machine yet', hint: /Create Agent VM/ });
+  await assert.rejects(app.run('start'), { message: 'there are no machines yet', hint: /Create Agent VM/ });
   await app.end();
   app = await fakeApp();
   app.daemon.verbs = [];
@@ -107,10 +107,10 @@ test('a restore shows date, description and consequence before it asks', async (
   assert.ok(pick?.kind === 'pick' && confirm?.kind === 'confirm');
   assert.deepEqual(pick.choices.map(({ label }) => label), ['new', 'old'], 'newest first');
   assert.match(pick.choices[0]?.description ?? '', /^2026-11-26 .* ago\)$/);
-  assert.match(pick.choices[0]?.detail ?? '', /before.*without freezing/);
+  assert.match(pick.choices[0]?.detail ?? '', /before.*crash-consistent/);
   assert.match(confirm.confirmation.detail, /safety snapshot[^]*stopped and started[^]*2 unsaved editors/);
   assert.deepEqual(sent('nixvm/snapshot/restore'), [{ name: 'demo', snapshot: 'new', confirm: 'demo' }]);
-  assert.match(app.ui.shown.at(-1)?.message ?? '', /back at new.*before-restore-1/);
+  assert.match(app.ui.shown.at(-1)?.message ?? '', /restored to new.*before-restore-1/);
 });
 
 test('without a yes nothing is restored or deleted', async () => {
@@ -198,7 +198,7 @@ test('a running operation can be cancelled whoever began it', async () => {
   await app.run('cancel');
   assert.deepEqual(sent('nixvm/operation/cancel'), [{ id: '7' }, { id: '7' }]);
   await app.run('cancel', node('other'));
-  assert.equal(app.ui.shown.at(-1)?.message, 'No operation runs on other.');
+  assert.equal(app.ui.shown.at(-1)?.message, 'No operation is running on other.');
 });
 
 test('an operation of a newer daemon is run with what it complains about', async () => {
@@ -227,11 +227,11 @@ test('a complaint that asking again does not answer is told', () => {
 test('a doctor without complaints says so, and a finding can be mended', async () => {
   app.daemon.handlers.set('nixvm/doctor', () => ({ findings: [{ area: 'ssh', code: 'ssh.ok', severity: 'info', message: 'it can be used' }] }));
   await app.run('doctor');
-  assert.match(app.ui.shown[0]?.message ?? '', /All is well/);
+  assert.match(app.ui.shown[0]?.message ?? '', /No problems found/);
 
   const finding = { area: 'qemu', code: 'x', severity: 'error', message: 'not installed', fix: 'sudo apt install qemu-system-x86' };
   app.daemon.handlers.set('nixvm/doctor', () => ({ findings: [finding] }));
-  answer('qemu: not installed', 'Put into a Terminal', 'qemu: not installed', 'Copy');
+  answer('qemu: not installed', 'Insert in a Terminal', 'qemu: not installed', 'Copy');
   await app.run('doctor');
   await app.run('doctor');
   assert.deepEqual(app.executed, [['terminal', finding.fix]], 'it is not run');
@@ -244,7 +244,7 @@ test('without the program the check says so, and does not lead back to itself', 
   const error = await app.run('doctor').then(() => undefined, (each: unknown) => each);
   await tellProblem(app, error);
   const [shown] = app.ui.shown;
-  assert.match(shown?.message ?? '', /cannot be checked: there is no program \/nowhere\/nixvmd.*nixvm\.path/);
+  assert.match(shown?.message ?? '', /cannot be checked: the program \/nowhere\/nixvmd does not exist.*nixvm\.path/);
   assert.deepEqual(shown?.actions, ['Show Log', 'Show How to Install']);
   await noteUsed(app, 'stop');
   assert.equal(app.values.get('walkthrough.done'), undefined);

@@ -84,7 +84,7 @@ test('what failed can be changed and tried again with all that was answered', as
 
 test('a daemon that does not say what can be done is too old, and that is said', async () => {
   app.daemon.revision = undefined;
-  const older = { code: 'session.protocol_unsupported', message: 'the nixvmd that runs is older than this extension', hint: /nixvmd shutdown/ };
+  const older = { code: 'session.protocol_unsupported', message: 'the running nixvmd is older than this extension', hint: /nixvmd shutdown/ };
   await assert.rejects(app.run('create'), older);
   await assert.rejects(app.run('start'), older);
   assert.equal(app.client.status.phase, 'failed');

@@ -87,6 +87,6 @@ test('one machine whose autostart cannot be set does not keep the others from it
   await app.run('autostartOn', demo, [demo, busy]);
   assert.deepEqual(app.ui.shown.map(({ level, message }) => [level, message]).sort(), [
     ['error', 'Autostart of busy: start runs'],
-    ['info', 'demo starts with the host of lab from now on.'],
+    ['info', 'demo now starts with the host of lab.'],
   ]);
 });

@@ -54,7 +54,7 @@ test('an image is built from profiles, as an operation that can be cancelled', a
   await app.run('buildImage');
   assert.deepEqual(sent('nixvm/image/build'), [{ profiles: ['claude', 'dev'] }], 'what is not said is left to config.toml');
   assert.deepEqual(app.ui.progressTitles, ['Build image claude, dev']);
-  assert.match(app.ui.shown.at(-1)?.message ?? '', /trial-3 is there/);
+  assert.match(app.ui.shown.at(-1)?.message ?? '', /trial-3 is ready/);
 });
 
 test('its kind and mode can be changed, and the profiles are those of the last create', async () => {
@@ -75,7 +75,7 @@ test('leaving builds nothing', async () => {
 });
 
 test('unused images are removed after a yes that names them', async () => {
-  answer('Those of no use', true);
+  answer('Outdated Images', true);
   await app.run('removeImages');
   const [which, sure] = app.ui.asked;
   assert.ok(which?.kind === 'pick' && sure?.kind === 'confirm');
@@ -87,7 +87,7 @@ test('unused images are removed after a yes that names them', async () => {
 });
 
 test('without a yes no image is removed', async () => {
-  answer('All that no machine needs', false, undefined);
+  answer('All Unused Images', false, undefined);
   await app.run('removeImages');
   await assert.rejects(app.run('removeImages'), Dismissed);
   assert.ok(sent('nixvm/image/gc').every((params) => 'dryRun' in params));
@@ -108,7 +108,7 @@ test('where there is no choice none is asked for', async () => {
 
   every = unused = [];
   await app.run('removeImages');
-  assert.match(app.ui.shown.at(-1)?.message ?? '', /no image to remove/);
+  assert.match(app.ui.shown.at(-1)?.message ?? '', /no images to remove/);
 });
 
 test('a daemon without images says that it is too old', async () => {

@@ -26,6 +26,6 @@ test('a program is never looked for in a directory relative to wherever we are',
 });
 
 test('a program that is not there is told with its setting', () => {
-  assert.throws(() => findProgram('/x/nixvmd', at({})), { message: 'there is no program /x/nixvmd', hint: /nixvm\.path/ });
+  assert.throws(() => findProgram('/x/nixvmd', at({})), { message: 'the program /x/nixvmd does not exist', hint: /nixvm\.path/ });
   assert.throws(() => findProgram('nixvmd', at({ PATH: '/bin' })), { message: 'the program nixvmd was not found', hint: /install/ });
 });

@@ -295,5 +295,5 @@ test('the window of a VM that was put back is offered to reload', async () => {
   app.store.apply({ operations: [operation('1', 'demo', { kind: 'restore-snapshot', state: 'failed' })] });
   app.store.apply({ operations: [operation('2', 'demo', { kind: 'restore-snapshot', state: 'succeeded', snapshot: 'before' })] });
   await until('the offer was taken', () => app.executed.length > 0);
-  assert.deepEqual(app.ui.shown.map(({ message }) => message), ['demo is back at before. This window shows files as they were.']);
+  assert.deepEqual(app.ui.shown.map(({ message }) => message), ['demo has been restored to before. This window shows the files as they were before.']);
 });

@@ -8,7 +8,7 @@ import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
 import { machine, operation } from './machines';
 import { until } from './scriptedDaemon';
 
-// Operations that failed, could not be undone, and wait for a choice.
+// Operations that failed, could not be undone, and need a decision.
 
 const method = 'nixvm/operation/resolve';
 const choices = [
@@ -43,7 +43,7 @@ test('one that waits is a row of its machine, and of the list where there is non
   const [first] = await children.of(demo);
   assert.ok(first?.kind === 'unresolved');
   const row = unresolvedRow(first, true, offer);
-  assert.deepEqual([row.label, row.description, row.context], ['create failed, and was not undone', 'disk: permission denied', 'unresolved+can-resume+can-undo+can-forget']);
+  assert.deepEqual([row.label, row.description, row.context], ['create failed and was not undone', 'disk: permission denied', 'unresolved+can-resume+can-undo+can-forget']);
   assert.equal(unresolvedRow(first, true, { ...offer, methods: [] }).context, 'unresolved', 'an older daemon');
   assert.match(unresolvedFacts(waiting).map((fact) => fact.join(' ')).join('\n'), /Undo deletes the disks of demo/);
   assert.deepEqual([machineRow(machine('demo', { unresolved: ['7'] }), undefined, offer).icon, machineRow(machine('demo', { unresolved: ['7'] }), undefined, offer).description], ['warning', 'running: 1 operation to resolve']);
@@ -85,7 +85,7 @@ test('the palette finds those that wait, also of machines that are in no list', 
   assert.deepEqual(sent(), [{ id: '8', action: 'resume' }]);
   app.store.apply({ full: true, machines: [], operations: [] });
   await assert.rejects(app.run('resolve'), Dismissed);
-  assert.equal(app.ui.shown.at(-1)?.message, 'No operation waits for a choice.');
+  assert.equal(app.ui.shown.at(-1)?.message, 'No operation needs a decision.');
 });
 
 test('one that waits is told once, with the way to choose', async () => {
@@ -94,6 +94,6 @@ test('one that waits is told once, with the way to choose', async () => {
   await app.client.connect();
   await until('it was told', () => app.executed.length > 0);
   app.store.apply({ operations: [{ ...waiting, message: 'still' }] });
-  assert.deepEqual(app.ui.shown.map(({ message }) => message), ['create demo waits for a choice. It failed, and could not be undone.']);
+  assert.deepEqual(app.ui.shown.map(({ message }) => message), ['create demo needs a decision. It failed and could not be undone.']);
   assert.deepEqual(app.executed, [['nixvm.resolve']]);
 });
