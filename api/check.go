@@ -143,3 +143,11 @@ func checkCIDRs(field string, list []string) error {
 	}
 	return nil
 }
+
+// checkHash refuses what is longer than any password hash. The error does not show it.
+func checkHash(field string, hash *string) error {
+	if hash == nil {
+		return nil
+	}
+	return cmp.Or(checkText(field, *hash, 512), checkLine(field, *hash))
+}

@@ -28,6 +28,11 @@ type ConfigureParams struct {
 	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
 	// RemoteForwards, each as after RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
+	// RootPasswordHash is the crypt(5) hash of a password with which root can log in on
+	// the serial console; an empty one removes the password. The password itself is not
+	// sent: `nixvmd passwd NAME --stdin` hashes it. A mutable machine that has a VM
+	// refuses it.
+	RootPasswordHash *string `json:"rootPasswordHash,omitempty"`
 }
 
 // Validate implements Params.
@@ -48,5 +53,6 @@ func (p ConfigureParams) Fields() []FieldCheck {
 		{"udpPorts", checkPorts("udpPorts", p.UDPPorts)},
 		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
 		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
+		{"rootPasswordHash", checkHash("rootPasswordHash", p.RootPasswordHash)},
 	}
 }

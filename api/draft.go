@@ -44,6 +44,8 @@ type DraftParams struct {
 	UDPPorts []string `json:"udpPorts,omitempty"`
 	// RemoteForwards, each as after RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
+	// RootPasswordHash is a crypt(5) hash; "*" asks whether a password could be set.
+	RootPasswordHash string `json:"rootPasswordHash,omitempty"`
 	// Snapshot to clone, or the name of a new one.
 	Snapshot string `json:"snapshot,omitempty"`
 	// Forward as after RemoteForward in ssh_config(5).
@@ -62,7 +64,7 @@ func DraftFields(request string) []string {
 	case "clone":
 		return []string{"name", "newName", "snapshot", "memoryMiB", "vcpus", "diskBytes"}
 	case "configure":
-		return []string{"name", "profiles", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs", "remoteForwards"}
+		return []string{"name", "profiles", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs", "remoteForwards", "rootPasswordHash"}
 	case "image":
 		return []string{"image", "profiles", "mode"}
 	case "snapshot":

@@ -61,7 +61,11 @@ func (t text) passwordHash() (string, error) {
 		return "", err
 	}
 	if !passwordHashRE.MatchString(l.text) || len(l.text) > 512 {
-		return "", t.fault(l.number, "use the output of `mkpasswd -m yescrypt`, or empty the file for no password", "this is not a password hash")
+		return "", notAHash(t, l.number)
 	}
 	return l.text, nil
+}
+
+func notAHash(t text, line int) *Fault {
+	return t.fault(line, "use the output of `nixvmd passwd --hash`, or empty the file for no password", "this is not a password hash")
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/names"
@@ -104,6 +105,9 @@ func (ch Changes) lay(old Machine, have content) (want, changed content, wrong [
 	}
 	m := ch.apply(old)
 	faults := m.unprintable()
+	if ch.RootPassword != nil && strings.HasPrefix(*ch.RootPassword, "#") { // read back it would be a comment
+		faults = append(faults, notAHash(text{file: RootPasswordFile}, 0))
+	}
 	changed = ch.files(old, m)
 	want = maps.Clone(have)
 	for file, data := range changed {

@@ -89,6 +89,9 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 		if network != "" {
 			c.Network = &network
 		}
+		if p.RootPasswordHash != "" {
+			c.RootPasswordHash = &p.RootPasswordHash
+		}
 		return vm.Draft{Configure: &c}, r.and(c.Fields())
 	case "image":
 		b := api.ImageBuildParams{Image: strings.TrimSpace(p.Image), Profiles: p.Profiles, Mode: p.Mode}

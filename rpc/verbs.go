@@ -25,6 +25,7 @@ var allVerbs = []api.Verb{
 	{Key: string(vm.VerbMigrate), Method: api.MethodVMMigrate, Title: "Migrate", Operation: true, Needs: "two backends of the same type that support migration, and a running or stopped VM"},
 	{Key: string(vm.VerbConfigure), Method: api.MethodMachineConfigure, Title: "Configure", Needs: "a machine whose files can be read"},
 	{Key: string(vm.VerbAutostart), Method: api.MethodMachineConfigure, Title: "Start with the Host", Needs: "a backend that starts with its host can do it, such as the libvirt of a system"},
+	{Key: string(vm.VerbPasswd), Method: api.MethodMachineConfigure, Title: "Set Root Password", Needs: "an immutable or semi-mutable machine: a mutable guest owns its passwords"},
 	{Key: string(vm.VerbForward), Method: api.MethodForwardAdd, Title: "Add Forward", Needs: "a machine that has a VM"},
 	{Key: string(vm.VerbCancel), Method: api.MethodOperationCancel, Title: "Cancel", Needs: "a machine on which an operation runs"},
 	{Key: string(vm.VerbKill), Method: api.MethodVMKill, Title: "Kill", Operation: true, Needs: "a running or suspended VM"},

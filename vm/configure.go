@@ -81,10 +81,25 @@ func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (
 		}
 		checkResources(ctx, b, asked[0], asked[1], wrong)
 	}
+	if req.RootPasswordHash != nil {
+		wrong.add(fieldRootPassword, s.checkPassword(req.Name))
+	}
 	settings, err := s.machines.CheckUpdate(req.Name, changes)
 	wrong.add(fieldName, err)
 	wrong.addSettings(settings)
 	return before, changes, wrong
+}
+
+// checkPassword refuses another password of root for a guest that owns it: that of a
+// mutable machine, once it has a VM.
+func (s *Service) checkPassword(name string) error {
+	e, ok := s.inventory.Get(name)
+	if !ok || e.Machine == nil || e.Machine.Mode != machine.Mutable || e.Record == nil {
+		return nil
+	}
+	return problem.New(problem.Unsupported, "%s is mutable: its guest owns the password of root", name).
+		WithHint("change it inside the VM: ssh -t %s sudo passwd root. It persists across reboots, but not in the machine directory, which a recreated VM is made from",
+			s.ssh.Aliases(name).Admin)
 }
 
 // checkProfiles refuses profiles that the machine's kind of image does not have.
@@ -102,7 +117,7 @@ func (s *Service) checkProfiles(req api.ConfigureParams, wrong *fieldErrors) {
 }
 
 func changesOf(req api.ConfigureParams, wrong *fieldErrors) machine.Changes {
-	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Autostart: req.Autostart}
+	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Autostart: req.Autostart, RootPassword: req.RootPasswordHash}
 	if req.Profiles != nil {
 		c.Profiles = &req.Profiles
 	}

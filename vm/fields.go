@@ -26,6 +26,7 @@ const (
 	fieldTCPPorts       = "tcpPorts"
 	fieldUDPPorts       = "udpPorts"
 	fieldRemoteForwards = "remoteForwards"
+	fieldRootPassword   = "rootPasswordHash"
 	fieldSnapshot       = "snapshot"
 	fieldForward        = "forward"
 )
@@ -38,6 +39,7 @@ func fieldOfFile(file string) string {
 		machine.AutostartFile: fieldAutostart, machine.NetworkFile: fieldNetwork, machine.AdminKeysFile: fieldAuthorizedKeys,
 		machine.UserKeysFile: fieldAuthorizedKeys, machine.TCPPortsFile: fieldTCPPorts, machine.UDPPortsFile: fieldUDPPorts,
 		machine.AllowedCIDRsFile: fieldAllowedCIDRs, machine.RemoteForwardsFile: fieldRemoteForwards,
+		machine.RootPasswordFile: fieldRootPassword,
 	}[file]
 }
 

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,6 +125,57 @@ func TestConfigureGivesARunningGuestItsNewSettings(t *testing.T) {
 	h.waits(t, "demo")
 	if !strings.Contains(h.medium(t, "demo"), "192.0.2.9 nine") {
 		t.Error("the guest has not got what was changed by hand")
+	}
+}
+
+func TestAPasswordIsGivenToTheRunningGuestAndRemoved(t *testing.T) {
+	home := t.TempDir()
+	h := open(t, home, applies, nil, nil)
+	h.create(t, "demo")
+	const hash = "$y$j9T$abcd$efgh"
+	h.configure(t, api.ConfigureParams{Name: "demo", RootPasswordHash: new(hash)})
+	h.waits(t, "demo")
+	if !strings.Contains(h.medium(t, "demo"), hash) {
+		t.Error("the guest does not have it")
+	}
+	var has []string
+	err := filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
+		if text, rerr := os.ReadFile(path); err == nil && d.Type().IsRegular() && (rerr != nil || strings.Contains(string(text), hash)) {
+			has = append(has, path)
+		}
+		return err
+	})
+	if own := filepath.Join(h.layout.Machines(), "demo", machine.RootPasswordFile); err != nil || !slices.Equal(has, []string{own}) {
+		t.Errorf("these files have it: %q, %v", has, err)
+	}
+	h.configure(t, api.ConfigureParams{Name: "demo", RootPasswordHash: new("")})
+	h.waits(t, "demo")
+	if strings.Contains(h.medium(t, "demo"), hash) {
+		t.Error("the guest still has it")
+	}
+	for _, wrong := range []string{"secret", "# secret", "$y$j9T$a:b", "$y$\nroot"} {
+		_, err := h.Configure(background, api.ConfigureParams{Name: "demo", RootPasswordHash: &wrong}, "t")
+		if !problem.HasCode(err, problem.MachineInvalid) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	h.waits(t, "demo")
+}
+
+func TestAMutableGuestOwnsItsPassword(t *testing.T) {
+	h := open(t, t.TempDir(), applies, nil, nil)
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Mode: "mutable", Image: "trial"})
+	h.succeed(t, op, err)
+	_, err = h.Configure(background, api.ConfigureParams{Name: "demo", RootPasswordHash: new("*")}, "t")
+	if !problem.HasCode(err, problem.Unsupported) || !strings.Contains(problem.From(err).Hint, "ssh -t demo-admin sudo passwd root") {
+		t.Errorf("%v", err)
+	}
+	v, err := h.Get("demo")
+	if err != nil || slices.Contains(v.Verbs(h.Backends()), VerbPasswd) {
+		t.Errorf("it is offered, or %v", err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(h.layout.Machines(), "demo", machine.RootPasswordFile)); err != nil || len(kept) > 0 {
+		t.Errorf("what was refused is kept: %q, %v", kept, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/machine"
 )
 
 // Phase is where a machine is in its life, in one word for people and programs.
@@ -58,6 +59,7 @@ const (
 	VerbMigrate         Verb = "migrate"
 	VerbConfigure       Verb = "configure"
 	VerbAutostart       Verb = "autostart" // a setting of configure, which needs a capability
+	VerbPasswd          Verb = "passwd"    // the same; a mutable guest owns its passwords
 	VerbForward         Verb = "forward"
 	VerbCancel          Verb = "cancel"
 	VerbKill            Verb = "kill"
@@ -97,6 +99,9 @@ var verbs = []verb{
 	{key: VerbConfigure, fits: readable},
 	// A machine that has it may come from a backend that can; it can always be switched off.
 	{key: VerbAutostart, fits: readable, able: func(v VM, c backends.Capabilities) bool { return v.Autostart || c.Autostart }},
+	{key: VerbPasswd, fits: func(v VM) bool {
+		return readable(v) && (v.Mode != string(machine.Mutable) || v.State == backends.Absent)
+	}},
 	{key: VerbForward, fits: realised, aside: true},
 	{key: VerbCancel, fits: func(v VM) bool { return v.busy() }, aside: true},
 	// These end what runs on the machine.

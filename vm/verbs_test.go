@@ -135,6 +135,10 @@ func verbCalls() map[Verb]func(h house, name string) (api.Operation, error) {
 			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, Autostart: new(true)}, "t")
 			return plain(err)
 		},
+		VerbPasswd: func(h house, n string) (api.Operation, error) {
+			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, RootPasswordHash: new("*")}, "t")
+			return plain(err)
+		},
 		VerbForward: func(h house, n string) (api.Operation, error) {
 			_, err := h.AddForward(ctx, n, "8080 localhost:80")
 			return plain(err)

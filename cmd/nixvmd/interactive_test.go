@@ -220,3 +220,40 @@ func TestTheEndOfTheInputMakesNothing(t *testing.T) {
 	x.expect("nothing was created")
 	x.end(exitCancelled)
 }
+
+func TestPasswdAsksTwiceAndShowsNothing(t *testing.T) {
+	env, image := place(t)
+	nixvmd(t, env, "create", "demo", "--image", image, "--disk", "1G", "--no-start", "--yes")
+	hash := filepath.Join(strings.TrimPrefix(env[0], "NIXVM_HOME="), "data", "machines", "demo", "root_password_hash")
+
+	x := onTerminal(t, env, "passwd", "demo")
+	x.expect("New password of root in demo: ")
+	x.send("geheim\r")
+	x.expect("The same again: ")
+	x.send("anders\r")
+	x.expect("the two passwords are not the same")
+	x.end(exitUsage)
+
+	x = onTerminal(t, env, "passwd", "demo")
+	x.expect("New password of root in demo: ")
+	x.send("\x03") // C-c
+	x.expect("nothing was changed")
+	x.end(exitCancelled)
+	if text, err := os.ReadFile(hash); err != nil || len(text) > 0 {
+		t.Errorf("it has a password: %v", err)
+	}
+
+	x = onTerminal(t, env, "passwd", "demo")
+	x.expect("New password of root in demo: ")
+	x.send("geheim\r")
+	x.expect("The same again: ")
+	x.send("geheim\r")
+	x.expect("root has a new password in demo")
+	x.end(0)
+	if strings.Contains(x.seen.String(), "geheim") {
+		t.Error("the password was shown")
+	}
+	if text, err := os.ReadFile(hash); err != nil || !strings.HasPrefix(string(text), "$y$j9T$") {
+		t.Errorf("it has no password: %v", err)
+	}
+}

@@ -91,6 +91,7 @@
     ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "migrate")))
     ("A" nixvm-autostart :description nixvm-transient--autostart
      :if (lambda () (nixvm-transient--p "autostart")))
+    ("p" "Root password" nixvm-passwd :if (lambda () (nixvm-transient--p "passwd")))
     ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "destroy")))
     ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "purge")))
     ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]]

@@ -431,7 +431,7 @@ the daemon hold it.  It applies at once."
 (defconst nixvm--own-verbs
   '("create" "attach" "console" "start" "resume" "stop" "reboot" "suspend" "snapshot"
     "restore-snapshot" "delete-snapshot" "clone" "clone-snapshot" "migrate" "configure"
-    "autostart" "forward" "cancel" "kill" "destroy" "purge" "delete")
+    "autostart" "passwd" "forward" "cancel" "kill" "destroy" "purge" "delete")
   "The verbs of the daemon that have a command of their own, or need none.")
 
 (defun nixvm--other-verbs (&optional machine)

@@ -210,6 +210,53 @@ func TestARunningGuestAppliesWhatHasChangedAndNothingElse(t *testing.T) {
 	}
 }
 
+// On NixOS another program keeps the accounts; it reads the hash when it runs.
+func TestOnNixOSThePasswordIsSetByWhatKeepsTheAccounts(t *testing.T) {
+	for what, tt := range map[string]struct{ was, hash, systemctl, says string }{
+		"a password":           {was: "!", hash: "$6$salt$abc", systemctl: "sed -i \"s,^root:[^:]*,root:$(cat DIR/run/nixvm/root_password_hash),\" DIR/accounts"},
+		"none":                 {was: "$6$salt$old", systemctl: "sed -i 's,^root:[^:]*,root:!,' DIR/accounts"},
+		"a service that fails": {was: "!", hash: "$6$salt$abc", systemctl: "exit 1", says: "pending root_password_hash\n"},
+		"one that keeps it":    {was: "$6$salt$old", systemctl: "true", says: "pending root_password_hash\n"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			g := newLiveGuest(t)
+			g.put("accounts", "root:"+tt.was+":1::::::\nadmin:!:1::::::\n")
+			if err := os.Remove(g.path("etc/shadow")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(g.path("accounts"), g.path("etc/shadow")); err != nil {
+				t.Fatal(err)
+			}
+			g.put("run/current-system/sw/bin/systemctl", "#!/bin/sh\necho \"$*\" >> DIR/log\n"+tt.systemctl+"\n")
+			stub, err := os.ReadFile(g.path("run/current-system/sw/bin/systemctl"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.put("run/current-system/sw/bin/systemctl", strings.ReplaceAll(string(stub), "DIR", g.dir))
+			files := identity()
+			if tt.hash == "" {
+				files["root_password_hash"] = tt.was + "\n"
+			}
+			g.medium(7, files)
+			g.boot()
+			files = identity()
+			if tt.hash != "" {
+				files["root_password_hash"] = tt.hash + "\n"
+			}
+			if what == "one that keeps it" {
+				files["root_password_hash"] = "$6$salt$abc\n"
+			}
+			g.medium(8, files)
+			if out, ok := g.apply(); !ok || out != tt.says+"generation 8\n" {
+				t.Errorf("%q, %v", out, ok)
+			}
+			if did := g.did(); !slices.Equal(did, []string{"restart userborn.service"}) {
+				t.Errorf("it did %q", did)
+			}
+		})
+	}
+}
+
 func TestARunningGuestTakesNothingOfADamagedMedium(t *testing.T) {
 	g := newLiveGuest(t)
 	g.medium(7, identity())

@@ -277,6 +277,8 @@ export interface ConfigureParams {
   allowedCidrs?: string[];
   /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
+  /** RootPasswordHash is the crypt(5) hash of a password with which root can log in on the serial console; an empty one removes the password. The password itself is not sent: `nixvmd passwd NAME --stdin` hashes it. A mutable machine that has a VM refuses it. */
+  rootPasswordHash?: string;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
@@ -481,6 +483,8 @@ export interface DraftParams {
   udpPorts?: string[];
   /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
+  /** RootPasswordHash is a crypt(5) hash; "*" asks whether a password could be set. */
+  rootPasswordHash?: string;
   /** Snapshot to clone, or the name of a new one. */
   snapshot?: string;
   /** Forward as after RemoteForward in ssh_config(5). */

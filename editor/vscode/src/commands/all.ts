@@ -14,6 +14,7 @@ import { imageCommands } from './images';
 import { migrateCommands } from './migrate';
 import { miscCommands } from './misc';
 import { otherCommands } from './other';
+import { passwdCommands } from './passwd';
 import { powerCommands } from './power';
 import { resolveCommands } from './resolve';
 import { snapshotCommands } from './snapshot';
@@ -35,6 +36,7 @@ export const allCommands = (app: App): Commands => ({
   ...migrateCommands(app),
   ...miscCommands(app),
   ...otherCommands(app),
+  ...passwdCommands(app),
   ...powerCommands(app),
   ...resolveCommands(app),
   ...snapshotCommands(app),

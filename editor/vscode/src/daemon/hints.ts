@@ -26,6 +26,7 @@ const verbs: Record<string, Verb> = {
   images: { command: 'images', words: 'Show Images' },
   list: { words: 'the NixVM view' },
   migrate: { command: 'migrate', words: 'Migrate' },
+  passwd: { command: 'passwd', words: 'Set Root Password' },
   operations: { command: 'resolve', words: 'the NixVM view' },
   'operations forget': { command: 'resolveForget', words: 'Forget Operation' },
   'operations resume': { command: 'resolve', words: 'Resolve Operation' },

@@ -24,6 +24,7 @@ export const verbs = {
   migrate: 'migrate',
   autostartOn: 'autostart',
   autostartOff: 'autostart',
+  passwd: 'passwd',
   snapshot: 'snapshot',
   restore: 'restore-snapshot',
   deleteSnapshot: 'delete-snapshot',

@@ -33,6 +33,8 @@ export interface Question {
 export interface TextQuestion extends Question {
   value?: string;
   placeholder?: string;
+  /** What is typed is not shown. */
+  secret?: boolean;
   /** What is wrong with a text; undefined if nothing is. */
   complaint?(text: string): string | undefined | Promise<string | undefined>;
 }

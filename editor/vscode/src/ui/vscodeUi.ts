@@ -88,6 +88,7 @@ function askText(question: TextQuestion): Promise<Answer<string>> {
     input.prompt = question.prompt;
     input.placeholder = question.placeholder;
     input.value = question.value ?? '';
+    input.password = question.secret === true;
     input.validationMessage = question.wrong;
     let open = true;
     let timer: NodeJS.Timeout | undefined;

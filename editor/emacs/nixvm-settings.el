@@ -1,0 +1,86 @@
+;;; nixvm-settings.el --- Settings of a machine  -*- lexical-binding: t; -*-
+
+;; Copyright (C) 2026 The nixvm authors
+;; SPDX-License-Identifier: MIT
+
+;; This file is not part of GNU Emacs.
+
+;;; Commentary:
+
+;; Changes of the settings of a machine that a running guest takes over at once.
+
+;;; Code:
+
+(require 'nixvm)
+
+(defun nixvm--configured (name what result)
+  "Tell that the machine NAME has WHAT, according to RESULT of the request.
+When the daemon gives it to the running guest, tell at the end of that."
+  (let ((machine (plist-get result :machine)))
+    (if-let ((id (plist-get machine :operation)))
+        (nixvm--async "nixvm/operation/subscribe" (list :id id)
+                      (lambda (_) (nixvm--tell-configured name what))
+                      (lambda (err) (nixvm--show-error err (format "Settings of %s" name))))
+      (nixvm--tell-configured name what machine))))
+
+(defun nixvm--tell-configured (name what &optional machine)
+  "Tell that the machine NAME has WHAT, and what it takes over later.
+MACHINE is what is known of it; by default, what the daemon said last."
+  (let ((later (append (plist-get (or machine (nixvm-machine name)) :nextStart) nil)))
+    (message "%s: %s%s" name what
+             (if later (format "; it takes over %s at its next start" (string-join later ", ")) ""))))
+
+(defun nixvm--password-hash (password then)
+  "Hash PASSWORD by the program nixvmd, and call THEN with the hash.
+The password goes to the standard input of the program and no further."
+  (nixvm--locally
+    (let* ((program (or (executable-find nixvm-program)
+                        (user-error "There is no program %s; set `nixvm-program'" nixvm-program)))
+           (process
+            (make-process
+             :name "nixvm-passwd" :buffer (generate-new-buffer " *nixvm-passwd*") :noquery t
+             :connection-type 'pipe :command (list program "passwd" "--hash" "--stdin" "--json")
+             :sentinel
+             (lambda (process _event)
+               (unless (process-live-p process)
+                 (let ((text (with-current-buffer (process-buffer process) (buffer-string))))
+                   (kill-buffer (process-buffer process))
+                   (nixvm--password-hashed text then)))))))
+      (process-send-string process password)
+      (process-send-eof process))))
+
+(defun nixvm--password-hashed (text then)
+  "Call THEN with the hash in TEXT, which nixvmd has printed, or show its error."
+  (let* ((said (ignore-errors (json-parse-string (car (last (split-string text "\n" t)))
+                                                 :object-type 'plist)))
+         (hash (plist-get said :hash)))
+    (if (stringp hash)
+        (funcall then hash)
+      (nixvm--show-error (or (plist-get said :error)
+                             (list :message "The program nixvmd printed no hash"))
+                         "Password"))))
+
+;;;###autoload
+(defun nixvm-passwd (name password)
+  "Set the PASSWORD of root in the machine NAME, for its serial console.
+An empty PASSWORD removes it.  Only its hash is sent to the daemon."
+  (interactive
+   (let ((name (nixvm--target "Password of root" "passwd")))
+     (list name (let ((password (read-passwd (format "New password of root in %s (empty: none): " name) t)))
+                  (when (and (string-empty-p password)
+                             (not (y-or-n-p (format "Remove the password of root in %s? " name))))
+                    (keyboard-quit))
+                  password))))
+  (cl-flet ((send (hash what)
+              (nixvm--async "nixvm/machine/configure" (list :name name :rootPasswordHash hash)
+                            (apply-partially #'nixvm--configured name what)
+                            (lambda (err) (nixvm--show-error err (format "Password of %s" name))))))
+    (if (string-empty-p password)
+        (send "" "root has no password")
+      (unwind-protect
+          (nixvm--password-hash (encode-coding-string password 'utf-8 t)
+                                (lambda (hash) (send hash "root has a new password")))
+        (clear-string password)))))
+
+(provide 'nixvm-settings)
+;;; nixvm-settings.el ends here
