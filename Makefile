@@ -16,9 +16,9 @@ VERSION ?= $(shell git describe --tags --dirty --match 'v*' 2>/dev/null || echo 
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 	-ldflags "-s -w -X github.com/nixvm/nixvm/internal/version.number=$(VERSION)"
 
-# The suites of `make test`, in order: NAME runs the target test-NAME, and +NAME
-# beside the one before it. Whatever lives in editor/ with a Makefile joins by
-# itself (its targets: test, lint); those of editors wait most of their time.
+# The suites of `make test`, in order: NAME runs the target test-NAME; those joined
+# by + share the cores (scripts/run-suites). Whatever lives in editor/ with a Makefile
+# joins by itself (its targets: test, lint).
 EDITORS := $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
 SPACE := $(subst ,, )
 SUITES := units $(subst $(SPACE),+,guests $(EDITORS) fuzz)

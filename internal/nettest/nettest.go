@@ -3,6 +3,7 @@
 package nettest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nixvm/nixvm/internal/testproc"
 )
 
 const insideVariable = "NIXVM_TEST_IN_NAMESPACE"
@@ -39,11 +42,12 @@ func Inside(t *testing.T) bool {
 	}
 	cmd := exec.CommandContext(t.Context(), "unshare", append(args, self, "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=15m")...)
 	cmd.Env = append(os.Environ(), insideVariable+"=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in a network namespace: %v\n%s", err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := testproc.Start(t, cmd).Wait(); err != nil {
+		t.Fatalf("in a network namespace: %v\n%s", err, &out)
 	}
-	t.Logf("in a network namespace:\n%s", out)
+	t.Logf("in a network namespace:\n%s", &out)
 	return false
 }
 

@@ -92,6 +92,18 @@ type guest struct {
 // Run checks the VM. It must have booted: sshd answers.
 func Run(t *testing.T, target Target) {
 	t.Helper()
+	run(t, target, diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, liveChecks, lastChecks)
+}
+
+// Machine checks what depends on the machine rather than on the image: its disks and
+// its identity. It is for an image that has passed Run elsewhere.
+func Machine(t *testing.T, target Target) {
+	t.Helper()
+	run(t, target, diskChecks, identityChecks)
+}
+
+func run(t *testing.T, target Target, groups ...[]check) {
+	t.Helper()
 	g := &guest{Target: target}
 	for name, client := range map[string]**ssh.Client{"admin": &g.admin, "user": &g.user} {
 		c, err := g.dial(name, ssh.PublicKeys(target.Key))
@@ -101,7 +113,7 @@ func Run(t *testing.T, target Target) {
 		t.Cleanup(func() { c.Close() })
 		*client = c
 	}
-	for _, group := range [][]check{diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, liveChecks, lastChecks} {
+	for _, group := range groups {
 		for _, c := range group {
 			if c.modes != nil && !slices.Contains(c.modes, target.Mode) || c.nixos && !target.NixOS ||
 				target.Contract != 0 && target.Contract < c.since {

@@ -107,7 +107,7 @@ func TestStateGrowsAndIdentityChangesAtTheNextBoot(t *testing.T) {
 	if got := g.Run(t, "admin", "sudo sed -n 's/^root:\\([^:]*\\):.*/\\1/p' /etc/shadow"); got != "$6$salt$abcdefghijklmnopqrstuvwxyz" {
 		t.Errorf("the password of root is %q", got)
 	}
-	contract.Run(t, guesttest.Target(img, g))
+	contract.Machine(t, guesttest.Target(img, g))
 }
 
 func TestSemiMutableGuestKeepsWhatIsWrittenToNix(t *testing.T) {

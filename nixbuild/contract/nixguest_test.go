@@ -41,5 +41,5 @@ func TestAnImageThatNixHasBuiltBootsOutOfItsStore(t *testing.T) {
 	}
 	id := guesttest.NewIdentity(t, "fromnix")
 	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: guesttest.NewDisk(t, gib)})
-	contract.Run(t, guesttest.Target(img, g))
+	contract.Machine(t, guesttest.Target(img, g))
 }
