@@ -35,7 +35,7 @@ COMMAND is read by the login shell of the guest."
 
 (defcustom nixvm-agent-tmux t
   "Whether agents run in tmux, so that they outlive the connection.
-A guest without tmux runs them all the same."
+In a guest without tmux they run directly."
   :type 'boolean
   :group 'nixvm)
 
@@ -74,7 +74,7 @@ It is the project's when there is a connection to ask."
 
 ;;;###autoload
 (defun nixvm-run-agent (name agent &optional directory)
-  "Run AGENT in the machine NAME, or come back to it if it is running.
+  "Run AGENT in the machine NAME, or reattach to it if it is running.
 Interactively, from a buffer of a machine: there, in the project of the buffer.
 DIRECTORY is a directory in the machine; a prefix argument asks for it.
 Closing the terminal leaves the agent running.  One that is not installed says
@@ -113,7 +113,7 @@ so in its terminal, and offers to install it."
     buffer))
 
 (defun nixvm--revert-with-agent (machine)
-  "Keep what is open of MACHINE up to date with what its agent does."
+  "Keep the open files of MACHINE up to date while its agent is working."
   (dolist (buffer (nixvm-tramp--buffers machine))
     (with-current-buffer buffer
       (when (and buffer-file-name (not nixvm-auto-revert-mode))
@@ -123,7 +123,7 @@ so in its terminal, and offers to install it."
 
 ;;;###autoload
 (defun nixvm-agent-command-prefix (buffer)
-  "Return the command prefix for a program where BUFFER is; nil if here.
+  "Return the command prefix to run a program where BUFFER is; nil if local.
 For `agent-shell-command-prefix'.  The program speaks over its standard input
 and output, hence no tty."
   (let ((directory (buffer-local-value 'default-directory buffer)))
@@ -134,7 +134,7 @@ and output, hence no tty."
 
 ;;;###autoload
 (defun nixvm-agent-resolve-path (path)
-  "Return PATH as the other side names it: of the guest here, and the reverse.
+  "Translate PATH between the names of the guest and those of this Emacs.
 For `agent-shell-path-resolver-function'."
   (cond ((file-remote-p path) (file-local-name path))
         ((nixvm-current-machine) (concat (file-remote-p default-directory) path))
@@ -147,7 +147,7 @@ For `agent-shell-path-resolver-function'."
   (unless (require 'claude-code nil t)
     (user-error "The package claude-code.el is not installed"))
   (let* ((machine (or (nixvm-current-machine)
-                      (user-error "This buffer lies in no machine")))
+                      (user-error "This buffer does not belong to a machine")))
          (directory (nixvm--here (plist-get machine :name)))
          (run (nixvm--call "nixvm/agent/command"
                            (nixvm--agent-params (plist-get machine :name) "claude" directory)))

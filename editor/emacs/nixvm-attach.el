@@ -42,7 +42,7 @@ A function of the machine and the TRAMP name of a directory in it."
 
 (defcustom nixvm-directories nil
   "The project directory of each machine: an alist of (NAME . DIRECTORY).
-NAME is a machine or t for all others.  Without an entry it is the home."
+NAME is a machine or t for all others.  The default is the home directory."
   :type '(alist :key-type (choice (const :tag "All others" t) string) :value-type string)
   :group 'nixvm)
 
@@ -50,7 +50,7 @@ NAME is a machine or t for all others.  Without an entry it is the home."
   "The terminal emulator for terminals and agents.
 A function gets the name of a buffer and an argument list; it returns the
 buffer."
-  :type '(choice (const :tag "Vterm or eat if there is one, else term" auto)
+  :type '(choice (const :tag "Vterm or eat if installed, else term" auto)
                  (const vterm) (const eat) (const term) function)
   :group 'nixvm)
 
@@ -112,14 +112,14 @@ one of which it calls: without arguments, or with an error plist."
                       (lambda (_) (ask)))))))
 
 (defun nixvm--origin ()
-  "Where the user is, and how many keys have been typed so far."
+  "The window and buffer of the user, and the number of keys typed so far."
   (list (selected-window) (window-buffer) num-input-keys))
 
 (defun nixvm--open (origin name function file)
   "Open FILE of the machine NAME with FUNCTION, when the user can be disturbed.
-ORIGIN is where the user was.  Emacs must not stand still while somebody works
-in it.  Terminals and Dired come without waiting for the guest; anything else is
-opened only for one who has done nothing since, and waits for it."
+ORIGIN is where the user was.  Emacs must not block while it is in use.
+Terminals and Dired open without waiting for the guest; anything else waits for
+it, and is opened only if the user has done nothing since."
   (cond
    ((active-minibuffer-window)
     (run-at-time 0.5 nil #'nixvm--open origin name function file))
@@ -136,8 +136,8 @@ opened only for one who has done nothing since, and waits for it."
 
 (defun nixvm--show (origin name function file &rest args)
   "Call FUNCTION with the machine NAME, FILE and ARGS, and show what it opens.
-ORIGIN is where the user was; one who has moved on meanwhile keeps the window,
-and sees the new buffer in another one."
+ORIGIN is where the user was.  If the user has moved on meanwhile, the window is
+kept and the new buffer is shown in another one."
   (if (active-minibuffer-window)
       (apply #'run-at-time 0.5 nil #'nixvm--show origin name function file args)
     (let* ((machine (or (nixvm-machine name) (list :name name)))
@@ -194,7 +194,7 @@ opened does it.  \\<dired-mode-map>\\[revert-buffer] lists it anew."
        (read-string "Directory in the machine: " (or (nixvm--directory name) "/home/user/"))))
 
 (defun nixvm--read-attach (prompt)
-  "Return (NAME DIRECTORY), what every way in asks for; PROMPT is for the name."
+  "Return (NAME DIRECTORY), which all attach commands read; PROMPT is for the name."
   (let ((name (or (nixvm--name-at-point)
                   (nixvm-read-machine prompt #'nixvm--exists-p))))
     (list name (nixvm--directory-of name))))
@@ -292,7 +292,7 @@ See `nixvm-terminal' for the emulator."
 
 (defconst nixvm--terminal-known
   "infocmp \"$TERM\" >/dev/null 2>&1 || export TERM=screen; "
-  "What a guest runs first: few know eterm-color, and tmux insists.")
+  "Shell prefix for the guest: few know eterm-color, and tmux requires a terminfo.")
 
 (defun nixvm--run-terminal (machine name command)
   "Run the line COMMAND on MACHINE in a terminal buffer called NAME; return it.
@@ -354,7 +354,7 @@ Term leaves a buffer without a keymap there, which its own function of
              (with-current-buffer buffer (term-mode) (term-char-mode))
              (nixvm--named buffer name)))
     ((and function (pred functionp)) (funcall function name argv))
-    (other (user-error "`nixvm-terminal' is %S, which is no terminal" other))))
+    (other (user-error "`nixvm-terminal' is %S, which is not a terminal emulator" other))))
 
 (defun nixvm--named (buffer name)
   "Rename BUFFER to NAME and return it."

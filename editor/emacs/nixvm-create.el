@@ -17,21 +17,21 @@
 (require 'crm)
 
 (defcustom nixvm-create-questions '(profiles memory vcpus disk network backend)
-  "What `nixvm-create' asks for, besides the name.
-What is not asked for takes the value of `nixvm-create-defaults'."
+  "The settings that `nixvm-create' prompts for, besides the name.
+The others take their values from `nixvm-create-defaults'."
   :type '(set (const profiles) (const image) (const mode) (const memory) (const vcpus)
               (const disk) (const network) (const backend))
   :group 'nixvm)
 
 (defcustom nixvm-create-defaults
   '(:profiles ("claude" "dev") :memory "4G" :vcpus 2 :disk "20G" :network "nat")
-  "The answers that are offered the first time.
+  "The answers offered the first time.
 A plist of :profiles, :image, :mode, :memory, :vcpus, :disk, :network, :backend."
   :type 'plist
   :group 'nixvm)
 
 (defcustom nixvm-create-file (locate-user-emacs-file "nixvm-create.eld")
-  "Where the last answers are kept; nil means nowhere."
+  "File that stores the last answers; nil means that they are not stored."
   :type '(choice (const :tag "Nowhere" nil) file)
   :group 'nixvm)
 
@@ -48,9 +48,9 @@ A plist of :profiles, :image, :mode, :memory, :vcpus, :disk, :network, :backend.
 (defvar nixvm--create-last nil "The last answers, a plist; t means not read yet.")
 
 (defvar nixvm--create-attempt nil
-  "Answers whose machine has not come into being yet, a plist, or nil.
-The next `nixvm-create' offers them again.  What has been answered so far is
-there as well when it was quit.")
+  "Answers whose machine has not been created yet, a plist, or nil.
+The next `nixvm-create' offers them again, including the answers given before
+the command was quit.")
 
 ;;;; Remembering
 
@@ -97,7 +97,7 @@ there as well when it was quit.")
   (plist-get (nixvm--call "nixvm/machine/check" (append (list :for for) draft)) :fields))
 
 (defun nixvm--check-text (field)
-  "What FIELD, of `nixvm--check', stands for, as text; nil if for nothing."
+  "The value of FIELD, of `nixvm--check', as text; nil if it has none."
   (let ((values (append (plist-get field :values) nil))
         (value (plist-get field :value)))
     (cond (values (string-join values ","))
@@ -164,7 +164,7 @@ Only CHOICES are offered unless it is nil.  PROBLEM is what was wrong before."
                             (and (nixvm--true (plist-get p :agent)) "  [agent]")))))))
     (delete-dups
      (remove "" (completing-read-multiple
-                 (nixvm--prompt "Profiles, with commas between"
+                 (nixvm--prompt "Profiles, separated by commas"
                                 (and default (string-join default ",")) problem)
                  names nil t nil 'nixvm--profile-history (string-join default ","))))))
 
@@ -199,7 +199,7 @@ TYPED and PROBLEM are as in `nixvm--read-text'."
                            . ,(lambda (name)
                                 (let ((b (nixvm--backend name)))
                                   (concat "  " (plist-get b :type)
-                                          (and (plist-get b :problem) "  (does not work)"))))))
+                                          (and (plist-get b :problem) "  (unavailable)"))))))
              (complete-with-action action names string pred)))
          nil t nil nil default)
       (car names))))
@@ -276,7 +276,7 @@ What it was before is the default if it is right, else what the daemon takes."
 
 (defun nixvm--create-ask (name)
   "Ask all questions about the new machine NAME; return the answers as a plist.
-Those that are given stay when the rest is quit."
+The answers given so far are kept if the rest is quit."
   (let* ((answers (append (list :name name) (nixvm--create-defaults)))
          (questions (append (and current-prefix-arg '(image mode)) nixvm-create-questions)))
     (pcase-dolist (`(,question . ,key)
@@ -318,7 +318,7 @@ The daemon reads them; FOR and DRAFT are the rest of the request."
                  :backend (plist-get answers :backend)))))
 
 (defun nixvm--created (name result)
-  "Run what follows when the machine NAME is new and up according to RESULT."
+  "Run the hooks for the new machine NAME, which is up according to RESULT."
   (run-hook-with-args 'nixvm-after-create-functions
                       (or (plist-get result :vm) (nixvm-machine name)))
   (when nixvm-attach-after-create
@@ -331,7 +331,7 @@ Interactively, ask for both; the answers of the last machine are the defaults.
 The daemon checks each as it is typed.  With a prefix argument ask for the image
 and the mode too.  ANSWERS is a plist as in `nixvm-create-defaults'.
 
-The machine is made in the background.  \\[keyboard-quit] as the very next key
+The machine is created in the background.  \\[keyboard-quit] as the very next key
 cancels that and leaves nothing behind, and so does \\[nixvm-cancel]."
   (interactive (progn (nixvm--ensure)
                       (let ((name (nixvm--ask-name (nixvm--free-name (nixvm--project-name)))))

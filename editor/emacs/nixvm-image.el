@@ -26,7 +26,7 @@
   "Keymap of `nixvm-images-mode'.")
 
 (define-derived-mode nixvm-images-mode tabulated-list-mode "nixvm images"
-  "The images in the store of nixvmd, and the machines that need them.
+  "The images in the store of nixvmd, and the machines that use them.
 
 \\{nixvm-images-mode-map}"
   :interactive nil
@@ -38,11 +38,11 @@
   (tabulated-list-init-header))
 
 (defun nixvm--image-smaller-p (a b)
-  "Whether the image of the entry A takes less room than that of B."
+  "Whether the image of the entry A takes less space than that of B."
   (< (plist-get (car a) :bytes) (plist-get (car b) :bytes)))
 
 (defun nixvm--image-size (&rest images)
-  "How much room IMAGES take, as people write it."
+  "The size of IMAGES, formatted for display."
   (nixvm--size (max 1 (/ (apply #'+ (mapcar (lambda (i) (plist-get i :bytes)) images)) 1048576))))
 
 (defun nixvm--image-entry (image)
@@ -61,7 +61,7 @@
 
 ;;;###autoload
 (defun nixvm-images ()
-  "Show the images in the store, and which machines need them."
+  "Show the images in the store, and the machines that use them."
   (interactive)
   (nixvm--ensure)
   (nixvm--need-method "nixvm/image/list")
@@ -96,8 +96,8 @@
 
 ;;;###autoload
 (defun nixvm-image-build (profiles &optional image mode)
-  "Build the image with PROFILES, so that a machine that needs it need not wait.
-One that is there already is not built again.  With a prefix argument ask for
+  "Build the image with PROFILES in advance, so that creating a machine is faster.
+An existing image is not built again.  With a prefix argument ask for
 the kind of IMAGE and the MODE too."
   (interactive
    (progn
@@ -114,11 +114,11 @@ the kind of IMAGE and the MODE too."
                 (format "Build image %s" (string-join profiles ","))
                 (lambda (result)
                   (nixvm--images-refresh)
-                  (message "The image %s is there"
+                  (message "The image %s is ready"
                            (plist-get (plist-get result :operation) :image)))))
 
 (defun nixvm--images-going (result)
-  "The images that go, or have gone, according to RESULT of a collection."
+  "The images that RESULT of a collection lists as removed or removable."
   (cl-remove-if (lambda (image) (plist-get image :kept)) (append (plist-get result :images) nil)))
 
 (defun nixvm--images-text (images)
@@ -128,9 +128,9 @@ the kind of IMAGE and the MODE too."
 
 ;;;###autoload
 (defun nixvm-image-gc (&optional all)
-  "Remove images that no machine needs: old, imported and broken ones.
-With a prefix argument, or ALL non-nil, also those that a later create would
-build again as they are.  Interactively, ask first."
+  "Remove unused images: outdated, imported and broken ones.
+With a prefix argument, or ALL non-nil, also up-to-date images, which a later
+create would have to build again.  Interactively, ask first."
   (interactive
    (progn
      (nixvm--ensure)
@@ -140,11 +140,11 @@ build again as they are.  Interactively, ask first."
                                                        :all (if current-prefix-arg t :json-false))))))
        (unless going
          (user-error "%s"
-                     (if current-prefix-arg "Machines need all the images that there are"
-                       "No image is of no use; with a prefix argument also those go that no machine needs")))
+                     (if current-prefix-arg "All images are used by machines"
+                       "No image is outdated; with a prefix argument all unused images are removed")))
        (unless (yes-or-no-p
-                (format "No machine is touched%s.  Remove %s? "
-                        (if current-prefix-arg "; a create that needs one of these builds it again" "")
+                (format "No machine is affected%s.  Remove %s? "
+                        (if current-prefix-arg "; creating a machine that needs one of these builds it again" "")
                         (nixvm--images-text going)))
          (keyboard-quit))
        (list current-prefix-arg))))

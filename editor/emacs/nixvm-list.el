@@ -107,7 +107,7 @@ and see all keys with \\[nixvm-menu].
   "Return the (TITLE WIDTH SORT FUNCTION) of COLUMN."
   (if (consp column) column
     (or (alist-get column nixvm-list-column-alist)
-        (user-error "`nixvm-list-columns' has %S, which is no column" column))))
+        (user-error "`nixvm-list-columns' has %S, which is not a column" column))))
 
 (defun nixvm--list-format ()
   "The `tabulated-list-format' for `nixvm-list-columns'."
@@ -128,7 +128,7 @@ What is more than a word may run over the columns behind it."
                                 (car (nixvm--unresolved (plist-get machine :name)))))
                        'face 'nixvm-broken 'nixvm-wide t
                        'help-echo (substitute-command-keys
-                                   "\\<nixvm-list-mode-map>\\[nixvm-resolve] says what can be done")))
+                                   "\\<nixvm-list-mode-map>\\[nixvm-resolve] shows the choices")))
           ((plist-get machine :problem)
            (propertize (format "%s: %s" state
                                (or (plist-get (plist-get machine :problem) :message) "problem"))
@@ -162,8 +162,8 @@ operation that is unresolved is not part of its machine."
               (append (nixvm-machines) (nixvm--list-remains))))))
 
 (defun nixvm--list-remains ()
-  "What is left of machines that are in no list, as machines with a name only.
-What an unresolved operation has made may be half gone, but waits for a choice."
+  "Remains of machines that are in no list, as machines with a name only.
+An unresolved operation may have left a partial machine, which needs a decision."
   (mapcar (lambda (name) (list :name name))
           (delete-dups
            (cl-remove-if #'nixvm-machine
@@ -335,17 +335,17 @@ it needs, but not the last one."
                      (format "\n  %s\n" hint) "")
             (substitute-command-keys
              "\\<nixvm-list-mode-map>
-  \\[nixvm-doctor]  finds out what is wrong
+  \\[nixvm-doctor]  diagnoses the problem
   \\[revert-buffer]  tries again\n")))
    ((or (> (hash-table-count nixvm--machines) 0) (nixvm--unresolved)) nil)
    ((not (nixvm--live)) "\n  Connecting to nixvmd...\n")
    (t
     (substitute-command-keys
      "\\<nixvm-list-mode-map>
-  There is no machine yet.
+  There are no machines yet.
 
-  c  creates one and opens it when it is ready
-  \\[nixvm-doctor]  checks whether this computer has what machines need
+  c  creates one and attaches to it when it is ready
+  \\[nixvm-doctor]  checks whether this computer can run machines
   ?  shows all keys\n"))))
 
 (add-hook 'nixvm--refresh-functions #'nixvm--list-refresh)
@@ -411,7 +411,7 @@ it needs, but not the last one."
     (message "Copied: %s" host)))
 
 (defun nixvm-list-describe ()
-  "Show all that is known of the machine at point."
+  "Show all details of the machine at point."
   (interactive nil nixvm-list-mode)
   (let ((machine (or (nixvm-machine (nixvm--name-at-point))
                      (and (nixvm--name-at-point) (list :name (nixvm--name-at-point)))

@@ -7,7 +7,7 @@
 
 ;;; Commentary:
 
-;; Whatever changes a machine is an operation of the daemon.  It goes on when
+;; Every change of a machine is an operation of the daemon.  It continues when
 ;; Emacs goes away; here its progress is shown in the echo area, it can be
 ;; cancelled, and it is followed again when the connection was lost meanwhile.
 
@@ -17,8 +17,8 @@
 
 (defcustom nixvm-report-progress t
   "Where to show the progress of operations.
-t means the echo area; `messages' the buffer *Messages* too; nil nowhere but in
-the list of machines."
+t means the echo area; `messages' also the buffer *Messages*; nil only the list
+of machines."
   :type '(choice (const :tag "Echo area" t)
                  (const :tag "Echo area and *Messages*" messages)
                  (const :tag "List of machines only" nil))
@@ -61,13 +61,13 @@ the user and call FAIL, if non-nil, with the error plist.  Never wait."
 (defun nixvm--work-failed (work err)
   "End WORK, which failed with ERR, unless only the connection was lost."
   (if (and (equal (plist-get err :code) "daemon.gone") (nixvm--work-id work))
-      (message "%s: the connection to nixvmd is lost; the operation is not"
+      (message "%s: the connection to nixvmd was lost; the operation continues"
                (nixvm--work-title work))
     (setq nixvm--works (delq work nixvm--works))
     (nixvm--show-error
      (pcase (plist-get err :code)
        ("daemon.gone"
-        (append '(:hint "it may have begun: look at the list of machines") err))
+        (append '(:hint "it may have begun: check the list of machines") err))
        (_ err))
      (nixvm--work-title work))
     (when (nixvm--work-fail work)
@@ -96,7 +96,7 @@ the user and call FAIL, if non-nil, with the error plist.  Never wait."
   (let ((typed (read-string (format "%s  Type %s to confirm: " consequence
                                     (propertize name 'face 'bold)))))
     (unless (equal (string-trim typed) name)
-      (user-error "That was not %s: nothing has been done" name))))
+      (user-error "That does not match %s; nothing was changed" name))))
 
 ;;;; Progress
 
@@ -152,11 +152,11 @@ the user and call FAIL, if non-nil, with the error plist.  Never wait."
         (jsonrpc-notify nixvm--connection 'window/workDoneProgress/cancel
                         (list :token (nixvm--work-token work)))
         (message "%s...cancelling" (nixvm--work-title work)))
-    (user-error "There is no connection to nixvmd; the operation goes on")))
+    (user-error "There is no connection to nixvmd; the operation continues")))
 
 (defun nixvm--cancel-on-quit (work)
   "Let \\[keyboard-quit] cancel WORK if it is the very next key.
-Any other key lets the operation go on in the background."
+With any other key the operation continues in the background."
   (when (and this-command (not noninteractive))
     (let ((map (make-sparse-keymap)))
       (define-key map (kbd "C-g")
@@ -169,7 +169,7 @@ Any other key lets the operation go on in the background."
 (defun nixvm-cancel (id)
   "Cancel the operation ID.
 Interactively, that of the machine at point or of the current buffer; if there
-is none, ask which.  What it has done so far is undone where that is possible."
+is none, ask which.  Its completed steps are undone where possible."
   (interactive (list (nixvm--read-operation)))
   (nixvm--async "nixvm/operation/cancel" (list :id id)
                 (lambda (result)
@@ -193,8 +193,8 @@ is none, ask which.  What it has done so far is undone where that is possible."
                                     (plist-get op :machine)))
                   (plist-get op :id)
                 (keyboard-quit)))
-          ((null names) (user-error "No operation runs"))
-          (here (user-error "No operation runs on %s" (plist-get here :name)))
+          ((null names) (user-error "No operation is running"))
+          (here (user-error "No operation is running on %s" (plist-get here :name)))
           (t (cdr (assoc (completing-read "Cancel: " names nil t) names))))))
 
 (defun nixvm--name-at-point ()

@@ -35,13 +35,13 @@
   "Keymap of `nixvm-doctor-mode'.")
 
 (define-derived-mode nixvm-doctor-mode special-mode "Doctor"
-  "What is wrong on this machine, and how to mend it."
+  "Problems on this computer, and how to fix them."
   :interactive nil
   (setq-local revert-buffer-function (lambda (&rest _) (nixvm-doctor))))
 
 ;;;###autoload
 (defun nixvm-doctor ()
-  "Check all that nixvm needs; show what is missing and how to get it.
+  "Check the requirements of nixvm; show problems and how to fix them.
 Without a daemon, the program nixvmd checks what it can."
   (interactive)
   (let ((buffer (nixvm--buffer "*nixvm doctor*")))
@@ -66,8 +66,8 @@ Without a daemon, the program nixvmd checks what it can."
     (with-current-buffer buffer
       (nixvm--doctor-insert
        (if (seq-empty-p findings)
-           (concat (propertize "All is well." 'face 'success)
-                   "  Nothing that nixvm needs is missing.\n")
+           (concat (propertize "No problems found." 'face 'success)
+                   "  This computer has everything that nixvm needs.\n")
          (concat
           (mapconcat #'nixvm--finding-text findings "\n")
           "\n"
@@ -106,7 +106,7 @@ Without a daemon, the program nixvmd checks what it can."
       (with-current-buffer buffer
         (nixvm--doctor-insert
          (if program (concat head "Running " nixvm-program " doctor...\n")
-           (concat head "There is no program " nixvm-program " on this machine.\n"
+           (concat head "Cannot find the program " nixvm-program " on this computer.\n"
                    "Install nixvmd and put it into your PATH, or set `nixvm-program'.\n")))))
     (when program
       (nixvm--locally

@@ -8,7 +8,7 @@
 ;;; Commentary:
 
 ;; An operation that failed, and whose undo failed too, does nothing by itself:
-;; it waits until somebody says whether it shall go on, be undone after all, or
+;; it waits until the user decides whether to resume it, undo it after all, or
 ;; be forgotten.  The daemon says which of the three there are, and what each
 ;; would do.
 
@@ -38,7 +38,7 @@ It has the choice ACTION unless that is nil."
           (list :annotation-function
                 (lambda (name) (concat "  " (nixvm--unresolved-text (cdr (assoc name names))))))))
     (cond ((null able)
-           (user-error (if action (format "No operation waits to %s" action)
+           (user-error (if action (format "No operation has the choice to %s" action)
                          "No operation is unresolved")))
           ((null (cdr able)) (car able))
           (t (cdr (assoc (completing-read "Which operation: " names nil t nil nil (caar names))
@@ -58,12 +58,12 @@ It has the choice ACTION unless that is nil."
 (defun nixvm--resolve (op action)
   "Make the choice ACTION of the unresolved operation OP, after a question."
   (let* ((choice (or (nixvm--choice op action)
-                     (user-error "%s cannot be resolved by %s" (nixvm--unresolved-title op) action)))
+                     (user-error "%s cannot be resolved with %s" (nixvm--unresolved-title op) action)))
          (machine (plist-get op :machine))
          (effect (plist-get choice :effect))
          (confirm (nixvm--true (plist-get choice :confirm))))
     (cond (confirm (nixvm--confirm-by-name machine effect))
-          ((not (y-or-n-p (format "%s: %s.  Go on? " (capitalize action) effect)))
+          ((not (y-or-n-p (format "%s: %s.  Continue? " (capitalize action) effect)))
            (keyboard-quit)))
     (nixvm--begin "nixvm/operation/resolve"
                   (append (list :id (plist-get op :id) :action action)
@@ -77,7 +77,7 @@ It has the choice ACTION unless that is nil."
 
 ;;;###autoload
 (defun nixvm-resolve (id action)
-  "Decide what becomes of the operation ID, which could not be undone.
+  "Resolve the operation ID, which could not be undone.
 ACTION is \"resume\", \"undo\" or \"forget\"; the daemon offers those that it
 can do.  Interactively it is an operation of the machine at point or of the
 current buffer, if there is one."
@@ -89,7 +89,7 @@ current buffer, if there is one."
 
 ;;;###autoload
 (defun nixvm-resolve-resume ()
-  "Let an unresolved operation go on, from the step that failed."
+  "Resume an unresolved operation from the step that failed."
   (interactive)
   (nixvm--resolve (nixvm--read-unresolved "resume") "resume"))
 
@@ -101,7 +101,7 @@ current buffer, if there is one."
 
 ;;;###autoload
 (defun nixvm-resolve-forget ()
-  "Leave what an unresolved operation has done as it is, and forget it."
+  "Forget an unresolved operation, and leave everything as it is."
   (interactive)
   (nixvm--resolve (nixvm--read-unresolved "forget") "forget"))
 

@@ -9,10 +9,10 @@
 
 ;; One connection to the daemon for the whole Emacs: JSON-RPC over its unix
 ;; socket.  A daemon that does not run is started.  A connection that is lost
-;; is made again, as long as somebody needs it.
+;; is re-established, as long as it is needed.
 ;;
 ;; Two rules keep Emacs responsive.  Synchronous requests are made at the top
-;; of an interactive command only (`nixvm--call').  Whatever runs in a process
+;; of an interactive command only (`nixvm--call').  Code that runs in a process
 ;; filter, a timer or a sentinel uses `nixvm--async' and never waits.
 
 ;;; Code:
@@ -33,12 +33,12 @@
   :type 'string)
 
 (defcustom nixvm-socket nil
-  "The socket of the daemon; nil means where the daemon itself puts it.
+  "The socket of the daemon; nil means the default path of the daemon.
 That is below $NIXVM_HOME, or else $XDG_RUNTIME_DIR."
-  :type '(choice (const :tag "Where nixvmd puts it" nil) file))
+  :type '(choice (const :tag "Default of nixvmd" nil) file))
 
 (defcustom nixvm-start-daemon t
-  "Whether to start the daemon when none runs."
+  "Whether to start the daemon if it is not running."
   :type 'boolean)
 
 (defcustom nixvm-connect-timeout 10
@@ -51,8 +51,8 @@ That is below $NIXVM_HOME, or else $XDG_RUNTIME_DIR."
 
 (defcustom nixvm-autoreconnect 3
   "Whether to connect again when the connection to the daemon is lost.
-A number means: only if it was up for more than so many seconds, so that a
-daemon that dies at once is not started over and over."
+A number means: only if it was up for more than that many seconds, so that a
+daemon that crashes immediately is not restarted endlessly."
   :type '(choice (const :tag "Never" nil) (const :tag "Always" t) number))
 
 (defcustom nixvm-events-buffer-size 0
@@ -67,7 +67,7 @@ daemon that dies at once is not started over and over."
   "Normal hook run when the connection to the daemon is lost.")
 
 (defvar nixvm--log-operations t
-  "Whether the daemon shall send the output of the tools that it runs.")
+  "Whether the daemon should send the output of the tools that it runs.")
 
 (defclass nixvm--daemon (jsonrpc-process-connection)
   ((capabilities :initform nil :documentation "What the daemon offers.")
@@ -86,12 +86,12 @@ daemon that dies at once is not started over and over."
   "Alist of (METHOD . FUNCTION); FUNCTION gets the params and never waits.")
 
 (defvar nixvm--wanted-functions nil
-  "Functions that say whether somebody needs a connection right now.")
+  "Functions that return non-nil if a connection is needed right now.")
 
 ;;;; Where things are
 
 (defmacro nixvm--locally (&rest body)
-  "Run BODY on this machine, whatever the current buffer visits."
+  "Run BODY on this computer, independently of what the current buffer visits."
   (declare (indent 0) (debug t))
   `(let ((default-directory temporary-file-directory)) ,@body))
 
@@ -156,7 +156,7 @@ It has :code, a dotted word; :message; :hint, :retryable and :operation."
     (list :code (or (plist-get data :code)
                     (if (eql (plist-get object :code) -1) "daemon.gone" "internal"))
           :message (if (eql (plist-get object :code) -1)
-                       "nixvmd went away"
+                       "nixvmd disconnected"
                      (or (plist-get object :message) "Unknown error"))
           :hint (plist-get data :hint)
           :retryable (eq (plist-get data :retryable) t)
@@ -166,7 +166,7 @@ It has :code, a dotted word; :message; :hint, :retryable and :operation."
   "The hint of the error plist ERR, with commands of ours for those of a shell."
   (let ((hint (plist-get err :hint)))
     (if (and hint (string-match-p "nixvmd operations \\(?:resume\\|undo\\|forget\\)" hint))
-        (substitute-command-keys "\\[nixvm-resolve] says what can be done about it")
+        (substitute-command-keys "\\[nixvm-resolve] shows the choices")
       hint)))
 
 (defun nixvm--error-text (err &optional doing)
@@ -219,7 +219,7 @@ It has :code, a dotted word; :message; :hint, :retryable and :operation."
       (error
        (nixvm--problem "daemon.unreachable"
                        (format "Cannot reach nixvmd at %s: %s" file (error-message-string err))
-                       (substitute-command-keys "\\[nixvm-doctor] says what is wrong"))))))
+                       (substitute-command-keys "\\[nixvm-doctor] shows the problem"))))))
 
 (defun nixvm--connect (then &optional fail)
   "Connect unless connected, and call THEN without arguments.
@@ -251,8 +251,8 @@ Never wait."
 (defun nixvm--refused (conn object)
   "Give up connecting over CONN because of the error OBJECT, or try again.
 A daemon that dies or restarts closes its connections before its socket: who
-connects in between is cut off, or cannot even send."
-  ;; One death is heard of by every request that waits, and by whoever sends.
+connects in between is disconnected, or cannot even send."
+  ;; One lost connection fails every pending request, and every new one.
   (when (and nixvm--starting (eq conn nixvm--connection))
     (setq nixvm--attempts (1+ nixvm--attempts))
     (if (and (eql (plist-get object :code) -1) (< nixvm--attempts 4))
@@ -261,14 +261,14 @@ connects in between is cut off, or cannot even send."
       (nixvm--connect-failed (nixvm--error-of object)))))
 
 (defun nixvm--let-go ()
-  "Forget the connection, and end it without a word."
+  "Forget the connection, and end it without a message."
   (when-let ((conn nixvm--connection))
     (setq nixvm--connection nil)
     (oset conn leaving t)
     (ignore-errors (delete-process (jsonrpc--process conn)))))
 
 (defun nixvm--settle (err)
-  "Answer all who wait for a connection; ERR is nil or why there is none."
+  "Call all functions that wait for a connection; ERR is nil or why there is none."
   (let ((waiting (nreverse nixvm--waiting)))
     (setq nixvm--waiting nil
           nixvm--starting nil
@@ -329,7 +329,7 @@ It outlives the program."
             (t (nixvm--connect-failed
                 (nixvm--problem "daemon.unreachable"
                                 (format "nixvmd does not start: %s" (nixvm--reason said))
-                                (substitute-command-keys "\\[nixvm-doctor] says what is wrong"))))))))
+                                (substitute-command-keys "\\[nixvm-doctor] shows the problem"))))))))
 
 (defun nixvm--take-text (buffer)
   "The text of BUFFER, which is killed."
@@ -341,15 +341,15 @@ It outlives the program."
 (defun nixvm--reason (said)
   "The reason in what the program SAID: its error in JSON, or its last line."
   (let ((last (car (last (split-string said "\n" t)))))
-    (cond ((null last) "it says nothing")
+    (cond ((null last) "it printed nothing")
           ((plist-get (plist-get (ignore-errors (json-parse-string last :object-type 'plist)) :error)
                       :message))
           (t (string-remove-prefix "nixvmd: " last)))))
 
 (defun nixvm--older (what)
-  "The error plist of WHAT, which lacks what this package builds on."
+  "The error plist of WHAT, which lacks features that this package requires."
   (nixvm--problem "session.protocol_unsupported" (format "%s is older than this package" what)
-                  "update nixvmd, and end the one that runs with nixvmd shutdown; the VMs go on"))
+                  "update nixvmd, and stop the running one with nixvmd shutdown; VMs keep running"))
 
 ;;;; Reading
 
@@ -441,7 +441,7 @@ From it on the daemon says what can be done, so that nothing is guessed here.")
              (thread-first result (plist-get :capabilities)
                            (plist-get :experimental) (plist-get :nixvm)))
        (if (< (or (plist-get (oref conn capabilities) :revision) 1) nixvm--needed-revision)
-           (nixvm--connect-failed (nixvm--older "The nixvmd that runs"))
+           (nixvm--connect-failed (nixvm--older "The running nixvmd"))
          (jsonrpc-notify conn :initialized (make-hash-table))
          (nixvm--ask-first
           conn 'nixvm/machine/list nil
@@ -466,7 +466,7 @@ Runs in a process filter, where an error would be lost or worse."
      (t
       (setq nixvm--connection nil)
       (setq nixvm--connection-error
-            (nixvm--problem "daemon.gone" "The connection to nixvmd is lost"))
+            (nixvm--problem "daemon.gone" "The connection to nixvmd was lost"))
       (run-hooks 'nixvm-disconnected-hook)
       (when (and (not (oref conn leaving))
                  (run-hook-with-args-until-success 'nixvm--wanted-functions)
@@ -480,7 +480,7 @@ Runs in a process filter, where an error would be lost or worse."
 ;;;###autoload
 (defun nixvm-disconnect ()
   "End the connection to nixvmd.
-The daemon, its machines and its operations go on."
+The daemon, its machines and its operations continue."
   (interactive)
   ;; Not `jsonrpc-shutdown', which warns of sentinels that have yet to run.
   (when-let* ((conn nixvm--connection)

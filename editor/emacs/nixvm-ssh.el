@@ -8,8 +8,8 @@
 ;;; Commentary:
 
 ;; TRAMP, terminals and agents, and the user's own ssh, share one connection to
-;; a machine: the ControlMaster of the daemon's ssh configuration.  Whoever
-;; comes first opens it, which takes seconds in an emulated guest that has just
+;; a machine: the ControlMaster of the daemon's ssh configuration.  The first
+;; user of it opens it, which takes seconds in an emulated guest that has just
 ;; booted.  A preflight does that without Emacs waiting, and brings ssh's own
 ;; error message, of which TRAMP would say only that it failed to connect.
 
@@ -33,7 +33,7 @@ HOST may have a user before it, as ssh takes it.  IDENTITY is the value of
 `nixvm--identity'.  A host leaves the list when its machine goes away.")
 
 (defun nixvm--identity (text)
-  "Return who we are in a guest according to TEXT, the output of id(1) there.
+  "Return the account in a guest according to TEXT, the output of id(1) there.
 It is an alist of connection properties of TRAMP, each of which TRAMP would ask
 for by a command of its own."
   (when (string-match "^uid=\\([0-9]+\\)(\\([^()\n]+\\)) gid=\\([0-9]+\\)(\\([^()\n]+\\))" text)

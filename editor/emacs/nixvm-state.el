@@ -61,12 +61,12 @@ operation calls them when it begins, and again when the machine has gone.")
 ;;;; Access
 
 (defun nixvm-machines ()
-  "Return all machines that are known, ordered by name, without asking anybody."
+  "Return all known machines, ordered by name, without asking the daemon."
   (sort (hash-table-values nixvm--machines)
         (lambda (a b) (string< (plist-get a :name) (plist-get b :name)))))
 
 (defun nixvm-machine (name)
-  "Return the machine NAME as it was last heard of, or nil."
+  "Return the last known state of the machine NAME, or nil."
   (gethash name nixvm--machines))
 
 (defun nixvm--operation-of (machine)
@@ -90,7 +90,7 @@ of each is made."
   (and value (not (eq value :json-false))))
 
 (defun nixvm--state (machine)
-  "The phase of MACHINE in a word for people, for whom a ready one is running."
+  "The phase of MACHINE for display, where a ready one is shown as running."
   (pcase (plist-get machine :phase)
     ("ready" "running")
     ('nil "unknown")
@@ -156,7 +156,7 @@ is offered."
         (t (cl-some (lambda (b) (seq-contains-p (plist-get b :actions) key)) (nixvm--backends)))))
 
 (defun nixvm--backend-able-p (key machine)
-  "Whether the backend of MACHINE can do the verb KEY, in whatever state that is."
+  "Whether the backend of MACHINE can do the verb KEY, in any state."
   (let ((backend (nixvm--backend (plist-get machine :backend))))
     (or (null backend) (seq-contains-p (plist-get backend :actions) key))))
 
@@ -255,7 +255,7 @@ is offered."
 ;;;; Words
 
 (defun nixvm--size (mib)
-  "MIB as people write it."
+  "MIB formatted for display."
   (cond ((not (numberp mib)) "")
         ((zerop mib) "")
         ((zerop (mod mib 1024)) (format "%d GiB" (/ mib 1024)))
@@ -325,8 +325,8 @@ non-nil.  The default is the machine that the current buffer lies in."
                         ((= (length names) 1) (car names)))))
     (unless names
       (user-error (if (zerop (hash-table-count nixvm--machines))
-                      (substitute-command-keys "There is no machine yet; \\[nixvm-create] makes one")
-                    "There is no machine for which that makes sense")))
+                      (substitute-command-keys "There are no machines yet; \\[nixvm-create] creates one")
+                    "There is no machine on which that is possible")))
     (completing-read (format-prompt prompt default) table nil t nil
                      'nixvm--machine-history default)))
 

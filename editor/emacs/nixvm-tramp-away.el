@@ -73,7 +73,7 @@ The guest is asked nothing.  Return how many there were."
 (add-to-list 'minor-mode-alist '(nixvm-tramp--away nixvm-tramp--away))
 
 (defun nixvm-tramp--disrupted (machine kind)
-  "Let go of MACHINE because of KIND, which ends its connections."
+  "Forget the connections of MACHINE because of KIND, which ends them."
   (let* ((count (nixvm-tramp-forget machine))
          (buffers (nixvm-tramp--buffers machine))
          (away (propertize (format " [%s %s]" (plist-get machine :name)
@@ -129,8 +129,8 @@ The guest is asked nothing.  Return how many there were."
 
 (defun nixvm-tramp--unlock ()
   "Use locks again, and remove the one that is left from before the interruption.
-It names a process of the guest that is gone, so that TRAMP would take it for
-somebody else's, and ask."
+It names a process of the guest that is gone, so that TRAMP would mistake it for
+the lock of another user, and ask."
   (remove-hook 'after-save-hook #'nixvm-tramp--unlock t)
   (kill-local-variable 'remote-file-name-inhibit-locks)
   (when (file-remote-p default-directory nil t)

@@ -30,7 +30,7 @@
 
 (defcustom nixvm-start-on-open 'ask
   "Whether to start a machine that is off when one of its files is opened.
-Completion, recentf and whatever else is not essential never starts one."
+Completion, recentf and other background accesses never start one."
   :type '(choice (const :tag "Ask" ask) (const :tag "Start" yes) (const :tag "Refuse" no))
   :group 'nixvm)
 
@@ -47,7 +47,7 @@ Completion, recentf and whatever else is not essential never starts one."
 (defun nixvm-tramp--arguments ()
   "The common part of both methods.
 There is no \"%c\" on purpose: with it TRAMP adds ControlMaster options of its
-own, whatever the ssh configuration says.  NIXVM_PROXY_START=no tells the
+own, regardless of the ssh configuration.  NIXVM_PROXY_START=no tells the
 daemon's proxy not to start the machine: that is decided here, beforehand."
   `((tramp-login-program ,nixvm-tramp--program)
     (tramp-login-args (("NIXVM_PROXY_START=no") (,nixvm-ssh-program)
@@ -292,7 +292,7 @@ told long ago that HOST is gone, and we do not know.  Hence it is asked."
       (nixvm-tramp--refuse "%s is busy: %s" name (nixvm--progress-text op)))
      ((not (nixvm--exists-p machine))
       (nixvm-tramp--refuse "%s has no VM; %s" name
-                           (substitute-command-keys "\\[nixvm-create] makes it")))
+                           (substitute-command-keys "\\[nixvm-create] creates it")))
      ((nixvm-tramp--may-start-p machine)
       (nixvm-tramp--start machine))
      (t
@@ -369,7 +369,7 @@ One command touches files many times, but its user is asked once.")
       (quit (nixvm--cancel-work work) (signal 'quit nil)))
     (unless (eq done 'ready)
       (nixvm-tramp--decline machine)
-      (nixvm-tramp--refuse "%s does not start: %s" name (or done "it takes too long")))))
+      (nixvm-tramp--refuse "%s does not start: %s" name (or done "it took too long")))))
 
 ;;;; What was last known of a file
 
@@ -543,7 +543,7 @@ where the shell alone can tell; and what can be written is there."
 (defun nixvm-tramp-fast ()
   "Make files of machines faster: no VC, no lock files, no backups.
 It holds for this session.
-These settings reach beyond nixvm, so nothing sets them behind your back.
+These settings reach beyond nixvm, so they are never set automatically.
 VC, the version control of the mode line, is switched off for /nixvm: files
 only, backups as well; lock files for all remote files.  Projects, Magit and git
 itself work as before.  Put the call into your init file to keep it.

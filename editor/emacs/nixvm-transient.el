@@ -56,9 +56,9 @@
   "Whether the current buffer is a list of machines."
   (derived-mode-p 'nixvm-list-mode))
 
-;;;###autoload (autoload 'nixvm-menu "nixvm-transient" "Show what can be done with machines." t)
+;;;###autoload (autoload 'nixvm-menu "nixvm-transient" "Show the actions on machines." t)
 (transient-define-prefix nixvm-menu ()
-  "Show what can be done with machines."
+  "Show the actions on machines."
   [:description
    nixvm-transient--title
    ["Open"

@@ -43,7 +43,7 @@
 (require 'nixvm-image)
 (require 'nixvm-list)
 
-(autoload 'nixvm-menu "nixvm-transient" "Show what can be done with machines." t)
+(autoload 'nixvm-menu "nixvm-transient" "Show the actions on machines." t)
 
 ;;;###autoload
 (defun nixvm ()
@@ -54,7 +54,7 @@
 ;;;; Verbs
 
 (defun nixvm--targets (prompt key &optional predicate)
-  "The machines that a command shall work on, as a list of names.
+  "The machines that a command should work on, as a list of names.
 In a list those that are marked, or the one at point; elsewhere ask with
 PROMPT.  Complain if the backend of one of them cannot do the verb KEY.  Those
 are offered with which KEY can be done now, or which PREDICATE says."
@@ -90,7 +90,7 @@ Interactively the marked ones, or the one at point, or ask."
 
 ;;;###autoload
 (defun nixvm-stop (names)
-  "Shut the machines NAMES down.
+  "Shut down the machines NAMES.
 Interactively the marked ones, or the one at point, or ask."
   (interactive (list (nixvm--targets "Stop" "stop")))
   (nixvm--each names "Stop" "nixvm/vm/stop"))
@@ -104,11 +104,11 @@ Interactively the marked ones, or the one at point, or ask."
 
 ;;;###autoload
 (defun nixvm-kill (names)
-  "End the machines NAMES at once, as if the plug were pulled.
+  "Power the machines NAMES off immediately.
 Interactively the marked ones, or the one at point, or ask."
   (interactive
    (let ((names (nixvm--targets "Kill" "kill")))
-     (unless (y-or-n-p (format "Pull the plug of %s? " (string-join names ", ")))
+     (unless (y-or-n-p (format "Power off %s immediately? " (string-join names ", ")))
        (keyboard-quit))
      (list names)))
   (nixvm--each names "Kill" "nixvm/vm/kill"))
@@ -122,7 +122,7 @@ Interactively the marked ones, or the one at point, or ask."
 
 ;;;###autoload
 (defun nixvm-resume (names)
-  "Let the suspended machines NAMES go on.
+  "Resume the suspended machines NAMES.
 Interactively the marked ones, or the one at point, or ask."
   (interactive (list (nixvm--targets "Resume" "resume")))
   (nixvm--each names "Resume" "nixvm/vm/resume"))
@@ -130,8 +130,8 @@ Interactively the marked ones, or the one at point, or ask."
 ;;;###autoload
 (defun nixvm-autostart (names on)
   "Start the machines NAMES with the host of their backend if ON, else do not.
-Interactively the marked ones, or the one at point, or ask; it is switched on
-unless all of them have it.  It holds at once, whether they run or not."
+Interactively the marked ones, or the one at point, or ask; it is turned on
+unless all of them have it.  It applies at once, whether they run or not."
   (interactive
    (let ((names (nixvm--targets "Start with its host" "autostart")))
      (list names (cl-notevery (lambda (name) (nixvm--autostart-p (nixvm-machine name))) names))))
@@ -158,7 +158,7 @@ unless all of them have it.  It holds at once, whether they run or not."
 (defun nixvm-clone (name new &optional snapshot answers)
   "Copy the machine NAME, which is off, to a NEW one, and attach to that.
 The disk is copied as it is now, or as it was in SNAPSHOT, with the credentials
-on it; ANSWERS is a plist with :memory, :vcpus and :disk if they shall differ.
+on it; ANSWERS is a plist with :memory, :vcpus and :disk if they should differ.
 Interactively a machine that is up is shut down first, if you agree.  With a
 prefix argument ask for ANSWERS as well."
   (interactive
@@ -176,14 +176,14 @@ prefix argument ask for ANSWERS as well."
                  (append (list :name name :newName new :snapshot snapshot)
                          (nixvm--numbers "clone" (list :name name :newName new) answers)))))
     (nixvm--stopped-first
-     machine (format "%s is %s; only what is off can be cloned.  Shut it down? " name
+     machine (format "%s is %s; only a stopped machine can be cloned.  Shut it down? " name
                      (nixvm--state machine))
      (lambda ()
        (nixvm--begin "nixvm/vm/clone" params (format "Clone %s to %s" name new)
                      (apply-partially #'nixvm--created new))))))
 
 (defun nixvm--read-sizes (machine)
-  "Ask for memory, CPUs and disk; return those that shall differ from MACHINE's."
+  "Ask for memory, CPUs and disk; return those that differ from MACHINE's."
   (let ((memory (nixvm--size (plist-get machine :memoryMiB)))
         (vcpus (plist-get machine :vcpus))
         (disk (nixvm--size (/ (or (plist-get machine :diskBytes) 0) 1048576))))
@@ -214,7 +214,7 @@ prefix argument ask for ANSWERS as well."
 (defun nixvm-migrate (name backend)
   "Move the VM of the machine NAME to another BACKEND, be it up or off.
 Only backends are offered that can take it.  Files and terminals of a machine
-that moves are connected anew."
+that moves are reconnected."
   (interactive
    (let* ((name (nixvm--target "Migrate" "migrate"))
           (machine (nixvm-machine name))
@@ -227,7 +227,7 @@ that moves are connected anew."
                     targets nil t nil nil (car targets))))
      (unless (or (not (nixvm--up-p machine))
                  (yes-or-no-p
-                  (format "%s runs, and goes on while it moves to %s; its connections are made anew.  Go on? "
+                  (format "%s keeps running while it moves to %s; open connections to it are closed.  Continue? "
                           name backend)))
        (keyboard-quit))
      (list name backend)))
@@ -251,7 +251,7 @@ NONE is the answer that stands for no snapshot, which is nil then."
   (let* ((snapshots (or (nixvm--snapshots name)
                         (unless none
                           (user-error "%s" (substitute-command-keys
-                                            (format "%s has no snapshot; \\[nixvm-snapshot] takes one"
+                                            (format "%s has no snapshots; \\[nixvm-snapshot] takes one"
                                                     name))))))
          (names (append (and none (list none)) (mapcar (lambda (s) (plist-get s :name)) snapshots)))
          (find (lambda (n) (cl-find n snapshots :key (lambda (s) (plist-get s :name))
@@ -277,7 +277,7 @@ NONE is the answer that stands for no snapshot, which is nil then."
 ;;;###autoload
 (defun nixvm-snapshot (name snapshot &optional description)
   "Take SNAPSHOT of the machine NAME, with a DESCRIPTION for people.
-It may run meanwhile."
+It may be running."
   (interactive
    (let ((name (nixvm--target "Snapshot of" "snapshot")))
      (list name
@@ -294,25 +294,25 @@ It may run meanwhile."
 
 ;;;###autoload
 (defun nixvm-restore (name snapshot)
-  "Put the machine NAME back to SNAPSHOT.
-What was written since is lost from its disk; a safety snapshot keeps it."
+  "Restore the machine NAME to SNAPSHOT.
+Later changes are removed from its disk; a safety snapshot keeps them."
   (interactive
    (let* ((name (nixvm--target "Restore" "restore-snapshot"))
           (snapshot (nixvm--read-snapshot (format "Restore %s to" name) name))
           (unsaved (cl-count-if (lambda (b) (and (buffer-file-name b) (buffer-modified-p b)))
                                 (nixvm-tramp--buffers (nixvm-machine name)))))
      (unless (yes-or-no-p
-              (format "Put %s back to %s of %s?  All that was written since goes from its disk; a safety snapshot is taken first%s.  Go on? "
+              (format "Restore %s to %s of %s?  Later changes are removed from its disk; a safety snapshot is taken first%s.  Continue? "
                       name (plist-get snapshot :name) (nixvm--when (plist-get snapshot :created))
-                      (if (> unsaved 0) (format ".  %d unsaved buffers stay" unsaved) "")))
+                      (if (> unsaved 0) (format ".  %d unsaved buffers are kept" unsaved) "")))
        (keyboard-quit))
      (list name (plist-get snapshot :name))))
   (nixvm--begin "nixvm/snapshot/restore" (list :name name :snapshot snapshot :confirm name)
                 (format "Restore %s to %s" name snapshot)
                 (lambda (result)
-                  (message "%s is back at %s%s" name snapshot
+                  (message "%s has been restored to %s%s" name snapshot
                            (if-let ((safety (plist-get (plist-get result :operation) :safety)))
-                               (format "; what was there is in the snapshot %s" safety)
+                               (format "; the previous content is in the snapshot %s" safety)
                              "")))))
 
 ;;;###autoload
@@ -333,17 +333,16 @@ What was written since is lost from its disk; a safety snapshot keeps it."
 ;;;###autoload
 (defun nixvm-destroy (name &optional keep)
   "Undo the creation of the machine NAME: its VM, disks, snapshots and SSH names.
-Its settings go with it if creating it made them; a machine directory that was
-there before stays.  With KEEP, interactively a prefix argument, it stays in any
-case.  The name must be typed to confirm."
+Its machine directory is deleted too if create made it, unless KEEP is non-nil,
+interactively with a prefix argument.  The name must be typed to confirm."
   (interactive
    (let ((name (nixvm--target "Destroy" "destroy")))
      (nixvm--confirm-by-name
       name (format "The disks and snapshots of %s will be deleted; its machine directory %s." name
                    (cond (current-prefix-arg "is kept")
                          ((nixvm--true (plist-get (nixvm-machine name) :removesDirectory))
-                          "too (a prefix argument keeps it)")
-                         (t "is kept, because creating it did not make that"))))
+                          "too (use a prefix argument to keep it)")
+                         (t "is kept, because create did not make it"))))
      (list name current-prefix-arg)))
   (nixvm--begin "nixvm/vm/destroy"
                 (append (list :name name :confirm name) (and keep (list :keepMachine t)))
@@ -379,10 +378,10 @@ The name must be typed to confirm."
 
 ;;;###autoload
 (defun nixvm-forward-add (name forward)
-  "Let the machine NAME reach a port of this computer.
+  "Make a port of this computer available in the machine NAME.
 FORWARD is \"8080 localhost:80\": the port there, and where it leads here.
-It is written as after RemoteForward in ssh_config; \" daemon\" behind it lets
-the daemon hold it.  It applies at once."
+The syntax is that of RemoteForward in ssh_config; with \" daemon\" at the end,
+the daemon holds it.  It applies at once."
   (interactive
    (let* ((name (nixvm--target "Forward to" "forward"))
           (there (mapconcat #'nixvm--forward-line (nixvm--forwards name) ", ")))
@@ -402,10 +401,10 @@ the daemon hold it.  It applies at once."
 
 ;;;###autoload
 (defun nixvm-forward-remove (name forward)
-  "Remove FORWARD of the machine NAME, and end it at once."
+  "Remove FORWARD of the machine NAME, also from open connections."
   (interactive
    (let* ((name (nixvm--target "Remove a forward of" "forward"))
-          (forwards (or (nixvm--forwards name) (user-error "%s has no forward" name)))
+          (forwards (or (nixvm--forwards name) (user-error "%s has no forwards" name)))
           (lines (mapcar (lambda (f) (cons (nixvm--forward-line f) f)) forwards))
           (completion-extra-properties
            (list :annotation-function
@@ -418,7 +417,7 @@ the daemon hold it.  It applies at once."
                 (lambda (err) (nixvm--show-error err "Forward"))))
 
 (defun nixvm--tell-forwards (name result)
-  "Tell which forwards the machine NAME has according to RESULT."
+  "Show the forwards of the machine NAME according to RESULT."
   (let ((forwards (append (plist-get result :forwards) nil)))
     (message "%s forwards %s" name
              (if (null forwards) "nothing"
@@ -426,7 +425,7 @@ the daemon hold it.  It applies at once."
                             (concat (nixvm--forward-line f) " (" (plist-get f :state) ")"))
                           forwards ", ")))))
 
-;;;; Whatever else the daemon can do
+;;;; Other operations of the daemon
 
 (defconst nixvm--own-verbs
   '("create" "attach" "console" "start" "resume" "stop" "reboot" "suspend" "snapshot"
@@ -453,7 +452,7 @@ their own.  PARAMS are further params; what the daemon still needs is asked for.
                        (or (nixvm--name-at-point) (nixvm-read-machine "Machine"))))
           (verbs (or (nixvm--other-verbs (nixvm-machine name))
                      (user-error "This nixvmd has no other operations on %s now" name))))
-     (list name (completing-read (format "Do with %s: " name) verbs nil t))))
+     (list name (completing-read (format "Operation on %s: " name) verbs nil t))))
   (let ((known (nixvm--verb verb)))
     (nixvm--begin (plist-get known :method) (append (list :name name) params)
                   (format "%s %s" (plist-get known :title) name) #'ignore

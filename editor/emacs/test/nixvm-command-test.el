@@ -112,8 +112,8 @@
                   (call-interactively #'nixvm-restore)))
               (nixvm-fake-wait (nixvm-fake-received-p "nixvm/snapshot/restore"))
               (nixvm-fake-wait (null nixvm--works))))
-      (should (string-match-p "demo back to new of 2026-01-0.*goes from its disk; a safety snapshot" asked))
-      (should (member "demo is back at new; what was there is in the snapshot safety-1" said)))
+      (should (string-match-p "Restore demo to new of 2026-01-0.*are removed from its disk; a safety snapshot" asked))
+      (should (member "demo has been restored to new; the previous content is in the snapshot safety-1" said)))
     (let ((params (nixvm-fake-params "nixvm/snapshot/restore")))
       (should (equal (plist-get params :confirm) "demo"))
       (should (equal (plist-get params :snapshot) "new")))))
@@ -147,7 +147,7 @@
                          (nixvm-fake-machine "found"))
     (nixvm-fake-on "nixvm/vm/destroy" (lambda (&rest _) '(:operation (:id "1" :state "succeeded"))))
     (pcase-dolist (`(,name ,prefix ,text)
-                   '(("made" nil "too (a prefix argument keeps it)") ("made" (4) "is kept\\.")
+                   '(("made" nil "too (use a prefix argument to keep it)") ("made" (4) "is kept\\.")
                      ("found" nil "is kept, because")))
       (let (asked)
         (cl-letf (((symbol-function 'nixvm--confirm-by-name) (lambda (_ what) (setq asked what)))
@@ -311,7 +311,7 @@
                   (nixvm-fake-wait (nixvm-fake-received-p "nixvm/image/build"))
                   (nixvm-fake-wait (null nixvm--works)))))
       (should (equal (plist-get (nixvm-fake-params "nixvm/image/build") :profiles) ["claude"]))
-      (should (member "The image abc is there" said)))))
+      (should (member "The image abc is ready" said)))))
 
 (ert-deftest nixvm-image-gc-says-what-goes-before-it-does ()
   (nixvm-fake-with nil
@@ -390,7 +390,7 @@
       (let ((nixvm-program "nixvmd-that-is-not-there"))
         (nixvm-doctor)
         (with-current-buffer "*nixvm doctor*"
-          (nixvm-fake-wait (string-match-p "There is no program" (buffer-string))))))))
+          (nixvm-fake-wait (string-match-p "Cannot find the program" (buffer-string))))))))
 
 (ert-deftest nixvm-log-shows-what-tools-say ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))

@@ -208,7 +208,7 @@ HOST is demo unless it is said."
                   (nixvm-fake-typing '("demo" "before" t) (call-interactively #'nixvm-restore))
                   (nixvm-fake-wait nixvm--works)
                   (nixvm-e2e-test-idle))))
-      (should (cl-find-if (lambda (s) (string-match-p "\\`demo is back at before; what was there is in the snapshot " s))
+      (should (cl-find-if (lambda (s) (string-match-p "\\`demo has been restored to before; the previous content is in the snapshot " s))
                           said)))
     (should (= 2 (length (nixvm--snapshots "demo"))))
     (with-temp-buffer
@@ -263,11 +263,11 @@ HOST is demo unless it is said."
         (should (string-match-p "mine\n"
                                 (nixvm-e2e-test-ssh (format "cat %s/open.txt" nixvm-e2e-test-project))))))))
 
-(nixvm-e2e-test-step nixvm-e2e-a9-suspend-by-somebody-else-in-the-middle-of-an-operation
+(nixvm-e2e-test-step nixvm-e2e-a9-suspend-by-another-client-in-the-middle-of-an-operation
   (let* ((buffer (find-file-noselect (nixvm-e2e-test-file "open.txt")))
          (dir (file-name-directory (nixvm-e2e-test-file "x")))
          (when (make-temp-file "nixvm")))
-    ;; TRAMP waits for the guest, and meanwhile somebody suspends the guest.
+    ;; TRAMP waits for the guest, and meanwhile another client suspends the guest.
     (nixvm--locally
       (make-process :name "suspend" :buffer nil :noquery t
                     :command (list "sh" "-c" (format "until ssh demo test -e started; do :; done

@@ -66,7 +66,7 @@
       (nixvm-fake-change (nixvm-fake-machine "a" :state "stopped"))
       (nixvm-fake-wait (string-match-p "stopped" (nixvm-list-test-row "a")))
       (nixvm-fake-push nixvm-fake "nixvm/didChange" '(:removed ["a"]))
-      (nixvm-fake-wait (string-match-p "There is no machine yet" (buffer-string)))
+      (nixvm-fake-wait (string-match-p "There are no machines yet" (buffer-string)))
       (should (= asked (length (nixvm-fake-received nixvm-fake)))))))
 
 (ert-deftest nixvm-list-shows-progress-in-the-row ()
@@ -112,7 +112,7 @@
 
 (ert-deftest nixvm-list-empty-says-what-to-do ()
   (nixvm-list-test-with nil
-    (should (string-match-p "There is no machine yet" (buffer-string)))
+    (should (string-match-p "There are no machines yet" (buffer-string)))
     (should (string-match-p "c  creates one" (buffer-string)))))
 
 (ert-deftest nixvm-list-without-daemon-offers-doctor ()
@@ -123,7 +123,7 @@
       (nixvm-fake-wait nixvm--connection-error)
       (with-current-buffer nixvm-list-buffer
         (nixvm-fake-wait (string-match-p "No nixvmd at" (buffer-string)))
-        (should (string-match-p "d  finds out what is wrong" (buffer-string)))
+        (should (string-match-p "d  diagnoses the problem" (buffer-string)))
         (should (string-match-p "offline" (nixvm--list-mode-line)))))))
 
 (ert-deftest nixvm-list-columns-are-an-option ()
@@ -202,7 +202,7 @@
                    (lambda (params &rest _)
                      (list :operation (nixvm-list-test-operation (plist-get params :id) :state "failed" :choices nil))))
     ;; It cannot be resumed, and undoing it wants the name.
-    (should (string-match-p "No operation waits to resume"
+    (should (string-match-p "No operation has the choice to resume"
                             (cadr (should-error (nixvm-resolve-resume) :type 'user-error))))
     (nixvm-fake-typing '("haalf") (should-error (nixvm-resolve-undo) :type 'user-error))
     (should (eq 'quit (condition-case nil (nixvm-fake-typing '(nil) (nixvm-resolve-forget)) (quit 'quit))))
@@ -220,7 +220,7 @@
 
 (ert-deftest nixvm-resolve-is-what-a-hint-for-the-shell-becomes ()
   (should (equal (nixvm--error-text (plist-get nixvm-list-test-unresolved :problem))
-                 "its directory cannot be removed.  Hint: M-x nixvm-resolve says what can be done about it")))
+                 "its directory cannot be removed.  Hint: M-x nixvm-resolve shows the choices")))
 
 (ert-deftest nixvm-menu-shows-what-can-be-done-now ()
   (nixvm-list-test-with (list (nixvm-fake-machine "a" :actions (nixvm-fake-keys "autostart"))

@@ -48,7 +48,7 @@ The variable `home' is its $NIXVM_HOME."
   (nixvm-fake-with nil
     (setf (nixvm-fake-revision nixvm-fake) nil)
     (let ((err (should-error (nixvm--ensure) :type 'user-error)))
-      (should (string-match-p "nixvmd that runs is older than this package" (cadr err)))
+      (should (string-match-p "running nixvmd is older than this package" (cadr err)))
       (should (string-match-p "nixvmd shutdown" (cadr err))))
     (nixvm-rpc-test-with-program "echo 'nixvmd: there is no verb \"paths\"' >&2; exit 2"
       (let ((err (should-error (nixvm--ensure) :type 'user-error)))
@@ -245,7 +245,7 @@ The variable `home' is its $NIXVM_HOME."
       (nixvm-fake-wait (and (nixvm--live) (nixvm-machine "two")))
       (should-not (nixvm-machine "one")))))
 
-(ert-deftest nixvm-rpc-does-not-connect-again-when-nobody-needs-it ()
+(ert-deftest nixvm-rpc-does-not-connect-again-when-not-needed ()
   (nixvm-fake-with nil
     (let ((nixvm-autoreconnect t))
       (nixvm--ensure)
@@ -328,7 +328,7 @@ The variable `home' is its $NIXVM_HOME."
       (should (nixvm--ensure)))))
 
 (ert-deftest nixvm-buffers-of-ours-lie-on-this-computer ()
-  "Whatever is current when they are made: a command in them connects to nowhere."
+  "In any current directory: a command in them opens no connection."
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))
     (setf (nixvm-fake-methods nixvm-fake) (append '("nixvm/image/list") nixvm-fake-methods))
     (nixvm-fake-answer "nixvm/image/list" '(:images []))

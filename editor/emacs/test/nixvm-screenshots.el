@@ -100,7 +100,7 @@ WANTED is as in `nixvm-screenshots--save'."
    (list (lambda () (interactive) (delete-minibuffer-contents))
          "claude,"
          #'minibuffer-completion-help)
-   "Profiles, with commas" "docker" "Docker"))
+   "Profiles, separated by commas" "docker" "Docker"))
 
 (defun nixvm-screenshots--attached ()
   "A project: Dired, a file, and the agent."
@@ -140,7 +140,7 @@ WANTED is as in `nixvm-screenshots--save'."
                      (not (string-match-p "Checking" (buffer-string))))
                    120)
   (delete-other-windows (get-buffer-window "*nixvm doctor*"))
-  (nixvm-screenshots--save "doctor" "checks again\\|All is well"))
+  (nixvm-screenshots--save "doctor" "checks again\\|No problems found"))
 
 (defun nixvm-screenshots ()
   "Save all pictures and end Emacs; the exit status says whether all is well."

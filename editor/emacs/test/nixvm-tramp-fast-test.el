@@ -58,7 +58,7 @@
         (with-temp-buffer
           (insert-file-contents local)
           (should (equal (buffer-string) "two\nthree\nfour\none\n")))
-        ;; Somebody else has written it.
+        ;; Another process has written it.
         (nixvm-tramp-test-fast
           (insert "five\n")
           (write-region "theirs\n" nil local nil 'silent)
@@ -298,7 +298,7 @@
       (cl-letf (((symbol-function 'nixvm-tramp--verified-p) #'stringp))
         (should (nixvm-tramp--needless-p '(lock-file "/nixvm:a:/x")))
         (should-not (nixvm-tramp--needless-p '(lock-file "/ssh:a:/x"))))
-      ;; What is written by other means than saving has been asked by nobody.
+      ;; A write by other means than saving has not been checked before.
       (should-not (nixvm-tramp--needless-p '(lock-file "/nixvm:a:/x"))))))
 
 (provide 'nixvm-tramp-fast-test)

@@ -182,7 +182,7 @@
     (should-not (nixvm-tramp-test-log))
     (should-not (nixvm-fake-received-p "nixvm/vm/start"))))
 
-(ert-deftest nixvm-tramp-a-command-asks-once-whatever-it-touches ()
+(ert-deftest nixvm-tramp-a-command-asks-once-for-all-its-files ()
   (nixvm-tramp-test-with (list (nixvm-fake-machine "demo" :state "stopped"))
     (let* ((nixvm-start-on-open 'ask) (questions 0)
            (touch (lambda ()
@@ -388,7 +388,7 @@
                    (nixvm-fake-wait happened)))
       (should (equal happened '("reboot")))
       (should-not said)
-      ;; Touching the file now says what is going on, and asks nobody.
+      ;; Accessing the file now reports the operation, and asks nothing.
       (let* ((logins (nixvm-tramp-test-log))
              (err (should-error (with-current-buffer buffer (save-buffer)) :type 'file-error)))
         (should (equal (error-message-string err) "demo is busy: reboot"))

@@ -91,7 +91,7 @@ function registerCommands(app: App): vscode.Disposable[] {
         await run(first, selected);
         await noteUsed(app, name);
       } catch (error) {
-        // Not awaited: the command is over, whether or not somebody reads it.
+        // Not awaited: the command is over, whether or not the message is read.
         void tellProblem(app, error);
       }
     }),

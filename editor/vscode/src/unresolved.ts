@@ -2,7 +2,7 @@ import { hasMethod } from './daemon/offered';
 import { offerOf, tellProblem, type App } from './app';
 import type { Disposable } from './util/emitter';
 
-/** Says once of each operation that it waits for a choice, whoever began it and whenever that was. */
+/** Reports once for each operation, of any client and any time, that it needs a decision. */
 export function watchUnresolved(app: App): Disposable {
   const told = new Set<string>();
   return app.store.onChange(() => {

@@ -10,7 +10,7 @@ import { openShell } from './terminal';
 
 const lastKey = 'create.answers';
 
-/** An agent and its tools, for somebody whose config.toml says nothing else. */
+/** An agent and its tools, unless config.toml has other defaults. */
 const first = ['claude', 'dev'];
 
 /** The answers of the last create; before there is one, the profiles of config.toml. */

@@ -40,7 +40,7 @@ function examineByProgram(program: string): Promise<Finding[]> {
   });
 }
 
-/** Without the program nobody can check: that is the finding, and its fix is not this command again. */
+/** Without the program nothing can be checked: that is the finding, and its fix is not this command again. */
 function withoutDoctor(error: unknown): never {
   const { code, message, hint } = problemOf(error);
   const missing = code === localCodes.noProgram || code === localCodes.noPlatform;

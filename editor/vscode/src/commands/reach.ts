@@ -21,7 +21,7 @@ export function reach(app: App, name: string, directory = directoryOf(app, name)
     });
     try {
       const way = await app.client.request('nixvm/attach', { name, start: true, ...(directory ? { directory } : {}) }, signal);
-      // Changes nothing unless somebody took the names out of the configuration.
+      // Changes nothing unless the names were removed from the configuration.
       const { warnings } = await app.client.request('nixvm/ssh/apply', {}, signal);
       warnings.forEach((warning) => app.log.warn(warning));
       return way;

@@ -29,8 +29,8 @@ const attemptDelay = 200;
 const defaultStableAfter = 3000;
 
 /**
- * The connection to the daemon: made when somebody needs it, made again when it
- * was lost and somebody still does. A daemon that does not run is started.
+ * The connection to the daemon: opened when it is needed, and again when it
+ * was lost and is still needed. A daemon that is not running is started.
  */
 export class Client implements Disposable {
   private session: Session | undefined;
@@ -185,7 +185,7 @@ export class Client implements Disposable {
     const code = again ? localCodes.daemonGone : problemCodes.daemonUnreachable;
     this.become({ phase: 'failed', problem: new Problem(code, 'the connection to nixvmd was lost') });
     if (again) {
-      // Whoever listens to the status learns of a failure from it.
+      // Listeners of the status learn of a failure from it.
       this.connect().catch(() => {});
     }
   }

@@ -9,7 +9,7 @@ export interface Offer {
   stale?: boolean;
 }
 
-/** Whether the daemon answers a method, on whatever machine. */
+/** Whether the daemon answers a method, on any machine. */
 export const hasMethod = (offer: Offer, method: string): boolean => !offer.methods || offer.methods.includes(method);
 
 /** What the daemon says of a verb. */

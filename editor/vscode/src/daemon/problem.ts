@@ -39,7 +39,7 @@ function dataOf(error: object): ErrorData | undefined {
   return undefined;
 }
 
-/** Makes a Problem of whatever was thrown, an error answer of the daemon for one. */
+/** Converts anything that was thrown, such as an error answer of the daemon, to a Problem. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) {
     return error;

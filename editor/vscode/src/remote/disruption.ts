@@ -3,8 +3,8 @@ import type { Operation } from '../protocol';
 import type { Disposable } from '../util/emitter';
 
 /**
- * Tells the user of a window that is attached to a VM what has become of it,
- * whoever did it. Remote-SSH only sees a connection that broke, and makes it
+ * Tells the user of an attached window about disruptive operations on its VM,
+ * by any client. Remote-SSH only sees a broken connection, and opens it
  * again, which would start a VM that was just stopped.
  */
 export function watchDisruptions(app: App, host: string): Disposable {

@@ -12,7 +12,7 @@ export async function ourHosts(paths: () => Promise<Paths>): Promise<string[]> {
 
 /**
  * The SSH host of this window. VS Code fills in the folders moments after it
- * asks for the connection, and tells nobody.
+ * asks for the connection, without an event.
  */
 export async function awaitAttachedHost(app: App, milliseconds = 500): Promise<string | undefined> {
   for (const end = Date.now() + milliseconds; Date.now() < end; ) {
@@ -56,7 +56,7 @@ async function found(host: Promise<string | undefined>): Promise<string> {
 
 /**
  * Starts the VM behind a host before Remote-SSH connects to it, with progress.
- * Whatever goes wrong, or when the user has had enough, Remote-SSH goes on: its
+ * On any failure, or when the user cancels, Remote-SSH goes on: its
  * connection starts the VM too, only silently.
  */
 export async function startBeforeConnect(app: App, host: string): Promise<void> {

@@ -50,7 +50,7 @@ export function machinesView(app: App): vscode.Disposable {
     tree,
     view,
     view.onDidChangeVisibility(look),
-    // Whoever sets the right path does not want to press a button as well.
+    // After setting the right path, no button should be necessary as well.
     vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration('nixvm') && look()),
     app.client.wanted(() => view.visible),
     app.client.onStatus(show),
@@ -75,11 +75,11 @@ function trouble(app: App, status: ServerStatusParams | undefined): string | und
   return lines.length > 0 && app.store.machines.length > 0 ? lines.join('\n') : undefined;
 }
 
-/** The bar above the view moves while any operation runs, whoever began it. */
+/** The bar above the view moves while an operation of any client runs. */
 function progressInView(app: App): vscode.Disposable {
   let done: (() => void) | undefined;
   const show = (): void => {
-    // Without a connection nobody knows whether they still run.
+    // Without a connection it is unknown whether they still run.
     const busy = app.store.running.length > 0 && app.client.status.phase !== 'failed';
     if (busy && !done) {
       void vscode.window.withProgress({ location: { viewId: id } }, () => new Promise<void>((resolve) => (done = resolve)));

@@ -67,7 +67,7 @@ export async function daemonPid(): Promise<number | undefined> {
   return daemon?.pid;
 }
 
-/** Waits for what nobody tells us of. */
+/** Waits for a condition that has no event. */
 export async function until(what: string, is: () => Promise<boolean>): Promise<void> {
   for (const end = Date.now() + 120_000; !(await is()); await setTimeout(200)) {
     if (Date.now() > end) {

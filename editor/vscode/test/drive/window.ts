@@ -41,7 +41,7 @@ export class Window {
 
   /** Saves what the window, or a part of it, shows as a picture of the README. */
   async screenshot(name: string, clip?: Clip): Promise<void> {
-    // No row lights up, and no tooltip shows, under a mouse that nobody sees.
+    // No row lights up, and no tooltip shows, under an invisible mouse.
     await this.page.mouse.move(1272, 740);
     await this.picture(join(screenshots, `${name}.png`), clip);
   }

@@ -75,7 +75,7 @@ export async function eventually<T>(what: string, look: () => T | undefined | fa
   throw new Error(`waited in vain for ${what}`);
 }
 
-/** Has whoever drives the window look at it, while the extension runs. */
+/** Lets the driver of the window check it, while the extension runs. */
 export async function lookedAt(): Promise<void> {
   console.log('look at this window');
   await eventually('a look at the window', () => existsSync(process.env['NIXVM_TEST_LOOKED'] ?? ''));

@@ -5,7 +5,7 @@ import { config, dir, image, isDeclared, machines, nixvmd, stateOf, which } from
 import type { Window } from '../drive/window.ts';
 import { story } from './story.ts';
 
-// What somebody sees for whom it does not work yet, until it does.
+// What a user sees while the setup is incomplete, until it works.
 
 const program = join(dir, 'nixvmd-of-mine');
 const { step, window: open } = await story('broken', { 'nixvm.path': program }, false);

@@ -113,7 +113,7 @@ test('aborting a request cancels it in the daemon', async () => {
   await assert.rejects(answer, { code: 'operation.cancelled' });
 });
 
-test('a connection that nobody needs stays lost', async () => {
+test('a connection that is not needed stays lost', async () => {
   await daemon.listen();
   await client.connect();
   await daemon.die();

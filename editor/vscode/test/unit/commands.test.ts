@@ -189,7 +189,7 @@ test('adding a forward tells the view, and whether it works', async () => {
   assert.match(app.ui.shown[0]?.message ?? '', /8080 does not work \(conflict\): something listens there/);
 });
 
-test('a running operation can be cancelled whoever began it', async () => {
+test('a running operation of any client can be cancelled', async () => {
   app.daemon.machines = [machine('demo', { operation: '7' })];
   app.daemon.operations = [operation('7', 'demo', { client: 'nixvmd create' })];
   app.daemon.handlers.set('nixvm/operation/cancel', () => ({ operation: operation('7', 'demo') }));

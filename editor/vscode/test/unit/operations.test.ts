@@ -21,7 +21,7 @@ const begin = (): Promise<unknown> => app.operations.begin('nixvm/vm/start', { n
 const progress = (value: object): void => app.daemon.push('$/progress', { token: 'test-1', value });
 const asked = (): Promise<void> => until('the daemon was asked', () => app.daemon.paramsOf('nixvm/vm/start').length === 1);
 
-test('an operation reports its own progress and nobody else’s', async () => {
+test('an operation reports only its own progress', async () => {
   let answer: (value: unknown) => void = () => {};
   app.daemon.handlers.set('nixvm/vm/start', () => new Promise((resolve) => (answer = resolve)));
   const result = begin();

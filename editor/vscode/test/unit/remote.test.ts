@@ -137,7 +137,7 @@ test('settings that cannot be written are offered as lines, and the window opens
   assert.equal(app.opened.length, 1);
 });
 
-test('whoever does not want settings to be written gets none', async () => {
+test('no settings are written for a user who does not want that', async () => {
   app.set.configureRemoteSsh = false;
   await app.run('attach', 'demo');
   assert.deepEqual(app.written, []);
