@@ -22,7 +22,7 @@ func Begin[A any](ctx context.Context, e *Engine, value api.Operation, facts fun
 	}
 	j, err := e.prepare(ctx, t, func(ctx context.Context) (any, error) { return facts(ctx) })
 	if err != nil {
-		e.refuse(t)
+		e.refuse(t, err)
 		return api.Operation{}, err
 	}
 	e.show(t)
@@ -125,14 +125,15 @@ func (e *Engine) call(done <-chan struct{}, fn func() error) error {
 
 // refuse takes a reservation back: nothing was journalled. Its value goes on saying
 // that it runs, see Task.Wait.
-func (e *Engine) refuse(t *Task) {
+func (e *Engine) refuse(t *Task, why error) {
 	defer e.works.Done()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.vacate(t)
 	delete(e.preparing, t.id)
 	t.cancel(nil)
-	t.over = true
+	t.over, t.refused = true, why
+	close(t.settled)
 	close(t.ended)
 }
 
@@ -147,6 +148,7 @@ func (e *Engine) show(t *Task) {
 	v, keys := t.value, t.shared()
 	e.mu.Unlock()
 	e.o.Owner.Tell(Change{Operation: &v, Keys: keys})
+	close(t.settled)
 }
 
 // start runs the plan in a goroutine of its own, which Close waits for. r is the

@@ -26,5 +26,5 @@
 //
 // Lock order: Options.Order, then whatever the owner locks in Owner.Tell, then the
 // lock of the engine. The engine calls its owner without holding its own lock, so
-// the owner may ask the engine (Running, Holder, Unresolved) with its locks held.
+// the owner may ask the engine (StateOf, States, Holder) with its locks held.
 package operation

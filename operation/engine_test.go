@@ -35,11 +35,25 @@ func TestAnOperationIsInvisibleUntilItIsJournalled(t *testing.T) {
 	w.mu.Lock()
 	_, told := w.told[op.ID]
 	w.mu.Unlock()
-	if len(w.engine.List()) != before || w.engine.Running("a") != nil || told {
+	if len(w.engine.List()) != before || w.engine.StateOf("a").Running != nil || told {
 		t.Error("it is visible")
 	}
 	if _, err := w.begin(api.KindStart, "a", ""); !problem.HasCode(err, problem.VMBusy) {
 		t.Errorf("a second one: %v", err)
+	}
+	followed := make(chan error, 2)
+	task, err := w.engine.lookUp(op.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, follow := range []func(context.Context) (api.Operation, error){
+		task.begun,
+		func(ctx context.Context) (api.Operation, error) { return w.engine.Wait(ctx, op.ID) },
+	} {
+		go func() {
+			_, err := follow(background)
+			followed <- err
+		}()
 	}
 	if err := w.engine.Cancel(op.ID); err != nil {
 		t.Error(err)
@@ -47,9 +61,47 @@ func TestAnOperationIsInvisibleUntilItIsJournalled(t *testing.T) {
 	if err := <-refused; !problem.HasCode(err, problem.Cancelled) {
 		t.Errorf("it ends with %v", err)
 	}
+	if err := <-followed; !problem.HasCode(err, problem.Cancelled) {
+		t.Errorf("one that follows it reads %v", err)
+	}
+	if err := <-followed; !problem.HasCode(err, problem.Cancelled) && !problem.HasCode(err, problem.OperationNotFound) {
+		t.Errorf("one that follows it reads %v", err)
+	}
 	if _, held := w.engine.Holder("a"); held || len(w.engine.List()) != before {
 		t.Error("something of it is left")
 	}
+}
+
+// While an operation that does not wait is being prepared, and when it is refused, the
+// one that has to give way still runs, and is shown.
+func TestWhatGivesWayRunsUntilTheOtherIsJournalled(t *testing.T) {
+	w := made(t)
+	release := w.hangs("do nothing")
+	defer release()
+	start, err := w.begin(api.KindStart, "a", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-w.hung
+	shown := func(when string) {
+		t.Helper()
+		one, all := w.engine.StateOf("a").Running, w.engine.States()["a"].Running
+		if one == nil || all == nil || one.ID != start.ID || all.ID != start.ID {
+			t.Errorf("%s: it runs %+v, in the list of all %+v", when, one, all)
+		}
+	}
+	_, err = Begin(background, w.engine, api.Operation{Kind: api.KindKill, Machine: "a"}, func(context.Context) (argsOf, error) {
+		_, err := Begin(background, w.engine, api.Operation{Kind: api.KindDestroy, Machine: "a"}, func(context.Context) (argsOf, error) {
+			shown("while a destroy passes a kill that is being prepared")
+			return argsOf{}, errFault
+		})
+		shown("while a kill is being prepared")
+		return argsOf{}, err
+	})
+	if !errors.Is(err, errFault) {
+		t.Fatal(err)
+	}
+	shown("after both were refused")
 }
 
 // A step that does not heed its context does not keep the daemon from ending. The

@@ -160,18 +160,6 @@ func (e *Engine) HeldBy(key string) *Task {
 	return e.held[key]
 }
 
-// Running returns the listed operation that holds a key; nil for none.
-func (e *Engine) Running(key string) *api.Operation {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t := e.held[key]
-	if t == nil || e.preparing[t.id] == t {
-		return nil
-	}
-	v := t.value
-	return &v
-}
-
 // Busy reports whether any operation runs or is being prepared.
 func (e *Engine) Busy() bool {
 	e.mu.Lock()

@@ -132,6 +132,7 @@ func (e *Engine) takeUpUnresolved(t *Task, r *Record, unsure bool) {
 	last(&t.value)
 	t.value.Ended = r.Last
 	t.over = true
+	close(t.settled)
 	close(t.ended)
 	e.listed = append(e.listed, t)
 }

@@ -69,8 +69,9 @@ func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Act
 	known := e.unresolved[old.ID] == u
 	e.mu.Unlock()
 	if !known { // concluded between
-		e.refuse(t)
-		return api.Operation{}, resolved(u.task.Value())
+		err := resolved(u.task.Value())
+		e.refuse(t, err)
+		return api.Operation{}, err
 	}
 	e.mu.Lock()
 	t.value.Message = fmt.Sprintf("%s of the %s of %s", action, old.Kind, old.Subject())

@@ -19,6 +19,7 @@ type Task struct {
 	ctx     context.Context // of the operation's whole life, not of the request that began it
 	cancel  context.CancelCauseFunc
 	ended   chan struct{}
+	settled chan struct{} // closed when it is journalled, or was refused
 	forced  chan struct{} // closed when it is given up although a step has not returned
 	forcing sync.Once
 
@@ -33,6 +34,7 @@ type Task struct {
 	plan     Plan
 	notes    map[string][]json.RawMessage // by step
 	over     bool
+	refused  error // why its request was refused; set before settled is closed
 }
 
 // newTask makes the live side of an operation, with an id unless it has one.
@@ -43,7 +45,7 @@ func (e *Engine) newTask(v api.Operation, keys []string) *Task {
 	v.State, v.Percent = api.OpRunning, nil
 	t := &Task{
 		id: v.ID, kind: v.Kind, engine: e, keys: keys, value: v,
-		ended: make(chan struct{}), forced: make(chan struct{}), released: make(chan struct{}),
+		ended: make(chan struct{}), settled: make(chan struct{}), forced: make(chan struct{}), released: make(chan struct{}),
 	}
 	if len(keys) == 0 {
 		t.keys = []string{t.ownKey()}
@@ -80,6 +82,19 @@ func (t *Task) Wait(ctx context.Context) (api.Operation, error) {
 	case <-ctx.Done():
 		return t.Value(), ctx.Err()
 	}
+}
+
+// begun returns its value once it is journalled, or the problem with which its request
+// was refused.
+func (t *Task) begun(ctx context.Context) (api.Operation, error) {
+	select {
+	case <-t.settled:
+	case <-ctx.Done():
+		return t.Value(), ctx.Err()
+	}
+	t.engine.mu.Lock()
+	defer t.engine.mu.Unlock()
+	return t.value, t.refused
 }
 
 // Plan is what it does; the zero Plan as long as that is being found out.

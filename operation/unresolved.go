@@ -23,19 +23,8 @@ type unresolved struct {
 	unsure bool   // whether what has the key is what it is about
 }
 
-// Unresolved returns the ids of the operations on a key that wait for a choice,
-// oldest first.
-func (e *Engine) Unresolved(key string) []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var ids []string
-	for _, u := range e.unresolvedOn(key) {
-		ids = append(ids, u.task.id)
-	}
-	return ids
-}
-
-// unresolvedOn returns them; mu is held.
+// unresolvedOn returns the operations on a key that wait for a choice, oldest first.
+// mu is held.
 func (e *Engine) unresolvedOn(key string) []*unresolved {
 	var list []*unresolved
 	for _, u := range e.unresolved {

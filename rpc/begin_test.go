@@ -45,3 +45,30 @@ func TestGivingUpWhileAnOperationBegins(t *testing.T) {
 		return len(p.Operations) == 1 && p.Operations[0].ID == r.Operation.ID && p.Operations[0].State == "cancelled"
 	})
 }
+
+// A client that follows an operation that is still being prepared is answered, whatever becomes
+// of it: watchers hear nothing of one that is refused then.
+func TestAnOperationThatIsBeingPreparedCanBeFollowed(t *testing.T) {
+	fake := newCore("demo")
+	r := dialReady(t, serve(t, fake), `{}`, true)
+	subscribe := func(id int) *op {
+		o := fake.prepare(api.KindResume, "demo")
+		r.request(id, api.MethodOperationSubscribe, `{"id":"`+o.value.ID+`"}`)
+		return o
+	}
+	subscribe(1).prepared <- problem.New(problem.VMNotRunning, "it is not suspended").WithHint("look at it")
+	if m := r.answer(1); m.code() != problem.VMNotRunning {
+		t.Errorf("refused, the answer is %v", m.Error)
+	}
+	o := subscribe(2)
+	o.prepared <- nil
+	fake.end(o.value.ID, api.OpFailed, problem.New(problem.DiskFull, "no space"))
+	if m := r.answer(2); m.code() != problem.DiskFull {
+		t.Errorf("failed, the answer is %v", m.Error)
+	}
+	subscribe(3)
+	r.send(`{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":3}}`)
+	if m := r.answer(3); m.code() != problem.Cancelled {
+		t.Errorf("no longer subscribed, the answer is %v", m.Error)
+	}
+}

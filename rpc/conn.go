@@ -405,14 +405,14 @@ func (r *request) reportTo(f *follower, op api.Operation, token api.Token) {
 // await sends the answer that the end of the operation is.
 func (r *request) await(f *follower) {
 	s := r.session
-	var unsubscribed <-chan struct{}
+	var left <-chan struct{}
 	if r.subscription {
-		unsubscribed = r.gone()
+		left = r.gone()
 	}
 	select {
 	case <-f.done:
-	case <-unsubscribed:
-		r.fail(problem.New(problem.Cancelled, "no longer subscribed; the operation continues"))
+	case <-left:
+		r.fail(unsubscribed())
 		return
 	case <-s.ctx.Done():
 		return // nobody to answer; the operation goes on

@@ -30,6 +30,9 @@ type Core interface {
 	// Operations returns those that run, are unresolved, or ended lately.
 	Operations() []api.Operation
 	Operation(id string) (api.Operation, error)
+	// Begun waits as long as an operation is being prepared, of which nothing is told. It
+	// returns the problem of one that was refused then.
+	Begun(ctx context.Context, id string) (api.Operation, error)
 	// Notices returns what was done unasked since the start, such as the repair of
 	// a damaged file.
 	Notices() []api.Notice

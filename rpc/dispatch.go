@@ -157,16 +157,28 @@ func serveSubscribe(r *request) {
 		r.fail(err)
 		return
 	}
-	op, err := r.session.srv.core.Operation(p.ID)
-	if err != nil {
+	if _, err := r.session.srv.core.Operation(p.ID); err != nil {
 		r.fail(err)
 		return
 	}
 	r.subscription = true
 	r.async(r.session.ctx, func(ctx context.Context) {
 		r.left = ctx.Done()
-		r.follow(op, api.Work{Tokens: p.Tokens})
+		op, err := r.session.srv.core.Begun(ctx, p.ID)
+		switch {
+		case ctx.Err() != nil:
+			r.fail(unsubscribed())
+		case err != nil:
+			r.fail(err)
+		default:
+			r.follow(op, api.Work{Tokens: p.Tokens})
+		}
 	})
+}
+
+// unsubscribed is the answer to a subscription that was cancelled.
+func unsubscribed() error {
+	return problem.New(problem.Cancelled, "no longer subscribed; the operation continues")
 }
 
 // gone is closed when a subscription is cancelled.

@@ -32,8 +32,9 @@ type core struct {
 }
 
 type op struct {
-	value api.Operation
-	ended chan struct{}
+	value    api.Operation
+	ended    chan struct{}
+	prepared chan error // of one that is still being prepared: nil begins it, an error refuses it
 }
 
 var _ rpc.Core = (*core)(nil)
@@ -151,6 +152,36 @@ func (c *core) Operation(id string) (api.Operation, error) {
 		return api.Operation{}, err
 	}
 	return o.value, nil
+}
+
+// prepare makes an operation that waits in prepared, and that no watcher hears of.
+func (c *core) prepare(kind api.Kind, machine string) *op {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := &op{
+		value:    api.Operation{ID: fmt.Sprintf("op%d", len(c.ops)+1), Kind: kind, Machine: machine, State: api.OpRunning, Started: time.Now(), Steps: 3},
+		ended:    make(chan struct{}),
+		prepared: make(chan error),
+	}
+	c.ops = append(c.ops, o)
+	return o
+}
+
+func (c *core) Begun(ctx context.Context, id string) (api.Operation, error) {
+	c.mu.Lock()
+	o, err := c.find(id)
+	c.mu.Unlock()
+	if err == nil && o.prepared != nil {
+		select {
+		case err = <-o.prepared:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		return api.Operation{}, err
+	}
+	return c.Operation(id)
 }
 
 func (c *core) Cancel(id string) error {

@@ -39,7 +39,7 @@ func operationMethods() []Method {
 		{
 			Name: api.MethodOperationSubscribe, Params: typeOf[api.OperationParams](), Result: typeOf[api.OperationResult](),
 			Doc: "Follow an operation, started by any client: progress is replayed from the beginning (begin, then the current state) and " +
-				"the answer comes when it ends, just as the request that began it is answered. $/cancelRequest ends the subscription " +
+				"the answer comes when it ends, just as the request that began it is answered, also if that is refused while the operation is still being prepared. $/cancelRequest ends the subscription " +
 				"only; window/workDoneProgress/cancel cancels the operation.",
 			Errors: []problem.Code{problem.OperationNotFound},
 			serve:  serveSubscribe,

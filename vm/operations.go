@@ -14,12 +14,18 @@ func (s *Service) Operations() []api.Operation { return s.engine.List() }
 // Operation returns one operation.
 func (s *Service) Operation(id string) (api.Operation, error) { return s.engine.Get(id) }
 
+// Begun returns an operation as soon as it is journalled and watchers hear of it, or the
+// problem with which its request was refused before that.
+func (s *Service) Begun(ctx context.Context, id string) (api.Operation, error) {
+	return s.engine.Begun(ctx, id)
+}
+
 // Cancel asks an operation to stop; what it has begun is undone where its plan
 // says so. It returns at once; an operation that has ended is not an error.
 func (s *Service) Cancel(id string) error { return s.engine.Cancel(id) }
 
-// Wait returns the operation when it has ended. Giving up waiting does not
-// cancel it.
+// Wait returns the operation when it has ended, or the problem with which its request
+// was refused. Giving up waiting does not cancel it.
 func (s *Service) Wait(ctx context.Context, id string) (api.Operation, error) {
 	return s.engine.Wait(ctx, id)
 }

@@ -75,9 +75,7 @@ func (o owner) Tell(c operation.Change) {
 // tellMachine tells how a machine is now. One that is nothing any more at the end
 // of its operation is gone.
 func (o owner) tellMachine(name string, ended bool) {
-	o.s.mu.Lock()
-	v := o.s.viewLocked(name)
-	o.s.mu.Unlock()
+	v := o.s.view(name)
 	switch {
 	case v != nil:
 		o.s.tell(Change{VM: v})

@@ -8,6 +8,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -15,14 +16,12 @@ import (
 func (s *Service) publishVM(name string) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	s.mu.Lock()
-	v := s.viewLocked(name)
+	v := s.view(name)
 	if v == nil {
+		s.mu.Lock()
 		delete(s.counts, name)
 		delete(s.clock, name)
-	}
-	s.mu.Unlock()
-	if v == nil {
+		s.mu.Unlock()
 		s.tell(Change{Removed: name})
 		return
 	}
@@ -42,22 +41,29 @@ func (s *Service) publishBackend(name string) {
 	}
 }
 
-// viewLocked makes the value that clients see; nil for a name that is nothing
-// (any more). mu is held.
-func (s *Service) viewLocked(name string) *VM {
-	if e, ok := s.inventory.Get(name); ok {
-		return s.viewOf(e)
+// view makes the value that clients see; nil for a name that is nothing (any more).
+func (s *Service) view(name string) *VM {
+	e, ok := s.inventory.Get(name)
+	if !ok {
+		return nil
+	}
+	state := s.engine.StateOf(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := new(VM); s.fillView(v, e, state) {
+		return v
 	}
 	return nil
 }
 
-// viewOf is viewLocked of an entry.
-func (s *Service) viewOf(e *inventory.Entry) *VM {
-	op := s.engine.Running(e.Name)
+// fillView is view of an entry, with what the engine knows of it: a list of many is
+// made without a copy of each. mu is held.
+func (s *Service) fillView(v *VM, e *inventory.Entry, state operation.State) bool {
+	op := state.Running
 	if e.Machine == nil && e.Broken() == nil && op == nil && !e.Exists() {
-		return nil
+		return false
 	}
-	v := &VM{Machine: api.Machine{
+	*v = VM{Machine: api.Machine{
 		Name: e.Name, State: e.Status.State, Reason: e.Status.Reason, Accel: e.Status.Accel, Started: e.Status.Started,
 		Problem: e.Broken(), Address: e.Address, Ready: e.Ready(),
 	}}
@@ -83,8 +89,8 @@ func (s *Service) viewOf(e *inventory.Entry) *VM {
 	if v.Problem == nil && op == nil && e.Machine == nil && e.Exists() {
 		v.Problem = s.lostFiles(e)
 	}
-	v.Operation, v.Unresolved = op, s.engine.Unresolved(e.Name)
-	return v
+	v.Operation, v.Unresolved = op, state.Unresolved
+	return true
 }
 
 // describeRealised adds what only a VM has: its image and SSH names.
@@ -118,17 +124,18 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 
 // List returns all machines, sorted by name.
 func (s *Service) List() []VM {
-	entries := s.inventory.List()
-	list := make([]VM, 0, len(entries))
+	entries, states := s.inventory.List(), s.engine.States()
+	slices.SortFunc(entries, func(a, b *inventory.Entry) int { return strings.Compare(a.Name, b.Name) })
+	list := make([]VM, len(entries))
+	n := 0
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, e := range entries {
-		if v := s.viewOf(e); v != nil {
-			list = append(list, *v)
+		if s.fillView(&list[n], e, states[e.Name]) {
+			n++
 		}
 	}
-	s.mu.Unlock()
-	slices.SortFunc(list, func(a, b VM) int { return strings.Compare(a.Name, b.Name) })
-	return list
+	return list[:n]
 }
 
 // Get returns one machine.
@@ -136,9 +143,7 @@ func (s *Service) Get(name string) (VM, error) {
 	if err := names.Machine(name); err != nil {
 		return VM{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if v := s.viewLocked(name); v != nil {
+	if v := s.view(name); v != nil {
 		return *v, nil
 	}
 	return VM{}, notFound(name)

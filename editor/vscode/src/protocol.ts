@@ -1242,7 +1242,7 @@ export interface Requests {
   'nixvm/operation/cancel': { params: OperationParams; result: OperationGetResult };
   /** Make one of the choices of an unresolved operation. resume and undo run as an operation of their own (kind "resolve"): when that succeeds, the unresolved one ends; when it fails, that stays unresolved. forget ends it at once, and the answer holds it as it ended. */
   'nixvm/operation/resolve': { params: ResolveParams; result: OperationResult };
-  /** Follow an operation, started by any client: progress is replayed from the beginning (begin, then the current state) and the answer comes when it ends, just as the request that began it is answered. $/cancelRequest ends the subscription only; window/workDoneProgress/cancel cancels the operation. */
+  /** Follow an operation, started by any client: progress is replayed from the beginning (begin, then the current state) and the answer comes when it ends, just as the request that began it is answered, also if that is refused while the operation is still being prepared. $/cancelRequest ends the subscription only; window/workDoneProgress/cancel cancels the operation. */
   'nixvm/operation/subscribe': { params: OperationParams; result: OperationResult };
   /** Everything an editor needs to open the VM; with start, boots it first. */
   'nixvm/attach': { params: AttachParams; result: AttachResult };
