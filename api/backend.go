@@ -32,6 +32,9 @@ type BackendCapabilities struct {
 	MemorySnapshot bool `json:"memorySnapshot"`
 	// ThinClone: the boot disk is an overlay on the shared image.
 	ThinClone bool `json:"thinClone"`
+	// DefaultNetwork of machines without the file network: user (QEMU's own, or that of a process
+	// beside it), nat (a network of the host) or bridge:<interface>.
+	DefaultNetwork string `json:"defaultNetwork,omitempty"`
 	// Bridge: network "bridge:<interface>" works.
 	Bridge bool `json:"bridge"`
 	// Console: nixvm/vm/console works.

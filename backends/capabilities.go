@@ -19,6 +19,7 @@ func CapabilitiesOf(b Backend) Capabilities {
 	if f, ok := As[HostFirewall](b); ok {
 		c.HostFirewall = f.Isolates("")
 	}
+	c.DefaultNetwork = string(DefaultNetworkOf(b))
 	_, c.Bridge = As[BridgeHost](b)
 	_, c.Console = As[Console](b)
 	_, c.Suspend = As[Suspender](b)

@@ -75,7 +75,7 @@ func TestAFailedCreateLeavesNothing(t *testing.T) {
 			defer cancel()
 			if c.step != nil {
 				s.step = func(what string) {
-					if what == "write "+NetworkFile {
+					if what == "write "+MemoryFile {
 						c.step(cancel, s.dir)
 					}
 				}

@@ -22,7 +22,7 @@ type Draft struct {
 	DiskBytes int64 // 0 = 30 GiB
 	Autostart bool
 
-	Network        Network // zero = nat
+	Network        Network // zero = no file
 	StaticIP       *StaticIP
 	ResolvConf     string
 	Hosts          string
@@ -84,7 +84,7 @@ func (d Draft) machine() Machine {
 		Name: d.Name, Profiles: d.Profiles, Mode: d.Mode, Image: orDefault(d.Image, ImageNixOS), Backend: d.Backend,
 		MemoryMiB: orDefault(d.MemoryMiB, DefaultMemoryMiB), VCPUs: orDefault(d.VCPUs, DefaultVCPUs),
 		DiskBytes: orDefault(d.DiskBytes, DefaultDiskBytes), Autostart: d.Autostart,
-		Network: orDefault(d.Network, Network{Kind: "nat"}), StaticIP: d.StaticIP, ResolvConf: d.ResolvConf, Hosts: d.Hosts,
+		Network: d.Network, StaticIP: d.StaticIP, ResolvConf: d.ResolvConf, Hosts: d.Hosts,
 		AdminKeys: d.AdminKeys, UserKeys: d.UserKeys, TCPPorts: d.TCPPorts, UDPPorts: d.UDPPorts,
 		AllowedCIDRs: d.AllowedCIDRs, RemoteForwards: d.RemoteForwards,
 		AgentTOML: d.AgentTOML, VMID: d.VMID, PCIDevices: d.PCIDevices,

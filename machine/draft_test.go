@@ -2,6 +2,8 @@ package machine
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -99,15 +101,18 @@ func TestADraftWithANameOnlyGetsDefaults(t *testing.T) {
 	s := newStore(t)
 	m := create(t, s, Draft{Name: "demo"})
 	if m.Mode != Immutable || m.Image != ImageNixOS || m.MemoryMiB != 2048 || m.VCPUs != 2 || m.DiskBytes != 30<<30 ||
-		m.Network.Kind != "nat" || !slices.Equal(m.TCPPorts, []uint16{22}) || len(m.Profiles) != 0 || m.Backend != "" {
+		m.Network != (Network{}) || !slices.Equal(m.TCPPorts, []uint16{22}) || len(m.Profiles) != 0 || m.Backend != "" {
 		t.Errorf("%+v", m)
 	}
 	for file, want := range map[string]string{
-		ProfileFile: "core\n", MemoryFile: "2048\n", VCPUsFile: "2\n", DiskSizeFile: "30G\n", NetworkFile: "nat\n", RootPasswordFile: "",
+		ProfileFile: "core\n", MemoryFile: "2048\n", VCPUsFile: "2\n", DiskSizeFile: "30G\n", RootPasswordFile: "",
 	} {
 		if got := read(t, s, "demo", file); got != want {
 			t.Errorf("%s: %q, want %q", file, got, want)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(m.Dir, NetworkFile)); !os.IsNotExist(err) {
+		t.Errorf("a network file: %v", err) // the backend has one for such machines
 	}
 }
 

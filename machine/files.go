@@ -46,7 +46,7 @@ const (
 	// backend, or false; absent = false.
 	AutostartFile = "autostart"
 
-	// NetworkFile is nat or bridge:<interface>; absent = nat.
+	// NetworkFile is nat or bridge:<interface>; absent = the network of the backend.
 	NetworkFile = "network"
 	// StaticIPFile holds address=<ip>/<len> and gateway=<ip>; absent = DHCP.
 	StaticIPFile = "static_ip"

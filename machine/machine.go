@@ -103,7 +103,8 @@ func (m Machine) IdentityComplete() bool {
 	return m.Hostname != "" && m.MachineID != "" && m.UUID != "" && m.MAC != "" && m.HostKeyPublic != ""
 }
 
-// Network is the content of the network file.
+// Network is the content of the network file. Without one it is zero: the machine is
+// in the network that its backend has for such machines.
 type Network struct {
 	Kind   string // "nat" or "bridge"
 	Bridge string // interface name, for "bridge"

@@ -7,16 +7,16 @@ import (
 	"github.com/nixvm/nixvm/internal/names"
 )
 
-// ParseNetwork reads "nat" or "bridge:<interface>"; empty means nat.
+// ParseNetwork reads "nat" or "bridge:<interface>"; empty is no file.
 func ParseNetwork(s string) (Network, error) {
-	m := Machine{Network: Network{Kind: "nat"}}
+	var m Machine
 	if err := parseNetwork(&m, text{NetworkFile, []byte(s)}); err != nil {
 		return Network{}, asProblem(err, (*Fault).invalid)
 	}
 	return m.Network, nil
 }
 
-// String is the content of the network file, without newline.
+// String is the content of the network file, without newline; empty = no file.
 func (n Network) String() string {
 	if n.Kind == "bridge" {
 		return "bridge:" + n.Bridge

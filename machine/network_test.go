@@ -8,7 +8,7 @@ import (
 
 func TestParseNetwork(t *testing.T) {
 	for in, want := range map[string]Network{
-		"": {Kind: "nat"}, "nat": {Kind: "nat"}, "bridge:br0": {Kind: "bridge", Bridge: "br0"},
+		"": {}, "nat": {Kind: "nat"}, "bridge:br0": {Kind: "bridge", Bridge: "br0"},
 		"bridge:br-lan_1.100": {Kind: "bridge", Bridge: "br-lan_1.100"},
 	} {
 		got, err := ParseNetwork(in)

@@ -100,7 +100,7 @@ func (c content) parse(name string, place func(file string) string) (Machine, er
 // parseAll goes on after a fault.
 func (c content) parseAll(name string, place func(file string) string) (Machine, []*Fault) {
 	m := Machine{
-		Name: name, Mode: Immutable, Image: ImageNixOS, Network: Network{Kind: "nat"},
+		Name: name, Mode: Immutable, Image: ImageNixOS,
 		MemoryMiB: DefaultMemoryMiB, VCPUs: DefaultVCPUs,
 	}
 	var faults []*Fault

@@ -152,7 +152,7 @@ func TestEditorsAreForgiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(m.Profiles, []string{"claude", "dev"}) || m.MemoryMiB != 4096 || m.VCPUs != 4 || m.Network.Kind != "nat" ||
+	if !reflect.DeepEqual(m.Profiles, []string{"claude", "dev"}) || m.MemoryMiB != 4096 || m.VCPUs != 4 || m.Network != (Network{}) ||
 		!reflect.DeepEqual(m.TCPPorts, []uint16{22, 8080}) || m.MAC != "52:54:00:aa:bb:cc" || m.Backend != "" ||
 		m.UUID != "7c9e6679-7425-40de-944b-e07fc1f90ae7" || m.AllowedCIDRs[0].String() != "192.168.1.0/24" ||
 		m.AllowedCIDRs[1].String() != "fd00::1/128" || m.StaticIP.Gateway.IsValid() {

@@ -60,7 +60,7 @@ func TestUpdateOfEverySetting(t *testing.T) {
 		t.Fatalf("%v\ngot  %+v\nwant %+v", err, got, want)
 	}
 	back, err := s.Update("demo", Changes{
-		Profiles: &[]string{}, Mode: new(Immutable), Image: new(""), Backend: new(""), Network: &Network{Kind: "nat"}, DHCP: true,
+		Profiles: &[]string{}, Mode: new(Immutable), Image: new(""), Backend: new(""), Network: &Network{}, DHCP: true,
 		ResolvConf: new(""), Hosts: new(""), AdminKeys: &[]string{}, UserKeys: &[]string{}, TCPPorts: &[]uint16{}, UDPPorts: &[]uint16{},
 		AllowedCIDRs: &[]netip.Prefix{}, RemoteForwards: &[]RemoteForward{}, RootPassword: new(""), AgentTOML: new(""), VMID: new(0),
 		PCIDevices: &[]string{}, MemoryMiB: &old.MemoryMiB, VCPUs: &old.VCPUs, Autostart: new(false),

@@ -29,7 +29,7 @@ import (
 //	memory = 4096            # MiB
 //	vcpus = 2
 //	disk = "30G"
-//	network = "nat"
+//	network = "nat"          # absent: that of the backend
 //
 //	[backends.laptop]
 //	type = "..."             # one of the drivers, which reads the other settings
@@ -179,7 +179,9 @@ func (c *Config) completeDefaults(bad func(string, ...any) error) error {
 	setDefault(&d.Memory, 2048)
 	setDefault(&d.VCPUs, 2)
 	setDefault(&d.Disk, "20G")
-	setDefault(&d.Network, "nat")
+	if _, err := machine.ParseNetwork(d.Network); err != nil {
+		return bad("defaults.network: %v", err)
+	}
 	if _, err := machine.ParseSize(d.Disk); err != nil {
 		return bad("defaults.disk: %v", err)
 	}

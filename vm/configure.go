@@ -68,7 +68,7 @@ func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (
 	s.checkProfiles(req, wrong)
 	if b, err := s.backend(before.Backend); err == nil {
 		if changes.Network != nil && !wrong.has(fieldNetwork) {
-			wrong.add(fieldNetwork, checkBridge(ctx, b, *changes.Network))
+			wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, *changes.Network)))
 		}
 		if req.Autostart != nil {
 			wrong.add(fieldAutostart, checkAutostart(b, *req.Autostart))

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -104,7 +105,7 @@ func (s *Service) Defaults() api.CreateDefaults {
 	d := s.config.Defaults
 	return api.CreateDefaults{
 		Image: d.Image, Profiles: append([]string{}, d.Profiles...), Mode: d.Mode,
-		MemoryMiB: d.Memory, VCPUs: d.VCPUs, DiskBytes: d.DiskBytes(), Network: d.Network,
+		MemoryMiB: d.Memory, VCPUs: d.VCPUs, DiskBytes: d.DiskBytes(), Network: cmp.Or(d.Network, networkOn(s.backends[s.config.DefaultBackend], machine.Network{}).String()),
 	}
 }
 
@@ -127,10 +128,7 @@ func (s *Service) applyRequest(d *machine.Draft, declare bool, req api.CreatePar
 	var err error
 	d.Mode, err = parseMode(mode)
 	wrong.add(fieldMode, err)
-	network := ""
-	if d.Network.Kind != "" {
-		network = d.Network.String()
-	}
+	network := d.Network.String()
 	override(&network, req.Network, def.Network)
 	d.Network, err = machine.ParseNetwork(network)
 	wrong.add(fieldNetwork, err)
@@ -204,7 +202,7 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 	wrong.addSettings(args.Draft.Problems())
 	if b != nil {
 		if !wrong.has(fieldNetwork) {
-			wrong.add(fieldNetwork, checkBridge(ctx, b, args.Draft.Network))
+			wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, args.Draft.Network)))
 		}
 		wrong.add(fieldAutostart, checkAutostart(b, args.Draft.Autostart))
 		checkResources(ctx, b, args.Draft.VCPUs, args.Draft.MemoryMiB, wrong)

@@ -2,6 +2,8 @@ package vm
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +11,8 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 )
 
@@ -41,6 +45,56 @@ func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	wantProblem(t, err, problem.MachineInvalid)
 	if _, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &there}, "t"); err != nil {
 		t.Error(err)
+	}
+}
+
+// onBridge is a backend whose VMs are on a bridge unless their machines say otherwise.
+type onBridge struct {
+	bridged
+	bridge  string
+	bridges map[string]string // of the VMs that were made
+}
+
+func (b onBridge) DefaultNetwork() backends.Network { return backends.Network("bridge:" + b.bridge) }
+
+func (b onBridge) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
+	b.bridges[spec.Name] = spec.Bridge
+	return b.bridged.Create(ctx, spec, report)
+}
+
+func TestTheBackendChoosesTheNetwork(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	made := map[string]string{}
+	use := func(bridge string) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.backends["test"] = onBridge{bridged{h.fake}, bridge, made}
+	}
+	use("br0")
+	for name, c := range map[string]struct{ asked, bridge, shown, file string }{
+		"silent": {"", "br0", "bridge:br0", ""},
+		"inside": {"nat", "", "nat", "nat\n"},
+	} {
+		op, err := h.Create(background, api.CreateParams{Name: name, Image: "trial", Network: c.asked})
+		h.succeed(t, op, err)
+		v, err := h.Get(name)
+		file, _ := os.ReadFile(filepath.Join(h.layout.Machines(), name, machine.NetworkFile))
+		if bridge, ok := made[name]; err != nil || !ok || bridge != c.bridge || v.Network != c.shown || string(file) != c.file {
+			t.Errorf("%s: on bridge %q (%t), shown %q, file %q, %v", name, bridge, ok, v.Network, file, err)
+		}
+	}
+	draft := func(d Draft) api.DraftField { return h.CheckDraft(t.Context(), d)[fieldNetwork] }
+	if got := draft(Draft{Create: &api.CreateParams{Name: "new"}}); got.Value != "bridge:br0" || !got.Default || !got.OK {
+		t.Errorf("draft: %+v", got)
+	}
+	if got := h.Defaults().Network; got != "bridge:br0" {
+		t.Errorf("defaults: %q", got)
+	}
+	use("br1") // is not there
+	wantProblem(t, createErr(h, api.CreateParams{Name: "new"}), problem.MachineInvalid)
+	empty := ""
+	if got := draft(Draft{Configure: &api.ConfigureParams{Name: "inside", Network: &empty}}); got.Problem == nil {
+		t.Errorf("back to a default that cannot be: %+v", got)
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *Service) createFields(req api.CreateParams, args createArgs) map[string
 		fieldVCPUs:  countField(d.VCPUs, req.VCPUs == nil),
 		fieldDisk:   diskField(d.DiskBytes, req.DiskBytes == nil),
 		fieldNetwork: {
-			Value: d.Network.String(), Default: req.Network == "",
+			Value: networkOn(s.backends[args.Backend], d.Network).String(), Default: req.Network == "",
 		},
 		fieldAutostart:      {Value: strconv.FormatBool(d.Autostart), Default: req.Autostart == nil},
 		fieldBackend:        {Value: args.Backend, Default: req.Backend == "", Choices: slices.Sorted(maps.Keys(s.backends))},
@@ -187,6 +187,11 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftF
 	if err != nil {
 		return map[string]api.DraftField{fieldName: {Value: req.Name}} // that it cannot be read is its problem
 	}
+	now, _ := s.Get(req.Name) // by now it may be gone
+	network, err := machine.ParseNetwork(given(req.Network, m.Network.String()))
+	if err != nil {
+		network = m.Network
+	}
 	profiles := listField(req.Profiles, m.Profiles)
 	for _, p := range s.images.Profiles() {
 		if p.Name != nixbuild.Core && slices.Contains(p.Images, m.Image) {
@@ -200,7 +205,7 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftF
 		fieldVCPUs:          countField(given(req.VCPUs, m.VCPUs), req.VCPUs == nil),
 		fieldDisk:           diskField(given(req.DiskBytes, m.DiskBytes), req.DiskBytes == nil),
 		fieldAutostart:      {Value: strconv.FormatBool(given(req.Autostart, m.Autostart)), Default: req.Autostart == nil},
-		fieldNetwork:        {Value: given(req.Network, m.Network.String()), Default: req.Network == nil},
+		fieldNetwork:        {Value: networkOn(s.backends[now.Backend], network).String(), Default: req.Network == nil},
 		fieldTCPPorts:       listField(texts(req.TCPPorts), texts(m.TCPPorts)),
 		fieldUDPPorts:       listField(texts(req.UDPPorts), texts(m.UDPPorts)),
 		fieldAllowedCIDRs:   listField(req.AllowedCIDRs, texts(m.AllowedCIDRs)),

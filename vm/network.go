@@ -5,7 +5,20 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
 )
+
+// networkOn is the network of a machine on a backend, which may be nil: the one that
+// the machine names, or the backend's own.
+func networkOn(b backends.Backend, n machine.Network) machine.Network {
+	if n.Kind != "" {
+		return n
+	}
+	if bridge := backends.DefaultNetworkOf(b).Bridge(); bridge != "" {
+		return machine.Network{Kind: "bridge", Bridge: bridge}
+	}
+	return machine.Network{Kind: "nat"}
+}
 
 // NetworkUsage says what a running VM has open in its network at the moment, where
 // its backend is that network.

@@ -152,7 +152,7 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 	}
 	spec := backends.Spec{
 		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,
-		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: m.Network.Bridge,
+		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: networkOn(s.backends[r.Backend], m.Network).Bridge,
 		Autostart: m.Autostart,
 		Image:     imageSpec(img), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
 	}

@@ -76,13 +76,17 @@ func (s *Service) fillView(v *VM, e *inventory.Entry, state operation.State) boo
 	if m := e.Machine; m != nil {
 		v.Mode, v.Profiles, v.Backend = string(m.Mode), slices.Clone(m.Profiles), m.Backend
 		v.Image.Kind = m.Image
-		v.MemoryMiB, v.VCPUs, v.DiskBytes, v.Network = m.MemoryMiB, m.VCPUs, m.DiskBytes, m.Network.String()
+		v.MemoryMiB, v.VCPUs, v.DiskBytes = m.MemoryMiB, m.VCPUs, m.DiskBytes
 	}
 	if v.Backend == "" {
 		v.Backend = s.config.DefaultBackend
 	}
 	s.describeRealised(v, e)
-	if b := s.backends[v.Backend]; b != nil && e.Machine != nil {
+	b := s.backends[v.Backend]
+	if e.Machine != nil {
+		v.Network = networkOn(b, e.Machine.Network).String()
+	}
+	if b != nil && e.Machine != nil {
 		_, can := backends.As[backends.Autostarter](b)
 		v.Autostart = e.Machine.Autostart && can
 	}

@@ -20,8 +20,9 @@ var (
 	_ backends.Keeper       = (*Backend)(nil)
 	_ backends.FileHost     = (*Backend)(nil)
 
-	_ backends.CreateChecker   = (*Backend)(nil)
-	_ backends.IdentityRenewer = (*Backend)(nil)
+	_ backends.CreateChecker    = (*Backend)(nil)
+	_ backends.DefaultNetworker = (*Backend)(nil)
+	_ backends.IdentityRenewer  = (*Backend)(nil)
 )
 
 // Offers says what the libvirtd of this URI can do.
@@ -57,6 +58,14 @@ func (b *Backend) ClonesSnapshots() bool {
 
 // Isolates holds where libvirt filters the network of VMs, on bridges too.
 func (b *Backend) Isolates(string) bool { return b.filter != nil }
+
+// DefaultNetwork is that of a host's libvirtd; sessions have QEMU's own.
+func (b *Backend) DefaultNetwork() backends.Network {
+	if b.target.Session {
+		return backends.UserNetwork
+	}
+	return b.config.DefaultNetwork.Or(backends.NATNetwork)
+}
 
 // CheckBridge accepts all: libvirtd knows the bridges of its host, and says so when
 // the VM starts.

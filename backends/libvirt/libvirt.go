@@ -53,6 +53,9 @@ type Config struct {
 	// Network is the libvirt network of VMs without a bridge; empty = "default".
 	// Sessions have none: their VMs get a forwarded port.
 	Network string
+	// DefaultNetwork is a bridge for the machines that name no network; otherwise they
+	// are in Network.
+	DefaultNetwork backends.Network
 	// Pool is the storage pool for disks and images; empty = files of the user
 	// where libvirtd is on this host, "nixvm" elsewhere, which is made.
 	Pool string

@@ -18,8 +18,9 @@ var (
 	_ backends.Keeper       = (*Backend)(nil)
 	_ backends.FileHost     = (*Backend)(nil)
 
-	_ backends.CreateChecker   = (*Backend)(nil)
-	_ backends.IdentityRenewer = (*Backend)(nil)
+	_ backends.CreateChecker    = (*Backend)(nil)
+	_ backends.DefaultNetworker = (*Backend)(nil)
+	_ backends.IdentityRenewer  = (*Backend)(nil)
 )
 
 // Offers implements backends.Conditional: bridges need QEMU's helper, which may be

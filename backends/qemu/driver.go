@@ -1,21 +1,24 @@
 package qemu
 
 import (
+	"cmp"
+
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
 )
 
 // settings are those of a backend in config.toml.
 type settings struct {
-	Accel string `toml:"accel"` // see Config
+	Accel          string           `toml:"accel"` // see Config
+	DefaultNetwork backends.Network `toml:"default_network"`
 }
 
 // Driver is the type "qemu".
 func Driver() backends.Driver {
 	return backends.NewDriver("qemu",
-		func(c settings) error { return host.CheckAccel(c.Accel) },
+		func(c settings) error { return cmp.Or(host.CheckAccel(c.Accel), c.DefaultNetwork.Check()) },
 		func(s backends.Site, c settings) (backends.Backend, error) {
-			return New(Config{Name: s.Name, Layout: s.Layout, Accel: c.Accel, Log: s.Log})
+			return New(Config{Name: s.Name, Layout: s.Layout, Accel: c.Accel, DefaultNetwork: c.DefaultNetwork, Log: s.Log})
 		})
 }
 

@@ -33,6 +33,9 @@ type network struct {
 	talk  *os.File // it says a byte when it is there, and is told one when it is on record
 }
 
+// DefaultNetwork implements backends.DefaultNetworker.
+func (b *Backend) DefaultNetwork() backends.Network { return b.network }
+
 // checkNetwork refuses a network that this host does not have, and an address at
 // which nobody would find the guest.
 func checkNetwork(spec backends.Spec) error {

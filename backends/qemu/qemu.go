@@ -61,6 +61,9 @@ type Config struct {
 	// Accel is "auto" (also ""), "kvm" or "tcg". NIXVM_ACCEL in the environment
 	// wins over it.
 	Accel string
+	// DefaultNetwork is a bridge for the machines that name no network; otherwise they
+	// have a network process each.
+	DefaultNetwork backends.Network
 	// QEMU, QemuImg and BridgeHelper are programs, looked up in PATH; empty
 	// means qemu-system-x86_64, qemu-img and the usual places of the helper.
 	QEMU, QemuImg, BridgeHelper string
@@ -81,7 +84,8 @@ type Backend struct {
 	log      *slog.Logger
 	events   *backends.Queue
 	limits   limits
-	bridges  atomic.Bool // the bridge helper was there when it was looked for last
+	network  backends.Network // of machines that name none
+	bridges  atomic.Bool      // the bridge helper was there when it was looked for last
 	// at is called at the points where a crash would leave something half done.
 	// Tests die there; in a daemon it is nil.
 	at func(point string)
@@ -115,7 +119,7 @@ func open(c Config, l limits) (*Backend, error) {
 			img:          orDefault(c.QemuImg, "qemu-img"),
 			bridgeHelper: c.BridgeHelper,
 		},
-		vms: map[string]*vm{}, limits: l,
+		vms: map[string]*vm{}, limits: l, network: c.DefaultNetwork.Or(backends.UserNetwork),
 	}
 	if b.name == "" {
 		b.name = "qemu"

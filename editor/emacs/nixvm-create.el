@@ -24,7 +24,7 @@ The others take their values from `nixvm-create-defaults'."
   :group 'nixvm)
 
 (defcustom nixvm-create-defaults
-  '(:profiles ("claude" "dev") :memory "4G" :vcpus 2 :disk "20G" :network "nat")
+  '(:profiles ("claude" "dev") :memory "4G" :vcpus 2 :disk "20G")
   "The answers offered the first time.
 A plist of :profiles, :image, :mode, :memory, :vcpus, :disk, :network, :backend."
   :type 'plist
@@ -174,7 +174,7 @@ Only CHOICES are offered unless it is nil.  PROBLEM is what was wrong before."
   "Ask for the network with DEFAULT, if BACKEND has a choice.
 TYPED and PROBLEM are as in `nixvm--read-text'."
   (if (and backend (not (nixvm--true (plist-get (plist-get backend :capabilities) :bridge))))
-      "nat"
+      (or default "nat")
     (completing-read
      (nixvm--prompt "Network: nat, or bridge:INTERFACE" default problem)
      (cons "nat" (mapcar (lambda (i) (concat "bridge:" i)) (nixvm--interfaces)))

@@ -125,6 +125,8 @@ export interface BackendCapabilities {
   memorySnapshot: boolean;
   /** ThinClone: the boot disk is an overlay on the shared image. */
   thinClone: boolean;
+  /** DefaultNetwork of machines without the file network: user (QEMU's own, or that of a process beside it), nat (a network of the host) or bridge:<interface>. */
+  defaultNetwork?: string;
   /** Bridge: network "bridge:<interface>" works. */
   bridge: boolean;
   /** Console: nixvm/vm/console works. */
