@@ -151,3 +151,11 @@ func checkHash(field string, hash *string) error {
 	}
 	return cmp.Or(checkText(field, *hash, 512), checkLine(field, *hash))
 }
+
+// checkLineOf is checkOptionalLine of what may be empty.
+func checkLineOf(field string, s *string) error {
+	if s == nil {
+		return nil
+	}
+	return checkLine(field, *s)
+}

@@ -8,7 +8,7 @@ type ConfigureParams struct {
 	// Name of the machine.
 	Name string `json:"name"`
 	// Profiles of the machine. A VM that exists does not get them: they stay pending.
-	Profiles []string `json:"profiles,omitempty"`
+	Profiles []string `json:"profiles,omitzero"`
 	// MemoryMiB is the memory in MiB.
 	MemoryMiB *int `json:"memoryMiB,omitempty"`
 	// VCPUs is the number of virtual CPUs.
@@ -21,13 +21,27 @@ type ConfigureParams struct {
 	// Network is "nat" or "bridge:<interface>".
 	Network *string `json:"network,omitempty"`
 	// TCPPorts to open in the guest's firewall.
-	TCPPorts []uint16 `json:"tcpPorts,omitempty"`
+	TCPPorts []uint16 `json:"tcpPorts,omitzero"`
 	// UDPPorts to open in the guest's firewall.
-	UDPPorts []uint16 `json:"udpPorts,omitempty"`
+	UDPPorts []uint16 `json:"udpPorts,omitzero"`
 	// AllowedCIDRs are exceptions to the private-network block.
-	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
+	AllowedCIDRs []string `json:"allowedCidrs,omitzero"`
 	// RemoteForwards, each as after RemoteForward in ssh_config(5).
-	RemoteForwards []string `json:"remoteForwards,omitempty"`
+	RemoteForwards []string `json:"remoteForwards,omitzero"`
+	// StaticIP is the guest's address with the length of its network, as
+	// 192.168.1.10/24; "dhcp" or empty goes back to DHCP, and removes the gateway.
+	StaticIP *string `json:"staticIp,omitempty"`
+	// Gateway of the static address, within its network; empty removes it.
+	Gateway *string `json:"gateway,omitempty"`
+	// Nameservers of the guest, by address; an empty list goes back to those of DHCP.
+	Nameservers []string `json:"nameservers,omitzero"`
+	// Hosts are lines of the guest's hosts file: an address and names.
+	Hosts []string `json:"hosts,omitzero"`
+	// AddKeys are SSH public keys to authorize for both accounts.
+	AddKeys []string `json:"addKeys,omitzero"`
+	// RemoveKeys are keys to remove from both accounts: each the key itself, its
+	// fingerprint (SHA256:...) or its comment.
+	RemoveKeys []string `json:"removeKeys,omitzero"`
 	// RootPasswordHash is the crypt(5) hash of a password with which root can log in on
 	// the serial console; an empty one removes the password. The password itself is not
 	// sent: `nixvmd passwd NAME --stdin` hashes it. A mutable machine that has a VM
@@ -53,6 +67,12 @@ func (p ConfigureParams) Fields() []FieldCheck {
 		{"udpPorts", checkPorts("udpPorts", p.UDPPorts)},
 		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
 		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
+		{"staticIp", checkLineOf("staticIp", p.StaticIP)},
+		{"gateway", checkLineOf("gateway", p.Gateway)},
+		{"nameservers", checkLines("nameservers", p.Nameservers)},
+		{"hosts", checkLines("hosts", p.Hosts)},
+		{"addKeys", checkLines("addKeys", p.AddKeys)},
+		{"removeKeys", checkLines("removeKeys", p.RemoveKeys)},
 		{"rootPasswordHash", checkHash("rootPasswordHash", p.RootPasswordHash)},
 	}
 }

@@ -44,6 +44,18 @@ type DraftParams struct {
 	UDPPorts []string `json:"udpPorts,omitempty"`
 	// RemoteForwards, each as after RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
+	// StaticIP of the guest, as 192.168.1.10/24, or "dhcp".
+	StaticIP string `json:"staticIp,omitempty"`
+	// Gateway of the static address.
+	Gateway string `json:"gateway,omitempty"`
+	// Nameservers of the guest, by address.
+	Nameservers []string `json:"nameservers,omitempty"`
+	// Hosts are lines of the guest's hosts file.
+	Hosts []string `json:"hosts,omitempty"`
+	// AddKeys are SSH public keys to authorize.
+	AddKeys []string `json:"addKeys,omitempty"`
+	// RemoveKeys are keys, fingerprints or comments of keys to remove.
+	RemoveKeys []string `json:"removeKeys,omitempty"`
 	// RootPasswordHash is a crypt(5) hash; "*" asks whether a password could be set.
 	RootPasswordHash string `json:"rootPasswordHash,omitempty"`
 	// Snapshot to clone, or the name of a new one.
@@ -64,7 +76,10 @@ func DraftFields(request string) []string {
 	case "clone":
 		return []string{"name", "newName", "snapshot", "memoryMiB", "vcpus", "diskBytes"}
 	case "configure":
-		return []string{"name", "profiles", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs", "remoteForwards", "rootPasswordHash"}
+		return []string{
+			"name", "profiles", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs", "remoteForwards",
+			"staticIp", "gateway", "nameservers", "hosts", "addKeys", "removeKeys", "rootPasswordHash",
+		}
 	case "image":
 		return []string{"image", "profiles", "mode"}
 	case "snapshot":

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/internal/names"
+	"github.com/nixvm/nixvm/internal/resolvconf"
 )
 
 // ParseNetwork reads "nat" or "bridge:<interface>"; empty is no file.
@@ -95,10 +96,53 @@ func (ip StaticIP) wrong() string {
 		return a.String() + " is not a valid host address"
 	case ip.Gateway.IsValid() && (ip.Gateway.Is4() != a.Is4() || ip.Gateway.Zone() != ""):
 		return "address and gateway belong to different address families"
+	case a.Is4() && ip.Address.Bits() < 31 && (a == ip.Address.Masked().Addr() || a == broadcast(ip.Address)):
+		return a.String() + " is the address of the network " + ip.Address.Masked().String() + " itself, or its broadcast address"
+	case ip.Gateway.IsValid() && !ip.Gateway.IsLinkLocalUnicast() && !ip.Address.Contains(ip.Gateway):
+		return "the gateway " + ip.Gateway.String() + " is not in the network " + ip.Address.Masked().String() + " of the address"
 	case ip.Gateway.IsValid() && (ip.Gateway.IsUnspecified() || ip.Gateway.IsMulticast() || ip.Gateway == a):
 		return ip.Gateway.String() + " is not a gateway"
 	}
 	return ""
+}
+
+// broadcast is the last address of an IPv4 network.
+func broadcast(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	for i := range b {
+		host := max(0, min(8, 8*(i+1)-p.Bits())) // bits of this byte that name a host
+		b[i] |= byte(1<<host - 1)
+	}
+	return netip.AddrFrom4(b)
+}
+
+// ParseStaticIP reads an address with the length of its network, and a gateway, empty
+// for none, as people type them. The problem is machine.invalid.
+func ParseStaticIP(address, gateway string) (StaticIP, error) {
+	var m Machine
+	if err := parseStaticIP(&m, text{StaticIPFile, []byte("address=" + address + "\ngateway=" + gateway + "\n")}); err != nil {
+		return StaticIP{}, asProblem(err, (*Fault).invalid)
+	}
+	return *m.StaticIP, nil
+}
+
+// unresolved says why a guest with a static address could not look names up: no DHCP
+// server tells it of a name server, or the way to those that it has is missing.
+func (m Machine) unresolved() *Fault {
+	if m.StaticIP == nil {
+		return nil
+	}
+	servers, t := resolvconf.Nameservers(m.ResolvConf), text{file: ResolvConfFile}
+	if len(servers) == 0 {
+		return t.fault(0, "name them: --dns 192.168.1.1, or a line nameserver 192.168.1.1 in resolv.conf", "with a static address no DHCP server tells the guest its name servers")
+	}
+	for _, a := range servers {
+		if a.Is4() == m.StaticIP.Address.Addr().Is4() && !m.StaticIP.Gateway.IsValid() && !m.StaticIP.Address.Contains(a.WithZone("")) {
+			return t.fault(0, "give a gateway, or a name server in that network",
+				"the name server %s is not in the network %s, and there is no gateway", a, m.StaticIP.Address.Masked())
+		}
+	}
+	return nil
 }
 
 func printStaticIP(m Machine) string {

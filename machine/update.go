@@ -115,7 +115,14 @@ func (ch Changes) lay(old Machine, have content) (want, changed content, wrong [
 			delete(want, file)
 		}
 	}
-	_, more := want.parseAll(old.Name, func(file string) string { return file })
+	after, more := want.parseAll(old.Name, func(file string) string { return file })
+	_, address := changed[StaticIPFile]
+	_, resolvers := changed[ResolvConfFile]
+	if address || resolvers { // what is there already is its owner's affair
+		if f := after.unresolved(); f != nil {
+			more = append(more, f)
+		}
+	}
 	return want, changed, append(wrong, problemsOf(append(faults, more...))...)
 }
 

@@ -89,8 +89,14 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 		if network != "" {
 			c.Network = &network
 		}
-		if p.RootPasswordHash != "" {
-			c.RootPasswordHash = &p.RootPasswordHash
+		c.Nameservers, c.Hosts, c.AddKeys, c.RemoveKeys = p.Nameservers, p.Hosts, p.AddKeys, p.RemoveKeys
+		for _, one := range []struct {
+			typed string
+			field **string
+		}{{p.StaticIP, &c.StaticIP}, {p.Gateway, &c.Gateway}, {p.RootPasswordHash, &c.RootPasswordHash}} {
+			if text := strings.TrimSpace(one.typed); text != "" {
+				*one.field = &text
+			}
 		}
 		return vm.Draft{Configure: &c}, r.and(c.Fields())
 	case "image":

@@ -65,10 +65,20 @@ func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (
 		return VM{}, changes, wrong
 	}
 	changes = changesOf(req, wrong)
-	s.checkProfiles(req, wrong)
+	m, err := s.machines.Read(req.Name)
+	if err != nil {
+		wrong.add(fieldName, err)
+		return before, changes, wrong
+	}
+	networkChanges(m, req, &changes, wrong)
+	s.keyChanges(m, req, &changes, wrong)
+	s.checkProfiles(m, req, wrong)
 	if b, err := s.backend(before.Backend); err == nil {
 		if changes.Network != nil && !wrong.has(fieldNetwork) {
 			wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, *changes.Network)))
+		}
+		if !wrong.has(fieldStaticIP) && !wrong.has(fieldGateway) {
+			wrong.add(fieldStaticIP, checkAddress(ctx, b, m, changes))
 		}
 		if req.Autostart != nil {
 			wrong.add(fieldAutostart, checkAutostart(b, *req.Autostart))
@@ -104,13 +114,11 @@ func (s *Service) checkPassword(name string) error {
 
 // checkProfiles refuses profiles that the machine's kind of image does not have.
 // What is missing to build that image is for the request that builds it.
-func (s *Service) checkProfiles(req api.ConfigureParams, wrong *fieldErrors) {
-	m, err := s.machines.Read(req.Name)
-	if err != nil || req.Profiles == nil || isFile(m.Image) {
-		wrong.add(fieldName, err)
+func (s *Service) checkProfiles(m machine.Machine, req api.ConfigureParams, wrong *fieldErrors) {
+	if req.Profiles == nil || isFile(m.Image) {
 		return
 	}
-	_, err = s.images.CheckRequest(imageRequest(m.Image, m.Mode, req.Profiles))
+	_, err := s.images.CheckRequest(imageRequest(m.Image, m.Mode, req.Profiles))
 	if problem.HasCode(err, problem.ProfileUnknown) || problem.HasCode(err, problem.ProfileConflict) {
 		wrong.add(fieldProfiles, err)
 	}

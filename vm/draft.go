@@ -6,11 +6,13 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/resolvconf"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 )
@@ -210,7 +212,28 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftF
 		fieldUDPPorts:       listField(texts(req.UDPPorts), texts(m.UDPPorts)),
 		fieldAllowedCIDRs:   listField(req.AllowedCIDRs, texts(m.AllowedCIDRs)),
 		fieldRemoteForwards: listField(req.RemoteForwards, texts(m.RemoteForwards)),
+		fieldStaticIP:       {Value: given(req.StaticIP, addressText(m)), Default: req.StaticIP == nil},
+		fieldGateway:        {Value: given(req.Gateway, gatewayText(m)), Default: req.Gateway == nil},
+		fieldNameservers:    listField(req.Nameservers, texts(resolvconf.Nameservers(m.ResolvConf))),
+		fieldHosts:          listField(req.Hosts, slices.Collect(strings.SplitSeq(strings.TrimSuffix(m.Hosts, "\n"), "\n"))),
+		fieldAddKeys:        listField(req.AddKeys, nil),
+		fieldRemoveKeys:     listField(req.RemoveKeys, nil),
 	}
+}
+
+// addressText is the guest's static address as it can be typed, or "dhcp".
+func addressText(m machine.Machine) string {
+	if m.StaticIP == nil {
+		return "dhcp"
+	}
+	return m.StaticIP.Address.String()
+}
+
+func gatewayText(m machine.Machine) string {
+	if m.StaticIP == nil || !m.StaticIP.Gateway.IsValid() {
+		return ""
+	}
+	return m.StaticIP.Gateway.String()
 }
 
 // listField is what was said, or what there is.

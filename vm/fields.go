@@ -27,6 +27,12 @@ const (
 	fieldUDPPorts       = "udpPorts"
 	fieldRemoteForwards = "remoteForwards"
 	fieldRootPassword   = "rootPasswordHash"
+	fieldStaticIP       = "staticIp"
+	fieldGateway        = "gateway"
+	fieldNameservers    = "nameservers"
+	fieldHosts          = "hosts"
+	fieldAddKeys        = "addKeys"
+	fieldRemoveKeys     = "removeKeys"
 	fieldSnapshot       = "snapshot"
 	fieldForward        = "forward"
 )
@@ -39,7 +45,8 @@ func fieldOfFile(file string) string {
 		machine.AutostartFile: fieldAutostart, machine.NetworkFile: fieldNetwork, machine.AdminKeysFile: fieldAuthorizedKeys,
 		machine.UserKeysFile: fieldAuthorizedKeys, machine.TCPPortsFile: fieldTCPPorts, machine.UDPPortsFile: fieldUDPPorts,
 		machine.AllowedCIDRsFile: fieldAllowedCIDRs, machine.RemoteForwardsFile: fieldRemoteForwards,
-		machine.RootPasswordFile: fieldRootPassword,
+		machine.RootPasswordFile: fieldRootPassword, machine.StaticIPFile: fieldStaticIP, machine.ResolvConfFile: fieldNameservers,
+		machine.HostsFile: fieldHosts,
 	}[file]
 }
 

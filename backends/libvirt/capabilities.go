@@ -20,6 +20,7 @@ var (
 	_ backends.Keeper       = (*Backend)(nil)
 	_ backends.FileHost     = (*Backend)(nil)
 
+	_ backends.AddressChecker   = (*Backend)(nil)
 	_ backends.CreateChecker    = (*Backend)(nil)
 	_ backends.DefaultNetworker = (*Backend)(nil)
 	_ backends.IdentityRenewer  = (*Backend)(nil)

@@ -143,3 +143,25 @@ func ones(mask [4]byte) int {
 	}
 	return n
 }
+
+// CheckAddress implements backends.AddressChecker. A network that cannot be read, or is
+// yet to be defined, refuses nothing: a start says what is wrong with it.
+func (b *Backend) CheckAddress(ctx context.Context, vm, bridge string, address netip.Prefix) error {
+	if bridge != "" || b.target.Session {
+		return nil
+	}
+	_, x, err := b.readNetwork(ctx)
+	if hasCode(err, golibvirt.ErrNoNetwork) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	subnet, _, ok := subnetOf(x)
+	if !ok || subnet.Masked().Contains(address.Addr()) && address.Addr() != subnet.Addr() {
+		return nil
+	}
+	return problem.New(problem.MachineInvalid, "static_ip: the network %s of backend %s is %s with the router %s, and %s is no address for %s in it",
+		x.Name, b.config.Name, subnet.Masked(), subnet.Addr(), address.Addr(), vm).
+		WithHint("choose an address of that network, or give the machine a bridge: nixvmd configure %s --network bridge:INTERFACE", vm)
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -42,11 +43,26 @@ func checkNetwork(spec backends.Spec) error {
 	if spec.Bridge != "" {
 		return checkBridge(spec.Bridge)
 	}
-	if a := spec.StaticIP.Addr(); a.IsValid() && a != netstack.Guest {
-		return problem.New(problem.MachineInvalid, "static_ip: on the network nat of this backend %s has the address %s, not %s", spec.Name, netstack.Guest, a).
-			WithHint("remove the file static_ip of the machine, or give it a bridge: nixvmd configure %s --network bridge:INTERFACE", spec.Name)
+	return checkAddress(spec.Name, spec.StaticIP)
+}
+
+// checkAddress refuses another static address than the one that the network process
+// forwards to; the zero value is DHCP.
+func checkAddress(name string, address netip.Prefix) error {
+	if a := address.Addr(); a.IsValid() && a != netstack.Guest {
+		return problem.New(problem.MachineInvalid, "static_ip: on the network nat of this backend %s has the address %s, not %s", name, netstack.Guest, a).
+			WithHint("remove the file static_ip of the machine, or give it a bridge: nixvmd configure %s --network bridge:INTERFACE", name)
 	}
 	return nil
+}
+
+// CheckAddress implements backends.AddressChecker: a bridge leads to networks that are
+// not ours to know.
+func (b *Backend) CheckAddress(_ context.Context, vm, bridge string, address netip.Prefix) error {
+	if bridge != "" {
+		return nil
+	}
+	return checkAddress(vm, address)
 }
 
 // uplink is what a VM's network needs before its QEMU runs: the forwarded port, ours

@@ -108,10 +108,10 @@ func TestKeysAreReadFromPublicKeyFiles(t *testing.T) {
 	}
 	write(public, "# mine\nssh-ed25519 AAAA a@b\n\nssh-rsa BBBB c@d\n")
 	write(private, "-----BEGIN OPENSSH PRIVATE KEY-----\n")
-	if keys, err := readKeys([]string{public}); err != nil || len(keys) != 2 || keys[1] != "ssh-rsa BBBB c@d" {
+	if keys, err := readKeys("--authorized-key", []string{public}); err != nil || len(keys) != 2 || keys[1] != "ssh-rsa BBBB c@d" {
 		t.Errorf("got %q, %v", keys, err)
 	}
-	if _, err := readKeys([]string{private}); !problem.HasCode(err, problem.BadParams) {
+	if _, err := readKeys("--authorized-key", []string{private}); !problem.HasCode(err, problem.BadParams) {
 		t.Errorf("a private key was taken: %v", err)
 	}
 }

@@ -17,11 +17,14 @@ import (
 // configureFlags are the flags of configure, as typed.
 type configureFlags struct {
 	resourceFlags
-	profiles        []string
-	network         string
-	tcp, udp, cidrs []string
-	autostart       bool
-	apply           bool
+	profiles            []string
+	network             string
+	staticIP, gateway   string
+	tcp, udp, cidrs     []string
+	dns, hosts          []string
+	addKeys, removeKeys []string
+	autostart           bool
+	apply               bool
 }
 
 func newConfigure(a *app) *cobra.Command {
@@ -29,14 +32,17 @@ func newConfigure(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "configure NAME", Short: "Change the settings of a machine",
 		Long: `Change the settings of a machine. Options that are not given keep their values; a
-list replaces the previous list. Ports and networks are applied to a running VM
-at once where its image can do that (guest contract 2), --autostart always;
-memory, CPUs, disk and network take effect at the next start, and status names
-what a running VM does not have yet. Profiles are part of the image: for an
+list replaces the previous list, and the word none empties it. Ports, networks,
+DNS, hosts and keys are applied to a running VM at once where its image can do
+that (guest contract 2), --autostart always; memory, CPUs, disk, network and
+address take effect at the next start, and status names what a running VM does
+not have yet. Profiles are part of the image: for an
 existing VM a change of --profiles stays pending (see status), because nixvmd
 cannot replace the image of a VM yet.`,
-		Example: "  nixvmd configure demo --memory 8192 --vcpus 4",
-		Args:    takes("NAME"), ValidArgsFunction: a.completeNames,
+		Example: `  nixvmd configure demo --memory 8192 --vcpus 4
+  nixvmd configure demo --network bridge:br0 --static-ip 192.168.1.10/24 --gateway 192.168.1.1 --dns 192.168.1.1
+  nixvmd configure demo --tcp-port none --add-key ~/.ssh/desktop.pub`,
+		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			params, err := f.params(cmd, args[0])
 			if err != nil {
@@ -66,9 +72,15 @@ cannot replace the image of a VM yet.`,
 	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
 	flags.BoolVar(&f.apply, "apply", false, "apply to the running VM what was changed by hand in the machine's files")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
-	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "open TCP `PORT` in the guest's firewall; may be repeated")
-	flags.StringArrayVar(&f.udp, "udp-port", nil, "open UDP `PORT` in the guest's firewall; may be repeated")
-	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "allow this private network, as `CIDR`; may be repeated")
+	flags.StringVar(&f.staticIP, "static-ip", "", "static `ADDRESS` with the length of its network, 192.168.1.10/24; or dhcp")
+	flags.StringVar(&f.gateway, "gateway", "", "gateway `ADDRESS` of the static address; or none")
+	flags.StringArrayVar(&f.dns, "dns", nil, "name server `ADDRESS`; may be repeated; none: those of DHCP")
+	flags.StringArrayVar(&f.hosts, "host", nil, "line of the guest's hosts file, `\"ADDRESS NAME...\"`; may be repeated; or none")
+	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "open TCP `PORT` in the guest's firewall; may be repeated; or none")
+	flags.StringArrayVar(&f.udp, "udp-port", nil, "open UDP `PORT` in the guest's firewall; may be repeated; or none")
+	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "allow this private network, as `CIDR`; may be repeated; or none")
+	flags.StringArrayVar(&f.addKeys, "add-key", nil, "authorize the SSH public keys in `FILE` too; may be repeated")
+	flags.StringArrayVar(&f.removeKeys, "remove-key", nil, "remove a `KEY`: its file, fingerprint or comment; may be repeated")
 	completeFlags(a, cmd)
 	return cmd
 }
@@ -84,6 +96,7 @@ func (a *app) followApply(ctx context.Context, id string, r *api.MachineResult) 
 	if err != nil {
 		a.warn(err.Error())
 	}
+	*r = api.MachineResult{} // what is absent now would stay
 	return a.ask(ctx, "configure", api.MethodMachineGet, api.MachineParams{Name: name}, r)
 }
 
@@ -101,7 +114,10 @@ func atNextStart(cmd *cobra.Command, m api.Machine) []string {
 }
 
 func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigureParams, error) {
-	p := api.ConfigureParams{Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: f.cidrs}
+	p := api.ConfigureParams{
+		Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: orNoneAtAll(f.cidrs),
+		Nameservers: orNoneAtAll(f.dns), Hosts: orNoneAtAll(f.hosts), RemoveKeys: keysOrNames(f.removeKeys),
+	}
 	if err := names.Machine(name); err != nil {
 		return p, err
 	}
@@ -116,9 +132,42 @@ func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigurePa
 	if f.network != "" {
 		p.Network = &f.network
 	}
-	if p.TCPPorts, err = parsePorts("--tcp-port", f.tcp); err != nil {
+	if cmd.Flags().Changed("static-ip") {
+		p.StaticIP = &f.staticIP
+	}
+	if cmd.Flags().Changed("gateway") {
+		gateway := strings.TrimSuffix(f.gateway, "none")
+		p.Gateway = &gateway
+	}
+	if p.TCPPorts, err = parsePorts("--tcp-port", orNoneAtAll(f.tcp)); err != nil {
 		return p, err
 	}
-	p.UDPPorts, err = parsePorts("--udp-port", f.udp)
+	if p.UDPPorts, err = parsePorts("--udp-port", orNoneAtAll(f.udp)); err != nil {
+		return p, err
+	}
+	p.AddKeys, err = readKeys("--add-key", f.addKeys)
 	return p, err
+}
+
+// orNoneAtAll takes the word none for a list without entries, which is not the same as
+// no list.
+func orNoneAtAll(words []string) []string {
+	if len(words) == 1 && words[0] == "none" {
+		return []string{}
+	}
+	return words
+}
+
+// keysOrNames gives the keys of the files among the words; what is no file of public
+// keys is a fingerprint or a comment.
+func keysOrNames(words []string) []string {
+	var list []string
+	for _, word := range words {
+		if keys, err := readKeys("--remove-key", []string{word}); err == nil && exists(word) {
+			list = append(list, keys...)
+		} else {
+			list = append(list, word)
+		}
+	}
+	return list
 }

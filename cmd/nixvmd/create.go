@@ -117,7 +117,7 @@ func (f createFlags) params(args []string) (api.CreateParams, error) {
 	if p.TCPPorts, err = parsePorts("--tcp-port", f.ports); err != nil {
 		return p, err
 	}
-	p.AuthorizedKeys, err = readKeys(f.keyFiles)
+	p.AuthorizedKeys, err = readKeys("--authorized-key", f.keyFiles)
 	return p, err
 }
 
@@ -161,7 +161,10 @@ func given(cmd *cobra.Command, flag string, value bool) *bool {
 }
 
 func parsePorts(flag string, words []string) ([]uint16, error) {
-	var ports []uint16
+	if words == nil {
+		return nil, nil
+	}
+	ports := []uint16{}
 	for _, w := range words {
 		port, err := machine.ParsePort(w)
 		if err != nil {
@@ -173,15 +176,15 @@ func parsePorts(flag string, words []string) ([]uint16, error) {
 }
 
 // readKeys reads the public keys of authorized_keys or .pub files.
-func readKeys(files []string) ([]string, error) {
+func readKeys(flag string, files []string) ([]string, error) {
 	var keys []string
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return nil, problem.New(problem.BadParams, "--authorized-key: %w", err).WithHint("give a file with public keys, e.g. ~/.ssh/id_ed25519.pub")
+			return nil, problem.New(problem.BadParams, "%s: %w", flag, err).WithHint("give a file with public keys, e.g. ~/.ssh/id_ed25519.pub")
 		}
 		if strings.Contains(string(content), "PRIVATE KEY-----") {
-			return nil, problem.New(problem.BadParams, "--authorized-key: %s is a private key", file).WithHint("give the public one: %s.pub", file)
+			return nil, problem.New(problem.BadParams, "%s: %s is a private key", flag, file).WithHint("give the public one: %s.pub", file)
 		}
 		for line := range strings.Lines(string(content)) {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {

@@ -279,6 +279,18 @@ export interface ConfigureParams {
   allowedCidrs?: string[];
   /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
+  /** StaticIP is the guest's address with the length of its network, as 192.168.1.10/24; "dhcp" or empty goes back to DHCP, and removes the gateway. */
+  staticIp?: string;
+  /** Gateway of the static address, within its network; empty removes it. */
+  gateway?: string;
+  /** Nameservers of the guest, by address; an empty list goes back to those of DHCP. */
+  nameservers?: string[];
+  /** Hosts are lines of the guest's hosts file: an address and names. */
+  hosts?: string[];
+  /** AddKeys are SSH public keys to authorize for both accounts. */
+  addKeys?: string[];
+  /** RemoveKeys are keys to remove from both accounts: each the key itself, its fingerprint (SHA256:...) or its comment. */
+  removeKeys?: string[];
   /** RootPasswordHash is the crypt(5) hash of a password with which root can log in on the serial console; an empty one removes the password. The password itself is not sent: `nixvmd passwd NAME --stdin` hashes it. A mutable machine that has a VM refuses it. */
   rootPasswordHash?: string;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
@@ -485,6 +497,18 @@ export interface DraftParams {
   udpPorts?: string[];
   /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
+  /** StaticIP of the guest, as 192.168.1.10/24, or "dhcp". */
+  staticIp?: string;
+  /** Gateway of the static address. */
+  gateway?: string;
+  /** Nameservers of the guest, by address. */
+  nameservers?: string[];
+  /** Hosts are lines of the guest's hosts file. */
+  hosts?: string[];
+  /** AddKeys are SSH public keys to authorize. */
+  addKeys?: string[];
+  /** RemoveKeys are keys, fingerprints or comments of keys to remove. */
+  removeKeys?: string[];
   /** RootPasswordHash is a crypt(5) hash; "*" asks whether a password could be set. */
   rootPasswordHash?: string;
   /** Snapshot to clone, or the name of a new one. */
