@@ -16,13 +16,13 @@ type Agent struct {
 	MissingProfile string `json:"missingProfile,omitempty"`
 }
 
-// AgentListParams asks which agents make sense on a machine.
+// AgentListParams asks which agents are available on a machine.
 type AgentListParams struct {
 	Tokens
 	// Name of the machine.
 	Name string `json:"name"`
-	// Agents that the user has configured, in the order to offer them; absent or
-	// empty = those of the images, claude and opencode.
+	// Agents that the user has configured, in display order; absent or empty =
+	// those of the images, claude and opencode.
 	Agents []Agent `json:"agents,omitempty"`
 }
 
@@ -39,10 +39,10 @@ func (p AgentListParams) Validate() error {
 	return checkName(p.Name)
 }
 
-// AgentListResult is the agents that make sense on a machine.
+// AgentListResult is the agents that are available on a machine.
 type AgentListResult struct {
-	// Agents in the order to offer them. One of the images is there if a profile of
-	// the machine installs it, any other one always; if none is left, all are.
+	// Agents in display order. An agent of the images is listed if a profile of the
+	// machine installs it, any other one always; if none is left, all are listed.
 	Agents []Agent `json:"agents"`
 }
 
@@ -78,7 +78,7 @@ type AgentCommandResult struct {
 	// for the title of a terminal.
 	Session string `json:"session"`
 	// Line for the shell of the guest, to be run by "ssh -t HOST -- LINE" in a
-	// terminal. It starts the agent, or attaches to the session in which it runs;
-	// an agent that is not installed is offered to be.
+	// terminal. It starts the agent, or attaches to the session in which it is running;
+	// if the agent is not installed, it offers to install it.
 	Line string `json:"line"`
 }

@@ -2,7 +2,7 @@ package api
 
 import "cmp"
 
-// AttachParams asks for what an editor needs to open the VM.
+// AttachParams requests what an editor needs to open the VM.
 type AttachParams struct {
 	Tokens
 	// Name of the machine.
@@ -11,7 +11,7 @@ type AttachParams struct {
 	Admin bool `json:"admin,omitempty"`
 	// Directory in the guest; absent = the account's home.
 	Directory string `json:"directory,omitempty"`
-	// Start the VM if it does not run, and wait until it is ready.
+	// Start the VM if it is not running, and wait until it is ready.
 	Start bool `json:"start,omitempty"`
 }
 
@@ -20,7 +20,7 @@ func (p AttachParams) Validate() error {
 	return cmp.Or(checkName(p.Name), checkLine("directory", p.Directory))
 }
 
-// AttachResult is everything needed to attach, in each client's words.
+// AttachResult is everything needed to attach, in the syntax of each client.
 type AttachResult struct {
 	// Name of the machine.
 	Name string `json:"name"`

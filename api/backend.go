@@ -12,11 +12,11 @@ type Backend struct {
 	Name string `json:"name"`
 	// Type is "qemu", "libvirt" or "proxmox".
 	Type string `json:"type"`
-	// Default: used when a machine names none.
+	// Default: used by machines that name no backend.
 	Default bool `json:"default"`
-	// Capabilities say what it can do; offer nothing else.
+	// Capabilities say what it supports; clients offer nothing else.
 	Capabilities BackendCapabilities `json:"capabilities"`
-	// Actions are the keys of the verbs that it can do on a machine in some state.
+	// Actions are the keys of the verbs that it supports, in at least one state of a machine.
 	Actions []string `json:"actions"`
 	// MigratesTo are the names of the backends that its VMs can move to.
 	MigratesTo []string `json:"migratesTo,omitempty"`
@@ -28,7 +28,7 @@ type Backend struct {
 type BackendCapabilities struct {
 	// LiveSnapshot: snapshot while the VM runs.
 	LiveSnapshot bool `json:"liveSnapshot"`
-	// MemorySnapshot is false: no snapshot holds the memory yet.
+	// MemorySnapshot is false: snapshots do not include memory yet.
 	MemorySnapshot bool `json:"memorySnapshot"`
 	// ThinClone: the boot disk is an overlay on the shared image.
 	ThinClone bool `json:"thinClone"`
@@ -43,15 +43,15 @@ type BackendCapabilities struct {
 	Suspend bool `json:"suspend"`
 	// Resize: the state disk can grow.
 	Resize bool `json:"resize"`
-	// Clone: a VM that is off can be cloned.
+	// Clone: a stopped VM can be cloned.
 	Clone bool `json:"clone"`
-	// CloneSnapshot: so can one of its snapshots.
+	// CloneSnapshot: one of its snapshots can be cloned too.
 	CloneSnapshot bool `json:"cloneSnapshot"`
 	// HostFirewall: isolation is enforced outside the guest.
 	HostFirewall bool `json:"hostFirewall"`
 	// Migrate: VMs can move between hosts.
 	Migrate bool `json:"migrate"`
-	// Autostart: VMs can start with the host.
+	// Autostart: VMs can be started when the host boots.
 	Autostart bool `json:"autostart"`
 }
 
@@ -75,6 +75,6 @@ func (p BackendParams) Validate() error {
 
 // BackendCheckResult is what is missing for a backend to work.
 type BackendCheckResult struct {
-	// Findings, worst first; none = all is well.
+	// Findings, worst first; none = no problems.
 	Findings []Finding `json:"findings"`
 }

@@ -67,7 +67,7 @@ const maxLine = 8192
 func checkLine(field, s string) error {
 	for _, r := range s {
 		if unicode.IsControl(r) {
-			return problem.BadField(field, "must not hold control characters or line ends")
+			return problem.BadField(field, "must not contain control characters or line breaks")
 		}
 	}
 	return checkText(field, s, maxLine)

@@ -2,23 +2,23 @@ package api
 
 import "cmp"
 
-// CloneParams asks for a machine like another one. Absent fields are as the
-// source has them.
+// CloneParams requests a copy of a machine. Absent fields have the values of the
+// source.
 type CloneParams struct {
 	Work
-	// Name of the machine that is copied. Its VM must be off.
+	// Name of the machine to copy. Its VM must be stopped.
 	Name string `json:"name"`
-	// NewName of the machine that is made, a DNS label of at most 63 characters.
+	// NewName of the new machine, a DNS label of at most 63 characters.
 	NewName string `json:"newName"`
-	// Snapshot of the source to copy; absent = its state disk as it is now.
+	// Snapshot of the source to copy; absent = its current state disk.
 	Snapshot string `json:"snapshot,omitempty"`
 	// MemoryMiB is the memory in MiB.
 	MemoryMiB *int `json:"memoryMiB,omitempty"`
 	// VCPUs is the number of virtual CPUs.
 	VCPUs *int `json:"vcpus,omitempty"`
-	// DiskBytes is the virtual size of the state disk in bytes; it may only be larger.
+	// DiskBytes is the virtual size of the state disk in bytes; at least that of the source.
 	DiskBytes *int64 `json:"diskBytes,omitempty"`
-	// NoStart makes the VM without booting it.
+	// NoStart creates the VM without booting it.
 	NoStart bool `json:"noStart,omitempty"`
 }
 

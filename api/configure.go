@@ -1,22 +1,22 @@
 package api
 
-// ConfigureParams changes a declared machine. Absent fields stay as they are; a
-// list replaces the list. What a running VM does not get at once takes effect at its
-// next start: nextStart of the machine names it.
+// ConfigureParams changes a declared machine. Absent fields keep their values; a
+// list replaces the previous list. Settings that cannot be applied to a running VM take
+// effect at its next start: nextStart of the machine lists them.
 type ConfigureParams struct {
 	Tokens
 	// Name of the machine.
 	Name string `json:"name"`
-	// Profiles of the machine. A VM that exists does not get them: they stay pending.
+	// Profiles of the machine. For an existing VM they stay pending.
 	Profiles []string `json:"profiles,omitzero"`
 	// MemoryMiB is the memory in MiB.
 	MemoryMiB *int `json:"memoryMiB,omitempty"`
 	// VCPUs is the number of virtual CPUs.
 	VCPUs *int `json:"vcpus,omitempty"`
-	// DiskBytes is the virtual size of the state disk in bytes; it may only grow once the VM exists.
+	// DiskBytes is the virtual size of the state disk in bytes; once the VM exists, it cannot shrink.
 	DiskBytes *int64 `json:"diskBytes,omitempty"`
-	// Autostart: the VM starts with the host of its backend, if that has the
-	// capability; holds at once, whether the VM runs or not.
+	// Autostart: the VM is started when the host of its backend boots, if the backend
+	// has the capability; applies at once, whether or not the VM is running.
 	Autostart *bool `json:"autostart,omitempty"`
 	// Network is "nat" or "bridge:<interface>".
 	Network *string `json:"network,omitempty"`
@@ -26,7 +26,7 @@ type ConfigureParams struct {
 	UDPPorts []uint16 `json:"udpPorts,omitzero"`
 	// AllowedCIDRs are exceptions to the private-network block.
 	AllowedCIDRs []string `json:"allowedCidrs,omitzero"`
-	// RemoteForwards, each as after RemoteForward in ssh_config(5).
+	// RemoteForwards, each in the syntax of RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitzero"`
 	// StaticIP is the guest's address with the length of its network, as
 	// 192.168.1.10/24; "dhcp" or empty goes back to DHCP, and removes the gateway.

@@ -1,12 +1,12 @@
 package api
 
-// ConsoleParams asks for a console.
+// ConsoleParams requests a console.
 type ConsoleParams struct {
 	Tokens
 	// Name of the machine.
 	Name string `json:"name"`
-	// Raw: the guest's bytes as they are. Without it, only what a terminal is for
-	// passes: text, colours, the cursor; no titles, no clipboard, no queries.
+	// Raw: the unfiltered output of the guest. Without it, only text, colours and cursor
+	// movement pass; no titles, no clipboard, no queries.
 	Raw bool `json:"raw,omitempty"`
 }
 

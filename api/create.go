@@ -2,8 +2,8 @@ package api
 
 import "cmp"
 
-// CreateParams asks for a machine and its VM. Absent fields take the defaults of
-// config.toml, or, for a machine that is declared already, its files.
+// CreateParams requests a machine and its VM. Absent fields default to config.toml,
+// or to the settings of a machine that is already declared.
 type CreateParams struct {
 	Work
 	// Name of the new machine, a DNS label of at most 63 characters.
@@ -21,25 +21,25 @@ type CreateParams struct {
 	VCPUs *int `json:"vcpus,omitempty"`
 	// DiskBytes is the virtual size of the state disk in bytes.
 	DiskBytes *int64 `json:"diskBytes,omitempty"`
-	// Autostart: the VM starts with the host of its backend, if that has the
-	// capability. Absent: what config.toml says of the backend.
+	// Autostart: the VM is started when the host of its backend boots, if the backend
+	// has the capability. Absent: the setting of the backend in config.toml.
 	Autostart *bool `json:"autostart,omitempty"`
 	// Network is "nat" or "bridge:<interface>".
 	Network string `json:"network,omitempty"`
 	// Backend is the name of a configured backend.
 	Backend string `json:"backend,omitempty"`
-	// AuthorizedKeys are SSH public keys for both accounts, besides nixvm's own.
+	// AuthorizedKeys are SSH public keys for both accounts, in addition to nixvm's own.
 	AuthorizedKeys []string `json:"authorizedKeys,omitempty"`
 	// AllowedCIDRs are exceptions to the private-network block.
 	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
 	// TCPPorts to open in the guest's firewall.
 	TCPPorts []uint16 `json:"tcpPorts,omitempty"`
-	// RemoteForwards, each as after RemoteForward in ssh_config(5).
+	// RemoteForwards, each in the syntax of RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
-	// NoStart makes the VM without booting it.
+	// NoStart creates the VM without booting it.
 	NoStart bool `json:"noStart,omitempty"`
-	// Declare writes the machine directory and makes no VM; nixvm/vm/create or
-	// nixvm/vm/start makes it later. A machine that is declared already is refused.
+	// Declare writes the machine directory without creating a VM; nixvm/vm/create or
+	// nixvm/vm/start creates it later. A machine that is already declared is refused.
 	Declare bool `json:"declare,omitempty"`
 }
 

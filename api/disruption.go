@@ -1,7 +1,7 @@
 package api
 
-// disruptive are the kinds of operations that end the guest, or hold it, under whoever
-// connects to it while they run.
+// disruptive are the kinds of operations that end or interrupt a running guest, and
+// with it open connections.
 var disruptive = map[Kind]bool{
 	KindStop: true, KindKill: true, KindReboot: true, KindSuspend: true,
 	KindRestoreSnapshot: true, KindDestroy: true, KindPurge: true,

@@ -2,23 +2,23 @@ package api
 
 import "github.com/nixvm/nixvm/internal/problem"
 
-// DraftParams is a request that is not made yet, as far as it has been typed.
-// Absent and empty fields are not said.
+// DraftParams is a request before it is sent, as far as it has been typed.
+// Absent and empty fields count as unset.
 type DraftParams struct {
 	Tokens
-	// For is the request that is meant: "create" (also when absent), "clone",
+	// For is the kind of request: "create" (also when absent), "clone",
 	// "configure", "image" (nixvm/image/build), "snapshot" or "forward" (nixvm/forward/add).
 	For string `json:"for,omitempty"`
-	// Suggest a name for a new machine, made of this text, such as the name of a
-	// project or of the machine that is cloned.
+	// Suggest a name for a new machine, derived from this text, such as the name of a
+	// project or of the machine to clone.
 	Suggest string `json:"suggest,omitempty"`
 	// Name of the machine.
 	Name string `json:"name,omitempty"`
-	// NewName of the machine that clone makes.
+	// NewName of the copy.
 	NewName string `json:"newName,omitempty"`
 	// Profiles of the image.
 	Profiles []string `json:"profiles,omitempty"`
-	// Image is its kind, a file, or an URL with its checksum.
+	// Image is its kind, a file, or a URL with its checksum.
 	Image string `json:"image,omitempty"`
 	// Mode is "immutable", "semi-mutable" or "mutable".
 	Mode string `json:"mode,omitempty"`
@@ -42,7 +42,7 @@ type DraftParams struct {
 	TCPPorts []string `json:"tcpPorts,omitempty"`
 	// UDPPorts as typed.
 	UDPPorts []string `json:"udpPorts,omitempty"`
-	// RemoteForwards, each as after RemoteForward in ssh_config(5).
+	// RemoteForwards, each in the syntax of RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
 	// StaticIP of the guest, as 192.168.1.10/24, or "dhcp".
 	StaticIP string `json:"staticIp,omitempty"`
@@ -56,11 +56,11 @@ type DraftParams struct {
 	AddKeys []string `json:"addKeys,omitempty"`
 	// RemoveKeys are keys, fingerprints or comments of keys to remove.
 	RemoveKeys []string `json:"removeKeys,omitempty"`
-	// RootPasswordHash is a crypt(5) hash; "*" asks whether a password could be set.
+	// RootPasswordHash is a crypt(5) hash; "*" checks whether a password can be set.
 	RootPasswordHash string `json:"rootPasswordHash,omitempty"`
 	// Snapshot to clone, or the name of a new one.
 	Snapshot string `json:"snapshot,omitempty"`
-	// Forward as after RemoteForward in ssh_config(5).
+	// Forward in the syntax of RemoteForward in ssh_config(5).
 	Forward string `json:"forward,omitempty"`
 }
 
@@ -90,7 +90,7 @@ func DraftFields(request string) []string {
 	return nil
 }
 
-// Request is the request that is meant; create if the draft does not say.
+// Request is the kind of request; create if the draft has none.
 func (p DraftParams) Request() string {
 	if p.For == "" {
 		return "create"
@@ -98,46 +98,45 @@ func (p DraftParams) Request() string {
 	return p.For
 }
 
-// Validate implements Params. What is wrong with the draft itself is the answer.
+// Validate implements Params. Problems of the draft itself are part of the answer.
 func (p DraftParams) Validate() error {
 	if DraftFields(p.Request()) == nil {
-		return problem.BadField("for", "%.40q is no request that can be checked", p.For).
-			WithHint("write create, clone, configure, image, snapshot or forward")
+		return problem.BadField("for", "%.40q is not a kind of request that can be checked", p.For).
+			WithHint("use create, clone, configure, image, snapshot or forward")
 	}
 	return nil
 }
 
-// DraftField is what the daemon makes of one field.
+// DraftField is the result of checking one field.
 type DraftField struct {
-	// OK: the request would not be refused for this field.
+	// OK: the request would not be refused because of this field.
 	OK bool `json:"ok"`
-	// Value that would be taken, in the words in which it can be typed again.
-	// Absent for lists.
+	// Value that would be used, in a form that can be typed again. Absent for lists.
 	Value string `json:"value,omitempty"`
 	// Values of a list.
 	Values []string `json:"values,omitempty"`
-	// Number behind a size or count, in the unit of the request's parameter.
+	// Number is a size or count in the unit of the request's parameter.
 	Number int64 `json:"number,omitempty"`
-	// Default: the draft does not say it. The value is that of the machine's
-	// directory, of the source of a clone, or of config.toml.
+	// Default: the field is unset. The value is that of the machine's directory, of the
+	// source of a clone, or of config.toml.
 	Default bool `json:"default,omitempty"`
-	// Choices are all that the field can be (image, mode, backend, snapshot), or
-	// that its list can have (profiles), with what the rest of the draft says.
+	// Choices are the possible values of the field (image, mode, backend, snapshot), or of
+	// the elements of its list (profiles), given the rest of the draft.
 	Choices []string `json:"choices,omitempty"`
-	// Note is what there is to know of the value.
+	// Note is additional information about the value.
 	Note string `json:"note,omitempty"`
-	// Problem that the request would be refused with.
+	// Problem with which the request would be refused.
 	Problem *problem.Error `json:"problem,omitempty"`
 }
 
-// DraftResult is what the daemon makes of a draft.
+// DraftResult is the result of checking a draft.
 type DraftResult struct {
-	// OK: nothing is wrong.
+	// OK: no problem was found.
 	OK bool `json:"ok"`
-	// Fields by their names, also those that the draft does not say.
+	// Fields by name, including unset ones.
 	Fields map[string]DraftField `json:"fields"`
-	// Suggestion is a valid name that no machine has, if one was asked for.
+	// Suggestion is a valid, unused machine name, if one was requested.
 	Suggestion string `json:"suggestion,omitempty"`
-	// Problem that has nothing to do with a field.
+	// Problem that does not concern a single field.
 	Problem *problem.Error `json:"problem,omitempty"`
 }

@@ -10,9 +10,9 @@ const (
 	SeverityInfo    Severity = "info"
 )
 
-// Finding is one thing that is wrong, and the command that fixes it.
+// Finding is one problem, and the command that fixes it.
 type Finding struct {
-	// Area is what it is about: "qemu", "ssh", a backend's name...
+	// Area that it concerns: "qemu", "ssh", the name of a backend...
 	Area string `json:"area"`
 	// Code is a dotted word.
 	Code string `json:"code"`
@@ -26,6 +26,6 @@ type Finding struct {
 
 // DoctorResult is the doctor's report.
 type DoctorResult struct {
-	// Findings, worst first; none = all is well.
+	// Findings, worst first; none = no problems.
 	Findings []Finding `json:"findings"`
 }

@@ -2,15 +2,15 @@ package api
 
 // Forward is a remote forward: a port or socket in the guest that leads to the host.
 type Forward struct {
-	// Listen in the guest: "[bind:]port" or the absolute path of a socket; of a line
-	// that is no forward the line itself.
+	// Listen in the guest: "[bind:]port" or the absolute path of a socket; for a line
+	// that is not a forward, the line itself.
 	Listen string `json:"listen"`
 	// Target on the host: "host:port" or the absolute path of a socket.
 	Target string `json:"target"`
-	// Daemon: held by the daemon's own connection, not by the Host block.
+	// Daemon: held by the daemon's own connection instead of the Host block.
 	Daemon bool `json:"daemon"`
 	// State is "config" (in the Host block), "active", "conflict", "lost", "off", or
-	// "invalid" (a line of the file that is no forward, and has no effect).
+	// "invalid" (a line of the file that is not a forward, and has no effect).
 	State string `json:"state"`
 	// Detail of the state, for people.
 	Detail string `json:"detail,omitempty"`
@@ -21,7 +21,7 @@ type ForwardListResult struct {
 	// Forwards in the order of the file remote_forwards.
 	Forwards []Forward `json:"forwards"`
 	// Opened ports and sockets of the host that lead into the guest: what clients
-	// (ssh -L, ssh -D) opened on a shared connection, and what stays until that ends.
+	// (ssh -L, ssh -D) opened on a shared connection, which stay open until it ends.
 	Opened []OpenedPort `json:"opened,omitempty"`
 }
 
@@ -38,8 +38,8 @@ type ForwardParams struct {
 	Tokens
 	// Name of the machine.
 	Name string `json:"name"`
-	// Forward as after RemoteForward in ssh_config(5), e.g. "8080 localhost:80"; a
-	// trailing "daemon" lets the daemon hold it.
+	// Forward in the syntax of RemoteForward in ssh_config(5), e.g. "8080 localhost:80";
+	// with a trailing "daemon", the daemon holds it.
 	Forward string `json:"forward"`
 }
 

@@ -25,13 +25,13 @@ type Image struct {
 	Built time.Time `json:"built,omitzero"`
 	// Source it was built from, for people.
 	Source string `json:"source,omitempty"`
-	// DirectBoot: a kernel is beside the disk, which a backend can boot directly; otherwise UEFI.
+	// DirectBoot: the image includes a kernel that a backend can boot directly; otherwise UEFI.
 	DirectBoot bool `json:"directBoot"`
-	// Bytes that it takes on the disk.
+	// Bytes that it occupies on the disk.
 	Bytes int64 `json:"bytes"`
-	// Machines whose VMs are made from it.
+	// Machines whose VMs use it.
 	Machines []string `json:"machines"`
-	// StorePath is where its files are, if they are in the Nix store.
+	// StorePath is the directory of its files, if they are in the Nix store.
 	StorePath string `json:"storePath,omitempty"`
 }
 
@@ -41,8 +41,8 @@ type ImageListResult struct {
 	Images []Image `json:"images"`
 }
 
-// ImageBuildParams asks for an image without a machine. Absent fields take the
-// defaults of config.toml.
+// ImageBuildParams requests an image without a machine. Absent fields default to
+// config.toml.
 type ImageBuildParams struct {
 	Work
 	// Image is the kind: "nixos" or "trial".
@@ -63,36 +63,36 @@ func (p ImageBuildParams) Fields() []FieldCheck {
 	return []FieldCheck{{"image", checkLine("image", p.Image)}, {"profiles", checkWords("profiles", p.Profiles)}, {"mode", checkLine("mode", p.Mode)}}
 }
 
-// ImageGCParams asks for the removal of images that nothing needs.
+// ImageGCParams requests the removal of unused images.
 type ImageGCParams struct {
 	Tokens
-	// All removes also those that would be built again as they are.
+	// All also removes up-to-date images, which would be built again.
 	All bool `json:"all,omitempty"`
-	// DryRun removes nothing and says what would become of each.
+	// DryRun removes nothing and reports what would be removed.
 	DryRun bool `json:"dryRun,omitempty"`
 }
 
 // Validate implements Params.
 func (p ImageGCParams) Validate() error { return nil }
 
-// CollectedImage is what became of one image.
+// CollectedImage is one image, and whether it was removed.
 type CollectedImage struct {
 	// ID of the image.
 	ID string `json:"id"`
-	// Backend on whose host this copy was; absent for an image of the store.
+	// Backend whose host had this copy; absent for an image in the store.
 	Backend string `json:"backend,omitempty"`
-	// Bytes that it takes, or took, on the disk.
+	// Bytes that it occupies, or occupied, on the disk.
 	Bytes int64 `json:"bytes"`
-	// Kept says why it stays; absent when it was removed.
+	// Kept says why it was kept; absent if it was removed.
 	Kept string `json:"kept,omitempty"`
-	// Note is what there is to know of a removed one.
+	// Note is additional information about a removed image.
 	Note string `json:"note,omitempty"`
 }
 
-// ImageGCResult is what became of each image.
+// ImageGCResult lists the images that were kept and removed.
 type ImageGCResult struct {
-	// Images that were there.
+	// Images that existed.
 	Images []CollectedImage `json:"images"`
-	// Warnings about backends whose host could not be asked for copies.
+	// Warnings about backends whose hosts could not be searched for copies.
 	Warnings []string `json:"warnings,omitempty"`
 }

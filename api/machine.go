@@ -12,15 +12,15 @@ type Machine struct {
 	// Name of the machine, a DNS label.
 	Name string `json:"name"`
 	// State of the VM: "absent" (declared only), "stopped", "running",
-	// "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked).
+	// "suspended", "crashed", "broken" or "unknown" (the backend cannot be reached).
 	State State `json:"state"`
-	// Phase is the state in the word that people want: "absent", "stopped", "booting"
-	// (it runs, and its sshd has not answered yet), "ready" (its sshd has answered),
+	// Phase is the state for display: "absent", "stopped", "booting" (it is running, and
+	// its sshd has not answered yet), "ready" (its sshd has answered),
 	// "suspended", "crashed", "broken" or "unknown".
 	Phase string `json:"phase"`
-	// Actions are the keys of the verbs that can be done with the machine now: all
-	// that fits its state, that its backend can do, and that the operation on it does
-	// not keep from being done. The verbs are among the capabilities of the daemon.
+	// Actions are the keys of the verbs that are possible on the machine now, given its
+	// state, the capabilities of its backend, and the operation that is running on it.
+	// The verbs are among the capabilities of the daemon.
 	Actions []string `json:"actions"`
 	// Ready: sshd has answered with the pinned host key since the last start.
 	Ready bool `json:"ready"`
@@ -32,7 +32,7 @@ type Machine struct {
 	Profiles []string `json:"profiles"`
 	// Backend is the name of the configured backend.
 	Backend string `json:"backend"`
-	// Image that the machine runs.
+	// Image of the machine.
 	Image ImageRef `json:"image"`
 	// MemoryMiB is the memory in MiB.
 	MemoryMiB int `json:"memoryMiB"`
@@ -40,7 +40,7 @@ type Machine struct {
 	VCPUs int `json:"vcpus"`
 	// DiskBytes is the virtual size of the state disk in bytes.
 	DiskBytes int64 `json:"diskBytes"`
-	// Autostart: the VM starts with the host of its backend.
+	// Autostart: the VM is started when the host of its backend boots.
 	Autostart bool `json:"autostart,omitempty"`
 	// Network is "nat" or "bridge:<interface>".
 	Network string `json:"network"`
@@ -54,29 +54,29 @@ type Machine struct {
 	AdminHost string `json:"adminHost,omitempty"`
 	// Started is when the VM was started.
 	Started time.Time `json:"started,omitzero"`
-	// Operation is the id of the operation that runs on the machine now; its
+	// Operation is the id of the operation that is running on the machine; its
 	// state is among the operations of the same message, or of nixvm/operation/get.
 	Operation string `json:"operation,omitempty"`
 	// RemovesDirectory: destroy removes the machine directory too, because create made
-	// it; with keepMachine it stays.
+	// it; keepMachine prevents that.
 	RemovesDirectory bool `json:"removesDirectory,omitempty"`
-	// Pending are settings that the VM does not have, under their names in
-	// nixvm/machine/configure, and that no start gives it: "profiles" are part of the
-	// image, and there is no method yet that gives a VM another one.
+	// Pending are settings that the VM does not have, by their names in
+	// nixvm/machine/configure, and that a start does not apply: "profiles" are part of the
+	// image, and there is no method yet to replace the image of a VM.
 	Pending []string `json:"pending,omitempty"`
-	// NextStart are settings of the machine that its running VM takes over at its next
-	// start, under their names in nixvm/machine/configure, or like them: "tcpPorts",
+	// NextStart are settings of the machine that take effect at the next start of its
+	// running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts",
 	// "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword",
-	// "staticIp", "caCert", "hostname", "machineId", "hostKey". Absent too where that is
-	// not known: of a VM that an earlier version has started.
+	// "staticIp", "caCert", "hostname", "machineId", "hostKey". Also absent if unknown,
+	// for a VM that was started by an earlier version.
 	NextStart []string `json:"nextStart,omitempty"`
 	// Problem with the machine directory, or with its SSH name.
 	Problem *problem.Error `json:"problem,omitempty"`
-	// Unresolved are the ids of its operations that wait for a choice, oldest
-	// first; their choices are among the operations of the same message.
+	// Unresolved are the ids of its operations that need a decision, oldest first;
+	// their choices are among the operations of the same message.
 	Unresolved []string `json:"unresolved,omitempty"`
-	// Snapshots is how many snapshots the VM has; absent while the daemon has not
-	// seen a list of them since it started. See nixvm/snapshot/list.
+	// Snapshots is the number of snapshots of the VM; absent until the daemon has listed
+	// them since its start. See nixvm/snapshot/list.
 	Snapshots *SnapshotUsage `json:"snapshots,omitempty"`
 }
 
@@ -84,16 +84,16 @@ type Machine struct {
 type SnapshotUsage struct {
 	// Count of snapshots.
 	Count int `json:"count"`
-	// Warning when there are so many that taking and deleting them holds up the
-	// guest; one line.
+	// Warning if there are so many that taking and deleting them stalls the guest;
+	// one line.
 	Warning string `json:"warning,omitempty"`
 }
 
 // ImageRef names the image of a machine.
 type ImageRef struct {
-	// Kind is what was asked for: "nixos", "trial", or a file.
+	// Kind that was requested: "nixos", "trial", or a file.
 	Kind string `json:"kind"`
-	// ID of the image; absent until one was chosen.
+	// ID of the image; absent until one has been chosen.
 	ID string `json:"id,omitempty"`
 	// Distro is "nixos" or "debian".
 	Distro string `json:"distro,omitempty"`
@@ -115,7 +115,7 @@ func (p MachineParams) Validate() error { return checkName(p.Name) }
 type MachineListResult struct {
 	// Machines ordered by name.
 	Machines []Machine `json:"machines"`
-	// Operations that run now, and those that are unresolved.
+	// Operations that are running or unresolved.
 	Operations []Operation `json:"operations"`
 }
 

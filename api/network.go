@@ -2,35 +2,35 @@ package api
 
 import "time"
 
-// NetworkResult is what a VM has open in its network at the moment.
+// NetworkResult is the current network use of a VM.
 type NetworkResult struct {
-	// Out is the TCP connections that the guest has made.
+	// Out counts the TCP connections opened by the guest.
 	Out NetworkUse `json:"out"`
-	// In is the TCP connections to the guest's SSH port. They have a limit of their
-	// own: a guest that has all of the others does not keep its owner out.
+	// In counts the TCP connections to the guest's SSH port. They have a separate
+	// limit, so that a guest that exhausts the other one stays reachable.
 	In NetworkUse `json:"in"`
-	// UDP is the flows of datagrams; at the limit the one that was idle longest ends.
+	// UDP counts the UDP flows; at the limit, the one that was idle longest is dropped.
 	UDP NetworkUse `json:"udp"`
-	// Refused is how many attempts the isolation refused since the start.
+	// Refused is the number of attempts that the isolation has refused since the start.
 	Refused uint64 `json:"refused"`
 	// LastRefused is the last of them.
 	LastRefused *Refusal `json:"lastRefused,omitempty"`
 }
 
-// NetworkUse is a number of things, and how many there may be.
+// NetworkUse is a number of connections or flows, and its limit.
 type NetworkUse struct {
-	// Now is how many there are.
+	// Now is the current number.
 	Now int `json:"now"`
-	// Limit is how many there may be.
+	// Limit is the maximum number.
 	Limit int `json:"limit"`
 }
 
-// Refusal is an attempt of a guest to reach what it may not.
+// Refusal is a refused connection attempt of a guest.
 type Refusal struct {
 	// Protocol is "tcp" or "udp".
 	Protocol string `json:"protocol"`
 	// To is address:port.
 	To string `json:"to"`
-	// At is when.
+	// At is the time of the attempt.
 	At time.Time `json:"at"`
 }

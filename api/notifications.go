@@ -10,25 +10,25 @@ import (
 type ServerStatusParams struct {
 	// Health is "ok" or "warning".
 	Health Health `json:"health"`
-	// Quiescent: no operation runs.
+	// Quiescent: no operation is running.
 	Quiescent bool `json:"quiescent"`
-	// Message says what is wrong, for people.
+	// Message describes the problem, for display.
 	Message string `json:"message,omitempty"`
 }
 
-// DidChangeParams tells what changed. The first one of a session has full set
-// and replaces all that the client knew; later ones are deltas.
+// DidChangeParams is a change of state. The first one of a session has full set
+// and replaces the entire state of the client; later ones are deltas.
 type DidChangeParams struct {
 	// Full: machines and operations are complete.
 	Full bool `json:"full,omitempty"`
 	// Machines is every machine, ordered by name; only when full.
 	Machines []Machine `json:"machines,omitempty"`
-	// Changed machines, each complete; new ones too.
+	// Changed machines, each complete, including new ones.
 	Changed []Machine `json:"changed,omitempty"`
 	// Removed machines, by name.
 	Removed []string `json:"removed,omitempty"`
-	// Operations that run or are unresolved, when full; otherwise those that
-	// began, moved, ended, or became or ceased to be unresolved.
+	// Operations that are running or unresolved, when full; otherwise those that
+	// began, progressed, ended, or became or ceased to be unresolved.
 	Operations []Operation `json:"operations,omitempty"`
 }
 
@@ -45,13 +45,13 @@ type ProgressParams struct {
 type WorkDoneProgress struct {
 	// Kind is "begin", "report" or "end".
 	Kind protocol.WorkDoneProgressKind `json:"kind"`
-	// Title says what is done, e.g. "Create demo"; only in begin.
+	// Title of the operation, e.g. "Create demo"; only in begin.
 	Title string `json:"title,omitempty"`
 	// Cancellable: window/workDoneProgress/cancel cancels the operation.
 	Cancellable bool `json:"cancellable,omitempty"`
-	// Message is one line for people; absent = the last one still holds.
+	// Message is one line for display; absent = unchanged.
 	Message string `json:"message,omitempty"`
-	// Percentage from 0 to 100, never smaller than before; absent = unknown.
+	// Percentage from 0 to 100, never decreases; absent = unknown.
 	Percentage *int `json:"percentage,omitempty"`
 	// Operation is the id of the operation; ours, in begin.
 	Operation string `json:"operation,omitempty"`
@@ -59,7 +59,7 @@ type WorkDoneProgress struct {
 
 // WorkDoneProgressCreateParams is LSP's request to the client for a token.
 type WorkDoneProgressCreateParams struct {
-	// Token that reports will carry.
+	// Token of the reports.
 	Token Token `json:"token"`
 }
 
@@ -85,7 +85,7 @@ func (p CancelParams) Validate() error { return nil }
 type MessageParams struct {
 	// Type is 1 error, 2 warning, 3 info, 4 log.
 	Type protocol.MessageType `json:"type"`
-	// Message is for people. Output of tools and guests is untrusted text;
+	// Message for display. Output of tools and guests is untrusted text;
 	// control characters have been removed.
 	Message string `json:"message"`
 	// Operation that the message belongs to; ours.

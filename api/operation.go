@@ -35,9 +35,9 @@ const (
 // OperationState is how far an operation is.
 type OperationState string
 
-// The states of an operation. Interrupted: the daemon died while it ran and the
-// next start undid or finished it (Message says which). Unresolved: it has failed
-// and could not be undone completely; it waits until the user chooses (Choices).
+// The states of an operation. Interrupted: the daemon died while it was running and the
+// next start undid or completed it (Message says which). Unresolved: it has failed
+// and could not be undone completely; the user decides (Choices).
 const (
 	OpRunning     OperationState = "running"
 	OpSucceeded   OperationState = "succeeded"
@@ -47,7 +47,7 @@ const (
 	OpUnresolved  OperationState = "unresolved"
 )
 
-// Action is what can be done about an unresolved operation.
+// Action is a way to resolve an unresolved operation.
 type Action string
 
 // The actions.
@@ -57,40 +57,41 @@ const (
 	ActionForget Action = "forget" // leave everything as it is and drop the operation
 )
 
-// Operation is a long request. It outlives the client that asked for it.
+// Operation is a long-running request. It outlives the client that requested it.
 type Operation struct {
 	// ID is a ULID.
 	ID string `json:"id"`
 	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
-	// "migrate", "apply" (settings, to the guest that runs), "build-image", "resolve" (what was chosen for an unresolved one).
+	// "migrate", "apply" (settings, to a running guest), "build-image", "resolve" (the
+	// chosen action for an unresolved operation).
 	Kind Kind `json:"kind"`
-	// Disruptive: connections into the guest end while it runs. Clients close theirs
-	// when it begins, instead of waiting for a guest that does not answer any more.
+	// Disruptive: connections into the guest end while the operation is running. Clients
+	// close theirs when it begins, instead of waiting for a guest that no longer answers.
 	Disruptive bool `json:"disruptive,omitempty"`
-	// Outcome is what a disruptive one leaves when it succeeds: "down" (the VM is off,
-	// suspended or gone: connecting would start it again), "up" (the same system runs
-	// again) or "replaced" (its disk is another one: what was read from it is out of date).
+	// Outcome of a disruptive operation that succeeds: "down" (the VM is stopped, suspended
+	// or gone: connecting would start it again), "up" (the same system is running again)
+	// or "replaced" (its disk was replaced: data that was read from it is stale).
 	Outcome Outcome `json:"outcome,omitempty"`
-	// Machine that it changes; empty for one that is about no machine.
+	// Machine that it changes; empty if it does not concern a machine.
 	Machine string `json:"machine"`
-	// Source is the machine that a clone is a copy of. It is busy with the
-	// operation, too, until its disk is copied.
+	// Source machine of a clone. It is busy with the operation too, until its disk
+	// has been copied.
 	Source string `json:"source,omitempty"`
 	// State is "running", "succeeded", "failed", "cancelled", "interrupted" (the
-	// daemon died while it ran; message says what the next start did about it) or
-	// "unresolved" (it failed and could not be taken back whole: nothing happens
-	// until one of its choices is made by nixvm/operation/resolve).
+	// daemon died while it was running; message says what the next start did about it)
+	// or "unresolved" (it failed and could not be undone completely: it is left alone
+	// until nixvm/operation/resolve makes one of its choices).
 	State OperationState `json:"state"`
 	// Step is the name of the current or last step.
 	Step string `json:"step,omitempty"`
-	// Steps is how many there are.
+	// Steps is the number of steps.
 	Steps int `json:"steps"`
-	// Done is how many are done.
+	// Done is the number of completed steps.
 	Done int `json:"done"`
-	// Message is one line for people.
+	// Message is one line for display.
 	Message string `json:"message,omitempty"`
-	// Percent from 0 to 100; never goes back; absent = unknown.
+	// Percent from 0 to 100; never decreases; absent = unknown.
 	Percent *int `json:"percent,omitempty"`
 	// Started is when it began.
 	Started time.Time `json:"started"`
@@ -98,28 +99,28 @@ type Operation struct {
 	Ended time.Time `json:"ended,omitzero"`
 	// Problem says why it failed.
 	Problem *problem.Error `json:"problem,omitempty"`
-	// Warnings that the user should see although it succeeded.
+	// Warnings to show to the user even if it succeeded.
 	Warnings []string `json:"warnings,omitempty"`
-	// Client that asked, e.g. "Emacs 30.1".
+	// Client that requested it, e.g. "Emacs 30.1".
 	Client string `json:"client,omitempty"`
-	// Snapshot that was made, restored, deleted or cloned.
+	// Snapshot that was taken, restored, deleted or cloned.
 	Snapshot string `json:"snapshot,omitempty"`
-	// Safety is the snapshot that a restore took first.
+	// Safety is the safety snapshot that a restore took first.
 	Safety string `json:"safety,omitempty"`
-	// Image that build-image makes: its id.
+	// Image is the id of the image that build-image builds.
 	Image string `json:"image,omitempty"`
-	// Choices that nixvm/operation/resolve takes; only of an unresolved operation.
+	// Choices for nixvm/operation/resolve; only of an unresolved operation.
 	Choices []Choice `json:"choices,omitempty"`
-	// Resolves is the id of the operation that a resolve is about.
+	// Resolves is the id of the operation that a resolve operates on.
 	Resolves string `json:"resolves,omitempty"`
 }
 
 // Choice is one way to deal with an unresolved operation.
 type Choice struct {
-	// Action is "resume" (go on with it), "undo" (take back what is left of it) or
-	// "forget" (leave everything as it is, and do not ask again).
+	// Action is "resume" (continue it), "undo" (undo its remaining effects) or
+	// "forget" (leave everything as it is, and drop the operation).
 	Action Action `json:"action"`
-	// Effect says what the action would do now, one line for people.
+	// Effect says what the action would do now; one line for display.
 	Effect string `json:"effect"`
 	// Confirm: the request must repeat the name of the machine, because data is lost.
 	Confirm bool `json:"confirm,omitempty"`
@@ -145,8 +146,7 @@ func (o Operation) Progress() int {
 	return *o.Percent
 }
 
-// Notice reports something that nixvm did without being asked, such as the repair
-// of a damaged file.
+// Notice reports an automatic action of nixvm, such as the repair of a damaged file.
 type Notice struct {
 	ID   string // ULID
 	Text string // a sentence or two
@@ -160,17 +160,17 @@ type LogLine struct {
 }
 
 // OperationResult answers every request that changes a VM: when the operation
-// has succeeded, or, if detach was asked for, as soon as it runs.
+// has succeeded, or, with detach, as soon as it is running.
 type OperationResult struct {
 	// Operation as it is now.
 	Operation Operation `json:"operation"`
-	// VM is the machine as the operation left it; absent when it is gone, or with detach.
+	// VM is the machine after the operation; absent if it is gone, or with detach.
 	VM *Machine `json:"vm,omitempty"`
 }
 
 // OperationListResult is the operations that the daemon remembers.
 type OperationListResult struct {
-	// Operations that run, that are unresolved, and that ended lately; newest last.
+	// Operations that are running, unresolved, or recently ended; newest last.
 	Operations []Operation `json:"operations"`
 }
 
@@ -184,14 +184,14 @@ type OperationParams struct {
 // Validate implements Params.
 func (p OperationParams) Validate() error { return checkRequired("id", p.ID) }
 
-// ResolveParams says what becomes of an unresolved operation.
+// ResolveParams makes a choice for an unresolved operation.
 type ResolveParams struct {
 	Work
 	// ID of the unresolved operation.
 	ID string `json:"id"`
 	// Action is one of its choices: "resume", "undo" or "forget".
 	Action Action `json:"action"`
-	// Confirm repeats the name of the machine, where the choice asks for that.
+	// Confirm repeats the name of the machine, if the choice requires it.
 	Confirm string `json:"confirm,omitempty"`
 }
 

@@ -20,7 +20,7 @@ func (p NoParams) Validate() error { return nil }
 // EmptyResult is an object without fields.
 type EmptyResult struct{}
 
-// Tokens are the fields that LSP allows in the params of any request.
+// Tokens are the fields that LSP allows in the parameters of any request.
 type Tokens struct {
 	// WorkDoneToken for progress; requests that are answered at once ignore it.
 	WorkDoneToken Token `json:"workDoneToken,omitzero"`
@@ -31,17 +31,17 @@ type Tokens struct {
 // Work are the fields of every request that begins an operation.
 type Work struct {
 	Tokens
-	// Detach answers as soon as the operation runs, instead of when it has
+	// Detach answers as soon as the operation is running, instead of when it has
 	// ended. Follow it with nixvm/operation/subscribe, which takes the token.
 	Detach bool `json:"detach,omitempty"`
-	// Client that asks, e.g. "Emacs 30.1"; the server fills it in.
+	// Client that sends the request, e.g. "Emacs 30.1"; the server fills it in.
 	Client string `json:"-"`
 }
 
 // Validate implements Params.
 func (w Work) Validate() error {
 	if w.Detach && !w.WorkDoneToken.IsZero() {
-		return problem.BadField("workDoneToken", "cannot be combined with detach").WithHint("give it to nixvm/operation/subscribe")
+		return problem.BadField("workDoneToken", "cannot be combined with detach").WithHint("pass it to nixvm/operation/subscribe")
 	}
 	return nil
 }

@@ -1,24 +1,24 @@
 package api
 
-// Profile is one composable mixin.
+// Profile is one composable set of packages and settings.
 type Profile struct {
 	// Name of the profile.
 	Name string `json:"name"`
-	// Description for people, one line.
+	// Description, one line.
 	Description string `json:"description"`
 	// Requires these profiles too.
 	Requires []string `json:"requires"`
 	// Conflicts with these.
 	Conflicts []string `json:"conflicts,omitempty"`
-	// Agent: an agent profile; private networks are blocked outbound.
+	// Agent: an agent profile; outbound access to private networks is blocked.
 	Agent bool `json:"agent"`
-	// Images are the kinds of image that have it: "nixos", "trial".
+	// Images are the kinds of image that provide it: "nixos", "trial".
 	Images []string `json:"images"`
 }
 
-// ProfileListResult is the profiles that can be asked for.
+// ProfileListResult is the available profiles.
 type ProfileListResult struct {
-	// Profiles ordered by name, core first. Those that a user has added to the
-	// flake are among them.
+	// Profiles ordered by name, core first, including those that the user has added to
+	// the flake.
 	Profiles []Profile `json:"profiles"`
 }

@@ -10,7 +10,7 @@ const ProtocolVersion = 1
 // page lists what came with each.
 const Revision = 2
 
-// ClientInfo says who a client is.
+// ClientInfo identifies a client.
 type ClientInfo struct {
 	// Name of the program, e.g. "Emacs" or "nixvmd create".
 	Name string `json:"name"`
@@ -30,10 +30,10 @@ type ClientCapabilities struct {
 	Window WindowCapabilities `json:"window,omitzero"`
 }
 
-// InitializationOptions are what a client may ask of the session.
+// InitializationOptions are the options of a session.
 type InitializationOptions struct {
-	// ProtocolVersions the client understands; absent = any. No common version
-	// is an error.
+	// ProtocolVersions that the client supports; absent = any. It is an error if there
+	// is no common version.
 	ProtocolVersions []int `json:"protocolVersions,omitempty"`
 	// OperationLog: send the output of the tools that operations run as
 	// window/logMessage.
@@ -45,7 +45,7 @@ type InitializationOptions struct {
 type InitializeParams struct {
 	// ProcessID of the client; for the log only.
 	ProcessID *int `json:"processId,omitempty"`
-	// ClientInfo says who asks; operations remember it.
+	// ClientInfo identifies the client; operations record it.
 	ClientInfo ClientInfo `json:"clientInfo,omitzero"`
 	// Capabilities of the client.
 	Capabilities ClientCapabilities `json:"capabilities,omitzero"`
@@ -56,9 +56,9 @@ type InitializeParams struct {
 // Validate implements Params.
 func (p InitializeParams) Validate() error { return nil }
 
-// InitializeResult says what the daemon can do.
+// InitializeResult is the capabilities of the daemon.
 type InitializeResult struct {
-	// Capabilities holds ours under "experimental", as LSP asks.
+	// Capabilities holds ours under "experimental", as LSP requires.
 	Capabilities ServerCapabilities `json:"capabilities"`
 	// ServerInfo names the daemon.
 	ServerInfo ServerInfo `json:"serverInfo"`
@@ -84,8 +84,8 @@ type ExperimentalCapabilities struct {
 	Nixvm Capabilities `json:"nixvm"`
 }
 
-// Capabilities say what this daemon offers. A client offers its user nothing
-// that is not here.
+// Capabilities are what this daemon offers. A client offers its user nothing
+// else.
 type Capabilities struct {
 	// ProtocolVersion of the nixvm/ methods.
 	ProtocolVersion int `json:"protocolVersion"`
@@ -94,19 +94,19 @@ type Capabilities struct {
 	Revision int `json:"revision"`
 	// Methods that the daemon answers.
 	Methods []string `json:"methods"`
-	// Verbs are what can be done with machines, in the order in which to offer it. One
-	// that a client does not know can be offered by its title.
+	// Verbs are the actions on machines, in display order. A client can offer one that it
+	// does not know by its title.
 	Verbs []Verb `json:"verbs"`
 	// Backends that are configured, with what each can do.
 	Backends []Backend `json:"backends"`
 	// SSHConfigFile is the path of the SSH configuration that the daemon writes,
 	// for clients that list hosts without following Include (TRAMP).
 	SSHConfigFile string `json:"sshConfigFile,omitempty"`
-	// Defaults of nixvm/vm/create, for clients that show what would be made.
+	// Defaults of nixvm/vm/create, for clients that preview the new machine.
 	Defaults CreateDefaults `json:"defaults"`
 }
 
-// CreateDefaults are what create takes when it is not told: [defaults] of
+// CreateDefaults are the values of unset options of create: [defaults] of
 // config.toml.
 type CreateDefaults struct {
 	// Image is the kind, or a file or URL; absent = nixos where it can be built,

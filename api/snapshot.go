@@ -13,7 +13,7 @@ type Snapshot struct {
 	Description string `json:"description,omitempty"`
 	// Created is when it was taken.
 	Created time.Time `json:"created"`
-	// Frozen: the guest's file systems were frozen, or the VM was off, so that
+	// Frozen: the guest's file systems were frozen, or the VM was stopped, so that
 	// the snapshot is consistent.
 	Frozen bool `json:"frozen"`
 }
@@ -22,19 +22,19 @@ type Snapshot struct {
 type SnapshotListResult struct {
 	// Snapshots, oldest first.
 	Snapshots []Snapshot `json:"snapshots"`
-	// Warning when there are so many that taking and deleting them holds up the
-	// guest; one line.
+	// Warning if there are so many that taking and deleting them stalls the guest;
+	// one line.
 	Warning string `json:"warning,omitempty"`
 }
 
-// SnapshotCreateParams asks for a snapshot.
+// SnapshotCreateParams requests a snapshot.
 type SnapshotCreateParams struct {
 	Work
 	// Name of the machine.
 	Name string `json:"name"`
 	// Snapshot is the name of the new snapshot.
 	Snapshot string `json:"snapshot"`
-	// Description for people.
+	// Description for display.
 	Description string `json:"description,omitempty"`
 }
 
@@ -48,15 +48,15 @@ func (p SnapshotCreateParams) Fields() []FieldCheck {
 	return []FieldCheck{{"name", checkName(p.Name)}, {"snapshot", checkSnapshot(p.Snapshot)}, {"description", checkText("description", p.Description, 1024)}}
 }
 
-// SnapshotRestoreParams asks for the state disk to be put back.
+// SnapshotRestoreParams requests that the state disk be restored.
 type SnapshotRestoreParams struct {
 	Work
 	// Name of the machine.
 	Name string `json:"name"`
-	// Snapshot to go back to.
+	// Snapshot to restore.
 	Snapshot string `json:"snapshot"`
-	// Confirm repeats the name of the machine: what was written since is lost
-	// from the disk (and kept in the safety snapshot).
+	// Confirm repeats the name of the machine: later changes are removed from the disk
+	// (and kept in the safety snapshot).
 	Confirm string `json:"confirm"`
 }
 

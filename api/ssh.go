@@ -8,20 +8,20 @@ type SSHPreviewResult struct {
 	Diff string `json:"diff"`
 }
 
-// SSHApplyResult is what was noticed while the configuration was applied.
+// SSHApplyResult is the result of applying the SSH configuration.
 type SSHApplyResult struct {
 	// Warnings for the user.
 	Warnings []string `json:"warnings"`
-	// Verified: ssh reads what was written; if not, a warning says why.
+	// Verified: ssh reads the written configuration; if not, a warning says why.
 	Verified bool `json:"verified"`
 }
 
-// EndpointParams asks where the sshd behind an SSH name is.
+// EndpointParams requests the endpoint of an SSH name.
 type EndpointParams struct {
 	Tokens
-	// Host is an SSH host name of ours ("demo", "demo-admin") or a machine name.
+	// Host is an SSH name of nixvm ("demo", "demo-admin") or a machine name.
 	Host string `json:"host"`
-	// Start the VM if it does not run and may be started.
+	// Start the VM if it is stopped and may be started.
 	Start bool `json:"start,omitempty"`
 	// Wait until sshd answers with the pinned host key.
 	Wait bool `json:"wait,omitempty"`
@@ -32,7 +32,7 @@ func (p EndpointParams) Validate() error {
 	return cmp.Or(checkRequired("host", p.Host), checkLine("host", p.Host))
 }
 
-// Endpoint is where sshd answers now.
+// Endpoint is the current address of sshd.
 type Endpoint struct {
 	// Machine that the host name belongs to.
 	Machine string `json:"machine"`

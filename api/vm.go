@@ -2,7 +2,7 @@ package api
 
 import "cmp"
 
-// VMParams names the machine whose VM is meant.
+// VMParams names the machine of a VM.
 type VMParams struct {
 	Work
 	// Name of the machine.
@@ -12,7 +12,7 @@ type VMParams struct {
 // Validate implements Params.
 func (p VMParams) Validate() error { return cmp.Or(checkName(p.Name), p.Work.Validate()) }
 
-// StopParams asks the guest to power off.
+// StopParams requests a shutdown of the guest.
 type StopParams struct {
 	Work
 	// Name of the machine.
@@ -27,12 +27,12 @@ func (p StopParams) Validate() error {
 		checkAtMost("timeoutSeconds", p.TimeoutSeconds, 24*3600), p.Work.Validate())
 }
 
-// MigrateParams names a VM and where it is to go.
+// MigrateParams names a VM and its destination.
 type MigrateParams struct {
 	Work
 	// Name of the machine.
 	Name string `json:"name"`
-	// Backend that it goes to, as configured.
+	// Backend that is the destination, by its configured name.
 	Backend string `json:"backend"`
 }
 
@@ -41,14 +41,14 @@ func (p MigrateParams) Validate() error {
 	return cmp.Or(checkName(p.Name), checkRequired("backend", p.Backend), checkLine("backend", p.Backend), p.Work.Validate())
 }
 
-// DestroyParams names a machine twice, because what it asks for cannot be undone.
+// DestroyParams names a machine twice, because the request cannot be undone.
 type DestroyParams struct {
 	ConfirmParams
-	// KeepMachine keeps the machine directory, also if create made it.
+	// KeepMachine keeps the machine directory even if create made it.
 	KeepMachine bool `json:"keepMachine,omitempty"`
 }
 
-// ConfirmParams names a machine twice, because what it asks for cannot be undone.
+// ConfirmParams names a machine twice, because the request cannot be undone.
 type ConfirmParams struct {
 	Work
 	// Name of the machine.

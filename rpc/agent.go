@@ -10,7 +10,7 @@ import (
 
 func agentMethods() []Method {
 	return []Method{
-		instant(api.MethodAgentList, "The agents that make sense on a machine, out of those that the user has. Answered from memory.",
+		instant(api.MethodAgentList, "The agents that are available on a machine, from those that the user has configured. Answered from memory.",
 			func(s *session, p api.AgentListParams) (any, error) {
 				v, err := s.srv.core.Get(p.Name)
 				if len(p.Agents) == 0 {
@@ -18,7 +18,7 @@ func agentMethods() []Method {
 				}
 				return api.AgentListResult{Agents: agents.Offered(v.Profiles, p.Agents)}, err
 			}, result[api.AgentListResult](problem.MachineNotFound)),
-		slow(api.MethodAgentCommand, "How to run an agent in the guest, or come back to it. Nothing is started, neither the VM nor the agent.",
+		slow(api.MethodAgentCommand, "How to run an agent in the guest, or reattach to it. Neither the VM nor the agent is started.",
 			func(ctx context.Context, s *session, p api.AgentCommandParams) (any, error) {
 				a, err := s.srv.core.Attach(ctx, api.AttachParams{Name: p.Name, Directory: p.Directory})
 				if err != nil {

@@ -9,11 +9,11 @@ import (
 
 func backendMethods() []Method {
 	return []Method{
-		instant(api.MethodBackendList, "The configured backends and what each can do.",
+		instant(api.MethodBackendList, "The configured backends and their capabilities.",
 			func(s *session, _ api.NoParams) (any, error) {
 				return api.BackendListResult{Backends: backendsOf(s.srv.core.Backends())}, nil
 			}, result[api.BackendListResult]()),
-		slow(api.MethodBackendCheck, "What is missing for a backend to work, with the command that fixes it.",
+		slow(api.MethodBackendCheck, "The problems of a backend, each with the command that fixes it.",
 			func(ctx context.Context, s *session, p api.BackendParams) (any, error) {
 				list, err := s.srv.core.CheckBackend(ctx, p.Name)
 				return api.BackendCheckResult{Findings: notNil(list)}, err

@@ -8,8 +8,8 @@ import (
 )
 
 func cloneMethod() Method {
-	return operation(api.MethodVMClone, "Make a machine with the settings of another one, an identity of its own and a copy of its state disk, on the same backend; boot it and wait until "+
-		"sshd answers. Snapshots, static address, VM number and PCI devices stay with the source. The operation is the new machine's; the source is busy until its disk is copied. "+
+	return operation(api.MethodVMClone, "Create a machine with the settings of another one, its own identity and a copy of the state disk, on the same backend; boot it and wait until "+
+		"sshd answers. Snapshots, static address, VM number and PCI devices are not copied. The operation belongs to the new machine; the source is busy until its disk has been copied. "+
 		"Cancelling leaves nothing behind.",
 		func(ctx context.Context, s *session, p api.CloneParams) (api.Operation, error) {
 			p.Client = s.who()

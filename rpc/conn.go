@@ -230,9 +230,9 @@ func (s *session) register(r *request) error {
 	case s.closed || s.stopping:
 		return stoppingProblem(stopping)
 	case len(s.requests) >= maxRequests:
-		return problem.New(ProblemTooManyRequests, "%d requests of this client wait for an answer already", maxRequests).Retry()
+		return problem.New(ProblemTooManyRequests, "%d requests of this client are already pending", maxRequests).Retry()
 	case s.requests[r.id] != nil:
-		return problem.New(ProblemRequest, "a request with id %s waits for an answer already", r.id)
+		return problem.New(ProblemRequest, "a request with id %s is already pending", r.id)
 	}
 	s.requests[r.id] = r
 	s.work.Add(1)
@@ -354,11 +354,11 @@ func parseID(raw json.RawMessage) (jsonrpc2.ID, bool) {
 }
 
 // stopping is what a client reads when the daemon ends.
-const stopping = "the daemon stops"
+const stopping = "the daemon is stopping"
 
 func stoppingProblem(message string) error {
 	return problem.New(ProblemStopping, "%s", message).
-		WithHint("operations continue when it is running again; nixvmd operations shows them").Retry()
+		WithHint("operations continue when it is running again; nixvmd operations lists them").Retry()
 }
 
 // follow answers when the operation has ended.

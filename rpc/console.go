@@ -24,7 +24,7 @@ const consoleWait = 30 * time.Second
 // to the console. Raw bytes have no place in JSON-RPC.
 func (srv *Server) openConsole(ctx context.Context, p api.ConsoleParams) (string, error) {
 	if srv.options.RuntimeDir == "" {
-		return "", problem.New(problem.Unsupported, "this server makes no console sockets").WithHint("use nixvmd console")
+		return "", problem.New(problem.Unsupported, "this server does not provide console sockets").WithHint("use nixvmd console")
 	}
 	// The console outlives the request: it ends with its client or the guest.
 	console, err := srv.core.Console(context.WithoutCancel(ctx), p.Name)
@@ -33,7 +33,7 @@ func (srv *Server) openConsole(ctx context.Context, p api.ConsoleParams) (string
 	}
 	l, err := listenConsole(srv.options.RuntimeDir)
 	if err != nil {
-		return "", fmt.Errorf("make the socket of the console: %w", cmp.Or(err, console.Close()))
+		return "", fmt.Errorf("create the console socket: %w", cmp.Or(err, console.Close()))
 	}
 	srv.work.Go(func() { srv.serveConsole(l, console, p.Raw) })
 	return l.Addr().String(), nil

@@ -36,8 +36,8 @@ func (s *session) handle(r *jsonrpc2.Request) {
 	}
 	m, ok := s.srv.methods[r.Method]
 	if !ok {
-		q.fail(problem.New(ProblemMethod, "there is no method %.80q", r.Method).
-			WithHint("the result of initialize lists the methods of this daemon; a newer one may have it"))
+		q.fail(problem.New(ProblemMethod, "unknown method %.80q", r.Method).
+			WithHint("the result of initialize lists the methods of this daemon; a newer daemon may have it"))
 		return
 	}
 	m.serve(q)
@@ -45,7 +45,7 @@ func (s *session) handle(r *jsonrpc2.Request) {
 
 func (s *session) initialize(q *request) (any, error) {
 	if s.handshake {
-		return nil, problem.New(ProblemRequest, "initialize was sent already")
+		return nil, problem.New(ProblemRequest, "initialize has already been sent")
 	}
 	var p api.InitializeParams
 	if err := decodeLenient(q.params, &p); err != nil {
@@ -54,7 +54,7 @@ func (s *session) initialize(q *request) (any, error) {
 	versions := p.InitializationOptions.ProtocolVersions
 	if len(versions) > 0 && !slices.Contains(versions, api.ProtocolVersion) {
 		return nil, problem.New(ProblemProtocol, "this daemon speaks protocol version %d, the client %v", api.ProtocolVersion, versions).
-			WithHint("update whichever is older")
+			WithHint("update the older one")
 	}
 	if name := plainLine(p.ClientInfo.Name); name != "" {
 		s.client = name

@@ -14,8 +14,8 @@ import (
 )
 
 func draftMethod() Method {
-	return slow(api.MethodMachineCheck, "Check a request that is not made yet, field by field, by the rules of the request itself, and say what its defaults come to. "+
-		"Sizes and ports are texts here, as they were typed. It changes nothing, and nothing is refused: what is wrong is in the answer. A backend that has to be asked gets 15 seconds.",
+	return slow(api.MethodMachineCheck, "Check a request before it is sent, field by field, by the rules of the request itself, and return its defaults. "+
+		"Sizes and ports are strings here, as typed. It changes nothing and refuses nothing: problems are part of the answer. A backend that has to be queried gets 15 seconds.",
 		func(ctx context.Context, s *session, p api.DraftParams) (any, error) {
 			return checkDraft(ctx, s.srv.core, p), nil
 		}, result[api.DraftResult]())

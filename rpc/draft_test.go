@@ -33,7 +33,7 @@ func TestWhatCannotBeReadOfADraftIsTheProblemOfItsField(t *testing.T) {
 		"a bare number":        {api.DraftParams{Name: "a", MemoryMiB: "4"}, "memoryMiB", "128 MiB", problem.SizeInvalid},
 		"no size":              {api.DraftParams{Name: "a", DiskBytes: "much"}, "diskBytes", "not a size", problem.SizeInvalid},
 		"no number":            {api.DraftParams{Name: "a", VCPUs: "two"}, "vcpus", "two", problem.MachineInvalid},
-		"two lines":            {api.DraftParams{Name: "a", Image: "/a\n/b"}, "image", "line ends", problem.BadParams},
+		"two lines":            {api.DraftParams{Name: "a", Image: "/a\n/b"}, "image", "line breaks", problem.BadParams},
 		"two words":            {api.DraftParams{Name: "a", Profiles: []string{"a b"}}, "profiles", "one word", problem.BadParams},
 		"no port":              {api.DraftParams{Name: "a", TCPPorts: []string{"80", "http"}}, "tcpPorts", "http", problem.BadParams},
 		"no network":           {api.DraftParams{Name: "a", AllowedCIDRs: []string{"x"}}, "allowedCidrs", "network", problem.BadParams},
@@ -42,7 +42,7 @@ func TestWhatCannotBeReadOfADraftIsTheProblemOfItsField(t *testing.T) {
 		"configure: no memory": {api.DraftParams{For: "configure", Name: "a", MemoryMiB: "0"}, "memoryMiB", "128 MiB", problem.SizeInvalid},
 		"snapshot: no name":    {api.DraftParams{For: "snapshot", Name: "a"}, "snapshot", "is required", problem.BadParams},
 		"forward: none":        {api.DraftParams{For: "forward", Name: "a"}, "forward", "is required", problem.BadParams},
-		"image: two lines":     {api.DraftParams{For: "image", Mode: "a\nb"}, "mode", "line ends", problem.BadParams},
+		"image: two lines":     {api.DraftParams{For: "image", Mode: "a\nb"}, "mode", "line breaks", problem.BadParams},
 	} {
 		t.Run(what, func(t *testing.T) {
 			got := call[api.DraftResult](t, c, api.MethodMachineCheck, d.draft)

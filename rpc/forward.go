@@ -16,17 +16,17 @@ func forwardMethods() []Method {
 		return out, err
 	}
 	return []Method{
-		slow(api.MethodForwardList, "The remote forwards of a machine and what became of each.",
+		slow(api.MethodForwardList, "The remote forwards of a machine and the state of each.",
 			func(ctx context.Context, s *session, p api.MachineParams) (any, error) {
 				list, err := s.srv.core.Forwards(ctx, p.Name)
 				return answer(ctx, s, p.Name, list, err)
 			}, result[api.ForwardListResult](problem.MachineNotFound)),
-		change(api.MethodForwardAdd, "Add a remote forward, and apply it to a live connection at once.",
+		change(api.MethodForwardAdd, "Add a remote forward, and apply it to open connections at once.",
 			func(ctx context.Context, s *session, p api.ForwardParams) (any, error) {
 				list, err := s.srv.core.AddForward(ctx, p.Name, p.Forward)
 				return answer(ctx, s, p.Name, list, err)
 			}, result[api.ForwardListResult](problem.MachineNotFound, problem.ForwardConflict, problem.MachineInvalid, problem.BadParams)),
-		change(api.MethodForwardRemove, "Remove a remote forward, and cancel it on a live connection.",
+		change(api.MethodForwardRemove, "Remove a remote forward, and cancel it on open connections.",
 			func(ctx context.Context, s *session, p api.ForwardParams) (any, error) {
 				list, err := s.srv.core.RemoveForward(ctx, p.Name, p.Forward)
 				return answer(ctx, s, p.Name, list, err)

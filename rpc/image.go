@@ -11,16 +11,16 @@ import (
 func imageMethods() []Method {
 	return []Method{
 		instant(api.MethodProfileList, "The available profiles.", listProfiles, result[api.ProfileListResult]()),
-		slow(api.MethodImageList, "The images in the store, and the machines that need them.", listImages, result[api.ImageListResult](problem.ImageCorrupt)),
-		operation(api.MethodImageBuild, "Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. "+
-			"What nix has built when it is cancelled serves the next build.",
+		slow(api.MethodImageList, "The images in the store, and the machines that use them.", listImages, result[api.ImageListResult](problem.ImageCorrupt)),
+		operation(api.MethodImageBuild, "Build an image, unless it is in the store. Requests for the same image share one build. "+
+			"If cancelled, what nix has built so far is reused by the next build.",
 			func(ctx context.Context, s *session, p api.ImageBuildParams) (api.Operation, error) {
 				p.Client = s.who()
 				return s.srv.core.BuildImage(ctx, p)
 			}, problem.ProfileUnknown, problem.ProfileConflict, problem.ModeUnsupported, problem.ImageUnsupported, problem.ImageBuildFailed,
 			problem.BackendMissing, problem.DiskFull),
-		change(api.MethodImageGC, "Remove images that no machine uses: those of an earlier flake or recipe, imported and broken ones; "+
-			"and the copies on other hosts that no VM there needs. Never one that a VM is made from.", collectImages, result[api.ImageGCResult]()),
+		change(api.MethodImageGC, "Remove images that no machine uses: outdated ones (of an earlier flake or recipe), imported ones and broken ones; "+
+			"and copies on other hosts that no VM there uses. The image of an existing VM is never removed.", collectImages, result[api.ImageGCResult]()),
 	}
 }
 

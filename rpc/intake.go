@@ -24,7 +24,7 @@ const (
 )
 
 // errNoRoom ends a session whose message found no room in time.
-var errNoRoom = errors.New("other messages take all the room that there is for long ones")
+var errNoRoom = errors.New("other messages use all the memory for long messages")
 
 // message is a body with the room that it takes.
 type message struct {
@@ -78,7 +78,7 @@ func (st *stream) receive() (message, error) {
 // late says what a deadline means here.
 func late(err error, limit time.Duration) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &frame.Error{Reason: fmt.Sprintf("a message was begun and has not been sent to its end within %s", limit)}
+		return &frame.Error{Reason: fmt.Sprintf("a message was begun and not completed within %s", limit)}
 	}
 	return err
 }

@@ -132,8 +132,8 @@ func lockDaemon(path string) (*os.File, error) {
 }
 
 func alreadyRunning(path string) error {
-	return problem.New(problem.DaemonRunning, "a nixvmd runs already (%s)", path).
-		WithHint("use it: nixvmd list; or end it first: nixvmd shutdown (VMs run on)")
+	return problem.New(problem.DaemonRunning, "a nixvmd is already running (%s)", path).
+		WithHint("use it: nixvmd list; or stop it first: nixvmd shutdown (VMs keep running)")
 }
 
 // activated returns systemd's socket; nil when there is none.
@@ -148,8 +148,8 @@ func activated() (net.Listener, error) {
 		switch {
 		case l == nil:
 		case !isUnix:
-			err = problem.New(problem.ConfigInvalid, "systemd passes %s, which is no unix socket", l.Addr()).
-				WithHint("ListenStream of the socket unit must be a path: anybody may connect to a network address")
+			err = problem.New(problem.ConfigInvalid, "systemd passes %s, which is not a unix socket", l.Addr()).
+				WithHint("ListenStream of the socket unit must be a path: any user can connect to a network address")
 			l.Close()
 		case first == nil:
 			first = l
@@ -193,7 +193,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != os.ModeSocket:
-		return problem.New(problem.ConfigInvalid, "%s is in the way: it is no socket", path).WithHint("move it elsewhere")
+		return problem.New(problem.ConfigInvalid, "%s is not a socket, so the daemon cannot listen there", path).WithHint("move it elsewhere")
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	switch {
@@ -205,10 +205,10 @@ func removeStale(path string) error {
 	case errors.Is(err, os.ErrNotExist):
 		return nil
 	case !errors.Is(err, unix.ECONNREFUSED):
-		return fmt.Errorf("ask who listens at %s: %w", path, err)
+		return fmt.Errorf("identify the listener at %s: %w", path, err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the socket of a daemon that is gone: %w", err)
+		return fmt.Errorf("remove the stale socket of an earlier daemon: %w", err)
 	}
 	return nil
 }

@@ -258,7 +258,7 @@ func TestANetworkSocketFromSystemdIsRefused(t *testing.T) {
 	}
 	defer l.Close()
 	cmd, out := runActivated(t, shortLayout(t), l)
-	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "no unix socket") {
+	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "not a unix socket") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -91,10 +91,10 @@ func (srv *Server) watchLoss(ctx context.Context, l *Listener, end context.Cance
 	path, err := l.awaitLoss(ctx)
 	switch {
 	case err == nil:
-		srv.log.Error("this daemon ends: its file has been removed, and no client would find it; VMs run on", "path", path, "running", srv.runningVMs())
+		srv.log.Error("this daemon exits: its file has been removed, and no client would find it; VMs keep running", "path", path, "running", srv.runningVMs())
 		end(fmt.Errorf("%s has been removed", path))
 	case ctx.Err() == nil:
-		srv.log.Warn("it will not be noticed when the socket is removed", "error", err)
+		srv.log.Warn("the removal of the socket will not be noticed", "error", err)
 	}
 }
 

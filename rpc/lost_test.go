@@ -44,7 +44,7 @@ func TestADaemonThatNobodyFindsAnyMoreEnds(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
-			if !strings.Contains(log.String(), "VMs run on") {
+			if !strings.Contains(log.String(), "VMs keep running") {
 				t.Errorf("the log says %q", &log)
 			}
 			if err := l.Release(); err != nil {

@@ -9,14 +9,14 @@ import (
 
 func machineMethods() []Method {
 	return []Method{
-		instant(api.MethodMachineList, "Every machine with the state of its VM, and the operations that run or are unresolved. Answered from memory.",
+		instant(api.MethodMachineList, "Every machine with the state of its VM, and the operations that are running or unresolved. Answered from memory.",
 			func(*session, api.NoParams) (any, error) { return listResult{}, nil },
 			result[api.MachineListResult]()),
 		instant(api.MethodMachineGet, "One machine. Answered from memory.",
 			func(s *session, p api.MachineParams) (any, error) { return s.oneMachine(p.Name), nil },
 			result[api.MachineResult](problem.MachineNotFound)),
 		draftMethod(),
-		change(api.MethodMachineConfigure, "Change the files of a machine directory. A guest that runs, and whose image obeys guest contract 2, gets what of its identity has changed by an operation that begins: its id is in the machine. So it does for a request without changes, after the files were edited by hand.",
+		change(api.MethodMachineConfigure, "Change the settings of a machine. Changes of the identity are applied to a running guest, if its image supports guest contract 2, by an operation whose id is in the machine. A request without changes does the same after the files were edited by hand.",
 			func(ctx context.Context, s *session, p api.ConfigureParams) (any, error) {
 				_, err := s.srv.core.Configure(ctx, p, s.who())
 				if err != nil {
@@ -25,7 +25,7 @@ func machineMethods() []Method {
 				return s.oneMachine(p.Name), nil
 			},
 			result[api.MachineResult](problem.MachineNotFound, problem.MachineInvalid, problem.SizeInvalid, problem.ProfileUnknown, problem.Unsupported, problem.BackendUnreachable, problem.VMBusy)),
-		change(api.MethodMachineDelete, "Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards.",
+		change(api.MethodMachineDelete, "Delete the directory of a machine without a VM, including its identity.",
 			func(ctx context.Context, s *session, p api.DeleteMachineParams) (any, error) {
 				return api.EmptyResult{}, s.srv.core.DeleteMachine(ctx, p.Name, p.Confirm)
 			},

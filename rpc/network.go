@@ -9,7 +9,7 @@ import (
 )
 
 func networkMethod() Method {
-	return slow(api.MethodVMNetwork, "What a running VM has open in its network, and what its isolation refused. Other networks than `nat` of the embedded backend do not tell.",
+	return slow(api.MethodVMNetwork, "The open connections of a running VM, and what its isolation refused. Available only for the network `nat` of the embedded backend.",
 		func(ctx context.Context, s *session, p api.MachineParams) (any, error) {
 			u, err := s.srv.core.NetworkUsage(ctx, p.Name)
 			return networkResult(u), err

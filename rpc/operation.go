@@ -16,7 +16,7 @@ func operationMethods() []Method {
 		return api.OperationGetResult{Operation: operationOf(op)}, nil
 	}
 	return []Method{
-		instant(api.MethodOperationList, "The operations that run, those that are unresolved, and those that ended lately.",
+		instant(api.MethodOperationList, "Running, unresolved and recently ended operations.",
 			func(s *session, _ api.NoParams) (any, error) {
 				ops := s.srv.core.Operations()
 				out := api.OperationListResult{Operations: make([]api.Operation, 0, len(ops))}
@@ -28,7 +28,7 @@ func operationMethods() []Method {
 		instant(api.MethodOperationGet, "One operation.",
 			func(s *session, p api.OperationParams) (any, error) { return get(s, p.ID) },
 			result[api.OperationGetResult](problem.OperationNotFound)),
-		change(api.MethodOperationCancel, "Ask an operation to stop. Answered at once with the operation as it is; it ends later, as cancelled or however else it came out.",
+		change(api.MethodOperationCancel, "Cancel an operation. Answered at once with the operation as it is; it ends later, usually as cancelled.",
 			func(_ context.Context, s *session, p api.OperationParams) (any, error) {
 				if err := s.srv.core.Cancel(p.ID); err != nil {
 					return nil, err
@@ -50,9 +50,9 @@ func operationMethods() []Method {
 func resolveMethod() Method {
 	m := Method{
 		Name: api.MethodOperationResolve, Params: typeOf[api.ResolveParams](), Result: typeOf[api.OperationResult](), Mutating: true, Work: true,
-		Doc: "Make one of the choices of an unresolved operation. resume and undo run as an operation of their own (kind \"resolve\"): " +
-			"when that succeeds, the unresolved one ends; when it fails, that stays unresolved. forget ends it at once, and the answer " +
-			"holds it as it ended.",
+		Doc: "Make one of the choices of an unresolved operation. resume and undo run as a separate operation (kind \"resolve\"): " +
+			"if it succeeds, the unresolved one ends; if it fails, that one stays unresolved. forget ends it at once, and the answer " +
+			"holds its final state.",
 		Errors: []problem.Code{problem.OperationNotFound, problem.OperationResolved, problem.ConfirmRequired, problem.VMBusy},
 	}
 	m.serve = func(r *request) {

@@ -23,7 +23,7 @@ const (
 	nowBytes     = 16 << 10 // longer messages are left to the writer
 )
 
-var errTooSlow = errors.New("the client does not read what it is sent")
+var errTooSlow = errors.New("the client does not read its messages")
 
 // outbox is everything on its way to one client. Putting something in never
 // blocks: one goroutine per client writes. What a later message makes worthless

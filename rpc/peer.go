@@ -26,18 +26,18 @@ func PeerUID(conn net.Conn) (int, error) {
 func peer(conn net.Conn) (*unix.Ucred, error) {
 	u, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, fmt.Errorf("ask who the peer is: %T is no unix socket", conn)
+		return nil, fmt.Errorf("identify the peer: %T is not a unix socket", conn)
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("ask who the peer is: %w", err)
+		return nil, fmt.Errorf("identify the peer: %w", err)
 	}
 	var cred *unix.Ucred
 	var credErr error
 	if err := raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil || credErr != nil {
-		return nil, fmt.Errorf("ask who the peer is: %w", errors.Join(err, credErr))
+		return nil, fmt.Errorf("identify the peer: %w", errors.Join(err, credErr))
 	}
 	return cred, nil
 }
@@ -60,7 +60,7 @@ func checkPeer(conn net.Conn) error {
 	}
 	if uid != os.Getuid() {
 		return problem.New(problem.PeerRefused, "the client belongs to user %d, this daemon to %d", uid, os.Getuid()).
-			WithHint("each user runs a nixvmd of their own")
+			WithHint("each user needs a separate nixvmd")
 	}
 	return nil
 }

@@ -184,6 +184,6 @@ func plainText(s string) string { return plaintext.Lines(s, maxLogLine) }
 
 func lostLines(n int) []byte {
 	return notification(api.MethodLogMessage, api.MessageParams{
-		Type: protocol.MessageTypeLog, Message: plural(n, "line") + " of output left out: this client reads too slowly",
+		Type: protocol.MessageTypeLog, Message: plural(n, "line") + " of output dropped: this client reads too slowly",
 	})
 }

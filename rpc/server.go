@@ -5,12 +5,12 @@
 // and then sends nixvm/ requests; docs/protocol.md, which is made from the types
 // of package api and the method table of this one, describes each. Reads answer from memory. A request that
 // changes a VM begins an operation and is answered when that has ended; the
-// operation itself belongs to nobody, so a client that goes away loses nothing.
+// operation itself belongs to no client, so that a client which disconnects loses nothing.
 //
 // Where things are: one file per family of methods (vm.go, snapshot.go, ...)
 // with its rows of the method table; method.go turns a row
-// into a handler; conn.go is one client, outbox.go what is on its way to it;
-// hub.go hands changes to all clients; listen.go is the socket. Package client
+// into a handler; conn.go is one client, outbox.go its outgoing messages;
+// hub.go distributes changes to all clients; listen.go is the socket. Package client
 // is the other side, frame the framing.
 package rpc
 
@@ -135,7 +135,7 @@ func (srv *Server) Serve(ctx context.Context, l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil && ctx.Err() == nil && passing(err) {
-			srv.log.Warn("no client can be accepted for a while", "error", err)
+			srv.log.Warn("cannot accept clients for a while", "error", err)
 			pause(ctx, acceptPause)
 			continue
 		}

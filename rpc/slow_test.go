@@ -378,7 +378,7 @@ func TestLogLinesThatAreNotReadAreCounted(t *testing.T) {
 	})
 	fake.log("op", "after")
 	lost := r.until("notice", func(m message) bool { return m.Method == api.MethodLogMessage })
-	if lines > 1000 || !strings.Contains(string(lost.Params), "lines of output left out") {
+	if lines > 1000 || !strings.Contains(string(lost.Params), "lines of output dropped") {
 		t.Errorf("%d lines came, then %s", lines, lost.Params)
 	}
 	var p api.MessageParams

@@ -23,7 +23,7 @@ func snapshotMethods() []Method {
 				}
 				return api.SnapshotListResult{Snapshots: notNil(list), Warning: vm.SnapshotWarning(p.Name, len(list))}, nil
 			}, result[api.SnapshotListResult](problem.VMNotFound, problem.BackendUnreachable)),
-		operation(api.MethodSnapshotCreate, "Take a snapshot of the state disk, live if the VM runs and the backend can.",
+		operation(api.MethodSnapshotCreate, "Take a snapshot of the state disk, while the VM is running if the backend supports that.",
 			func(ctx context.Context, s *session, p api.SnapshotCreateParams) (api.Operation, error) {
 				return s.srv.core.CreateSnapshot(ctx, p.Name, p.Snapshot, p.Description, s.who())
 			}, problem.SnapshotExists, problem.SnapshotNameInvalid, problem.SnapshotFailed, problem.VMNotFound, problem.VMBusy, problem.Unsupported, problem.DiskFull),

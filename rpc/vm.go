@@ -36,7 +36,7 @@ func vmMethods() []Method {
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(api.MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
 		verb(api.MethodVMResume, "Resume a suspended VM and resync its clock. A VM that is running only has its clock resynced.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
-		operation(api.MethodVMMigrate, "Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Offer it where both backends have the capability \"migrate\".",
+		operation(api.MethodVMMigrate, "Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Both backends must have the capability \"migrate\".",
 			func(ctx context.Context, s *session, p api.MigrateParams) (api.Operation, error) {
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
@@ -52,7 +52,7 @@ func vmMethods() []Method {
 			func(ctx context.Context, s *session, p api.ConfirmParams) (api.Operation, error) {
 				return s.srv.core.Purge(ctx, p.Name, p.Confirm, s.who())
 			}, problem.MachineNotFound, problem.ConfirmRequired, problem.VMBusy, problem.BackendUnreachable),
-		slow(api.MethodVMConsole, "Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal.",
+		slow(api.MethodVMConsole, "Open the serial console. The guest's output is untrusted: unless raw is set, it is filtered for a terminal.",
 			func(ctx context.Context, s *session, p api.ConsoleParams) (any, error) {
 				path, err := s.srv.openConsole(ctx, p)
 				return api.ConsoleResult{Socket: path}, err

@@ -1,7 +1,7 @@
 // Package problem is the one error type that reaches a user.
 //
-// Every part of nixvm may return plain wrapped errors; where a person can do
-// something about it, it returns a *problem.Error: a dotted code that programs
+// Every part of nixvm may return plain wrapped errors; where the user can act on
+// the error, it returns a *problem.Error: a dotted code that programs
 // compare, a message that says what failed, and a hint that says what to do.
 // The RPC layer sends exactly these fields; the command line prints them.
 package problem
@@ -17,12 +17,12 @@ type Code string
 
 // The codes of the protocol. docs/protocol.md lists them with their meaning.
 const (
-	Internal            Code = "internal"                // a fault of nixvm itself; the daemon's log has more
+	Internal            Code = "internal"                // a defect of nixvm itself; the daemon's log has details
 	BadParams           Code = "params.invalid"          // a parameter is missing, unknown, or of the wrong form
-	Cancelled           Code = "operation.cancelled"     // the request or operation was cancelled; what it had made is undone
+	Cancelled           Code = "operation.cancelled"     // the request or operation was cancelled, and its completed steps were undone
 	OperationNotFound   Code = "operation.not_found"     // no operation has that id, or it ended long ago
-	OperationInterrupt  Code = "operation.interrupted"   // the daemon ended while the operation ran; the message says what became of it
-	OperationResolved   Code = "operation.resolved"      // the operation does not wait for a choice, or not for this one
+	OperationInterrupt  Code = "operation.interrupted"   // the daemon ended while the operation was running; the message says how it was completed or undone
+	OperationResolved   Code = "operation.resolved"      // the operation is not unresolved, or does not offer this choice
 	ConfirmRequired     Code = "confirm.required"        // a destructive request does not repeat the machine's name in confirm
 	MachineNameInvalid  Code = "machine.name_invalid"    // the name is not a DNS label of at most 63 characters
 	MachineNotFound     Code = "machine.not_found"       // there is no machine of that name
@@ -33,23 +33,23 @@ const (
 	ProfileConflict     Code = "profile.conflict"        // two of the profiles exclude each other
 	ModeUnsupported     Code = "mode.unsupported"        // there is no such mode, or not for this image
 	SizeInvalid         Code = "size.invalid"            // a size is not a number of bytes, too small, too large, or smaller than it was
-	VMBusy              Code = "vm.busy"                 // another operation runs on the machine; the message names it
+	VMBusy              Code = "vm.busy"                 // another operation is running on the machine; the message names it
 	VMExists            Code = "vm.exists"               // the machine has a VM
 	VMNotFound          Code = "vm.not_found"            // the machine has no VM
-	VMNotRunning        Code = "vm.not_running"          // the VM does not run
-	VMRunning           Code = "vm.running"              // the VM runs, and must not
+	VMNotRunning        Code = "vm.not_running"          // the VM is not running
+	VMRunning           Code = "vm.running"              // the VM is running and must be stopped
 	VMNotReady          Code = "vm.not_ready"            // the guest's SSH server did not answer in time
 	VMStartFailed       Code = "vm.start_failed"         // the VM could not be started
-	VMStopTimeout       Code = "vm.stop_timeout"         // the guest did not shut down in time; it runs on
-	IdentityNotApplied  Code = "identity.not_applied"    // the running guest has not taken its new identity; it does at its next start
+	VMStopTimeout       Code = "vm.stop_timeout"         // the guest did not shut down in time; it keeps running
+	IdentityNotApplied  Code = "identity.not_applied"    // the running guest has not applied its new identity; it takes effect at its next start
 	MigrateFailed       Code = "vm.migrate_failed"       // the VM could not move; the message says on which backend it is
 	StorageNotShared    Code = "storage.not_shared"      // the two hosts do not see the same disks
 	SnapshotExists      Code = "snapshot.exists"         // the VM has a snapshot of that name
 	SnapshotNotFound    Code = "snapshot.not_found"      // the VM has no snapshot of that name
-	SnapshotNameInvalid Code = "snapshot.name_invalid"   // not a name for a snapshot
+	SnapshotNameInvalid Code = "snapshot.name_invalid"   // the name is not valid for a snapshot
 	SnapshotFailed      Code = "snapshot.failed"         // the snapshot could not be taken, restored or deleted
 	BackendUnknown      Code = "backend.unknown"         // no backend of that name is configured
-	BackendUnreachable  Code = "backend.unreachable"     // the backend does not answer now
+	BackendUnreachable  Code = "backend.unreachable"     // the backend does not answer
 	BackendMissing      Code = "backend.missing_program" // a program that the backend needs is missing
 	Unsupported         Code = "capability.unsupported"  // the backend or image cannot do that
 	ImageNotFound       Code = "image.not_found"         // there is no such image or image file
@@ -57,22 +57,22 @@ const (
 	ImageBuildFailed    Code = "image.build_failed"      // building the image failed; the message ends with the tool's last words
 	ImageUnsupported    Code = "image.unsupported"       // images of that kind cannot be built on this host
 	DiskFull            Code = "disk.full"               // no space is left
-	PortTaken           Code = "port.taken"              // another program listens on the port
-	SSHConfigMalformed  Code = "ssh.config_malformed"    // nixvm's marks in the user's SSH configuration are damaged, or ssh refuses the file
+	PortTaken           Code = "port.taken"              // the port is in use
+	SSHConfigMalformed  Code = "ssh.config_malformed"    // nixvm's markers in the user's SSH configuration are damaged, or ssh refuses the file
 	SSHConfigReadOnly   Code = "ssh.config_read_only"    // the user's SSH configuration must not be written; the hint has the line to add
 	SSHConfigRefused    Code = "ssh.config_refused"      // ssh does not use the user's SSH configuration, because of its permissions or owner
-	SSHInherited        Code = "ssh.inherited"           // the user's SSH configuration opens a forward for every host, and the VM would have it too
+	SSHInherited        Code = "ssh.inherited"           // the user's SSH configuration sets a forward for every host, which the VM would inherit
 	SSHNameTaken        Code = "ssh.name_taken"          // the SSH name is in use, by the user's own configuration or by another machine
 	SSHShadowed         Code = "ssh.shadowed"            // ssh understands the entry differently, because of another entry
 	SSHPathTooLong      Code = "ssh.path_too_long"       // the path of a control socket would be longer than ssh allows
 	SSHUnreachable      Code = "ssh.unreachable"         // the guest's SSH server, or an ssh master, does not answer
 	SSHHostKey          Code = "ssh.host_key_mismatch"   // the guest proved another host key than the pinned one
-	ForwardConflict     Code = "forward.conflict"        // the guest or the machine listens there already
+	ForwardConflict     Code = "forward.conflict"        // the guest or the machine already listens there
 	ForwardNotFound     Code = "forward.not_found"       // the machine has no such forward
 	ConfigInvalid       Code = "config.invalid"          // config.toml, an option or the environment is wrong
-	DaemonRunning       Code = "daemon.running"          // a daemon runs already
+	DaemonRunning       Code = "daemon.running"          // a daemon is already running
 	DaemonUnreachable   Code = "daemon.unreachable"      // no daemon answers, or the connection broke
-	DaemonSilent        Code = "daemon.silent"           // a daemon accepts connections and does not answer: it is stopped, or hangs
+	DaemonSilent        Code = "daemon.silent"           // a daemon accepts connections but does not answer: it is stopped, or hangs
 	PeerRefused         Code = "daemon.peer_refused"     // the client belongs to another user
 	PathTooLong         Code = "path.too_long"           // a path is too long for a socket
 )
@@ -81,7 +81,7 @@ const (
 type Error struct {
 	// Code is a dotted word, stable across versions.
 	Code Code `json:"code"`
-	// Message says what failed; absent in the data of an error, which has its own.
+	// Message says what failed; absent in the data of an error, which has a message itself.
 	Message string `json:"message,omitempty"`
 	// Hint says what to do about it.
 	Hint string `json:"hint,omitempty"`
@@ -111,7 +111,7 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// Retry marks the problem as one that may pass by itself.
+// Retry marks the problem as one that may be transient.
 func (e *Error) Retry() *Error {
 	e.Retryable = true
 	return e

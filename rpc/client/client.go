@@ -79,7 +79,7 @@ func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
 		}
 	}
 	if err != nil {
-		return nil, problem.New(problem.DaemonUnreachable, "no nixvmd answers at %s: %w", layout.Socket(), errors.Unwrap(err)).
+		return nil, problem.New(problem.DaemonUnreachable, "no nixvmd is listening at %s: %w", layout.Socket(), errors.Unwrap(err)).
 			WithHint("start it: nixvmd serve, or systemctl --user start nixvmd").Retry()
 	}
 	uid, err := rpc.PeerUID(conn)
@@ -246,7 +246,7 @@ func (c *Client) lost(err error) error {
 	if p := c.stream.refusal.Load(); p != nil {
 		return p
 	}
-	return problem.New(problem.DaemonUnreachable, "the connection to nixvmd is gone: %w", err).
+	return problem.New(problem.DaemonUnreachable, "the connection to nixvmd was lost: %w", err).
 		WithHint("operations continue in the daemon; try again").Retry()
 }
 
@@ -256,7 +256,7 @@ type handler func(method string, params json.RawMessage)
 func (h handler) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Request) {
 	switch {
 	case !r.Notif:
-		_ = conn.ReplyWithError(ctx, r.ID, &jsonrpc2.Error{Code: jsonrpc2.CodeMethodNotFound, Message: "this client answers no requests"})
+		_ = conn.ReplyWithError(ctx, r.ID, &jsonrpc2.Error{Code: jsonrpc2.CodeMethodNotFound, Message: "this client does not answer requests"})
 	case h != nil:
 		var params json.RawMessage
 		if r.Params != nil {

@@ -120,7 +120,7 @@ func start(ctx context.Context, layout paths.Layout, p Program) error {
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
-		return problem.New(problem.DaemonUnreachable, "nixvmd cannot be started: %w", err).WithHint("start it by hand: nixvmd serve")
+		return problem.New(problem.DaemonUnreachable, "cannot start nixvmd: %w", err).WithHint("start it by hand: nixvmd serve")
 	}
 	// Reaps the daemon should it end while this client lives.
 	go func() { _ = cmd.Wait() }()
@@ -141,11 +141,11 @@ func awaitReady(ctx context.Context, ready *os.File, logPath string) error {
 	case json.Unmarshal([]byte(line), &p) == nil && p.Code != "":
 		return &p
 	case ctx.Err() != nil:
-		return problem.New(problem.DaemonUnreachable, "nixvmd did not come up: %w", context.Cause(ctx)).WithHint("see %s", logPath).Retry()
+		return problem.New(problem.DaemonUnreachable, "nixvmd did not start: %w", context.Cause(ctx)).WithHint("see %s", logPath).Retry()
 	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("wait for nixvmd: %w", err)
 	}
-	return problem.New(problem.DaemonUnreachable, "nixvmd ended before it listened").WithHint("see %s, or run nixvmd serve", logPath)
+	return problem.New(problem.DaemonUnreachable, "nixvmd exited before it accepted connections").WithHint("see %s, or run nixvmd serve", logPath)
 }
 
 const readyLine = "ready"

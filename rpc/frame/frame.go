@@ -99,7 +99,7 @@ func headerField(line string, length int) (int, error) {
 		return length, nil
 	}
 	if length >= 0 {
-		return 0, malformed("Content-Length is given twice")
+		return 0, malformed("Content-Length appears twice")
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31)
 	if err != nil {

@@ -39,15 +39,15 @@ export interface AgentCommandResult {
   directory: string;
   /** Session is a name for the agent in that directory: of the tmux session, and for the title of a terminal. */
   session: string;
-  /** Line for the shell of the guest, to be run by "ssh -t HOST -- LINE" in a terminal. It starts the agent, or attaches to the session in which it runs; an agent that is not installed is offered to be. */
+  /** Line for the shell of the guest, to be run by "ssh -t HOST -- LINE" in a terminal. It starts the agent, or attaches to the session in which it is running; if the agent is not installed, it offers to install it. */
   line: string;
 }
 
-/** AgentListParams asks which agents make sense on a machine. */
+/** AgentListParams asks which agents are available on a machine. */
 export interface AgentListParams {
   /** Name of the machine. */
   name: string;
-  /** Agents that the user has configured, in the order to offer them; absent or empty = those of the images, claude and opencode. */
+  /** Agents that the user has configured, in display order; absent or empty = those of the images, claude and opencode. */
   agents?: Agent[];
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -55,13 +55,13 @@ export interface AgentListParams {
   partialResultToken?: string | number;
 }
 
-/** AgentListResult is the agents that make sense on a machine. */
+/** AgentListResult is the agents that are available on a machine. */
 export interface AgentListResult {
-  /** Agents in the order to offer them. One of the images is there if a profile of the machine installs it, any other one always; if none is left, all are. */
+  /** Agents in display order. An agent of the images is listed if a profile of the machine installs it, any other one always; if none is left, all are listed. */
   agents: Agent[];
 }
 
-/** AttachParams asks for what an editor needs to open the VM. */
+/** AttachParams requests what an editor needs to open the VM. */
 export interface AttachParams {
   /** Name of the machine. */
   name: string;
@@ -69,7 +69,7 @@ export interface AttachParams {
   admin?: boolean;
   /** Directory in the guest; absent = the account's home. */
   directory?: string;
-  /** Start the VM if it does not run, and wait until it is ready. */
+  /** Start the VM if it is not running, and wait until it is ready. */
   start?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -77,7 +77,7 @@ export interface AttachParams {
   partialResultToken?: string | number;
 }
 
-/** AttachResult is everything needed to attach, in each client's words. */
+/** AttachResult is everything needed to attach, in the syntax of each client. */
 export interface AttachResult {
   /** Name of the machine. */
   name: string;
@@ -105,11 +105,11 @@ export interface Backend {
   name: string;
   /** Type is "qemu", "libvirt" or "proxmox". */
   type: string;
-  /** Default: used when a machine names none. */
+  /** Default: used by machines that name no backend. */
   default: boolean;
-  /** Capabilities say what it can do; offer nothing else. */
+  /** Capabilities say what it supports; clients offer nothing else. */
   capabilities: BackendCapabilities;
-  /** Actions are the keys of the verbs that it can do on a machine in some state. */
+  /** Actions are the keys of the verbs that it supports, in at least one state of a machine. */
   actions: string[];
   /** MigratesTo are the names of the backends that its VMs can move to. */
   migratesTo?: string[];
@@ -121,7 +121,7 @@ export interface Backend {
 export interface BackendCapabilities {
   /** LiveSnapshot: snapshot while the VM runs. */
   liveSnapshot: boolean;
-  /** MemorySnapshot is false: no snapshot holds the memory yet. */
+  /** MemorySnapshot is false: snapshots do not include memory yet. */
   memorySnapshot: boolean;
   /** ThinClone: the boot disk is an overlay on the shared image. */
   thinClone: boolean;
@@ -135,21 +135,21 @@ export interface BackendCapabilities {
   suspend: boolean;
   /** Resize: the state disk can grow. */
   resize: boolean;
-  /** Clone: a VM that is off can be cloned. */
+  /** Clone: a stopped VM can be cloned. */
   clone: boolean;
-  /** CloneSnapshot: so can one of its snapshots. */
+  /** CloneSnapshot: one of its snapshots can be cloned too. */
   cloneSnapshot: boolean;
   /** HostFirewall: isolation is enforced outside the guest. */
   hostFirewall: boolean;
   /** Migrate: VMs can move between hosts. */
   migrate: boolean;
-  /** Autostart: VMs can start with the host. */
+  /** Autostart: VMs can be started when the host boots. */
   autostart: boolean;
 }
 
 /** BackendCheckResult is what is missing for a backend to work. */
 export interface BackendCheckResult {
-  /** Findings, worst first; none = all is well. */
+  /** Findings, worst first; none = no problems. */
   findings: Finding[];
 }
 
@@ -175,7 +175,7 @@ export interface CancelParams {
   id: unknown;
 }
 
-/** Capabilities say what this daemon offers. A client offers its user nothing that is not here. */
+/** Capabilities are what this daemon offers. A client offers its user nothing else. */
 export interface Capabilities {
   /** ProtocolVersion of the nixvm/ methods. */
   protocolVersion: number;
@@ -183,21 +183,21 @@ export interface Capabilities {
   revision: number;
   /** Methods that the daemon answers. */
   methods: string[];
-  /** Verbs are what can be done with machines, in the order in which to offer it. One that a client does not know can be offered by its title. */
+  /** Verbs are the actions on machines, in display order. A client can offer one that it does not know by its title. */
   verbs: Verb[];
   /** Backends that are configured, with what each can do. */
   backends: Backend[];
   /** SSHConfigFile is the path of the SSH configuration that the daemon writes, for clients that list hosts without following Include (TRAMP). */
   sshConfigFile?: string;
-  /** Defaults of nixvm/vm/create, for clients that show what would be made. */
+  /** Defaults of nixvm/vm/create, for clients that preview the new machine. */
   defaults: CreateDefaults;
 }
 
 /** Choice is one way to deal with an unresolved operation. */
 export interface Choice {
-  /** Action is "resume" (go on with it), "undo" (take back what is left of it) or "forget" (leave everything as it is, and do not ask again). */
+  /** Action is "resume" (continue it), "undo" (undo its remaining effects) or "forget" (leave everything as it is, and drop the operation). */
   action: string;
-  /** Effect says what the action would do now, one line for people. */
+  /** Effect says what the action would do now; one line for display. */
   effect: string;
   /** Confirm: the request must repeat the name of the machine, because data is lost. */
   confirm?: boolean;
@@ -209,7 +209,7 @@ export interface ClientCapabilities {
   window?: WindowCapabilities;
 }
 
-/** ClientInfo says who a client is. */
+/** ClientInfo identifies a client. */
 export interface ClientInfo {
   /** Name of the program, e.g. "Emacs" or "nixvmd create". */
   name: string;
@@ -217,23 +217,23 @@ export interface ClientInfo {
   version?: string;
 }
 
-/** CloneParams asks for a machine like another one. Absent fields are as the source has them. */
+/** CloneParams requests a copy of a machine. Absent fields have the values of the source. */
 export interface CloneParams {
-  /** Name of the machine that is copied. Its VM must be off. */
+  /** Name of the machine to copy. Its VM must be stopped. */
   name: string;
-  /** NewName of the machine that is made, a DNS label of at most 63 characters. */
+  /** NewName of the new machine, a DNS label of at most 63 characters. */
   newName: string;
-  /** Snapshot of the source to copy; absent = its state disk as it is now. */
+  /** Snapshot of the source to copy; absent = its current state disk. */
   snapshot?: string;
   /** MemoryMiB is the memory in MiB. */
   memoryMiB?: number;
   /** VCPUs is the number of virtual CPUs. */
   vcpus?: number;
-  /** DiskBytes is the virtual size of the state disk in bytes; it may only be larger. */
+  /** DiskBytes is the virtual size of the state disk in bytes; at least that of the source. */
   diskBytes?: number;
-  /** NoStart makes the VM without booting it. */
+  /** NoStart creates the VM without booting it. */
   noStart?: boolean;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -241,33 +241,33 @@ export interface CloneParams {
   partialResultToken?: string | number;
 }
 
-/** CollectedImage is what became of one image. */
+/** CollectedImage is one image, and whether it was removed. */
 export interface CollectedImage {
   /** ID of the image. */
   id: string;
-  /** Backend on whose host this copy was; absent for an image of the store. */
+  /** Backend whose host had this copy; absent for an image in the store. */
   backend?: string;
-  /** Bytes that it takes, or took, on the disk. */
+  /** Bytes that it occupies, or occupied, on the disk. */
   bytes: number;
-  /** Kept says why it stays; absent when it was removed. */
+  /** Kept says why it was kept; absent if it was removed. */
   kept?: string;
-  /** Note is what there is to know of a removed one. */
+  /** Note is additional information about a removed image. */
   note?: string;
 }
 
-/** ConfigureParams changes a declared machine. Absent fields stay as they are; a list replaces the list. What a running VM does not get at once takes effect at its next start: nextStart of the machine names it. */
+/** ConfigureParams changes a declared machine. Absent fields keep their values; a list replaces the previous list. Settings that cannot be applied to a running VM take effect at its next start: nextStart of the machine lists them. */
 export interface ConfigureParams {
   /** Name of the machine. */
   name: string;
-  /** Profiles of the machine. A VM that exists does not get them: they stay pending. */
+  /** Profiles of the machine. For an existing VM they stay pending. */
   profiles?: string[];
   /** MemoryMiB is the memory in MiB. */
   memoryMiB?: number;
   /** VCPUs is the number of virtual CPUs. */
   vcpus?: number;
-  /** DiskBytes is the virtual size of the state disk in bytes; it may only grow once the VM exists. */
+  /** DiskBytes is the virtual size of the state disk in bytes; once the VM exists, it cannot shrink. */
   diskBytes?: number;
-  /** Autostart: the VM starts with the host of its backend, if that has the capability; holds at once, whether the VM runs or not. */
+  /** Autostart: the VM is started when the host of its backend boots, if the backend has the capability; applies at once, whether or not the VM is running. */
   autostart?: boolean;
   /** Network is "nat" or "bridge:<interface>". */
   network?: string;
@@ -277,7 +277,7 @@ export interface ConfigureParams {
   udpPorts?: number[];
   /** AllowedCIDRs are exceptions to the private-network block. */
   allowedCidrs?: string[];
-  /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
+  /** RemoteForwards, each in the syntax of RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
   /** StaticIP is the guest's address with the length of its network, as 192.168.1.10/24; "dhcp" or empty goes back to DHCP, and removes the gateway. */
   staticIp?: string;
@@ -299,13 +299,13 @@ export interface ConfigureParams {
   partialResultToken?: string | number;
 }
 
-/** ConfirmParams names a machine twice, because what it asks for cannot be undone. */
+/** ConfirmParams names a machine twice, because the request cannot be undone. */
 export interface ConfirmParams {
   /** Name of the machine. */
   name: string;
   /** Confirm repeats the name. */
   confirm: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -313,11 +313,11 @@ export interface ConfirmParams {
   partialResultToken?: string | number;
 }
 
-/** ConsoleParams asks for a console. */
+/** ConsoleParams requests a console. */
 export interface ConsoleParams {
   /** Name of the machine. */
   name: string;
-  /** Raw: the guest's bytes as they are. Without it, only what a terminal is for passes: text, colours, the cursor; no titles, no clipboard, no queries. */
+  /** Raw: the unfiltered output of the guest. Without it, only text, colours and cursor movement pass; no titles, no clipboard, no queries. */
   raw?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -331,7 +331,7 @@ export interface ConsoleResult {
   socket: string;
 }
 
-/** CreateDefaults are what create takes when it is not told: [defaults] of config.toml. */
+/** CreateDefaults are the values of unset options of create: [defaults] of config.toml. */
 export interface CreateDefaults {
   /** Image is the kind, or a file or URL; absent = nixos where it can be built, else trial. */
   image?: string;
@@ -349,7 +349,7 @@ export interface CreateDefaults {
   network: string;
 }
 
-/** CreateParams asks for a machine and its VM. Absent fields take the defaults of config.toml, or, for a machine that is declared already, its files. */
+/** CreateParams requests a machine and its VM. Absent fields default to config.toml, or to the settings of a machine that is already declared. */
 export interface CreateParams {
   /** Name of the new machine, a DNS label of at most 63 characters. */
   name: string;
@@ -365,25 +365,25 @@ export interface CreateParams {
   vcpus?: number;
   /** DiskBytes is the virtual size of the state disk in bytes. */
   diskBytes?: number;
-  /** Autostart: the VM starts with the host of its backend, if that has the capability. Absent: what config.toml says of the backend. */
+  /** Autostart: the VM is started when the host of its backend boots, if the backend has the capability. Absent: the setting of the backend in config.toml. */
   autostart?: boolean;
   /** Network is "nat" or "bridge:<interface>". */
   network?: string;
   /** Backend is the name of a configured backend. */
   backend?: string;
-  /** AuthorizedKeys are SSH public keys for both accounts, besides nixvm's own. */
+  /** AuthorizedKeys are SSH public keys for both accounts, in addition to nixvm's own. */
   authorizedKeys?: string[];
   /** AllowedCIDRs are exceptions to the private-network block. */
   allowedCidrs?: string[];
   /** TCPPorts to open in the guest's firewall. */
   tcpPorts?: number[];
-  /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
+  /** RemoteForwards, each in the syntax of RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
-  /** NoStart makes the VM without booting it. */
+  /** NoStart creates the VM without booting it. */
   noStart?: boolean;
-  /** Declare writes the machine directory and makes no VM; nixvm/vm/create or nixvm/vm/start makes it later. A machine that is declared already is refused. */
+  /** Declare writes the machine directory without creating a VM; nixvm/vm/create or nixvm/vm/start creates it later. A machine that is already declared is refused. */
   declare?: boolean;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -403,15 +403,15 @@ export interface DeleteMachineParams {
   partialResultToken?: string | number;
 }
 
-/** DestroyParams names a machine twice, because what it asks for cannot be undone. */
+/** DestroyParams names a machine twice, because the request cannot be undone. */
 export interface DestroyParams {
-  /** KeepMachine keeps the machine directory, also if create made it. */
+  /** KeepMachine keeps the machine directory even if create made it. */
   keepMachine?: boolean;
   /** Name of the machine. */
   name: string;
   /** Confirm repeats the name. */
   confirm: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -419,59 +419,59 @@ export interface DestroyParams {
   partialResultToken?: string | number;
 }
 
-/** DidChangeParams tells what changed. The first one of a session has full set and replaces all that the client knew; later ones are deltas. */
+/** DidChangeParams is a change of state. The first one of a session has full set and replaces the entire state of the client; later ones are deltas. */
 export interface DidChangeParams {
   /** Full: machines and operations are complete. */
   full?: boolean;
   /** Machines is every machine, ordered by name; only when full. */
   machines?: Machine[];
-  /** Changed machines, each complete; new ones too. */
+  /** Changed machines, each complete, including new ones. */
   changed?: Machine[];
   /** Removed machines, by name. */
   removed?: string[];
-  /** Operations that run or are unresolved, when full; otherwise those that began, moved, ended, or became or ceased to be unresolved. */
+  /** Operations that are running or unresolved, when full; otherwise those that began, progressed, ended, or became or ceased to be unresolved. */
   operations?: Operation[];
 }
 
 /** DoctorResult is the doctor's report. */
 export interface DoctorResult {
-  /** Findings, worst first; none = all is well. */
+  /** Findings, worst first; none = no problems. */
   findings: Finding[];
 }
 
-/** DraftField is what the daemon makes of one field. */
+/** DraftField is the result of checking one field. */
 export interface DraftField {
-  /** OK: the request would not be refused for this field. */
+  /** OK: the request would not be refused because of this field. */
   ok: boolean;
-  /** Value that would be taken, in the words in which it can be typed again. Absent for lists. */
+  /** Value that would be used, in a form that can be typed again. Absent for lists. */
   value?: string;
   /** Values of a list. */
   values?: string[];
-  /** Number behind a size or count, in the unit of the request's parameter. */
+  /** Number is a size or count in the unit of the request's parameter. */
   number?: number;
-  /** Default: the draft does not say it. The value is that of the machine's directory, of the source of a clone, or of config.toml. */
+  /** Default: the field is unset. The value is that of the machine's directory, of the source of a clone, or of config.toml. */
   default?: boolean;
-  /** Choices are all that the field can be (image, mode, backend, snapshot), or that its list can have (profiles), with what the rest of the draft says. */
+  /** Choices are the possible values of the field (image, mode, backend, snapshot), or of the elements of its list (profiles), given the rest of the draft. */
   choices?: string[];
-  /** Note is what there is to know of the value. */
+  /** Note is additional information about the value. */
   note?: string;
-  /** Problem that the request would be refused with. */
+  /** Problem with which the request would be refused. */
   problem?: ErrorData;
 }
 
-/** DraftParams is a request that is not made yet, as far as it has been typed. Absent and empty fields are not said. */
+/** DraftParams is a request before it is sent, as far as it has been typed. Absent and empty fields count as unset. */
 export interface DraftParams {
-  /** For is the request that is meant: "create" (also when absent), "clone", "configure", "image" (nixvm/image/build), "snapshot" or "forward" (nixvm/forward/add). */
+  /** For is the kind of request: "create" (also when absent), "clone", "configure", "image" (nixvm/image/build), "snapshot" or "forward" (nixvm/forward/add). */
   for?: string;
-  /** Suggest a name for a new machine, made of this text, such as the name of a project or of the machine that is cloned. */
+  /** Suggest a name for a new machine, derived from this text, such as the name of a project or of the machine to clone. */
   suggest?: string;
   /** Name of the machine. */
   name?: string;
-  /** NewName of the machine that clone makes. */
+  /** NewName of the copy. */
   newName?: string;
   /** Profiles of the image. */
   profiles?: string[];
-  /** Image is its kind, a file, or an URL with its checksum. */
+  /** Image is its kind, a file, or a URL with its checksum. */
   image?: string;
   /** Mode is "immutable", "semi-mutable" or "mutable". */
   mode?: string;
@@ -495,7 +495,7 @@ export interface DraftParams {
   tcpPorts?: string[];
   /** UDPPorts as typed. */
   udpPorts?: string[];
-  /** RemoteForwards, each as after RemoteForward in ssh_config(5). */
+  /** RemoteForwards, each in the syntax of RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
   /** StaticIP of the guest, as 192.168.1.10/24, or "dhcp". */
   staticIp?: string;
@@ -509,11 +509,11 @@ export interface DraftParams {
   addKeys?: string[];
   /** RemoveKeys are keys, fingerprints or comments of keys to remove. */
   removeKeys?: string[];
-  /** RootPasswordHash is a crypt(5) hash; "*" asks whether a password could be set. */
+  /** RootPasswordHash is a crypt(5) hash; "*" checks whether a password can be set. */
   rootPasswordHash?: string;
   /** Snapshot to clone, or the name of a new one. */
   snapshot?: string;
-  /** Forward as after RemoteForward in ssh_config(5). */
+  /** Forward in the syntax of RemoteForward in ssh_config(5). */
   forward?: string;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -521,15 +521,15 @@ export interface DraftParams {
   partialResultToken?: string | number;
 }
 
-/** DraftResult is what the daemon makes of a draft. */
+/** DraftResult is the result of checking a draft. */
 export interface DraftResult {
-  /** OK: nothing is wrong. */
+  /** OK: no problem was found. */
   ok: boolean;
-  /** Fields by their names, also those that the draft does not say. */
+  /** Fields by name, including unset ones. */
   fields: Record<string, DraftField>;
-  /** Suggestion is a valid name that no machine has, if one was asked for. */
+  /** Suggestion is a valid, unused machine name, if one was requested. */
   suggestion?: string;
-  /** Problem that has nothing to do with a field. */
+  /** Problem that does not concern a single field. */
   problem?: ErrorData;
 }
 
@@ -537,11 +537,11 @@ export interface DraftResult {
 export interface EmptyResult {
 }
 
-/** EndpointParams asks where the sshd behind an SSH name is. */
+/** EndpointParams requests the endpoint of an SSH name. */
 export interface EndpointParams {
-  /** Host is an SSH host name of ours ("demo", "demo-admin") or a machine name. */
+  /** Host is an SSH name of nixvm ("demo", "demo-admin") or a machine name. */
   host: string;
-  /** Start the VM if it does not run and may be started. */
+  /** Start the VM if it is stopped and may be started. */
   start?: boolean;
   /** Wait until sshd answers with the pinned host key. */
   wait?: boolean;
@@ -551,7 +551,7 @@ export interface EndpointParams {
   partialResultToken?: string | number;
 }
 
-/** EndpointResult is where sshd answers now. */
+/** EndpointResult is the current address of sshd. */
 export interface EndpointResult {
   /** Machine that the host name belongs to. */
   machine: string;
@@ -565,7 +565,7 @@ export interface EndpointResult {
 export interface ErrorData {
   /** Code is a dotted word, stable across versions. */
   code: string;
-  /** Message says what failed; absent in the data of an error, which has its own. */
+  /** Message says what failed; absent in the data of an error, which has a message itself. */
   message?: string;
   /** Hint says what to do about it. */
   hint?: string;
@@ -581,9 +581,9 @@ export interface ExperimentalCapabilities {
   nixvm: Capabilities;
 }
 
-/** Finding is one thing that is wrong, and the command that fixes it. */
+/** Finding is one problem, and the command that fixes it. */
 export interface Finding {
-  /** Area is what it is about: "qemu", "ssh", a backend's name... */
+  /** Area that it concerns: "qemu", "ssh", the name of a backend... */
   area: string;
   /** Code is a dotted word. */
   code: string;
@@ -597,13 +597,13 @@ export interface Finding {
 
 /** Forward is a remote forward: a port or socket in the guest that leads to the host. */
 export interface Forward {
-  /** Listen in the guest: "[bind:]port" or the absolute path of a socket; of a line that is no forward the line itself. */
+  /** Listen in the guest: "[bind:]port" or the absolute path of a socket; for a line that is not a forward, the line itself. */
   listen: string;
   /** Target on the host: "host:port" or the absolute path of a socket. */
   target: string;
-  /** Daemon: held by the daemon's own connection, not by the Host block. */
+  /** Daemon: held by the daemon's own connection instead of the Host block. */
   daemon: boolean;
-  /** State is "config" (in the Host block), "active", "conflict", "lost", "off", or "invalid" (a line of the file that is no forward, and has no effect). */
+  /** State is "config" (in the Host block), "active", "conflict", "lost", "off", or "invalid" (a line of the file that is not a forward, and has no effect). */
   state: string;
   /** Detail of the state, for people. */
   detail?: string;
@@ -613,7 +613,7 @@ export interface Forward {
 export interface ForwardListResult {
   /** Forwards in the order of the file remote_forwards. */
   forwards: Forward[];
-  /** Opened ports and sockets of the host that lead into the guest: what clients (ssh -L, ssh -D) opened on a shared connection, and what stays until that ends. */
+  /** Opened ports and sockets of the host that lead into the guest: what clients (ssh -L, ssh -D) opened on a shared connection, which stay open until it ends. */
   opened?: OpenedPort[];
 }
 
@@ -621,7 +621,7 @@ export interface ForwardListResult {
 export interface ForwardParams {
   /** Name of the machine. */
   name: string;
-  /** Forward as after RemoteForward in ssh_config(5), e.g. "8080 localhost:80"; a trailing "daemon" lets the daemon hold it. */
+  /** Forward in the syntax of RemoteForward in ssh_config(5), e.g. "8080 localhost:80"; with a trailing "daemon", the daemon holds it. */
   forward: string;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -649,17 +649,17 @@ export interface Image {
   built?: string;
   /** Source it was built from, for people. */
   source?: string;
-  /** DirectBoot: a kernel is beside the disk, which a backend can boot directly; otherwise UEFI. */
+  /** DirectBoot: the image includes a kernel that a backend can boot directly; otherwise UEFI. */
   directBoot: boolean;
-  /** Bytes that it takes on the disk. */
+  /** Bytes that it occupies on the disk. */
   bytes: number;
-  /** Machines whose VMs are made from it. */
+  /** Machines whose VMs use it. */
   machines: string[];
-  /** StorePath is where its files are, if they are in the Nix store. */
+  /** StorePath is the directory of its files, if they are in the Nix store. */
   storePath?: string;
 }
 
-/** ImageBuildParams asks for an image without a machine. Absent fields take the defaults of config.toml. */
+/** ImageBuildParams requests an image without a machine. Absent fields default to config.toml. */
 export interface ImageBuildParams {
   /** Image is the kind: "nixos" or "trial". */
   image?: string;
@@ -667,7 +667,7 @@ export interface ImageBuildParams {
   profiles?: string[];
   /** Mode is "immutable", "semi-mutable" or "mutable". */
   mode?: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -675,11 +675,11 @@ export interface ImageBuildParams {
   partialResultToken?: string | number;
 }
 
-/** ImageGCParams asks for the removal of images that nothing needs. */
+/** ImageGCParams requests the removal of unused images. */
 export interface ImageGCParams {
-  /** All removes also those that would be built again as they are. */
+  /** All also removes up-to-date images, which would be built again. */
   all?: boolean;
-  /** DryRun removes nothing and says what would become of each. */
+  /** DryRun removes nothing and reports what would be removed. */
   dryRun?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -687,11 +687,11 @@ export interface ImageGCParams {
   partialResultToken?: string | number;
 }
 
-/** ImageGCResult is what became of each image. */
+/** ImageGCResult lists the images that were kept and removed. */
 export interface ImageGCResult {
-  /** Images that were there. */
+  /** Images that existed. */
   images: CollectedImage[];
-  /** Warnings about backends whose host could not be asked for copies. */
+  /** Warnings about backends whose hosts could not be searched for copies. */
   warnings?: string[];
 }
 
@@ -703,9 +703,9 @@ export interface ImageListResult {
 
 /** ImageRef names the image of a machine. */
 export interface ImageRef {
-  /** Kind is what was asked for: "nixos", "trial", or a file. */
+  /** Kind that was requested: "nixos", "trial", or a file. */
   kind: string;
-  /** ID of the image; absent until one was chosen. */
+  /** ID of the image; absent until one has been chosen. */
   id?: string;
   /** Distro is "nixos" or "debian". */
   distro?: string;
@@ -713,9 +713,9 @@ export interface ImageRef {
   version?: string;
 }
 
-/** InitializationOptions are what a client may ask of the session. */
+/** InitializationOptions are the options of a session. */
 export interface InitializationOptions {
-  /** ProtocolVersions the client understands; absent = any. No common version is an error. */
+  /** ProtocolVersions that the client supports; absent = any. It is an error if there is no common version. */
   protocolVersions?: number[];
   /** OperationLog: send the output of the tools that operations run as window/logMessage. */
   operationLog?: boolean;
@@ -725,7 +725,7 @@ export interface InitializationOptions {
 export interface InitializeParams {
   /** ProcessID of the client; for the log only. */
   processId?: number;
-  /** ClientInfo says who asks; operations remember it. */
+  /** ClientInfo identifies the client; operations record it. */
   clientInfo?: ClientInfo;
   /** Capabilities of the client. */
   capabilities?: ClientCapabilities;
@@ -733,9 +733,9 @@ export interface InitializeParams {
   initializationOptions?: InitializationOptions;
 }
 
-/** InitializeResult says what the daemon can do. */
+/** InitializeResult is the capabilities of the daemon. */
 export interface InitializeResult {
-  /** Capabilities holds ours under "experimental", as LSP asks. */
+  /** Capabilities holds ours under "experimental", as LSP requires. */
   capabilities: ServerCapabilities;
   /** ServerInfo names the daemon. */
   serverInfo: ServerInfo;
@@ -745,11 +745,11 @@ export interface InitializeResult {
 export interface Machine {
   /** Name of the machine, a DNS label. */
   name: string;
-  /** State of the VM: "absent" (declared only), "stopped", "running", "suspended", "crashed", "broken" or "unknown" (the backend cannot be asked). */
+  /** State of the VM: "absent" (declared only), "stopped", "running", "suspended", "crashed", "broken" or "unknown" (the backend cannot be reached). */
   state: string;
-  /** Phase is the state in the word that people want: "absent", "stopped", "booting" (it runs, and its sshd has not answered yet), "ready" (its sshd has answered), "suspended", "crashed", "broken" or "unknown". */
+  /** Phase is the state for display: "absent", "stopped", "booting" (it is running, and its sshd has not answered yet), "ready" (its sshd has answered), "suspended", "crashed", "broken" or "unknown". */
   phase: string;
-  /** Actions are the keys of the verbs that can be done with the machine now: all that fits its state, that its backend can do, and that the operation on it does not keep from being done. The verbs are among the capabilities of the daemon. */
+  /** Actions are the keys of the verbs that are possible on the machine now, given its state, the capabilities of its backend, and the operation that is running on it. The verbs are among the capabilities of the daemon. */
   actions: string[];
   /** Ready: sshd has answered with the pinned host key since the last start. */
   ready: boolean;
@@ -761,7 +761,7 @@ export interface Machine {
   profiles: string[];
   /** Backend is the name of the configured backend. */
   backend: string;
-  /** Image that the machine runs. */
+  /** Image of the machine. */
   image: ImageRef;
   /** MemoryMiB is the memory in MiB. */
   memoryMiB: number;
@@ -769,7 +769,7 @@ export interface Machine {
   vcpus: number;
   /** DiskBytes is the virtual size of the state disk in bytes. */
   diskBytes: number;
-  /** Autostart: the VM starts with the host of its backend. */
+  /** Autostart: the VM is started when the host of its backend boots. */
   autostart?: boolean;
   /** Network is "nat" or "bridge:<interface>". */
   network: string;
@@ -783,19 +783,19 @@ export interface Machine {
   adminHost?: string;
   /** Started is when the VM was started. */
   started?: string;
-  /** Operation is the id of the operation that runs on the machine now; its state is among the operations of the same message, or of nixvm/operation/get. */
+  /** Operation is the id of the operation that is running on the machine; its state is among the operations of the same message, or of nixvm/operation/get. */
   operation?: string;
-  /** RemovesDirectory: destroy removes the machine directory too, because create made it; with keepMachine it stays. */
+  /** RemovesDirectory: destroy removes the machine directory too, because create made it; keepMachine prevents that. */
   removesDirectory?: boolean;
-  /** Pending are settings that the VM does not have, under their names in nixvm/machine/configure, and that no start gives it: "profiles" are part of the image, and there is no method yet that gives a VM another one. */
+  /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and there is no method yet to replace the image of a VM. */
   pending?: string[];
-  /** NextStart are settings of the machine that its running VM takes over at its next start, under their names in nixvm/machine/configure, or like them: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey". Absent too where that is not known: of a VM that an earlier version has started. */
+  /** NextStart are settings of the machine that take effect at the next start of its running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey". Also absent if unknown, for a VM that was started by an earlier version. */
   nextStart?: string[];
   /** Problem with the machine directory, or with its SSH name. */
   problem?: ErrorData;
-  /** Unresolved are the ids of its operations that wait for a choice, oldest first; their choices are among the operations of the same message. */
+  /** Unresolved are the ids of its operations that need a decision, oldest first; their choices are among the operations of the same message. */
   unresolved?: string[];
-  /** Snapshots is how many snapshots the VM has; absent while the daemon has not seen a list of them since it started. See nixvm/snapshot/list. */
+  /** Snapshots is the number of snapshots of the VM; absent until the daemon has listed them since its start. See nixvm/snapshot/list. */
   snapshots?: SnapshotUsage;
 }
 
@@ -803,7 +803,7 @@ export interface Machine {
 export interface MachineListResult {
   /** Machines ordered by name. */
   machines: Machine[];
-  /** Operations that run now, and those that are unresolved. */
+  /** Operations that are running or unresolved. */
   operations: Operation[];
 }
 
@@ -827,7 +827,7 @@ export interface MachineResult {
 export interface MessageParams {
   /** Type is 1 error, 2 warning, 3 info, 4 log. */
   type: number;
-  /** Message is for people. Output of tools and guests is untrusted text; control characters have been removed. */
+  /** Message for display. Output of tools and guests is untrusted text; control characters have been removed. */
   message: string;
   /** Operation that the message belongs to; ours. */
   operation?: string;
@@ -835,13 +835,13 @@ export interface MessageParams {
   vertex?: string;
 }
 
-/** MigrateParams names a VM and where it is to go. */
+/** MigrateParams names a VM and its destination. */
 export interface MigrateParams {
   /** Name of the machine. */
   name: string;
-  /** Backend that it goes to, as configured. */
+  /** Backend that is the destination, by its configured name. */
   backend: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -849,25 +849,25 @@ export interface MigrateParams {
   partialResultToken?: string | number;
 }
 
-/** NetworkResult is what a VM has open in its network at the moment. */
+/** NetworkResult is the current network use of a VM. */
 export interface NetworkResult {
-  /** Out is the TCP connections that the guest has made. */
+  /** Out counts the TCP connections opened by the guest. */
   out: NetworkUse;
-  /** In is the TCP connections to the guest's SSH port. They have a limit of their own: a guest that has all of the others does not keep its owner out. */
+  /** In counts the TCP connections to the guest's SSH port. They have a separate limit, so that a guest that exhausts the other one stays reachable. */
   in: NetworkUse;
-  /** UDP is the flows of datagrams; at the limit the one that was idle longest ends. */
+  /** UDP counts the UDP flows; at the limit, the one that was idle longest is dropped. */
   udp: NetworkUse;
-  /** Refused is how many attempts the isolation refused since the start. */
+  /** Refused is the number of attempts that the isolation has refused since the start. */
   refused: number;
   /** LastRefused is the last of them. */
   lastRefused?: Refusal;
 }
 
-/** NetworkUse is a number of things, and how many there may be. */
+/** NetworkUse is a number of connections or flows, and its limit. */
 export interface NetworkUse {
-  /** Now is how many there are. */
+  /** Now is the current number. */
   now: number;
-  /** Limit is how many there may be. */
+  /** Limit is the maximum number. */
   limit: number;
 }
 
@@ -887,31 +887,31 @@ export interface OpenedPort {
   account?: string;
 }
 
-/** Operation is a long request. It outlives the client that asked for it. */
+/** Operation is a long-running request. It outlives the client that requested it. */
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "apply" (settings, to the guest that runs), "build-image", "resolve" (what was chosen for an unresolved one). */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "apply" (settings, to a running guest), "build-image", "resolve" (the chosen action for an unresolved operation). */
   kind: string;
-  /** Disruptive: connections into the guest end while it runs. Clients close theirs when it begins, instead of waiting for a guest that does not answer any more. */
+  /** Disruptive: connections into the guest end while the operation is running. Clients close theirs when it begins, instead of waiting for a guest that no longer answers. */
   disruptive?: boolean;
-  /** Outcome is what a disruptive one leaves when it succeeds: "down" (the VM is off, suspended or gone: connecting would start it again), "up" (the same system runs again) or "replaced" (its disk is another one: what was read from it is out of date). */
+  /** Outcome of a disruptive operation that succeeds: "down" (the VM is stopped, suspended or gone: connecting would start it again), "up" (the same system is running again) or "replaced" (its disk was replaced: data that was read from it is stale). */
   outcome?: string;
-  /** Machine that it changes; empty for one that is about no machine. */
+  /** Machine that it changes; empty if it does not concern a machine. */
   machine: string;
-  /** Source is the machine that a clone is a copy of. It is busy with the operation, too, until its disk is copied. */
+  /** Source machine of a clone. It is busy with the operation too, until its disk has been copied. */
   source?: string;
-  /** State is "running", "succeeded", "failed", "cancelled", "interrupted" (the daemon died while it ran; message says what the next start did about it) or "unresolved" (it failed and could not be taken back whole: nothing happens until one of its choices is made by nixvm/operation/resolve). */
+  /** State is "running", "succeeded", "failed", "cancelled", "interrupted" (the daemon died while it was running; message says what the next start did about it) or "unresolved" (it failed and could not be undone completely: it is left alone until nixvm/operation/resolve makes one of its choices). */
   state: string;
   /** Step is the name of the current or last step. */
   step?: string;
-  /** Steps is how many there are. */
+  /** Steps is the number of steps. */
   steps: number;
-  /** Done is how many are done. */
+  /** Done is the number of completed steps. */
   done: number;
-  /** Message is one line for people. */
+  /** Message is one line for display. */
   message?: string;
-  /** Percent from 0 to 100; never goes back; absent = unknown. */
+  /** Percent from 0 to 100; never decreases; absent = unknown. */
   percent?: number;
   /** Started is when it began. */
   started: string;
@@ -919,19 +919,19 @@ export interface Operation {
   ended?: string;
   /** Problem says why it failed. */
   problem?: ErrorData;
-  /** Warnings that the user should see although it succeeded. */
+  /** Warnings to show to the user even if it succeeded. */
   warnings?: string[];
-  /** Client that asked, e.g. "Emacs 30.1". */
+  /** Client that requested it, e.g. "Emacs 30.1". */
   client?: string;
-  /** Snapshot that was made, restored, deleted or cloned. */
+  /** Snapshot that was taken, restored, deleted or cloned. */
   snapshot?: string;
-  /** Safety is the snapshot that a restore took first. */
+  /** Safety is the safety snapshot that a restore took first. */
   safety?: string;
-  /** Image that build-image makes: its id. */
+  /** Image is the id of the image that build-image builds. */
   image?: string;
-  /** Choices that nixvm/operation/resolve takes; only of an unresolved operation. */
+  /** Choices for nixvm/operation/resolve; only of an unresolved operation. */
   choices?: Choice[];
-  /** Resolves is the id of the operation that a resolve is about. */
+  /** Resolves is the id of the operation that a resolve operates on. */
   resolves?: string;
 }
 
@@ -943,7 +943,7 @@ export interface OperationGetResult {
 
 /** OperationListResult is the operations that the daemon remembers. */
 export interface OperationListResult {
-  /** Operations that run, that are unresolved, and that ended lately; newest last. */
+  /** Operations that are running, unresolved, or recently ended; newest last. */
   operations: Operation[];
 }
 
@@ -957,33 +957,33 @@ export interface OperationParams {
   partialResultToken?: string | number;
 }
 
-/** OperationResult answers every request that changes a VM: when the operation has succeeded, or, if detach was asked for, as soon as it runs. */
+/** OperationResult answers every request that changes a VM: when the operation has succeeded, or, with detach, as soon as it is running. */
 export interface OperationResult {
   /** Operation as it is now. */
   operation: Operation;
-  /** VM is the machine as the operation left it; absent when it is gone, or with detach. */
+  /** VM is the machine after the operation; absent if it is gone, or with detach. */
   vm?: Machine;
 }
 
-/** Profile is one composable mixin. */
+/** Profile is one composable set of packages and settings. */
 export interface Profile {
   /** Name of the profile. */
   name: string;
-  /** Description for people, one line. */
+  /** Description, one line. */
   description: string;
   /** Requires these profiles too. */
   requires: string[];
   /** Conflicts with these. */
   conflicts?: string[];
-  /** Agent: an agent profile; private networks are blocked outbound. */
+  /** Agent: an agent profile; outbound access to private networks is blocked. */
   agent: boolean;
-  /** Images are the kinds of image that have it: "nixos", "trial". */
+  /** Images are the kinds of image that provide it: "nixos", "trial". */
   images: string[];
 }
 
-/** ProfileListResult is the profiles that can be asked for. */
+/** ProfileListResult is the available profiles. */
 export interface ProfileListResult {
-  /** Profiles ordered by name, core first. Those that a user has added to the flake are among them. */
+  /** Profiles ordered by name, core first, including those that the user has added to the flake. */
   profiles: Profile[];
 }
 
@@ -995,25 +995,25 @@ export interface ProgressParams {
   value: WorkDoneProgress;
 }
 
-/** Refusal is an attempt of a guest to reach what it may not. */
+/** Refusal is a refused connection attempt of a guest. */
 export interface Refusal {
   /** Protocol is "tcp" or "udp". */
   protocol: string;
   /** To is address:port. */
   to: string;
-  /** At is when. */
+  /** At is the time of the attempt. */
   at: string;
 }
 
-/** ResolveParams says what becomes of an unresolved operation. */
+/** ResolveParams makes a choice for an unresolved operation. */
 export interface ResolveParams {
   /** ID of the unresolved operation. */
   id: string;
   /** Action is one of its choices: "resume", "undo" or "forget". */
   action: string;
-  /** Confirm repeats the name of the machine, where the choice asks for that. */
+  /** Confirm repeats the name of the machine, if the choice requires it. */
   confirm?: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -1021,11 +1021,11 @@ export interface ResolveParams {
   partialResultToken?: string | number;
 }
 
-/** SSHApplyResult is what was noticed while the configuration was applied. */
+/** SSHApplyResult is the result of applying the SSH configuration. */
 export interface SSHApplyResult {
   /** Warnings for the user. */
   warnings: string[];
-  /** Verified: ssh reads what was written; if not, a warning says why. */
+  /** Verified: ssh reads the written configuration; if not, a warning says why. */
   verified: boolean;
 }
 
@@ -1053,9 +1053,9 @@ export interface ServerInfo {
 export interface ServerStatusParams {
   /** Health is "ok" or "warning". */
   health: string;
-  /** Quiescent: no operation runs. */
+  /** Quiescent: no operation is running. */
   quiescent: boolean;
-  /** Message says what is wrong, for people. */
+  /** Message describes the problem, for display. */
   message?: string;
 }
 
@@ -1067,19 +1067,19 @@ export interface Snapshot {
   description?: string;
   /** Created is when it was taken. */
   created: string;
-  /** Frozen: the guest's file systems were frozen, or the VM was off, so that the snapshot is consistent. */
+  /** Frozen: the guest's file systems were frozen, or the VM was stopped, so that the snapshot is consistent. */
   frozen: boolean;
 }
 
-/** SnapshotCreateParams asks for a snapshot. */
+/** SnapshotCreateParams requests a snapshot. */
 export interface SnapshotCreateParams {
   /** Name of the machine. */
   name: string;
   /** Snapshot is the name of the new snapshot. */
   snapshot: string;
-  /** Description for people. */
+  /** Description for display. */
   description?: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -1093,7 +1093,7 @@ export interface SnapshotDeleteParams {
   name: string;
   /** Snapshot to delete. */
   snapshot: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -1105,19 +1105,19 @@ export interface SnapshotDeleteParams {
 export interface SnapshotListResult {
   /** Snapshots, oldest first. */
   snapshots: Snapshot[];
-  /** Warning when there are so many that taking and deleting them holds up the guest; one line. */
+  /** Warning if there are so many that taking and deleting them stalls the guest; one line. */
   warning?: string;
 }
 
-/** SnapshotRestoreParams asks for the state disk to be put back. */
+/** SnapshotRestoreParams requests that the state disk be restored. */
 export interface SnapshotRestoreParams {
   /** Name of the machine. */
   name: string;
-  /** Snapshot to go back to. */
+  /** Snapshot to restore. */
   snapshot: string;
-  /** Confirm repeats the name of the machine: what was written since is lost from the disk (and kept in the safety snapshot). */
+  /** Confirm repeats the name of the machine: later changes are removed from the disk (and kept in the safety snapshot). */
   confirm: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -1129,17 +1129,17 @@ export interface SnapshotRestoreParams {
 export interface SnapshotUsage {
   /** Count of snapshots. */
   count: number;
-  /** Warning when there are so many that taking and deleting them holds up the guest; one line. */
+  /** Warning if there are so many that taking and deleting them stalls the guest; one line. */
   warning?: string;
 }
 
-/** StopParams asks the guest to power off. */
+/** StopParams requests a shutdown of the guest. */
 export interface StopParams {
   /** Name of the machine. */
   name: string;
   /** TimeoutSeconds to wait for the guest; absent = the daemon's default. */
   timeoutSeconds?: number;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -1147,11 +1147,11 @@ export interface StopParams {
   partialResultToken?: string | number;
 }
 
-/** VMParams names the machine whose VM is meant. */
+/** VMParams names the machine of a VM. */
 export interface VMParams {
   /** Name of the machine. */
   name: string;
-  /** Detach answers as soon as the operation runs, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
@@ -1159,17 +1159,17 @@ export interface VMParams {
   partialResultToken?: string | number;
 }
 
-/** Verb is something that can be done with a machine. Whether it can be done with one now is among the actions of that machine. */
+/** Verb is an action on a machine. Whether it is possible on a machine now is among the actions of that machine. */
 export interface Verb {
-  /** Key of the verb, e.g. "start": what actions of machines and backends hold. */
+  /** Key of the verb, e.g. "start", as listed in the actions of machines and backends. */
   key: string;
-  /** Method that does it, with the name of the machine as "name". */
+  /** Method of the verb, with the name of the machine as "name". */
   method: string;
-  /** Title for people, e.g. "Take Snapshot". */
+  /** Title for display, e.g. "Take Snapshot". */
   title: string;
   /** Operation: the method begins an operation. */
   operation?: boolean;
-  /** Needs says what it takes, for people who look for it where it is not offered. */
+  /** Needs is its requirement, for users who miss it where it is not offered. */
   needs?: string;
 }
 
@@ -1193,13 +1193,13 @@ export interface WindowCapabilities {
 export interface WorkDoneProgress {
   /** Kind is "begin", "report" or "end". */
   kind: string;
-  /** Title says what is done, e.g. "Create demo"; only in begin. */
+  /** Title of the operation, e.g. "Create demo"; only in begin. */
   title?: string;
   /** Cancellable: window/workDoneProgress/cancel cancels the operation. */
   cancellable?: boolean;
-  /** Message is one line for people; absent = the last one still holds. */
+  /** Message is one line for display; absent = unchanged. */
   message?: string;
-  /** Percentage from 0 to 100, never smaller than before; absent = unknown. */
+  /** Percentage from 0 to 100, never decreases; absent = unknown. */
   percentage?: number;
   /** Operation is the id of the operation; ours, in begin. */
   operation?: string;
@@ -1216,19 +1216,19 @@ export interface Requests {
   'initialize': { params: InitializeParams; result: InitializeResult };
   /** The version of the daemon. The only request that is answered before initialize. */
   'nixvm/version': { params: NoParams; result: VersionResult };
-  /** Every machine with the state of its VM, and the operations that run or are unresolved. Answered from memory. */
+  /** Every machine with the state of its VM, and the operations that are running or unresolved. Answered from memory. */
   'nixvm/machine/list': { params: NoParams; result: MachineListResult };
   /** One machine. Answered from memory. */
   'nixvm/machine/get': { params: MachineParams; result: MachineResult };
-  /** Check a request that is not made yet, field by field, by the rules of the request itself, and say what its defaults come to. Sizes and ports are texts here, as they were typed. It changes nothing, and nothing is refused: what is wrong is in the answer. A backend that has to be asked gets 15 seconds. */
+  /** Check a request before it is sent, field by field, by the rules of the request itself, and return its defaults. Sizes and ports are strings here, as typed. It changes nothing and refuses nothing: problems are part of the answer. A backend that has to be queried gets 15 seconds. */
   'nixvm/machine/check': { params: DraftParams; result: DraftResult };
-  /** Change the files of a machine directory. A guest that runs, and whose image obeys guest contract 2, gets what of its identity has changed by an operation that begins: its id is in the machine. So it does for a request without changes, after the files were edited by hand. */
+  /** Change the settings of a machine. Changes of the identity are applied to a running guest, if its image supports guest contract 2, by an operation whose id is in the machine. A request without changes does the same after the files were edited by hand. */
   'nixvm/machine/configure': { params: ConfigureParams; result: MachineResult };
-  /** Remove the declaration of a machine whose VM does not exist. Its identity is gone afterwards. */
+  /** Delete the directory of a machine without a VM, including its identity. */
   'nixvm/machine/delete': { params: DeleteMachineParams; result: EmptyResult };
   /** Declare a machine if it is not declared yet, make its VM, boot it and wait until sshd answers; or, with declare, only declare it. Cancelling leaves nothing behind. */
   'nixvm/vm/create': { params: CreateParams; result: OperationResult };
-  /** Make a machine with the settings of another one, an identity of its own and a copy of its state disk, on the same backend; boot it and wait until sshd answers. Snapshots, static address, VM number and PCI devices stay with the source. The operation is the new machine's; the source is busy until its disk is copied. Cancelling leaves nothing behind. */
+  /** Create a machine with the settings of another one, its own identity and a copy of the state disk, on the same backend; boot it and wait until sshd answers. Snapshots, static address, VM number and PCI devices are not copied. The operation belongs to the new machine; the source is busy until its disk has been copied. Cancelling leaves nothing behind. */
   'nixvm/vm/clone': { params: CloneParams; result: OperationResult };
   /** Boot the VM and wait until sshd answers. A running VM is left alone. The VM of a machine that is only declared is created first, by an operation of the kind "create". */
   'nixvm/vm/start': { params: VMParams; result: OperationResult };
@@ -1242,79 +1242,79 @@ export interface Requests {
   'nixvm/vm/suspend': { params: VMParams; result: OperationResult };
   /** Resume a suspended VM and resync its clock. A VM that is running only has its clock resynced. */
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
-  /** Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Offer it where both backends have the capability "migrate". */
+  /** Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Both backends must have the capability "migrate". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
   /** Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept, and with keepMachine any is. Any operation running on the machine is cancelled. */
   'nixvm/vm/destroy': { params: DestroyParams; result: OperationResult };
   /** Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled. */
   'nixvm/vm/purge': { params: ConfirmParams; result: OperationResult };
-  /** Open the serial console. What the guest writes is untrusted: unless raw is set, it is made fit for a terminal. */
+  /** Open the serial console. The guest's output is untrusted: unless raw is set, it is filtered for a terminal. */
   'nixvm/vm/console': { params: ConsoleParams; result: ConsoleResult };
-  /** What a running VM has open in its network, and what its isolation refused. Other networks than `nat` of the embedded backend do not tell. */
+  /** The open connections of a running VM, and what its isolation refused. Available only for the network `nat` of the embedded backend. */
   'nixvm/vm/network': { params: MachineParams; result: NetworkResult };
   /** The snapshots of a VM. */
   'nixvm/snapshot/list': { params: MachineParams; result: SnapshotListResult };
-  /** Take a snapshot of the state disk, live if the VM runs and the backend can. */
+  /** Take a snapshot of the state disk, while the VM is running if the backend supports that. */
   'nixvm/snapshot/create': { params: SnapshotCreateParams; result: OperationResult };
   /** Restore the state disk to a snapshot. A safety snapshot is taken first; other snapshots are kept. A running VM is stopped and started again. */
   'nixvm/snapshot/restore': { params: SnapshotRestoreParams; result: OperationResult };
   /** Delete one snapshot. */
   'nixvm/snapshot/delete': { params: SnapshotDeleteParams; result: OperationResult };
-  /** The operations that run, those that are unresolved, and those that ended lately. */
+  /** Running, unresolved and recently ended operations. */
   'nixvm/operation/list': { params: NoParams; result: OperationListResult };
   /** One operation. */
   'nixvm/operation/get': { params: OperationParams; result: OperationGetResult };
-  /** Ask an operation to stop. Answered at once with the operation as it is; it ends later, as cancelled or however else it came out. */
+  /** Cancel an operation. Answered at once with the operation as it is; it ends later, usually as cancelled. */
   'nixvm/operation/cancel': { params: OperationParams; result: OperationGetResult };
-  /** Make one of the choices of an unresolved operation. resume and undo run as an operation of their own (kind "resolve"): when that succeeds, the unresolved one ends; when it fails, that stays unresolved. forget ends it at once, and the answer holds it as it ended. */
+  /** Make one of the choices of an unresolved operation. resume and undo run as a separate operation (kind "resolve"): if it succeeds, the unresolved one ends; if it fails, that one stays unresolved. forget ends it at once, and the answer holds its final state. */
   'nixvm/operation/resolve': { params: ResolveParams; result: OperationResult };
   /** Follow an operation, started by any client: progress is replayed from the beginning (begin, then the current state) and the answer comes when it ends, just as the request that began it is answered, also if that is refused while the operation is still being prepared. $/cancelRequest ends the subscription only; window/workDoneProgress/cancel cancels the operation. */
   'nixvm/operation/subscribe': { params: OperationParams; result: OperationResult };
-  /** Everything an editor needs to open the VM; with start, boots it first. */
+  /** Everything that an editor needs to open the VM; with start, boots it first. */
   'nixvm/attach': { params: AttachParams; result: AttachResult };
-  /** The agents that make sense on a machine, out of those that the user has. Answered from memory. */
+  /** The agents that are available on a machine, from those that the user has configured. Answered from memory. */
   'nixvm/agent/list': { params: AgentListParams; result: AgentListResult };
-  /** How to run an agent in the guest, or come back to it. Nothing is started, neither the VM nor the agent. */
+  /** How to run an agent in the guest, or reattach to it. Neither the VM nor the agent is started. */
   'nixvm/agent/command': { params: AgentCommandParams; result: AgentCommandResult };
-  /** What nixvm/ssh/apply would change in the SSH configuration, as a diff. Nothing is written. */
+  /** The changes that nixvm/ssh/apply would make to the SSH configuration, as a diff. Nothing is written. */
   'nixvm/ssh/preview': { params: NoParams; result: SSHPreviewResult };
-  /** Write the Include line and our own SSH configuration, and verify every host with ssh -G. Applying twice changes nothing. */
+  /** Write the Include line and nixvm's own SSH configuration, and verify every host with ssh -G. It is idempotent. */
   'nixvm/ssh/apply': { params: NoParams; result: SSHApplyResult };
-  /** Take our Include line out again; every other byte of the user's file stays. */
+  /** Remove nixvm's Include line; every other byte of the user's file is kept. */
   'nixvm/ssh/remove': { params: NoParams; result: EmptyResult };
-  /** Where the sshd of a VM answers right now; nixvmd proxy asks this. */
+  /** The current address of a VM's sshd; used by nixvmd proxy. */
   'nixvm/ssh/endpoint': { params: EndpointParams; result: EndpointResult };
-  /** The remote forwards of a machine and what became of each. */
+  /** The remote forwards of a machine and the state of each. */
   'nixvm/forward/list': { params: MachineParams; result: ForwardListResult };
-  /** Add a remote forward, and apply it to a live connection at once. */
+  /** Add a remote forward, and apply it to open connections at once. */
   'nixvm/forward/add': { params: ForwardParams; result: ForwardListResult };
-  /** Remove a remote forward, and cancel it on a live connection. */
+  /** Remove a remote forward, and cancel it on open connections. */
   'nixvm/forward/remove': { params: ForwardParams; result: ForwardListResult };
   /** The available profiles. */
   'nixvm/profile/list': { params: NoParams; result: ProfileListResult };
-  /** The images in the store, and the machines that need them. */
+  /** The images in the store, and the machines that use them. */
   'nixvm/image/list': { params: NoParams; result: ImageListResult };
-  /** Make sure that an image is in the store, and build it if it is not. Requests for the same image share one build. What nix has built when it is cancelled serves the next build. */
+  /** Build an image, unless it is in the store. Requests for the same image share one build. If cancelled, what nix has built so far is reused by the next build. */
   'nixvm/image/build': { params: ImageBuildParams; result: OperationResult };
-  /** Remove images that no machine uses: those of an earlier flake or recipe, imported and broken ones; and the copies on other hosts that no VM there needs. Never one that a VM is made from. */
+  /** Remove images that no machine uses: outdated ones (of an earlier flake or recipe), imported ones and broken ones; and copies on other hosts that no VM there uses. The image of an existing VM is never removed. */
   'nixvm/image/gc': { params: ImageGCParams; result: ImageGCResult };
-  /** The configured backends and what each can do. */
+  /** The configured backends and their capabilities. */
   'nixvm/backend/list': { params: NoParams; result: BackendListResult };
-  /** What is missing for a backend to work, with the command that fixes it. */
+  /** The problems of a backend, each with the command that fixes it. */
   'nixvm/backend/check': { params: BackendParams; result: BackendCheckResult };
-  /** Check everything that nixvm needs, and name what is missing and how to get it. */
+  /** Check everything that nixvm needs on this host, and report each problem with its fix. */
   'nixvm/doctor': { params: NoParams; result: DoctorResult };
 }
 
 /** Params of every notification that the daemon sends. */
 export interface Notifications {
-  /** What changed: first the full state, then deltas. Deltas of one machine are merged while a client is slow; the last state always arrives. */
+  /** Changes of state: first the full state, then deltas. Deltas of one machine are merged for a slow client; the latest state always arrives. */
   'nixvm/didChange': DidChangeParams;
-  /** How the daemon is as a whole, when that changes. */
+  /** The state of the daemon as a whole, when it changes. */
   'nixvm/serverStatus': ServerStatusParams;
   /** Progress of an operation: begin, reports, end. */
   '$/progress': ProgressParams;
-  /** Something that the user should read, such as what became of an operation that the end of an earlier daemon interrupted. */
+  /** A message for the user, such as the outcome of an operation that was interrupted by the end of an earlier daemon. */
   'window/showMessage': MessageParams;
   /** One line of output of a tool that an operation runs; only for clients that asked for it (initializationOptions.operationLog). */
   'window/logMessage': MessageParams;
@@ -1326,7 +1326,7 @@ export const problemCodes = {
   backendMissing: 'backend.missing_program',
   /** no backend of that name is configured */
   backendUnknown: 'backend.unknown',
-  /** the backend does not answer now */
+  /** the backend does not answer */
   backendUnreachable: 'backend.unreachable',
   /** the backend or image cannot do that */
   unsupported: 'capability.unsupported',
@@ -1336,9 +1336,9 @@ export const problemCodes = {
   confirmRequired: 'confirm.required',
   /** the client belongs to another user */
   peerRefused: 'daemon.peer_refused',
-  /** a daemon runs already */
+  /** a daemon is already running */
   daemonRunning: 'daemon.running',
-  /** a daemon accepts connections and does not answer: it is stopped, or hangs */
+  /** a daemon accepts connections but does not answer: it is stopped, or hangs */
   daemonSilent: 'daemon.silent',
   /** the daemon ends; operations are taken up by the next one */
   stopping: 'daemon.stopping',
@@ -1346,11 +1346,11 @@ export const problemCodes = {
   daemonUnreachable: 'daemon.unreachable',
   /** no space is left */
   diskFull: 'disk.full',
-  /** the guest or the machine listens there already */
+  /** the guest or the machine already listens there */
   forwardConflict: 'forward.conflict',
   /** the machine has no such forward */
   forwardNotFound: 'forward.not_found',
-  /** the running guest has not taken its new identity; it does at its next start */
+  /** the running guest has not applied its new identity; it takes effect at its next start */
   identityNotApplied: 'identity.not_applied',
   /** building the image failed; the message ends with the tool's last words */
   imageBuildFailed: 'image.build_failed',
@@ -1360,7 +1360,7 @@ export const problemCodes = {
   imageNotFound: 'image.not_found',
   /** images of that kind cannot be built on this host */
   imageUnsupported: 'image.unsupported',
-  /** a fault of nixvm itself; the daemon's log has more */
+  /** a defect of nixvm itself; the daemon's log has details */
   internal: 'internal',
   /** a file of the machine directory, or the record of its VM, cannot be read */
   machineBroken: 'machine.broken',
@@ -1374,19 +1374,19 @@ export const problemCodes = {
   machineNotFound: 'machine.not_found',
   /** there is no such mode, or not for this image */
   modeUnsupported: 'mode.unsupported',
-  /** the request or operation was cancelled; what it had made is undone */
+  /** the request or operation was cancelled, and its completed steps were undone */
   cancelled: 'operation.cancelled',
-  /** the daemon ended while the operation ran; the message says what became of it */
+  /** the daemon ended while the operation was running; the message says how it was completed or undone */
   operationInterrupt: 'operation.interrupted',
   /** no operation has that id, or it ended long ago */
   operationNotFound: 'operation.not_found',
-  /** the operation does not wait for a choice, or not for this one */
+  /** the operation is not unresolved, or does not offer this choice */
   operationResolved: 'operation.resolved',
   /** a parameter is missing, unknown, or of the wrong form */
   badParams: 'params.invalid',
   /** a path is too long for a socket */
   pathTooLong: 'path.too_long',
-  /** another program listens on the port */
+  /** the port is in use */
   portTaken: 'port.taken',
   /** two of the profiles exclude each other */
   profileConflict: 'profile.conflict',
@@ -1412,11 +1412,11 @@ export const problemCodes = {
   snapshotExists: 'snapshot.exists',
   /** the snapshot could not be taken, restored or deleted */
   snapshotFailed: 'snapshot.failed',
-  /** not a name for a snapshot */
+  /** the name is not valid for a snapshot */
   snapshotNameInvalid: 'snapshot.name_invalid',
   /** the VM has no snapshot of that name */
   snapshotNotFound: 'snapshot.not_found',
-  /** nixvm's marks in the user's SSH configuration are damaged, or ssh refuses the file */
+  /** nixvm's markers in the user's SSH configuration are damaged, or ssh refuses the file */
   sshConfigMalformed: 'ssh.config_malformed',
   /** the user's SSH configuration must not be written; the hint has the line to add */
   sshConfigReadOnly: 'ssh.config_read_only',
@@ -1424,7 +1424,7 @@ export const problemCodes = {
   sshConfigRefused: 'ssh.config_refused',
   /** the guest proved another host key than the pinned one */
   sshHostKey: 'ssh.host_key_mismatch',
-  /** the user's SSH configuration opens a forward for every host, and the VM would have it too */
+  /** the user's SSH configuration sets a forward for every host, which the VM would inherit */
   sshInherited: 'ssh.inherited',
   /** the SSH name is in use, by the user's own configuration or by another machine */
   sshNameTaken: 'ssh.name_taken',
@@ -1436,7 +1436,7 @@ export const problemCodes = {
   sshUnreachable: 'ssh.unreachable',
   /** the two hosts do not see the same disks */
   storageNotShared: 'storage.not_shared',
-  /** another operation runs on the machine; the message names it */
+  /** another operation is running on the machine; the message names it */
   vmBusy: 'vm.busy',
   /** the machine has a VM */
   vmExists: 'vm.exists',
@@ -1446,12 +1446,12 @@ export const problemCodes = {
   vmNotFound: 'vm.not_found',
   /** the guest's SSH server did not answer in time */
   vmNotReady: 'vm.not_ready',
-  /** the VM does not run */
+  /** the VM is not running */
   vmNotRunning: 'vm.not_running',
-  /** the VM runs, and must not */
+  /** the VM is running and must be stopped */
   vmRunning: 'vm.running',
   /** the VM could not be started */
   vmStartFailed: 'vm.start_failed',
-  /** the guest did not shut down in time; it runs on */
+  /** the guest did not shut down in time; it keeps running */
   vmStopTimeout: 'vm.stop_timeout',
 } as const;

@@ -47,14 +47,14 @@ type notification struct {
 }
 
 var notifications = []notification{
-	{api.MethodInitialized, "client", nil, "The client is ready. From now on the daemon sends notifications; the first nixvm/didChange holds everything."},
+	{api.MethodInitialized, "client", nil, "The client is ready. From now on the daemon sends notifications; the first nixvm/didChange holds the full state."},
 	{api.MethodExit, "client", nil, "End the session. Operations continue."},
-	{api.MethodCancelRequest, "client", reflect.TypeFor[api.CancelParams](), "Cancel a request. If it began an operation, the operation is cancelled and what it made is undone."},
+	{api.MethodCancelRequest, "client", reflect.TypeFor[api.CancelParams](), "Cancel a request. If it began an operation, the operation is cancelled and its completed steps are undone."},
 	{api.MethodProgressCancel, "client", reflect.TypeFor[api.WorkDoneProgressCancelParams](), "Cancel the operation behind a progress token."},
-	{api.MethodDidChange, "daemon", reflect.TypeFor[api.DidChangeParams](), "What changed: first the full state, then deltas. Deltas of one machine are merged while a client is slow; the last state always arrives."},
-	{api.MethodServerStatus, "daemon", reflect.TypeFor[api.ServerStatusParams](), "How the daemon is as a whole, when that changes."},
+	{api.MethodDidChange, "daemon", reflect.TypeFor[api.DidChangeParams](), "Changes of state: first the full state, then deltas. Deltas of one machine are merged for a slow client; the latest state always arrives."},
+	{api.MethodServerStatus, "daemon", reflect.TypeFor[api.ServerStatusParams](), "The state of the daemon as a whole, when it changes."},
 	{api.MethodProgress, "daemon", reflect.TypeFor[api.ProgressParams](), "Progress of an operation: begin, reports, end."},
-	{api.MethodShowMessage, "daemon", reflect.TypeFor[api.MessageParams](), "Something that the user should read, such as what became of an operation that the end of an earlier daemon interrupted."},
+	{api.MethodShowMessage, "daemon", reflect.TypeFor[api.MessageParams](), "A message for the user, such as the outcome of an operation that was interrupted by the end of an earlier daemon."},
 	{api.MethodLogMessage, "daemon", reflect.TypeFor[api.MessageParams](), "One line of output of a tool that an operation runs; only for clients that asked for it (initializationOptions.operationLog)."},
 }
 

@@ -33,7 +33,7 @@ func (d *document) openRPC() ([]byte, error) {
 		"openrpc": "1.3.2",
 		"info": map[string]any{
 			"title": "nixvmd", "version": fmt.Sprint(api.ProtocolVersion),
-			"description": "JSON-RPC 2.0 with the framing of the Language Server Protocol over a unix socket. docs/protocol.md is the page for people.",
+			"description": "JSON-RPC 2.0 with the framing of the Language Server Protocol over a unix socket. docs/protocol.md is its manual.",
 			"license":     map[string]any{"name": "MIT"},
 		},
 		"methods":    methods,

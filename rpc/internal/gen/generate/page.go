@@ -34,21 +34,21 @@ func (d *document) page() ([]byte, error) {
 func (d *document) pageMethods() string {
 	var b strings.Builder
 	for _, m := range d.methods {
-		fmt.Fprintf(&b, "### %s\n\n%s", m.Name, m.Doc)
+		doc := m.Doc
 		if m.Work {
-			b.WriteString(" *Begins an operation.*")
+			doc += " *Begins an operation.*"
 		}
-		b.WriteString("\n\n")
+		fmt.Fprintf(&b, "### %s\n\n%s\n\n", m.Name, wrap(doc, ""))
 		b.WriteString(d.table("Parameter", m.Params))
-		fmt.Fprintf(&b, "Answer: %s.", word(m.Result))
+		answer := fmt.Sprintf("Answer: %s.", word(m.Result))
 		if len(m.Errors) > 0 {
 			words := make([]string, 0, len(m.Errors))
 			for _, c := range m.Errors {
 				words = append(words, "`"+string(c)+"`")
 			}
-			fmt.Fprintf(&b, " Errors: %s.", strings.Join(words, ", "))
+			answer += fmt.Sprintf(" Errors: %s.", strings.Join(words, ", "))
 		}
-		fmt.Fprintf(&b, "\n\n```json\n%s\n```\n\n", example(m))
+		fmt.Fprintf(&b, "%s\n\n```json\n%s\n```\n\n", wrap(answer, ""), example(m))
 	}
 	return b.String()
 }
@@ -78,11 +78,11 @@ func (d *document) table(title string, t reflect.Type) string {
 func (d *document) pageNotifications() string {
 	var b strings.Builder
 	for _, n := range notifications {
-		fmt.Fprintf(&b, "- **%s** (from the %s", n.name, n.from)
+		params := ""
 		if n.params != nil {
-			fmt.Fprintf(&b, ", params %s", word(n.params))
+			params = fmt.Sprintf(", params %s", word(n.params))
 		}
-		fmt.Fprintf(&b, "): %s\n", n.doc)
+		b.WriteString(wrap(fmt.Sprintf("- **%s** (from the %s%s): %s", n.name, n.from, params, n.doc), "  ") + "\n")
 	}
 	return b.String()
 }
@@ -95,7 +95,7 @@ func (d *document) pageTypes() string {
 	}
 	for _, t := range d.types {
 		if !params[t] {
-			fmt.Fprintf(&b, "### %s\n\n%s\n\n%s", schemaName(t), d.source.describe(t), d.table("Property", t))
+			fmt.Fprintf(&b, "### %s\n\n%s\n\n%s", schemaName(t), wrap(d.source.describe(t), ""), d.table("Property", t))
 		}
 	}
 	return b.String()
