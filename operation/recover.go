@@ -1,9 +1,12 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/atomicfile"
@@ -15,6 +18,10 @@ import (
 // otherwise; those that had failed before, and could not be undone, wait for a
 // choice. What is about a thing that is gone is forgotten. It returns when every
 // operation that goes on holds its key; the work goes on behind.
+//
+// Of each key one goes on at most. What it leaves decides about the others, which
+// wait until then, also if their thing seems to be gone: it may be in the way only of
+// what is just being undone.
 func (e *Engine) Recover() error {
 	records, bad, err := ReadJournals(e.o.Dir, e.o.Check)
 	if err != nil {
@@ -27,19 +34,54 @@ func (e *Engine) Recover() error {
 			newest[key] = r.Header.ID
 		}
 	}
+	late := func(r *Record) bool {
+		key := e.firstKey(r)
+		return r.Unresolved() || key != "" && newest[key] != r.Header.ID
+	}
+	// Those that ran claim their keys first, then the newest of the others.
+	slices.Reverse(records)
+	slices.SortStableFunc(records, func(a, b *Record) int { return cmp.Compare(rank(late(a)), rank(late(b))) })
+	claimed := map[string]bool{}
+	var on []*resumed
 	for _, r := range records {
 		key := e.firstKey(r)
-		if err := e.takeUp(r, r.Unresolved() || key != "" && newest[key] != r.Header.ID); err != nil {
+		next, err := e.takeUp(r, late(r), claimed[key])
+		switch {
+		case err != nil:
 			bad = append(bad, fmt.Errorf("journal %s: %w", r.Path, err))
+		case next != nil:
+			claimed[key] = key != ""
+			on = append(on, next)
+		}
+	}
+	slices.SortFunc(on, func(a, b *resumed) int { return strings.Compare(a.task.id, b.task.id) })
+	for _, next := range on {
+		if err := e.goOn(next); err != nil {
+			bad = append(bad, fmt.Errorf("journal %s: %w", next.record.Path, err))
 		}
 	}
 	for _, err := range bad {
 		e.log.Error("a journal cannot be taken up and is left alone; check the machine that it names", "error", err)
 	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.unreadable = bad
-	e.mu.Unlock()
+	slices.SortStableFunc(e.listed, func(a, b *Task) int { return strings.Compare(a.id, b.id) })
 	return nil
+}
+
+// rank orders false before true.
+func rank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// resumed is an operation of an earlier daemon that goes on.
+type resumed struct {
+	task   *Task
+	record *Record
 }
 
 // firstKey is that of the thing which a journal is about; empty for none.
@@ -50,16 +92,17 @@ func (e *Engine) firstKey(r *Record) string {
 	return ""
 }
 
-// takeUp recovers one operation. late: its daemon had gone on without it.
-func (e *Engine) takeUp(r *Record, late bool) error {
+// takeUp decides about one operation, and returns it if it goes on. late: its daemon
+// had gone on without it. claimed: another operation goes on that holds its key.
+func (e *Engine) takeUp(r *Record, late, claimed bool) (*resumed, error) {
 	h := r.Header
 	verb := e.verb(h.Kind)
 	if verb.Plan == nil {
-		return fmt.Errorf("header: there is no kind of operation %.40q", h.Kind)
+		return nil, fmt.Errorf("header: there is no kind of operation %.40q", h.Kind)
 	}
 	p, err := verb.Plan(h.value(), h.Args)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if h.Version == 1 && r.undoing {
 		late = true // version 1 does not say whether it was just being undone, or could not be
@@ -74,21 +117,25 @@ func (e *Engine) takeUp(r *Record, late bool) error {
 	defer cancel()
 	st := e.o.Owner.Standing(ctx, r, p, late)
 	switch {
+	case claimed:
+		e.takeUpUnresolved(t, r, st == Unsure)
+		return nil, nil
 	case st == Gone && (late || !verb.Makes):
 		e.log.Info("what an operation of an earlier daemon was about is gone: it is forgotten", "operation", h.ID, "kind", h.Kind, "subject", t.subject())
 		t.cancel(nil)
-		return atomicfile.Remove(r.Path)
+		return nil, atomicfile.Remove(r.Path)
 	case late && verb.Continues && !r.touched && st == Ours:
 		// It is not undone but gone on with, as its thing has not been used since.
 	case late || st == Unsure:
 		e.takeUpUnresolved(t, r, st == Unsure)
-		return nil
+		return nil, nil
 	}
-	return e.goOn(t, r)
+	return &resumed{t, r}, nil
 }
 
 // goOn finishes or undoes what ran when an earlier daemon ended.
-func (e *Engine) goOn(t *Task, r *Record) error {
+func (e *Engine) goOn(next *resumed) error {
+	t, r := next.task, next.record
 	j, err := openJournal(r.Path)
 	if err != nil {
 		return err

@@ -46,16 +46,39 @@ func resolved(v api.Operation) *problem.Error {
 		WithHint("nixvmd operations lists those that do")
 }
 
+// forget concludes an operation, unless another one just resolves it.
 func (e *Engine) forget(u *unresolved) error {
 	e.mu.Lock()
-	key := u.task.keys[0]
-	running := e.held[key]
-	if running != nil && running.value.Resolves == u.task.id {
+	if running := u.resolving; running != nil {
 		defer e.mu.Unlock()
-		return busy(key, running)
+		return busy(u.task.keys[0], running)
 	}
+	u.forgetting++
 	e.mu.Unlock()
-	return e.conclude(u, "forgotten", nil)
+	err := e.conclude(u, "forgotten", nil)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	u.forgetting--
+	return err
+}
+
+// claim makes t the operation that resolves an unresolved one. It reports false when
+// that is concluded, or just being forgotten.
+func (e *Engine) claim(u *unresolved, t *Task) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unresolved[u.task.id] != u || u.forgetting > 0 {
+		return false
+	}
+	u.resolving = t
+	return true
+}
+
+// unclaim lets an operation be resolved by another one, or forgotten.
+func (e *Engine) unclaim(u *unresolved) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	u.resolving = nil
 }
 
 func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Action, client string) (api.Operation, error) {
@@ -65,10 +88,7 @@ func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Act
 	if err := e.reserve(ctx, t); err != nil {
 		return api.Operation{}, err
 	}
-	e.mu.Lock()
-	known := e.unresolved[old.ID] == u
-	e.mu.Unlock()
-	if !known { // concluded between
+	if !e.claim(u, t) { // concluded between
 		err := resolved(u.task.Value())
 		e.refuse(t, err)
 		return api.Operation{}, err
@@ -94,6 +114,7 @@ func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Act
 		} else {
 			e.stillPending(u, err)
 		}
+		e.unclaim(u)
 		e.end(t, err)
 	}()
 	return t.Value(), nil

@@ -21,6 +21,10 @@ type unresolved struct {
 	task   *Task
 	path   string // of the journal
 	unsure bool   // whether what has the key is what it is about
+
+	// Guarded by Engine.mu: it is forgotten, or resolved by an operation, not both.
+	forgetting int   // how many requests just do that
+	resolving  *Task // nil: none
 }
 
 // unresolvedOn returns the operations on a key that wait for a choice, oldest first.
@@ -244,5 +248,10 @@ func (e *Engine) stillPending(u *unresolved, err error) {
 		_ = j.write(Entry{Event: "unresolved", Code: p.Code, Message: p.Message, Time: time.Now()})
 		j.close()
 	}
-	e.revise(u.task, e.pending(u, p))
+	last := e.pending(u, p)
+	e.revise(u.task, func(o *api.Operation) {
+		if e.unresolved[u.task.id] == u { // not concluded meanwhile: it would have no journal any more
+			last(o)
+		}
+	})
 }
