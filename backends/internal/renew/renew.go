@@ -25,8 +25,9 @@ const (
 	// limit is what the guest gets to apply an identity. One that is emulated on a
 	// busy host has taken 6 s.
 	limit = 2 * time.Minute
-	// undoLimit is what it gets to go back.
-	undoLimit = time.Minute
+	// undoLimit is what it gets to go back, silence how long its agent may say nothing
+	// meanwhile. It answers at once: what takes long is the program that it runs.
+	undoLimit, silence = time.Minute, 10 * time.Second
 	// poll is how often the agent is asked whether the program has ended: it sends
 	// no event.
 	poll = 100 * time.Millisecond
@@ -65,11 +66,37 @@ func Identity(ctx context.Context, name string, medium Medium, talk Talk, id bac
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	pending, err = give(ctx, name, medium, talk, id)
+	w := &watched{talk: talk}
+	pending, err = give(ctx, name, medium, w.follow, id)
 	if err == nil {
 		return pending, nil
 	}
-	return nil, errors.Join(err, takeBack(ctx, name, medium, talk, before))
+	return nil, errors.Join(err, takeBack(ctx, name, medium, w, before))
+}
+
+// watched is an agent of which it is known whether it was told to run the program.
+type watched struct {
+	talk  Talk
+	told  bool
+	heard func() // called at each answer
+}
+
+func (w *watched) follow(ctx context.Context, f func(Agent) error) error {
+	return w.talk(ctx, func(a Agent) error { return f(watchedAgent{a, w}) })
+}
+
+type watchedAgent struct {
+	Agent
+	w *watched
+}
+
+func (a watchedAgent) Execute(ctx context.Context, command string, arguments, out any) error {
+	a.w.told = true
+	err := a.Agent.Execute(ctx, command, arguments, out)
+	if a.w.heard != nil && ctx.Err() == nil {
+		a.w.heard()
+	}
+	return err
 }
 
 func give(ctx context.Context, name string, medium Medium, talk Talk, id backends.Identity) ([]string, error) {
@@ -95,15 +122,22 @@ func give(ctx context.Context, name string, medium Medium, talk Talk, id backend
 var errSlow = errors.New("the guest has not answered within " + limit.String())
 
 // takeBack gives the guest its old identity again. One that does not answer may have
-// either: it reads the medium at its next boot.
-func takeBack(ctx context.Context, name string, medium Medium, talk Talk, before []byte) error {
+// either: it reads the medium at its next boot. One that was never told of the new one
+// has its own, and is not asked.
+func takeBack(ctx context.Context, name string, medium Medium, w *watched, before []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
 	if err := medium.Write(ctx, before); err != nil {
 		return fmt.Errorf("write the old identity medium of VM %s again: %w", name, err)
 	}
+	if !w.told {
+		return nil
+	}
+	quiet := time.AfterFunc(silence, cancel)
+	defer quiet.Stop()
+	w.heard = func() { quiet.Reset(silence) }
 	// A guest that refuses has refused the new one, too.
-	_, _ = apply(ctx, talk)
+	_, _ = apply(ctx, w.follow)
 	return nil
 }
 

@@ -176,6 +176,28 @@ func TestACancelledRenewalIsTakenBack(t *testing.T) {
 	g.has(t, "7")
 }
 
+// An agent that hangs before it was told anything is not asked to go back: its guest has
+// never heard of the new identity. One that has been told is.
+func TestOnlyAGuestThatWasToldGoesBack(t *testing.T) {
+	g := newGuest(t)
+	hanging := errors.New("the agent does not answer")
+	talks := 0
+	_, err := Identity(t.Context(), "demo", g.medium, func(context.Context, func(Agent) error) error {
+		talks++
+		return hanging
+	}, backends.Identity{Medium: medium("8"), Generation: 8})
+	if !errors.Is(err, hanging) || talks != 1 {
+		t.Errorf("asked %d times: %v", talks, err)
+	}
+	g.has(t, "7")
+
+	g.refuse = hanging
+	if _, err := g.renew(t.Context(), 8, "8"); !errors.Is(err, hanging) || len(g.asked) != 2 {
+		t.Errorf("asked %v: %v", g.asked, err)
+	}
+	g.has(t, "7")
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("pending static_ip\ngeneration 8\n")
 	f.Add("pending ../x\npending \ngeneration\n")
