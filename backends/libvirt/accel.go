@@ -29,10 +29,8 @@ func (b *Backend) chooseAccel(ctx context.Context, image backends.Image) (string
 	return b.accel.Choose(ctx, image)
 }
 
-// emulator is the QEMU that libvirt runs on this host.
-func (b *Backend) emulator() (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), b.limits.start)
-	defer cancel()
+// emulator is the QEMU that libvirt runs on its host.
+func (b *Backend) emulator(ctx context.Context) (string, error) {
 	caps, err := b.host(ctx)
 	if err != nil {
 		return "", err

@@ -21,9 +21,12 @@ func (b *Backend) CheckCreate(ctx context.Context) []backends.Finding {
 		return f
 	}
 	all := b.storage.check(ctx)
-	if _, err := b.emulator(); err != nil {
+	switch _, err := b.emulator(ctx); {
+	case problem.HasCode(err, problem.BackendMissing):
 		p := problem.From(err)
 		all = append(all, backends.Finding{Code: "libvirt.qemu_missing", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint})
+	case err != nil:
+		all = append(all, b.unreachable(err))
 	}
 	return all
 }
@@ -34,11 +37,16 @@ func (b *Backend) checkLink(ctx context.Context) []backends.Finding {
 	if err == nil {
 		return nil
 	}
+	return []backends.Finding{b.unreachable(err)}
+}
+
+// unreachable is the finding about a libvirtd that does not answer.
+func (b *Backend) unreachable(err error) backends.Finding {
 	var p *problem.Error
 	if !errors.As(err, &p) {
 		p = b.target.unreachable(err)
 	}
-	return []backends.Finding{{Code: "libvirt.unreachable", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint}}
+	return backends.Finding{Code: "libvirt.unreachable", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint}
 }
 
 // Check asks libvirtd, and the storage. It starts nothing.
@@ -47,7 +55,7 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 		return f
 	}
 	all := b.CheckCreate(ctx)
-	if f, slow := b.accel.Slow("libvirt"); slow && b.target.local() {
+	if f, slow := b.accel.Slow(ctx, "libvirt"); slow && b.target.local() {
 		all = append(all, f)
 	}
 	if b.filter != nil && b.target.local() {

@@ -1,6 +1,8 @@
 package libvirt
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -34,5 +36,27 @@ func TestALibvirtdThatDoesNotAnswerIsOutOfReach(t *testing.T) {
 	}
 	if _, err := far.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // that of net.Pipe
 		t.Errorf("the connection stays: %v", err)
+	}
+}
+
+// The first question about the QEMUs of a host takes libvirtd long: a request that waits
+// for the answer ends when it is cancelled, and does not say that QEMU is missing.
+func TestARequestThatWaitsForTheCapabilitiesCanBeCancelled(t *testing.T) {
+	uri, err := parseURI("qemu:///system")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &conn{}
+	if err := c.asking.Lock(t.Context()); err != nil { // another request is asking
+		t.Fatal(err)
+	}
+	defer c.asking.Unlock()
+	b := &Backend{target: uri, link: &link{cur: c}, storage: &localStorage{}}
+	b.limits = usualLimits
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("stopped")
+	cancel(stopped)
+	if _, err := b.emulator(ctx); !errors.Is(err, stopped) {
+		t.Errorf("%v", err)
 	}
 }

@@ -30,7 +30,7 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 	if _, err := b.findFirmware(); err != nil {
 		all = append(all, finding("qemu.firmware_missing", backends.Warning, err))
 	}
-	if f, ok := b.accel.Slow("qemu"); ok {
+	if f, ok := b.accel.Slow(ctx, "qemu"); ok {
 		all = append(all, f)
 	}
 	if b.findBridgeHelper() == "" {

@@ -130,7 +130,7 @@ func open(c Config, l limits) (*Backend, error) {
 	b.log = b.log.With("backend", b.name)
 	b.img = qemuimg.New(func() (string, error) { return b.program(b.programs.img) })
 	var err error
-	find := func() (string, error) { return b.program(b.programs.qemu) }
+	find := func(context.Context) (string, error) { return b.program(b.programs.qemu) }
 	if b.accel, err = host.NewAccelerator(c.Accel, find, b.layout.State, b.log); err != nil {
 		return nil, err
 	}

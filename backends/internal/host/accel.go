@@ -43,7 +43,7 @@ const verdictFile = "qemu-accel.json"
 
 // Accelerator decides between KVM and emulation for the guests of this host.
 type Accelerator struct {
-	program func() (string, error) // finds QEMU
+	program func(context.Context) (string, error) // finds QEMU
 	file    string
 	log     *slog.Logger
 	forced  string // "" = find out
@@ -56,7 +56,7 @@ type Accelerator struct {
 // NewAccelerator takes what is wanted: NIXVM_ACCEL in the environment before
 // configured, each "auto", "kvm", "tcg" or empty. program finds the QEMU to
 // probe with; the verdict is kept in the directory state.
-func NewAccelerator(configured string, program func() (string, error), state string, log *slog.Logger) (*Accelerator, error) {
+func NewAccelerator(configured string, program func(context.Context) (string, error), state string, log *slog.Logger) (*Accelerator, error) {
 	a := &Accelerator{program: program, file: filepath.Join(state, verdictFile), device: kvmDevice, log: log}
 	wanted := os.Getenv("NIXVM_ACCEL")
 	if wanted == "" {
@@ -109,7 +109,7 @@ func (a *Accelerator) Choose(ctx context.Context, image backends.Image) (string,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	host := a.host()
+	host := a.host(ctx)
 	if v, err := a.read(); err == nil && v.valid(host) {
 		return v.accel(), nil
 	}
@@ -143,8 +143,8 @@ func (v verdict) accel() string {
 }
 
 // host names what a verdict is about.
-func (a *Accelerator) host() string {
-	program, err := a.program()
+func (a *Accelerator) host(ctx context.Context) string {
+	program, err := a.program(ctx)
 	if err != nil {
 		return ""
 	}
@@ -211,7 +211,7 @@ func hasVirtualisation() bool {
 
 // Slow says why VMs are slow here, if they are. The codes of its findings begin
 // with the type of the backend.
-func (a *Accelerator) Slow(kind string) (backends.Finding, bool) {
+func (a *Accelerator) Slow(ctx context.Context, kind string) (backends.Finding, bool) {
 	slow := backends.Finding{Code: kind + ".kvm_unusable", Severity: backends.Warning}
 	const effect = ": VMs are emulated and about ten times slower"
 	err := unix.Access(a.device, unix.R_OK|unix.W_OK)
@@ -227,7 +227,7 @@ func (a *Accelerator) Slow(kind string) (backends.Finding, bool) {
 		slow.Fix = "sudo usermod -aG kvm $USER, then log in again"
 	default:
 		v, err := a.read()
-		if err != nil || !v.valid(a.host()) || v.Works {
+		if err != nil || !v.valid(a.host(ctx)) || v.Works {
 			return backends.Finding{}, false
 		}
 		slow.Message = kvmDevice + " exists, but no guest gets up with it" + effect

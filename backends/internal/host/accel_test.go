@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"debug/elf"
 	"errors"
 	"log/slog"
@@ -70,7 +71,7 @@ func TestForcedAcceleratorIsNotProbed(t *testing.T) {
 	}
 }
 
-func missing() (string, error) { return "", errors.New("there is no QEMU") }
+func missing(context.Context) (string, error) { return "", errors.New("there is no QEMU") }
 
 // TestKernelThatDoesNotRunIsNotAccelerated has a kernel that never gets to a
 // user space. KVM may be missing here too; the answer is the same.
@@ -83,7 +84,7 @@ func TestKernelThatDoesNotRunIsNotAccelerated(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no QEMU here")
 	}
-	a, err := NewAccelerator("", func() (string, error) { return program, nil }, t.TempDir(), slog.New(slog.DiscardHandler))
+	a, err := NewAccelerator("", func(context.Context) (string, error) { return program, nil }, t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestAVerdictThatCannotBeKeptStillCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	a, err := NewAccelerator("", func() (string, error) { return program, nil }, filepath.Join(dir, "gone"), slog.New(slog.NewTextHandler(&log, nil)))
+	a, err := NewAccelerator("", func(context.Context) (string, error) { return program, nil }, filepath.Join(dir, "gone"), slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

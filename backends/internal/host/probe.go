@@ -20,7 +20,7 @@ const probeMarker = "nixvm-probe: user space runs"
 // probe boots a kernel with a user space of our own making under an accelerator
 // and reports whether that user space spoke within the limit.
 func (a *Accelerator) probe(ctx context.Context, accel, kernel string, limit time.Duration) (bool, error) {
-	program, err := a.program()
+	program, err := a.program(ctx)
 	if err != nil {
 		return false, err
 	}
