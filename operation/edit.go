@@ -48,7 +48,7 @@ func (e *Engine) Edit(ctx context.Context, d Edit, work func(context.Context) er
 	case err = <-result:
 	case <-ctx.Done():
 		// One that heeds its context says how it has ended.
-		if t.endsWithin(e.ctx, e.limits.Grace) {
+		if t.endsWithin(e.ctx, e.limits.Soon) {
 			err = <-result
 		} else {
 			err = context.Cause(ctx)

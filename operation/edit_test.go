@@ -125,7 +125,7 @@ func TestAnEditAndAnOperationTakeTurns(t *testing.T) {
 // and what does not wait gets past it.
 func TestAnEditThatHangsHoldsNothingUpForEver(t *testing.T) {
 	w := made(t, func(o *Options) {
-		o.Limits.Edit, o.Limits.Grace, o.Limits.Force = 20*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond
+		o.Limits.Edit, o.Limits.Soon = 20*time.Millisecond, 20*time.Millisecond // not the minute of a step
 	})
 	editing, finish := make(chan struct{}), make(chan struct{})
 	defer close(finish)
@@ -159,7 +159,7 @@ func TestAnEditThatHangsHoldsNothingUpForEver(t *testing.T) {
 
 // An edit whose request ends keeps its key until it has returned.
 func TestAnEditThatIsNotWaitedForKeepsItsKey(t *testing.T) {
-	w := made(t, func(o *Options) { o.Limits.Grace, o.Limits.Edit = time.Millisecond, time.Minute })
+	w := made(t, func(o *Options) { o.Limits.Soon, o.Limits.Edit = time.Millisecond, time.Minute })
 	ctx, cancel := context.WithCancel(background)
 	finish := make(chan struct{})
 	err := w.engine.Edit(ctx, Edit{Key: "a"}, func(context.Context) error {

@@ -99,6 +99,9 @@ type Limits struct {
 	Resolve time.Duration // what was chosen for an unresolved one: the copy of a disk, perhaps
 	Ask     time.Duration // Owner.Standing
 	Edit    time.Duration // how long a request waits for an edit on its key
+	// Soon is what an edit, which is short, gets to end before an operation that does not
+	// wait cancels it, and to return once it is cancelled.
+	Soon time.Duration
 	// Grace is what an operation that is cancelled gets to end before Owner.Interrupt
 	// is called; Force what it gets after that, before it is given up.
 	Grace, Force time.Duration
@@ -111,9 +114,15 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Facts: 2 * time.Minute, Undo: 2 * time.Minute, Resolve: 2 * time.Hour, Ask: 10 * time.Second,
-		Edit: 30 * time.Second, Grace: 5 * time.Second, Force: 20 * time.Second, Close: 8 * time.Second,
+		Edit: 30 * time.Second, Soon: time.Second, Grace: 5 * time.Second, Force: 20 * time.Second, Close: 8 * time.Second,
 	}
 }
+
+// forceShare: what has been given up gets this part of Limits.Close to end.
+const forceShare = 4
+
+// Closing is how long Close takes at most.
+func (l Limits) Closing() time.Duration { return l.Close + l.Close/forceShare }
 
 // Options are what an Engine stands on.
 type Options struct {
@@ -163,6 +172,7 @@ func New(o Options) *Engine {
 		{&o.Limits.Resolve, &def.Resolve},
 		{&o.Limits.Ask, &def.Ask},
 		{&o.Limits.Edit, &def.Edit},
+		{&o.Limits.Soon, &def.Soon},
 		{&o.Limits.Grace, &def.Grace},
 		{&o.Limits.Force, &def.Force},
 		{&o.Limits.Close, &def.Close},
@@ -207,7 +217,7 @@ func (e *Engine) Close() error {
 		t.force()
 	}
 	// What is left of them is the engine's own, and short.
-	ctx, cancel = context.WithTimeout(context.Background(), e.limits.Close/4)
+	ctx, cancel = context.WithTimeout(context.Background(), e.limits.Close/forceShare)
 	defer cancel()
 	err := e.works.Close(ctx)
 	done, cancelled := context.WithCancel(context.Background())

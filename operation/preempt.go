@@ -47,11 +47,11 @@ func (e *Engine) makeWay(t *Task) {
 // endEditFor waits for an edit, which is short; one that is not is cancelled and
 // given up.
 func (e *Engine) endEditFor(t, edit *Task) {
-	if edit.endsWithin(t.ctx, e.limits.Grace) {
+	if edit.endsWithin(t.ctx, e.limits.Soon) {
 		return
 	}
 	edit.cancel(problem.New(problem.Cancelled, "%s was ended by %s: %w", edit.edit.What, t.kind, errGaveWay))
-	if !edit.endsWithin(t.ctx, e.limits.Grace) && t.ctx.Err() == nil {
+	if !edit.endsWithin(t.ctx, e.limits.Soon) && t.ctx.Err() == nil {
 		e.log.Error("an edit is given up", "key", edit.edit.Key, "what", edit.edit.What)
 		edit.force()
 		edit.endsWithin(t.ctx, e.limits.Force)

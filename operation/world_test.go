@@ -90,7 +90,7 @@ func (w *world) open(change ...func(*Options)) {
 			api.KindDestroy:  {Plan: w.planOf((*world).planDestroy), Rank: 2, Spaceless: true},
 			api.KindMigrate:  {Plan: w.planOf((*world).planNothing), Continues: true},
 		},
-		Limits: Limits{Grace: time.Minute, Force: time.Minute, Close: time.Minute, Edit: time.Minute},
+		Limits: Limits{Grace: time.Minute, Force: time.Minute, Close: time.Minute, Edit: time.Minute, Soon: time.Minute},
 	}
 	for _, c := range change {
 		c(&o)

@@ -42,7 +42,7 @@ type Options struct {
 	// WriteTimeout is how long a client may leave a message unread before it is
 	// dropped, FlushTimeout how long the last messages of a session may take.
 	WriteTimeout time.Duration // 0 = 30 s
-	FlushTimeout time.Duration // 0 = 2 s
+	FlushTimeout time.Duration // 0 = DefaultFlushTimeout
 	// MessageTimeout is how long a client may take to send one message, from its
 	// first byte to its last, and how long the message may wait until there is
 	// room for it.
@@ -51,9 +51,15 @@ type Options struct {
 	// are being read or wait for their answer, or for their operation to begin.
 	MessageRoom int64 // 0 = two of the longest
 	// CloseTimeout is how long Close lets short changes finish before it cancels
-	// them. 0 = 10 s.
-	CloseTimeout time.Duration
+	// them.
+	CloseTimeout time.Duration // 0 = DefaultCloseTimeout
 }
+
+// What Close takes, at most, besides what a request needs to end once it is cancelled.
+const (
+	DefaultCloseTimeout = 8 * time.Second
+	DefaultFlushTimeout = 2 * time.Second
+)
 
 // Server serves a Core to any number of clients.
 type Server struct {
@@ -87,7 +93,7 @@ func NewServer(core Core, o Options) *Server {
 		o.WriteTimeout = 30 * time.Second
 	}
 	if o.FlushTimeout <= 0 {
-		o.FlushTimeout = 2 * time.Second
+		o.FlushTimeout = DefaultFlushTimeout
 	}
 	if o.MessageTimeout <= 0 {
 		o.MessageTimeout = 30 * time.Second
@@ -96,7 +102,7 @@ func NewServer(core Core, o Options) *Server {
 		o.MessageRoom = maxIncoming
 	}
 	if o.CloseTimeout <= 0 {
-		o.CloseTimeout = 10 * time.Second
+		o.CloseTimeout = DefaultCloseTimeout
 	}
 	srv := &Server{
 		core: core, options: o, log: o.Log, methods: map[string]Method{},

@@ -70,7 +70,7 @@ func (b *stuck) Kill(ctx context.Context, name string) error {
 
 // shortLimits lets what does not end be given up soon.
 func shortLimits(o *Options) {
-	o.limits.Grace, o.limits.Force, o.limits.Close = 50*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
+	o.limits.Grace, o.limits.Soon, o.limits.Force, o.limits.Close = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
 }
 
 // withStuck is a house whose VM demo hangs from now on.

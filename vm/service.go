@@ -156,9 +156,14 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 }
 
 // closeLimit is what the backends get to close, and what follows them to end, after
-// the operations have. With Limits.Close of the engine and what the server takes it
-// is less than nixvmd shutdown waits.
+// the operations have.
 const closeLimit = 5 * time.Second
+
+// CloseLimit is how long Close takes at most, whatever hangs.
+func CloseLimit() time.Duration { return operation.DefaultLimits().Closing() + closeLimit }
+
+// GiveUpLimit is how long a request goes on, at most, once its context is done.
+func GiveUpLimit() time.Duration { return operation.DefaultLimits().Soon }
 
 // errClosing is the cause with which Close ends what follows and waits.
 var errClosing = errors.New("the service is closing")

@@ -15,7 +15,8 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// shutdownLimit is how long the daemon may take to go.
+// shutdownLimit is how long the daemon may take to go. It is more than all of its own
+// limits together, whatever hangs.
 const shutdownLimit = 30 * time.Second
 
 // shutdownAnswer is what shutdown --json prints.
