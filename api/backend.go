@@ -53,6 +53,8 @@ type BackendCapabilities struct {
 	Migrate bool `json:"migrate"`
 	// Autostart: VMs can be started when the host boots.
 	Autostart bool `json:"autostart"`
+	// Upgrade: a VM that is not mutable can get another image.
+	Upgrade bool `json:"upgrade"`
 }
 
 // BackendListResult is the configured backends.

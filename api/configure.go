@@ -7,7 +7,7 @@ type ConfigureParams struct {
 	Tokens
 	// Name of the machine.
 	Name string `json:"name"`
-	// Profiles of the machine. For an existing VM they stay pending.
+	// Profiles of the machine. For an existing VM they are pending until nixvm/vm/upgrade.
 	Profiles []string `json:"profiles,omitzero"`
 	// MemoryMiB is the memory in MiB.
 	MemoryMiB *int `json:"memoryMiB,omitempty"`

@@ -52,6 +52,8 @@ type Machine struct {
 	SSHHost string `json:"sshHost,omitempty"`
 	// AdminHost is the same for the admin account.
 	AdminHost string `json:"adminHost,omitempty"`
+	// Generation of its images that the VM boots from; see nixvm/generation/list.
+	Generation int `json:"generation,omitempty"`
 	// Started is when the VM was started.
 	Started time.Time `json:"started,omitzero"`
 	// Operation is the id of the operation that is running on the machine; its
@@ -62,7 +64,7 @@ type Machine struct {
 	RemovesDirectory bool `json:"removesDirectory,omitempty"`
 	// Pending are settings that the VM does not have, by their names in
 	// nixvm/machine/configure, and that a start does not apply: "profiles" are part of the
-	// image, and there is no method yet to replace the image of a VM.
+	// image, and nixvm/vm/upgrade applies them.
 	Pending []string `json:"pending,omitempty"`
 	// NextStart are settings of the machine that take effect at the next start of its
 	// running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts",

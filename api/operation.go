@@ -27,6 +27,8 @@ const (
 	KindRestoreSnapshot Kind = "restore-snapshot"
 	KindDeleteSnapshot  Kind = "delete-snapshot"
 	KindMigrate         Kind = "migrate"
+	KindUpgrade         Kind = "upgrade"
+	KindRollback        Kind = "rollback"
 	KindApply           Kind = "apply" // of settings, to the guest that runs
 	KindBuildImage      Kind = "build-image"
 	KindResolve         Kind = "resolve" // the chosen action of an unresolved operation
@@ -63,8 +65,8 @@ type Operation struct {
 	ID string `json:"id"`
 	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
-	// "migrate", "apply" (settings, to a running guest), "build-image", "resolve" (the
-	// chosen action for an unresolved operation).
+	// "migrate", "upgrade", "rollback", "apply" (settings, to a running guest),
+	// "build-image", "resolve" (the chosen action for an unresolved operation).
 	Kind Kind `json:"kind"`
 	// Disruptive: connections into the guest end while the operation is running. Clients
 	// close theirs when it begins, instead of waiting for a guest that no longer answers.
@@ -107,8 +109,11 @@ type Operation struct {
 	Snapshot string `json:"snapshot,omitempty"`
 	// Safety is the safety snapshot that a restore took first.
 	Safety string `json:"safety,omitempty"`
-	// Image is the id of the image that build-image builds.
+	// Image is the id of the image that build-image builds, or that upgrade and rollback
+	// give the VM.
 	Image string `json:"image,omitempty"`
+	// Generation that upgrade and rollback give the VM; absent until it is known.
+	Generation int `json:"generation,omitempty"`
 	// Choices for nixvm/operation/resolve; only of an unresolved operation.
 	Choices []Choice `json:"choices,omitempty"`
 	// Resolves is the id of the operation that a resolve operates on.

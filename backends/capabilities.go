@@ -25,5 +25,6 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Suspend = As[Suspender](b)
 	_, c.Migrate = As[Migrator](b)
 	_, c.Autostart = As[Autostarter](b)
+	_, c.Upgrade = As[ImageSwapper](b)
 	return c
 }

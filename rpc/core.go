@@ -52,6 +52,10 @@ type Core interface {
 	Suspend(ctx context.Context, name, client string) (api.Operation, error)
 	Resume(ctx context.Context, name, client string) (api.Operation, error)
 	Migrate(ctx context.Context, name, backend, client string) (api.Operation, error)
+	Upgrade(ctx context.Context, req api.UpgradeParams) (api.Operation, error)
+	Rollback(ctx context.Context, req api.RollbackParams) (api.Operation, error)
+	// Generations lists the images that a VM boots from or can return to.
+	Generations(name string) ([]api.Generation, error)
 	Destroy(ctx context.Context, name, confirm, client string) (api.Operation, error)
 	// DestroyVM is Destroy, and keeps the machine directory.
 	DestroyVM(ctx context.Context, name, confirm, client string) (api.Operation, error)

@@ -371,6 +371,18 @@ func (c *core) Destroy(_ context.Context, name, _, client string) (api.Operation
 	return c.on(api.KindDestroy, name, client)
 }
 
+func (c *core) Upgrade(_ context.Context, req api.UpgradeParams) (api.Operation, error) {
+	return c.on(api.KindUpgrade, req.Name, req.Client)
+}
+
+func (c *core) Rollback(_ context.Context, req api.RollbackParams) (api.Operation, error) {
+	return c.on(api.KindRollback, req.Name, req.Client)
+}
+
+func (c *core) Generations(string) ([]api.Generation, error) {
+	return []api.Generation{{Number: 1, Current: true, Profiles: []string{"core"}}}, nil
+}
+
 func (c *core) Purge(_ context.Context, name, _, client string) (api.Operation, error) {
 	return c.on(api.KindPurge, name, client)
 }

@@ -73,7 +73,7 @@ func TestAnOperationSaysWhatBecomesOfConnections(t *testing.T) {
 	c, _ := connect(t, serve(t, core), "test")
 	for kind, want := range map[api.Kind]api.Outcome{
 		api.KindStart: "", api.KindSnapshot: "", api.KindMigrate: "", api.KindStop: "down", api.KindKill: "down", api.KindSuspend: "down", api.KindDestroy: "down",
-		api.KindPurge: "down", api.KindReboot: "up", api.KindRestoreSnapshot: "replaced",
+		api.KindPurge: "down", api.KindReboot: "up", api.KindUpgrade: "up", api.KindRollback: "up", api.KindRestoreSnapshot: "replaced",
 	} {
 		op, err := core.begin(kind, "demo", "t")
 		if err != nil {

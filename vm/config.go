@@ -34,6 +34,9 @@ import (
 //	[backends.laptop]
 //	type = "..."             # one of the drivers, which reads the other settings
 //
+//	[upgrade]
+//	keep_generations = 3     # images that a VM can return to, the current one among them
+//
 //	[ssh]
 //	prefix = ""              # put before every SSH name
 //	style = "proxy"          # or "direct"
@@ -41,7 +44,16 @@ type Config struct {
 	DefaultBackend string                   `toml:"default_backend"`
 	Defaults       Defaults                 `toml:"defaults"`
 	Backends       map[string]BackendConfig `toml:"backends"`
+	Upgrade        UpgradeConfig            `toml:"upgrade"`
 	SSH            SSHConfig                `toml:"ssh"`
+}
+
+// maxGenerations bounds keep_generations: each keeps an image of gigabytes.
+const maxGenerations = 100
+
+// UpgradeConfig is [upgrade] of config.toml.
+type UpgradeConfig struct {
+	KeepGenerations int `toml:"keep_generations"`
 }
 
 // Defaults are [defaults] of config.toml: what create takes when it is not told.
@@ -184,6 +196,10 @@ func (c *Config) completeDefaults(bad func(string, ...any) error) error {
 	}
 	if _, err := machine.ParseSize(d.Disk); err != nil {
 		return bad("defaults.disk: %v", err)
+	}
+	setDefault(&c.Upgrade.KeepGenerations, 3)
+	if n := c.Upgrade.KeepGenerations; n < 1 || n > maxGenerations {
+		return bad("upgrade.keep_generations is %d, not a number from 1 to %d", n, maxGenerations)
 	}
 	if _, err := parseMode(d.Mode); err != nil {
 		return bad("defaults.mode: %v", err)

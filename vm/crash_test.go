@@ -54,6 +54,7 @@ var beginKind = map[string]func(h house) (api.Operation, error){
 	"destroy":         func(h house) (api.Operation, error) { return h.Destroy(background, "demo", "demo", "t") },
 	"stop":            func(h house) (api.Operation, error) { return h.Stop(background, "demo", 0, "t") },
 	"migrate":         func(h house) (api.Operation, error) { return h.Migrate(background, "demo", "other", "t") },
+	"upgrade":         func(h house) (api.Operation, error) { return h.Upgrade(background, api.UpgradeParams{Name: "demo"}) },
 	"reboot":          func(h house) (api.Operation, error) { return h.Reboot(background, "demo", "t") },
 }
 
@@ -125,6 +126,11 @@ func whole(t *testing.T, home, kind string) {
 	h.succeed(t, op, err)
 	if err := h.fake.Write("demo", "today"); err != nil {
 		t.Fatal(err)
+	}
+	if kind == "upgrade" {
+		if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"newer"}}, "t"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if kind == "clone" {
 		op, err := h.Stop(background, "demo", 0, "t")
@@ -248,6 +254,25 @@ func checkRecovered(t *testing.T, home, kind string) {
 		names = snapshotNames(list)
 	}
 	checkOutcome(t, kind, gone, v, content, names)
+	if kind == "upgrade" {
+		checkUpgraded(t, h, v)
+	}
+}
+
+// checkUpgraded: the VM runs the image that its record says, with the generations that
+// go with it.
+func checkUpgraded(t *testing.T, h house, v VM) {
+	t.Helper()
+	kept, err := h.fake.Kept(background, "demo")
+	if err != nil || kept.ImageID != v.Image.ID {
+		t.Errorf("it runs image %s, and its record says %s; %v", kept.ImageID, v.Image.ID, err)
+	}
+	list, err := h.Generations("demo")
+	before := v.Image.ID == "img1" && v.Generation == 1 && len(list) == 1 && len(v.Pending) == 1
+	after := v.Image.ID == "img2" && v.Generation == 2 && len(list) == 2 && len(v.Pending) == 0
+	if err != nil || !before && !after {
+		t.Errorf("neither before nor after: %+v, %+v, %v", v, list, err)
+	}
 }
 
 // checkOutcome knows, for each operation, what "before" and "after" look like.
@@ -283,7 +308,7 @@ func checkOutcome(t *testing.T, kind string, gone bool, v VM, content string, sn
 		if !back && !done {
 			t.Errorf("neither before nor after: content %q, snapshots %v", content, snapshots)
 		}
-	case "snapshot", "reboot", "delete-snapshot", "migrate":
+	case "snapshot", "reboot", "upgrade", "delete-snapshot", "migrate":
 		if content != "today" || len(snapshots) > 2 {
 			t.Errorf("content %q, snapshots %v", content, snapshots)
 		}

@@ -410,25 +410,8 @@ func (c *creation) undeclare(context.Context, *operation.Run) error {
 }
 
 func (c *creation) image(ctx context.Context, r *operation.Run) (err error) {
-	mode, profiles := c.args.Draft.Mode, c.args.Draft.Profiles
-	for {
-		if isFile(c.args.Image) {
-			c.img, err = c.service.images.Import(ctx, c.args.Image, string(mode), r.Report)
-		} else {
-			c.img, err = c.service.images.Ensure(ctx, imageRequest(c.args.Image, mode, profiles), r.Report)
-		}
-		if err != nil {
-			return err
-		}
-		there, err := c.service.take(ctx, c.name, c.img.ID)
-		if err != nil {
-			return err
-		}
-		if there {
-			c.service.warnOfNotes(r, c.img)
-			return nil
-		}
-	}
+	c.img, err = c.service.obtainImage(ctx, r, c.name, c.args.Image, c.args.Draft.Mode, c.args.Draft.Profiles)
+	return err
 }
 
 // findImage prepares the image unless this process has: an earlier one may have.

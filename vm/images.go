@@ -13,6 +13,7 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/operation"
 )
@@ -95,6 +96,29 @@ func (s *Service) imageUsers() (func(id string) []string, error) {
 		slices.Sort(users)
 		return users
 	}, nil
+}
+
+// obtainImage builds or imports an image for an operation of a machine, unless the store
+// has it; image gc leaves it there until the operation has ended.
+func (s *Service) obtainImage(ctx context.Context, r *operation.Run, name, image string, mode machine.Mode, profiles []string) (img nixbuild.Image, err error) {
+	for {
+		if isFile(image) {
+			img, err = s.images.Import(ctx, image, string(mode), r.Report)
+		} else {
+			img, err = s.images.Ensure(ctx, imageRequest(image, mode, profiles), r.Report)
+		}
+		if err != nil {
+			return nixbuild.Image{}, err
+		}
+		there, err := s.take(ctx, name, img.ID)
+		if err != nil {
+			return nixbuild.Image{}, err
+		}
+		if there {
+			s.warnOfNotes(r, img)
+			return img, nil
+		}
+	}
 }
 
 // take notes that an operation of the machine is about to use the image, until

@@ -33,6 +33,8 @@ func (s *Service) kinds() map[api.Kind]operation.Verb {
 		api.KindRestoreSnapshot: {Plan: planFrom(s.planRestore)},
 		api.KindDeleteSnapshot:  {Plan: planFrom(s.planDeleteSnapshot), Spaceless: true},
 		api.KindMigrate:         {Plan: planFrom(s.planMigrate), Continues: true},
+		api.KindUpgrade:         {Plan: planFrom(s.planUpgrade)},
+		api.KindRollback:        {Plan: planFrom(s.planUpgrade)},
 		api.KindApply:           {Plan: planFrom(s.planApply)},
 		api.KindBuildImage:      {Plan: planFrom(s.planBuildImage)},
 	}

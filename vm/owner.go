@@ -32,6 +32,8 @@ func (o owner) Decides(done, unresolved *operation.Task) bool {
 	case api.KindDeleteSnapshot:
 		return old == api.KindSnapshot && was.snapshot == snapshot ||
 			old == api.KindRestoreSnapshot && was.safety == snapshot
+	case api.KindUpgrade, api.KindRollback:
+		return old == api.KindUpgrade || old == api.KindRollback || old == api.KindStart
 	case api.KindRestoreSnapshot, api.KindMigrate:
 		return old == kind || old == api.KindStart
 	case api.KindStart, api.KindStop, api.KindKill, api.KindReboot, api.KindSuspend, api.KindResume:

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/sshconfig"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -41,7 +39,7 @@ func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string)
 		}
 	})()
 	s.log.Warn("the backend cannot shut the guest down; it is asked through SSH", "machine", name, "error", asked)
-	if err := s.powerOffBySSH(ctx, b, name); err != nil {
+	if err := s.powerOffBySSH(ctx, name); err != nil {
 		s.log.Warn("the guest cannot be shut down through SSH either", "machine", name, "error", err)
 		return asked
 	}
@@ -63,34 +61,10 @@ func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string)
 }
 
 // powerOffBySSH runs the command in the guest.
-func (s *Service) powerOffBySSH(ctx context.Context, b backends.Backend, name string) error {
+func (s *Service) powerOffBySSH(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, powerOffLimit)
 	defer cancel()
-	e, _, err := s.placed(name)
-	if err != nil {
-		return err
-	}
-	guest, err := s.guestOf(e)
-	if err != nil {
-		return err
-	}
-	signer, err := s.ssh.Signer()
-	if err != nil {
-		return err
-	}
-	dial := func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }
-	client, err := sshconfig.Dial(ctx, dial, "admin", guest.HostKey, signer)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	defer context.AfterFunc(ctx, func() { client.Close() })()
-	session, err := client.NewSession()
-	if err != nil {
-		return fmt.Errorf("open a session: %w", err)
-	}
-	defer session.Close()
-	err = session.Run(powerOff)
+	_, err := s.inGuest(ctx, name, powerOff)
 	var missing *ssh.ExitMissingError
 	if errors.As(err, &missing) { // the guest is going down already
 		return nil

@@ -15,6 +15,7 @@ type VM struct {
 	api.Machine
 	VMState   backends.State // of the VM itself, also while State is broken because of the machine's files
 	Operation *api.Operation // the operation that runs on it now
+	Returns   bool           // it has a former image to return to
 }
 
 // Change is one delta for watchers. Exactly one field is set.

@@ -25,6 +25,16 @@ func (s *Service) uploadSteps(backend string, image func(context.Context, *opera
 	}}}
 }
 
+// bringImage uploads the image of a VM that exists to where its backend has copies.
+func (s *Service) bringImage(ctx context.Context, name string, r *operation.Run) error {
+	for _, st := range s.uploadForStart(name) {
+		if err := st.Do(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // uploadForStart is uploadSteps of a VM that exists. A mutable one has its image in
 // its disk.
 func (s *Service) uploadForStart(name string) []operation.Step {

@@ -57,6 +57,8 @@ const (
 	VerbClone           Verb = "clone"
 	VerbCloneSnapshot   Verb = "clone-snapshot"
 	VerbMigrate         Verb = "migrate"
+	VerbUpgrade         Verb = "upgrade"
+	VerbRollback        Verb = "rollback"
 	VerbConfigure       Verb = "configure"
 	VerbAutostart       Verb = "autostart" // a setting of configure, which needs a capability
 	VerbPasswd          Verb = "passwd"    // the same; a mutable guest owns its passwords
@@ -96,6 +98,8 @@ var verbs = []verb{
 	{key: VerbClone, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.Clone }},
 	{key: VerbCloneSnapshot, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.CloneSnapshot }},
 	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate }},
+	{key: VerbUpgrade, fits: hasImage, able: canUpgrade},
+	{key: VerbRollback, fits: func(v VM) bool { return hasImage(v) && v.Returns }, able: canUpgrade},
 	{key: VerbConfigure, fits: readable},
 	// A machine that has it may come from a backend that can; it can always be switched off.
 	{key: VerbAutostart, fits: readable, able: func(v VM, c backends.Capabilities) bool { return v.Autostart || c.Autostart }},
@@ -137,6 +141,15 @@ func realised(v VM) bool { return v.State != backends.Absent && v.State != backe
 func readable(v VM) bool { return v.State != backends.Broken }
 
 func isOff(v VM) bool { return v.State == backends.Stopped || v.State == backends.Crashed }
+
+// hasImage reports whether the VM is in a state in which its image can be replaced.
+func hasImage(v VM) bool {
+	return v.State == backends.Running || v.State == backends.Stopped || v.State == backends.Crashed
+}
+
+func canUpgrade(v VM, c backends.Capabilities) bool {
+	return c.Upgrade && v.Mode != string(machine.Mutable)
+}
 
 func canSuspend(_ VM, c backends.Capabilities) bool { return c.Suspend }
 

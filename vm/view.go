@@ -115,6 +115,8 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	}
 	v.Backend, v.RemovesDirectory = r.Backend, r.Declared && s.machines.Exists(v.Name)
 	v.Image = api.ImageRef{Kind: r.Image.Kind, ID: r.Image.ID, Distro: r.Image.Distro, Version: r.Image.Version}
+	generations := r.Generations()
+	v.Generation, v.Returns = generations.Current, len(generations.History) > 1
 	if e.Machine != nil && r.OtherProfiles(*e.Machine) {
 		v.Pending = []string{fieldProfiles}
 	}

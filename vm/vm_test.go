@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -34,7 +36,44 @@ type images struct {
 	remove func() // called while an unused image is claimed
 	known  nixbuild.Catalogue
 
-	contract int // of the images; 0 = the oldest
+	contract int    // of the images; 0 = the oldest
+	gone     string // id of an image that was removed
+}
+
+// testImages are the images that there can be, by a profile that leads to each: the
+// guests of the last ones do not come up, and have a service that fails.
+var testImages = map[string]string{"": "img1", "newer": "img2", "newest": "img3", "fourth": "img4", "dead": "imgdead", "sick": "imgsick"}
+
+// imageFor is the image of these profiles.
+func imageFor(profiles []string) nixbuild.Image {
+	img := testImage()
+	for _, p := range profiles {
+		if id := testImages[p]; id != "" {
+			img.ID = id
+		}
+	}
+	return img
+}
+
+// testShell is the guest of an image; see fake.Config.Shell.
+func testShell(layout paths.Layout) func(name, image, command string) (string, bool) {
+	return func(name, image, command string) (string, bool) {
+		if image == "imgdead" {
+			return "", false
+		}
+		answer := ""
+		if command == probe {
+			for word, file := range map[string]string{"host": machine.HostnameFile, "id": machine.MachineIDFile} {
+				content, _ := os.ReadFile(filepath.Join(layout.Machines(), name, file))
+				answer += word + " " + string(content)
+			}
+			answer += "mount / ro,relatime\nmount /var rw\nsystem running\nfailed old.service\n"
+		}
+		if image == "imgsick" {
+			answer += "failed new.service\n"
+		}
+		return answer + "failed old.service\n", true
+	}
 }
 
 func testImage() nixbuild.Image {
@@ -49,21 +88,22 @@ func testImage() nixbuild.Image {
 }
 
 func (i images) Get(id string) (nixbuild.Image, error) {
-	if id != "img1" {
+	if id == "" || id == i.gone || !slices.Contains(slices.Collect(maps.Values(testImages)), id) {
 		return nixbuild.Image{}, problem.New(problem.ImageNotFound, "no image %s", id)
 	}
 	img := testImage()
+	img.ID = id
 	img.Contract = max(i.contract, img.Contract)
 	return img, nil
 }
 func (i images) List() ([]nixbuild.Image, []error) { return []nixbuild.Image{testImage()}, nil }
-func (i images) Ensure(ctx context.Context, _ nixbuild.Request, report progress.Reporter) (nixbuild.Image, error) {
+func (i images) Ensure(ctx context.Context, req nixbuild.Request, report progress.Reporter) (nixbuild.Image, error) {
 	if i.ensure != nil {
 		if err := i.ensure(ctx, report); err != nil {
 			return nixbuild.Image{}, err
 		}
 	}
-	return testImage(), nil
+	return imageFor(req.Profiles), nil
 }
 
 func (i images) Import(context.Context, string, string, progress.Reporter) (nixbuild.Image, error) {
@@ -84,7 +124,7 @@ func (i images) CheckRequest(r nixbuild.Request) (string, error) {
 	if r.Kind != "trial" {
 		return "", problem.New(problem.ImageUnsupported, "there are no images of the kind %s", r.Kind).WithHint("use trial")
 	}
-	return "img1", nil
+	return imageFor(r.Profiles).ID, nil
 }
 
 func (i images) Collect(_ context.Context, rules nixbuild.Rules) ([]nixbuild.Collected, []error) {
@@ -153,7 +193,7 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return house{}, err
 		}
-		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Remote: remote, Fixed: name == "fixed", Fault: fault, Limit: backends.Limits{VCPUs: 255, MemoryMiB: 1 << 20}, Lost: lost, HostKey: func(name string) (ssh.Signer, error) {
+		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Remote: remote, Fixed: name == "fixed", Fault: fault, Limit: backends.Limits{VCPUs: 255, MemoryMiB: 1 << 20}, Lost: lost, Shell: testShell(layout), HostKey: func(name string) (ssh.Signer, error) {
 			pem, err := os.ReadFile(filepath.Join(layout.Machines(), name, "ssh_host_ed25519_key"))
 			if err != nil {
 				return nil, err

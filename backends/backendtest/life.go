@@ -72,6 +72,9 @@ func (l *life) start() {
 	l.becomes(mark, l.name, backends.Running)
 	l.kept()
 	l.must(l.b.Start(l.limit(), l.spec), "Start of a running VM")
+	if swapper, ok := backends.As[backends.ImageSwapper](l.b); ok && !l.spec.Mutable {
+		l.refused(swapper.SwapImage(l.limit(), l.spec), problem.VMRunning, "SwapImage of a running VM")
+	}
 	if l.snapshots() {
 		l.refused(l.snapshotter().RestoreSnapshot(l.limit(), l.name, "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
 	}

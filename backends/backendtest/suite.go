@@ -69,6 +69,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("bad input", func(t *testing.T) { testBadInput(newSuite(t, h)) })
 	t.Run("create and destroy", func(t *testing.T) { testCreate(newSuite(t, h)) })
 	t.Run("offline snapshots", func(t *testing.T) { testOffline(newSuite(t, h)) })
+	t.Run("another image", func(t *testing.T) { testSwap(newSuite(t, h)) })
 	t.Run("clones", func(t *testing.T) { testClone(newSuite(t, h)) })
 	t.Run("a VM that a crash left half made", func(t *testing.T) { testHalfMade(newSuite(t, h)) })
 	t.Run("life of a VM", func(t *testing.T) { testLife(newSuite(t, h)) })

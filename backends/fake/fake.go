@@ -2,8 +2,8 @@
 // above backends. It keeps the contract of backends.Backend and passes the
 // conformance suite. Its state is in files, so that a test may kill the process and
 // open it again: VMs "run" on, as real ones do. The guest is one string, the content
-// of its state disk, and an SSH server that proves the host key and lets in only
-// who powers off a guest that is out of reach.
+// of its state disk, and an SSH server that proves the host key and accepts the login
+// of admin only to power off a guest that is out of reach, or where Config.Shell is set.
 //
 // There are two kinds. The local one acts at once, as a hypervisor on this host
 // does. The remote one ([Config].Remote) is a slow cluster in another place: each
@@ -31,6 +31,9 @@ type Config struct {
 	Fixed   bool    // its guests cannot move
 	Limit   backends.Limits
 	HostKey func(machine string) (ssh.Signer, error)
+	// Shell, if set, lets admin in and answers a command, given the image that the
+	// guest has booted; ok is false for a guest whose SSH server does not come up.
+	Shell func(machine, image, command string) (output string, ok bool)
 	// Fault, if set, is asked before every mutating method ("create", "start",
 	// ...) and its error is the method's.
 	Fault func(method, machine string) error
@@ -69,6 +72,8 @@ var (
 	_ backends.Keeper      = (*Backend)(nil)
 	_ backends.FileHost    = (*Backend)(nil)
 	_ backends.ImageHost   = (*Backend)(nil)
+
+	_ backends.ImageSwapper = (*Backend)(nil)
 )
 
 // New opens the backend. Tasks that an earlier process has left go on.

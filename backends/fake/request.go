@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -130,6 +131,7 @@ func keptOf(spec backends.Spec) backends.Kept {
 // changes are the requests to guests that exist.
 var changes = map[string]func(*guest, request) error{
 	"start":           startGuest,
+	"swap-image":      swapImage,
 	"shutdown":        endGuest,
 	"kill":            endGuest,
 	"poweroff":        endGuest,
@@ -163,6 +165,17 @@ func startGuest(g *guest, r request) error {
 	if g.off() {
 		g.Status.State, g.Status.Reason, g.Status.Started, g.Status.Accel = backends.Running, "", time.Now(), "none"
 	}
+	return nil
+}
+
+func swapImage(g *guest, r request) error {
+	switch {
+	case !g.off():
+		return refusal.Running(r.Name, "its image is replaced")
+	case r.Spec.Mutable || g.Kept.Mutable:
+		return refusal.OtherMode(r.Name, "its image is in its disk")
+	}
+	g.Kept.ImageID, g.Kept.ImageDisk = r.Spec.Image.ID, r.Spec.Image.Disk
 	return nil
 }
 

@@ -3,6 +3,7 @@ package fake
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 
@@ -26,6 +27,11 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	if g.Status.Cut {
 		return backends.Endpoint{}, problem.New(problem.VMNotReady, "%s has no network", name).Retry()
 	}
+	if b.config.Shell != nil {
+		if _, ok := b.config.Shell(name, g.Kept.ImageID, ""); !ok {
+			return backends.Endpoint{}, problem.New(problem.VMNotReady, "%s does not boot to its SSH server", name).Retry()
+		}
+	}
 	l := b.servers[name]
 	if l == nil {
 		if l, err = b.listen(name); err != nil {
@@ -46,23 +52,31 @@ func (b *Backend) listen(name string) (net.Listener, error) {
 		return nil, err
 	}
 	config := &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, _ ssh.PublicKey) (*ssh.Permissions, error) {
-		if st, err := b.Status(context.Background(), name); err == nil && st.State == backends.Unknown && c.User() == "admin" {
+		st, err := b.Status(context.Background(), name)
+		if c.User() == "admin" && (b.config.Shell != nil || err == nil && st.State == backends.Unknown) {
 			return &ssh.Permissions{}, nil
 		}
 		return nil, errors.New("this server accepts no login")
 	}}
 	config.AddHostKey(key)
-	go serve(l, config, func(command string) {
+	go serve(l, config, func(command string) string {
 		if strings.Contains(command, "poweroff") {
 			_ = b.behind(request{Method: "poweroff", Name: name})
+			return ""
 		}
+		g, err := b.look(name)
+		if b.config.Shell == nil || err != nil || g == nil {
+			return ""
+		}
+		output, _ := b.config.Shell(name, g.Kept.ImageID, command)
+		return output
 	})
 	return l, nil
 }
 
 // serve answers until the listener is closed; a connection ends when its
-// handshake does, because nobody is let in, or when it has run a command.
-func serve(l net.Listener, config *ssh.ServerConfig, run func(command string)) {
+// handshake does, where no login is accepted, or when it has run a command.
+func serve(l net.Listener, config *ssh.ServerConfig, run func(command string) string) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -83,7 +97,7 @@ func serve(l net.Listener, config *ssh.ServerConfig, run func(command string)) {
 }
 
 // session runs the first command of a session.
-func session(c ssh.NewChannel, run func(command string)) {
+func session(c ssh.NewChannel, run func(command string) string) {
 	channel, requests, err := c.Accept()
 	if err != nil {
 		return
@@ -96,7 +110,7 @@ func session(c ssh.NewChannel, run func(command string)) {
 			continue
 		}
 		_ = r.Reply(true, nil)
-		run(command.Text)
+		_, _ = io.WriteString(channel, run(command.Text))
 		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{}))
 		return
 	}

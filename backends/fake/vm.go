@@ -137,6 +137,23 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	return b.do(ctx, realises("start", spec))
 }
 
+// SwapImage gives a guest that is off another image.
+func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
+	if err := backends.CheckSpec(spec); err != nil {
+		return err
+	}
+	if _, err := b.read(ctx, spec.Name); err != nil {
+		return err
+	}
+	if err := backends.CheckImage(spec.Image); err != nil {
+		return err
+	}
+	if err := b.checkUploaded(spec.Image.ID); err != nil {
+		return err
+	}
+	return b.do(ctx, realises("swap-image", spec))
+}
+
 // Shutdown stops a guest.
 func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	if st, err := b.Status(ctx, name); err == nil && st.State == backends.Unknown {

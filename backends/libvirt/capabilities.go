@@ -24,6 +24,7 @@ var (
 	_ backends.CreateChecker    = (*Backend)(nil)
 	_ backends.DefaultNetworker = (*Backend)(nil)
 	_ backends.IdentityRenewer  = (*Backend)(nil)
+	_ backends.ImageSwapper     = (*Backend)(nil)
 )
 
 // Offers says what the libvirtd of this URI can do.

@@ -47,23 +47,7 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 		return problem.New(problem.VMStartFailed, "it is broken: %s", d.status.Reason).
 			WithHint("its disks are not touched: bring back what is missing; if nothing of it is needed any more: nixvmd destroy %s", spec.Name)
 	}
-	if d.mark.Mutable != spec.Mutable {
-		return refusal.OtherMode(spec.Name, "recreate it to change the mode")
-	}
-	if spec.Image, err = boot.Choose(spec); err != nil {
-		return err
-	}
-	if err := b.ensureNetwork(ctx, spec, nil); err != nil {
-		return err
-	}
-	made, err := b.storage.prepare(ctx, spec)
-	if err != nil {
-		return err
-	}
-	if err := b.keepLayer(ctx, d, &made); err != nil {
-		return err
-	}
-	if err := b.define(ctx, spec, made); err != nil {
+	if err := b.defineFor(ctx, d, spec); err != nil {
 		return err
 	}
 	_, err = askFor(ctx, b, b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
@@ -80,6 +64,28 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	}
 	b.log.Info("VM started", "vm", spec.Name, "domain", d.dom.Name)
 	return b.refresh(ctx, spec.Name)
+}
+
+// defineFor makes the domain of a VM that is off anew, with its disks as spec has them.
+func (b *Backend) defineFor(ctx context.Context, d domain, spec backends.Spec) error {
+	if d.mark.Mutable != spec.Mutable {
+		return refusal.OtherMode(spec.Name, "recreate it to change the mode")
+	}
+	var err error
+	if spec.Image, err = boot.Choose(spec); err != nil {
+		return err
+	}
+	if err := b.ensureNetwork(ctx, spec, nil); err != nil {
+		return err
+	}
+	made, err := b.storage.prepare(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if err := b.keepLayer(ctx, d, &made); err != nil {
+		return err
+	}
+	return b.define(ctx, spec, made)
 }
 
 // keepLayer goes on with the file that an external snapshot of virsh has put on

@@ -36,9 +36,8 @@ list replaces the previous list, and the word none empties it. Ports, networks,
 DNS, hosts and keys are applied to a running VM at once where its image can do
 that (guest contract 2), --autostart always; memory, CPUs, disk, network and
 address take effect at the next start, and status names what a running VM does
-not have yet. Profiles are part of the image: for an
-existing VM a change of --profiles stays pending (see status), because nixvmd
-cannot replace the image of a VM yet.`,
+not have yet. Profiles are part of the image: those of an existing VM are pending
+(see status) until nixvmd upgrade.`,
 		Example: `  nixvmd configure demo --memory 8192 --vcpus 4
   nixvmd configure demo --network bridge:br0 --static-ip 192.168.1.10/24 --gateway 192.168.1.1 --dns 192.168.1.1
   nixvmd configure demo --tcp-port none --add-key ~/.ssh/desktop.pub`,
@@ -61,7 +60,7 @@ cannot replace the image of a VM yet.`,
 				a.note("pending: %s takes over %s at its next start", args[0], strings.Join(waiting, ", "))
 			}
 			if slices.Contains(r.Machine.Pending, "profiles") {
-				a.note("pending: profiles are part of the image, and the image of %s cannot be replaced yet; a new VM has them", args[0])
+				a.note("pending: profiles are part of the image; nixvmd upgrade %s applies them", args[0])
 			}
 			return a.print(r, func(w io.Writer) { fmt.Fprintf(w, "%s is configured\n", args[0]) })
 		},

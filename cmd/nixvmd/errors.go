@@ -40,7 +40,7 @@ func exitClasses() []exitClass {
 			problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown, problem.ModeUnsupported,
 		}},
 		{exitNotFound, "no such machine, VM, snapshot, image, forward or operation", []problem.Code{
-			problem.MachineNotFound, problem.VMNotFound, problem.SnapshotNotFound, problem.ImageNotFound, problem.ForwardNotFound,
+			problem.MachineNotFound, problem.VMNotFound, problem.SnapshotNotFound, problem.ImageNotFound, problem.ForwardNotFound, problem.GenerationNotFound,
 			problem.OperationNotFound,
 		}},
 		{exitConflict, "conflict: a name is taken, the machine is busy, or the VM is in the wrong state", []problem.Code{

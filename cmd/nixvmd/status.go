@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -109,6 +110,10 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 			image += ", " + more
 		}
 	}
+	generation := ""
+	if m.Generation > 1 {
+		generation = strconv.Itoa(m.Generation)
+	}
 	resources := ""
 	if m.MemoryMiB > 0 {
 		resources = fmt.Sprintf("%d MiB, %d CPUs, disk %s", m.MemoryMiB, m.VCPUs, machine.FormatSize(m.DiskBytes))
@@ -126,6 +131,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Profiles", profilesText(m)},
 		{"Mode", m.Mode},
 		{"Image", image},
+		{"Generation", generation},
 		{"Resources", resources},
 		{"Network", m.Network},
 		{"Connections", connectionsText(s.Network)},
@@ -189,7 +195,7 @@ func refusedText(n *api.NetworkResult, now time.Time) string {
 func profilesText(m api.Machine) string {
 	text := strings.Join(m.Profiles, ", ")
 	if slices.Contains(m.Pending, "profiles") {
-		text = strings.TrimSpace(text + " (pending: the VM was created with others)")
+		text = strings.TrimSpace(text + " (pending: the image has others; nixvmd upgrade " + m.Name + " applies them)")
 	}
 	return text
 }

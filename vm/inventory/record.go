@@ -30,6 +30,11 @@ type Record struct {
 	Backend  string `json:"backend"`
 	Image    Image  `json:"image"`
 
+	// CurrentGeneration and History are the images that the VM can boot from; see Generations.
+	// 0 and none in the record of a VM that was never upgraded.
+	CurrentGeneration int          `json:"currentGeneration,omitempty"`
+	History           []Generation `json:"history,omitempty"`
+
 	// Generation and Digest of the identity medium: a new generation is made
 	// when the identity files have changed since.
 	Generation uint64 `json:"generation"`

@@ -145,6 +145,8 @@ export interface BackendCapabilities {
   migrate: boolean;
   /** Autostart: VMs can be started when the host boots. */
   autostart: boolean;
+  /** Upgrade: a VM that is not mutable can get another image. */
+  upgrade: boolean;
 }
 
 /** BackendCheckResult is what is missing for a backend to work. */
@@ -259,7 +261,7 @@ export interface CollectedImage {
 export interface ConfigureParams {
   /** Name of the machine. */
   name: string;
-  /** Profiles of the machine. For an existing VM they stay pending. */
+  /** Profiles of the machine. For an existing VM they are pending until nixvm/vm/upgrade. */
   profiles?: string[];
   /** MemoryMiB is the memory in MiB. */
   memoryMiB?: number;
@@ -629,6 +631,30 @@ export interface ForwardParams {
   partialResultToken?: string | number;
 }
 
+/** Generation is an image that a VM has had, or has. */
+export interface Generation {
+  /** Number of the generation, from 1. */
+  number: number;
+  /** Current: the VM boots from it. */
+  current?: boolean;
+  /** Image of the generation. */
+  image: ImageRef;
+  /** Profiles in the image. */
+  profiles: string[];
+  /** Mode of the image; absent where it is not known. */
+  mode?: string;
+  /** Since is when the VM got the image. */
+  since: string;
+  /** Missing: the image is not in the store any more, so the VM cannot return to it. */
+  missing?: boolean;
+}
+
+/** GenerationListResult is the generations of a VM. */
+export interface GenerationListResult {
+  /** Generations ordered by number. */
+  generations: Generation[];
+}
+
 /** Image is one image in the store. */
 export interface Image {
   /** ID is the digest of its inputs. */
@@ -781,13 +807,15 @@ export interface Machine {
   sshHost?: string;
   /** AdminHost is the same for the admin account. */
   adminHost?: string;
+  /** Generation of its images that the VM boots from; see nixvm/generation/list. */
+  generation?: number;
   /** Started is when the VM was started. */
   started?: string;
   /** Operation is the id of the operation that is running on the machine; its state is among the operations of the same message, or of nixvm/operation/get. */
   operation?: string;
   /** RemovesDirectory: destroy removes the machine directory too, because create made it; keepMachine prevents that. */
   removesDirectory?: boolean;
-  /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and there is no method yet to replace the image of a VM. */
+  /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and nixvm/vm/upgrade applies them. */
   pending?: string[];
   /** NextStart are settings of the machine that take effect at the next start of its running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey". Also absent if unknown, for a VM that was started by an earlier version. */
   nextStart?: string[];
@@ -891,7 +919,7 @@ export interface OpenedPort {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "apply" (settings, to a running guest), "build-image", "resolve" (the chosen action for an unresolved operation). */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "apply" (settings, to a running guest), "build-image", "resolve" (the chosen action for an unresolved operation). */
   kind: string;
   /** Disruptive: connections into the guest end while the operation is running. Clients close theirs when it begins, instead of waiting for a guest that no longer answers. */
   disruptive?: boolean;
@@ -927,8 +955,10 @@ export interface Operation {
   snapshot?: string;
   /** Safety is the safety snapshot that a restore took first. */
   safety?: string;
-  /** Image is the id of the image that build-image builds. */
+  /** Image is the id of the image that build-image builds, or that upgrade and rollback give the VM. */
   image?: string;
+  /** Generation that upgrade and rollback give the VM; absent until it is known. */
+  generation?: number;
   /** Choices for nixvm/operation/resolve; only of an unresolved operation. */
   choices?: Choice[];
   /** Resolves is the id of the operation that a resolve operates on. */
@@ -1013,6 +1043,26 @@ export interface ResolveParams {
   action: string;
   /** Confirm repeats the name of the machine, if the choice requires it. */
   confirm?: string;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** RollbackParams returns a VM to one of its generations. */
+export interface RollbackParams {
+  /** Name of the machine. */
+  name: string;
+  /** Generation to return to; absent = the one before the current one. */
+  generation?: number;
+  /** Confirm, as for nixvm/vm/upgrade. */
+  confirm?: string;
+  /** TimeoutSeconds, as for nixvm/vm/upgrade. */
+  timeoutSeconds?: number;
+  /** AllowDegraded, as for nixvm/vm/upgrade. */
+  allowDegraded?: boolean;
   /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
@@ -1147,6 +1197,26 @@ export interface StopParams {
   partialResultToken?: string | number;
 }
 
+/** UpgradeParams gives a VM the image that its profiles, mode and kind of image mean now. */
+export interface UpgradeParams {
+  /** Name of the machine. */
+  name: string;
+  /** Image to take instead of the machine's kind of image, as for nixvm/vm/create; the machine keeps it as its setting. */
+  image?: string;
+  /** Confirm repeats the name; required of a semi-mutable machine, because what was installed into its /nix is lost if the image has another Nix store. */
+  confirm?: string;
+  /** TimeoutSeconds that the guest may take to boot, and again for its services to start; absent = the daemon's default. */
+  timeoutSeconds?: number;
+  /** AllowDegraded keeps an image although services fail that did not fail before. */
+  allowDegraded?: boolean;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
 /** VMParams names the machine of a VM. */
 export interface VMParams {
   /** Name of the machine. */
@@ -1252,6 +1322,12 @@ export interface Requests {
   'nixvm/vm/console': { params: ConsoleParams; result: ConsoleResult };
   /** The open connections of a running VM, and what its isolation refused. Available only for the network `nat` of the embedded backend. */
   'nixvm/vm/network': { params: MachineParams; result: NetworkResult };
+  /** Give the VM the image that its profiles, mode and kind of image mean now, building it first if necessary. A running VM is shut down, booted and checked: if its guest does not work with the new image, the VM returns to the one before. The state disk with its snapshots is not changed. A VM that has the image already is left alone. */
+  'nixvm/vm/upgrade': { params: UpgradeParams; result: OperationResult };
+  /** Return the VM to the image of one of its generations, in the same way as an upgrade. */
+  'nixvm/vm/rollback': { params: RollbackParams; result: OperationResult };
+  /** The generations of a VM: the images that it boots from or can return to. */
+  'nixvm/generation/list': { params: MachineParams; result: GenerationListResult };
   /** The snapshots of a VM. */
   'nixvm/snapshot/list': { params: MachineParams; result: SnapshotListResult };
   /** Take a snapshot of the state disk, while the VM is running if the backend supports that. */
@@ -1350,6 +1426,8 @@ export const problemCodes = {
   forwardConflict: 'forward.conflict',
   /** the machine has no such forward */
   forwardNotFound: 'forward.not_found',
+  /** the VM has no such generation */
+  generationNotFound: 'generation.not_found',
   /** the running guest has not applied its new identity; it takes effect at its next start */
   identityNotApplied: 'identity.not_applied',
   /** building the image failed; the message ends with the tool's last words */
@@ -1454,4 +1532,6 @@ export const problemCodes = {
   vmStartFailed: 'vm.start_failed',
   /** the guest did not shut down in time; it keeps running */
   vmStopTimeout: 'vm.stop_timeout',
+  /** the guest does not work with its new image; the VM has returned to the former one */
+  upgradeFailed: 'vm.upgrade_failed',
 } as const;

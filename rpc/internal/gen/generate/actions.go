@@ -26,7 +26,7 @@ type offered struct {
 func actions() ([]byte, error) {
 	all := backends.Capabilities{
 		LiveSnapshot: true, MemorySnapshot: true, ThinClone: true, Bridge: true, Console: true, Suspend: true, Resize: true, Clone: true,
-		CloneSnapshot: true, HostFirewall: true, Migrate: true, Autostart: true,
+		CloneSnapshot: true, HostFirewall: true, Migrate: true, Autostart: true, Upgrade: true,
 	}
 	homes := []api.Backend{{Name: "a", Type: "t", Default: true, Capabilities: all}, {Name: "b", Type: "t", Capabilities: all}}
 	o := offered{Verbs: rpc.Verbs(), Idle: map[vm.Phase][]vm.Verb{}, Busy: map[vm.Phase][]vm.Verb{}, Operations: map[api.Kind]api.Outcome{}}
@@ -40,7 +40,7 @@ func actions() ([]byte, error) {
 		{State: backends.Broken},
 		{State: backends.Unknown},
 	} {
-		v := vm.VM{Machine: m}
+		v := vm.VM{Machine: m, Returns: true}
 		o.Idle[v.Phase()] = v.Verbs(homes)
 		v.Operation = &api.Operation{State: api.OpRunning}
 		o.Busy[v.Phase()] = v.Verbs(homes)

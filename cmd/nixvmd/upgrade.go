@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/names"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// bootFlags are the flags of upgrade and rollback.
+type bootFlags struct {
+	confirm               string
+	timeout               time.Duration
+	allowDegraded, detach bool
+}
+
+func (f *bootFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.DurationVar(&f.timeout, "timeout", 0, "how long the guest may take to boot, and its services to start, e.g. `5m`")
+	flags.BoolVar(&f.allowDegraded, "allow-degraded", false, "keep the image even if services fail that did not fail before")
+	confirmFlag(cmd, &f.confirm)
+	flags.Lookup("confirm").Usage = "confirm by repeating the machine's `NAME`; required without a terminal for a semi-mutable machine"
+	detachFlag(cmd, &f.detach)
+}
+
+// seconds is the time limit of a request; nil = the daemon's.
+func (f *bootFlags) seconds(flags *pflag.FlagSet) (*int, error) {
+	if !flags.Changed("timeout") {
+		return nil, nil
+	}
+	n := int(f.timeout.Round(time.Second) / time.Second)
+	if n < 1 {
+		return nil, problem.New(problem.BadParams, "--timeout: %s is less than a second", f.timeout).WithHint("write a time such as 90s or 5m")
+	}
+	return &n, nil
+}
+
+func newUpgrade(a *app) *cobra.Command {
+	var f bootFlags
+	image := ""
+	cmd := &cobra.Command{
+		Use: "upgrade NAME", Short: "Give a VM a new image, and keep its data",
+		Long: `Build the image that the profiles, mode and kind of image of a machine mean now,
+and boot its VM from it. This is how changed profiles, and newer packages, reach
+an immutable or semi-mutable VM. Its data in /var and /home, and its snapshots,
+are not changed.
+
+A running VM is shut down, booted and checked: sshd must answer with the pinned
+key, the identity and the disks must be in place, and no service may fail that did
+not fail before. Otherwise the VM returns to its former image. A VM that is off
+gets the image at its next start.
+
+Former images are kept as generations: see nixvmd generations and rollback.`,
+		Example: `  nixvmd configure demo --profiles claude,dev,docker
+  nixvmd upgrade demo`,
+		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params := api.UpgradeParams{Work: api.Work{Detach: true}, Name: args[0], AllowDegraded: f.allowDegraded}
+			var err error
+			if params.Image, err = imagePath(image); err != nil {
+				return err
+			}
+			if params.TimeoutSeconds, err = f.seconds(cmd.Flags()); err != nil {
+				return err
+			}
+			if params.Confirm, err = a.confirmBoot(cmd.Context(), cmd.Name(), args[0], f.confirm); err != nil {
+				return err
+			}
+			result, err := a.operate(cmd.Context(), "upgrade", api.MethodVMUpgrade, params, f.detach)
+			if err != nil {
+				return err
+			}
+			return a.printBooted(result, f.detach)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&image, "image", "", "take this `IMAGE` from now on: nixos, trial, a file or a URL, as for create")
+	completeFlags(a, cmd)
+	return cmd
+}
+
+// confirmBoot asks for a confirmation where the request needs one, and returns it.
+func (a *app) confirmBoot(ctx context.Context, verb, name, given string) (string, error) {
+	if err := names.Machine(name); err != nil {
+		return "", err
+	}
+	m, err := a.machine(ctx, verb, name)
+	if err != nil || m.Mode != "semi-mutable" {
+		return given, err
+	}
+	return name, a.confirmed(name, given, "nixvmd "+verb+" "+name, func(w io.Writer) error {
+		fmt.Fprintf(w, "%s is semi-mutable: what was installed into its /nix is removed at the next boot if the\n", name)
+		fmt.Fprintln(w, "new image has another Nix store. /var, /home and the snapshots are not changed.")
+		return nil
+	})
+}
+
+// printBooted says which image a VM has now.
+func (a *app) printBooted(result api.OperationResult, detach bool) error {
+	return a.printOperation(result, detach, func(w io.Writer) {
+		op := result.Operation
+		fmt.Fprintf(w, "%s is at generation %d, image %s\n", op.Machine, op.Generation, clean(op.Image))
+	})
+}
