@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -40,6 +42,17 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 		b.servers[name] = l
 	}
 	return backends.Endpoint{Network: "tcp", Address: l.Addr().String()}, nil
+}
+
+// HostKeys is Config.HostKey for machine directories below dir, as nixvm makes them.
+func HostKeys(dir string) func(machine string) (ssh.Signer, error) {
+	return func(machine string) (ssh.Signer, error) {
+		pem, err := os.ReadFile(filepath.Join(dir, machine, "ssh_host_ed25519_key"))
+		if err != nil {
+			return nil, err
+		}
+		return ssh.ParsePrivateKey(pem)
+	}
 }
 
 func (b *Backend) listen(name string) (net.Listener, error) {

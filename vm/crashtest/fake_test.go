@@ -1,0 +1,28 @@
+package crashtest
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestKillDuringCreate(t *testing.T) {
+	each(t, func(t *testing.T, kind string) { killDuringCreate(t, kind, pointsOf(kind, "create")) })
+}
+
+func TestKillDuringClone(t *testing.T) {
+	each(t, func(t *testing.T, kind string) { killDuringClone(t, kind, pointsOf(kind, "clone")) })
+}
+
+func TestKillDuringSnapshotAndRestore(t *testing.T) {
+	each(t, func(t *testing.T, kind string) {
+		newHouse(t, kind).killDuringSnapshots(slices.Concat(pointsOf(kind, "snapshot"), pointsOf(kind, "restore-snapshot")))
+	})
+}
+
+func TestKillDuringDestroy(t *testing.T) {
+	each(t, func(t *testing.T, kind string) {
+		for _, p := range pointsOf(kind, "destroy") {
+			t.Run(p.String(), func(t *testing.T) { newHouse(t, kind).killDuringSnapshots([]ends{p}) })
+		}
+	})
+}

@@ -1,0 +1,22 @@
+//go:build long
+
+package crashtest
+
+import (
+	"slices"
+	"testing"
+)
+
+// The short pass is TestKillOnARealGuest.
+func TestLongKillOnARealGuestDuringCreate(t *testing.T) {
+	killDuringCreate(t, qemuGuest, pointsOf(qemuGuest, "create"))
+}
+
+func TestLongKillOnARealGuestDuringClone(t *testing.T) {
+	killDuringClone(t, qemuGuest, pointsOf(qemuGuest, "clone"))
+}
+
+func TestLongKillOnARealGuestDuringSnapshotRestoreAndDestroy(t *testing.T) {
+	newHouse(t, qemuGuest).killDuringSnapshots(slices.Concat(
+		pointsOf(qemuGuest, "snapshot"), pointsOf(qemuGuest, "restore-snapshot"), pointsOf(qemuGuest, "destroy")))
+}
