@@ -24,7 +24,7 @@ func (s *Store) Delete(name string) error {
 	}
 	defer unlock()
 	if !s.Exists(name) {
-		return problem.New(problem.MachineNotFound, "there is no machine %s", name).WithHint("`nixvmd list` shows the machines")
+		return problem.New(problem.MachineNotFound, "there is no machine %s", name).WithHint("`nixvmd list` lists the machines")
 	}
 	trash := filepath.Join(s.dir, fmt.Sprintf("%s%s-%x", trashPrefix, name, randomBytes(4)))
 	s.at("rename")

@@ -163,7 +163,7 @@ func (s *Store) read(name string) (Machine, content, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, statErr := os.Lstat(dir); errors.Is(statErr, fs.ErrNotExist) {
 			return Machine{}, nil, problem.New(problem.MachineNotFound, "there is no machine %s", name).
-				WithHint("`nixvmd list` shows the machines")
+				WithHint("`nixvmd list` lists the machines")
 		}
 	}
 	if err != nil {

@@ -13,7 +13,7 @@
 //     any instant, Recover finishes or undoes what ran. Run.Note adds facts of a
 //     running step that recovery hands back to it, e.g. the id of a remote task.
 //   - An operation is listed, and watchers hear of it, only once it is journalled:
-//     whoever has seen one will find out how it ended, whatever happens to the
+//     a client that has seen one can find out how it ended, regardless of the
 //     daemon. Before that it can be cancelled by its id all the same.
 //   - What failed and could not be undone completely is unresolved: it waits until
 //     a person chooses (Resolve), because an undo that comes late may destroy what
@@ -24,7 +24,7 @@
 //   - Close ends in bounded time. What does not heed its context is given up and
 //     left to the next daemon, as if this one had been killed.
 //
-// Lock order: Options.Order, then whatever the owner locks in Owner.Tell, then the
+// Lock order: Options.Order, then the locks of the owner in Owner.Tell, then the
 // lock of the engine. The engine calls its owner without holding its own lock, so
 // the owner may ask the engine (StateOf, States, Holder) with its locks held.
 package operation

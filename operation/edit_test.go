@@ -30,8 +30,8 @@ func made(t *testing.T, change ...func(*Options)) *world {
 	return w
 }
 
-// hangs makes a step wait until the function that is returned is called, whatever
-// becomes of its context.
+// hangs makes a step wait until the returned function is called, regardless
+// of its context.
 func (w *world) hangs(step string) (release func()) {
 	ch := make(chan struct{})
 	w.mu.Lock()
@@ -133,7 +133,7 @@ func TestAnEditThatHangsHoldsNothingUpForEver(t *testing.T) {
 	go func() {
 		edited <- w.engine.Edit(background, Edit{Key: "a", What: "it is being changed"}, func(context.Context) error {
 			close(editing)
-			<-finish // whatever becomes of the context
+			<-finish // even if the context ends
 			return nil
 		})
 	}()

@@ -164,7 +164,7 @@ func TestNothingBeginsOnceItIsClosed(t *testing.T) {
 }
 
 // A step that says that it has done nothing is not undone: where the undo cannot work
-// either, nobody has to choose.
+// either, no choice is needed.
 func TestAStepThatHasDoneNothingIsNotUndone(t *testing.T) {
 	for _, untouched := range []bool{true, false} {
 		w := newWorld(t, t.TempDir())

@@ -92,7 +92,7 @@ func (e *Engine) abandon(t *Task, j *journal, r *Record, cause error, begun, com
 		}
 	}
 	if t.ctx.Err() != nil {
-		// Whatever the step made of it: the user reads that it was cancelled.
+		// Regardless of the step's own error: the user reads that it was cancelled.
 		cause = cancelled(t.ctx, t.kind, t.subject())
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), e.limits.Undo)

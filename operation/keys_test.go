@@ -7,7 +7,7 @@ import (
 	"github.com/nixvm/nixvm/api"
 )
 
-// What does not wait ends what is weaker on the same thing, and whatever has been
+// What does not wait ends what is weaker on the same thing, and all that has been
 // cancelled; it does not end its like.
 func TestWhatGivesWayToWhat(t *testing.T) {
 	w := newWorld(t, t.TempDir())

@@ -14,11 +14,11 @@ import (
 	"github.com/nixvm/nixvm/api"
 )
 
-// modelled is what must be true of one thing, whatever failed, could not be undone,
-// or was interrupted: what was reported as done is there, what was reported as
+// modelled is what must be true of one thing after any failure, failed undo
+// or interruption: what was reported as done is there, what was reported as
 // undone is not.
 type modelled struct {
-	there   bool // it was made, and nobody has asked since for its end
+	there   bool // it was made, and its end has not been requested since
 	absent  bool // it was destroyed, or never made
 	marks   map[string]bool
 	unknown bool // an operation on it was cut off or is unresolved

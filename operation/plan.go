@@ -27,7 +27,7 @@ type Plan struct {
 	// keys, e.g. the name of a snapshot. It may be nil.
 	Describe func(*api.Operation)
 
-	// Detail is whatever the owner wants to find again in Task.Plan.
+	// Detail is stored for the owner, who finds it again in Task.Plan.
 	Detail any
 }
 

@@ -141,7 +141,7 @@ func (w *world) act(ctx context.Context, verb, step string, do func() error) err
 	w.mu.Unlock()
 	if hang != nil {
 		w.hung <- struct{}{}
-		<-hang // whatever becomes of ctx
+		<-hang // even if ctx ends
 	}
 	switch {
 	case dead || before:

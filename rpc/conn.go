@@ -68,7 +68,7 @@ func (srv *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser) {
 	writer.Go(func() {
 		dropped = s.out.run(srv.options.WriteTimeout)
 		conn.Close() // ends the reader as well
-		s.close()    // and whatever waits for an answer that cannot be sent
+		s.close()    // and all requests whose answers cannot be sent
 	})
 	handling := make(chan struct{}) // s.conn is set; the reader starts before NewConn returns
 	s.messages = messages
@@ -415,7 +415,7 @@ func (r *request) await(f *follower) {
 		r.fail(unsubscribed())
 		return
 	case <-s.ctx.Done():
-		return // nobody to answer; the operation goes on
+		return // no client to answer; the operation continues
 	}
 	r.answer(s.outcome(f.latest()))
 }

@@ -49,7 +49,7 @@ func plainLines(list []string) []string {
 	return out
 }
 
-// wireTime is UTC with milliseconds: what every client can parse and nobody
+// wireTime is UTC with milliseconds: every client can parse it, and no user
 // needs finer.
 func wireTime(t time.Time) time.Time {
 	if t.IsZero() {

@@ -24,7 +24,7 @@ type Core interface {
 	// Watch calls fn for every change, from one goroutine, in order; fn does
 	// not block. A List taken after Watch returned misses nothing. That an
 	// operation began or ended is told of its VM too, and its end is told last:
-	// whoever has seen the end has seen all that the operation did.
+	// a client that has seen the end has seen all changes of the operation.
 	Watch(fn func(vm.Change)) (cancel func())
 
 	// Operations returns those that run, are unresolved, or ended lately.

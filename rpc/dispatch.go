@@ -120,7 +120,7 @@ func (s *session) tellNotice(n api.Notice) {
 	s.out.put(notification(api.MethodShowMessage, api.MessageParams{Type: protocol.MessageTypeWarning, Message: plainLine(n.Text)}))
 }
 
-// tellRecovered says once, to whoever is there first, what became of an
+// tellRecovered reports once, to the first client, the outcome of an
 // operation that the end of an earlier daemon interrupted, or that it waits for a
 // choice.
 func (s *session) tellRecovered(op api.Operation) {
@@ -150,7 +150,7 @@ func (s *session) cancelToken(t api.Token) {
 	}
 }
 
-// serveSubscribe follows an operation that somebody began.
+// serveSubscribe follows an operation of any client.
 func serveSubscribe(r *request) {
 	p, err := decoded[api.OperationParams](r)
 	if err != nil {

@@ -44,7 +44,7 @@ func examples(t *testing.T) map[string]json.RawMessage {
 	return all
 }
 
-// Whoever writes a client begins with the examples of the page.
+// Authors of clients begin with the examples of the page.
 func TestEveryExampleOfThePageIsAccepted(t *testing.T) {
 	all := examples(t)
 	for _, m := range Methods() {

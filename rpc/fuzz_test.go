@@ -102,7 +102,7 @@ func readMessage(t *testing.T, r *bufio.Reader) (m message) {
 	return m
 }
 
-// FuzzSession: whatever a client sends, what it gets is well-formed, and the
+// FuzzSession: whatever a client sends, it receives well-formed messages, and the
 // session ends when the client does.
 func FuzzSession(f *testing.F) {
 	initialize := frame.Append(nil, []byte(requestBody(1, api.MethodInitialize, withProgress)))

@@ -12,7 +12,7 @@ import (
 )
 
 // hub keeps what every client reads, marshalled: one piece of JSON per machine
-// and per running or unresolved operation, made once for each change, whoever asks and however
+// and per running or unresolved operation, made once for each change, for any client and however
 // often. It hands each change to every session without waiting for any.
 //
 // Lock order: hub.mu, then request.mu or follower.mu, then outbox.mu. The core is

@@ -83,7 +83,7 @@ func TestHalfSentMessagesTakeBoundedMemory(t *testing.T) {
 				return
 			}
 			for sent := 0; sent < frame.MaxMessage-len(chunk); {
-				_ = r.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)) // nobody reads it
+				_ = r.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)) // it is not read
 				n, err := r.Write(chunk)
 				if sent += n; err != nil {
 					return

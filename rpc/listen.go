@@ -183,8 +183,8 @@ func listenSocket(path string) (net.Listener, error) {
 }
 
 // removeStale removes the socket of a daemon that is gone. Only a refused
-// connection shows that nobody listens: any other error may come from somebody
-// who does, such as systemd with a full queue.
+// connection shows that no process listens: any other error may come from a listener
+// such as systemd with a full queue.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {

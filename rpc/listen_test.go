@@ -118,7 +118,7 @@ func TestASocketWithAFullQueueIsNotReplaced(t *testing.T) {
 	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: layout.Socket()}), syscall.Listen(fd, 0)); err != nil {
 		t.Fatal(err)
 	}
-	queued, err := net.Dial("unix", layout.Socket()) // fills the queue: nobody accepts
+	queued, err := net.Dial("unix", layout.Socket()) // fills the queue: no process accepts
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestPeersOfAnotherUserAreRefusedByEither(t *testing.T) {
 		t.Skip("only root can run a helper as another user")
 	}
 	layout := serve(t, newCore("demo"))
-	// Nobody comes this far unless the permissions are wrong.
+	// No connection comes this far unless the permissions are wrong.
 	for path, mode := range map[string]os.FileMode{layout.Runtime: 0o755, layout.Socket(): 0o666} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
@@ -306,7 +306,7 @@ func TestPeersOfAnotherUserAreRefusedByEither(t *testing.T) {
 	c, _ := connect(t, layout, "ours")
 	call[api.VersionResult](t, c, api.MethodVersion, nil)
 
-	// The other way round: somebody else was there first.
+	// The other way round: another process was there first.
 	squatted := paths.Layout{Runtime: shortDir(t)}
 	if err := os.Chmod(squatted.Runtime, 0o777); err != nil {
 		t.Fatal(err)

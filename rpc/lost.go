@@ -35,7 +35,7 @@ func (p presence) lost() bool {
 	return err != nil || !os.SameFile(p.info, now)
 }
 
-// lost names the file without which nobody finds this daemon, neither clients nor
+// lost names the file without which this daemon cannot be found, neither by clients nor
 // the next daemon; "" = all are there.
 func (l *Listener) lost() string {
 	for _, p := range []presence{l.socket, l.state} {
@@ -85,7 +85,7 @@ func (l *Listener) awaitLoss(ctx context.Context) (string, error) {
 	}
 }
 
-// watchLoss ends the server, by its context, when nobody can find it any more. A
+// watchLoss ends the server, by its context, when it can no longer be found. A
 // daemon that stayed would work on the same machines as the next one.
 func (srv *Server) watchLoss(ctx context.Context, l *Listener, end context.CancelCauseFunc) {
 	path, err := l.awaitLoss(ctx)

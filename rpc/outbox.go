@@ -29,7 +29,7 @@ var errTooSlow = errors.New("the client does not read its messages")
 // blocks: one goroutine per client writes. What a later message makes worthless
 // is replaced while it waits: an older report of the same progress, an older
 // state of the same machine. So a client that does not read costs a bounded
-// amount of memory and nobody else's time.
+// amount of memory and does not delay the others.
 //
 // Replacing never crosses an ordinary message: a state that is newer than an
 // answer is not sent before it, or the client would keep the older one.
@@ -52,7 +52,7 @@ type outbox struct {
 
 // parcel is one message.
 type parcel struct {
-	pieces [][]byte // body; shared slices are fine, nobody writes to them
+	pieces [][]byte // body; shared slices are fine, they are read only
 	size   int
 	key    string // of putLatest
 	delta  *delta
@@ -193,7 +193,7 @@ func (o *outbox) add(p *parcel) bool {
 }
 
 // fail drops the client; the lock is held. Closing the connection ends a write
-// that nobody reads, and the reader.
+// that is not read, and the reader.
 func (o *outbox) fail(err error) {
 	o.ending = true
 	if o.err == nil {
@@ -284,7 +284,7 @@ func (o *outbox) forget(p *parcel) {
 }
 
 // run writes until finish or abort. A write that takes longer than limit closes
-// the connection: nobody is there any more.
+// the connection: the client is gone.
 func (o *outbox) run(limit time.Duration) error {
 	defer close(o.done)
 	for {

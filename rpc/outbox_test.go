@@ -35,7 +35,7 @@ func socketPair(t *testing.T) (ours, theirs net.Conn) {
 
 func TestAShortMessageGoesOutWithoutTheWriter(t *testing.T) {
 	ours, theirs := socketPair(t)
-	o := newOutbox(ours) // and nobody runs it
+	o := newOutbox(ours) // which is not running
 	o.put([]byte(`{"id":`), []byte(`1}`))
 	_ = theirs.SetReadDeadline(time.Now().Add(time.Minute))
 	body, err := frame.Read(bufio.NewReader(theirs), frame.MaxMessage)
@@ -53,7 +53,7 @@ func TestWhatTheSocketDoesNotTakeAtOnceComesLaterInOrder(t *testing.T) {
 	const n = 500
 	message := func(i int) string { return fmt.Sprintf(`{"id":%d,"is":"%s"}`, i, strings.Repeat("x", 997*(i%17))) }
 	for i := range n / 2 {
-		o.put([]byte(message(i))) // more than a socket holds, and nobody reads
+		o.put([]byte(message(i))) // more than a socket holds, and it is not read
 	}
 	if len(o.queue) == 0 {
 		t.Fatal("the socket takes everything: nothing is tested")

@@ -22,7 +22,7 @@ type follower struct {
 	op      api.Operation // latest
 	over    bool
 	token   api.Token
-	left    bool   // nobody waits for it any more
+	left    bool   // it is no longer awaited
 	percent int    // last sent
 	message string // last sent
 }
@@ -166,7 +166,7 @@ func (s *session) askForToken(ctx context.Context, f *follower, op api.Operation
 	f.useToken(token, op)
 }
 
-// logMessage makes one line of tool output presentable: it is whatever a build
+// logMessage makes one line of tool output presentable: it is anything that a build
 // or a guest printed.
 func logMessage(l api.LogLine) api.MessageParams {
 	return api.MessageParams{Type: protocol.MessageTypeLog, Message: plainLine(l.Line), Operation: l.Operation, Vertex: l.Vertex}

@@ -44,7 +44,7 @@ func TestAnUnresolvedOperationIsPartOfTheState(t *testing.T) {
 	if m := full.Machines[0]; len(m.Unresolved) != 1 || m.Unresolved[0] != id || m.Operation != "" {
 		t.Errorf("the machine is %+v", m)
 	}
-	// It is not one that runs, and it has ended for whoever follows it.
+	// It is not running, and it has ended for its followers.
 	status := await(t, notes, api.MethodServerStatus, func(api.ServerStatusParams) bool { return true })
 	if !status.Quiescent || status.Health != api.HealthWarning {
 		t.Errorf("the status is %+v", status)

@@ -41,7 +41,7 @@ func TestWhatIsNoRequestIsAnsweredAndTheSessionGoesOn(t *testing.T) {
 		r.request(100+i, api.MethodVersion, `{}`)
 		r.answer(100 + i)
 	}
-	// Answers that nobody waits for, and notifications that nobody knows, are ignored.
+	// Unexpected answers and unknown notifications are ignored.
 	r.send(`{"jsonrpc":"2.0","id":77,"result":{}}`)
 	r.send(`{"jsonrpc":"2.0","method":"$/whatever","params":[1]}`)
 	r.send(`{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":{}}}`)

@@ -170,7 +170,7 @@ func TestADaemonThatDoesNotStartSaysWhy(t *testing.T) {
 
 func TestAClientGivesUpWhenItIsTold(t *testing.T) {
 	layout := shortLayout(t)
-	l := listen(t, layout) // and nobody accepts
+	l := listen(t, layout) // which accepts no connection
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {

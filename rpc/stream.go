@@ -67,7 +67,7 @@ func (st *stream) taken() (free func()) {
 }
 
 // awaitAnswers waits for the answers of a client that has sent its last request,
-// unless it is gone altogether: then there is nobody to wait for.
+// unless it is gone altogether: then there is nothing to wait for.
 func (st *stream) awaitAnswers() {
 	if conn, ok := st.conn.(*net.UnixConn); ok {
 		var watch sync.WaitGroup

@@ -10,8 +10,8 @@ import (
 	"github.com/nixvm/nixvm/machine"
 )
 
-// A directory that somebody brings is theirs: its files are read, what is missing is
-// added, and no byte of them is written, whatever is done with the VM.
+// A directory that the user made stays the user's: its files are read, missing ones are
+// added, and no byte of them is changed by any operation on the VM.
 func TestAnAdoptedDirectoryIsNotRewritten(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	dir := filepath.Join(h.layout.Machines(), "demo")

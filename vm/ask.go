@@ -24,7 +24,7 @@ func usualLimits() limits { return limits{ask: 10 * time.Second, check: time.Min
 func ask[A any](ctx context.Context, s *Service, limit time.Duration, what string, question func(context.Context) (A, error)) (A, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
 		problem.New(problem.BackendUnreachable, "%s: no answer within %s", what, limit).
-			WithHint("nixvmd doctor says what does not answer; nixvmd kill ends a VM that hangs").Retry())
+			WithHint("nixvmd doctor shows what does not answer; nixvmd kill powers off a VM that hangs").Retry())
 	defer cancel()
 	type result struct {
 		answer A

@@ -33,7 +33,7 @@ func (s *Service) Attach(ctx context.Context, req api.AttachParams) (api.AttachR
 	directory := req.Directory
 	setDefault(&directory, "/home/"+account)
 	if !path.IsAbs(directory) || strings.ContainsFunc(directory, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return api.AttachResult{}, problem.New(problem.BadParams, "directory: %q is not an absolute path", directory).WithHint("give a path in the guest, e.g. /home/user/project")
+		return api.AttachResult{}, problem.New(problem.BadParams, "directory: %q is not an absolute path", directory).WithHint("use a path in the guest, e.g. /home/user/project")
 	}
 	directory = path.Clean(directory)
 	if req.Start {
@@ -91,7 +91,7 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		}
 		op, err := begin(ctx, name, client)
 		if problem.HasCode(err, problem.VMBusy) {
-			// Whatever runs on it may be what we want: look again when it is over.
+			// The operation that is running may bring it up: check again when it is over.
 			running := s.engine.HeldBy(name)
 			if running == nil && waited {
 				return err

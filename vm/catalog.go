@@ -55,7 +55,7 @@ func (s *Service) check(ctx context.Context, b backends.Backend) []backends.Find
 	list, err := ask(ctx, s, s.limits.check, "backend "+b.Name(), func(ctx context.Context) ([]backends.Finding, error) { return b.Check(ctx), nil })
 	if err != nil {
 		p := problem.From(err)
-		list = append(list, backends.Finding{Code: string(p.Code), Severity: backends.Fatal, Message: p.Message, Fix: "see whether its host answers, then ask again"})
+		list = append(list, backends.Finding{Code: string(p.Code), Severity: backends.Fatal, Message: p.Message, Fix: "check that its host is reachable, then try again"})
 	}
 	return list
 }
@@ -109,5 +109,5 @@ func (s *Service) mendBroken(v VM) string {
 	if host, ok := backends.As[backends.FileHost](s.backends[v.Backend]); ok {
 		place = "look into " + host.Directory(v.Name)
 	}
-	return place + ", and bring back what is missing; if nothing of it is needed any more: nixvmd destroy " + v.Name + ", which asks first"
+	return place + ", and bring back what is missing; if nothing of it is needed any more: nixvmd destroy " + v.Name + ", which prompts first"
 }

@@ -40,7 +40,7 @@ func (s *Service) checkClocks() {
 		}
 	}
 	if len(names) > 0 {
-		s.log.Info("the host's clock has jumped: comparing those of the guests", "machines", len(names))
+		s.log.Info("the host's clock has jumped: checking the clocks of the guests", "machines", len(names))
 	}
 	for _, name := range names {
 		s.checkClockFor(name, true)
@@ -99,7 +99,7 @@ func (s *Service) compareClock(name string) {
 	step, err := keeper.SyncClock(ctx, name)
 	switch {
 	case err != nil && ctx.Err() == nil && !problem.HasCode(err, problem.VMNotRunning):
-		s.log.Debug("the guest's clock was not compared", "machine", name, "error", err)
+		s.log.Debug("the guest's clock was not checked", "machine", name, "error", err)
 	case step.Stepped:
 		s.log.Info("the guest's clock was wrong and has been set", "machine", name, "behind", step.Behind.Round(time.Millisecond))
 	}
@@ -109,7 +109,7 @@ func (s *Service) compareClock(name string) {
 func (s *Service) watchClock(watch func(context.Context, func()) error) {
 	s.background(func() {
 		if err := watch(s.ctx, s.checkClocks); err != nil && s.ctx.Err() == nil {
-			s.log.Warn("the host's clock is not watched: those of guests are compared at connections only", "error", err)
+			s.log.Warn("the host's clock is not watched: the clocks of guests are checked only when they are connected to", "error", err)
 		}
 	})
 	for _, v := range s.List() { // what an earlier daemon left running

@@ -46,8 +46,8 @@ func TestAGuestThatFellBehindIsPutRight(t *testing.T) {
 	h := open(t, home, images{}, nil, nil)
 	h.create(t, "demo")
 	for what, happen := range map[string]func(){
-		"somebody connects": func() { _, _ = h.Endpoint(background, api.EndpointParams{Host: "demo"}) },
-		"somebody attaches": func() { _, _ = h.Attach(background, api.AttachParams{Name: "demo"}) },
+		"a client connects": func() { _, _ = h.Endpoint(background, api.EndpointParams{Host: "demo"}) },
+		"a client attaches": func() { _, _ = h.Attach(background, api.AttachParams{Name: "demo"}) },
 		"the agent comes up": func() {
 			if err := h.fake.AgentUp(background, "demo"); err != nil {
 				t.Error(err)

@@ -83,7 +83,7 @@ func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArg
 	}
 	if req.Snapshot != "" && can && !cloner.ClonesSnapshots() {
 		wrong.add(fieldSnapshot, problem.New(problem.Unsupported, "backend %s can clone %s, but none of its snapshots", b.Name(), req.Name).
-			WithHint("restore it to the snapshot (its present state is kept in one first), clone it without --snapshot, and restore that one"))
+			WithHint("restore it to the snapshot (its current state is saved in a safety snapshot first), clone it without --snapshot, and restore the safety snapshot"))
 	}
 	if e, ok := s.inventory.Get(req.NewName); ok && e.RecordProblem != nil {
 		wrong.add(fieldNewName, e.RecordProblem)
@@ -141,7 +141,7 @@ func (s *Service) checkSource(ctx context.Context, req api.CloneParams, args *cl
 	switch state {
 	case backends.Stopped, backends.Crashed:
 	case backends.Running, backends.Suspended:
-		return fieldName, problem.New(problem.VMRunning, "%s is %s: only a VM that is off can be cloned", req.Name, state).
+		return fieldName, problem.New(problem.VMRunning, "%s is %s: only a stopped VM can be cloned", req.Name, state).
 			WithHint("nixvmd stop %s first", req.Name)
 	case backends.Unknown:
 		return fieldName, problem.New(problem.BackendUnreachable, "cannot determine whether %s is stopped", req.Name).

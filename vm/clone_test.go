@@ -230,7 +230,7 @@ func TestASourceIsBusyUntilItsDiskIsCopied(t *testing.T) {
 	wantProblem(t, err, problem.VMBusy)
 	wantProblem(t, h.DeleteMachine(background, "copy", "copy"), problem.VMBusy)
 	connected := make(chan error, 1)
-	go func() { // whoever connects waits for the copy, and not for the boot of the clone
+	go func() { // a connection waits for the copy, and not for the boot of the clone
 		_, err := h.Endpoint(background, api.EndpointParams{Host: "demo", Start: true})
 		connected <- err
 	}()

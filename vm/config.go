@@ -128,14 +128,14 @@ func configProblem(path string, err error) error {
 	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
 		first := unknown.Errors[0]
 		row, _ := first.Position()
-		return problem.New(problem.ConfigInvalid, "%s:%d: there is no setting %q", path, row, strings.Join(first.Key(), ".")).
+		return problem.New(problem.ConfigInvalid, "%s:%d: unknown setting %q", path, row, strings.Join(first.Key(), ".")).
 			WithHint("docs/configuration.md lists the settings")
 	}
 	if errors.As(err, &decode) {
 		row, column := decode.Position()
 		where = fmt.Sprintf("%s:%d:%d", path, row, column)
 	}
-	return problem.New(problem.ConfigInvalid, "%s: %w", where, err).WithHint("correct the file (docs/configuration.md lists the settings), or move it away: the defaults hold then")
+	return problem.New(problem.ConfigInvalid, "%s: %w", where, err).WithHint("correct the file (docs/configuration.md lists the settings), or move it away: the defaults apply then")
 }
 
 // complete fills in defaults and checks what can be checked without looking

@@ -121,7 +121,7 @@ func TestWhoeverSeesAVMRunFindsItsBoot(t *testing.T) {
 					t.Error(err)
 				}
 				if h.inventory.BootOf("demo") == nil {
-					t.Error("it runs, and nobody waits for its sshd")
+					t.Error("it is running, and its sshd is not awaited")
 				}
 			})
 		}

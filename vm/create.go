@@ -261,7 +261,7 @@ func checkPlace(ctx context.Context, b backends.Backend, name string) (field str
 		}
 	}
 	if st.State != backends.Absent {
-		return fieldName, problem.New(problem.VMExists, "backend %s has a VM named %s that nixvm has no record of: it is %s", b.Name(), name, st.State).
+		return fieldName, problem.New(problem.VMExists, "backend %s has a VM named %s without a record: it is %s", b.Name(), name, st.State).
 			WithHint("remove it: nixvmd destroy %s --confirm %s", name, name)
 	}
 	return fieldNone, nil
@@ -312,7 +312,7 @@ func (s *Service) planCreate(name string, args createArgs) operation.Plan {
 		err := c.findImage(ctx, r)
 		return imageSpec(c.img), err
 	})...)
-	steps = append(steps, operation.Step{Name: "disks", Title: "making the disks", Weight: 3, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true})
+	steps = append(steps, operation.Step{Name: "disks", Title: "creating the disks", Weight: 3, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true})
 	return c.plan(args.Start, steps...)
 }
 
@@ -334,7 +334,7 @@ func (c *creation) plan(start bool, steps ...operation.Step) operation.Plan {
 	if start {
 		steps = append(steps, operation.Step{
 			Name: "start", Title: "starting the VM", Do: func(ctx context.Context, _ *operation.Run) error { return c.service.startVM(ctx, c.name) },
-			Undo: c.kill, Undoes: "ends the VM if it runs", Holds: func() bool { return c.service.stateSeen(c.name) == backends.Running },
+			Undo: c.kill, Undoes: "powers the VM off if it is running", Holds: func() bool { return c.service.stateSeen(c.name) == backends.Running },
 		}, c.service.readyStep(c.name))
 		p.Commit++
 	}
@@ -485,7 +485,7 @@ func (c *creation) removeDisks(ctx context.Context, _ *operation.Run) error {
 		return err
 	}
 	if err := b.Destroy(ctx, c.name); err != nil {
-		return fmt.Errorf("remove what was made on %s: %w", b.Name(), err)
+		return fmt.Errorf("remove what was created on %s: %w", b.Name(), err)
 	}
 	if err := s.inventory.RemoveRecord(c.name); err != nil {
 		return err

@@ -81,7 +81,7 @@ func (s *Service) judgeDestroy(what removal, name string, making, declares bool)
 		}
 		return args, nil
 	}
-	// No record: half made, or only declared. Whatever any backend has goes.
+	// No record: incomplete, or only declared. Every VM of that name on any backend goes.
 	for b := range s.backends {
 		args.Backends = append(args.Backends, b)
 	}
@@ -103,7 +103,7 @@ func (s *Service) makingOf(name string) (making, declares bool) {
 	return makes[v.Kind] && v.Machine == name, detailOf(t).declares
 }
 
-// stateSeen is what its backend last said of a VM, whatever is wrong with the
+// stateSeen is the last state of a VM from its backend, even if there are problems with the
 // machine's own files.
 func (s *Service) stateSeen(name string) backends.State {
 	if e, ok := s.inventory.Get(name); ok {
@@ -117,7 +117,7 @@ func confirmed(name, confirm, what string) error {
 	if confirm == name {
 		return nil
 	}
-	return problem.New(problem.ConfirmRequired, "%s of %s needs a confirmation", what, name).
+	return problem.New(problem.ConfirmRequired, "%s of %s needs confirmation", what, name).
 		WithHint("repeat the machine's name: --confirm %s (confirm in the request)", name)
 }
 

@@ -40,7 +40,7 @@ func (s *Service) watchMachines() error {
 
 func (s *Service) watchDir(w *fsnotify.Watcher, dir string) {
 	if err := w.Add(dir); err != nil && !os.IsNotExist(err) {
-		s.log.Warn("a machine directory is not watched", "path", dir, "error", err)
+		s.log.Warn("cannot watch a machine directory", "path", dir, "error", err)
 	}
 }
 
@@ -52,7 +52,7 @@ func (s *Service) reloadAll(w *fsnotify.Watcher, root string) {
 	}
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		s.log.Warn("the machines cannot be listed", "error", err)
+		s.log.Warn("cannot list the machines", "error", err)
 	}
 	for _, e := range entries {
 		names[e.Name()] = true

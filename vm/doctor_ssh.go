@@ -40,7 +40,7 @@ func (s *Service) doctorOpened() []api.Finding {
 		}
 		list = append(list, api.Finding{
 			Area: "ssh", Code: "ssh.opened", Severity: backends.Info,
-			Message: o.Listen + " leads into " + o.Machine + ": a client opened it on the shared connection (ssh -L or -D), which has it until it ends",
+			Message: o.Listen + " leads into " + o.Machine + ": a client opened it on the shared connection (ssh -L or -D), which keeps it open until it ends",
 			Fix:     "stop the VM, or end the connection: ssh -O exit " + name,
 		})
 	}
@@ -79,7 +79,7 @@ func (s *Service) doctorInherited(ctx context.Context) []api.Finding {
 		f := api.Finding{
 			Area: "ssh", Code: string(problem.SSHInherited), Severity: backends.Info,
 			Message: "your own SSH configuration adds " + i.String() + " to " + i.Alias + ": " + i.Effect(),
-			Fix:     "let the line count only for the hosts that need it",
+			Fix:     "limit the line to the hosts that need it",
 		}
 		if i.Opens() {
 			f.Severity = backends.Warning

@@ -65,12 +65,12 @@ func (s *Service) Forwards(_ context.Context, name string) ([]api.Forward, error
 }
 
 // OpenedPorts lists what clients have opened on the shared connections of a machine
-// (ssh -L, ssh -D): it leads into the guest until the connection ends, whatever
+// (ssh -L, ssh -D): it leads into the guest until the connection ends, regardless of what
 // became of the client. A stop ends the connection.
 func (s *Service) OpenedPorts(_ context.Context, name string) []api.OpenedPort {
 	all, err := s.ssh.Opened(name)
 	if err != nil {
-		s.log.Warn("what is open on shared SSH connections is not known", "machine", name, "error", err)
+		s.log.Warn("cannot determine which ports are open on shared SSH connections", "machine", name, "error", err)
 	}
 	list := make([]api.OpenedPort, 0, len(all))
 	for _, o := range all {
@@ -161,7 +161,7 @@ func (s *Service) removeForward(ctx context.Context, name, line string) error {
 		} else {
 			unread = slices.DeleteFunc(slices.Clone(unread), func(u machine.UnreadForward) bool { return u.Text == line })
 			if len(unread) == len(m.UnreadForwards) {
-				return machine.Changes{}, problem.New(problem.ForwardNotFound, "%s has no forward %q", name, line).WithHint("nixvmd forward list %s shows them", name)
+				return machine.Changes{}, problem.New(problem.ForwardNotFound, "%s has no forward %q", name, line).WithHint("nixvmd forward list %s lists them", name)
 			}
 		}
 		return machine.Changes{RemoteForwards: &list, UnreadForwards: &unread}, nil
@@ -174,7 +174,7 @@ func (s *Service) removeForward(ctx context.Context, name, line string) error {
 	}
 	if gone != nil && !gone.Held() {
 		if _, err := s.ssh.ForwardRemove(ctx, name, *gone); err != nil {
-			return fmt.Errorf("%s has no forward %s any more, but a connection that is open may: %w", name, gone, err)
+			return fmt.Errorf("the forward %[2]s of %[1]s is removed, but an open connection may still have it: %[3]w", name, gone, err)
 		}
 	}
 	return nil
@@ -235,7 +235,7 @@ func (s *Service) holdForwards(name string) {
 }
 
 // newHolder makes the holder of one run of a guest; nil when that has ended
-// meanwhile, and nobody would close it.
+// meanwhile, and would never be closed.
 func (s *Service) newHolder(name, hostKey string, run *inventory.Boot, dial sshconfig.DialFunc) *sshconfig.Holder {
 	signer, err := s.ssh.Signer()
 	if err != nil {

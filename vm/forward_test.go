@@ -36,7 +36,7 @@ func TestForwardsThatAreAddedAtOnceAllStay(t *testing.T) {
 	}
 }
 
-// Nobody would end the connection of a guest that has gone.
+// Nothing else would end the connection of a guest that has gone.
 func TestNothingIsHeldOfAGuestThatHasGone(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
@@ -122,7 +122,7 @@ func refusingMaster(t *testing.T, h house, name string) {
 	})
 }
 
-// Whatever refuses a forward, nothing of it is kept, and the next change works.
+// A refused forward leaves nothing behind, and the next change works.
 func TestARefusedForwardIsNotKept(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")

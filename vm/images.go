@@ -46,7 +46,7 @@ func (s *Service) Images() ([]api.Image, error) {
 //
 // It asks the text of their records, and of the journals of operations that have
 // not ended, whether the id stands in it: then nothing that a record says of
-// images, in whatever field, in whatever version, even in one that cannot be
+// images, in any field of any version, even in one that cannot be
 // read, is overlooked.
 func (s *Service) imageUsers() (func(id string) []string, error) {
 	texts := map[string][][]byte{} // by machine
@@ -61,7 +61,7 @@ func (s *Service) imageUsers() (func(id string) []string, error) {
 				continue // the operation has just ended
 			}
 			if err != nil {
-				return fmt.Errorf("find out which images are used: %w", err)
+				return fmt.Errorf("determine which images are used: %w", err)
 			}
 			name := nameOf(file, content)
 			texts[name] = append(texts[name], content)
@@ -220,7 +220,7 @@ func (s *Service) claimCopy(kept map[string]bool) func(id string) (string, func(
 			return "used by " + user, nil, nil
 		case kept[id]:
 			release()
-			return "the image is kept here, too; --all removes both", nil, nil
+			return "the image is kept here too; --all removes both", nil, nil
 		}
 		return "", release, nil
 	}
@@ -254,8 +254,8 @@ func (s *Service) judgeBuild(req api.ImageBuildParams) (args buildArgs, wrong *f
 	}
 	var kind string
 	if kind, args.Fallback = s.chooseImage(req.Image); isFile(kind) {
-		wrong.add(fieldImage, problem.New(problem.BadParams, "%s is an image already", kind).
-			WithHint("say which kind is to be built: nixos or trial"))
+		wrong.add(fieldImage, problem.New(problem.BadParams, "%s is already an image", kind).
+			WithHint("name the kind to build: nixos or trial"))
 	}
 	mode, err := parseMode(req.Mode)
 	wrong.add(fieldMode, err)
@@ -282,7 +282,7 @@ func (s *Service) planBuildImage(_ string, args buildArgs) operation.Plan {
 }
 
 // fallbackWarning is what the user reads where the trial guest stands in.
-const fallbackWarning = "NixOS images cannot be built on this machine (nixvmd doctor says why): this is the Debian trial guest"
+const fallbackWarning = "NixOS images cannot be built on this host (nixvmd doctor says why): this is the Debian trial guest"
 
 // warnOfNotes passes on what the builders of images want the user to know.
 func (s *Service) warnOfNotes(r *operation.Run, img nixbuild.Image) {

@@ -12,7 +12,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// header is a journal with one step begun, as somebody may have edited it.
+// header is a journal with one step begun, as a user may have edited it.
 func header(id string, change func(h map[string]any)) string {
 	h := map[string]any{
 		"version": 2, "id": id, "kind": "purge", "machine": "demo", "started": time.Now(),

@@ -15,7 +15,7 @@ const (
 	// readyLimit is how long a guest may take from power-on to sshd: an emulated
 	// one on a loaded machine needs almost a minute, a first boot formats disks.
 	readyLimit = 10 * time.Minute
-	// stopLimit is how long a guest may take to shut down when nobody says otherwise.
+	// stopLimit is the default limit for a guest to shut down.
 	stopLimit = 3 * time.Minute
 )
 
@@ -45,7 +45,7 @@ func (s *Service) Start(ctx context.Context, name, client string) (api.Operation
 		if err == nil && state == backends.Suspended {
 			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
 		}
-		// One of which nobody knows whether it runs is not ended by taking back.
+		// A VM in an unknown state is not ended by an undo.
 		return startArgs{WasOff: state != backends.Running && state != backends.Unknown}, err
 	})
 }
@@ -60,7 +60,7 @@ func (s *Service) planStart(name string, args startArgs) operation.Plan {
 	start := operation.Step{Name: "start", Title: "starting the VM", Weight: 1, Do: func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) }}
 	if args.WasOff {
 		start.Undo = func(ctx context.Context, _ *operation.Run) error { return s.killVM(ctx, name) }
-		start.Undoes, start.Holds = "ends the VM", func() bool { return s.stateSeen(name) == backends.Running }
+		start.Undoes, start.Holds = "powers the VM off", func() bool { return s.stateSeen(name) == backends.Running }
 	}
 	steps := append(s.uploadForStart(name), start)
 	return operation.Plan{Commit: len(steps), CancelUndoes: true, Detail: detail{left: s.runsSince(name)}, Steps: append(steps, s.readyStep(name))}
@@ -88,7 +88,7 @@ func (s *Service) Stop(ctx context.Context, name string, timeout time.Duration, 
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (stopArgs, error) {
 		state, err := s.stateNow(ctx, name)
 		if err == nil && state == backends.Suspended {
-			err = problem.New(problem.VMNotRunning, "%s is suspended and cannot shut down", name).
+			err = problem.New(problem.VMNotRunning, "%s is suspended and cannot be shut down", name).
 				WithHint("nixvmd resume %s first, or nixvmd kill %s", name, name)
 		}
 		return stopArgs{Timeout: timeout}, err
@@ -135,7 +135,7 @@ func (s *Service) Kill(ctx context.Context, name, client string) (api.Operation,
 
 func (s *Service) planKill(name string, _ noArgs) operation.Plan {
 	return operation.Plan{Steps: []operation.Step{s.disconnectStep(name), {
-		Name: "kill", Title: "ending the VM", Do: func(ctx context.Context, _ *operation.Run) error { return s.killVM(ctx, name) },
+		Name: "kill", Title: "powering the VM off", Do: func(ctx context.Context, _ *operation.Run) error { return s.killVM(ctx, name) },
 	}}}
 }
 
@@ -243,7 +243,7 @@ func (s *Service) beginRunning(ctx context.Context, kind api.Kind, name, client 
 			_, err = s.suspender(name)
 		}
 		if err == nil && !inventory.Alive(state) {
-			err = problem.New(problem.VMNotRunning, "%s does not run: it is %s", name, state).WithHint("nixvmd start %s", name)
+			err = problem.New(problem.VMNotRunning, "%s is not running: it is %s", name, state).WithHint("nixvmd start %s", name)
 		}
 		return noArgs{}, err
 	})

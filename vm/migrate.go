@@ -62,13 +62,13 @@ func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backe
 		return nil, nil, err
 	}
 	if to == b {
-		return nil, nil, problem.New(problem.BadParams, "it is on backend %s already", to.Name()).
-			WithHint("nixvmd doctor and config.toml name the others")
+		return nil, nil, problem.New(problem.BadParams, "it is already on backend %s", to.Name()).
+			WithHint("nixvmd doctor and config.toml list the others")
 	}
 	for _, side := range []backends.Backend{b, to} {
 		if _, can := backends.As[backends.Migrator](side); !can {
 			return nil, nil, problem.New(problem.Unsupported, "backend %s (%s) cannot take part in a migration", side.Name(), side.Type()).
-				WithHint("docs/configuration.md says between which backends VMs can move")
+				WithHint("docs/configuration.md lists the backends between which VMs can move")
 		}
 	}
 	if b.Type() != to.Type() {
@@ -85,7 +85,7 @@ func (s *Service) planMigrate(name string, args migrateArgs) operation.Plan {
 		{Name: "move", Title: "moving the VM to " + args.To, Weight: 30, Do: func(ctx context.Context, r *operation.Run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.Migrate)
 		}},
-		{Name: "record", Title: "noting where it is", Shielded: true, Do: func(ctx context.Context, _ *operation.Run) error {
+		{Name: "record", Title: "recording where it is", Shielded: true, Do: func(ctx context.Context, _ *operation.Run) error {
 			return s.moved(ctx, name, args)
 		}},
 		{Name: "leave", Title: "removing it from " + args.From, Do: func(ctx context.Context, r *operation.Run) error {

@@ -67,7 +67,7 @@ func TestAMoveThatFailsLeavesTheVMWhereItWas(t *testing.T) {
 	}
 }
 
-// A migration that nobody could settle keeps its journal: the next daemon goes on.
+// A migration with an unknown outcome keeps its journal: the next daemon continues it.
 func TestAnUnsettledMoveIsFinishedLater(t *testing.T) {
 	home := t.TempDir()
 	h, err := openHouse(home, images{}, func(method, _ string) error {

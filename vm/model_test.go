@@ -15,8 +15,8 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// The model of what a person has been told: what must be there whatever failed,
-// could not be undone, or was interrupted by the end of a daemon. What was not
+// The model of what the user has been told: what must exist after any failure,
+// failed undo, or interruption by the end of a daemon. What was not
 // reported as done may be there or not; but nothing that was may be missing.
 type model struct {
 	vms map[string]*modelVM
@@ -244,7 +244,7 @@ func (w *world) check() {
 		if v.State == backends.Absent || v.State == backends.Broken {
 			w.fail("%s is %s: %s", name, v.State, v.Reason)
 		}
-		// What is shown is what the backend says, whatever has happened before.
+		// The displayed state is that of the backend, after any history.
 		w.house.taken(w.tb, w.house.fake)
 		v, _ = w.house.Get(name)
 		if st, err := w.house.fake.Status(background, name); err != nil || v.State != st.State {

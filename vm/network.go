@@ -29,7 +29,7 @@ func (s *Service) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 	}
 	reporter, ok := backends.As[backends.NetworkReporter](b)
 	if !ok {
-		return backends.NetworkUsage{}, problem.New(problem.Unsupported, "the backend %s does not know what %s has open in its network", b.Name(), name)
+		return backends.NetworkUsage{}, problem.New(problem.Unsupported, "the backend %s cannot report the open connections of %s", b.Name(), name)
 	}
 	return reporter.NetworkUsage(ctx, name)
 }

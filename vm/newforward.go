@@ -18,7 +18,7 @@ func newForward(line string) (machine.RemoteForward, error) {
 	}
 	if n := f.Port(); n < firstUnprivilegedPort {
 		return machine.RemoteForward{}, problem.New(problem.BadParams,
-			"the guest cannot listen on port %d: a connection of user or admin may only listen on ports from %d on", n, firstUnprivilegedPort).
+			"the guest cannot listen on port %d: the accounts user and admin may only listen on ports from %d", n, firstUnprivilegedPort).
 			WithHint("choose another port in the guest, e.g. %d %s", n+8000, f.Target)
 	}
 	return f, nil
@@ -28,8 +28,8 @@ func newForward(line string) (machine.RemoteForward, error) {
 func forwardConflict(name string, list []machine.RemoteForward, f machine.RemoteForward) error {
 	for _, have := range list {
 		if have.Listen == f.Listen {
-			return problem.New(problem.ForwardConflict, "%s forwards %s already, to %s", name, have.Listen, have.Target).
-				WithHint("remove it first, or listen elsewhere in the guest")
+			return problem.New(problem.ForwardConflict, "%s already forwards %s, to %s", name, have.Listen, have.Target).
+				WithHint("remove it first, or use another port in the guest")
 		}
 	}
 	return nil

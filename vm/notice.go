@@ -49,8 +49,8 @@ func (s *Service) doctorDamaged() []api.Finding {
 	for _, path := range damaged.Find(dirs...) {
 		list = append(list, api.Finding{
 			Area: "files", Code: "file.damaged", Severity: backends.Info,
-			Message: fmt.Sprintf("a damaged file was set aside and is kept as %s; what could be made again has been", path),
-			Fix:     "look whether something of it is needed, then remove it: rm " + path,
+			Message: fmt.Sprintf("a damaged file was replaced and is kept as %s; as much as possible of its content was recreated", path),
+			Fix:     "check whether its content is needed, then remove it: rm " + path,
 		})
 	}
 	return list

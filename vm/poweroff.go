@@ -38,7 +38,7 @@ func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string)
 		default:
 		}
 	})()
-	s.log.Warn("the backend cannot shut the guest down; it is asked through SSH", "machine", name, "error", asked)
+	s.log.Warn("the backend cannot shut the guest down; trying through SSH", "machine", name, "error", asked)
 	if err := s.powerOffBySSH(ctx, name); err != nil {
 		s.log.Warn("the guest cannot be shut down through SSH either", "machine", name, "error", err)
 		return asked
@@ -46,7 +46,7 @@ func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string)
 	for {
 		st, err := b.Status(ctx, name)
 		if err != nil {
-			return fmt.Errorf("ask backend %s: %w", b.Name(), err)
+			return fmt.Errorf("query backend %s: %w", b.Name(), err)
 		}
 		if !inventory.Alive(st.State) {
 			return nil

@@ -143,7 +143,7 @@ func TestAnOperationCanBeCancelledFromItsFirstMoment(t *testing.T) {
 	}
 }
 
-// kill and destroy win, whatever hangs and however it does.
+// kill and destroy win against every kind of hang.
 func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 	hang := map[string]func(*stuck){
 		"until it is cancelled": nil,
@@ -182,7 +182,7 @@ func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 }
 
 // A kill that is cancelled before what hangs has ended leaves the machine to that:
-// whatever began meanwhile would run beside it, and beside its undo.
+// any operation begun meanwhile would run beside it, and beside its undo.
 func TestACancelledKillLeavesTheMachineToWhatHangs(t *testing.T) {
 	h, b := withStuck(t, func(b *stuck) { b.deaf, b.immortal = true, true }, func(o *Options) { o.limits.Grace = time.Hour })
 	held, err := h.Suspend(background, "demo", "t")

@@ -58,7 +58,7 @@ func (s *Service) assumeIdentity(name string) {
 		return
 	}
 	if err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.Identity = e.Identity }); err != nil {
-		s.log.Warn("what a running guest has is not noted", "machine", name, "error", err)
+		s.log.Warn("cannot record the settings of a running guest", "machine", name, "error", err)
 	}
 }
 
@@ -70,7 +70,7 @@ func (s *Service) identityInForce(name string) {
 		return
 	}
 	if err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.AtBoot = nil }); err != nil {
-		s.log.Warn("that a guest has put its settings into force is not noted", "machine", name, "error", err)
+		s.log.Warn("cannot record that a guest has applied its settings", "machine", name, "error", err)
 	}
 }
 
@@ -84,7 +84,7 @@ func (s *Service) begunToApply(ctx context.Context, name, client string) bool {
 	op := api.Operation{Kind: api.KindApply, Machine: name, Client: client}
 	_, err := operation.Begin(ctx, s.engine, op, func(context.Context) (noArgs, error) { return noArgs{}, nil })
 	if err != nil {
-		s.log.Info("the running guest does not get its new settings", "machine", name, "error", err)
+		s.log.Info("the running guest has not received its new settings", "machine", name, "error", err)
 	}
 	return err == nil
 }
@@ -110,7 +110,7 @@ func (s *Service) canApply(name string) bool {
 // the backend takes back what fails or is cancelled.
 func (s *Service) planApply(name string, _ noArgs) operation.Plan {
 	return operation.Plan{CancelUndoes: true, Steps: []operation.Step{{
-		Name: "apply", Title: "giving the running guest its new settings",
+		Name: "apply", Title: "applying the settings to the running guest",
 		Do: func(ctx context.Context, r *operation.Run) error { return s.applyIdentity(ctx, r, name) },
 	}}}
 }
@@ -120,7 +120,7 @@ func (s *Service) applyIdentity(ctx context.Context, r *operation.Run, name stri
 	if err != nil {
 		return err
 	}
-	renewer, err := backends.Require[backends.IdentityRenewer](b, "give a running guest other settings")
+	renewer, err := backends.Require[backends.IdentityRenewer](b, "apply settings to running guests")
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (s *Service) applyIdentity(ctx context.Context, r *operation.Run, name stri
 	if err != nil {
 		return err
 	}
-	// The number is used up, whatever becomes of it: the guest has seen it.
+	// The number is used up in any case: the guest has seen it.
 	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Generation, r.Digest = next.Generation, "" })
 	if err != nil {
 		return problem.Disk(err)
@@ -148,11 +148,11 @@ func (s *Service) applyIdentity(ctx context.Context, r *operation.Run, name stri
 	late := atBoot(*now, digests, append(pending, behindWall(b, spec)...))
 	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Digest, r.Identity, r.AtBoot = next.Digest, digests, late })
 	if err != nil { // the guest has them all the same
-		s.log.Warn("what a running guest has been given is not noted", "machine", name, "error", err)
-		r.Warn("the guest has its new settings, but that could not be noted: until its next start it is said to wait for them: " + err.Error())
+		s.log.Warn("cannot record the settings of a running guest", "machine", name, "error", err)
+		r.Warn("the guest has its new settings, but that could not be recorded: they are shown as pending until its next start: " + err.Error())
 	}
 	if names := settingsOf(late); len(names) > 0 {
-		r.Warn(strings.Join(names, ", ") + ": the guest takes this over at its next start only")
+		r.Warn(strings.Join(names, ", ") + ": effective at the next start only")
 	}
 	return nil
 }

@@ -34,10 +34,10 @@ func (s *Service) repair(ctx context.Context) {
 	for _, name := range names {
 		instance, open := busy[name]
 		if err := s.repairRecord(ctx, name, open, instance); err != nil {
-			s.log.Error("the record of a VM cannot be made again", "machine", name, "error", err)
+			s.log.Error("cannot recreate the record of a VM", "machine", name, "error", err)
 		}
 		if err := s.repairMachine(ctx, name); err != nil {
-			s.log.Error("the files of a machine cannot be restored", "machine", name, "error", err)
+			s.log.Error("cannot restore the files of a machine", "machine", name, "error", err)
 		}
 	}
 }
@@ -48,7 +48,7 @@ func (s *Service) journalled() map[string]string {
 	busy := map[string]string{}
 	records, _, err := operation.ReadJournals(s.layout.Journal(), checkSubject)
 	if err != nil {
-		s.log.Error("journals cannot be read", "error", err)
+		s.log.Error("cannot read journals", "error", err)
 	}
 	for _, r := range records {
 		instance := r.Header.Instance
@@ -91,7 +91,7 @@ func (s *Service) repairRecord(ctx context.Context, name string, busy bool, inst
 	found, asked := s.holders(ctx, name, m, lost)
 	switch {
 	case len(found) > 1:
-		return fmt.Errorf("%s and %s have a VM of that name", found[0].backend.Name(), found[1].backend.Name())
+		return fmt.Errorf("%s and %s both have a VM of that name", found[0].backend.Name(), found[1].backend.Name())
 	case len(found) == 0 && (!asked || lost):
 		return nil // told by the problem of the machine
 	}
@@ -102,16 +102,16 @@ func (s *Service) repairRecord(ctx context.Context, name string, busy bool, inst
 			return err
 		}
 	}
-	text := fmt.Sprintf("the record of %s was damaged (kept as %s); no backend has a VM of that name, so none was made in its place", name, aside)
+	text := fmt.Sprintf("the record of %s was damaged (kept as %s); no backend has a VM of that name, so it was not recreated", name, aside)
 	if len(found) == 1 {
 		r := s.recordFrom(name, m, found[0])
 		r.Instance = instance
 		if err := s.inventory.PutRecord(r); err != nil {
 			return problem.Disk(err)
 		}
-		text = fmt.Sprintf("the record of VM %s was missing and has been made again: it is on backend %s", name, found[0].backend.Name())
+		text = fmt.Sprintf("the record of VM %s was missing and has been recreated: the VM is on backend %s", name, found[0].backend.Name())
 		if bad {
-			text = fmt.Sprintf("the record of VM %s was damaged and has been made again: it is on backend %s; the damaged one is kept as %s", name, found[0].backend.Name(), aside)
+			text = fmt.Sprintf("the record of VM %s was damaged and has been recreated: the VM is on backend %s; the damaged file is kept as %s", name, found[0].backend.Name(), aside)
 		}
 	}
 	s.inventory.Reload(name)
@@ -223,9 +223,9 @@ func (s *Service) repairMachine(ctx context.Context, name string) error {
 		}
 	}
 	s.inventory.Reload(name)
-	text := fmt.Sprintf("files of machine %s were damaged or missing and have been written again as its VM has them: %s", name, strings.Join(files, ", "))
+	text := fmt.Sprintf("files of machine %s were damaged or missing and have been restored from its VM: %s", name, strings.Join(files, ", "))
 	if len(asides) > 0 {
-		text += "; the damaged ones are kept as " + strings.Join(asides, ", ")
+		text += "; the damaged files are kept as " + strings.Join(asides, ", ")
 	}
 	s.notify(text)
 	return err
@@ -244,9 +244,9 @@ func (s *Service) imageMissing(m machine.Machine, r *inventory.Record, err error
 	}
 	words := append([]string{"core"}, m.Profiles...)
 	if id, err := s.images.CheckRequest(imageRequest(r.Image.Kind, m.Mode, m.Profiles)); err == nil && id != r.Image.ID {
-		return p.WithHint("the disk of %s is kept; bring back the directory %s: what is built today is another image", m.Name, filepath.Join(s.layout.Images(), r.Image.ID))
+		return p.WithHint("the disk of %s is kept; restore the directory %s: a build today would give another image", m.Name, filepath.Join(s.layout.Images(), r.Image.ID))
 	}
-	return p.WithHint("the disk of %s is kept; build the image again: nixvmd build %s --image %s --mode %s",
+	return p.WithHint("the disk of %s is kept; rebuild the image: nixvmd build %s --image %s --mode %s",
 		m.Name, strings.Join(words, ","), r.Image.Kind, m.Mode)
 }
 
@@ -257,7 +257,7 @@ func (s *Service) repairSSHFiles(ctx context.Context) {
 	defer cancel()
 	r, err := s.ssh.Repair(ctx)
 	if err != nil {
-		s.log.Error("the files of the SSH configuration cannot be repaired", "error", err)
+		s.log.Error("cannot repair the files of the SSH configuration", "error", err)
 	}
 	for _, text := range r.Notices {
 		s.notify(text)
@@ -274,7 +274,7 @@ func (s *Service) repairSSHFiles(ctx context.Context) {
 	for _, m := range list {
 		admin, user := exchangeKey(m.AdminKeys, r), exchangeKey(m.UserKeys, r)
 		if _, err := s.machines.Update(m.Name, machine.Changes{AdminKeys: &admin, UserKeys: &user}); err != nil {
-			s.log.Error("the new client key cannot be given to a machine", "machine", m.Name, "error", err)
+			s.log.Error("cannot give the new client key to a machine", "machine", m.Name, "error", err)
 			continue
 		}
 		s.inventory.Reload(m.Name)

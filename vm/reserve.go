@@ -24,14 +24,14 @@ func (s *Service) keepReserve() {
 		return
 	}
 	if err := makeReserve(path); err != nil {
-		s.log.Warn("no space is kept back for the deletion of snapshots on a full disk", "error", err)
+		s.log.Warn("cannot reserve space for deleting snapshots on a full disk", "error", err)
 	}
 }
 
 func makeReserve(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("keep space back: %w", err)
+		return fmt.Errorf("reserve space: %w", err)
 	}
 	defer f.Close()
 	err = unix.Fallocate(int(f.Fd()), 0, 0, reserveSize)
@@ -39,7 +39,7 @@ func makeReserve(path string) error {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return os.Remove(path) // such a file system keeps nothing back
 	case err != nil:
-		return errors.Join(fmt.Errorf("keep space back: %w", err), os.Remove(path))
+		return errors.Join(fmt.Errorf("reserve space: %w", err), os.Remove(path))
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (s *Service) spendReserve(machine string) {
 	}
 	err := os.Remove(s.layout.Reserve())
 	if err == nil {
-		s.log.Warn("the disk is full: the space that was kept back is used", "machine", machine)
+		s.log.Warn("the disk is full: using the reserved space", "machine", machine)
 	}
 }
 

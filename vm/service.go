@@ -145,7 +145,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	}
 	s.watchClock(o.watchClock)
 	if err := s.watchMachines(); err != nil {
-		s.log.Warn("machine directories are not watched: edits by hand show after a restart", "error", err)
+		s.log.Warn("cannot watch machine directories: manual edits take effect after a restart", "error", err)
 	}
 	s.keepReserve()
 	if err := s.engine.Recover(); err != nil {
@@ -183,7 +183,7 @@ func (s *Service) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
-	all = append(all, within(ctx, "close the backends and end what follows them", func() error {
+	all = append(all, within(ctx, "close the backends and their event streams", func() error {
 		s.closeForwards()
 		err := s.closeBackends()
 		s.inventory.Wait()

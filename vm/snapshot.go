@@ -81,7 +81,7 @@ func (s *Service) judgeSnapshot(ctx context.Context, name, snapshot string) (kno
 	}
 	known = snapshotNames(list)
 	if slices.Contains(known, snapshot) {
-		wrong.add(fieldSnapshot, problem.New(problem.SnapshotExists, "%s has a snapshot %q already", name, snapshot).
+		wrong.add(fieldSnapshot, problem.New(problem.SnapshotExists, "%s already has a snapshot %q", name, snapshot).
 			WithHint("choose another name, or nixvmd delete-snapshot %s %s", name, snapshot))
 	}
 	return known, wrong
@@ -181,9 +181,9 @@ func (s *Service) snapshotsWith(ctx context.Context, name, snapshot string) ([]b
 func snapshotNotFound(name, snapshot string, list []backends.Snapshot) *problem.Error {
 	p := problem.New(problem.SnapshotNotFound, "%s has no snapshot %q", name, snapshot)
 	if len(list) == 0 {
-		return p.WithHint("it has none yet: nixvmd snapshot %s NAME", name)
+		return p.WithHint("it has no snapshots; take one with nixvmd snapshot %s NAME", name)
 	}
-	return p.WithHint("it has: %s", strings.Join(snapshotNames(list), ", "))
+	return p.WithHint("its snapshots: %s", strings.Join(snapshotNames(list), ", "))
 }
 
 // safetyName is the time to the second, and a number when that is taken.
@@ -200,14 +200,14 @@ func (s *Service) planRestore(name string, args restoreArgs) operation.Plan {
 	steps := []operation.Step{
 		s.disconnectStep(name),
 		{
-			Name: "safety", Title: "keeping the present state in " + args.Safety,
+			Name: "safety", Title: "saving the current state in " + args.Safety,
 			Undoes: "deletes the snapshot " + args.Safety + thenStarts(args.WasRunning),
 			Do:     func(ctx context.Context, r *operation.Run) error { return s.takeSafety(ctx, r, name, args) },
 			Undo:   func(ctx context.Context, _ *operation.Run) error { return s.undoSafety(ctx, name, args) },
 		},
 		{
 			Name: "restore", Title: "restoring " + args.Snapshot, Shielded: true,
-			Undoes: "puts the disk back to " + args.Safety + ", as it was before the restore", Loses: true, HoldsBack: true,
+			Undoes: "restores the disk to " + args.Safety + ", as it was before the restore", Loses: true, HoldsBack: true,
 			Do: func(ctx context.Context, _ *operation.Run) error { return s.revertTo(ctx, name, args.Snapshot) },
 			Undo: func(ctx context.Context, _ *operation.Run) error {
 				err := s.revertTo(ctx, name, args.Safety)

@@ -31,7 +31,7 @@ func (c *snapshotCount) forget() { *c = snapshotCount{changes: c.changes + 1, in
 func (c *snapshotCount) add(n int) {
 	c.changes++
 	c.count += n
-	if c.count < 0 { // somebody else has added some: count again
+	if c.count < 0 { // another client has added some: count again
 		c.forget()
 	}
 }
@@ -70,7 +70,7 @@ func SnapshotWarning(name string, count int) string {
 	if count < manySnapshots {
 		return ""
 	}
-	return fmt.Sprintf("%s has %d snapshots: with %d or more, taking or deleting one can hold up the guest's disk for a second or longer; "+
+	return fmt.Sprintf("%s has %d snapshots: with %d or more, taking or deleting one can stall the guest's disk for a second or longer; "+
 		"delete some while the VM is stopped: nixvmd delete-snapshot %s SNAPSHOT", name, count, manySnapshots, name)
 }
 

@@ -67,18 +67,18 @@ func doctorSpace(l paths.Layout, ask statfs) []api.Finding {
 func spaceOf(what, dir string, limit int64, st unix.Statfs_t) (f api.Finding, ok bool) {
 	free := int64(st.Bavail) * st.Bsize
 	f = api.Finding{Area: "disk", Code: "disk.full", Severity: backends.Fatal}
-	const fix = "make room there: nixvmd image gc removes images that nothing needs, nixvmd delete-snapshot NAME SNAPSHOT a snapshot, nixvmd destroy NAME a machine"
+	const fix = "free space there: nixvmd image gc removes unused images, nixvmd delete-snapshot NAME SNAPSHOT a snapshot, nixvmd destroy NAME a machine"
 	switch {
 	case st.Files > 0 && st.Ffree == 0:
-		f.Message = fmt.Sprintf("the file system of %s (%s) can hold no more files", dir, what)
-		f.Fix = "remove files there: it has no inodes left"
+		f.Message = fmt.Sprintf("the file system of %s (%s) has no free inodes", dir, what)
+		f.Fix = "remove files there"
 	case free < none:
 		f.Message = fmt.Sprintf("the file system of %s (%s) is full: %d MiB are left", dir, what, free>>20)
 		f.Fix = fix
 	case free < limit:
 		f.Code, f.Severity = "disk.scarce", backends.Warning
 		f.Message = fmt.Sprintf("the file system of %s (%s) is nearly full: %d MiB are left", dir, what, free>>20)
-		f.Fix = fix + ". A VM whose disk cannot grow is paused until there is room"
+		f.Fix = fix + ". A VM whose disk cannot grow is paused until there is free space"
 	default:
 		return f, false
 	}

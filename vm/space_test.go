@@ -36,7 +36,7 @@ func TestTheDoctorNamesFullDisks(t *testing.T) {
 		"the runtime directory is full": {map[string]unix.Statfs_t{l.Runtime: disk(2, 0)}, 1, backends.Fatal, []string{l.Runtime, "sockets"}},
 		"a small runtime directory":     {map[string]unix.Statfs_t{l.Runtime: disk(2, 100)}, 0, "", nil},
 		"the configuration is full":     {map[string]unix.Statfs_t{l.Config: disk(2, 0)}, 1, backends.Fatal, []string{l.Config}},
-		"no inodes":                     {map[string]unix.Statfs_t{l.Data: noInodes}, 1, backends.Fatal, []string{l.Data, "no more files"}},
+		"no inodes":                     {map[string]unix.Statfs_t{l.Data: noInodes}, 1, backends.Fatal, []string{l.Data, "no free inodes"}},
 		"a file system without inodes":  {map[string]unix.Statfs_t{l.Data: noCount}, 0, "", nil},
 		"one disk for all is told once": {map[string]unix.Statfs_t{l.State: disk(1, 1), l.Images(): disk(1, 1), l.Data: disk(1, 1), l.Config: disk(1, 1)}, 1, backends.Fatal, []string{l.State}},
 	} {

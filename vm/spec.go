@@ -25,7 +25,7 @@ func (s *Service) backend(name string) (backends.Backend, error) {
 		return b, nil
 	}
 	return nil, problem.New(problem.BackendUnknown, "there is no backend %q", name).
-		WithHint("there are: %s; add one in %s", strings.Join(slices.Sorted(maps.Keys(s.backends)), ", "), s.layout.ConfigFile())
+		WithHint("the backends are: %s; add one in %s", strings.Join(slices.Sorted(maps.Keys(s.backends)), ", "), s.layout.ConfigFile())
 }
 
 // realised returns the machine and the backend of a VM that exists, for what needs the
@@ -71,11 +71,11 @@ func (s *Service) lostFiles(e *inventory.Entry) *problem.Error {
 	dir := s.machines.Dir(e.Name)
 	if e.Record == nil {
 		return problem.New(problem.MachineBroken, "the machine directory and the record of %s are gone; its VM on backend %s is %s", e.Name, e.Host(), e.Status.State).
-			WithHint("if there is a copy of %s, bring it back and restart nixvmd; nixvmd stop and kill end the VM, and nixvmd destroy %s --confirm %s removes it with its disks",
+			WithHint("if there is a copy of %s, restore it and restart nixvmd; nixvmd stop and kill still work, and nixvmd destroy %s --confirm %s removes it with its disks",
 				dir, e.Name, e.Name)
 	}
 	return problem.New(problem.MachineBroken, "the machine directory of %s is gone; its VM on backend %s is %s", e.Name, e.Host(), e.Status.State).
-		WithHint("bring back %s from a copy; until then ssh, stop, kill and snapshots work, and start does not; nixvmd purge %s --confirm %s removes the VM with its disks",
+		WithHint("restore %s from a copy; until then ssh, stop, kill and snapshots work, but start does not; nixvmd purge %s --confirm %s removes the VM with its disks",
 			dir, e.Name, e.Name)
 }
 
@@ -131,11 +131,11 @@ func (s *Service) recordOf(name string) *inventory.Record {
 // specFor builds what the backend needs. The identity medium gets a new
 // generation when the identity files have changed since r was written; r is
 // updated and must then be stored by the caller. nixvm's own key is on the medium
-// whether or not the machine's files have it: they may be somebody's own.
+// whether or not the machine's files have it: the user may have made them.
 func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.Image) (backends.Spec, error) {
 	own, err := s.ssh.PublicKey()
 	if err != nil {
-		return backends.Spec{}, fmt.Errorf("the key that opens %s: %w", m.Name, err)
+		return backends.Spec{}, fmt.Errorf("the client key for %s: %w", m.Name, err)
 	}
 	m.AdminKeys, m.UserKeys = appendNew(slices.Clone(m.AdminKeys), own), appendNew(slices.Clone(m.UserKeys), own)
 	digest, err := machine.Digest(m)
@@ -148,7 +148,7 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 	}
 	medium, err := machine.Medium(m, r.Generation)
 	if err != nil {
-		return backends.Spec{}, fmt.Errorf("make the identity medium of %s: %w", m.Name, err)
+		return backends.Spec{}, fmt.Errorf("build the identity medium of %s: %w", m.Name, err)
 	}
 	spec := backends.Spec{
 		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,

@@ -119,7 +119,7 @@ func (s *Service) repairSSH() {
 }
 
 // forgetSSH takes the names of a VM that is gone out of the SSH configuration.
-// Whoever removed the VM did so before its disks; a repair that ran between the
+// The VM was removed before its disks; a repair that ran between the
 // two, when the VM still existed, has brought them back. An operation without a
 // machine ("") leaves the configuration as it is.
 func (s *Service) forgetSSH(name string) {
@@ -177,7 +177,7 @@ func (s *Service) SSHRemove(ctx context.Context) error {
 }
 
 // closeMastersSoon closes the SSH masters of a guest that went down by itself, or
-// rebooted: nobody could do so before, and what they hold leads nowhere now.
+// rebooted: they could not be closed before, and their connections lead nowhere now.
 func (s *Service) closeMastersSoon(name string) {
 	s.background(func() { s.closeMasters(s.ctx, name) })
 }
@@ -192,6 +192,6 @@ func (s *Service) closeMasters(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(ctx, masterLimit)
 	defer cancel()
 	if err := s.ssh.CloseMasters(ctx, name); err != nil {
-		s.log.Warn("SSH masters not closed", "machine", name, "error", err)
+		s.log.Warn("cannot close SSH masters", "machine", name, "error", err)
 	}
 }

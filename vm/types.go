@@ -1,4 +1,4 @@
-// Package vm is what happens to machines: create, start, snapshot, restore, destroy.
+// Package vm implements the verbs on machines: create, start, snapshot, restore, destroy.
 //
 // Every change is an operation: a list of journalled steps, each with an undo.
 package vm

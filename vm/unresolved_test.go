@@ -116,7 +116,7 @@ func wantNoJournal(t testing.TB, h house) {
 }
 
 // A create that could not be taken back, then a destroy and a create of that name:
-// the disk of the second VM is nobody's to remove.
+// the disk of the second VM must not be removed.
 func TestALateUndoOfACreateSparesTheVMThatHasItsName(t *testing.T) {
 	home, f, h, _ := afterFailedCreate(t, "j1")
 	f.set(false, "start", "destroy")
@@ -180,7 +180,7 @@ func TestAJournalOfAnotherInstanceTouchesNothing(t *testing.T) {
 			if asks := len(v.Unresolved) == 1; asks != strings.HasPrefix(version, "version 1") {
 				t.Errorf("waiting for a choice: %v", v.Unresolved)
 			}
-			for _, id := range v.Unresolved { // nobody can tell: it asks, and twice before it removes
+			for _, id := range v.Unresolved { // unknown: it asks, and twice before it removes
 				if _, err := h.Resolve(background, id, api.ActionUndo, "", "t"); !problem.HasCode(err, problem.ConfirmRequired) {
 					t.Errorf("undo without a confirmation: %v", err)
 				}
@@ -256,7 +256,7 @@ func TestALateUndoOfASnapshotSparesTheGoodOne(t *testing.T) {
 			op, err := h.CreateSnapshot(background, "demo", "s", "", "t")
 			op = h.do(t, op, err)
 			f.set(false, fault, "delete-snapshot")
-			if fault == "lost snapshot" { // it is there, and nobody was told
+			if fault == "lost snapshot" { // it exists, and was not reported
 				if op.State != api.OpUnresolved {
 					t.Fatalf("it is %s", op.State)
 				}

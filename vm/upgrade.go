@@ -115,7 +115,7 @@ func (s *Service) upgradable(ctx context.Context, name string, timeout *int) (ar
 	case err != nil:
 		return args, m, err
 	case state == backends.Suspended:
-		return args, m, problem.New(problem.VMNotRunning, "%s is suspended and cannot shut down", name).WithHint("nixvmd resume %s first", name)
+		return args, m, problem.New(problem.VMNotRunning, "%s is suspended and cannot be shut down", name).WithHint("nixvmd resume %s first", name)
 	case state != backends.Running && state != backends.Stopped && state != backends.Crashed:
 		return args, m, problem.New(problem.MachineBroken, "%s is %s", name, state).WithHint("nixvmd status %s says why", name)
 	}

@@ -119,7 +119,7 @@ func in(states ...backends.State) func(VM) bool {
 	return func(v VM) bool { return slices.Contains(states, v.State) }
 }
 
-// vmState is the state of the VM, whatever the machine's files are.
+// vmState is the state of the VM, independent of the machine's files.
 func (v VM) vmState() backends.State {
 	if v.State == backends.Broken && v.VMState != "" {
 		return v.VMState
@@ -217,7 +217,7 @@ func Offer(list []api.Backend) {
 	}
 }
 
-// backendVerbs returns what the backend can do, on a machine in whatever state.
+// backendVerbs returns what the backend can do, on a machine in any state.
 func backendVerbs(b api.Backend, list []api.Backend) []Verb {
 	var able []Verb
 	for _, each := range verbs {

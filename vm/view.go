@@ -157,5 +157,5 @@ func (s *Service) Get(name string) (VM, error) {
 
 func notFound(name string) *problem.Error {
 	return problem.New(problem.MachineNotFound, "there is no machine %q", name).
-		WithHint("nixvmd list shows the machines; nixvmd create %s makes it", name)
+		WithHint("nixvmd list shows the machines; nixvmd create %s creates it", name)
 }

@@ -33,7 +33,7 @@ so far is reused by the next one.`,
 					return err
 				}
 				if path != p.Image {
-					return problem.New(problem.BadParams, "%s is an image already", p.Image).WithHint("create takes it: nixvmd create NAME --image %s", p.Image)
+					return problem.New(problem.BadParams, "%s is already an image", p.Image).WithHint("create takes it: nixvmd create NAME --image %s", p.Image)
 				}
 			}
 			for _, list := range args {

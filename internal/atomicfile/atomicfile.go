@@ -11,7 +11,7 @@ import (
 )
 
 // Write replaces path with data: temporary file in the same directory, fsync,
-// rename, fsync of the directory. The mode is set exactly, whatever the umask.
+// rename, fsync of the directory. The mode is set exactly, regardless of the umask.
 func Write(path string, data []byte, mode os.FileMode) error {
 	if err := renameio.WriteFile(path, data, mode,
 		renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode)); err != nil {

@@ -2,7 +2,7 @@
 // is made in their place, without losing them.
 //
 // A power cut, a full disk or a failing one leaves files that are empty, cut off
-// or full of zeros. Whoever reads such a file makes its content again from what
+// or full of zeros. The reader of such a file recreates its content from what
 // else there is, and sets the damaged one aside: it stays beside the new one, under
 // a name that says since when, for a person to look at.
 package damaged
@@ -57,7 +57,7 @@ func renameNew(from, to string, rename func(from, to string) error) error {
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err
 	}
-	// The file system, such as NFS, cannot see to it by itself. Nobody else makes files
+	// The file system, such as NFS, cannot ensure it by itself. No other program makes files
 	// of that name.
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fs.ErrExist, err)

@@ -191,7 +191,7 @@ func isAddress(host string) bool {
 	return err == nil && a.Zone() == "" && a.Is4() != bracketed
 }
 
-// parsePort refuses 0: ssh would choose a port that nobody is told.
+// parsePort refuses 0: ssh would choose a port that is not reported.
 func parsePort(s string) (string, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || n == 0 {

@@ -127,7 +127,7 @@ func TestEveryForwardSurvivesPrinting(t *testing.T) {
 	})
 }
 
-// What is accepted is one line of plain words, whatever came in, and is accepted
+// Accepted input is one line of plain words, for any input, and is accepted
 // again: nothing that one part of nixvm takes is refused by another.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{

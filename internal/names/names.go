@@ -25,7 +25,7 @@ var (
 	snapshot = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	// An interface's name: at most 15 bytes (IFNAMSIZ with its NUL). The kernel
 	// takes more characters than these, but a comma or a quote would not survive a
-	// QEMU option or XML, and nobody names a bridge so.
+	// QEMU option or XML, and bridges have no such names.
 	bridge = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
 	// As machine names, and with room for "-admin" after 63 characters.
 	sshHost   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,67}[a-z0-9])?$`)

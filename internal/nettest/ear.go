@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Ear hears the first word of whatever arrives. The zero value is ready.
+// Ear hears the first word of any connection. The zero value is ready.
 type Ear struct {
 	mu    sync.Mutex
 	words map[string]bool

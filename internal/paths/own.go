@@ -25,7 +25,7 @@ const maxLinks = 40
 //
 // A directory on the way belongs to root or to this user, and others may write to
 // it only if it is sticky, as /tmp is. A link on the way belongs to one of the two
-// as well. The last directory belongs to this user, and nobody else may write to it.
+// as well. The last directory belongs to this user, and only this user may write to it.
 func makeOwn(path string) error {
 	w := walk{path: path, at: -1}
 	defer w.close()
@@ -173,7 +173,7 @@ func privateGroup(gid uint32) bool {
 }
 
 // overflow is the uid that shows for users of another name space, 0 where every
-// user has a number: then that uid is somebody.
+// user has a number: then that uid is in use.
 func overflow() uint32 {
 	var first, parent, count uint64
 	text, err := os.ReadFile("/proc/self/uid_map")

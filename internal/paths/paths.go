@@ -112,7 +112,7 @@ func (l Layout) Ensure() error {
 			return err
 		}
 	}
-	// It is ours alone, so nobody can exchange it between the two.
+	// It is ours alone, so it cannot be replaced between the two.
 	if fi, err := os.Stat(l.Runtime); err != nil || fi.Mode().Perm()&0o077 != 0 {
 		return errors.Join(err, os.Chmod(l.Runtime, 0o700))
 	}

@@ -2,5 +2,5 @@
 // have to notice by eye. It holds tests only.
 //
 // The rules are in the names of the tests. They look at what git tracks or
-// would track, so a build product in an ignored place is nobody's business.
+// would track, so build products in ignored places do not matter.
 package repotest

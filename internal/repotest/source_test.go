@@ -152,7 +152,7 @@ func TestLockFilesNameNoRegistry(t *testing.T) {
 		}
 		for i, line := range f.lines() {
 			if strings.Contains(line, `"resolved"`) {
-				t.Errorf("%s:%d names a registry: whoever installs uses their own (omit-lockfile-registry-resolved)", f.path, i+1)
+				t.Errorf("%s:%d names a registry: each user installs from their own (omit-lockfile-registry-resolved)", f.path, i+1)
 			}
 		}
 	}

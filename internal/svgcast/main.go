@@ -6,7 +6,7 @@
 // The terminal is tmux, so everything that a program may send to one is
 // understood. What is drawn is what stood there; only the waiting is cut, and the
 // picture says how long the run really took. The home directory becomes ~: it is
-// nobody's business. A reader who asked for less motion sees the last frame.
+// not shown. A reader who asked for less motion sees the last frame.
 package main
 
 import (

@@ -26,7 +26,7 @@ const sampling = 100 * time.Millisecond
 
 // Record runs a command in a terminal of that size and returns the screens that
 // differ, first to last. A command that fails is an error: a picture of a failed
-// run is not what anybody wants to publish unawares.
+// run should not be published inadvertently.
 func Record(ctx context.Context, size Size, command []string) ([]Frame, error) {
 	dir, err := os.MkdirTemp("", "svgcast")
 	if err != nil {
@@ -106,7 +106,7 @@ func (t terminal) ended(ctx context.Context) (ended bool, status int, err error)
 	return ended, status, err
 }
 
-// do runs a command of tmux, without a configuration file of somebody's.
+// do runs a command of tmux, without any user's configuration file.
 func (t terminal) do(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "tmux", append([]string{"-S", filepath.Join(t.dir, "tmux"), "-f", os.DevNull}, args...)...)
 	out, err := cmd.Output()

@@ -8,7 +8,7 @@
 //     clipboard, hyperlinks, notifications, downloads, graphics, key definitions;
 //   - queries (DA, DSR, DECRQM, XTVERSION, ENQ, window reports...): the terminal
 //     answers them on its keyboard's side, so that text chosen by the guest could be typed
-//     into whatever reads there next;
+//     into the program that reads there next;
 //   - what changes the window, the keyboard, the mouse or the printer.
 //
 // It is a list of what passes: a sequence that is not known does not. Both forms of
@@ -27,7 +27,7 @@ import (
 const (
 	// maxSequence is the longest control sequence that passes, in bytes.
 	maxSequence = 256
-	// maxString is after how many characters a string that nobody ends is taken for
+	// maxString is after how many characters an unterminated string is taken for
 	// the output of a program that never meant one.
 	maxString = 64 << 10
 )

@@ -68,8 +68,8 @@ func Dial(ctx context.Context, layout paths.Layout, o Options) (*Client, error) 
 	return New(ctx, conn, o)
 }
 
-// dial connects. The runtime directory may lie below /tmp, where anybody could
-// have put a socket first: whoever answers is asked for trust in what to run.
+// dial connects. The runtime directory may lie below /tmp, where any user could
+// have put a socket first: so the owner of the listener is checked.
 func dial(ctx context.Context, layout paths.Layout) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", layout.Socket())
@@ -301,7 +301,7 @@ func (s *stream) setAside(body []byte) []byte {
 		return body
 	}
 	if !s.results.CompareAndSwap(id, nil, json.RawMessage(result[:len(result)-1])) {
-		return body // nobody waits for it any more
+		return body // it is no longer awaited
 	}
 	return append(bytes.Clone(body[:len(body)-len(result)]), "null}"...)
 }

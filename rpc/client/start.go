@@ -52,7 +52,7 @@ func dialOrStartOnce(ctx context.Context, layout paths.Layout, p Program, o Opti
 	return New(ctx, conn, o)
 }
 
-// dialOrStart returns a connection. Whoever else starts a daemon, only one of
+// dialOrStart returns a connection. If several processes start a daemon, only one of
 // them gets the lock, and the others wait here until it listens; or until it has
 // ended, and then theirs may start.
 func dialOrStart(ctx context.Context, layout paths.Layout, p Program) (net.Conn, error) {

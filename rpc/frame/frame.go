@@ -26,7 +26,7 @@ const MaxHeader = 4096
 const MaxMessage = 8 << 20
 
 // Error says that the peer does not speak the protocol. The stream cannot be
-// used any further: nobody knows where the next message begins.
+// used any further: the start of the next message is unknown.
 type Error struct{ Reason string }
 
 func (e *Error) Error() string { return e.Reason }

@@ -69,7 +69,7 @@ func TestReadAllocatesWhatArrives(t *testing.T) {
 	}
 }
 
-// FuzzRead: whatever comes, reading ends without a panic, within the limit, and
+// FuzzRead: for any input, reading ends without a panic, within the limit, and
 // what was read survives writing and reading again.
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"Content-Length: 2\r\n\r\n{}", "Content-Length: 5\r\n\r\n{", "a: b\r\n\r\n", "\n", "Content-Length: 1\nContent-Length: 1\n\n"} {

@@ -177,7 +177,7 @@ func (v *Inventory) awaitSSH(ctx context.Context, name string, b *Boot) {
 	b.finish(err)
 	if err != nil {
 		if ctx.Err() == nil {
-			v.options.Log.Warn("sshd does not answer as it should", "machine", name, "error", err)
+			v.options.Log.Warn("sshd does not answer correctly", "machine", name, "error", err)
 			if reached { // else Reload begins anew
 				v.awaitAgain(ctx, name, b)
 			}
@@ -225,8 +225,8 @@ func (v *Inventory) reach(name string) (backends.Backend, Guest, error) {
 		if p := e.Broken(); p != nil {
 			return nil, guest, p
 		}
-		return nil, guest, problem.New(problem.MachineBroken, "the host key of %s is not known", name).
-			WithHint("bring back its directory %s", v.options.Machines.Dir(name))
+		return nil, guest, problem.New(problem.MachineBroken, "the host key of %s is unknown", name).
+			WithHint("restore its directory %s", v.options.Machines.Dir(name))
 	}
 	for _, b := range v.options.Backends {
 		if b.Name() == e.Host() {
@@ -266,7 +266,7 @@ func (v *Inventory) WaitReady(ctx context.Context, name string) error {
 	for {
 		b := v.BootOf(name)
 		if b == nil {
-			return problem.New(problem.VMNotRunning, "%s does not run", name).WithHint("nixvmd start %s", name)
+			return problem.New(problem.VMNotRunning, "%s is not running", name).WithHint("nixvmd start %s", name)
 		}
 		select {
 		case <-b.done:
@@ -276,7 +276,7 @@ func (v *Inventory) WaitReady(ctx context.Context, name string) error {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return problem.New(problem.VMNotReady, "the SSH server of %s has not answered", name).
-					WithHint("see what it does: nixvmd console %s", name).Retry()
+					WithHint("check its console: nixvmd console %s", name).Retry()
 			}
 			return ctx.Err()
 		}

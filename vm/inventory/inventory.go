@@ -1,18 +1,18 @@
-// Package inventory holds what is known of every machine: its directory, the record
+// Package inventory holds the known state of every machine: its directory, the record
 // of its VM, the status that the backend reports, and whether the guest's SSH server
 // answers.
 //
 // # One writer
 //
 // The status of a VM is written by one goroutine for each backend, which reads the
-// backend's events. An answer of Backend.Status that comes while events do has no
-// place among them by itself: it may be older than the event that was applied last.
-// [Inventory.Refresh] therefore makes the answer a part of the stream. It puts a mark
-// into it, asks, and puts a second mark behind the answer; the writer applies the
-// answer when it comes to the second mark, unless an event of the same VM stands
-// between the two. Then the answer may be older than the event, and is asked for
-// again. So a status never goes back, and what an operation has done is visible when
-// its Refresh returns.
+// backend's events. The result of a concurrent Backend.Status call is not ordered
+// relative to these events: it may be older than the last applied event.
+// [Inventory.Refresh] therefore makes the result part of the stream. It inserts a mark,
+// queries the backend, and inserts a second mark after the result; the writer applies
+// the result when it reaches the second mark, unless there is an event of the same VM
+// between the two. In that case the result may be older than the event, and the backend
+// is queried again. So a status is never replaced by an older one, and the effect of an
+// operation is visible when its Refresh returns.
 //
 // # Readers
 //
@@ -22,7 +22,7 @@
 // # Files
 //
 // Machine directories and records are read and written under a lock for each name, so
-// that a file which was read earlier is never applied over a later one.
+// that an older file content is never applied over a newer one.
 package inventory
 
 import (

@@ -124,7 +124,7 @@ func (v *Inventory) readRecord(name string) (r *Record, notice string, err error
 	}
 	if errors.Is(err, ErrDamaged) {
 		if aside, werr := v.rewrite(*e.Record); werr == nil {
-			return e.Record, fmt.Sprintf("the record of VM %s was damaged and has been written again; the damaged one is kept as %s", name, aside), nil
+			return e.Record, fmt.Sprintf("the record of VM %s was damaged and has been recreated; the damaged file is kept as %s", name, aside), nil
 		}
 	}
 	return e.Record, "", err
@@ -152,7 +152,7 @@ func (v *Inventory) keepGuest(name string) {
 	r := *e.Record
 	r.Guest = &g
 	if err := v.store(r); err != nil {
-		v.options.Log.Warn("what SSH clients need of a VM is not kept in its record", "machine", name, "error", err)
+		v.options.Log.Warn("cannot save the SSH settings of a VM in its record", "machine", name, "error", err)
 	}
 }
 

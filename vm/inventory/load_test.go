@@ -31,7 +31,7 @@ func TestNoHookIsCalledBeforeLoad(t *testing.T) {
 		Hooks: Hooks{Changed: func(name string) { t.Errorf("%s has changed", name) }},
 	})
 	for range 1000 {
-		runtime.Gosched() // whatever follows the events has its chance
+		runtime.Gosched() // the followers of the events have their chance
 	}
 	if len(b.out) != 1 {
 		t.Error("events are followed before Load")

@@ -13,7 +13,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// Whatever the order in which events are delivered, questions asked and answers given:
+// For any order in which events are delivered, and status queries sent and answered:
 // no status goes back, a Refresh shows at least what was so when it was called, and in
 // the end each machine is what the backend says.
 func TestAnyOrderEndsInWhatTheBackendSays(t *testing.T) {

@@ -165,14 +165,14 @@ func (f records) read(name string) (*Record, error) {
 		Version int `json:"version"`
 	}
 	if json.Unmarshal(content, &format) == nil && format.Version > RecordVersion {
-		return nil, problem.New(problem.MachineBroken, "the record %s of the VM has format %d, and this nixvmd reads up to %d: %w",
+		return nil, problem.New(problem.MachineBroken, "the record %s of the VM has format %d; this nixvmd supports up to %d: %w",
 			path, format.Version, RecordVersion, ErrNewer).
-			WithHint("run the version of nixvmd that wrote it; nothing of %s has been changed", name)
+			WithHint("run the version of nixvmd that wrote it; %s has not been changed", name)
 	}
 	var r Record
 	if err := json.Unmarshal(content, &r); err != nil || r.Machine != name || r.Backend == "" {
 		return nil, problem.New(problem.MachineBroken, "the record %s of the VM cannot be read: %w", path, ErrDamaged).
-			WithHint("the disks of %s are not touched; nixvmd makes the record again as soon as it can ask the backend that has them: see nixvmd doctor", name)
+			WithHint("the disks of %s are not changed; nixvmd recreates the record as soon as the backend that has them is reachable: see nixvmd doctor", name)
 	}
 	return &r, nil
 }

@@ -22,7 +22,7 @@ func (v *Inventory) Refresh(ctx context.Context, b backends.Backend, name string
 		overtaken := false
 		err := v.streams[b.Name()].ask(ctx, b, func() (err error) {
 			if st, err = b.Status(ctx, name); err != nil {
-				err = fmt.Errorf("ask backend %s: %w", b.Name(), err)
+				err = fmt.Errorf("query backend %s: %w", b.Name(), err)
 			}
 			return err
 		}, func(newer map[string]bool) {

@@ -38,7 +38,7 @@ func Files(root string) (map[string][]byte, error) {
 	}, nil
 }
 
-// notification is a message that nobody answers, or LSP's own request.
+// notification is a message without an answer, or LSP's own request.
 type notification struct {
 	name   string
 	from   string // "client", "daemon"
