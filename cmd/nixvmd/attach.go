@@ -80,7 +80,7 @@ func (a *app) attach(ctx context.Context, params api.AttachParams) (api.AttachRe
 		r, err := attachTo(ctx, d, params)
 		done <- answer{r, err}
 	}()
-	shown := attachView{app: a, machine: params.Name, view: quietView{}}
+	shown := attachView{app: a, machine: params.Name, view: a.idleView()}
 	for {
 		select {
 		case r := <-done:
@@ -113,14 +113,25 @@ func (v *attachView) show(e event) {
 		v.op = o
 		v.view.update(o)
 	}
-	switch {
-	case e.notice == "":
-	case v.op.ID == "":
-		v.app.warn(e.notice)
-	default:
-		v.view.say(clean(e.notice))
+	for _, text := range e.notices {
+		v.view.notice(text)
 	}
 }
+
+// idleView is the view while there is nothing to show but notices.
+func (a *app) idleView() view {
+	if a.json {
+		return jsonView{a.err}
+	}
+	return idleView{app: a}
+}
+
+type idleView struct {
+	quietView
+	app *app
+}
+
+func (v idleView) notice(text string) { v.app.warn(text) }
 
 func attachText(w io.Writer, r api.AttachResult) {
 	state := "ready"

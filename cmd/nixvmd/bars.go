@@ -115,6 +115,8 @@ func (v *barView) log(line string) {
 
 func (v *barView) say(text string) { v.line("%s", clean(text)) }
 
+func (v *barView) notice(text string) { v.say(text) }
+
 func (v *barView) end(op api.Operation, err error) {
 	title, took := v.steps.title, time.Since(v.steps.started)
 	v.bar.Abort(true)

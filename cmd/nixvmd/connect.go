@@ -81,15 +81,18 @@ func (a *app) program() client.Program {
 
 func (a *app) clientOptions(verb string, feed chan event) client.Options {
 	o := client.Options{Name: "nixvmd " + verb, Version: version.String()}
-	if feed != nil {
+	// With --quiet nothing is shown, and what the daemon says to one client only must go to
+	// another one: it says that to clients that take notifications.
+	if feed != nil && !a.quiet {
 		o.OperationLog = a.verbose || a.json
 		o.OnNotification = func(method string, params json.RawMessage) { offer(feed, method, params) }
 	}
 	return o
 }
 
-// offer passes a notification on without blocking. When nobody keeps up, the
-// oldest goes: the next one says more.
+// offer passes a notification on without blocking. If the view does not keep up, the
+// oldest goes, because the next one says more; but its notices go with the next one, and
+// so does the number of lost lines of output.
 func offer(feed chan event, method string, params json.RawMessage) {
 	e, ok := eventOf(method, params)
 	for ok {
@@ -99,7 +102,12 @@ func offer(feed chan event, method string, params json.RawMessage) {
 		default:
 		}
 		select {
-		case <-feed:
+		case old := <-feed:
+			e.notices = append(old.notices, e.notices...)
+			e.lost += old.lost
+			if old.log != nil {
+				e.lost++
+			}
 		default:
 		}
 	}
@@ -120,7 +128,7 @@ func eventOf(method string, params json.RawMessage) (event, bool) {
 	case api.MethodShowMessage: // the daemon says it to one client only, so it must not be lost
 		var p api.MessageParams
 		if json.Unmarshal(params, &p) == nil && p.Message != "" {
-			return event{notice: p.Message}, true
+			return event{notices: []string{p.Message}}, true
 		}
 	}
 	return event{}, false

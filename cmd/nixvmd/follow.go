@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -58,7 +59,8 @@ func interrupted(ctx context.Context, err error) error {
 type event struct {
 	operations []api.Operation
 	log        *api.MessageParams
-	notice     string // something that the user should read, whatever is followed
+	notices    []string // what the user should read, whatever is followed
+	lost       int      // lines of output before this event that were dropped, of any operation
 }
 
 // follower waits for the end of one operation.
@@ -176,11 +178,14 @@ func (f *follower) show(e event) {
 			f.view.update(op)
 		}
 	}
+	if e.lost > 0 {
+		f.view.log(fmt.Sprintf("(%d lines of output were not shown: they came too fast)", e.lost))
+	}
 	if e.log != nil && e.log.Operation == f.op.ID {
 		f.view.log(e.log.Message)
 	}
-	if e.notice != "" {
-		f.view.say(clean(e.notice))
+	for _, text := range e.notices {
+		f.view.notice(text)
 	}
 }
 

@@ -13,8 +13,9 @@ import (
 // view shows how far one operation is. All methods are called from one goroutine.
 type view interface {
 	update(op api.Operation)
-	log(line string) // output of a tool, untrusted
-	say(text string) // of the client itself
+	log(line string)    // output of a tool, untrusted
+	say(text string)    // of the client itself
+	notice(text string) // of the daemon, to this client only
 	end(op api.Operation, err error)
 }
 
@@ -37,19 +38,23 @@ type quietView struct{}
 func (quietView) update(api.Operation)     {}
 func (quietView) log(string)               {}
 func (quietView) say(string)               {}
+func (quietView) notice(string)            {}
 func (quietView) end(api.Operation, error) {}
 
-// jsonView writes one object a line: {"operation": {...}} or {"log": "..."}.
+// jsonView writes one object a line: {"operation": {...}},
+// {"log": "..."} or {"notice": "..."}.
 type jsonView struct{ w io.Writer }
 
 type progressLine struct {
 	Operation *api.Operation `json:"operation,omitempty"`
 	Log       string         `json:"log,omitempty"`
+	Notice    string         `json:"notice,omitempty"`
 }
 
 func (v jsonView) update(op api.Operation) { v.line(progressLine{Operation: &op}) }
 func (v jsonView) log(line string)         { v.line(progressLine{Log: line}) }
 func (v jsonView) say(string)              {}
+func (v jsonView) notice(text string)      { v.line(progressLine{Notice: text}) }
 
 func (v jsonView) end(api.Operation, error) {}
 
@@ -82,6 +87,8 @@ func (v *lineView) log(line string) {
 }
 
 func (v *lineView) say(text string) { fmt.Fprintf(v.w, "%s: %s\n", v.subject, clean(text)) }
+
+func (v *lineView) notice(text string) { v.say(text) }
 
 func (v *lineView) end(api.Operation, error) {}
 
