@@ -2,9 +2,11 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
@@ -140,12 +142,17 @@ func (s *Service) applyIdentity(ctx context.Context, r *operation.Run, name stri
 	if err != nil {
 		return problem.Disk(err)
 	}
-	pending, err := renewer.RenewIdentity(ctx, name, backends.Identity{Medium: spec.Identity, Generation: next.Generation})
+	digests := machine.FileDigests(m)
+	wall, err := changeWall(ctx, b, *now, digests, spec)
 	if err != nil {
 		return err
 	}
-	digests := machine.FileDigests(m)
-	late := atBoot(*now, digests, append(pending, behindWall(b, spec)...))
+	pending, err := renewer.RenewIdentity(ctx, name, backends.Identity{Medium: spec.Identity, Generation: next.Generation})
+	if err != nil {
+		return errors.Join(err, wall.restore(ctx))
+	}
+	now.AtBoot = slices.DeleteFunc(slices.Clone(now.AtBoot), func(file string) bool { return slices.Contains(wall.changed, file) })
+	late := atBoot(*now, digests, append(pending, wall.late...))
 	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Digest, r.Identity, r.AtBoot = next.Digest, digests, late })
 	if err != nil { // the guest has them all the same
 		s.log.Warn("cannot record the settings of a running guest", "machine", name, "error", err)
@@ -170,12 +177,47 @@ func atBoot(before inventory.Record, now map[string]string, late []string) []str
 	return files
 }
 
-// behindWall are the files that a host enforces itself, by rules that hold for the
-// whole run of a VM: what the guest alone allows does not help.
-func behindWall(b backends.Backend, spec backends.Spec) []string {
-	wall, ok := backends.As[backends.HostFirewall](b)
-	if spec.Isolation == nil || !ok || !wall.Isolates(spec.Bridge) {
+// wall is what became of the rules that the host enforces for a VM itself: what the
+// guest alone allows does not help.
+type wall struct {
+	changed []string // identity files whose rules are in force at the host
+	late    []string // those that wait for the next start
+	undo    func(context.Context) error
+}
+
+// wallLimit bounds putting the former rules into force again.
+const wallLimit = 30 * time.Second
+
+// restore puts the former rules into force again.
+func (w wall) restore(ctx context.Context) error {
+	if w.undo == nil {
 		return nil
 	}
-	return []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wallLimit)
+	defer cancel()
+	return w.undo(ctx)
+}
+
+// changeWall puts the rules of the host into force before the guest has its own: what
+// is not allowed any more ends at once, whatever the guest does.
+func changeWall(ctx context.Context, b backends.Backend, before inventory.Record, now map[string]string, spec backends.Spec) (wall, error) {
+	host, ok := backends.As[backends.HostFirewall](b)
+	if spec.Isolation == nil || !ok || !host.Isolates(spec.Bridge) {
+		return wall{}, nil
+	}
+	files := []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}
+	if !slices.ContainsFunc(files, func(file string) bool {
+		return before.Identity[file] != now[file] || slices.Contains(before.AtBoot, file)
+	}) {
+		return wall{}, nil
+	}
+	live, ok := backends.As[backends.LiveFirewall](b)
+	if !ok {
+		return wall{late: files}, nil
+	}
+	undo, err := live.ChangeIsolation(ctx, spec)
+	if problem.HasCode(err, problem.Unsupported) {
+		return wall{late: files}, nil
+	}
+	return wall{changed: files, undo: undo}, err
 }

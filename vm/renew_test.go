@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -303,30 +304,75 @@ func TestWhatAGuestHasIsNoFailureWhenItCannotBeNoted(t *testing.T) {
 	h.waits(t, "demo", "tcpPorts")
 }
 
-func TestWhatTheHostKeepsFromAGuestWaitsForItsNextStart(t *testing.T) {
+// walled is a backend with a wall around VMs that are on no bridge; changing says what
+// becomes of other rules, nil = they never change while a VM runs.
+type walled struct {
+	backends.Backend
+	changing *changing
+}
+
+type changing struct {
+	err      error
+	restored int
+}
+
+func (walled) Isolates(bridge string) bool { return bridge == "" }
+
+func (w walled) Offers(optional any) bool {
+	_, live := optional.(*backends.LiveFirewall)
+	return !live || w.changing != nil
+}
+
+func (w walled) ChangeIsolation(context.Context, backends.Spec) (func(context.Context) error, error) {
+	if w.changing.err != nil {
+		return nil, w.changing.err
+	}
+	return func(ctx context.Context) error { w.changing.restored++; return ctx.Err() }, nil
+}
+
+func TestTheRulesOfTheHostChangeWithThoseOfTheGuest(t *testing.T) {
+	both := []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}
 	isolated := backends.Spec{Isolation: &backends.Isolation{}}
-	if got := behindWall(walled{}, isolated); !slices.Equal(got, []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}) {
-		t.Errorf("%q", got)
-	}
-	if got := behindWall(walled{}, backends.Spec{}); got != nil {
-		t.Errorf("without isolation: %q", got)
-	}
 	on := isolated
 	on.Bridge = "br0"
-	if got := behindWall(walled{}, on); got != nil {
-		t.Errorf("on a bridge that has no wall: %q", got)
+	before := inventory.Record{Identity: map[string]string{machine.AllowedCIDRsFile: "1", machine.ResolvConfFile: "1"}}
+	waiting := before
+	waiting.AtBoot = []string{machine.ResolvConfFile}
+	same := before.Identity
+	other := map[string]string{machine.AllowedCIDRsFile: "2", machine.ResolvConfFile: "1"}
+	older := problem.New(problem.Unsupported, "it is older")
+	broken := problem.New(problem.IdentityNotApplied, "it does not answer")
+	for what, tt := range map[string]struct {
+		spec          backends.Spec
+		backend       walled
+		before        inventory.Record
+		now           map[string]string
+		changed, late []string
+		err           error
+	}{
+		"other networks":                  {spec: isolated, backend: walled{changing: &changing{}}, before: before, now: other, changed: both},
+		"what waited before":              {spec: isolated, backend: walled{changing: &changing{}}, before: waiting, now: same, changed: both},
+		"nothing that a host enforces":    {spec: isolated, backend: walled{changing: &changing{}}, before: before, now: same},
+		"no isolation":                    {backend: walled{changing: &changing{}}, before: before, now: other},
+		"a bridge that has no wall":       {spec: on, backend: walled{changing: &changing{}}, before: before, now: other},
+		"a backend whose rules stay":      {spec: isolated, backend: walled{}, before: before, now: other, late: both},
+		"a VM of an earlier version":      {spec: isolated, backend: walled{changing: &changing{err: older}}, before: before, now: other, late: both},
+		"a host that does not take rules": {spec: isolated, backend: walled{changing: &changing{err: broken}}, before: before, now: other, err: broken},
+	} {
+		w, err := changeWall(background, tt.backend, tt.before, tt.now, tt.spec)
+		if !errors.Is(err, tt.err) || err == nil && (!slices.Equal(w.changed, tt.changed) || !slices.Equal(w.late, tt.late)) {
+			t.Errorf("%s: changed %q, late %q, %v", what, w.changed, w.late, err)
+		}
+		gone, cancel := context.WithCancel(background)
+		cancel()
+		if err := w.restore(gone); err != nil || tt.changed != nil && tt.backend.changing.restored != 1 {
+			t.Errorf("%s: restored: %v", what, err)
+		}
 	}
-	before := inventory.Record{Identity: map[string]string{machine.AllowedCIDRsFile: "1", machine.ResolvConfFile: "1"}, AtBoot: []string{machine.StaticIPFile}}
-	now := map[string]string{machine.AllowedCIDRsFile: "2", machine.ResolvConfFile: "1"}
-	if got := atBoot(before, now, behindWall(walled{}, isolated)); !slices.Equal(got, []string{machine.AllowedCIDRsFile, machine.StaticIPFile}) {
+	if got := atBoot(before, other, both); !slices.Equal(got, []string{machine.AllowedCIDRsFile}) {
 		t.Errorf("at the next boot: %q", got)
 	}
 }
-
-// walled is a backend with a wall around VMs that are on no bridge.
-type walled struct{ backends.Backend }
-
-func (walled) Isolates(bridge string) bool { return bridge == "" }
 
 func TestAGuestThatRebootsPutsItsMediumIntoForce(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)

@@ -85,7 +85,7 @@ func checkAddress(ctx context.Context, b backends.Backend, m machine.Machine, c 
 	if !can || ip == nil || c.StaticIP == nil && c.Network == nil {
 		return nil
 	}
-	return host.CheckAddress(ctx, m.Name, network.Bridge, ip.Address)
+	return host.CheckAddress(ctx, m.Name, networkOn(b, network).Bridge, ip.Address)
 }
 
 // keyChanges are the changes of the authorized keys, of both accounts.

@@ -25,6 +25,7 @@ var (
 	_ backends.DefaultNetworker = (*Backend)(nil)
 	_ backends.IdentityRenewer  = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
+	_ backends.LiveFirewall     = (*Backend)(nil)
 )
 
 // Offers says what the libvirtd of this URI can do.
@@ -32,7 +33,7 @@ func (b *Backend) Offers(optional any) bool {
 	switch optional.(type) {
 	case *backends.BridgeHost:
 		return !b.target.Session
-	case *backends.HostFirewall:
+	case *backends.HostFirewall, *backends.LiveFirewall:
 		return b.filter != nil
 	case *backends.Migrator:
 		return b.canMigrate()

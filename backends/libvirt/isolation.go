@@ -14,6 +14,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/libvirt/nwfilter"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -38,14 +39,7 @@ func (f hostFilter) apply(ctx context.Context, spec backends.Spec, nic *libvirtx
 	if err != nil {
 		return err
 	}
-	err = do(ctx, f.b, func(l *golibvirt.Libvirt) error {
-		_, err := l.NwfilterDefineXML(text)
-		return err
-	})
-	if err != nil && isAnswer(err) {
-		return problem.New(problem.VMStartFailed, "libvirt refuses the filter that isolates %s: %s", spec.Name, backends.OneLine(err.Error())).
-			WithHint("the host needs libvirt's nwfilter driver, iptables and ebtables; to run without isolation, take the agent profile away")
-	}
+	err = f.define(ctx, spec.Name, text)
 	nic.FilterRef = &libvirtxml.DomainInterfaceFilterRef{Filter: g.Name}
 	return err
 }
@@ -139,4 +133,57 @@ func (t target) addresses() ([]netip.Prefix, error) {
 		}
 	}
 	return list, err
+}
+
+// ChangeIsolation implements backends.LiveFirewall: libvirt builds the rules of all VMs
+// that use a filter anew when the filter is defined again.
+func (b *Backend) ChangeIsolation(ctx context.Context, spec backends.Spec) (restore func(context.Context) error, err error) {
+	d, release, err := b.begin(ctx, spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if !d.running() && d.status.State != backends.Suspended {
+		return nil, refusal.NotRunning(spec.Name)
+	}
+	f := hostFilter{b}
+	before, err := ask(ctx, b, func(l *golibvirt.Libvirt) (string, error) {
+		n, err := l.NwfilterLookupByName(f.name(spec.Name))
+		if err != nil {
+			return "", err
+		}
+		return l.NwfilterGetXMLDesc(n, 0)
+	})
+	if spec.Isolation == nil || hasCode(err, golibvirt.ErrNoNwfilter, golibvirt.ErrNoSupport) {
+		return nil, problem.New(problem.Unsupported, "VM %s was started without isolation, or is to run without", spec.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	g, err := f.guest(ctx, spec)
+	if err != nil {
+		return nil, fmt.Errorf("isolate %s: %w", spec.Name, err)
+	}
+	text, err := nwfilter.Filter(g).Marshal()
+	if err != nil {
+		return nil, err
+	}
+	if err := f.define(ctx, spec.Name, text); err != nil {
+		return nil, err
+	}
+	b.log.Info("the host isolates the VM by other rules", "vm", spec.Name)
+	return func(ctx context.Context) error { return f.define(ctx, spec.Name, before) }, nil
+}
+
+// define defines a filter; one that is there is replaced.
+func (f hostFilter) define(ctx context.Context, vm, text string) error {
+	err := do(ctx, f.b, func(l *golibvirt.Libvirt) error {
+		_, err := l.NwfilterDefineXML(text)
+		return err
+	})
+	if err != nil && isAnswer(err) {
+		return problem.New(problem.VMStartFailed, "libvirt refuses the filter that isolates %s: %s", vm, backends.OneLine(err.Error())).
+			WithHint("the host needs libvirt's nwfilter driver, iptables and ebtables; to run without isolation, take the agent profile away")
+	}
+	return err
 }

@@ -144,6 +144,21 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 		t.Errorf("with the filter arrived\n%s\nwant\n%s", got, open)
 	}
 
+	// Other rules hold while it runs, and the former ones again.
+	tight := spec
+	tight.Isolation = &backends.Isolation{Resolvers: spec.Isolation.Resolvers}
+	restore, err := b.ChangeIsolation(t.Context(), tight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fewer := slices.DeleteFunc(slices.Clone(open), func(word string) bool { return strings.HasPrefix(word, "allowed-") })
+	if got := w.attack(t, client, spec.MAC); !slices.Equal(got, fewer) {
+		t.Errorf("with tighter rules arrived\n%s\nwant\n%s", got, fewer)
+	}
+	if err := restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
 	// The same guest, the same script, the same run; the filter emptied.
 	filter := strings.Fields(h.Virsh(t, "nwfilter-list"))
 	h.Define(t, "nwfilter-define", fmt.Sprintf("<filter name='%s'><uuid>%s</uuid></filter>", filter[1], filter[0]))

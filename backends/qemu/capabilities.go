@@ -22,6 +22,7 @@ var (
 	_ backends.CreateChecker    = (*Backend)(nil)
 	_ backends.DefaultNetworker = (*Backend)(nil)
 	_ backends.IdentityRenewer  = (*Backend)(nil)
+	_ backends.LiveFirewall     = (*Backend)(nil)
 )
 
 // Offers implements backends.Conditional: bridges need QEMU's helper, which may be

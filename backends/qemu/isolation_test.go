@@ -100,6 +100,7 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	}
 	h.usage()
 	h.daemonRestarts()
+	h.rulesChange(open)
 	h.networkDies(open)
 
 	// The same guest and script without isolation.
@@ -214,6 +215,25 @@ func (h *hostile) daemonRestarts() {
 	if got := h.run("echo adopted"); got != "adopted\n" {
 		h.Errorf("after the adoption the guest says %q", got)
 	}
+}
+
+// rulesChange: without a reboot, the host keeps from the guest what it could reach.
+func (h *hostile) rulesChange(open []string) {
+	live, ok := h.b.(backends.LiveFirewall)
+	if !ok {
+		h.Fatal("the backend does not change the rules of VMs that run")
+	}
+	tight := h.spec
+	tight.Isolation = &backends.Isolation{}
+	restore, err := live.ChangeIsolation(h.Context(), tight)
+	h.must(err)
+	fewer := slices.DeleteFunc(slices.Clone(open), func(word string) bool {
+		return strings.HasPrefix(word, "allowed-") || strings.HasPrefix(word, "resolver-")
+	})
+	if got := h.attack(); !slices.Equal(got, fewer) {
+		h.Errorf("with tighter rules arrived\n%s\nwant\n%s", got, fewer)
+	}
+	h.must(restore(h.Context()))
 }
 
 // networkDies: the VM says so and gets another one without a reboot, from the daemon

@@ -34,7 +34,7 @@ func (n *network) target(id stack.TransportEndpointID) (netip.AddrPort, bool) {
 	if to == netip.AddrPortFrom(Nameserver, 53) {
 		return netip.AddrPortFrom(n.resolver(), 53), true
 	}
-	return to, n.policy.Allows(to, n.isHost)
+	return to, n.policy.Load().Allows(to, n.isHost)
 }
 
 // hostResolver is read each time: a laptop changes networks. Without one the C

@@ -55,7 +55,7 @@ func Main() error {
 	if err != nil {
 		return fmt.Errorf("the socket of the usage: %w", err)
 	}
-	p, err := readPolicy(os.Stdin)
+	p, err := ReadPolicy(os.Stdin)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,8 @@ func endWith(pidfd int, end func()) error {
 // follow the log.
 func alsoStderr(log *os.File) error { return unix.Dup3(int(log.Fd()), int(os.Stderr.Fd()), 0) }
 
-func readPolicy(r io.Reader) (Policy, error) {
+// ReadPolicy reads a policy of at most 1 MiB. The error wraps io.EOF when there is none.
+func ReadPolicy(r io.Reader) (Policy, error) {
 	var p Policy
 	d := json.NewDecoder(io.LimitReader(r, maxPolicy))
 	d.DisallowUnknownFields() // a word that is not understood might have closed something

@@ -39,6 +39,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
@@ -56,7 +57,7 @@ const nic = 1
 
 // network is the stack with what goes through it.
 type network struct {
-	policy    Policy
+	policy    atomic.Pointer[Policy]
 	isHost    func(netip.Addr) bool // asks for the host's own addresses
 	resolver  func() netip.Addr     // is the host's name server
 	log       *refusals
@@ -66,6 +67,7 @@ type network struct {
 	out, in   slots           // TCP connections
 	strangers slots           // those of in that are not of this user
 	fromOwner func(net.Conn) bool
+	flows     outgoing // of both protocols
 	udp       udpFlows
 	udpDone   sync.WaitGroup
 }
@@ -74,7 +76,7 @@ type network struct {
 type Ends struct {
 	Wire  net.Conn     // QEMU is at the other end
 	SSH   net.Listener // leads to port 22 of the guest
-	Usage net.Listener // tells whoever connects the [backends.NetworkUsage], as JSON
+	Usage net.Listener // tells clients the [backends.NetworkUsage], as JSON, and takes [ChangePolicy]
 }
 
 func (e Ends) close() {
@@ -89,10 +91,12 @@ func Run(ctx context.Context, p Policy, ends Ends, log *slog.Logger) error {
 }
 
 func newNetwork(p Policy, log *slog.Logger) *network {
-	return &network{
-		policy: p, isHost: host.Owns, resolver: hostResolver, log: newRefusals(log), out: newSlots(maxOut), in: newSlots(maxIn),
+	n := &network{
+		isHost: host.Owns, resolver: hostResolver, log: newRefusals(log), out: newSlots(maxOut), in: newSlots(maxIn),
 		strangers: newSlots(maxStrangers), fromOwner: fromOwner,
 	}
+	n.policy.Store(&p)
+	return n
 }
 
 func (n *network) run(ctx context.Context, ends Ends) error {

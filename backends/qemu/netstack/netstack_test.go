@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +41,7 @@ func TestForwarding(t *testing.T) {
 	t.Run("the gateway is not the host", keepsGateway)
 	t.Run("an isolated guest is refused at once", refuses)
 	t.Run("a port where nobody listens is refused", refusedByThere)
+	t.Run("another policy holds at once, also for what is open", changesPolicy)
 	t.Run("connections are counted out", countsTCP)
 	t.Run("connections to the guest are counted out on their own", countsIn)
 	t.Run("whoever connects to the port reaches the guest's sshd", entersGuest)
@@ -108,6 +111,119 @@ func refuses(t *testing.T) {
 	})
 	if u := g.asked(); u.Refused < uint64(2*len(refused)) || u.Last == nil || u.Last.Protocol != "udp" {
 		t.Errorf("%+v", u)
+	}
+}
+
+func changesPolicy(t *testing.T) {
+	const lan = "192.168.1.10:7777"
+	g := newGuest(t, testNetwork(Policy{&backends.Isolation{AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("192.175.48.0/24")}}}))
+	change := func(p Policy) {
+		t.Helper()
+		conn, err := net.Dial("tcp", g.usage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := ChangePolicy(conn, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	echoes := func(conn net.Conn) error {
+		if _, err := conn.Write([]byte("x")); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(conn, make([]byte, 1))
+		return err
+	}
+	var open []*gonet.TCPConn
+	for _, to := range []string{lan, internet} {
+		conn, err := g.dialTCP(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := echoes(conn); err != nil {
+			t.Fatalf("%s: %v", to, err)
+		}
+		open = append(open, conn)
+	}
+	there := full(lan)
+	datagrams, err := gonet.DialUDP(g.stack, nil, &there, ipv4.ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer datagrams.Close()
+	if err := echoes(datagrams); err != nil {
+		t.Fatal(err)
+	}
+	change(Policy{&backends.Isolation{AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("192.175.48.0/24")}}})
+	if _, err := open[0].Read(make([]byte, 1)); err == nil {
+		t.Error("a connection that is not allowed any more goes on")
+	}
+	if err := echoes(open[1]); err != nil {
+		t.Errorf("one that is still allowed: %v", err)
+	}
+	g.until("the flow of datagrams has ended", func() bool { return g.asked().UDP.Now == 0 })
+	if conn, err := g.dialTCP(lan); err == nil {
+		conn.Close()
+		t.Error("a new connection is made all the same")
+	}
+	change(Policy{})
+	conn, err := g.dialTCP(lan)
+	if err != nil {
+		t.Fatalf("opened again: %v", err)
+	}
+	conn.Close()
+}
+
+func TestAPolicyThatIsNotUnderstoodChangesNothing(t *testing.T) {
+	n := testNetwork(Policy{&backends.Isolation{}})
+	for _, text := range []string{`{"isolation": null, "newer": 1}`, `{"isolation": {`, "nonsense", "[]"} {
+		ours, theirs := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			n.takePolicy(theirs)
+			theirs.Close()
+		}()
+		ours.SetDeadline(time.Now().Add(testLimit)) //nolint:errcheck // it is a pipe
+		if _, err := ours.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		var a changed
+		if text == `{"isolation": {` {
+			ours.Close()
+		} else if err := json.NewDecoder(ours).Decode(&a); err != nil || a.Problem == "" {
+			t.Errorf("%s: %+v, %v", text, a, err)
+		}
+		ours.Close()
+		<-done
+	}
+	if p := n.policy.Load(); p.Isolation == nil {
+		t.Error("the policy is another one")
+	}
+}
+
+// A process of an earlier version tells its usage, and hangs up.
+func TestAProcessOfAnEarlierVersionKeepsItsPolicy(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ours, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	theirs, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(theirs, "{}\n") //nolint:errcheck // it is read
+	theirs.Close()
+	if err := ChangePolicy(ours, Policy{}); !errors.Is(err, ErrOlder) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -99,13 +99,13 @@ func TestThePolicyTravelsWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := readPolicy(bytes.NewReader(text))
+		got, err := ReadPolicy(bytes.NewReader(text))
 		if d := cmp.Diff(p, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); d != "" || err != nil {
 			t.Errorf("%v %s", err, d)
 		}
 	}
 	for _, bad := range []string{"", "{", `{"isolated": true}`, `{"isolation": {"AllowedCIDRs": ["10.0.0.0/33"]}}`} {
-		if p, err := readPolicy(bytes.NewReader([]byte(bad))); err == nil {
+		if p, err := ReadPolicy(bytes.NewReader([]byte(bad))); err == nil {
 			t.Errorf("%q is read as %+v", bad, p)
 		}
 	}

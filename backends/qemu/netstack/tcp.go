@@ -29,6 +29,12 @@ func (n *network) connect(r *tcp.ForwarderRequest) {
 		return
 	}
 	defer host.Close()
+	remove := n.flows.add(r.ID(), func() { host.Close() })
+	defer remove()
+	if _, ok := n.target(r.ID()); !ok { // the policy has changed meanwhile
+		r.Complete(true)
+		return
+	}
 	var queue waiter.Queue
 	guest, failure := r.CreateEndpoint(&queue)
 	r.Complete(failure != nil)

@@ -95,7 +95,14 @@ func (n *network) associate(r *udp.ForwarderRequest) (handled bool) {
 	f.timer = time.AfterFunc(f.idle, f.close)
 	f.touch()
 	n.udp.add(f)
-	n.udpDone.Go(func() { n.exchange(f) })
+	remove := n.flows.add(r.ID(), f.close)
+	if _, ok := n.target(r.ID()); !ok { // the policy has changed meanwhile
+		f.close()
+	}
+	n.udpDone.Go(func() {
+		defer remove()
+		n.exchange(f)
+	})
 	return true
 }
 

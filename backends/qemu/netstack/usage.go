@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"time"
@@ -9,12 +10,15 @@ import (
 )
 
 // tellUsage answers whoever connects: the daemon, since the socket is in a directory
-// of its own. One that does not read is not waited for.
+// of its own. One that does not read is not waited for, and has the same time to send
+// another policy.
 func (n *network) tellUsage(l net.Listener) {
 	n.accept(l, func(conn net.Conn) {
 		defer conn.Close()
-		if conn.SetWriteDeadline(time.Now().Add(tellLimit)) == nil {
-			_ = json.NewEncoder(conn).Encode(n.usage()) // who asked sees that it is cut
+		stop := context.AfterFunc(n.ctx, func() { conn.Close() })
+		defer stop()
+		if conn.SetDeadline(time.Now().Add(tellLimit)) == nil && json.NewEncoder(conn).Encode(n.usage()) == nil {
+			n.takePolicy(conn)
 		}
 	})
 }
