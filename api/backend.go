@@ -55,6 +55,8 @@ type BackendCapabilities struct {
 	Autostart bool `json:"autostart"`
 	// Upgrade: a VM that is not mutable can get another image.
 	Upgrade bool `json:"upgrade"`
+	// Recreate: a VM can be set aside while another one is made in its place.
+	Recreate bool `json:"recreate"`
 }
 
 // BackendListResult is the configured backends.

@@ -9,6 +9,9 @@ type ConfigureParams struct {
 	Name string `json:"name"`
 	// Profiles of the machine. For an existing VM they are pending until nixvm/vm/upgrade.
 	Profiles []string `json:"profiles,omitzero"`
+	// Mode is "immutable", "semi-mutable" or "mutable". For an existing VM it stays pending
+	// until nixvm/vm/upgrade, or, from or to mutable, nixvm/vm/recreate.
+	Mode *string `json:"mode,omitempty"`
 	// MemoryMiB is the memory in MiB.
 	MemoryMiB *int `json:"memoryMiB,omitempty"`
 	// VCPUs is the number of virtual CPUs.
@@ -59,6 +62,7 @@ func (p ConfigureParams) Fields() []FieldCheck {
 	return []FieldCheck{
 		{"name", checkName(p.Name)},
 		{"profiles", checkWords("profiles", p.Profiles)},
+		{"mode", checkOptionalLine("mode", p.Mode)},
 		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
 		{"vcpus", checkPositive("vcpus", p.VCPUs)},
 		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},

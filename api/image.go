@@ -68,6 +68,8 @@ type ImageGCParams struct {
 	Tokens
 	// All also removes up-to-date images, which would be built again.
 	All bool `json:"all,omitempty"`
+	// Disks also removes the disks and snapshots that recreate has set aside.
+	Disks bool `json:"disks,omitempty"`
 	// DryRun removes nothing and reports what would be removed.
 	DryRun bool `json:"dryRun,omitempty"`
 }
@@ -89,10 +91,29 @@ type CollectedImage struct {
 	Note string `json:"note,omitempty"`
 }
 
+// CollectedDisks reports what became of the disks and snapshots that a VM had before it
+// was recreated.
+type CollectedDisks struct {
+	// Machine whose VM had them.
+	Machine string `json:"machine"`
+	// Backend that keeps them.
+	Backend string `json:"backend"`
+	// Since is when they were set aside.
+	Since time.Time `json:"since"`
+	// Bytes that they take, or took, on the disk.
+	Bytes int64 `json:"bytes"`
+	// Place of the files, on the host of the daemon; absent elsewhere.
+	Place string `json:"place,omitempty"`
+	// Kept is why they stay; absent if they were removed.
+	Kept string `json:"kept,omitempty"`
+}
+
 // ImageGCResult lists the images that were kept and removed.
 type ImageGCResult struct {
 	// Images that existed.
 	Images []CollectedImage `json:"images"`
+	// Disks that recreate has set aside, if requested.
+	Disks []CollectedDisks `json:"disks,omitempty"`
 	// Warnings about backends whose hosts could not be searched for copies.
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -28,6 +28,8 @@ type Machine struct {
 	Reason string `json:"reason,omitempty"`
 	// Mode is "immutable", "semi-mutable" or "mutable".
 	Mode string `json:"mode"`
+	// VMMode is the mode of the VM where that is another one: Mode is pending then.
+	VMMode string `json:"vmMode,omitempty"`
 	// Profiles of the machine, sorted.
 	Profiles []string `json:"profiles"`
 	// Backend is the name of the configured backend.

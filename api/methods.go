@@ -31,6 +31,7 @@ const (
 	MethodVMReboot           = "nixvm/vm/reboot"
 	MethodVMSuspend          = "nixvm/vm/suspend"
 	MethodVMResume           = "nixvm/vm/resume"
+	MethodVMRecreate         = "nixvm/vm/recreate"
 	MethodVMMigrate          = "nixvm/vm/migrate"
 	MethodVMUpgrade          = "nixvm/vm/upgrade"
 	MethodVMRollback         = "nixvm/vm/rollback"

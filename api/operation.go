@@ -29,6 +29,7 @@ const (
 	KindMigrate         Kind = "migrate"
 	KindUpgrade         Kind = "upgrade"
 	KindRollback        Kind = "rollback"
+	KindRecreate        Kind = "recreate"
 	KindApply           Kind = "apply" // of settings, to the guest that runs
 	KindBuildImage      Kind = "build-image"
 	KindResolve         Kind = "resolve" // the chosen action of an unresolved operation
@@ -65,7 +66,7 @@ type Operation struct {
 	ID string `json:"id"`
 	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
-	// "migrate", "upgrade", "rollback", "apply" (settings, to a running guest),
+	// "migrate", "upgrade", "rollback", "recreate", "apply" (settings, to a running guest),
 	// "build-image", "resolve" (the chosen action for an unresolved operation).
 	Kind Kind `json:"kind"`
 	// Disruptive: connections into the guest end while the operation is running. Clients

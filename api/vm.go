@@ -48,6 +48,14 @@ type DestroyParams struct {
 	KeepMachine bool `json:"keepMachine,omitempty"`
 }
 
+// RecreateParams names a machine twice, because its VM gets empty disks.
+type RecreateParams struct {
+	ConfirmParams
+	// Discard deletes the former disks and snapshots at the end, instead of keeping them
+	// until nixvm/image/gc.
+	Discard bool `json:"discard,omitempty"`
+}
+
 // ConfirmParams names a machine twice, because the request cannot be undone.
 type ConfirmParams struct {
 	Work

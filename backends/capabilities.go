@@ -26,5 +26,6 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Migrate = As[Migrator](b)
 	_, c.Autostart = As[Autostarter](b)
 	_, c.Upgrade = As[ImageSwapper](b)
+	_, c.Recreate = As[Shelver](b)
 	return c
 }

@@ -51,6 +51,7 @@ type Core interface {
 	Reboot(ctx context.Context, name, client string) (api.Operation, error)
 	Suspend(ctx context.Context, name, client string) (api.Operation, error)
 	Resume(ctx context.Context, name, client string) (api.Operation, error)
+	Recreate(ctx context.Context, req api.RecreateParams) (api.Operation, error)
 	Migrate(ctx context.Context, name, backend, client string) (api.Operation, error)
 	Upgrade(ctx context.Context, req api.UpgradeParams) (api.Operation, error)
 	Rollback(ctx context.Context, req api.RollbackParams) (api.Operation, error)
@@ -82,7 +83,7 @@ type Core interface {
 	Images() ([]api.Image, error)
 	BuildImage(ctx context.Context, req api.ImageBuildParams) (api.Operation, error)
 	// CollectImages removes the images that nothing needs.
-	CollectImages(ctx context.Context, all, dryRun bool) (api.ImageGCResult, error)
+	CollectImages(ctx context.Context, req api.ImageGCParams) (api.ImageGCResult, error)
 	Backends() []api.Backend
 	CheckBackend(ctx context.Context, name string) ([]api.Finding, error)
 	Doctor(ctx context.Context) []api.Finding

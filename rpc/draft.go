@@ -93,7 +93,7 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 		for _, one := range []struct {
 			typed string
 			field **string
-		}{{p.StaticIP, &c.StaticIP}, {p.Gateway, &c.Gateway}, {p.RootPasswordHash, &c.RootPasswordHash}} {
+		}{{p.StaticIP, &c.StaticIP}, {p.Gateway, &c.Gateway}, {p.RootPasswordHash, &c.RootPasswordHash}, {p.Mode, &c.Mode}} {
 			if text := strings.TrimSpace(one.typed); text != "" {
 				*one.field = &text
 			}

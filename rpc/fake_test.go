@@ -363,6 +363,10 @@ func (c *core) Migrate(_ context.Context, name, _, client string) (api.Operation
 	return c.on(api.KindMigrate, name, client)
 }
 
+func (c *core) Recreate(_ context.Context, req api.RecreateParams) (api.Operation, error) {
+	return c.on(api.KindRecreate, req.Name, req.Client)
+}
+
 func (c *core) DestroyVM(_ context.Context, name, _, client string) (api.Operation, error) {
 	return c.on(api.KindDestroy, name, client)
 }
@@ -467,7 +471,7 @@ func (c *core) BuildImage(_ context.Context, r api.ImageBuildParams) (api.Operat
 	return c.begin(api.KindBuildImage, "", r.Client)
 }
 
-func (c *core) CollectImages(context.Context, bool, bool) (api.ImageGCResult, error) {
+func (c *core) CollectImages(context.Context, api.ImageGCParams) (api.ImageGCResult, error) {
 	return api.ImageGCResult{Images: []api.CollectedImage{{ID: "trial-immutable-ab418e0ff61f74a3", Bytes: 1, Kept: "used by demo"}}}, nil
 }
 

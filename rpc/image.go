@@ -20,7 +20,7 @@ func imageMethods() []Method {
 			}, problem.ProfileUnknown, problem.ProfileConflict, problem.ModeUnsupported, problem.ImageUnsupported, problem.ImageBuildFailed,
 			problem.BackendMissing, problem.DiskFull),
 		change(api.MethodImageGC, "Remove images that no machine uses: outdated ones (of an earlier flake or recipe), imported ones and broken ones; "+
-			"and copies on other hosts that no VM there uses. The image of an existing VM is never removed.", collectImages, result[api.ImageGCResult]()),
+			"and copies on other hosts that no VM there uses. The image of an existing VM is never removed. With disks, also remove the disks that recreate has set aside.", collectImages, result[api.ImageGCResult]()),
 	}
 }
 
@@ -41,7 +41,7 @@ func listImages(_ context.Context, s *session, _ api.NoParams) (any, error) {
 }
 
 func collectImages(ctx context.Context, s *session, p api.ImageGCParams) (any, error) {
-	result, err := s.srv.core.CollectImages(ctx, p.All, p.DryRun)
+	result, err := s.srv.core.CollectImages(ctx, p)
 	result.Warnings = plainLines(result.Warnings)
 	for i, one := range result.Images {
 		result.Images[i].Kept = plainLine(one.Kept)

@@ -9,6 +9,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/operation"
+	"github.com/nixvm/nixvm/vm/inventory"
 )
 
 // Configure changes a declared machine. What the VM reads at boot (memory, CPUs, disk
@@ -43,6 +44,9 @@ func (s *Service) configure(ctx context.Context, req api.ConfigureParams) (VM, e
 		return VM{}, err
 	}
 	s.assumeIdentity(req.Name)
+	if err := s.assumeMode(req); err != nil {
+		return VM{}, errors.Join(err, undo())
+	}
 	if _, err := s.machines.Update(req.Name, changes); err != nil {
 		return VM{}, problem.Disk(errors.Join(err, undo()))
 	}
@@ -53,6 +57,17 @@ func (s *Service) configure(ctx context.Context, req api.ConfigureParams) (VM, e
 		}
 	}
 	return s.Get(req.Name)
+}
+
+// assumeMode notes the mode of a VM before its machine gets another one: records of
+// earlier versions do not say it.
+func (s *Service) assumeMode(req api.ConfigureParams) error {
+	e, ok := s.inventory.Get(req.Name)
+	if !ok || req.Mode == nil || e.Machine == nil || e.Record == nil || e.Record.Image.Mode != "" {
+		return nil
+	}
+	mode := string(e.Machine.Mode)
+	return s.inventory.UpdateRecord(req.Name, func(r *inventory.Record) { r.Image.Mode = mode })
 }
 
 // judgeConfigure finds everything that is wrong with the request. before is the
@@ -73,6 +88,9 @@ func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (
 	networkChanges(m, req, &changes, wrong)
 	s.keyChanges(m, req, &changes, wrong)
 	s.checkProfiles(m, req, wrong)
+	if changes.Mode != nil {
+		wrong.add(fieldMode, s.checkMode(m, *changes.Mode))
+	}
 	if b, err := s.backend(before.Backend); err == nil {
 		if changes.Network != nil && !wrong.has(fieldNetwork) {
 			wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, *changes.Network)))
@@ -104,7 +122,7 @@ func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (
 // mutable machine, once it has a VM.
 func (s *Service) checkPassword(name string) error {
 	e, ok := s.inventory.Get(name)
-	if !ok || e.Machine == nil || e.Machine.Mode != machine.Mutable || e.Record == nil {
+	if !ok || e.Machine == nil || e.Record == nil || e.Record.ModeOf(*e.Machine) != machine.Mutable {
 		return nil
 	}
 	return problem.New(problem.Unsupported, "%s is mutable: its guest owns the password of root", name).
@@ -128,6 +146,13 @@ func changesOf(req api.ConfigureParams, wrong *fieldErrors) machine.Changes {
 	c := machine.Changes{MemoryMiB: req.MemoryMiB, VCPUs: req.VCPUs, DiskBytes: req.DiskBytes, Autostart: req.Autostart, RootPassword: req.RootPasswordHash}
 	if req.Profiles != nil {
 		c.Profiles = &req.Profiles
+	}
+	if req.Mode != nil {
+		mode, err := parseMode(*req.Mode)
+		wrong.add(fieldMode, err)
+		if err == nil {
+			c.Mode = &mode
+		}
 	}
 	if req.TCPPorts != nil {
 		c.TCPPorts = &req.TCPPorts

@@ -55,7 +55,10 @@ var beginKind = map[string]func(h house) (api.Operation, error){
 	"stop":            func(h house) (api.Operation, error) { return h.Stop(background, "demo", 0, "t") },
 	"migrate":         func(h house) (api.Operation, error) { return h.Migrate(background, "demo", "other", "t") },
 	"upgrade":         func(h house) (api.Operation, error) { return h.Upgrade(background, api.UpgradeParams{Name: "demo"}) },
-	"reboot":          func(h house) (api.Operation, error) { return h.Reboot(background, "demo", "t") },
+	"recreate": func(h house) (api.Operation, error) {
+		return h.Recreate(background, recreateParams("demo"))
+	},
+	"reboot": func(h house) (api.Operation, error) { return h.Reboot(background, "demo", "t") },
 }
 
 func crashChild(home, kind, at string) int {
@@ -244,6 +247,9 @@ func checkRecovered(t *testing.T, home, kind string) {
 	if gone && st.State != backends.Absent {
 		t.Errorf("an orphan is left on the backend: %+v", st)
 	}
+	if kind == "recreate" {
+		checkShelf(t, h, v)
+	}
 	content, _ := on.Content("demo")
 	var names []string
 	if !gone && kind != "declare" {
@@ -302,6 +308,12 @@ func checkOutcome(t *testing.T, kind string, gone bool, v VM, content string, sn
 	switch kind {
 	case "destroy":
 		t.Errorf("an interrupted destroy was not finished: %+v", v)
+	case "recreate":
+		back := content == "today" && len(snapshots) == 1
+		done := content == "" && len(snapshots) == 0
+		if !back && !done {
+			t.Errorf("neither before nor after: content %q, snapshots %v", content, snapshots)
+		}
 	case "restore":
 		back := content == "today" && len(snapshots) == 1
 		done := content == "precious" && len(snapshots) == 2

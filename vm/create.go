@@ -433,12 +433,17 @@ func (c *creation) disks(ctx context.Context, r *operation.Run) error {
 	if err != nil {
 		return err
 	}
-	rec := inventory.Record{Image: inventory.Image{
-		Kind: c.args.Image, ID: c.img.ID, Distro: c.img.Distro, Version: c.img.Version, Profiles: inventory.ProfileList(m.Profiles),
-	}}
+	rec := inventory.Record{Image: imageOf(c.args.Image, c.img, m)}
 	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error {
 		return b.Create(ctx, spec, r.Report)
 	})
+}
+
+// imageOf is what a record says of an image of a kind, chosen for the machine as it is now.
+func imageOf(kind string, img nixbuild.Image, m machine.Machine) inventory.Image {
+	return inventory.Image{
+		Kind: kind, ID: img.ID, Distro: img.Distro, Version: img.Version, Profiles: inventory.ProfileList(m.Profiles), Mode: string(m.Mode),
+	}
 }
 
 // clear removes what an earlier attempt at this step has left.

@@ -203,6 +203,7 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftF
 	return map[string]api.DraftField{
 		fieldName:           {Value: req.Name},
 		fieldProfiles:       profiles,
+		fieldMode:           {Value: given(req.Mode, string(m.Mode)), Default: req.Mode == nil, Choices: s.modesOf(m.Image)},
 		fieldMemory:         memoryField(given(req.MemoryMiB, m.MemoryMiB), req.MemoryMiB == nil),
 		fieldVCPUs:          countField(given(req.VCPUs, m.VCPUs), req.VCPUs == nil),
 		fieldDisk:           diskField(given(req.DiskBytes, m.DiskBytes), req.DiskBytes == nil),

@@ -174,12 +174,13 @@ func (s *Service) claim(id string) (user string, release func(), err error) {
 }
 
 // CollectImages removes images that no machine needs: those of earlier versions,
-// imported and broken ones, and with all also those that would be built again as
-// they are. Then it removes the copies on the hosts of backends that no VM there
-// needs; a host that cannot be asked is a warning. dryRun only says what would
+// imported and broken ones, and with All also those that would be built again as
+// they are. With Disks, it removes what recreate has set aside. Then it removes the copies on the hosts of backends that no VM there
+// needs; a host that cannot be asked is a warning. DryRun only says what would
 // become of each.
-func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) (api.ImageGCResult, error) {
-	list, errs := s.images.Collect(ctx, nixbuild.Rules{All: all, DryRun: dryRun, Claim: s.claim})
+func (s *Service) CollectImages(ctx context.Context, req api.ImageGCParams) (api.ImageGCResult, error) {
+	dryRun := req.DryRun
+	list, errs := s.images.Collect(ctx, nixbuild.Rules{All: req.All, DryRun: dryRun, Claim: s.claim})
 	c := api.ImageGCResult{Images: []api.CollectedImage{}}
 	kept := map[string]bool{}
 	for _, one := range list {
@@ -196,6 +197,9 @@ func (s *Service) CollectImages(ctx context.Context, all, dryRun bool) (api.Imag
 				c.Images = append(c.Images, api.CollectedImage{ID: one.ID, Bytes: one.Bytes, Kept: one.Kept, Backend: name})
 			}
 		}
+	}
+	if req.Disks {
+		s.collectShelved(ctx, &c, dryRun)
 	}
 	for _, one := range c.Images {
 		if one.Kept == "" && !dryRun {

@@ -18,7 +18,7 @@ import (
 // why asks what would keep the one image of the fake store.
 func (h house) why(t *testing.T) string {
 	t.Helper()
-	c, err := h.CollectImages(t.Context(), true, true)
+	c, err := h.CollectImages(t.Context(), api.ImageGCParams{All: true, DryRun: true})
 	if err != nil || len(c.Images) != 1 {
 		t.Fatalf("%v, %v", c, err)
 	}
@@ -79,7 +79,7 @@ func TestACreateWaitsForARemoval(t *testing.T) {
 		}
 	})
 	go func() {
-		_, err := h.CollectImages(t.Context(), true, false)
+		_, err := h.CollectImages(t.Context(), api.ImageGCParams{All: true})
 		over <- err
 	}()
 	<-begun
@@ -262,7 +262,7 @@ func TestCopiesOnAHostAreCollectedAfterTheImagesHere(t *testing.T) {
 	h.backends["test"] = host
 	says := func(want string) {
 		t.Helper()
-		c, err := h.CollectImages(t.Context(), false, false)
+		c, err := h.CollectImages(t.Context(), api.ImageGCParams{})
 		var got []string
 		for _, i := range c.Images {
 			got = append(got, i.ID+"@"+i.Backend+" "+i.Kept)

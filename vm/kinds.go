@@ -35,6 +35,7 @@ func (s *Service) kinds() map[api.Kind]operation.Verb {
 		api.KindMigrate:         {Plan: planFrom(s.planMigrate), Continues: true},
 		api.KindUpgrade:         {Plan: planFrom(s.planUpgrade)},
 		api.KindRollback:        {Plan: planFrom(s.planUpgrade)},
+		api.KindRecreate:        {Plan: planFrom(s.planRecreate)},
 		api.KindApply:           {Plan: planFrom(s.planApply)},
 		api.KindBuildImage:      {Plan: planFrom(s.planBuildImage)},
 	}
@@ -44,6 +45,7 @@ func (s *Service) kinds() map[api.Kind]operation.Verb {
 type detail struct {
 	snapshot, safety string // the one it makes, restores or deletes; the one that a restore makes first
 	declares         bool   // it makes the machine directory
+	becomes          string // instance of the VM that takes the place of the one that it is about
 	left             leftover
 }
 

@@ -25,7 +25,7 @@ func (o owner) Decides(done, unresolved *operation.Task) bool {
 	kind, old := done.Value().Kind, unresolved.Value().Kind
 	snapshot, was := detailOf(done).snapshot, detailOf(unresolved)
 	switch kind {
-	case api.KindDestroy, api.KindPurge, api.KindCreate, api.KindClone:
+	case api.KindDestroy, api.KindPurge, api.KindCreate, api.KindClone, api.KindRecreate:
 		return true
 	case api.KindSnapshot:
 		return old == kind && was.snapshot == snapshot

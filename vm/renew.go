@@ -95,8 +95,8 @@ func (s *Service) begunToApply(ctx context.Context, name, client string) bool {
 // have it on its medium.
 func (s *Service) canApply(name string) bool {
 	e, ok := s.inventory.Get(name)
-	if !ok || e.Status.State != backends.Running || e.Machine == nil || e.Machine.Mode == machine.Mutable ||
-		e.Record == nil || e.Record.Identity == nil || maps.Equal(e.Record.Identity, e.Identity) {
+	if !ok || e.Status.State != backends.Running || e.Machine == nil || e.Record == nil || e.Record.ModeOf(*e.Machine) == machine.Mutable ||
+		e.Record.Identity == nil || maps.Equal(e.Record.Identity, e.Identity) {
 		return false
 	}
 	b, err := s.backend(e.Record.Backend)

@@ -178,6 +178,9 @@ func (s *Service) recordFrom(name string, m *machine.Machine, h holding) invento
 	}
 	if img, err := s.images.Get(r.Image.ID); err == nil {
 		r.Image.Distro, r.Image.Version = img.Distro, img.Version
+		if h.kept.Mutable == (img.Mode == string(machine.Mutable)) {
+			r.Image.Mode = img.Mode
+		}
 	}
 	return r
 }
@@ -243,11 +246,11 @@ func (s *Service) imageMissing(m machine.Machine, r *inventory.Record, err error
 		return p.WithHint("the disk of %s is kept; import the image again: nixvmd create OTHER --image %s --no-start", m.Name, r.Image.Kind)
 	}
 	words := append([]string{"core"}, m.Profiles...)
-	if id, err := s.images.CheckRequest(imageRequest(r.Image.Kind, m.Mode, m.Profiles)); err == nil && id != r.Image.ID {
+	if id, err := s.images.CheckRequest(imageRequest(r.Image.Kind, r.ModeOf(m), m.Profiles)); err == nil && id != r.Image.ID {
 		return p.WithHint("the disk of %s is kept; restore the directory %s: a build today would give another image", m.Name, filepath.Join(s.layout.Images(), r.Image.ID))
 	}
 	return p.WithHint("the disk of %s is kept; rebuild the image: nixvmd build %s --image %s --mode %s",
-		m.Name, strings.Join(words, ","), r.Image.Kind, m.Mode)
+		m.Name, strings.Join(words, ","), r.Image.Kind, r.ModeOf(m))
 }
 
 // repairSSHFiles makes damaged files of the SSH configuration again, and gives the

@@ -151,7 +151,7 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 		return backends.Spec{}, fmt.Errorf("build the identity medium of %s: %w", m.Name, err)
 	}
 	spec := backends.Spec{
-		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: m.Mode == machine.Mutable,
+		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: r.ModeOf(m) == machine.Mutable,
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: networkOn(s.backends[r.Backend], m.Network).Bridge,
 		Autostart: m.Autostart,
 		Image:     imageSpec(img), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),

@@ -51,7 +51,7 @@ func (o owner) Standing(ctx context.Context, r *operation.Record, p operation.Pl
 		}
 	case rec == nil:
 		return operation.Gone
-	case h.Instance != "" && h.Instance != rec.InstanceID():
+	case h.Instance != "" && h.Instance != rec.InstanceID() && detailIn(p).becomes != rec.InstanceID():
 		return operation.Gone
 	case h.Instance == "" && rec.Created.After(h.Started):
 		return operation.Gone // version 1: the VM is younger than what was to be done with another one

@@ -21,6 +21,15 @@ import (
 type faults struct {
 	mu sync.Mutex
 	on map[string]bool
+
+	next string // the method that fails once
+}
+
+// once makes the next call of a method fail.
+func (f *faults) once(method string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next = method
 }
 
 func (f *faults) set(on bool, methods ...string) {
@@ -37,7 +46,11 @@ func (f *faults) set(on bool, methods ...string) {
 func (f *faults) fault(method, _ string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.on[method] {
+	single := method == f.next
+	if single {
+		f.next = ""
+	}
+	if single || f.on[method] {
 		return errors.New("the backend is away")
 	}
 	return nil

@@ -107,6 +107,10 @@ func (s *Service) upgradable(ctx context.Context, name string, timeout *int) (ar
 	if s.isMutable(m, r) {
 		return args, m, upgradeFromInside(m)
 	}
+	if m.Mode == machine.Mutable {
+		return args, m, problem.New(problem.ModeUnsupported, "%s is to be mutable, and no upgrade makes its VM that", name).
+			WithHint("nixvmd recreate %s does, with empty disks; or keep the mode of the VM: nixvmd configure %s --mode %s", name, name, r.ModeOf(m))
+	}
 	if _, err := backends.Require[backends.ImageSwapper](b, "give a VM another image"); err != nil {
 		return args, m, err
 	}
@@ -130,7 +134,7 @@ func (s *Service) upgradable(ctx context.Context, name string, timeout *int) (ar
 // have been changed since.
 func (s *Service) isMutable(m machine.Machine, r *inventory.Record) bool {
 	img, err := s.images.Get(r.Image.ID)
-	return m.Mode == machine.Mutable || err == nil && img.Mode == nixbuild.Mutable
+	return r.ModeOf(m) == machine.Mutable || err == nil && img.Mode == nixbuild.Mutable
 }
 
 // upgradeFromInside is the refusal of a VM that owns its system.
@@ -301,7 +305,7 @@ func (u *upgrade) next(same bool) (inventory.Generations, string) {
 	}
 	g := inventory.Generation{
 		Image: inventory.Image{
-			Kind: u.args.Image, ID: u.img.ID, Distro: u.img.Distro, Version: u.img.Version, Profiles: inventory.ProfileList(u.args.Profiles),
+			Kind: u.args.Image, ID: u.img.ID, Distro: u.img.Distro, Version: u.img.Version, Profiles: inventory.ProfileList(u.args.Profiles), Mode: string(u.args.Mode),
 		},
 		Mode: u.img.Mode, Setting: u.args.Image, Since: time.Now().UTC(),
 	}

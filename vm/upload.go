@@ -44,7 +44,7 @@ func (s *Service) uploadForStart(name string) []operation.Step {
 	}
 	return s.uploadSteps(r.Backend, func(context.Context, *operation.Run) (backends.Image, error) {
 		m, _, err := s.realised(name)
-		if err != nil || m.Mode == machine.Mutable {
+		if err != nil || r.ModeOf(m) == machine.Mutable {
 			return backends.Image{}, err
 		}
 		img, err := s.images.Get(r.Image.ID)

@@ -59,6 +59,7 @@ const (
 	VerbMigrate         Verb = "migrate"
 	VerbUpgrade         Verb = "upgrade"
 	VerbRollback        Verb = "rollback"
+	VerbRecreate        Verb = "recreate"
 	VerbConfigure       Verb = "configure"
 	VerbAutostart       Verb = "autostart" // a setting of configure, which needs a capability
 	VerbPasswd          Verb = "passwd"    // the same; a mutable guest owns its passwords
@@ -100,6 +101,7 @@ var verbs = []verb{
 	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate }},
 	{key: VerbUpgrade, fits: hasImage, able: canUpgrade},
 	{key: VerbRollback, fits: func(v VM) bool { return hasImage(v) && v.Returns }, able: canUpgrade},
+	{key: VerbRecreate, fits: in(backends.Running, backends.Stopped, backends.Crashed), able: func(_ VM, c backends.Capabilities) bool { return c.Recreate }},
 	{key: VerbConfigure, fits: readable},
 	// A machine that has it may come from a backend that can; it can always be switched off.
 	{key: VerbAutostart, fits: readable, able: func(v VM, c backends.Capabilities) bool { return v.Autostart || c.Autostart }},
@@ -148,7 +150,7 @@ func hasImage(v VM) bool {
 }
 
 func canUpgrade(v VM, c backends.Capabilities) bool {
-	return c.Upgrade && v.Mode != string(machine.Mutable)
+	return c.Upgrade && v.Mode != string(machine.Mutable) && v.VMMode != string(machine.Mutable)
 }
 
 func canSuspend(_ VM, c backends.Capabilities) bool { return c.Suspend }

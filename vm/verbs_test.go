@@ -46,13 +46,13 @@ func verbHouse(t *testing.T) house {
 
 func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 	h := verbHouse(t)
-	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbMigrate, VerbUpgrade, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
+	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
 	for phase, want := range map[Phase][]Verb{
 		PhaseAbsent:    {VerbCreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbPurge, VerbDelete},
-		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
+		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseReady:     ready,
 		PhaseSuspended: {VerbAttach, VerbResume, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge},
-		PhaseCrashed:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbClone, VerbCloneSnapshot, VerbUpgrade, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
+		PhaseCrashed:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbClone, VerbCloneSnapshot, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseBroken:    {VerbPurge},
 	} {
 		v, err := h.Get(string(phase))
@@ -130,6 +130,7 @@ func verbCalls() map[Verb]func(h house, name string) (api.Operation, error) {
 		VerbUpgrade: func(h house, n string) (api.Operation, error) { return h.Upgrade(ctx, api.UpgradeParams{Name: n}) },
 		// Offered once there is an earlier image: TestRollback.
 		VerbRollback: func(h house, n string) (api.Operation, error) { return h.Rollback(ctx, api.RollbackParams{Name: n}) },
+		VerbRecreate: func(h house, n string) (api.Operation, error) { return h.Recreate(ctx, recreateParams(n)) },
 		VerbConfigure: func(h house, n string) (api.Operation, error) {
 			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, VCPUs: new(3)}, "t")
 			return plain(err)

@@ -120,6 +120,9 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	if e.Machine != nil && r.OtherProfiles(*e.Machine) {
 		v.Pending = []string{fieldProfiles}
 	}
+	if e.Machine != nil && r.ModeOf(*e.Machine) != e.Machine.Mode {
+		v.Pending, v.VMMode = append(v.Pending, fieldMode), string(r.ModeOf(*e.Machine))
+	}
 	v.NextStart = settingsOf(e.NextStart())
 	aliases := s.ssh.Aliases(v.Name)
 	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin

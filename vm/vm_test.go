@@ -30,6 +30,7 @@ import (
 
 // images is a store with one image, that takes as long as the test says.
 type images struct {
+	semi   bool // there are semi-mutable ones
 	ensure func(ctx context.Context, report progress.Reporter) error
 	remove func() // called while an unused image is claimed
 	known  nixbuild.Catalogue
@@ -116,7 +117,7 @@ func (i images) CheckRequest(r nixbuild.Request) (string, error) {
 			return "", problem.New(problem.ProfileUnknown, "there is no profile %q", p).WithHint("there are: dev")
 		}
 	}
-	if r.Mode == "semi-mutable" {
+	if r.Mode == "semi-mutable" && !i.semi {
 		return "", problem.New(problem.ModeUnsupported, "no image is semi-mutable here").WithHint("use another mode")
 	}
 	if r.Kind != "trial" {

@@ -72,6 +72,7 @@ var (
 	_ backends.Keeper      = (*Backend)(nil)
 	_ backends.FileHost    = (*Backend)(nil)
 	_ backends.ImageHost   = (*Backend)(nil)
+	_ backends.Shelver     = (*Backend)(nil)
 
 	_ backends.ImageSwapper = (*Backend)(nil)
 )

@@ -18,7 +18,7 @@ type request struct {
 	Snapshot *backends.Snapshot `json:",omitempty"` // of snapshot, restore and delete-snapshot
 	PowerOff bool               `json:",omitempty"` // of snapshot
 	On       bool               `json:",omitempty"` // of autostart and cut
-	Text     string             `json:",omitempty"` // of crash and write
+	Text     string             `json:",omitempty"` // of crash and write; the key of shelve, unshelve and drop
 	Medium   medium             // of create, clone, start and renew
 }
 
@@ -43,6 +43,9 @@ func (n *node) apply(r request) error {
 	before := backends.Status{Name: r.Name, State: backends.Absent}
 	if g != nil {
 		before = g.status()
+	}
+	if move := shelving[r.Method]; move != nil {
+		return move(n, g, r)
 	}
 	switch {
 	case r.makes():

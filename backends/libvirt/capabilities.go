@@ -19,6 +19,7 @@ var (
 	_ backends.HostFirewall = (*Backend)(nil)
 	_ backends.Keeper       = (*Backend)(nil)
 	_ backends.FileHost     = (*Backend)(nil)
+	_ backends.Shelver      = (*Backend)(nil)
 
 	_ backends.AddressChecker   = (*Backend)(nil)
 	_ backends.CreateChecker    = (*Backend)(nil)
@@ -42,7 +43,7 @@ func (b *Backend) Offers(optional any) bool {
 	case *backends.ImageHost:
 		_, pool := b.storage.(*poolStorage)
 		return pool
-	case *backends.FileHost:
+	case *backends.FileHost, *backends.Shelver:
 		_, files := b.storage.(*localStorage)
 		return files
 	}

@@ -17,6 +17,7 @@ var (
 	_ backends.HostFirewall = (*Backend)(nil)
 	_ backends.Keeper       = (*Backend)(nil)
 	_ backends.FileHost     = (*Backend)(nil)
+	_ backends.Shelver      = (*Backend)(nil)
 
 	_ backends.AddressChecker   = (*Backend)(nil)
 	_ backends.CreateChecker    = (*Backend)(nil)

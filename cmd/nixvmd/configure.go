@@ -18,7 +18,7 @@ import (
 type configureFlags struct {
 	resourceFlags
 	profiles            []string
-	network             string
+	network, mode       string
 	staticIP, gateway   string
 	tcp, udp, cidrs     []string
 	dns, hosts          []string
@@ -36,9 +36,11 @@ list replaces the previous list, and the word none empties it. Ports, networks,
 DNS, hosts and keys are applied to a running VM at once where its image can do
 that (guest contract 2), --autostart always; memory, CPUs, disk, network and
 address take effect at the next start, and status names what a running VM does
-not have yet. Profiles are part of the image: those of an existing VM are pending
-(see status) until nixvmd upgrade.`,
+not have yet. Profiles and mode are part of the image: those of an existing VM are
+pending (see status) until nixvmd upgrade, or, if the VM becomes mutable or was it,
+nixvmd recreate, which empties its disks. --mode show explains the modes.`,
 		Example: `  nixvmd configure demo --memory 8192 --vcpus 4
+  nixvmd configure demo --mode mutable
   nixvmd configure demo --network bridge:br0 --static-ip 192.168.1.10/24 --gateway 192.168.1.1 --dns 192.168.1.1
   nixvmd configure demo --tcp-port none --add-key ~/.ssh/desktop.pub`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
@@ -46,6 +48,9 @@ not have yet. Profiles are part of the image: those of an existing VM are pendin
 			params, err := f.params(cmd, args[0])
 			if err != nil {
 				return err
+			}
+			if f.mode == "show" {
+				return a.showMode(cmd, args[0])
 			}
 			var r api.MachineResult
 			if err := a.ask(cmd.Context(), "configure", api.MethodMachineConfigure, params, &r); err != nil {
@@ -62,6 +67,9 @@ not have yet. Profiles are part of the image: those of an existing VM are pendin
 			if slices.Contains(r.Machine.Pending, "profiles") {
 				a.note("pending: profiles are part of the image; nixvmd upgrade %s applies them", args[0])
 			}
+			if f.mode != "" {
+				a.noteMode(r.Machine)
+			}
 			return a.print(r, func(w io.Writer) { fmt.Fprintf(w, "%s is configured\n", args[0]) })
 		},
 	}
@@ -69,6 +77,7 @@ not have yet. Profiles are part of the image: those of an existing VM are pendin
 	flags.StringSliceVar(&f.profiles, "profiles", nil, "comma-separated profiles `A,B`; pending if the VM exists")
 	f.add(flags, "new size of the state disk, `SIZE`; it cannot shrink")
 	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
+	flags.StringVar(&f.mode, "mode", "", "`MODE`: immutable, semi-mutable or mutable; pending if the VM exists; show explains them")
 	flags.BoolVar(&f.apply, "apply", false, "apply to the running VM what was changed by hand in the machine's files")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringVar(&f.staticIP, "static-ip", "", "static `ADDRESS` with the length of its network, 192.168.1.10/24; or dhcp")
@@ -130,6 +139,9 @@ func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigurePa
 	}
 	if f.network != "" {
 		p.Network = &f.network
+	}
+	if f.mode != "" {
+		p.Mode = &f.mode
 	}
 	if cmd.Flags().Changed("static-ip") {
 		p.StaticIP = &f.staticIP

@@ -50,7 +50,10 @@ func (r removal) command(a *app) *cobra.Command {
 				again += " --keep-machine"
 			}
 			err = a.confirmed(name, confirm, again, func(w io.Writer) error {
-				a.showLoss(ctx, w, r.name, m)
+				a.showLoss(ctx, w, r.name, m, "These will be deleted permanently with "+m.Name+":")
+				if m.SSHHost != "" {
+					fmt.Fprintf(w, "  the SSH names %s and %s\n", m.SSHHost, m.AdminHost)
+				}
 				goes, note := r.directory(m, keep)
 				if goes {
 					fmt.Fprintln(w, "  the machine directory with its settings and identity")
@@ -115,9 +118,9 @@ func (a *app) machine(ctx context.Context, verb, name string) (api.Machine, erro
 	return r.Machine, err
 }
 
-// showLoss says what will not be there any more.
-func (a *app) showLoss(ctx context.Context, w io.Writer, verb string, m api.Machine) {
-	fmt.Fprintf(w, "These will be deleted permanently with %s:\n", m.Name)
+// showLoss lists, below an introduction, what the VM has on its disk.
+func (a *app) showLoss(ctx context.Context, w io.Writer, verb string, m api.Machine, introduction string) {
+	fmt.Fprintln(w, introduction)
 	if m.State != "absent" {
 		fmt.Fprintf(w, "  its disk (%s) and all data on it\n", machine.FormatSize(m.DiskBytes))
 		var list api.SnapshotListResult
@@ -132,9 +135,6 @@ func (a *app) showLoss(ctx context.Context, w io.Writer, verb string, m api.Mach
 			}
 			fmt.Fprintf(w, "  %d snapshots: %s\n", len(names), strings.Join(names, ", "))
 		}
-	}
-	if m.SSHHost != "" {
-		fmt.Fprintf(w, "  the SSH names %s and %s\n", m.SSHHost, m.AdminHost)
 	}
 }
 

@@ -25,13 +25,15 @@ func newImageList(a *app) *cobra.Command {
 }
 
 func newImageGC(a *app) *cobra.Command {
-	var p api.ImageGCParams
+	p := api.ImageGCParams{Disks: true}
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Remove images that no machine uses",
 		Long: `Remove images that no machine uses: outdated ones (of an earlier version of the
 flake or of nixvm), imported ones, and broken ones. Up-to-date images are kept,
 because create would have to build them again; --all removes them too. The image
 of an existing VM is never removed.
+
+Disks and snapshots that recreate has set aside are removed, too.
 
 Files in the Nix store are deleted if nothing else refers to them. Copies on other
 hosts are deleted if no VM of any user there uses them.`,
@@ -44,7 +46,7 @@ hosts are deleted if no VM of any user there uses them.`,
 			for _, w := range r.Warnings {
 				a.note("%s", w)
 			}
-			return a.print(r, func(w io.Writer) { collectedTable(w, r.Images, p.DryRun) })
+			return a.print(r, func(w io.Writer) { collectedTable(w, r, p.DryRun) })
 		},
 	}
 	flags := cmd.Flags()
@@ -53,14 +55,14 @@ hosts are deleted if no VM of any user there uses them.`,
 	return cmd
 }
 
-func collectedTable(w io.Writer, images []api.CollectedImage, dryRun bool) {
+func collectedTable(w io.Writer, r api.ImageGCResult, dryRun bool) {
 	gone := "removed"
 	if dryRun {
 		gone = "would be removed"
 	}
 	var freed int64
-	rows := make([][]string, 0, len(images))
-	for _, i := range images {
+	rows := make([][]string, 0, len(r.Images))
+	for _, i := range r.Images {
 		what, why := gone, i.Note
 		if i.Kept != "" {
 			what, why = "kept", i.Kept
@@ -74,6 +76,19 @@ func collectedTable(w io.Writer, images []api.CollectedImage, dryRun bool) {
 	}
 	if len(rows) > 0 {
 		table(w, []string{"IMAGE", "SIZE", "RESULT", "WHY"}, rows)
+	}
+	rows = nil
+	for _, d := range r.Disks {
+		what := gone
+		if d.Kept != "" {
+			what = "kept"
+		} else {
+			freed += d.Bytes
+		}
+		rows = append(rows, []string{d.Machine, sizeText(d.Bytes), what, d.Since.Local().Format("2006-01-02 15:04"), d.Kept})
+	}
+	if len(rows) > 0 {
+		table(w, []string{"FORMER DISKS OF", "SIZE", "RESULT", "SINCE", "WHY"}, rows)
 	}
 	if dryRun {
 		fmt.Fprintf(w, "would free %s\n", sizeText(freed))

@@ -129,7 +129,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"SSH", ssh},
 		{"Address", m.Address},
 		{"Profiles", profilesText(m)},
-		{"Mode", m.Mode},
+		{"Mode", modeText(m)},
 		{"Image", image},
 		{"Generation", generation},
 		{"Resources", resources},

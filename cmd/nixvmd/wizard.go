@@ -229,11 +229,11 @@ func (w *wizard) imageOptions() []huh.Option[string] {
 }
 
 func modeOptions() []huh.Option[string] {
-	return []huh.Option[string]{
-		huh.NewOption("immutable: read-only system, state on a separate disk", nixbuild.Immutable),
-		huh.NewOption("semi-mutable: the same, with a writable /nix", nixbuild.SemiMutable),
-		huh.NewOption("mutable: one writable disk", nixbuild.Mutable),
+	options := make([]huh.Option[string], 0, len(modes))
+	for _, m := range modes {
+		options = append(options, huh.NewOption(m[0]+": "+m[1], m[0]))
 	}
+	return options
 }
 
 func (w *wizard) backendOptions() []huh.Option[string] {

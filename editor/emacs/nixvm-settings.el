@@ -82,5 +82,60 @@ An empty PASSWORD removes it.  Only its hash is sent to the daemon."
                                 (lambda (hash) (send hash "root has a new password")))
         (clear-string password)))))
 
+;;;; The mode, and the VM anew
+
+(defconst nixvm--mode-meanings
+  '(("immutable" . "read-only system, state on a separate disk")
+    ("semi-mutable" . "the same, with a writable /nix")
+    ("mutable" . "one writable disk"))
+  "What the modes are, for people.")
+
+;;;###autoload
+(defun nixvm-set-mode (name mode)
+  "Give the machine NAME another MODE.
+A VM that exists keeps its own until it is upgraded; from or to mutable, until
+it is recreated with \\[nixvm-recreate]."
+  (interactive
+   (let* ((name (nixvm--target "Mode of" "configure"))
+          (field (plist-get (nixvm--check "configure" (list :name name)) :mode))
+          (choices (append (plist-get field :choices) nil))
+          (completion-extra-properties
+           (list :annotation-function
+                 (lambda (mode) (concat "  " (alist-get mode nixvm--mode-meanings "" nil #'equal))))))
+     (list name (completing-read (format-prompt "Mode of %s" (plist-get field :value) name)
+                                 choices nil t nil nil (plist-get field :value)))))
+  (nixvm--async "nixvm/machine/configure" (list :name name :mode mode)
+                (lambda (result)
+                  (let ((machine (plist-get result :machine)))
+                    (message "%s is %s%s" name mode
+                             (if-let ((now (plist-get machine :vmMode)))
+                                 (if (or (equal now "mutable") (equal mode "mutable"))
+                                     (substitute-command-keys
+                                      (format "; its VM stays %s until \\[nixvm-recreate], which empties its disks" now))
+                                   (format "; its VM stays %s until it is upgraded" now))
+                               ""))))
+                (lambda (err) (nixvm--show-error err (format "Mode of %s" name)))))
+
+;;;###autoload
+(defun nixvm-recreate (name &optional discard)
+  "Make the VM of the machine NAME anew: empty disks, and the image of today.
+This applies a changed mode.  The machine is kept, with its settings, its host
+key and its SSH names.  The former disks and snapshots are set aside until
+nixvmd image gc; with DISCARD, interactively a prefix argument, they are deleted
+as soon as the new VM is ready.  The name must be typed to confirm."
+  (interactive
+   (let* ((name (nixvm--target "Recreate" "recreate"))
+          (machine (nixvm-machine name)))
+     (nixvm--confirm-by-name
+      name (format "%s gets empty disks; the former ones and their snapshots are %s.%s" name
+                   (if current-prefix-arg "deleted" "set aside (a prefix argument deletes them)")
+                   (if-let ((now (plist-get machine :vmMode)))
+                       (format "  It is %s and becomes %s." now (plist-get machine :mode))
+                     "")))
+     (list name current-prefix-arg)))
+  (nixvm--begin "nixvm/vm/recreate"
+                (append (list :name name :confirm name) (and discard (list :discard t)))
+                (format "Recreate %s" name) #'ignore))
+
 (provide 'nixvm-settings)
 ;;; nixvm-settings.el ends here

@@ -429,7 +429,7 @@ the daemon holds it.  It applies at once."
 
 (defconst nixvm--own-verbs
   '("create" "attach" "console" "start" "resume" "stop" "reboot" "suspend" "snapshot"
-    "restore-snapshot" "delete-snapshot" "clone" "clone-snapshot" "migrate" "configure"
+    "restore-snapshot" "delete-snapshot" "clone" "clone-snapshot" "migrate" "recreate" "configure"
     "autostart" "passwd" "forward" "cancel" "kill" "destroy" "purge" "delete")
   "The verbs of the daemon that have a command of their own, or need none.")
 

@@ -74,7 +74,7 @@ func (e *Entry) Guest() (Guest, bool) {
 // guest has not put into force; nil where that is not known. The guest of a mutable
 // machine owns its identity: it puts nothing into force.
 func (e *Entry) NextStart() []string {
-	if e.Machine == nil || e.Machine.Mode == machine.Mutable || e.Record == nil || e.Record.Identity == nil || !Alive(e.Status.State) {
+	if e.Machine == nil || e.Record == nil || e.Record.ModeOf(*e.Machine) == machine.Mutable || e.Record.Identity == nil || !Alive(e.Status.State) {
 		return nil
 	}
 	var files []string

@@ -67,6 +67,9 @@ type Image struct {
 	// Profiles that the machine had when the image was chosen for it, as ProfileList
 	// writes them; empty in records of earlier versions: not known.
 	Profiles string `json:"profiles,omitempty"`
+	// Mode of the image, and so of the VM; empty in records of earlier versions: that of
+	// the machine.
+	Mode string `json:"mode,omitempty"`
 }
 
 // Guest is what SSH clients need to know of a VM.
@@ -120,6 +123,14 @@ func (r *Record) InstanceID() string {
 // was chosen for. No start gives it those: they are part of the image.
 func (r *Record) OtherProfiles(m machine.Machine) bool {
 	return r.Image.Profiles != "" && r.Image.Profiles != ProfileList(m.Profiles)
+}
+
+// ModeOf is the mode of the VM of a machine, which may have got another one since.
+func (r *Record) ModeOf(m machine.Machine) machine.Mode {
+	if r == nil || r.Image.Mode == "" {
+		return m.Mode
+	}
+	return machine.Mode(r.Image.Mode)
 }
 
 // ErrDamaged is a record that can only be made again. ErrNewer is one of a later

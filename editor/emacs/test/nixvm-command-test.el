@@ -186,17 +186,17 @@
       (should (member "demo forwards 8080 localhost:8080 (active)" said)))))
 
 (ert-deftest nixvm-other-operations-come-from-the-daemon ()
-  (nixvm-fake-with (list (nixvm-fake-machine "demo" :actions ["stop" "recreate" "resize" "look"]))
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :actions ["stop" "rebuild" "resize" "look"]))
     (setf (nixvm-fake-verbs nixvm-fake)
           (vconcat (nixvm-fake-rules :verbs)
-                   [(:key "recreate" :method "nixvm/vm/recreate" :title "Recreate" :operation t)
+                   [(:key "rebuild" :method "nixvm/vm/rebuild" :title "Rebuild" :operation t)
                     (:key "resize" :method "nixvm/vm/resize" :title "Resize" :operation t)
                     (:key "rename" :method "nixvm/vm/rename" :title "Rename" :operation t)
                     (:key "look" :method "nixvm/vm/look" :title "Look")]))
     (nixvm--ensure)
     ;; What can be done with it now, begins an operation, and has no command.
-    (should (equal (nixvm--other-verbs (nixvm-machine "demo")) '("recreate" "resize")))
-    (nixvm-fake-on "nixvm/vm/recreate"
+    (should (equal (nixvm--other-verbs (nixvm-machine "demo")) '("rebuild" "resize")))
+    (nixvm-fake-on "nixvm/vm/rebuild"
                    (lambda (params &rest _)
                      (cond ((not (plist-get params :to))
                             '(:error -32602 "to: is required" (:code "params.invalid")))
@@ -212,10 +212,10 @@
                                  "memoryMiB: must be an integer, not string"
                                "memoryMiB: is required")
                              '(:code "params.invalid")))))
-    (nixvm-fake-typing '("demo" "recreate" "copy" "demo")
+    (nixvm-fake-typing '("demo" "rebuild" "copy" "demo")
       (call-interactively #'nixvm-operation)
-      (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/recreate") :confirm) "demo")))
-    (should (equal (plist-get (nixvm-fake-params "nixvm/vm/recreate") :to) "copy"))
+      (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/rebuild") :confirm) "demo")))
+    (should (equal (plist-get (nixvm-fake-params "nixvm/vm/rebuild") :to) "copy"))
     (nixvm-fake-typing '("demo" "resize" "2048")
       (call-interactively #'nixvm-operation)
       (nixvm-fake-wait (equal (plist-get (nixvm-fake-params "nixvm/vm/resize") :memoryMiB) 2048)))))

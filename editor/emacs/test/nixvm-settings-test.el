@@ -62,5 +62,31 @@ Return its name."
       (should (cl-some (lambda (m) (string-match-p "it has a line end" m)) said))
       (should-not (nixvm-fake-received-p "nixvm/machine/configure")))))
 
+(ert-deftest nixvm-recreate-says-what-becomes-of-the-disks ()
+  (nixvm-fake-with (list (append (nixvm-fake-machine "demo") '(:vmMode "immutable")))
+    (nixvm-fake-on "nixvm/vm/recreate" (lambda (&rest _) '(:operation (:id "1" :state "succeeded"))))
+    (pcase-dolist (`(,prefix ,text) '((nil "are set aside .*It is immutable and becomes") ((4) "are deleted")))
+      (let (asked)
+        (cl-letf (((symbol-function 'nixvm--confirm-by-name) (lambda (_ what) (setq asked what)))
+                  (current-prefix-arg prefix))
+          (nixvm-fake-typing '("demo") (call-interactively #'nixvm-recreate)))
+        (should (string-match-p text asked))
+        (nixvm-fake-wait (let ((params (nixvm-fake-params "nixvm/vm/recreate")))
+                           (and (equal (plist-get params :confirm) "demo")
+                                (eq (and prefix t) (plist-get params :discard)))))))))
+
+(ert-deftest nixvm-another-mode-says-what-applies-it ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (nixvm-fake-answer "nixvm/machine/check"
+                       '(:ok t :fields (:mode (:ok t :value "immutable" :choices ["immutable" "mutable"]))))
+    (nixvm-fake-answer "nixvm/machine/configure" '(:machine (:name "demo" :mode "mutable" :vmMode "immutable")))
+    (let ((said (nixvm-fake-messages
+                  (nixvm-fake-typing '("demo" "mutable") (call-interactively #'nixvm-set-mode))
+                  (nixvm-fake-wait (nixvm-fake-received-p "nixvm/machine/configure"))
+                  (nixvm--call "nixvm/profile/list" nil))))
+      (should (equal (plist-get (nixvm-fake-params "nixvm/machine/configure") :mode) "mutable"))
+      (should (cl-find-if (lambda (line) (string-match-p "its VM stays immutable until .*nixvm-recreate" line))
+                          said)))))
+
 (provide 'nixvm-settings-test)
 ;;; nixvm-settings-test.el ends here

@@ -147,6 +147,8 @@ export interface BackendCapabilities {
   autostart: boolean;
   /** Upgrade: a VM that is not mutable can get another image. */
   upgrade: boolean;
+  /** Recreate: a VM can be set aside while another one is made in its place. */
+  recreate: boolean;
 }
 
 /** BackendCheckResult is what is missing for a backend to work. */
@@ -243,6 +245,22 @@ export interface CloneParams {
   partialResultToken?: string | number;
 }
 
+/** CollectedDisks reports what became of the disks and snapshots that a VM had before it was recreated. */
+export interface CollectedDisks {
+  /** Machine whose VM had them. */
+  machine: string;
+  /** Backend that keeps them. */
+  backend: string;
+  /** Since is when they were set aside. */
+  since: string;
+  /** Bytes that they take, or took, on the disk. */
+  bytes: number;
+  /** Place of the files, on the host of the daemon; absent elsewhere. */
+  place?: string;
+  /** Kept is why they stay; absent if they were removed. */
+  kept?: string;
+}
+
 /** CollectedImage is one image, and whether it was removed. */
 export interface CollectedImage {
   /** ID of the image. */
@@ -263,6 +281,8 @@ export interface ConfigureParams {
   name: string;
   /** Profiles of the machine. For an existing VM they are pending until nixvm/vm/upgrade. */
   profiles?: string[];
+  /** Mode is "immutable", "semi-mutable" or "mutable". For an existing VM it stays pending until nixvm/vm/upgrade, or, from or to mutable, nixvm/vm/recreate. */
+  mode?: string;
   /** MemoryMiB is the memory in MiB. */
   memoryMiB?: number;
   /** VCPUs is the number of virtual CPUs. */
@@ -705,6 +725,8 @@ export interface ImageBuildParams {
 export interface ImageGCParams {
   /** All also removes up-to-date images, which would be built again. */
   all?: boolean;
+  /** Disks also removes the disks and snapshots that recreate has set aside. */
+  disks?: boolean;
   /** DryRun removes nothing and reports what would be removed. */
   dryRun?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
@@ -717,6 +739,8 @@ export interface ImageGCParams {
 export interface ImageGCResult {
   /** Images that existed. */
   images: CollectedImage[];
+  /** Disks that recreate has set aside, if requested. */
+  disks?: CollectedDisks[];
   /** Warnings about backends whose hosts could not be searched for copies. */
   warnings?: string[];
 }
@@ -783,6 +807,8 @@ export interface Machine {
   reason?: string;
   /** Mode is "immutable", "semi-mutable" or "mutable". */
   mode: string;
+  /** VMMode is the mode of the VM where that is another one: Mode is pending then. */
+  vmMode?: string;
   /** Profiles of the machine, sorted. */
   profiles: string[];
   /** Backend is the name of the configured backend. */
@@ -919,7 +945,7 @@ export interface OpenedPort {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "apply" (settings, to a running guest), "build-image", "resolve" (the chosen action for an unresolved operation). */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "recreate", "apply" (settings, to a running guest), "build-image", "resolve" (the chosen action for an unresolved operation). */
   kind: string;
   /** Disruptive: connections into the guest end while the operation is running. Clients close theirs when it begins, instead of waiting for a guest that no longer answers. */
   disruptive?: boolean;
@@ -1023,6 +1049,22 @@ export interface ProgressParams {
   token: string | number;
   /** Value is the report. */
   value: WorkDoneProgress;
+}
+
+/** RecreateParams names a machine twice, because its VM gets empty disks. */
+export interface RecreateParams {
+  /** Discard deletes the former disks and snapshots at the end, instead of keeping them until nixvm/image/gc. */
+  discard?: boolean;
+  /** Name of the machine. */
+  name: string;
+  /** Confirm repeats the name. */
+  confirm: string;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
 }
 
 /** Refusal is a refused connection attempt of a guest. */
@@ -1314,6 +1356,8 @@ export interface Requests {
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
   /** Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Both backends must have the capability "migrate". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
+  /** Make the VM anew, with empty disks and the image that the profiles and the mode of its machine mean now. The machine keeps its settings, its identity and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, and when it is cancelled, the former VM is back. */
+  'nixvm/vm/recreate': { params: RecreateParams; result: OperationResult };
   /** Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept, and with keepMachine any is. Any operation running on the machine is cancelled. */
   'nixvm/vm/destroy': { params: DestroyParams; result: OperationResult };
   /** Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled. */
@@ -1372,7 +1416,7 @@ export interface Requests {
   'nixvm/image/list': { params: NoParams; result: ImageListResult };
   /** Build an image, unless it is in the store. Requests for the same image share one build. If cancelled, what nix has built so far is reused by the next build. */
   'nixvm/image/build': { params: ImageBuildParams; result: OperationResult };
-  /** Remove images that no machine uses: outdated ones (of an earlier flake or recipe), imported ones and broken ones; and copies on other hosts that no VM there uses. The image of an existing VM is never removed. */
+  /** Remove images that no machine uses: outdated ones (of an earlier flake or recipe), imported ones and broken ones; and copies on other hosts that no VM there uses. The image of an existing VM is never removed. With disks, also remove the disks that recreate has set aside. */
   'nixvm/image/gc': { params: ImageGCParams; result: ImageGCResult };
   /** The configured backends and their capabilities. */
   'nixvm/backend/list': { params: NoParams; result: BackendListResult };

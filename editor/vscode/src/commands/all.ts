@@ -16,6 +16,7 @@ import { miscCommands } from './misc';
 import { otherCommands } from './other';
 import { passwdCommands } from './passwd';
 import { powerCommands } from './power';
+import { recreateCommands } from './recreate';
 import { resolveCommands } from './resolve';
 import { snapshotCommands } from './snapshot';
 import { terminalCommands } from './terminal';
@@ -38,6 +39,7 @@ export const allCommands = (app: App): Commands => ({
   ...otherCommands(app),
   ...passwdCommands(app),
   ...powerCommands(app),
+  ...recreateCommands(app),
   ...resolveCommands(app),
   ...snapshotCommands(app),
   ...terminalCommands(app),

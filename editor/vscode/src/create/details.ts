@@ -82,7 +82,8 @@ export function sizes<A extends Sizes>(asking: Asking<A>): Detail<A>[] {
 const network = (asking: Asking<Answers>): Detail<Answers> =>
   typed({ field: 'network', label: 'Network', icon: 'globe', prompt: 'nat, or bridge:INTERFACE', write: String }, asking);
 
-const meanings: Record<string, string> = {
+/** What images and modes are, for people. */
+export const meanings: Record<string, string> = {
   nixos: 'NixOS, built with nix',
   trial: 'a small Debian guest, for trying out nixvm',
   immutable: 'read-only system, all state on its own disk',

@@ -35,6 +35,7 @@ const verbs: Record<string, Verb> = {
   purge: { command: 'purge', words: 'Purge' },
   reboot: { command: 'reboot', words: 'Reboot' },
   'restore-snapshot': { command: 'restore', words: 'Restore Snapshot' },
+  recreate: { command: 'recreate', words: 'Recreate' },
   resume: { command: 'resume', words: 'Resume' },
   snapshots: { words: 'the row Snapshots of' },
   snapshot: { command: 'snapshot', words: 'Take Snapshot of' },

@@ -25,6 +25,8 @@ export const verbs = {
   autostartOn: 'autostart',
   autostartOff: 'autostart',
   passwd: 'passwd',
+  setMode: 'configure',
+  recreate: 'recreate',
   snapshot: 'snapshot',
   restore: 'restore-snapshot',
   deleteSnapshot: 'delete-snapshot',

@@ -164,6 +164,31 @@ test('destroy asks whether the machine directory goes where it would, and says s
   assert.deepEqual(sent('nixvm/vm/destroy').at(-1), { name: 'off', confirm: 'off' });
 });
 
+test('recreate says what becomes of the disks and the mode, and wants the name', async () => {
+  app.daemon.handlers.set('nixvm/vm/recreate', () => ({ operation: operation('1', 'demo', { state: 'succeeded' }) }));
+  app.daemon.machines = [machine('demo', { mode: 'mutable', vmMode: 'immutable' })];
+  await app.client.connect();
+  for (const [choice, says, params] of [
+    ['Keep the former disks', /set aside.*which is immutable, becomes mutable/, { name: 'demo', confirm: 'demo' }],
+    ['Delete the former disks', /are deleted/, { name: 'demo', confirm: 'demo', discard: true }],
+  ] as const) {
+    answer(choice, (asked: Asked) => asked.kind === 'confirm' && says.test(asked.confirmation.detail), 'demo');
+    await app.run('recreate', 'demo');
+    assert.deepEqual(sent('nixvm/vm/recreate').at(-1), params);
+  }
+});
+
+test('a mode that a VM does not get at once leads to recreate', async () => {
+  app.daemon.handlers.set('nixvm/machine/check', () => ({ ok: true, fields: { mode: { ok: true, choices: ['immutable', 'mutable'] } } }));
+  app.daemon.handlers.set('nixvm/machine/configure', () => ({ machine: machine('demo', { mode: 'mutable', vmMode: 'immutable', pending: ['mode'] }) }));
+  app.ui.actions.push('Recreate Now...');
+  answer('mutable');
+  await app.run('setMode', 'demo');
+  assert.deepEqual(sent('nixvm/machine/configure'), [{ name: 'demo', mode: 'mutable' }]);
+  assert.match(app.ui.shown.at(-1)?.message ?? '', /stays immutable until it is recreated/);
+  assert.deepEqual(app.executed, [['nixvm.recreate', 'demo']]);
+});
+
 test('a forward of one port means the same port on both sides', async () => {
   assert.equal(completeForward(' 8080 '), '8080 localhost:8080');
   assert.equal(completeForward('/run/a.sock /run/b.sock daemon'), '/run/a.sock /run/b.sock daemon');

@@ -68,6 +68,8 @@ export const backend = (name: string, more: Partial<Backend> = {}): Backend => (
     resize: true,
     clone: false,
     cloneSnapshot: false,
+    recreate: true,
+    upgrade: true,
     hostFirewall: false,
     migrate: false,
     autostart: false,

@@ -12,16 +12,16 @@ const possible = (state: string, more: object = {}): string[] =>
 
 test('each state has its commands', () => {
   const always = ['copySshName', 'openFiles', 'purge'];
-  const readable = [...always, 'autostartOn', 'passwd'];
+  const readable = [...always, 'autostartOn', 'passwd', 'setMode'];
   const existing = [...readable, 'addForward', 'agent', 'attach', 'deleteSnapshot', 'destroy', 'removeForward', 'restore', 'snapshot', 'terminal'];
-  const off = [...existing, 'clone', 'cloneSnapshot', 'start'];
-  assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'create', 'openFiles', 'passwd', 'purge']);
+  const off = [...existing, 'clone', 'cloneSnapshot', 'recreate', 'start'];
+  assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
   assert.deepEqual(possible('broken'), [...always].sort());
   assert.deepEqual(possible('stopped'), [...off, 'migrate'].sort());
   assert.deepEqual(possible('crashed'), [...off].sort());
   assert.deepEqual(possible('suspended'), [...existing, 'kill', 'resume'].sort());
-  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'stop', 'suspend'].sort());
-  assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'create', 'openFiles', 'passwd', 'purge']);
+  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'stop', 'suspend'].sort());
+  assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
 });
 
 test('each command has a verb of the daemon, but for those that need none', () => {

@@ -1,0 +1,18 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+func recreateMethod() Method {
+	return operation(api.MethodVMRecreate, "Make the VM anew, with empty disks and the image that the profiles and the mode of its machine mean now. The machine keeps its settings, its identity "+
+		"and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, and when it is cancelled, the former VM is back.",
+		func(ctx context.Context, s *session, p api.RecreateParams) (api.Operation, error) {
+			p.Client = s.who()
+			return s.srv.core.Recreate(ctx, p)
+		}, problem.VMNotFound, problem.ConfirmRequired, problem.Unsupported, problem.VMNotRunning, problem.VMStopTimeout, problem.VMStartFailed, problem.ImageNotFound,
+		problem.ImageBuildFailed, problem.ModeUnsupported, problem.DiskFull, problem.VMBusy, problem.BackendUnreachable)
+}
