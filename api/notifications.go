@@ -30,6 +30,9 @@ type DidChangeParams struct {
 	// Operations that are running or unresolved, when full; otherwise those that
 	// began, progressed, ended, or became or ceased to be unresolved.
 	Operations []Operation `json:"operations,omitempty"`
+	// Backends are all that are configured, as in the answer to initialize: when full, and
+	// whenever one of them supports other verbs, or has or no longer has a problem.
+	Backends []Backend `json:"backends,omitempty"`
 }
 
 // ProgressParams is LSP's $/progress.

@@ -26,6 +26,7 @@ type hub struct {
 	whole     []byte                   // cached "machines":[...] of machine/list; nil = stale
 	troubled  map[string]string        // what is wrong, by machine
 	backends  []api.Backend            // what the actions of machines depend on
+	offered   json.RawMessage          // backends as they were told last
 	status    api.ServerStatusParams   // as it was told last
 	live      map[string]liveOperation // those that run or are unresolved
 	order     []string                 // ids of live, as they began
@@ -55,7 +56,7 @@ const rememberEnded = 4096
 
 func newHub(poke func(), list []api.Backend) *hub {
 	return &hub{
-		backends: list, machines: map[string]liveMachine{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: recent{limit: rememberEnded},
+		backends: list, offered: marshal(backendsOf(list)), machines: map[string]liveMachine{}, troubled: map[string]string{}, live: map[string]liveOperation{}, ended: recent{limit: rememberEnded},
 		followers: map[string][]*follower{}, sessions: map[*session]struct{}{}, poke: poke,
 	}
 }
@@ -276,8 +277,8 @@ func (h *hub) statusNow() api.ServerStatusParams {
 	return st
 }
 
-// refreshStatus tells every session the status if it is another one, and the
-// machines whose actions differ because their backend can do other things now.
+// refreshStatus tells every session the status if it is another one, the backends if they
+// are other ones, and the machines whose actions differ because of that.
 func (h *hub) refreshStatus(list []api.Backend) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -288,6 +289,12 @@ func (h *hub) refreshStatus(list []api.Backend) {
 	if !same {
 		for _, name := range h.names {
 			h.publishMachine(name, new(h.machines[name].vm))
+		}
+	}
+	if offered := marshal(backendsOf(list)); !bytes.Equal(h.offered, offered) {
+		h.offered = offered
+		for s := range h.sessions {
+			s.out.putLatest("backends", notification(api.MethodDidChange, map[string]json.RawMessage{"backends": offered}))
 		}
 	}
 	now := h.statusNow()
@@ -304,7 +311,7 @@ func (h *hub) refreshStatus(list []api.Backend) {
 func (h *hub) join(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	full := joined{[]byte(`{"jsonrpc":"2.0","method":"` + api.MethodDidChange + `","params":{"full":true,`)}
+	full := joined{[]byte(`{"jsonrpc":"2.0","method":"` + api.MethodDidChange + `","params":{"full":true,"backends":`), h.offered, []byte(",")}
 	s.out.put(append(append(full, h.state()...), []byte("}"))...)
 	s.out.putLatest(api.MethodServerStatus, notification(api.MethodServerStatus, h.status))
 	h.sessions[s] = struct{}{}

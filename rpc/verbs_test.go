@@ -49,7 +49,7 @@ func TestAMachineSaysWhatCanBeDoneWithItNow(t *testing.T) {
 	core := newCore("demo")
 	c, notes := connect(t, serve(t, core), "test")
 	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
-		return p.Full && p.Machines[0].Phase == "ready" && slices.Contains(p.Machines[0].Actions, "stop") && !slices.Contains(p.Machines[0].Actions, "console")
+		return p.Full && len(p.Backends) == 1 && !p.Backends[0].Capabilities.Console && p.Machines[0].Phase == "ready" && slices.Contains(p.Machines[0].Actions, "stop") && !slices.Contains(p.Machines[0].Actions, "console")
 	})
 	v := machineNamed("demo")
 	v.Ready, v.Operation = false, &api.Operation{ID: "x", Kind: api.KindReboot, State: api.OpRunning}
@@ -60,8 +60,11 @@ func TestAMachineSaysWhatCanBeDoneWithItNow(t *testing.T) {
 	// A backend that can do more is no change of the machine, but of what it offers.
 	core.able(backends.Capabilities{LiveSnapshot: true, Console: true})
 	core.backendChanged("qemu")
+	offered, changed := false, false
 	await(t, notes, api.MethodDidChange, func(p api.DidChangeParams) bool {
-		return len(p.Changed) == 1 && slices.Contains(p.Changed[0].Actions, "console")
+		offered = offered || len(p.Backends) == 1 && p.Backends[0].Capabilities.Console
+		changed = changed || len(p.Changed) == 1 && slices.Contains(p.Changed[0].Actions, "console")
+		return offered && changed
 	})
 	if m := call[api.MachineResult](t, c, api.MethodMachineGet, api.MachineParams{Name: "demo"}); !slices.Contains(m.Machine.Actions, "console") {
 		t.Errorf("get: %v", m.Machine.Actions)

@@ -249,5 +249,15 @@
     (should (nixvm-transient--p "start"))
     (should-not (nixvm--offered-p "suspend" (nixvm-machine "a")))))
 
+(ert-deftest nixvm-menu-follows-what-backends-can-do ()
+  (nixvm-fake-with nil
+    (setf (nixvm-fake-backends nixvm-fake)
+          (vector (list :name "laptop" :type "qemu" :default t :actions (nixvm-fake-keys "suspend"))))
+    (nixvm--ensure)
+    (should-not (nixvm-transient--p "suspend"))
+    (nixvm-fake-push nixvm-fake "nixvm/didChange"
+                     (list :backends (vector (list :name "laptop" :type "qemu" :default t :actions (nixvm-fake-keys)))))
+    (nixvm-fake-wait (nixvm-transient--p "suspend"))))
+
 (provide 'nixvm-list-test)
 ;;; nixvm-list-test.el ends here

@@ -453,6 +453,8 @@ export interface DidChangeParams {
   removed?: string[];
   /** Operations that are running or unresolved, when full; otherwise those that began, progressed, ended, or became or ceased to be unresolved. */
   operations?: Operation[];
+  /** Backends are all that are configured, as in the answer to initialize: when full, and whenever one of them supports other verbs, or has or no longer has a problem. */
+  backends?: Backend[];
 }
 
 /** DoctorResult is the doctor's report. */

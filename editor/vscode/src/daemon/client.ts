@@ -62,7 +62,7 @@ export class Client implements Disposable {
     return this.lastVerbs;
   }
 
-  /** The backends as they were when the session began, or at the last refresh. */
+  /** The backends as the daemon has announced them last. */
   get backends(): readonly Backend[] {
     return this.session ? this.known : [];
   }
@@ -158,10 +158,16 @@ export class Client implements Disposable {
       });
     });
     let up = 0;
+    let announced: readonly Backend[] | undefined; // with the state, or since
     const session: Session = await Session.open(
       socket,
       this.options.clientInfo,
-      (n) => this.notificationEmitter.fire(n),
+      (n) => {
+        if (n.method === 'nixvm/didChange' && n.params.backends) {
+          announced = this.known = n.params.backends;
+        }
+        this.notificationEmitter.fire(n);
+      },
       () => up > 0 && this.lost(session, performance.now() - up),
     );
     if (this.ended) {
@@ -170,7 +176,7 @@ export class Client implements Disposable {
     }
     up = performance.now();
     this.session = session;
-    this.known = session.capabilities.backends;
+    this.known = announced ?? session.capabilities.backends;
     this.lastVerbs = session.capabilities.verbs;
     this.become({ phase: 'connected' });
     return session;

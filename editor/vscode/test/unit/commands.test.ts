@@ -9,7 +9,7 @@ import { checkPlatform } from '../../src/daemon/paths';
 import { noteUsed } from '../../src/walkthrough';
 import { fakeApp, type Asked, type FakeApp, type Scripted } from './fakeApp';
 import { backend, machine, operation } from './machines';
-import { problem } from './scriptedDaemon';
+import { problem, until } from './scriptedDaemon';
 
 let app: FakeApp;
 
@@ -337,6 +337,13 @@ test('a refresh asks for machines and backends anew', async () => {
   assert.deepEqual(sent('nixvm/backend/check'), []);
   await app.run('refresh');
   assert.deepEqual(sent('nixvm/backend/check'), [{ name: 'lab' }], 'one that did not answer is tried again');
+});
+
+test('a backend that can do other things is known at once', async () => {
+  await app.run('refresh');
+  app.daemon.push('nixvm/didChange', { backends: [backend('lab', { actions: ['stop'] })] });
+  await until('the backend is known', () => app.client.backends[0]?.name === 'lab');
+  assert.deepEqual(app.client.backends[0]?.actions, ['stop']);
 });
 
 test('what the user has left or cancelled is no error', async () => {
