@@ -44,7 +44,7 @@ func Require[T any](b Backend, what string) (T, error) {
 	found, ok := As[T](b)
 	if !ok {
 		return found, problem.New(problem.Unsupported, "backend %s cannot %s", b.Name(), what).
-			WithHint("docs/configuration.md says what each type of backend can do")
+			WithHint("docs/configuration.md lists the capabilities of each type of backend")
 	}
 	return found, nil
 }

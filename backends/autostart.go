@@ -11,8 +11,8 @@ type Autostarter interface {
 	// AutostartDefault reports whether a new VM starts with its host when its creation
 	// does not say.
 	AutostartDefault() bool
-	// SetAutostart says whether the host starts the VM, whatever state the VM is
-	// in now. It holds until the next Start, whose spec says it again.
+	// SetAutostart says whether the host starts the VM, in any present state of the VM.
+	// It holds until the next Start, whose spec sets it again.
 	SetAutostart(ctx context.Context, name string, on bool) error
 }
 

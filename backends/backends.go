@@ -54,7 +54,7 @@ type Spec struct {
 }
 
 // Isolation cuts a guest off from private networks, from other guests and from
-// the services of its host, whatever root in the guest does. Replies, and the
+// the services of its host; root in the guest cannot change that. Replies, and the
 // DHCP and DNS service of its own network, are left.
 type Isolation struct {
 	AllowedCIDRs []netip.Prefix // private networks that it may reach all the same
@@ -102,7 +102,7 @@ const (
 	CapabilitiesChanged EventKind = "capabilities"
 )
 
-// Event is a change on a backend that nobody had to poll for.
+// Event is a change that a backend reports without polling.
 type Event struct {
 	Kind   EventKind
 	Status Status // of Repaired: the name only; of Marked and CapabilitiesChanged: zero

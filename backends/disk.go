@@ -2,7 +2,7 @@ package backends
 
 import "github.com/nixvm/nixvm/internal/problem"
 
-// NewDiskMark, at this offset of a state disk, tells the guest that nobody has
+// NewDiskMark, at this offset of a state disk, tells the guest that no guest has
 // ever stored anything on it (guest contract, "Disks"): the guest formats it
 // without reading it through first. Hosts that cannot write to the disk leave it
 // blank, which is as good and slower.
@@ -24,6 +24,6 @@ func CheckCopySize(source string, from, to int64) error {
 	if to >= from {
 		return nil
 	}
-	return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB, the copy cannot have %d MiB", source, from>>20, to>>20).
+	return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB; the copy cannot have %d MiB", source, from>>20, to>>20).
 		WithHint("a disk can only grow")
 }

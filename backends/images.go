@@ -16,8 +16,8 @@ type ImageHost interface {
 	// passes for the image.
 	PrepareImage(ctx context.Context, img Image, report progress.Reporter) error
 
-	// CollectImages removes the copies that no VM on the host needs, whoever's it
-	// is. claim is called for each before; why = it is kept, else nobody of this
+	// CollectImages removes the copies that no VM on the host needs, of any user of
+	// it. claim is called for each before; why = it is kept, else no client of this
 	// process begins to use it until release. With dryRun nothing is removed.
 	CollectImages(ctx context.Context, claim func(id string) (why string, release func(), err error), dryRun bool) ([]ImageCopy, error)
 }

@@ -28,8 +28,8 @@ func (l Limits) CheckVCPUs(n int) error {
 	if l.VCPUs == 0 || n <= l.VCPUs {
 		return nil
 	}
-	return problem.New(problem.SizeInvalid, "%d virtual CPUs are more than a VM can have there: %d", n, l.VCPUs).
-		WithHint("choose a number from 1 to %d; more than the host has CPUs makes a VM slower, not faster", l.VCPUs)
+	return problem.New(problem.SizeInvalid, "%d virtual CPUs are more than the maximum of this backend: %d", n, l.VCPUs).
+		WithHint("choose a number from 1 to %d; more than the CPUs of the host make a VM slower, not faster", l.VCPUs)
 }
 
 // CheckMemory refuses more memory than the host has.

@@ -33,4 +33,4 @@ type Migrator interface {
 
 // ErrUnsettled is within the error of a migration that has neither been
 // finished nor taken back, because one of the hosts could not be asked.
-var ErrUnsettled = errors.New("the migration is not settled yet")
+var ErrUnsettled = errors.New("the outcome of the migration is not known yet")

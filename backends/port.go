@@ -35,7 +35,7 @@ func choosePort(name string, refused, others map[int]bool) (int, error) {
 	return 0, problem.New(problem.PortTaken, "no port between %d and %d is free on 127.0.0.1", firstPort, lastPort).Retry()
 }
 
-// PortFree asks by binding. The answer may be old at once: whoever starts QEMU
+// PortFree tries to bind. The answer may be outdated at once: the code that starts QEMU
 // must be ready to choose again.
 func PortFree(port int) bool {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

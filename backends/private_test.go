@@ -149,7 +149,7 @@ func TestTheGuestsOwnFirewallHasTheSameLists(t *testing.T) {
 			got = append(got, netip.MustParsePrefix(p))
 		}
 		want := Closed(ipv6)
-		// Whatever goes to the loopback has been accepted before.
+		// Connections to the loopback have been accepted before.
 		if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); d != "" {
 			t.Errorf("%s (-table +guest):\n%s", word, d)
 		}

@@ -54,7 +54,7 @@ func (q *Queue) Push(e Event) {
 // Mark adds a mark; see Backend.Mark.
 func (q *Queue) Mark(number uint64) { q.Push(Event{Kind: Marked, Mark: number}) }
 
-// Close drops what nobody has taken and closes Out. Once only.
+// Close drops what has not been taken and closes Out. Once only.
 func (q *Queue) Close() {
 	close(q.stop)
 	<-q.done

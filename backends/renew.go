@@ -28,6 +28,6 @@ type Identity struct {
 
 // NotApplied is the problem of an identity that a running guest has not taken.
 func NotApplied(name, format string, args ...any) *problem.Error {
-	return problem.New(problem.IdentityNotApplied, "VM %s has not taken its new identity: "+format, append([]any{name}, args...)...).
+	return problem.New(problem.IdentityNotApplied, "VM %s has not applied its new identity: "+format, append([]any{name}, args...)...).
 		WithHint("it takes effect at the next start: nixvmd reboot %s", name)
 }

@@ -55,7 +55,7 @@ func CheckImage(i Image) error {
 			return problem.New(problem.ImageCorrupt, "the image's file %q has no absolute path", f)
 		}
 		if _, err := os.Stat(f); err != nil {
-			return problem.New(problem.ImageNotFound, "the image's file is not there: %w", err).
+			return problem.New(problem.ImageNotFound, "the image's file does not exist: %w", err).
 				WithHint("build the image again")
 		}
 	}

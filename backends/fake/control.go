@@ -2,7 +2,7 @@ package fake
 
 import "github.com/nixvm/nixvm/backends"
 
-// What follows happens to guests behind the back of whoever uses the backend.
+// The following happens to guests without the user of the backend.
 
 // behind carries out what no method of backends.Backend asks for, at once.
 func (b *Backend) behind(r request) error {

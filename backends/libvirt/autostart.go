@@ -65,7 +65,7 @@ func (b *Backend) checkAutostart(ctx context.Context, n golibvirt.Network) []bac
 	}
 	return []backends.Finding{{
 		Code: "libvirt.network_no_autostart", Severity: backends.Warning,
-		Message: "VMs are to start with the host, and their libvirt network " + n.Name + " is not: they will stay off",
+		Message: "VMs are set to start with the host, but their libvirt network " + n.Name + " is not: they will not start",
 		Fix:     "virsh -c " + b.target.virsh() + " net-autostart " + n.Name,
 	}}
 }

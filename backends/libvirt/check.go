@@ -31,7 +31,7 @@ func (b *Backend) CheckCreate(ctx context.Context) []backends.Finding {
 	return all
 }
 
-// checkLink says why libvirtd cannot be reached; nil if it can.
+// checkLink says why cannot reach libvirtd; nil if it can.
 func (b *Backend) checkLink(ctx context.Context) []backends.Finding {
 	_, err := b.link.get(ctx)
 	if err == nil {
@@ -89,8 +89,8 @@ func checkDomainLogs(config string) []backends.Finding {
 	}
 	return []backends.Finding{{
 		Code: "libvirt.logs_unbounded", Severity: backends.Warning,
-		Message: "libvirt lets QEMU write its logs itself: root in a guest can fill the disk with them",
-		Fix:     "take stdio_handler = \"file\" out of " + config + " and restart libvirtd",
+		Message: "libvirt lets QEMU write its log files itself: root in a guest can fill the disk with them",
+		Fix:     "remove stdio_handler = \"file\" from " + config + " and restart libvirtd",
 	}}
 }
 
@@ -110,13 +110,13 @@ func (b *Backend) checkNetwork(ctx context.Context) []backends.Finding {
 		f.Message = "libvirt has no network " + name + " yet: nixvm defines it (NAT) with the first VM without a bridge"
 	case hasCode(err, golibvirt.ErrNoNetwork):
 		f.Severity, f.Message = backends.Warning, "libvirt has no network "+name+": VMs without a bridge cannot start"
-		f.Fix = "virsh -c " + b.target.virsh() + " net-list --all shows those that it has; change network in config.toml"
+		f.Fix = "virsh -c " + b.target.virsh() + " net-list --all lists its networks; change network in config.toml"
 	case err != nil:
 		f.Severity = backends.Warning
-		f.Code, f.Message = "libvirt.network_unknown", "libvirt does not say whether it has the network "+name+": "+backends.OneLine(err.Error())
+		f.Code, f.Message = "libvirt.network_unknown", "cannot determine whether libvirt has the network "+name+": "+backends.OneLine(err.Error())
 	case active == 0:
-		f.Code, f.Message = "libvirt.network_off", "the libvirt network "+name+" is off: nixvm starts it with the next VM without a bridge"
-		f.Fix = "to have it started with the host: virsh -c " + b.target.virsh() + " net-autostart " + name
+		f.Code, f.Message = "libvirt.network_off", "the libvirt network "+name+" is inactive: nixvm starts it with the next VM without a bridge"
+		f.Fix = "to start it with the host: virsh -c " + b.target.virsh() + " net-autostart " + name
 		return append(b.checkAutostart(ctx, n), f)
 	default:
 		return b.checkAutostart(ctx, n)

@@ -37,7 +37,7 @@ func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Sourc
 	case d.running():
 		return refusal.Running(from.Name, "it is cloned")
 	case d.mark.Mutable != spec.Mutable:
-		return refusal.OtherMode(from.Name, "clone it in the mode that it has")
+		return refusal.OtherMode(from.Name, "clone it in its current mode")
 	}
 	all, err := b.stored(ctx, d)
 	if err != nil {
@@ -56,7 +56,7 @@ func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Sourc
 	}
 	if layer != "" {
 		return problem.New(problem.Unsupported, "an external snapshot of virsh has put %s on top of the disk of %s", layer, from.Name).
-			WithHint("merge it first: virsh -c %s blockcommit %s %s --active --pivot, while it runs", b.target.virsh(), d.mark.UUID, stateTarget(d.mark.Mutable))
+			WithHint("merge it first, while the VM is running: virsh -c %s blockcommit %s %s --active --pivot", b.target.virsh(), d.mark.UUID, stateTarget(d.mark.Mutable))
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec back
 // copyVolume makes a volume with the content of another one, without its
 // snapshots. What lies in a backing image is copied too: libvirt 9 does not pass
 // a backing file on to qemu-img convert. It does not give up a copy that it has
-// begun either, so neither do we: whoever cancels waits for its end.
+// begun either, so neither do we: a cancelled request waits for its end.
 func (s *poolStorage) copyVolume(ctx context.Context, p golibvirt.StoragePool, source golibvirt.StorageVol, name string, size int64) (golibvirt.StorageVol, error) {
 	if err := ctx.Err(); err != nil {
 		return golibvirt.StorageVol{}, context.Cause(ctx)

@@ -109,7 +109,7 @@ func TestACopyThatNobodyWaitsForIsRemoved(t *testing.T) {
 		}
 		select {
 		case err := <-copying:
-			t.Fatalf("the copy was over before anybody saw it: %v", err)
+			t.Fatalf("the copy was over before it was observed: %v", err)
 		default:
 		}
 	}

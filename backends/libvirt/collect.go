@@ -59,7 +59,7 @@ func (b *Backend) CollectImages(ctx context.Context, claim func(id string) (stri
 
 // collection is one look through the images of a pool. An image is needed when
 // its name stands in anything that libvirtd says of a domain, of a snapshot or of
-// another volume, whoever's they are.
+// another volume, of any user.
 type collection struct {
 	*poolStorage
 	claim  func(id string) (string, func(), error)
@@ -68,7 +68,7 @@ type collection struct {
 	pool  golibvirt.StoragePool
 	texts []string // what libvirtd says of domains and snapshots
 	found map[string]*copied
-	disks []string // names of volumes that are state disks of VMs, anybody's
+	disks []string // names of volumes that are state disks of VMs of any user
 }
 
 // copied is an image in the pool.
@@ -115,7 +115,7 @@ func (c *collection) run(ctx context.Context) ([]backends.ImageCopy, error) {
 func (c *collection) scan(ctx context.Context) error {
 	err := do(ctx, c.b, func(l *golibvirt.Libvirt) error { return l.StoragePoolRefresh(c.pool, 0) })
 	if err != nil && isAnswer(err) {
-		return problem.New(problem.VMBusy, "the storage pool %s cannot be read now: %s", c.name, backends.OneLine(err.Error())).Retry().
+		return problem.New(problem.VMBusy, "cannot read the storage pool %s: %s", c.name, backends.OneLine(err.Error())).Retry().
 			WithHint("it may be in use by an upload; try again later")
 	}
 	if err != nil {
@@ -204,7 +204,7 @@ func (c *collection) add(id string, v golibvirt.StorageVol, x libvirtxml.Storage
 	if x.Allocation != nil {
 		one.bytes += int64(x.Allocation.Value)
 	}
-	changed := time.Now() // unknown: as if somebody wrote it now
+	changed := time.Now() // unknown: as if it was written now
 	if t := x.Target; t != nil && t.Timestamps != nil {
 		seconds, _, _ := strings.Cut(t.Timestamps.Mtime, ".")
 		if n, err := strconv.ParseInt(seconds, 10, 64); err == nil {
@@ -267,11 +267,11 @@ func (c *collection) drop(ctx context.Context, id string) (kept string, err erro
 	case one.user != "":
 		return "the volume " + backends.OneLine(one.user) + " is an overlay on it", nil
 	case time.Since(one.changed) < c.b.limits.uploaded:
-		return "it was uploaded a short time ago", nil
+		return "it was uploaded recently", nil
 	}
 	for _, disk := range c.disks {
 		if !c.said(disk) { // a pool may be shared by several hosts
-			return "the VM of " + disk + " is no domain there: it may run on another host, from this image", nil
+			return "the VM of " + disk + " is not a domain there: it may be running on another host, from this image", nil
 		}
 	}
 	if c.dryRun {

@@ -43,14 +43,14 @@ func TestTheHostKeepsImagesThatAnybodyNeedsAndNoOthers(t *testing.T) {
 			t.Errorf("it is kept because %q, want %q", got, why)
 		}
 	}
-	kept("a short time ago")
+	kept("recently")
 	p.b.limits.uploaded = 0
-	kept("nixvm-" + p.b.owner.ID + "-one.state is no domain there")
+	kept("nixvm-" + p.b.owner.ID + "-one.state is not a domain there")
 	if err := p.s.remove(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
 
-	// Somebody's domain boots its kernel; somebody's disk, which has no domain
+	// A user's domain boots its kernel; a user's disk, which has no domain
 	// yet, is an overlay on it; a machine here is made from it.
 	p.Define(t, "define", `<domain type='qemu'><name>theirs</name><memory unit='MiB'>64</memory>
 <os><type machine='q35'>hvm</type><kernel>`+d.Kernel+`</kernel></os></domain>`)

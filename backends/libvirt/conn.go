@@ -83,7 +83,7 @@ func (c *conn) close() { c.wire.Close() }
 
 // errLost is returned by a call during which the connection broke: whether
 // libvirtd has done what was asked is not known.
-var errLost = errors.New("the connection to libvirtd broke")
+var errLost = errors.New("the connection to libvirtd was lost")
 
 // errSilent is returned by a call that libvirtd did not answer in its time.
 var errSilent = errors.New("libvirtd does not answer")

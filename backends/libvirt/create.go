@@ -112,9 +112,9 @@ func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
 	if err != nil || dom == nil {
 		return err
 	}
-	return problem.New(problem.VMExists, "libvirt has a domain %s with the UUID of %s, which nixvm did not make", backends.OneLine(dom.Name), spec.Name).
-		// Not by its name, which somebody else has chosen.
-		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; else change that in the machine's file uuid", b.target.virsh(), spec.UUID)
+	return problem.New(problem.VMExists, "libvirt has a domain %s with the UUID of %s, which nixvm did not create", backends.OneLine(dom.Name), spec.Name).
+		// Not by its name, which another user has chosen.
+		WithHint("if it is yours and no longer needed: virsh -c %s undefine %s; otherwise change the UUID in the machine's file uuid", b.target.virsh(), spec.UUID)
 }
 
 // define defines the domain as spec wants it, and takes it into memory.
@@ -176,7 +176,7 @@ func (b *Backend) blueprint(ctx context.Context, spec backends.Spec, d disks) (b
 }
 
 // freeName is the machine's name, or one with the owner behind it when a domain
-// of somebody else is called so.
+// of another user has this name.
 func (b *Backend) freeName(ctx context.Context, name string) (string, error) {
 	_, err := ask(ctx, b, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) { return l.DomainLookupByName(name) })
 	switch {

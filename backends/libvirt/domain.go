@@ -69,7 +69,7 @@ func (b *Backend) put(name string, d domain) {
 	b.changed.Broadcast()
 }
 
-// remember is put with b.mu held, without waking anybody.
+// remember is put with b.mu held, without waking the waiters.
 func (b *Backend) remember(name string, d domain) {
 	before := b.domains[name]
 	if before != nil && before.sent > d.sent || b.gone[name] > d.sent {
@@ -139,7 +139,7 @@ func (b *Backend) learn(ctx context.Context, dom golibvirt.Domain) error {
 	case err != nil:
 		return err
 	case got.mark.Name == "":
-		return nil // somebody else's
+		return nil // another user's
 	}
 	got.sent = sent
 	b.complete(&got)

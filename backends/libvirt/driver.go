@@ -46,7 +46,7 @@ func (c settings) check() error {
 		return errors.New("autostart is not for sessions: their libvirtd does not start with the host")
 	}
 	if u, err := url.Parse(c.MigrateURI); c.MigrateURI != "" && (err != nil || u.Scheme != "tcp" || u.Hostname() == "") {
-		return fmt.Errorf("migrate_uri %q is not like tcp://ADDRESS", c.MigrateURI)
+		return fmt.Errorf("migrate_uri %q does not have the form tcp://ADDRESS", c.MigrateURI)
 	}
 	return cmp.Or(host.CheckAccel(c.Accel), c.DefaultNetwork.Check())
 }

@@ -18,7 +18,7 @@ var followed = []golibvirt.DomainEventID{
 // follow subscribes to the events of a new connection and takes over what there
 // is. The worker that it starts ends with the connection.
 //
-// go-libvirt queues events without bound as long as somebody takes them out, so
+// go-libvirt queues events without bound as long as there is a reader, so
 // the worker may ask libvirtd about each.
 func (b *Backend) follow(ctx context.Context, c *conn) error {
 	incoming := make(chan any)
@@ -98,7 +98,7 @@ func (b *Backend) takeOver(ctx context.Context, c *conn) error {
 		}
 	}
 	b.filled, b.down = true, nil
-	for name, d := range found { // all at once: nobody sees a part of them
+	for name, d := range found { // all at once: no reader sees a part of them
 		b.remember(name, d)
 	}
 	b.changed.Broadcast()
@@ -121,7 +121,7 @@ func (b *Backend) compareDisks(ctx context.Context, c *conn, found map[string]do
 	}
 	for name, ours := range names {
 		if _, ok := found[name]; !ok && ours {
-			found[name] = domain{sent: sent, status: backends.Status{State: backends.Broken, Reason: "it has disks and no domain: its creation or removal was cut off"}}
+			found[name] = domain{sent: sent, status: backends.Status{State: backends.Broken, Reason: "it has disks but no domain: its creation or removal was interrupted"}}
 		}
 	}
 	for name, d := range found {

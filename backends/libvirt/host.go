@@ -99,7 +99,7 @@ func (b *Backend) pidOf(name string) int {
 	return pid
 }
 
-// beganAt is when a domain was started, whoever did: libvirt writes the file
+// beganAt is when a domain was started, by any client: libvirt writes the file
 // then. On another host it is now, which is when it was first seen.
 func (b *Backend) beganAt(name string) time.Time {
 	if st, err := os.Stat(b.pidFile(name)); err == nil {

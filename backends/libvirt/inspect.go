@@ -27,7 +27,7 @@ func (b *Backend) inspect(l *golibvirt.Libvirt, dom golibvirt.Domain) (domain, e
 		if err := writeMark(l, dom, d.mark); err != nil && !isAnswer(err) {
 			return d, err
 		} else if err != nil { // perhaps it has ended: an event will say so
-			b.log.Debug("the run was not noted", "domain", dom.Name, "error", err)
+			b.log.Debug("cannot record the run", "domain", dom.Name, "error", err)
 		}
 	}
 	d.status.Started, d.status.Accel = d.mark.Run.Started, d.mark.Accel
@@ -64,11 +64,11 @@ func statusOf(state golibvirt.DomainState, reason int32) backends.Status {
 	case golibvirt.DomainPaused:
 		s := backends.Status{State: backends.Suspended}
 		if golibvirt.DomainPausedReason(reason) == golibvirt.DomainPausedIoerror {
-			s.Reason = "a disk failed on the host, perhaps because it is full: make room, then resume"
+			s.Reason = "a disk failed on the host, perhaps because it is full: free some space, then resume"
 		}
 		return s
 	case golibvirt.DomainPmsuspended:
-		return backends.Status{State: backends.Suspended, Reason: "the guest sleeps"}
+		return backends.Status{State: backends.Suspended, Reason: "the guest is asleep"}
 	case golibvirt.DomainCrashed:
 		return backends.Status{State: backends.Crashed, Reason: "the guest's kernel panicked"}
 	case golibvirt.DomainShutoff:
@@ -76,7 +76,7 @@ func statusOf(state golibvirt.DomainState, reason int32) backends.Status {
 		case golibvirt.DomainShutoffCrashed:
 			return backends.Status{State: backends.Crashed, Reason: "QEMU was killed or failed"}
 		case golibvirt.DomainShutoffDaemon:
-			return backends.Status{State: backends.Crashed, Reason: "QEMU ended while libvirtd was not there"}
+			return backends.Status{State: backends.Crashed, Reason: "QEMU ended while libvirtd was not running"}
 		case golibvirt.DomainShutoffFailed:
 			return backends.Status{State: backends.Stopped, Reason: "the last start failed"}
 		}

@@ -67,7 +67,7 @@ func (f hostFilter) guest(ctx context.Context, spec backends.Spec) (nwfilter.Gue
 		return g, err
 	}
 	subnet, _, ok := subnetOf(x)
-	if ok && x.MAC != nil { // else libvirt's name for somebody else's bridge
+	if ok && x.MAC != nil { // else libvirt's name for another user's bridge
 		g.Router = &nwfilter.Router{MAC: x.MAC.Address, Address: subnet.Addr(), Subnet: subnet}
 	}
 	return g, nil
@@ -113,7 +113,7 @@ func checkBridgeRules(file string) []backends.Finding {
 	}
 	return []backends.Finding{{
 		Code: "libvirt.bridge_rules_off", Severity: backends.Warning,
-		Message: "bridged frames do not pass iptables: isolated VMs reach the ports of this host, and on a bridge the private networks behind it",
+		Message: "bridged frames do not pass iptables: isolated VMs can reach the ports of this host and, on a bridge, the private networks behind it",
 		Fix:     "sudo sysctl net.bridge.bridge-nf-call-iptables=1",
 	}}
 }
@@ -183,7 +183,7 @@ func (f hostFilter) define(ctx context.Context, vm, text string) error {
 	})
 	if err != nil && isAnswer(err) {
 		return problem.New(problem.VMStartFailed, "libvirt refuses the filter that isolates %s: %s", vm, backends.OneLine(err.Error())).
-			WithHint("the host needs libvirt's nwfilter driver, iptables and ebtables; to run without isolation, take the agent profile away")
+			WithHint("the host needs libvirt's nwfilter driver, iptables and ebtables; to run without isolation, remove the agent profile")
 	}
 	return err
 }

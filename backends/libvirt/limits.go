@@ -2,7 +2,7 @@ package libvirt
 
 import "time"
 
-// limits are what others get to answer, whatever the caller's own limit.
+// limits are what others get to answer, independent of the caller's own limit.
 type limits struct {
 	connect  time.Duration // a connection, until libvirtd has said who it is; a session's has to be started first
 	first    time.Duration // List, for the first answer of a new connection

@@ -73,7 +73,7 @@ func (b *Backend) openLine(ctx context.Context, d domain) (*line, error) {
 	c.close()
 	output.Close()
 	if hasCode(err, golibvirt.ErrOperationFailed) {
-		return nil, problem.New(problem.VMBusy, "the console of VM %s is open elsewhere: %w", d.mark.Name, err).
+		return nil, problem.New(problem.VMBusy, "the console of VM %s is in use: %w", d.mark.Name, err).
 			WithHint("close virsh console").Retry()
 	}
 	return nil, err
@@ -134,7 +134,7 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watch follows the packets, whatever the pieces in which they come.
+// watch follows the packets, in any fragmentation.
 func (t *tap) watch(p []byte) {
 	r := &t.reading
 	for len(p) > 0 {

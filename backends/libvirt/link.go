@@ -15,7 +15,7 @@ type link struct {
 	dial dial
 	stop context.CancelFunc
 	done chan struct{} // closed when it has ended
-	wake chan struct{} // has a token when somebody needs a connection now
+	wake chan struct{} // has a token when a connection is needed now
 
 	mu      sync.Mutex // guards the rest
 	cur     *conn      // nil: there is none
@@ -44,7 +44,7 @@ func (l *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.b.log.Debug("libvirtd cannot be reached", "uri", l.b.config.URI, "error", err)
+		l.b.log.Debug("cannot reach libvirtd", "uri", l.b.config.URI, "error", err)
 		l.set(nil, err)
 		l.b.lost(err)
 		select {
@@ -76,7 +76,7 @@ func (l *link) attempt(ctx context.Context) (*conn, error) {
 func (l *link) serve(ctx context.Context, c *conn) {
 	select {
 	case <-c.wire.lost:
-		l.b.log.Warn("the connection to libvirtd broke", "uri", l.b.config.URI)
+		l.b.log.Warn("the connection to libvirtd was lost", "uri", l.b.config.URI)
 	case <-ctx.Done():
 	}
 	c.close()

@@ -34,7 +34,7 @@ type mark struct {
 	Note    *noteMark `xml:"note,omitempty"`       // in the copy that a snapshot keeps
 }
 
-// runMark is about one run of a domain, whoever started it: nixvm, virsh, or
+// runMark is about one run of a domain, started by any program: nixvm, virsh, or
 // libvirtd when its host booted.
 type runMark struct {
 	Started time.Time `xml:"started,attr"`

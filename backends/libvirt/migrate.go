@@ -87,7 +87,7 @@ func (m *move) recover(ctx context.Context, failed error) error {
 	if err == nil {
 		err = m.patiently(ctx, m.from, func() error { return m.back(ctx) })
 		if left := m.clear(ctx); left != nil { // its libvirtd does not answer, and ends the rest itself
-			m.to.log.Warn("something of a VM that has not come may be left", "vm", m.spec.Name, "error", left)
+			m.to.log.Warn("a migration that did not arrive may have left files", "vm", m.spec.Name, "error", left)
 		}
 	}
 	if err != nil {
@@ -188,7 +188,7 @@ func (m *move) offline(ctx context.Context) error {
 func (m *move) arrive(ctx context.Context) error {
 	dom, err := m.to.lookup(ctx, m.spec.UUID)
 	if err == nil && dom == nil {
-		err = problem.New(problem.MigrateFailed, "backend %s has lost the domain of %s", m.to.config.Name, m.spec.Name)
+		err = problem.New(problem.MigrateFailed, "backend %s no longer has the domain of %s", m.to.config.Name, m.spec.Name)
 	}
 	if err != nil {
 		return unsettled(err)

@@ -120,11 +120,11 @@ func (m *move) explain(err error) error {
 	}
 	text := backends.OneLine(err.Error())
 	p := problem.New(problem.MigrateFailed, "%s stays on %s: %s", m.spec.Name, m.from.config.Name, text).
-		WithHint("if the hosts have different versions of QEMU, it can move while it is off: nixvmd stop %s", m.spec.Name)
+		WithHint("if the hosts have different versions of QEMU, it can be migrated while stopped: nixvmd stop %s", m.spec.Name)
 	switch {
 	case hasCode(err, golibvirt.ErrMigrateUnsafe):
-		return problem.New(problem.StorageNotShared, "libvirt does not know the file system of the pool %s for one that hosts share: %s", m.from.pool().name, text).
-			WithHint("it knows NFS, SMB, GFS2, OCFS2, CephFS and GlusterFS; if yours is shared nevertheless, set migrate_unsafe = true for the backend %s", m.from.config.Name)
+		return problem.New(problem.StorageNotShared, "libvirt does not recognize the file system of the pool %s as shared: %s", m.from.pool().name, text).
+			WithHint("it recognizes NFS, SMB, GFS2, OCFS2, CephFS and GlusterFS; if yours is shared nevertheless, set migrate_unsafe = true for the backend %s", m.from.config.Name)
 	case strings.Contains(text, "unable to connect to server"), strings.Contains(text, "unable to resolve"), strings.Contains(text, "resolved to localhost"):
 		return p.WithHint("the host of %s must reach the one of %s on the ports 49152 to 49215; migrate_uri = \"tcp://ADDRESS\" of the backend %s names another address",
 			m.from.config.Name, m.to.config.Name, m.to.config.Name)

@@ -251,6 +251,6 @@ func (p *protocol) confirm(ctx context.Context, cancelled bool) {
 	if err != nil {
 		// After a failed Perform the source has gone on by itself, and says that
 		// it migrates nothing; after a good one, leave ends what is left.
-		p.m.from.log.Debug("the end of the migration is not confirmed", "vm", p.m.spec.Name, "cancelled", cancelled, "error", err)
+		p.m.from.log.Debug("cannot confirm that the migration has ended", "vm", p.m.spec.Name, "cancelled", cancelled, "error", err)
 	}
 }

@@ -57,7 +57,7 @@ func (m *move) sideOf(ctx context.Context, b *Backend) (side, error) {
 	return s, err
 }
 
-// locate finds out which host has the VM, after whatever may have happened
+// locate finds out which host has the VM, after any events
 // before, and makes it the only one that runs it: true = the target.
 func (m *move) locate(ctx context.Context) (there bool, err error) {
 	begun, err := m.begun(ctx)
@@ -105,8 +105,8 @@ func (m *move) decide(ctx context.Context, source, target side) (there bool, err
 	case source.defined:
 		return false, nil
 	}
-	return false, problem.New(problem.VMNotFound, "neither %s nor %s has a domain of %s any more", m.from.config.Name, m.to.config.Name, m.spec.Name).
-		WithHint("its disks are still there; nixvmd destroy %s --confirm %s removes them", m.spec.Name, m.spec.Name)
+	return false, problem.New(problem.VMNotFound, "neither %s nor %s has a domain of %s", m.from.config.Name, m.to.config.Name, m.spec.Name).
+		WithHint("its disks still exist; nixvmd destroy %s --confirm %s removes them", m.spec.Name, m.spec.Name)
 }
 
 // clear removes from the target what is left of a VM that did not get there.
@@ -116,8 +116,8 @@ func (m *move) clear(ctx context.Context) error {
 		return err
 	}
 	if target.running() {
-		return problem.New(problem.VMExists, "%s runs on %s as well as on %s", m.spec.Name, m.to.config.Name, m.from.config.Name).
-			WithHint("end the one that is not right: virsh -c %s destroy %s", m.to.target.Remote, target.dom.Name)
+		return problem.New(problem.VMExists, "%s is running on both %s and %s", m.spec.Name, m.to.config.Name, m.from.config.Name).
+			WithHint("power off the wrong one: virsh -c %s destroy %s", m.to.target.Remote, target.dom.Name)
 	}
 	return m.to.removeAllButDisks(ctx, m.spec)
 }

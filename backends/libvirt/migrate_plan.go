@@ -28,7 +28,7 @@ func (b *Backend) peer(dest backends.Backend) (*Backend, error) {
 	to, ok := backends.As[*Backend](dest)
 	if !ok || !b.canMigrate() || !to.canMigrate() {
 		return nil, problem.New(problem.Unsupported, "VMs of backend %s cannot move to %s", b.config.Name, dest.Name()).
-			WithHint("both must be libvirtds of a system, with a storage pool: see docs/libvirt.md")
+			WithHint("both must be system libvirt daemons with a storage pool: see docs/libvirt.md")
 	}
 	return to, nil
 }
@@ -62,9 +62,9 @@ func movable(st backends.Status) error {
 	case backends.Running, backends.Stopped:
 		return nil
 	case backends.Suspended:
-		return problem.New(problem.VMNotRunning, "%s is suspended, and cannot move like that", st.Name).WithHint("nixvmd resume %s first", st.Name)
+		return problem.New(problem.VMNotRunning, "%s is suspended and cannot be migrated", st.Name).WithHint("nixvmd resume %s first", st.Name)
 	}
-	return problem.New(problem.VMNotRunning, "%s is %s, and cannot move like that", st.Name, st.State).
+	return problem.New(problem.VMNotRunning, "%s is %s and cannot be migrated", st.Name, st.State).
 		WithHint("nixvmd start %s first; nixvmd status %s says what is wrong", st.Name, st.Name)
 }
 
@@ -89,7 +89,7 @@ func (c *check) hosts(ctx context.Context) error {
 	}
 	if from.Host.UUID == to.Host.UUID {
 		return problem.New(problem.Unsupported, "backends %s and %s are the same host (%s)", c.from.config.Name, c.to.config.Name, from.Host.UUID).
-			WithHint("hosts that were cloned may have one UUID: set host_uuid in /etc/libvirt/libvirtd.conf of one of them")
+			WithHint("cloned hosts may have the same UUID: set host_uuid in /etc/libvirt/libvirtd.conf of one of them")
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (c *check) name(ctx context.Context) error {
 	if err != nil || there.mark.Name == c.spec.Name && there.status.State != backends.Running {
 		return ignoreGone(err)
 	}
-	return problem.New(problem.VMExists, "backend %s has a domain %s already", c.to.config.Name, dom.Name).
+	return problem.New(problem.VMExists, "backend %s already has a domain %s", c.to.config.Name, dom.Name).
 		WithHint("if it is no longer needed: virsh -c %s undefine %s", c.to.target.Remote, dom.Name)
 }
 
@@ -156,8 +156,8 @@ func (c *check) definition(ctx context.Context) (err error) {
 		isolated = isolated || n.FilterRef != nil
 	}
 	if isolated != (c.spec.Isolation != nil) {
-		return problem.New(problem.Unsupported, "the isolation of %s was changed since it has been started", c.spec.Name).
-			WithHint("nixvmd reboot %s first, so that the change is in force, or move it while it is off", c.spec.Name)
+		return problem.New(problem.Unsupported, "the isolation of %s has been changed since it was started", c.spec.Name).
+			WithHint("nixvmd reboot %s first, so that the change takes effect, or migrate it while it is stopped", c.spec.Name)
 	}
 	return nil
 }
@@ -198,8 +198,8 @@ func (c *check) cpu(ctx context.Context) error {
 		return l.ConnectCompareCPU(text, golibvirt.ConnectCompareCPUFailIncompatible)
 	})
 	if err != nil && isAnswer(err) {
-		return problem.New(problem.Unsupported, "the CPU of backend %s lacks what %s may use: %s", c.to.config.Name, c.spec.Name, backends.OneLine(err.Error())).
-			WithHint("nixvmd stop %s first: a VM that is off can move", c.spec.Name)
+		return problem.New(problem.Unsupported, "the CPU of backend %s lacks features that %s may use: %s", c.to.config.Name, c.spec.Name, backends.OneLine(err.Error())).
+			WithHint("nixvmd stop %s first: a stopped VM can be migrated", c.spec.Name)
 	}
 	return err
 }

@@ -126,7 +126,7 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 		p.hosts[1].Run(t, "umount", "/usr/bin/qemu-system-x86_64")
 		p.refused(t, err, problem.MigrateFailed, "stays on left", "qemu-system-x86_64")
 	})
-	t.Run("nobody answers there", func(t *testing.T) {
+	t.Run("no host answers there", func(t *testing.T) {
 		p.hosts[1].KillLibvirtd(t)
 		err := try(right)
 		p.hosts[1].StartLibvirtd(t)

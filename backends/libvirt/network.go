@@ -34,7 +34,7 @@ func (b *Backend) ensureNetwork(ctx context.Context, spec backends.Spec, report 
 	if hasCode(err, golibvirt.ErrNoNetwork) {
 		if name != defaultNetwork {
 			return problem.New(problem.ConfigInvalid, "libvirt has no network %s", name).
-				WithHint("virsh -c %s net-list --all shows those that it has; change network in the configuration of the backend %s", b.target.virsh(), b.config.Name)
+				WithHint("virsh -c %s net-list --all lists its networks; change network in the configuration of the backend %s", b.target.virsh(), b.config.Name)
 		}
 		return b.defineNetwork(ctx, report)
 	}
@@ -48,7 +48,7 @@ func (b *Backend) ensureNetwork(ctx context.Context, spec backends.Spec, report 
 	b.say(report, "starting the libvirt network "+name)
 	err = do(ctx, b, func(l *golibvirt.Libvirt) error { return l.NetworkCreate(n) })
 	if hasCode(err, golibvirt.ErrOperationInvalid) {
-		return nil // somebody else was faster
+		return nil // another process was faster
 	}
 	if err != nil && isAnswer(err) {
 		return problem.New(problem.VMStartFailed, "the libvirt network %s cannot be started: %s", name, backends.OneLine(err.Error())).
@@ -57,7 +57,7 @@ func (b *Backend) ensureNetwork(ctx context.Context, spec backends.Spec, report 
 	return err
 }
 
-// say tells whoever watches, and the log, what is done to the host beyond a VM.
+// say reports to the client and the log what is changed on the host beyond a VM.
 func (b *Backend) say(report progress.Reporter, message string) {
 	report.Message("network", message)
 	b.log.Info(message, "uri", b.config.URI)
@@ -88,7 +88,7 @@ func (b *Backend) defineNetwork(ctx context.Context, report progress.Reporter) e
 		}
 		last = err
 	}
-	return problem.New(problem.VMStartFailed, "libvirt cannot make the network %s: %s", defaultNetwork, backends.OneLine(last.Error())).
+	return problem.New(problem.VMStartFailed, "libvirt cannot define the network %s: %s", defaultNetwork, backends.OneLine(last.Error())).
 		WithHint("define one yourself (virsh -c %s net-define), or give the machine a bridge", b.target.virsh())
 }
 

@@ -27,7 +27,7 @@ func (s *poolStorage) pool(ctx context.Context, report progress.Reporter) (golib
 	if hasCode(err, golibvirt.ErrNoStoragePool) {
 		if s.name != ownPool {
 			return p, problem.New(problem.ConfigInvalid, "libvirt has no storage pool %s", s.name).
-				WithHint("virsh -c %s pool-list --all shows those that it has; change pool in the configuration of the backend %s", s.b.target.virsh(), s.b.config.Name)
+				WithHint("virsh -c %s pool-list --all lists its pools; change pool in the configuration of the backend %s", s.b.target.virsh(), s.b.config.Name)
 		}
 		return s.definePool(ctx, report)
 	}
@@ -41,7 +41,7 @@ func (s *poolStorage) pool(ctx context.Context, report progress.Reporter) (golib
 		}
 		err = l.StoragePoolCreate(p, golibvirt.StoragePoolCreateNormal)
 		if hasCode(err, golibvirt.ErrOperationInvalid) {
-			return nil // somebody else was faster
+			return nil // another process was faster
 		}
 		return err
 	})
@@ -74,7 +74,7 @@ func (s *poolStorage) definePool(ctx context.Context, report progress.Reporter) 
 		return p, l.StoragePoolSetAutostart(p, 1)
 	})
 	if err != nil && isAnswer(err) {
-		return p, problem.New(problem.ConfigInvalid, "libvirt cannot make the storage pool %s: %s", ownPool, backends.OneLine(err.Error())).
+		return p, problem.New(problem.ConfigInvalid, "libvirt cannot define the storage pool %s: %s", ownPool, backends.OneLine(err.Error())).
 			WithHint("define one yourself (virsh -c %s pool-define-as) and name it as pool of the backend %s", s.b.target.virsh(), s.b.config.Name)
 	}
 	return p, err

@@ -35,7 +35,7 @@ func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Id
 	if err != nil {
 		return nil, err
 	}
-	b.log.Info("the guest has taken another identity", "vm", name, "generation", id.Generation, "pending", fmt.Sprint(pending))
+	b.log.Info("the guest has applied a new identity", "vm", name, "generation", id.Generation, "pending", fmt.Sprint(pending))
 	return pending, nil
 }
 

@@ -21,7 +21,7 @@ func (b *Backend) reserveAddress(ctx context.Context, mac string) (netip.Addr, e
 		return netip.Addr{}, err
 	}
 	defer b.reserving.Unlock()
-	for range attempts { // somebody else may take the one that we pick
+	for range attempts { // another process may take the one that we pick
 		n, x, err := b.readNetwork(ctx)
 		if err != nil {
 			return netip.Addr{}, err
@@ -39,7 +39,7 @@ func (b *Backend) reserveAddress(ctx context.Context, mac string) (netip.Addr, e
 		}
 		a := pickAddress(subnet, *dhcp, taken, mac)
 		if !a.IsValid() {
-			b.log.Warn("no address of the network is free to be reserved", "network", b.config.Network)
+			b.log.Warn("the network has no free address to reserve", "network", b.config.Network)
 			return a, nil
 		}
 		if err := b.updateHost(ctx, n, golibvirt.NetworkUpdateCommandAddLast, libvirtxml.NetworkDHCPHost{MAC: mac, IP: a.String()}); err != nil && !isAnswer(err) {
@@ -77,8 +77,8 @@ func reserved(dhcp libvirtxml.NetworkDHCP, mac string) netip.Addr {
 func (b *Backend) canKeep(ctx context.Context, n golibvirt.Network, x libvirtxml.Network, mac string, want netip.Addr) error {
 	subnet, dhcp, ok := subnetOf(x)
 	if !ok || dhcp == nil || !subnet.Masked().Contains(want) || want == subnet.Addr() {
-		return problem.New(problem.ConfigInvalid, "the network %s of backend %s does not have the address %s, which the guest has", x.Name, b.config.Name, want).
-			WithHint("give the networks of both hosts the same subnet (virsh net-edit %s), or move the VM while it is off", x.Name)
+		return problem.New(problem.ConfigInvalid, "the network %s of backend %s does not contain the guest's address %s", x.Name, b.config.Name, want).
+			WithHint("give the networks of both hosts the same subnet (virsh net-edit %s), or migrate the VM while it is stopped", x.Name)
 	}
 	taken, err := b.leased(ctx, n, mac)
 	if err != nil {
@@ -88,8 +88,8 @@ func (b *Backend) canKeep(ctx context.Context, n golibvirt.Network, x libvirtxml
 		taken[want] = taken[want] || h.IP == want.String() && !strings.EqualFold(h.MAC, mac)
 	}
 	if taken[want] {
-		return problem.New(problem.ConfigInvalid, "on the network %s of backend %s another card has the address %s, which the guest has", x.Name, b.config.Name, want).
-			WithHint("move the VM while it is off: it gets another address with its next start")
+		return problem.New(problem.ConfigInvalid, "on the network %s of backend %s, another network card has the guest's address %s", x.Name, b.config.Name, want).
+			WithHint("migrate the VM while it is stopped: it gets another address at its next start")
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (b *Backend) addressOf(ctx context.Context, spec backends.Spec) (netip.Addr
 		return spec.StaticIP.Addr(), nil
 	}
 	if spec.Bridge != "" {
-		return netip.Addr{}, nil // somebody else's DHCP server
+		return netip.Addr{}, nil // another DHCP server
 	}
 	return b.reserveAddress(ctx, spec.MAC)
 }

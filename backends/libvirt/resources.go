@@ -10,7 +10,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// limitsLimit bounds asking for the limits: whoever types a number waits for it.
+// limitsLimit bounds the query of the limits: the user waits for it while typing a number.
 const limitsLimit = 3 * time.Second
 
 // Limits are what libvirt says of its host.

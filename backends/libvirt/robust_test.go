@@ -330,13 +330,13 @@ func TestDomainsOfOthersAreLeftAlone(t *testing.T) {
 	b, _ := h.opened(t)
 	ctx := limit(t)
 	if s, err := b.Status(ctx, "demo"); err != nil || s.State != backends.Absent {
-		t.Errorf("somebody's domain demo: %+v, %v", s, err)
+		t.Errorf("another user's domain demo: %+v, %v", s, err)
 	}
 	must(t, b.Destroy(ctx, "demo"))
 	taken := h.vm("demo")
 	taken.UUID = "6f1c1f7e-1d2b-4c57-9a51-1b0d3a6c9e01"
 	if err := b.Create(ctx, taken, nil); !problem.HasCode(err, problem.VMExists) {
-		t.Errorf("a VM with somebody's UUID: %v", err)
+		t.Errorf("a VM with another domain's UUID: %v", err)
 	}
 
 	// Two users with a machine of the same name.

@@ -131,7 +131,7 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 
 // snapshotOffline lets libvirt take it, and then adds our note.
 func (b *Backend) snapshotOffline(ctx context.Context, d domain, req backends.SnapshotRequest, note noteMark) error {
-	ctx = context.WithoutCancel(ctx) // it takes some milliseconds; cut off in between, nobody would know whether it is there
+	ctx = context.WithoutCancel(ctx) // it takes some milliseconds; cut off in between, its existence would be unknown
 	x := b.snapshotXML(d, req, note)
 	text, err := x.Marshal()
 	if err != nil {

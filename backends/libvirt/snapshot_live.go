@@ -22,7 +22,7 @@ func (b *Backend) snapshotLive(ctx context.Context, d domain, req backends.Snaps
 		return false, err
 	}
 	// From its freeze on nothing is cut off: a guest that stays frozen, or a snapshot
-	// of which nobody knows, is worse than some seconds.
+	// without a record, is worse than some seconds.
 	whole := context.WithoutCancel(ctx)
 	take := func() error { return b.take(whole, d, node.Name, req) }
 	if d.agent && d.status.State == backends.Running {

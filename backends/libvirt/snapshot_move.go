@@ -65,7 +65,7 @@ func (b *Backend) unpackSnapshots(ctx context.Context, dom golibvirt.Domain, all
 
 // dropSnapshots makes a libvirtd forget the snapshots of a domain, which it
 // refuses to give away with them. What is not among those that are kept is a
-// reason to stop: somebody takes snapshots at this moment.
+// reason to stop: another client is taking snapshots at this moment.
 func (b *Backend) dropSnapshots(ctx context.Context, d domain, kept []movedSnapshot) error {
 	now, err := b.packSnapshots(ctx, d)
 	if err != nil {
@@ -77,7 +77,7 @@ func (b *Backend) dropSnapshots(ctx context.Context, d domain, kept []movedSnaps
 	}
 	for _, s := range now {
 		if !known[s.Name] {
-			return fmt.Errorf("the snapshot %s has been taken meanwhile", s.Name)
+			return fmt.Errorf("the snapshot %s has been taken in the meantime", s.Name)
 		}
 	}
 	return b.again(ctx, func() error {

@@ -33,7 +33,7 @@ func greetLibvirt(ctx context.Context, conn net.Conn) error {
 		return errNothingThere
 	}
 	if length < headerSize || length > greetAnswer {
-		return errors.New("what answers is not libvirtd")
+		return errors.New("the server that answers is not libvirtd")
 	}
 	if _, err := io.CopyN(io.Discard, conn, int64(length)-4); err != nil {
 		return fmt.Errorf("the answer of libvirtd: %w", err)
@@ -41,4 +41,4 @@ func greetLibvirt(ctx context.Context, conn net.Conn) error {
 	return nil
 }
 
-var errNothingThere = errors.New("nothing listens there, or it may not be used")
+var errNothingThere = errors.New("no process is listening there, or access is denied")

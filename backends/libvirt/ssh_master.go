@@ -46,7 +46,7 @@ type master struct {
 }
 
 // sshOptions go before what the user's configuration says, of which ssh takes
-// the first value. They keep the process to what it is for: nobody can answer a
+// the first value. They restrict the process to its purpose: no user can answer a
 // question, an unknown host is refused (as it has always been here), a host that
 // is silent for 30 seconds is given up, nothing of the user's own forwards,
 // commands or masters takes part, and no file of theirs is changed.

@@ -45,7 +45,7 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	}
 	if d.status.State == backends.Broken {
 		return problem.New(problem.VMStartFailed, "it is broken: %s", d.status.Reason).
-			WithHint("its disks are not touched: bring back what is missing; if nothing of it is needed any more: nixvmd destroy %s", spec.Name)
+			WithHint("its disks are not changed: restore the missing files; if it is no longer needed: nixvmd destroy %s", spec.Name)
 	}
 	if err := b.defineFor(ctx, d, spec); err != nil {
 		return err

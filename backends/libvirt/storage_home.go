@@ -19,8 +19,8 @@ import (
 //
 // Where another backend's name stands, the disks are none of ours: they are not
 // listed, and removing the VM here removes nothing. During a migration both
-// names stand there, and nobody removes anything. Disks without such a volume
-// are from a nixvm that did not make it, and belong to whoever sees them.
+// names stand there, and nothing is removed. Disks without such a volume
+// are from a nixvm that did not make it, and belong to every backend that sees them.
 
 func (s *poolStorage) home(name, backend string) string { return s.prefix(name) + "at-" + backend }
 
@@ -55,13 +55,13 @@ func (s *poolStorage) markHome(ctx context.Context, p golibvirt.StoragePool, nam
 }
 
 // rescan lets libvirtd look for volumes that others have made in the pool. While
-// somebody uploads into it libvirtd does not, and what it knows must do.
+// an upload into it is running libvirtd does not, and its old list must do.
 func (s *poolStorage) rescan(ctx context.Context, p golibvirt.StoragePool) error {
 	_, err := askFor(ctx, s.b, s.b.limits.start, func(l *golibvirt.Libvirt) (struct{}, error) {
 		return struct{}{}, l.StoragePoolRefresh(p, 0)
 	})
 	if err != nil && isAnswer(err) {
-		s.b.log.Debug("the storage pool is not read again", "pool", s.name, "error", err)
+		s.b.log.Debug("cannot refresh the storage pool", "pool", s.name, "error", err)
 		return nil
 	}
 	return err
@@ -103,7 +103,7 @@ func (s *poolStorage) seesAll(ctx context.Context, paths []string, from string) 
 	for _, path := range paths {
 		_, err := ask(ctx, s.b, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) { return l.StorageVolLookupByPath(path) })
 		if hasCode(err, golibvirt.ErrNoStorageVol) {
-			return problem.New(problem.StorageNotShared, "backend %s does not see %s of backend %s: their storage is not the same", s.b.config.Name, path, from).
+			return problem.New(problem.StorageNotShared, "backend %s does not see %s of backend %s: they do not share storage", s.b.config.Name, path, from).
 				WithHint("put the pool of both on storage that both hosts mount at the same path, such as NFS (pool = in config.toml)")
 		}
 		if err != nil {
@@ -123,7 +123,7 @@ func (s *poolStorage) checkHome(ctx context.Context, p golibvirt.StoragePool, na
 		return err
 	}
 	if others, _ := s.others(s.homesIn(name, volumes)); len(others) > 0 {
-		return problem.New(problem.VMExists, "the pool %s has the disks of a VM %s, of backend %s", s.name, name, others[0]).
+		return problem.New(problem.VMExists, "the pool %s has the disks of a VM %s of backend %s", s.name, name, others[0]).
 			WithHint("choose another name, or destroy that VM first")
 	}
 	return nil
@@ -139,8 +139,8 @@ func (s *poolStorage) removable(name string, volumes []string) ([]string, error)
 		slices.SortStableFunc(volumes, func(a, b string) int { return strings.Index(a, home) - strings.Index(b, home) })
 		return volumes, nil
 	case ours:
-		return nil, problem.New(problem.VMExists, "a migration of %s from or to %s has not been settled, so its disks stay", name, others[0]).
-			WithHint("restart nixvmd while both hosts answer; if %s no longer exists: virsh -c %s vol-delete --pool %s %s", others[0], s.b.target.Remote, s.name, s.home(name, others[0]))
+		return nil, problem.New(problem.VMExists, "the outcome of a migration of %s from or to %s is unknown, so its disks are kept", name, others[0]).
+			WithHint("restart nixvmd while both hosts are reachable; if %s no longer exists: virsh -c %s vol-delete --pool %s %s", others[0], s.b.target.Remote, s.name, s.home(name, others[0]))
 	}
 	return nil, nil
 }

@@ -114,7 +114,7 @@ func (s *localStorage) ready(ctx context.Context, spec backends.Spec) (disks, er
 }
 
 // give changes the owner of the files where we are root and QEMU is not. The
-// directory stays root's: whoever could rename in it would choose what root's
+// directory stays root's: a user who could rename in it would choose what root's
 // qemu-img follows at the next start.
 func (s *localStorage) give(name string, uid, gid int) error {
 	if os.Getuid() != 0 || uid == 0 {
@@ -175,7 +175,7 @@ func (s *localStorage) check(ctx context.Context) []backends.Finding {
 		if closed := closedDirectory(filepath.Join(s.dir, "x")); closed != "" {
 			all = append(all, backends.Finding{
 				Code: "libvirt.path_closed", Severity: backends.Fatal,
-				Message: fmt.Sprintf("QEMU, which libvirt runs as user %d when nixvmd runs as root, cannot pass through %s", uid, closed),
+				Message: fmt.Sprintf("QEMU, which libvirt runs as user %d if nixvmd runs as root, cannot enter %s", uid, closed),
 				Fix:     "run nixvmd as a plain user; or chmod o+x that directory and those below it that lead to disks and images",
 			})
 		}

@@ -171,7 +171,7 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 func (s *poolStorage) stateDisk(ctx context.Context, p golibvirt.StoragePool, name string) (golibvirt.StorageVol, int64, error) {
 	v, ok, err := s.volume(ctx, p, s.prefix(name)+"state")
 	if err == nil && !ok {
-		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, name).WithHint("bring the volume back; if nothing of it is needed any more: nixvmd destroy %s", name)
+		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, name).WithHint("restore the volume; if the VM is no longer needed: nixvmd destroy %s", name)
 	}
 	if err != nil {
 		return v, 0, err
@@ -219,7 +219,7 @@ func (s *poolStorage) names(ctx context.Context, c *conn) (map[string]bool, erro
 	case hasCode(err, golibvirt.ErrNoStoragePool):
 		return nil, nil
 	case err != nil && isAnswer(err): // domains without disks are shown as broken
-		s.b.log.Warn("the storage pool cannot be listed", "pool", s.name, "error", err)
+		s.b.log.Warn("cannot list the storage pool", "pool", s.name, "error", err)
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -275,7 +275,7 @@ func (s *poolStorage) remove(ctx context.Context, name string) error {
 	return err
 }
 
-// dropWritten waits until libvirtd has ended a copy that somebody who is gone
+// dropWritten waits until libvirtd has ended a copy that a client which is gone
 // asked for: it deletes no volume that it still writes.
 func (s *poolStorage) dropWritten(ctx context.Context, p golibvirt.StoragePool, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.b.limits.start)
@@ -295,7 +295,7 @@ func (s *poolStorage) dropWritten(ctx context.Context, p golibvirt.StoragePool, 
 	}
 }
 
-// dropPause spaces the attempts: libvirtd tells nobody that a volume is complete.
+// dropPause spaces the attempts: libvirtd has no event for a complete volume.
 const dropPause = 500 * time.Millisecond
 
 func (s *poolStorage) check(ctx context.Context) []backends.Finding {
@@ -306,9 +306,9 @@ func (s *poolStorage) check(ctx context.Context) []backends.Finding {
 		f.Message = "libvirt has no storage pool " + ownPool + " yet: nixvm defines it, in " + ownPoolPath + ", with the first VM"
 	case hasCode(err, golibvirt.ErrNoStoragePool):
 		f.Severity, f.Message = backends.Fatal, "libvirt has no storage pool "+s.name+": no VM can be created"
-		f.Fix = "virsh -c " + s.b.target.virsh() + " pool-list --all shows those that it has; change pool in config.toml"
+		f.Fix = "virsh -c " + s.b.target.virsh() + " pool-list --all lists its pools; change pool in config.toml"
 	case err != nil:
-		f.Severity, f.Code, f.Message = backends.Warning, "libvirt.pool_unknown", "libvirt does not say whether it has the storage pool "+s.name+": "+backends.OneLine(err.Error())
+		f.Severity, f.Code, f.Message = backends.Warning, "libvirt.pool_unknown", "cannot determine whether libvirt has the storage pool "+s.name+": "+backends.OneLine(err.Error())
 	default:
 		return nil
 	}

@@ -17,7 +17,7 @@ import (
 
 // dial opens a byte stream to libvirtd's socket. It is called for every
 // connection anew: after a break, and once for every console. What it returns
-// speaks libvirt's protocol from the first byte; closing it ends whatever the
+// speaks libvirt's protocol from the first byte; closing it ends all that the
 // transport holds for it.
 type dial func(ctx context.Context) (net.Conn, error)
 
@@ -79,7 +79,7 @@ func sessionRuntime() string {
 // silent is the problem of a libvirtd that was asked and did not answer in its time.
 func (t target) silent() *problem.Error {
 	return problem.New(problem.BackendUnreachable, "%w at %s", errSilent, t.Host.Redacted()).Retry().
-		WithHint("%s, if it was a change; virsh -c %s list shows whether libvirtd answers again", refusal.MayStillHappen, t.virsh())
+		WithHint("%s, if it was a change; virsh -c %s list shows whether libvirtd is responding again", refusal.MayStillHappen, t.virsh())
 }
 
 // unreachable says why libvirtd does not answer, and the command that helps.

@@ -61,7 +61,7 @@ func (t target) checkSSH() error {
 		return problem.New(problem.ConfigInvalid, "%q is not a host", t.Host.Redacted()).WithHint("%s", uriHint)
 	}
 	if t.Session && t.Socket == "" {
-		return problem.New(problem.ConfigInvalid, "nixvm does not know where %s keeps the socket of a session", to.host).
+		return problem.New(problem.ConfigInvalid, "nixvm does not know the path of the session socket on %s", to.host).
 			WithHint("use qemu+ssh://%s/system, or add ?socket=/run/user/UID/libvirt/libvirt-sock", t.Host.Host)
 	}
 	q := t.Host.Query()
@@ -137,7 +137,7 @@ func (r *remote) dial(ctx context.Context, address string) (net.Conn, *master, e
 		m.stop() // it has ended, or does not answer
 		last = err
 	}
-	return nil, nil, problem.New(problem.BackendUnreachable, "the SSH connection to %s broke: %w", r.to.host, last).Retry().WithHint("check with: ssh %s true", r.to)
+	return nil, nil, problem.New(problem.BackendUnreachable, "the SSH connection to %s was lost: %w", r.to.host, last).Retry().WithHint("check with: ssh %s true", r.to)
 }
 
 // forward returns the socket that leads to an address there. On an error, m is

@@ -41,10 +41,10 @@ func (s *poolStorage) send(ctx context.Context, v golibvirt.StorageVol, from io.
 		select {
 		case err := <-done:
 			return refusal.DiskFull(err)
-		case <-ended: // libvirtd confirms, or has an error that nobody hears
+		case <-ended: // libvirtd confirms, or has an error that is not read
 			ended, silent = nil, time.After(s.b.limits.start)
 		case <-silent:
-			return problem.New(problem.BackendUnreachable, "libvirtd does not confirm the upload of %s", v.Name).Retry().WithHint("is there room in the pool %s?", s.name)
+			return problem.New(problem.BackendUnreachable, "libvirtd did not confirm the upload of %s", v.Name).Retry().WithHint("check the free space in the pool %s", s.name)
 		case <-c.wire.lost:
 			return errLost
 		case <-ctx.Done():
@@ -104,7 +104,7 @@ var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 // is made when all others are complete; without it they are not.
 func imageVolumes(i backends.Image) (files map[string]string, complete string, err error) {
 	if !validID.MatchString(i.ID) {
-		return nil, "", problem.New(problem.ImageUnsupported, "%q is not an id that a volume can be named after", i.ID)
+		return nil, "", problem.New(problem.ImageUnsupported, "%q cannot be used as the name of a volume", i.ID)
 	}
 	base := imageName(i.ID)
 	files = map[string]string{base + "disk": i.Disk}

@@ -74,28 +74,28 @@ func parseURI(s string) (target, error) {
 			t.Socket = values[0]
 		case "keyfile", "known_hosts", "known_hosts_verify", "no_verify", "sshauth": // of the transport
 		default:
-			return bad("has a parameter that nixvm does not know: " + key)
+			return bad("has an unsupported parameter: " + key)
 		}
 	}
 	switch t.Transport {
 	case "", "unix":
 		t.Transport = ""
 		if u.Host != "" {
-			return bad("names a host without saying how to reach it")
+			return bad("names a host without a transport")
 		}
 	case "ssh":
 		if u.Hostname() == "" {
 			return bad("names no host")
 		}
 	default:
-		return bad("has a transport that nixvm does not know: " + t.Transport)
+		return bad("has an unsupported transport: " + t.Transport)
 	}
 	switch {
 	case driver == "qemu" && u.Path == "/system":
 	case driver == "qemu" && u.Path == "/session":
 		t.Session = true
 	default:
-		return bad("is not one that nixvm can use")
+		return bad("is not supported by nixvm")
 	}
 	t.Remote = driver + "://" + u.Path
 	return t, nil

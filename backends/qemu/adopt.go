@@ -11,7 +11,7 @@ import (
 
 // adoptAll takes over every VM that runs without an owner, and puts on record
 // the end of those that ended meanwhile. VMs are adopted side by side, and one that
-// hangs holds nobody up: it is unknown until it answers.
+// hangs delays nothing else: it is unknown until it answers.
 func (b *Backend) adoptAll() {
 	first := time.NewTimer(b.limits.first)
 	defer first.Stop()
@@ -43,7 +43,7 @@ func (f vmFiles) mayRun() bool {
 
 // adopt brings v in line with what runs: an instance for a live process, a
 // record without a process otherwise. The caller owns the VM. A damaged record is
-// made again; one that cannot be is left to whoever needs it.
+// recreated; one that cannot be is left to the operation that needs it.
 func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	r, err := b.recordOf(v)
 	if err != nil {
@@ -72,20 +72,20 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 		v.release() // half of the truth is none: the next one asks again
 		return unanswered(v.name, r.Run.PID, err)
 	}
-	if ctx.Err() != nil { // whoever ends the VM finds it now
+	if ctx.Err() != nil { // the code that ends the VM finds it now
 		return unanswered(v.name, r.Run.PID, context.Cause(ctx))
 	}
 	return nil
 }
 
-// recordMissedEnd puts on record an end that nobody watched.
+// recordMissedEnd puts on record an end that was not observed.
 func (b *Backend) recordMissedEnd(ctx context.Context, v *vm, r *record) error {
 	if err := endCompanions(ctx, r.Run); err != nil {
 		return err
 	}
 	e := v.files.ended(r)
 	if err := b.writeEnd(v, e); err != nil {
-		// Its files say the same; and on a full disk this must not keep anybody from
+		// Its files say the same; and on a full disk this must not keep the user from
 		// removing the VM or its snapshots.
 		b.log.Error("cannot record the end of the VM", "vm", v.name, "error", err)
 	}
@@ -100,7 +100,7 @@ func (b *Backend) endOrphan(ctx context.Context, v *vm) error {
 	if !ok {
 		return nil
 	}
-	b.log.Info("ending a QEMU whose start was interrupted", "vm", v.name, "pid", pid)
+	b.log.Info("killing a QEMU whose start was interrupted", "vm", v.name, "pid", pid)
 	return killProcess(ctx, pid, 0)
 }
 
@@ -153,7 +153,7 @@ func (i *instance) appear(status string, devs []chardev) {
 		i.state = backends.Running
 	}
 	if status == "io-error" {
-		i.reason = "a disk of the host failed or is full: make room, then resume"
+		i.reason = "a disk of the host failed or is full: free some space, then resume"
 	}
 	i.emit(backends.StateChanged)
 	for _, d := range devs {

@@ -17,7 +17,7 @@ const (
 	identityNode = "identity"
 )
 
-// PCI slots. They are fixed so that a guest sees the same hardware whatever is
+// PCI slots. They are fixed so that a guest sees the same hardware regardless of what is
 // added later: vda, vdb, vdc are in slot order, and so are network names.
 const (
 	slotNet      = 2

@@ -62,7 +62,7 @@ func (b *Backend) attendUntilHeld(v *vm, tried chan<- struct{}) {
 		}
 		if err.Error() != told {
 			told = err.Error()
-			b.log.Warn("VM cannot be reached", "vm", v.name, "error", err)
+			b.log.Warn("cannot reach the VM", "vm", v.name, "error", err)
 			b.push(v.name)
 		}
 		timer := time.NewTimer(pause)

@@ -23,7 +23,7 @@ func checkBridge(bridge string) error {
 		return nil
 	}
 	if _, err := net.InterfaceByName(bridge); err != nil {
-		return problem.New(problem.MachineInvalid, "network: there is no bridge %q on this host: %w", bridge, err).
+		return problem.New(problem.MachineInvalid, "network: this host has no bridge %q: %w", bridge, err).
 			WithHint("ip link show type bridge lists them; the other network is nat")
 	}
 	return nil
@@ -33,7 +33,7 @@ func checkBridge(bridge string) error {
 // the helper, not QEMU: QEMU's sandbox forbids it to start anything.
 func (b *Backend) openTap(ctx context.Context, bridge string) (*os.File, error) {
 	if !names.IsBridge(bridge) {
-		return nil, problem.New(problem.MachineInvalid, "%q is not the name of a bridge", bridge).WithHint("%s", names.BridgeHint)
+		return nil, problem.New(problem.MachineInvalid, "%q is not a valid bridge name", bridge).WithHint("%s", names.BridgeHint)
 	}
 	helper := b.findBridgeHelper()
 	if helper == "" {
@@ -53,7 +53,7 @@ func (b *Backend) openTap(ctx context.Context, bridge string) (*os.File, error) 
 	theirs.Close()
 	if err != nil {
 		return nil, problem.New(problem.VMStartFailed, "bridge %s: %s", bridge, backends.OneLine(stderr.String()+" "+err.Error())).
-			WithHint("allow it by the line \"allow %s\" in /etc/qemu/bridge.conf", bridge)
+			WithHint("allow it with the line \"allow %s\" in /etc/qemu/bridge.conf", bridge)
 	}
 	return receiveFile(ours)
 }

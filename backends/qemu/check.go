@@ -42,7 +42,7 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 	return append(all, b.checkBridges()...)
 }
 
-// checkBridges names the VMs that nobody outside of them isolates.
+// checkBridges names the VMs that are not isolated from outside.
 func (b *Backend) checkBridges() []backends.Finding {
 	var all []backends.Finding
 	for _, name := range b.names() {

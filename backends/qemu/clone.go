@@ -40,7 +40,7 @@ func (b *Backend) copyState(ctx context.Context, owned *vm, from backends.Source
 		return refusal.Broken(problem.MachineBroken, from.Name, err)
 	}
 	if r.Mutable != spec.Mutable {
-		return refusal.OtherMode(from.Name, "clone it in the mode that it has")
+		return refusal.OtherMode(from.Name, "clone it in its current mode")
 	}
 	disk := source.state(r.Mutable)
 	info, err := b.img.Info(ctx, disk, "qcow2")

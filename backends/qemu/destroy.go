@@ -63,7 +63,7 @@ func (b *Backend) removeRest(v *vm) error {
 	)
 }
 
-// removeMaking removes an unfinished Create, unless somebody is at it.
+// removeMaking removes an unfinished Create, unless it is still running.
 func (b *Backend) removeMaking(name string) error {
 	f := vmFiles{dir: b.besides(createPrefix, name)}
 	if !f.exists() {
@@ -95,7 +95,7 @@ func (b *Backend) sweep() {
 
 func (b *Backend) swept(name string, err error) {
 	if err != nil {
-		b.log.Warn("an unfinished VM stays", "vm", name, "error", err)
+		b.log.Warn("cannot remove an unfinished VM", "vm", name, "error", err)
 		return
 	}
 	b.log.Info("removed an unfinished VM", "vm", name)

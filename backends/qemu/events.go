@@ -25,7 +25,7 @@ type eventData struct {
 func (i *instance) onEvent(e qmp.Event) {
 	var d eventData
 	if err := e.Decode(&d); err != nil {
-		i.log().Warn("event not understood", "event", e.Name, "error", err)
+		i.log().Warn("cannot parse an event", "event", e.Name, "error", err)
 		return
 	}
 	i.mu.Lock()
@@ -60,7 +60,7 @@ func (i *instance) onEvent(e qmp.Event) {
 func (i *instance) ioError(d eventData) {
 	switch {
 	case d.NoSpace:
-		i.reason = "the host's disk is full: make room, then resume"
+		i.reason = "the host's disk is full: free some space, then resume"
 	case d.Action == "stop":
 		i.reason = fmt.Sprintf("a disk %s failed on the host: %.100q", d.Operation, d.Reason)
 	}

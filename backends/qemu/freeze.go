@@ -22,7 +22,7 @@ func (i *instance) frozen(ctx context.Context, take func() error, leave bool) (f
 	if talk == nil {
 		return froze, err
 	}
-	i.log().Warn("the guest is not frozen for the snapshot", "error", talk)
+	i.log().Warn("cannot freeze the guest for the snapshot", "error", talk)
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}

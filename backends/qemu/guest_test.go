@@ -60,7 +60,7 @@ func accel() string {
 }
 
 // exec runs a shell command as root. An error comes with the end of the serial
-// consoles: the guest is gone when somebody reads it.
+// consoles: the guest is gone when it is read.
 func (g *guest) exec(ctx context.Context, e backends.Endpoint, command string) (string, error) {
 	out, err := g.Exec(ctx, nil, e, command)
 	if err == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// shortLimits are those of a QEMU that hangs: whatever waits for it ends soon.
+// shortLimits are those of a QEMU that hangs: everything that waits for it ends soon.
 func shortLimits() limits {
 	l := usualLimits
 	l.monitor, l.take, l.adopt, l.first, l.quit = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond

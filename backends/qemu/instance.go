@@ -154,7 +154,7 @@ func (i *instance) recordEnd() {
 	e := i.ending()
 	if i.network != nil { // it ends by itself; but the port must be free once the end is on record
 		if err := killAndWait(context.Background(), i.network); err != nil {
-			i.log().Error("the network of the VM does not end", "error", err)
+			i.log().Error("the network process of the VM does not exit", "error", err)
 		}
 	}
 	if err := i.b.writeEnd(i.v, e); err != nil {
@@ -169,7 +169,7 @@ func (i *instance) recordEnd() {
 func (i *instance) abandon() {
 	err := i.qmp.Err()
 	st := i.status()
-	st.State, st.Reason = backends.Unknown, "the connection to QEMU is lost"
+	st.State, st.Reason = backends.Unknown, "the connection to QEMU was lost"
 	i.detach(st)
 	i.log().Error("lost the connection to QEMU", "error", err)
 	i.b.attend(i.v)
@@ -196,7 +196,7 @@ func (i *instance) ending() end {
 	case i.shutdown == "guest-shutdown":
 		return end{State: backends.Stopped, Reason: "the guest powered off"}
 	case i.shutdown == "host-signal" || i.shutdown == "host-qmp-quit":
-		return end{State: backends.Stopped, Reason: "QEMU was told to end by another process"}
+		return end{State: backends.Stopped, Reason: "QEMU was terminated by another process"}
 	case i.shutdown == "guest-panic":
 		return end{State: backends.Crashed, Reason: "the guest's kernel panicked"}
 	}
@@ -243,7 +243,7 @@ func (i *instance) statusReason() string {
 
 // errGone is returned by waits on an instance that is no more: its process has
 // ended, or we hold it no longer.
-var errGone = errors.New("QEMU has ended, or is out of reach")
+var errGone = errors.New("QEMU has ended, or cannot be reached")
 
 // until waits for a change after which holds, called with i.mu held, is true.
 func (i *instance) until(ctx context.Context, holds func() bool) error {

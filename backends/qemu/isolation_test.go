@@ -204,7 +204,7 @@ func (h *hostile) usage() {
 // daemonRestarts: the network does not depend on it.
 func (h *hostile) daemonRestarts() {
 	h.must(h.b.Close())
-	if got := h.run("echo nobody watches"); got != "nobody watches\n" {
+	if got := h.run("echo no console"); got != "no console\n" {
 		h.Errorf("without a daemon the guest says %q", got)
 	}
 	h.b = h.g.open(h)

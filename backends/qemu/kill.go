@@ -62,7 +62,7 @@ func (b *Backend) endProcess(ctx context.Context, v *vm) error {
 // endRun ends a process that is not held: by the signal on which QEMU writes its
 // caches and quits, and then by the one that it cannot refuse.
 func (b *Backend) endRun(ctx context.Context, v *vm, r *run) error {
-	b.log.Warn("ending a QEMU that is not held", "vm", v.name, "pid", r.PID)
+	b.log.Warn("killing an unmanaged QEMU", "vm", v.name, "pid", r.PID)
 	v.files.intendEnd()
 	p, err := openProcess(r.PID, r.Start)
 	switch {
@@ -89,14 +89,14 @@ func (b *Backend) endRun(ctx context.Context, v *vm, r *run) error {
 	return nil
 }
 
-// intendEnd makes an end that nobody may live to record one that was wanted, see
+// intendEnd marks an end as intended before it, since it may not be recorded after it, see
 // vmFiles.ended. Removing a file works on a full disk too.
 func (f vmFiles) intendEnd() { _ = os.Remove(f.path(pidFile)) }
 
 // kill asks QEMU to quit, then does not ask. It returns when the end is on record.
 func (i *instance) kill(ctx context.Context) error {
 	i.expectEnd()
-	ctx = context.WithoutCancel(ctx) // a half-killed VM helps nobody, and the limits are ours
+	ctx = context.WithoutCancel(ctx) // a half-killed VM is of no use, and the limits are ours
 	quit, cancel := context.WithTimeout(ctx, i.b.limits.quit)
 	defer cancel()
 	if i.qmp.Execute(quit, "quit", nil, nil) == nil && wait(quit, i.done) == nil {
@@ -109,12 +109,12 @@ func (i *instance) kill(ctx context.Context) error {
 	death, cancel := context.WithTimeout(ctx, deathGrace)
 	defer cancel()
 	if err := wait(death, i.done); err != nil {
-		return fmt.Errorf("QEMU was killed and does not end: %w", err)
+		return fmt.Errorf("QEMU was killed but does not exit: %w", err)
 	}
 	return nil
 }
 
-// killAndWait ends a process that is nobody's instance and lets go of it.
+// killAndWait ends a process that belongs to no instance and releases it.
 func killAndWait(ctx context.Context, p *process) error {
 	defer p.release()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deathGrace)

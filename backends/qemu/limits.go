@@ -2,7 +2,7 @@ package qemu
 
 import "time"
 
-// limits are what others get to answer, whatever the caller's own limit. The
+// limits are what others get to answer, independent of the caller's own limit. The
 // guest may be hostile or merely dead: its agent never gets more.
 type limits struct {
 	sync    time.Duration // the agent, until it answers at all

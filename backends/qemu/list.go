@@ -91,7 +91,7 @@ func statusOnDisk(f vmFiles, name string) backends.Status {
 // outOfReach says what is wrong with a process that lives and is not held.
 func (f vmFiles) outOfReach(r *run, name string) string {
 	if _, err := os.Lstat(f.socketsOf(r).path(qmpSocket)); lostSockets(err) {
-		return fmt.Sprintf("its control sockets are gone, QEMU (process %d) runs on: %s", r.PID, afterLoss(name))
+		return fmt.Sprintf("its control sockets are gone, but QEMU (process %d) is still running: %s", r.PID, afterLoss(name))
 	}
 	return fmt.Sprintf("QEMU (process %d) does not answer this nixvmd; nixvmd kill %s ends it", r.PID, name)
 }
@@ -112,7 +112,7 @@ func (f vmFiles) complete(r *record) error {
 
 // ended says how a VM without a process came to be without one. QEMU removes
 // its pid file when it ends in order, so a file that is still there after an end that
-// nobody watched means a crash, of QEMU or of the host.
+// was not observed means a crash, of QEMU or of the host.
 func (f vmFiles) ended(r *record) end {
 	if r.Run == nil {
 		if r.End != nil {
@@ -121,7 +121,7 @@ func (f vmFiles) ended(r *record) end {
 		return end{State: backends.Stopped}
 	}
 	if _, err := os.Lstat(f.path(pidFile)); errors.Is(err, fs.ErrNotExist) {
-		return end{State: backends.Stopped, Reason: "it ended while nixvmd was not there"}
+		return end{State: backends.Stopped, Reason: "it ended while nixvmd was not running"}
 	}
 	if r.Run.BootID != host.BootID() {
 		return end{State: backends.Crashed, Reason: "the host was restarted"}

@@ -112,7 +112,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// A guest that makes QEMU complain fills nothing, and slows down nobody but itself.
+// A guest that makes QEMU complain fills nothing, and slows down only itself.
 func TestAGuestCannotFillTheLogOfItsQEMU(t *testing.T) {
 	s := newStage(t)
 	must(t, os.WriteFile(s.image.Kernel, complainingGuest(), 0o600))
@@ -163,7 +163,7 @@ func TestTheLogOutlivesTheDaemon(t *testing.T) {
 	must(t, b.Close())
 	r, err := filesOf(s.layout, "vm").readRecord()
 	must(t, err)
-	utter(t, r.Run.PID, "while nobody watches")
+	utter(t, r.Run.PID, "while no daemon is running")
 	b = s.open(t)
 	utter(t, r.Run.PID, "qemu: the last words")
 	must(t, unix.Kill(r.Run.PID, unix.SIGKILL))
@@ -172,7 +172,7 @@ func TestTheLogOutlivesTheDaemon(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	text, err := os.ReadFile(filesOf(s.layout, "vm").path(logFile))
-	if err != nil || !strings.Contains(string(text), "while nobody watches\n") {
+	if err != nil || !strings.Contains(string(text), "while no daemon is running\n") {
 		t.Errorf("%q, %v", text, err)
 	}
 	must(t, b.Destroy(limit(t), "vm"))

@@ -35,7 +35,7 @@ func (i *instance) commandWithin(ctx context.Context, limit time.Duration, name 
 
 // afterLoss says what becomes of a VM whose sockets are gone. Its network still is.
 func afterLoss(name string) string {
-	return fmt.Sprintf("SSH works as before; nixvmd stop %s shuts it down through SSH, and the next start gives it new ones", name)
+	return fmt.Sprintf("SSH still works; nixvmd stop %s shuts the VM down through SSH, and its next start creates new sockets", name)
 }
 
 // lingering outlives ctx, by the time of a reply: for what should not be cut off in
@@ -75,7 +75,7 @@ func (i *instance) silent(err error) error {
 // unanswered is the problem of a QEMU that lives and does not talk to us.
 func unanswered(name string, pid int, err error) *problem.Error {
 	if lostSockets(err) {
-		return problem.New(problem.BackendUnreachable, "the control sockets of VM %s are gone: its QEMU (process %d) runs on, out of nixvmd's reach: %w", name, pid, err).
+		return problem.New(problem.BackendUnreachable, "the control sockets of VM %s are gone: its QEMU (process %d) is still running, but nixvmd cannot reach it: %w", name, pid, err).
 			WithHint("%s", afterLoss(name))
 	}
 	return problem.New(problem.BackendUnreachable, "QEMU of VM %s (process %d) does not answer: %w", name, pid, err).

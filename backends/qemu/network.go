@@ -38,7 +38,7 @@ type network struct {
 func (b *Backend) DefaultNetwork() backends.Network { return b.network }
 
 // checkNetwork refuses a network that this host does not have, and an address at
-// which nobody would find the guest.
+// which no client would find the guest.
 func checkNetwork(spec backends.Spec) error {
 	if spec.Bridge != "" {
 		return checkBridge(spec.Bridge)
@@ -50,7 +50,7 @@ func checkNetwork(spec backends.Spec) error {
 // forwards to; the zero value is DHCP.
 func checkAddress(name string, address netip.Prefix) error {
 	if a := address.Addr(); a.IsValid() && a != netstack.Guest {
-		return problem.New(problem.MachineInvalid, "static_ip: on the network nat of this backend %s has the address %s, not %s", name, netstack.Guest, a).
+		return problem.New(problem.MachineInvalid, "static_ip: on the network nat of this backend, %s has the address %s, not %s", name, netstack.Guest, a).
 			WithHint("remove the file static_ip of the machine, or give it a bridge: nixvmd configure %s --network bridge:INTERFACE", name)
 	}
 	return nil
@@ -66,12 +66,12 @@ func (b *Backend) CheckAddress(_ context.Context, vm, bridge string, address net
 }
 
 // uplink is what a VM's network needs before its QEMU runs: the forwarded port, ours
-// from here on, so that nobody can take it between the choice and the use, or the tap
+// from here on, so that it cannot be taken between the choice and the use, or the tap
 // device of its bridge. The policy is put down as well.
 func (b *Backend) uplink(ctx context.Context, l launch) (port, tap *os.File, err error) {
 	if l.spec.Bridge != "" {
 		if l.spec.Isolation != nil {
-			b.log.Warn("on a bridge, the VM's own firewall alone keeps it from private networks", "vm", l.spec.Name, "bridge", l.spec.Bridge)
+			b.log.Warn("on a bridge, only the VM's own firewall blocks private networks", "vm", l.spec.Name, "bridge", l.spec.Bridge)
 		}
 		tap, err = b.openTap(ctx, l.spec.Bridge)
 		return nil, tap, err
@@ -87,7 +87,7 @@ func (b *Backend) uplink(ctx context.Context, l launch) (port, tap *os.File, err
 }
 
 // startNetwork starts the process beside a QEMU that has made its end of the wire.
-// It ends when QEMU does, and at once when nobody lives to put it on record.
+// It ends when QEMU does, and at once if the daemon dies before recording it.
 func startNetwork(f vmFiles, s sockets, name string, qemu *process, port *os.File) (*network, error) {
 	policy, err := os.Open(s.path(policyFile))
 	if err != nil {
@@ -127,7 +127,7 @@ func startNetwork(f vmFiles, s sockets, name string, qemu *process, port *os.Fil
 }
 
 // openWire opens the end of the wire that is not QEMU's. One that an earlier process
-// has left is replaced: QEMU sends to whatever has the name.
+// has left is replaced: QEMU sends to the socket that has the name.
 func openWire(s sockets) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -169,7 +169,7 @@ func runNetwork(f vmFiles, name string, policy *os.File, inherited ...*os.File) 
 func listenPort(port int) (*os.File, error) {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return nil, problem.New(problem.PortTaken, "port %d on 127.0.0.1 cannot be used: %w", port, err).Retry()
+		return nil, problem.New(problem.PortTaken, "cannot use port %d on 127.0.0.1: %w", port, err).Retry()
 	}
 	defer l.Close()
 	tcp, ok := l.(*net.TCPListener)
@@ -205,7 +205,7 @@ func (n *network) await(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { n.talk.Close() })
 	defer stop()
 	if _, err := io.ReadFull(n.talk, make([]byte, 1)); err != nil {
-		return problem.New(problem.VMStartFailed, "the network of the VM did not start: %s", lastWords(n.files, networkLog, err.Error())).
+		return problem.New(problem.VMStartFailed, "the network process of the VM did not start: %s", lastWords(n.files, networkLog, err.Error())).
 			WithHint("see %s", n.files.path(networkLog))
 	}
 	return nil
@@ -217,7 +217,7 @@ func (n *network) recorded() error {
 		return nil
 	}
 	if _, err := n.talk.Write([]byte{'\n'}); err != nil {
-		return fmt.Errorf("the network of the VM has ended: %s", lastWords(n.files, networkLog, err.Error()))
+		return fmt.Errorf("the network process of the VM has ended: %s", lastWords(n.files, networkLog, err.Error()))
 	}
 	return nil
 }
@@ -252,7 +252,7 @@ func adoptNetwork(r run) *process {
 }
 
 // endCompanions is the end of what ran beside the QEMU, which has ended, of a VM
-// that nobody holds. What it said is in its log then.
+// without an owner. Its output is in its log then.
 func endCompanions(ctx context.Context, r *run) error {
 	if r == nil || r.BootID != host.BootID() {
 		return nil

@@ -22,7 +22,7 @@ type process struct {
 	start uint64
 	fd    *os.File
 	gone  chan struct{} // closed when it has ended
-	freed chan struct{} // closed when nobody watches any more
+	freed chan struct{} // closed when it is no longer watched
 	log   *process      // writes down what this one says, and ends after it; nil = not known
 }
 
@@ -36,7 +36,7 @@ func openProcess(pid int, start uint64) (*process, error) {
 	p := &process{pid: pid, fd: os.NewFile(uintptr(fd), "pidfd"), gone: make(chan struct{}), freed: make(chan struct{})}
 	// Only now, with the descriptor in hand, is the comparison final.
 	if p.start, err = startTime(pid); err == nil && start != 0 && p.start != start {
-		err = fmt.Errorf("process %d is another one", pid)
+		err = fmt.Errorf("process %d is a different process", pid)
 	}
 	if err != nil {
 		p.fd.Close()
@@ -62,7 +62,7 @@ func (p *process) watch() {
 	if err != nil {
 		return
 	}
-	// A child is a zombie until somebody asks; an adopted one is not ours to reap.
+	// A child is a zombie until it is reaped; an adopted one is not ours to reap.
 	_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
 	close(p.gone)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/nixvm/nixvm/internal/testproc"
 )
 
-// TestPortOfAProcess: it is found by whatever descriptor the process listens, and
+// TestPortOfAProcess: it is found for any descriptor of the process, and
 // is not that of a connection.
 func TestPortOfAProcess(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

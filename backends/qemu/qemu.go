@@ -14,7 +14,7 @@
 // lost, and no daemon of another session, loses the VM.
 //
 // State comes from QMP events and from a pidfd. The process does not depend on
-// us: after the end of a daemon, in whatever way, the next [New] finds the
+// us: after any kind of end of a daemon, the next [New] finds the
 // record, proves that the process is the same one (boot id and start time) and
 // adopts it. A flock in the VM's directory keeps a second daemon away. A QEMU that
 // does not answer then, because it was stopped or waits for a disk of the host, is
@@ -26,8 +26,8 @@
 // QEMU runs under its own seccomp sandbox: no new processes, no new privileges.
 // It has no network but a wire to a process of ours (package netstack), which
 // decides outside the guest what that reaches: never the host's loopback, and
-// with Spec.Isolation neither the host nor private networks, whatever root in the
-// guest does. Inbound is one port on 127.0.0.1. The process is this program started
+// with Spec.Isolation neither the host nor private networks; root in the guest
+// cannot change that. Inbound is one port on 127.0.0.1. The process is this program started
 // again; it ends with its QEMU and outlives the daemon like it. No device, bridge or
 // firewall rule of the host is touched.
 //
@@ -108,7 +108,7 @@ type programs struct {
 
 // New opens the backend, removes what a crash left half made, and adopts the
 // VMs that run. A VM that cannot be adopted is logged and shows in List; it
-// keeps nobody from the others. Missing programs show in Check.
+// does not affect the others. Missing programs show in Check.
 func New(c Config) (*Backend, error) { return open(c, usualLimits) }
 
 func open(c Config, l limits) (*Backend, error) {
@@ -194,7 +194,7 @@ func (b *Backend) program(name string) (string, error) {
 	if err == nil {
 		return path, nil
 	}
-	return "", problem.New(problem.BackendMissing, "the program %s is missing", name).WithHint("%s", installHint)
+	return "", problem.New(problem.BackendMissing, "%s is not installed", name).WithHint("%s", installHint)
 }
 
 const installHint = "Debian, Ubuntu: sudo apt install qemu-system-x86 qemu-utils ovmf; " +

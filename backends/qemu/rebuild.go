@@ -48,10 +48,10 @@ func (f vmFiles) mend(err error) string {
 		return "see " + f.dir + ", where the disks of the VM are: nothing of it has been changed"
 	}
 	if _, merr := f.isMutable(); merr != nil {
-		return "bring the file back, or put it where it was: without it the VM has nothing to start with; " +
+		return "restore the file, or move it back to its old path: the VM cannot start without it; " +
 			"nixvmd destroy removes what is left of the VM"
 	}
-	return "the state disk is there and is kept; nixvmd images shows the images, and building the missing one again makes the VM start"
+	return "the state disk exists and is kept; nixvmd images lists the images; rebuilding the missing one makes the VM start again"
 }
 
 // readOrRebuild is recordOf with the record lock held.
@@ -71,14 +71,14 @@ func (b *Backend) readOrRebuild(name string, f vmFiles) (*record, error) {
 	if werr := f.writeRecord(made); werr != nil {
 		return nil, errors.Join(err, werr)
 	}
-	text := fmt.Sprintf("the file %s of VM %s was missing and has been made again from its disks", recordFile, name)
+	text := fmt.Sprintf("the file %s of VM %s was missing and has been recreated from its disks", recordFile, name)
 	if aside != "" {
-		text = fmt.Sprintf("the file %s of VM %s was damaged and has been made again from its disks; the damaged one is kept as %s", recordFile, name, aside)
+		text = fmt.Sprintf("the file %s of VM %s was damaged and has been recreated from its disks; the damaged file is kept as %s", recordFile, name, aside)
 	}
 	if lost != "" {
 		text += "; " + lost
 	}
-	b.log.Warn("a damaged record was made again", "vm", name, "damage", err, "kept", aside, "lost", lost)
+	b.log.Warn("a damaged record was recreated", "vm", name, "damage", err, "kept", aside, "lost", lost)
 	b.events.Push(backends.Event{Kind: backends.Repaired, Status: backends.Status{Name: name}, Text: text})
 	return made, nil
 }
@@ -106,7 +106,7 @@ func (b *Backend) rebuild(f vmFiles) (r *record, lost string, err error) {
 		r.takeProcess(f, pid, line)
 	}
 	if len(state.Snapshots) > 0 {
-		lost = "the descriptions of its snapshots are lost, the snapshots are not"
+		lost = "the descriptions of its snapshots are lost, but not the snapshots"
 	}
 	return r, lost, nil
 }
@@ -117,7 +117,7 @@ func (f vmFiles) isMutable() (bool, error) {
 	_, noDisk := os.Stat(f.path(diskFile))
 	switch {
 	case noVar == nil && noDisk == nil:
-		return false, fmt.Errorf("there is both %s and %s: one of them belongs elsewhere", varFile, diskFile)
+		return false, fmt.Errorf("both %s and %s exist: one of them does not belong there", varFile, diskFile)
 	case noVar == nil:
 		return false, nil
 	case noDisk == nil:
@@ -139,7 +139,7 @@ func (r *record) takeProcess(f vmFiles, pid int, line []string) {
 		}
 	}
 	accel, _, _ := strings.Cut(argument(line, "-accel"), ",")
-	// A snapshot may have been at work: whoever adopts the VM thaws it.
+	// A snapshot may have been in progress: the adopting daemon thaws it.
 	r.Run = &run{PID: pid, Start: start, BootID: host.BootID(), Started: startedAt(start), Accel: accel, Frozen: true}
 	r.Run.Log = findCompanion(f, qemulog.Verb, logFile)
 	if dir, ok := f.socketsBy(pid); ok && !strings.HasPrefix(argument(line, "-netdev"), "socket,") {

@@ -45,7 +45,7 @@ func said(t *testing.T, b *Backend) string {
 				return e.Text
 			}
 		case <-limit(t).Done():
-			t.Fatal("nobody is told of the repair")
+			t.Fatal("the repair is not reported")
 		}
 	}
 }
@@ -183,7 +183,7 @@ func TestNoHintLeadsToTheLossOfADisk(t *testing.T) {
 		}
 	}
 	must(t, os.Remove(f.path(varFile)))
-	if hint := f.mend(f.complete(&record{})); !strings.Contains(hint, "bring the file back") {
+	if hint := f.mend(f.complete(&record{})); !strings.Contains(hint, "restore the file") {
 		t.Error(hint)
 	}
 }

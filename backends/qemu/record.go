@@ -33,7 +33,7 @@ type record struct {
 	Snapshots map[string]snapshotNote `json:"snapshots,omitempty"`
 }
 
-// run is a QEMU process. PID alone names nobody: it counts only together with
+// run is a QEMU process. PID alone identifies nothing: it counts only together with
 // the start time and the boot id.
 type run struct {
 	PID     int       `json:"pid"`
@@ -50,7 +50,7 @@ type run struct {
 	// Log is the process that writes qemu.log, which does so too.
 	Log *companion `json:"log,omitempty"`
 	// Frozen is set before the guest's file systems are frozen and cleared
-	// after the thaw, so that whoever adopts the VM can thaw it.
+	// after the thaw, so that the adopting daemon can thaw it.
 	Frozen bool `json:"frozen,omitempty"`
 }
 

@@ -75,7 +75,7 @@ func TestStatusOnDisk(t *testing.T) {
 		"mutable, image gone":     {&record{Mutable: true, Backing: image + "x"}, []string{diskFile}, backends.Stopped, ""},
 		"never started":           {&record{Backing: image}, []string{varFile}, backends.Stopped, ""},
 		"ended, watched":          {&record{Backing: image, End: &end{backends.Crashed, "r"}}, []string{varFile}, backends.Crashed, "r"},
-		"ended in order, alone":   {&record{Backing: image, Run: stale}, []string{varFile}, backends.Stopped, "it ended while nixvmd was not there"},
+		"ended in order, alone":   {&record{Backing: image, Run: stale}, []string{varFile}, backends.Stopped, "it ended while nixvmd was not running"},
 		"the host went down":      {&record{Backing: image, Run: stale}, []string{varFile, pidFile}, backends.Crashed, "the host was restarted"},
 		"QEMU was killed, unseen": {&record{Backing: image, Run: &run{PID: 1 << 30, BootID: host.BootID()}}, []string{varFile, pidFile}, backends.Crashed, "QEMU was killed"},
 	}

@@ -35,7 +35,7 @@ func (i *instance) newRenewal() *renewal {
 // comes by renewed.
 func (r *renewal) begin() {
 	i := r.i
-	i.log().Error("the network of the VM has ended", "log", i.v.files.path(networkLog))
+	i.log().Error("the network process of the VM has ended", "log", i.v.files.path(networkLog))
 	i.cutOff(i.fateOfNetwork())
 	if !i.renewable() {
 		return
@@ -57,8 +57,8 @@ func (r *renewal) begin() {
 				return
 			}
 			if ctx.Err() == nil {
-				i.log().Error("the network of the VM cannot be started again", "error", err)
-				i.cutOff(fmt.Sprintf("its network has failed and is tried again: %s", backends.OneLine(problem.From(err).Message)))
+				i.log().Error("cannot restart the network process of the VM", "error", err)
+				i.cutOff(fmt.Sprintf("its network process has failed and is being restarted: %s", backends.OneLine(problem.From(err).Message)))
 			}
 		}
 	})
@@ -95,7 +95,7 @@ func (i *instance) renewNetwork(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if rec.Port == 0 {
-		return nil, problem.New(problem.VMNotReady, "its forwarded port is not known any more").WithHint("nixvmd reboot %s", i.v.name)
+		return nil, problem.New(problem.VMNotReady, "its forwarded port is no longer known").WithHint("nixvmd reboot %s", i.v.name)
 	}
 	port, err := listenPort(rec.Port)
 	if err != nil {
@@ -139,15 +139,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // isAlone reports whether the network had ended before the VM was adopted.
 func (i *instance) isAlone() bool { return i.network == nil && i.run.Network != nil }
 
-// renewable reports whether QEMU sends to whatever process is its network.
+// renewable reports whether QEMU sends to any process that is its network.
 func (i *instance) renewable() bool { return i.run.Sockets != "" }
 
 // fateOfNetwork says what becomes of a network that has ended.
 func (i *instance) fateOfNetwork() string {
 	if i.renewable() {
-		return "its network has failed and is started again"
+		return "its network process has failed and is being restarted"
 	}
-	return "its network has failed: nixvmd reboot " + i.v.name + " gives it a new one"
+	return "its network process has failed: nixvmd reboot " + i.v.name + " starts a new one"
 }
 
 // cutOff says that the guest has no network now, and why.
@@ -163,6 +163,6 @@ func (i *instance) cutOff(why string) {
 
 // connected says that it has one again.
 func (i *instance) connected() {
-	i.log().Info("the network of the VM is back", "process", i.network.pid)
+	i.log().Info("the network process of the VM is running again", "process", i.network.pid)
 	i.cutOff("")
 }

@@ -31,6 +31,6 @@ func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Id
 	if err != nil {
 		return nil, err
 	}
-	inst.log().Info("the guest has taken another identity", "generation", id.Generation, "pending", fmt.Sprint(pending))
+	inst.log().Info("the guest has applied a new identity", "generation", id.Generation, "pending", fmt.Sprint(pending))
 	return pending, nil
 }

@@ -63,7 +63,7 @@ func TestANetworkThatEndsIsStartedAgain(t *testing.T) {
 		t.Errorf("before %+v, after %+v", before, got)
 	}
 
-	// It cannot be started, and then somebody has the port: it is said, and tried
+	// It cannot be started, and then its port is taken: this is reported, and tried
 	// until it works.
 	policy := filesOf(s.layout, "vm").path(socketDir + "/" + policyFile)
 	must(t, os.Rename(policy, policy+".away"))
@@ -80,7 +80,7 @@ func TestANetworkThatEndsIsStartedAgain(t *testing.T) {
 	await(t, b, cut(false))
 	answers(t, b)
 
-	// The next daemon does the same for one that ended while nobody watched.
+	// The next daemon does the same for one that ended while no daemon was running.
 	must(t, b.Close())
 	ended := endNetworkOf(t, s)
 	eventually(t, "it has ended", func() bool {

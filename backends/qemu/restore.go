@@ -67,7 +67,7 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 	}
 	if err := b.update(name, func(r *record) { delete(r.Snapshots, snapshot) }); err != nil {
 		// The snapshot is gone; a note without it is told from one of its name by its time.
-		b.log.Warn("the note of a deleted snapshot is left", "vm", name, "snapshot", snapshot, "error", err)
+		b.log.Warn("cannot remove the description of a deleted snapshot", "vm", name, "snapshot", snapshot, "error", err)
 	}
 	return nil
 }

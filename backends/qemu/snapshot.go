@@ -41,7 +41,7 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 
 // describe joins what qcow2 keeps with our notes. A note belongs to another
 // snapshot of the same name when the times differ: one was deleted and the name
-// used again by somebody else.
+// used again by another process.
 func describe(s qemuimg.Snapshot, notes map[string]snapshotNote) backends.Snapshot {
 	d := backends.Snapshot{Name: s.Name, Created: time.Unix(s.DateSec, s.DateNsec).UTC()}
 	if n, ok := notes[s.Name]; ok && n.Created.Sub(d.Created).Abs() < noteSlack {
@@ -131,7 +131,7 @@ func (b *Backend) noteSnapshot(ctx context.Context, v *vm, name string, note sna
 		r.Snapshots[name], mutable = note, r.Mutable
 	})
 	if err != nil {
-		b.log.Error("the description of a snapshot is lost", "vm", v.name, "snapshot", name, "error", err)
+		b.log.Error("cannot save the description of a snapshot", "vm", v.name, "snapshot", name, "error", err)
 	}
 	made := backends.Snapshot{Name: name, Description: note.Description, Created: note.Created, Frozen: note.Frozen}
 	if all, err := b.stored(ctx, v.name, mutable); err == nil {
@@ -154,7 +154,7 @@ func (i *instance) snapshot(ctx context.Context, req backends.SnapshotRequest) (
 // take runs the monitor command, after pausing a VM that is to end with it. On
 // error the VM goes on as if nothing had been asked.
 func (i *instance) take(asked context.Context, req backends.SnapshotRequest) error {
-	// It takes some milliseconds; cut off in between, nobody would know whether the
+	// It takes some milliseconds; cut off in between, it would be unknown whether the
 	// snapshot is there.
 	ctx, cancel := i.lingering(asked)
 	defer cancel()

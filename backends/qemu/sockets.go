@@ -29,7 +29,7 @@ const (
 )
 
 // socketDir is the directory of the sockets in that of the VM. There they are found
-// by every daemon, whatever its runtime directory is, and no cleaner and no end of
+// by every daemon, with any runtime directory, and no cleaner and no end of
 // a session takes them away.
 const socketDir = "run"
 

@@ -70,13 +70,13 @@ func startLog(f vmFiles, name string) (words *os.File, log *process, err error) 
 // process.watch reaps it.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	if err := cmd.Start(); err != nil {
-		return nil, problem.New(problem.VMStartFailed, "%s cannot be started: %w", cmd.Path, err)
+		return nil, problem.New(problem.VMStartFailed, "cannot start %s: %w", cmd.Path, err)
 	}
 	p, err := openProcess(cmd.Process.Pid, 0)
 	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		return nil, problem.New(problem.VMStartFailed, "%s has ended at once: %w", cmd.Path, err).
+		return nil, problem.New(problem.VMStartFailed, "%s exited immediately: %w", cmd.Path, err).
 			WithHint("its log is in the directory of the VM")
 	}
 	_ = cmd.Process.Release()

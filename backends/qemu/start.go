@@ -139,10 +139,10 @@ func (b *Backend) launch(ctx context.Context, v *vm, r *record, l launch) error 
 		if err == nil || ctx.Err() != nil || l.spec.Bridge != "" || backends.PortFree(l.port) {
 			return err
 		}
-		b.log.Info("port is taken", "vm", v.name, "port", l.port)
+		b.log.Info("the port is in use", "vm", v.name, "port", l.port)
 		refused[l.port] = true
 	}
-	return problem.New(problem.PortTaken, "every port that was tried is taken").Retry()
+	return problem.New(problem.PortTaken, "all tried ports are in use").Retry()
 }
 
 // pickPort sets l.port: the fixed one, else the one on record, else a new one.
@@ -185,7 +185,7 @@ func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
 		return err
 	}
 	defer net.close()
-	if reach.Err() != nil { // whoever ends the VM finds it now
+	if reach.Err() != nil { // the code that ends the VM finds it now
 		return errors.Join(context.Cause(reach), inst.kill(ctx))
 	}
 	b.reached(startSpawned)

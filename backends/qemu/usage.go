@@ -25,7 +25,7 @@ func (b *Backend) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 		return u, err
 	}
 	if inst.run.Bridge != "" {
-		return u, problem.New(problem.Unsupported, "VM %s is on the bridge %s: its network is not in nixvm's hands", name, inst.run.Bridge)
+		return u, problem.New(problem.Unsupported, "VM %s is on the bridge %s, where nixvm does not manage its network", name, inst.run.Bridge)
 	}
 	ctx, cancel := context.WithTimeout(ctx, usageLimit)
 	defer cancel()
@@ -37,7 +37,7 @@ func (b *Backend) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 		conn.Close()
 	}
 	if err != nil {
-		return u, problem.New(problem.VMNotReady, "the network of VM %s does not tell what it is used for: %w", name, err).
+		return u, problem.New(problem.VMNotReady, "the network process of VM %s does not report its connections: %w", name, err).
 			WithHint("a VM that was started by an older nixvmd does so after its next start").Retry()
 	}
 	if u.Last != nil {

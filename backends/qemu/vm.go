@@ -32,10 +32,10 @@ type vm struct {
 }
 
 // errGivesWay ends an attempt to reach a QEMU that is to be ended.
-var errGivesWay = errors.New("the VM is being ended")
+var errGivesWay = errors.New("the VM is being powered off")
 
 // reach bounds an attempt to reach a QEMU that may never answer: it ends at once
-// when somebody wants to end the VM. Whoever holds the operation calls it.
+// when the VM is to be ended. The holder of the operation calls it.
 func (v *vm) reach(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	timed, stop := context.WithTimeoutCause(ctx, limit, errSilent)
 	ctx, cancel := context.WithCancelCause(timed)

@@ -29,7 +29,7 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Exec runs a shell command as root, over a new connection. Until ctx ends it
 // tries again to connect: QEMU's forward accepts at once and hangs up while
-// nobody listens in the guest. dial may be nil: the test's own network.
+// no server listens in the guest. dial may be nil: the test's own network.
 func (g *Guest) Exec(ctx context.Context, dial Dial, e backends.Endpoint, command string) (string, error) {
 	client, err := g.Connect(ctx, dial, e)
 	if err != nil {

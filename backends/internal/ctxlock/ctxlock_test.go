@@ -49,7 +49,7 @@ func TestAnUnlockTooManyPanics(t *testing.T) {
 	new(Mutex).Unlock()
 }
 
-// Whatever the order, a name is held by one at a time, names do not wait for each
+// In any order, a name is held by one at a time, names do not wait for each
 // other, and nothing is left in memory.
 func TestLocksByName(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -33,7 +33,7 @@ type Guest interface {
 // reports which. The guest is on record as frozen from before the freeze until after
 // a thaw that was answered, so that the next daemon can thaw what this one could not.
 //
-// It is thawed in every case, whatever becomes of ctx, unless leave is set and take
+// It is thawed in every case, even if ctx ends, unless leave is set and take
 // succeeded: then the caller ends the VM, and a thaw would let the guest write. take
 // is not called when ctx has ended before.
 func Around(ctx context.Context, g Guest, log *slog.Logger, leave bool, take func() error) (frozen bool, err error) {
@@ -59,7 +59,7 @@ func Around(ctx context.Context, g Guest, log *slog.Logger, leave bool, take fun
 			return true, err
 		}
 	}
-	log.Warn("the guest cannot be frozen for the snapshot", "error", failed)
+	log.Warn("cannot freeze the guest for the snapshot", "error", failed)
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
@@ -99,7 +99,7 @@ func Paused(pause, take, resume func() error) error {
 const syncPoll = 20 * time.Millisecond
 
 // Sync runs sync in the guest, and waits for its end or that of ctx. execute asks the
-// guest agent, whose protocol is that of the QEMU guest agent whatever the hypervisor.
+// guest agent, whose protocol is that of the QEMU guest agent with every hypervisor.
 func Sync(ctx context.Context, execute func(ctx context.Context, command string, arguments, out any) error) error {
 	var sync struct{ PID int }
 	if err := execute(ctx, "guest-exec", map[string]any{"path": "sync"}, &sync); err != nil {

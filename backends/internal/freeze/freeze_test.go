@@ -78,7 +78,7 @@ func (g *guest) Thaw(ctx context.Context) error {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// Whatever fails, and whenever the caller gives up: the guest is not frozen in the
+// After any failure, and whenever the caller gives up: the guest is not frozen in the
 // end, or that is on record; nothing is taken twice; and what is reported is true.
 func TestNoGuestStaysFrozenUnknown(t *testing.T) {
 	steps := []string{"flush", "record", "freeze", "take", "thaw", "erase"}
@@ -107,7 +107,7 @@ func TestNoGuestStaysFrozenUnknown(t *testing.T) {
 			t.Fatalf("%s: %q", said, g.broken)
 		}
 		if g.frozen && !g.recorded {
-			t.Fatalf("%s: it is frozen and nobody knows", said)
+			t.Fatalf("%s: it is frozen without a report", said)
 		}
 		if taken > 1 || frozen && (taken != 1 || !while) {
 			t.Fatalf("%s: reported as frozen %t, taken %d times, frozen then %t", said, frozen, taken, while)

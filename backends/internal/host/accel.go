@@ -79,7 +79,7 @@ func CheckAccel(word string) error {
 	case "", Auto, KVM, TCG:
 		return nil
 	}
-	return fmt.Errorf("accel %q is none of %s, %s, %s", word, Auto, KVM, TCG)
+	return fmt.Errorf("accel %q is not one of %s, %s, %s", word, Auto, KVM, TCG)
 }
 
 // Forced is "kvm" or "tcg" when the choice is forced, else "".
@@ -130,7 +130,7 @@ func (a *Accelerator) Choose(ctx context.Context, image backends.Image) (string,
 	a.log.Info("probed KVM", "works", v.Works, "kernel", kernel, "took", time.Since(v.Tried).Round(time.Millisecond))
 	a.probed = v
 	if err := a.write(v); err != nil {
-		a.log.Warn("the next daemon has to find out again whether KVM works", "error", err)
+		a.log.Warn("the next daemon has to check again whether KVM works", "error", err)
 	}
 	return v.accel(), nil
 }
@@ -213,12 +213,12 @@ func hasVirtualisation() bool {
 // with the type of the backend.
 func (a *Accelerator) Slow(ctx context.Context, kind string) (backends.Finding, bool) {
 	slow := backends.Finding{Code: kind + ".kvm_unusable", Severity: backends.Warning}
-	const effect = ": VMs are emulated and about ten times slower"
+	const effect = ": VMs are emulated and run about ten times slower"
 	err := unix.Access(a.device, unix.R_OK|unix.W_OK)
 	switch {
 	case a.forced == TCG:
 		slow.Code, slow.Severity = kind+".kvm_off", backends.Info
-		slow.Message = "KVM is switched off by NIXVM_ACCEL or the configuration" + effect
+		slow.Message = "KVM is disabled by NIXVM_ACCEL or the configuration" + effect
 	case errors.Is(err, unix.ENOENT):
 		slow.Message = kvmDevice + " does not exist" + effect
 		slow.Fix = "enable virtualisation in the firmware, then: sudo modprobe kvm_intel (or kvm_amd)"
@@ -230,7 +230,7 @@ func (a *Accelerator) Slow(ctx context.Context, kind string) (backends.Finding, 
 		if err != nil || !v.valid(a.host(ctx)) || v.Works {
 			return backends.Finding{}, false
 		}
-		slow.Message = kvmDevice + " exists, but no guest gets up with it" + effect
+		slow.Message = kvmDevice + " exists, but no guest boots with it" + effect
 		slow.Fix = "nested virtualisation may be off on the outer host; NIXVM_ACCEL=kvm forces its use"
 	}
 	return slow, true

@@ -89,8 +89,8 @@ func Room(dir string, bytes int64) error {
 	if free >= bytes {
 		return nil
 	}
-	return problem.New(problem.DiskFull, "%s has %d MiB free, %d MiB are needed", dir, free>>20, bytes>>20+1).
-		WithHint("make room on that disk")
+	return problem.New(problem.DiskFull, "%s has %d MiB free; %d MiB are needed", dir, free>>20, bytes>>20+1).
+		WithHint("free some space on that disk")
 }
 
 // percent is for the output of qemu-img convert -p, whose copy has about size

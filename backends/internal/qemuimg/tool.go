@@ -4,7 +4,7 @@
 //
 // A disk of the host may hang, and with it every process that waits for it, out of
 // reach of any signal. So each call returns when its context ends or its limit is
-// over, whatever becomes of the process. There are three kinds of calls:
+// over, even if the process stays. There are three kinds of calls:
 //
 //   - those that read or make a file: the process is killed;
 //   - those that work in place on a disk which holds a guest's data (resize, and the
@@ -56,7 +56,7 @@ func New(find func() (string, error)) *Tool {
 }
 
 // ErrSilent is the cause of a call that did not end within its limit.
-var ErrSilent = errors.New("it does not end")
+var ErrSilent = errors.New("it does not exit")
 
 // failure is a qemu-img that ended with an error. Its text is in English: LC_ALL is C.
 type failure struct {
@@ -134,7 +134,7 @@ func (t *Tool) run(ctx context.Context, m manner, out io.Writer, verb string, ar
 	left, err := t.wait(ctx, m, cmd.Process, ended)
 	stderr.shut()
 	gaveUp := left || err != nil && ctx.Err() != nil && !m.inPlace
-	const hangs = "does not end, perhaps because a disk of the host hangs"
+	const hangs = "does not exit, perhaps because a disk of the host hangs"
 	switch {
 	case left && m.inPlace:
 		return problem.New(problem.BackendUnreachable, "qemu-img %s (process %d) %s: %w", verb, cmd.Process.Pid, hangs, context.Cause(ctx)).

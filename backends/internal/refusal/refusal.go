@@ -17,7 +17,7 @@ import (
 
 // MayStillHappen begins the hint of a change that was asked for and has no answer in
 // its time: it cannot be taken back.
-const MayStillHappen = "what was asked for may still take effect"
+const MayStillHappen = "the request may still take effect"
 
 // NotFound refuses a VM that the backend does not have.
 func NotFound(vm string) *problem.Error {
@@ -26,7 +26,7 @@ func NotFound(vm string) *problem.Error {
 
 // Exists refuses to make a VM whose name is in use on the backend.
 func Exists(vm string) *problem.Error {
-	return problem.New(problem.VMExists, "VM %s exists already", vm).WithHint("destroy it first, or choose another name")
+	return problem.New(problem.VMExists, "VM %s already exists", vm).WithHint("destroy it first, or choose another name")
 }
 
 // Running refuses what needs the VM to be off. what names it in the hint: "a restore".
@@ -93,7 +93,7 @@ func TooSmall(disk, image int64) error {
 
 // SnapshotExists refuses a snapshot under a name that is in use.
 func SnapshotExists(vm, snapshot string) *problem.Error {
-	return problem.New(problem.SnapshotExists, "VM %s has a snapshot %q already", vm, snapshot).
+	return problem.New(problem.SnapshotExists, "VM %s already has a snapshot %q", vm, snapshot).
 		WithHint("choose another name, or delete that one first")
 }
 
@@ -122,7 +122,7 @@ func DiskFull(err error) error {
 	if !errors.Is(err, unix.ENOSPC) && !SaysFull(err.Error()) {
 		return err
 	}
-	return problem.New(problem.DiskFull, "%w", err).WithHint("make room on the disk that holds the VMs")
+	return problem.New(problem.DiskFull, "%w", err).WithHint("free some space on the disk that holds the VMs")
 }
 
 // SaysFull reports whether the output of a program says that a disk is full.

@@ -61,7 +61,7 @@ func Identity(ctx context.Context, name string, medium Medium, talk Talk, id bac
 		return nil, fmt.Errorf("read the identity medium of VM %s: %w", name, err)
 	}
 	if len(before) != len(id.Medium) {
-		return nil, backends.NotApplied(name, "its medium has had %d bytes since its start, and the new one has %d", len(before), len(id.Medium))
+		return nil, backends.NotApplied(name, "its medium has %d bytes since its start, but the new one has %d", len(before), len(id.Medium))
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -114,7 +114,7 @@ func give(ctx context.Context, name string, medium Medium, talk Talk, id backend
 	}
 	pending, generation := parse(out)
 	if generation != fmt.Sprint(id.Generation) {
-		return nil, backends.NotApplied(name, "it says that generation %q is in force, not %d", backends.OneLine(generation), id.Generation)
+		return nil, backends.NotApplied(name, "it reports generation %q as applied instead of %d", backends.OneLine(generation), id.Generation)
 	}
 	return pending, nil
 }
@@ -128,7 +128,7 @@ func takeBack(ctx context.Context, name string, medium Medium, w *watched, befor
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
 	if err := medium.Write(ctx, before); err != nil {
-		return fmt.Errorf("write the old identity medium of VM %s again: %w", name, err)
+		return fmt.Errorf("restore the old identity medium of VM %s: %w", name, err)
 	}
 	if !w.told {
 		return nil
@@ -182,7 +182,7 @@ func run(ctx context.Context, agent Agent) (string, error) {
 			Err      []byte `json:"err-data"`
 		}
 		if err := agent.Execute(ctx, "guest-exec-status", map[string]int{"pid": started.PID}, &now); err != nil {
-			return "", fmt.Errorf("the guest agent does not say how %s has ended: %w", Program, err)
+			return "", fmt.Errorf("the guest agent does not report the result of %s: %w", Program, err)
 		}
 		switch {
 		case now.Exited && now.ExitCode != nil && *now.ExitCode == 0:
@@ -190,7 +190,7 @@ func run(ctx context.Context, agent Agent) (string, error) {
 		case now.Exited && now.ExitCode != nil && *now.ExitCode == tempFail:
 			return "", errBusy
 		case now.Exited:
-			return "", fmt.Errorf("%s has failed in the guest: %s", Program, lastLine(now.Err))
+			return "", fmt.Errorf("%s failed in the guest: %s", Program, lastLine(now.Err))
 		}
 		select {
 		case <-tick.C:
@@ -205,7 +205,7 @@ func lastLine(text []byte) string {
 	text = text[max(0, len(text)-maxText):]
 	lines := strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
 	if len(lines) == 0 {
-		return "it does not say why"
+		return "it gives no reason"
 	}
 	return backends.OneLine(lines[len(lines)-1])
 }

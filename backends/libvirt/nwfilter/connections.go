@@ -31,7 +31,7 @@ func (r *rules) connections(g Guest) {
 	for _, p := range g.allowed() {
 		r.add(accept, out, all(to(p)))
 	}
-	// Rejected, not dropped: whoever meant no harm does not have to wait.
+	// Rejected, not dropped: legitimate programs do not have to wait.
 	closed := backends.Closed(false)
 	if g.Router != nil {
 		closed = append([]netip.Prefix{g.Router.Subnet}, closed...)

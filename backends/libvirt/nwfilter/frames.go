@@ -56,7 +56,7 @@ func toMAC(mac string) libvirtxml.NWFilterRuleCommonMAC {
 
 var nowhere = netip.IPv4Unspecified()
 
-// honest lets a guest speak for nobody but itself. What it decides is final for
+// honest lets a guest send only from its own addresses. Its decision is final for
 // frames that it drops, and for ARP and DHCP.
 func (r *rules) honest(g Guest) {
 	r.add(drop, out, libvirtxml.NWFilterRule{MAC: &libvirtxml.NWFilterRuleMAC{Match: no, NWFilterRuleCommonMAC: fromMAC(g.MAC)}})
@@ -113,7 +113,7 @@ func (r *rules) routed(g Guest) {
 	r.incoming(g)
 }
 
-// incoming: from the router, and of this network from nobody but the router itself.
+// incoming: from the router, and of this network only from the router itself.
 func (r *rules) incoming(g Guest) {
 	router := *g.Router
 	r.add(accept, in, arp(libvirtxml.NWFilterRuleARP{NWFilterRuleCommonMAC: fromMAC(router.MAC), ARPSrcIPAddr: addr(router.Address)}))
@@ -137,5 +137,5 @@ func (r *rules) bridged() {
 	r.add(accept, in, ip(libvirtxml.NWFilterRuleIP{}))
 }
 
-// last ends the layer of frames: IPv6, VLANs and whatever else there is.
+// last ends the layer of frames: IPv6, VLANs and everything else.
 func (r *rules) last() { r.add(drop, "inout", libvirtxml.NWFilterRule{}) }

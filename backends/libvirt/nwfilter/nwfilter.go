@@ -9,7 +9,7 @@
 // guest of the network is reached, directly or by way of the router, and none
 // reaches it. It has no IPv6 and no VLANs. Of private networks (backends.Closed) it
 // reaches allowed_cidrs, and the port for DNS of the resolvers that it was
-// given. Of its host it gets DHCP and DNS. It answers whoever connects to it.
+// given. Of its host it gets DHCP and DNS. It answers all connections to it.
 //
 // # Two layers
 //

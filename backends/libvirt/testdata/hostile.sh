@@ -28,7 +28,7 @@ ip neigh replace $neighbour lladdr $mate_mac dev $dev nud permanent
 udp frame $neighbour 7777
 udp linklocal6 "$mate6%$dev" 7777
 wait
-# In somebody else's name.
+# With the addresses of another guest.
 ip addr add 192.168.122.66/24 dev $dev
 ip route add $public/32 via $gateway src 192.168.122.66
 udp spoofed-ip $public 7777

@@ -58,7 +58,7 @@ func TestDHCPGivesTheOneAddress(t *testing.T) {
 	}
 }
 
-// FuzzDHCP: whatever root in the guest sends, the process lives.
+// FuzzDHCP: for any input from root in the guest, the process lives.
 func FuzzDHCP(f *testing.F) {
 	m, err := dhcpv4.NewDiscovery(guestMAC)
 	if err != nil {
@@ -69,7 +69,7 @@ func FuzzDHCP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		if answer := answerDHCP(message); answer != nil {
 			if _, err := dhcpv4.FromBytes(answer); err != nil {
-				t.Errorf("an answer that nobody can read: %v", err)
+				t.Errorf("an answer that cannot be read: %v", err)
 			}
 		}
 	})

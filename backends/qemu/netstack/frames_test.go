@@ -52,7 +52,7 @@ func TestFramesAreReadWholeOrPassedOver(t *testing.T) {
 	}
 }
 
-// FuzzWire sends what a hostile guest might: whatever it is, the process lives,
+// FuzzWire sends what a hostile guest might: for any input, the process lives,
 // and ends with its QEMU. Nothing of it goes further than this host's loopback.
 func FuzzWire(f *testing.F) {
 	f.Add(arpFrame(header.ARPRequest, Gateway), synFrame("203.0.113.7", 7777))

@@ -13,7 +13,7 @@ import (
 type handler = func(stack.TransportEndpointID, *stack.PacketBuffer) bool
 
 // gate keeps from the forwarders what the policy refuses. The stack then tells
-// the guest (RST, port unreachable): whoever meant no harm does not have to wait.
+// the guest (RST, port unreachable): legitimate programs do not have to wait.
 func (n *network) gate(protocol string, forward handler) handler {
 	return func(id stack.TransportEndpointID, p *stack.PacketBuffer) bool {
 		if _, ok := n.target(id); !ok {

@@ -35,7 +35,7 @@ func testNetwork(p Policy) *network {
 	return n
 }
 
-// noListener is closed already: nobody connects to the guest.
+// noListener is closed already: no client connects to the guest.
 func noListener() net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

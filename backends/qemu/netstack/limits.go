@@ -12,7 +12,7 @@ import (
 // at once; QEMU's own network forgets flows after the same times.
 const (
 	maxOut       = 896  // connections of the guest
-	maxIn        = 128  // connections to it: whoever fills the ones of the guest does not keep its owner out
+	maxIn        = 128  // connections to it: a guest that exhausts its own does not keep its owner out
 	maxStrangers = 32   // of these, for other users of the host
 	maxHalfOpen  = 128  // of the guest's, being made
 	maxUDP       = 256  // flows; the one that was idle longest makes room
@@ -55,7 +55,7 @@ func limit(s *stack.Stack) error {
 
 func ptr[T any](v T) *T { return &v }
 
-// slots are counted out: whoever holds one has a connection.
+// slots are counted out: each holder has a connection.
 type slots chan struct{}
 
 func newSlots(n int) slots { return make(slots, n) }

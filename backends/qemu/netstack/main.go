@@ -81,7 +81,7 @@ func beWanted(talk *os.File) error {
 		return fmt.Errorf("say that the network is ready: %w", err)
 	}
 	if _, err := io.ReadFull(talk, make([]byte, 1)); err != nil {
-		return fmt.Errorf("wait to be put on record: %w", err)
+		return fmt.Errorf("wait for the record: %w", err)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func ReadPolicy(r io.Reader) (Policy, error) {
 	return p, nil
 }
 
-// confine bounds what a guest can make this process take, whatever is wrong with
+// confine bounds what a guest can make this process take, even with defects in
 // the limits of the flows.
 func confine() error {
 	debug.SetMemoryLimit(memoryLimit)

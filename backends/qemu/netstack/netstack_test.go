@@ -40,11 +40,11 @@ func TestForwarding(t *testing.T) {
 	t.Run("UDP carries both ways", carriesUDP)
 	t.Run("the gateway is not the host", keepsGateway)
 	t.Run("an isolated guest is refused at once", refuses)
-	t.Run("a port where nobody listens is refused", refusedByThere)
+	t.Run("a port without a listener is refused", refusedByThere)
 	t.Run("another policy holds at once, also for what is open", changesPolicy)
 	t.Run("connections are counted out", countsTCP)
 	t.Run("connections to the guest are counted out on their own", countsIn)
-	t.Run("whoever connects to the port reaches the guest's sshd", entersGuest)
+	t.Run("a connection to the port reaches the guest's sshd", entersGuest)
 	t.Run("a guest that resets its end leaves nothing", survivesReset)
 	t.Run("a guest that is gone in the middle of a handshake holds nothing up", endsInHandshake)
 }
@@ -272,7 +272,7 @@ func entersGuest(t *testing.T) {
 	newGuest(t, testNetwork(Policy{&backends.Isolation{}})).enter()
 }
 
-// countsIn: whoever holds all connections to the guest cannot have more, and does
+// countsIn: a client that holds all connections to the guest cannot have more, and does
 // not take those of the guest.
 func countsIn(t *testing.T) {
 	n := testNetwork(Policy{})

@@ -12,14 +12,14 @@ import (
 //
 // What is closed to the world by the host's firewall is open from inside: an
 // isolated guest does not reach any address that ends on the host, at this moment
-// and by whatever route. No guest reaches the host's loopback, or the gateway, which is the host for
+// and by any route. No guest reaches the host's loopback, or the gateway, which is the host for
 // QEMU's own network. An isolated one reaches the internet, and further only
 // its allowed networks and, at port 53, its resolvers.
 type Policy struct {
 	Isolation *backends.Isolation `json:"isolation"` // nil = all but the host's loopback
 }
 
-// never are reached by no guest, whatever is allowed: this host ("0.0.0.0" means
+// never are reached by no guest, even if allowed: this host ("0.0.0.0" means
 // 127.0.0.1 to connect), the guest's own network, multicast and reserved ones.
 var never = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/3"), Subnet,

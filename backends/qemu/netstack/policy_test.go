@@ -44,7 +44,7 @@ func TestWhatAGuestMayReach(t *testing.T) {
 		"192.0.0.9:5351":       {true, false},
 		"168.63.129.16:80":     {true, false},
 		"203.0.113.7:80":       {true, false},
-		"127.0.0.1:80":         {false, false}, // whatever is allowed
+		"127.0.0.1:80":         {false, false}, // even if allowed
 		"127.255.255.254:80":   {false, false},
 		"0.0.0.0:80":           {false, false},
 		"10.0.2.2:80":          {false, false}, // the gateway is not the host

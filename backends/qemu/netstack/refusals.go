@@ -22,7 +22,7 @@ const (
 	lastSummary  = time.Hour
 )
 
-// refusals logs what the policy refused. Whatever a guest does to fill the log, a
+// refusals logs what the policy refused. Even if a guest tries to fill the log, a
 // refusal in another block of addresses (there are some twenty) is named at once,
 // and one in the same block is at least counted.
 type refusals struct {

@@ -79,7 +79,7 @@ func (n *network) bury(ep tcpip.Endpoint, queue *waiter.Queue) {
 	}
 }
 
-// forwardSSH connects whoever connects to the host's port with the guest's sshd.
+// forwardSSH connects clients of the host's port with the guest's sshd.
 func (n *network) forwardSSH(l net.Listener) {
 	n.accept(l, func(host net.Conn) {
 		give, ok := n.takeIn(host)

@@ -9,7 +9,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 )
 
-// tellUsage answers whoever connects: the daemon, since the socket is in a directory
+// tellUsage answers each client: the daemon, since the socket is in a directory
 // of its own. One that does not read is not waited for, and has the same time to send
 // another policy.
 func (n *network) tellUsage(l net.Listener) {

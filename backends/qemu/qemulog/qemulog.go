@@ -1,20 +1,20 @@
-// Package qemulog writes down what one QEMU says, in a process of its own.
+// Package qemulog writes the log of one QEMU, in a process of its own.
 //
 // # Why
 //
 // Root in the guest makes QEMU complain as often as it likes: a driver that
 // writes nonsense into the registers of a virtio device is a line each. A file
 // that QEMU writes itself would fill the disk, and with it stop the management of
-// all VMs. Nobody but the reader of a pipe can say that this is enough. The daemon
-// cannot be that reader, since VMs outlive it; and what QEMU said last is most
-// worth having when no daemon saw it end.
+// all VMs. Only the reader of a pipe can limit it. The daemon cannot be that reader,
+// since VMs outlive it; and the last output of QEMU is most useful when no daemon
+// saw it end.
 //
 // # How it lives
 //
-// QEMU has the writing end of a pipe as its standard output and error, and nobody
-// else has: the pipe is at its end when QEMU is, and so is this process. Its
-// standard input is the reading end ([Pipe]), its working directory the VM's, in
-// which it keeps [Name] and [OldName].
+// Only QEMU has the writing end of the pipe, as its standard output and error: the
+// pipe is at its end when QEMU is, and so is this process. Its standard input is the
+// reading end ([Pipe]), its working directory the VM's, in which it keeps [Name] and
+// [OldName].
 //
 // QEMU never waits for it. The writing end does not block, so a line for which the
 // pipe has no room is lost; and QEMU ignores SIGPIPE (os-posix.c), so when this
@@ -74,7 +74,7 @@ func Pipe() (read, write *os.File, err error) {
 
 // Main is the whole process: it returns when QEMU has ended.
 func Main() error {
-	// Whoever tells everything in a session to end, as systemd does, wants QEMU to
+	// A signal to every process of a session, as from systemd, is meant for QEMU to
 	// end: we follow.
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	err := errors.Join(
@@ -128,7 +128,7 @@ func (k keeper) keep(from *os.File) error {
 	}
 }
 
-// waitForEnd waits so long, or until nobody has the writing end of the pipe any
+// waitForEnd waits so long, or until no process has the writing end of the pipe any
 // more, which it reports.
 func waitForEnd(pipe *os.File, pause time.Duration) (ended bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(pipe.Fd())}} // no events: only the end is told

@@ -157,7 +157,7 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, unix.ENOSPC }
 
-// Whoever has said too much waits, but not for what is left at its end.
+// A noisy writer is delayed, but not for the rest at its end.
 func TestTheBudgetHoldsUntilTheEnd(t *testing.T) {
 	read, words, err := Pipe()
 	if err != nil {

@@ -27,7 +27,7 @@ type Agent struct {
 
 // DialAgent connects to the agent's channel and synchronises, within ctx. A
 // guest without a running agent shows as the end of ctx: QEMU accepts the
-// connection whether or not anybody listens in the guest.
+// connection whether or not an agent is running in the guest.
 func DialAgent(ctx context.Context, path string) (*Agent, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {

@@ -118,7 +118,7 @@ func (c *Client) deliver(m message) {
 	delete(c.waiting, m.id)
 	c.mu.Unlock()
 	if reply != nil {
-		reply <- m // buffered, and nobody else has it any more
+		reply <- m // buffered, and no longer shared
 	}
 }
 

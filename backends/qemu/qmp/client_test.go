@@ -98,7 +98,7 @@ func TestExecuteEndsWithItsContext(t *testing.T) {
 		late, _ := p.next()
 		close(heard)
 		next, _ := p.next()
-		p.reply(late, `"late"`) // nobody waits for it any more
+		p.reply(late, `"late"`) // it is no longer awaited
 		p.reply(next, `"next"`)
 	})
 	c := dial(t, s, nil)

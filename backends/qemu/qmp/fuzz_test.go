@@ -2,7 +2,7 @@ package qmp
 
 import "testing"
 
-// FuzzDecode feeds decode what a broken or hostile peer may send. Whatever is
+// FuzzDecode feeds decode what a broken or hostile peer may send. All that is
 // accepted is of exactly one kind.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{

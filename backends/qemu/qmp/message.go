@@ -68,7 +68,7 @@ type wire struct {
 	ID     json.RawMessage `json:"id"`
 }
 
-// decode reads one line. It never panics, whatever the bytes.
+// decode reads one line. It never panics, for any bytes.
 func decode(line []byte) (message, error) {
 	var w wire
 	if err := json.Unmarshal(bytes.TrimSpace(line), &w); err != nil {
