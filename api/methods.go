@@ -48,6 +48,7 @@ const (
 	MethodSSHApply           = "nixvm/ssh/apply"
 	MethodSSHRemove          = "nixvm/ssh/remove"
 	MethodSSHEndpoint        = "nixvm/ssh/endpoint"
+	MethodSSHShare           = "nixvm/ssh/share"
 	MethodForwardList        = "nixvm/forward/list"
 	MethodForwardAdd         = "nixvm/forward/add"
 	MethodForwardRemove      = "nixvm/forward/remove"

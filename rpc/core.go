@@ -94,6 +94,8 @@ type Core interface {
 	// reads what was written.
 	SSHApply(ctx context.Context) (warnings []string, verified bool, err error)
 	SSHRemove(ctx context.Context) error
+	// Share authorizes keys of another computer and returns what its ssh needs.
+	Share(ctx context.Context, name string, keys []string, client string) (vm.Shared, error)
 
 	NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error)
 

@@ -495,8 +495,12 @@ func (c *core) CheckBackend(_ context.Context, name string) ([]api.Finding, erro
 	}
 	return nil, nil
 }
-func (c *core) Doctor(context.Context) []api.Finding             { return nil }
-func (c *core) SSHPreview(context.Context) (string, error)       { return "+Include x\n", nil }
+func (c *core) Doctor(context.Context) []api.Finding       { return nil }
+func (c *core) SSHPreview(context.Context) (string, error) { return "+Include x\n", nil }
+func (c *core) Share(context.Context, string, []string, string) (vm.Shared, error) {
+	return vm.Shared{}, nil
+}
+
 func (c *core) SSHApply(context.Context) ([]string, bool, error) { return nil, true, nil }
 func (c *core) SSHRemove(context.Context) error                  { return nil }
 func (c *core) NetworkUsage(context.Context, string) (backends.NetworkUsage, error) {

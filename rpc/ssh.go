@@ -23,6 +23,16 @@ func sshMethods() []Method {
 			func(ctx context.Context, s *session, _ api.NoParams) (any, error) {
 				return api.EmptyResult{}, s.srv.core.SSHRemove(ctx)
 			}, result[api.EmptyResult](problem.SSHConfigMalformed, problem.SSHConfigReadOnly)),
+		change(api.MethodSSHShare, "Authorize SSH keys of another computer of the user's for a VM on a bridge, and say what its ssh needs: Host blocks and the line of known_hosts. Without keys, only the latter. A running guest gets the keys as by nixvm/machine/configure.",
+			func(ctx context.Context, s *session, p api.ShareParams) (any, error) {
+				r, err := s.srv.core.Share(ctx, p.Name, p.Keys, s.who())
+				if err != nil {
+					return nil, err
+				}
+				return api.ShareResult{
+					Machine: machineOf(r.VM, s.srv.core.Backends()), Address: r.Address, Config: r.Config, KnownHost: r.KnownHost, Warning: r.Warning,
+				}, nil
+			}, result[api.ShareResult](problem.MachineNotFound, problem.VMNotFound, problem.VMNotRunning, problem.VMNotReady, problem.MachineInvalid, problem.Unsupported, problem.VMBusy)),
 		slow(api.MethodSSHEndpoint, "The current address of a VM's sshd; used by nixvmd proxy.",
 			func(ctx context.Context, s *session, p api.EndpointParams) (any, error) {
 				return s.srv.core.Endpoint(ctx, p)

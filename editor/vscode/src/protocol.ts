@@ -1153,6 +1153,32 @@ export interface ServerStatusParams {
   message?: string;
 }
 
+/** ShareParams lets another computer of the user's reach a VM on a bridge. */
+export interface ShareParams {
+  /** Name of the machine. */
+  name: string;
+  /** Keys are SSH public keys of that computer, to authorize for both accounts. */
+  keys?: string[];
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** ShareResult is what the other computer needs. */
+export interface ShareResult {
+  /** Machine as it is now. An operation that gives the running guest the keys is its operation. */
+  machine: Machine;
+  /** Address is host:port of sshd on the bridge. */
+  address: string;
+  /** Config has Host blocks for ~/.ssh/config, one for each account. */
+  config: string;
+  /** KnownHost is the line for ~/.ssh/known_hosts. */
+  knownHost: string;
+  /** Warning about an address that may change; one line. */
+  warning?: string;
+}
+
 /** Snapshot is one snapshot of a VM's state disk. */
 export interface Snapshot {
   /** Name of the snapshot, unique within the VM. */
@@ -1404,6 +1430,8 @@ export interface Requests {
   'nixvm/ssh/apply': { params: NoParams; result: SSHApplyResult };
   /** Remove nixvm's Include line; every other byte of the user's file is kept. */
   'nixvm/ssh/remove': { params: NoParams; result: EmptyResult };
+  /** Authorize SSH keys of another computer of the user's for a VM on a bridge, and say what its ssh needs: Host blocks and the line of known_hosts. Without keys, only the latter. A running guest gets the keys as by nixvm/machine/configure. */
+  'nixvm/ssh/share': { params: ShareParams; result: ShareResult };
   /** The current address of a VM's sshd; used by nixvmd proxy. */
   'nixvm/ssh/endpoint': { params: EndpointParams; result: EndpointResult };
   /** The remote forwards of a machine and the state of each. */
