@@ -4,27 +4,11 @@ import (
 	"os"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/hypervisor"
 )
 
 // What this backend can do besides the life cycle of VMs.
-var (
-	_ backends.Conditional  = (*Backend)(nil)
-	_ backends.Snapshotter  = (*Backend)(nil)
-	_ backends.Cloner       = (*Backend)(nil)
-	_ backends.Suspender    = (*Backend)(nil)
-	_ backends.Console      = (*Backend)(nil)
-	_ backends.BridgeHost   = (*Backend)(nil)
-	_ backends.HostFirewall = (*Backend)(nil)
-	_ backends.Keeper       = (*Backend)(nil)
-	_ backends.FileHost     = (*Backend)(nil)
-	_ backends.Shelver      = (*Backend)(nil)
-
-	_ backends.AddressChecker   = (*Backend)(nil)
-	_ backends.CreateChecker    = (*Backend)(nil)
-	_ backends.DefaultNetworker = (*Backend)(nil)
-	_ backends.IdentityRenewer  = (*Backend)(nil)
-	_ backends.LiveFirewall     = (*Backend)(nil)
-)
+var _ hypervisor.Backend = (*Backend)(nil)
 
 // Offers implements backends.Conditional: bridges need QEMU's helper, which may be
 // installed, or removed, at any time.

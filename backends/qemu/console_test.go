@@ -1,13 +1,13 @@
 package qemu
 
 import (
-	"io"
 	"net"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/nixvm/nixvm/backends/internal/console"
+	"github.com/nixvm/nixvm/backends/internal/console/consoletest"
 )
 
 // newConsole returns a console whose serial port is the returned connection.
@@ -26,28 +26,13 @@ func newConsole(t *testing.T) (*console.Shared, net.Conn, vmFiles) {
 	return c, guest, f
 }
 
-func read(t *testing.T, r io.Reader, want string) {
-	t.Helper()
-	buf := make([]byte, len(want))
-	if _, err := io.ReadFull(r, buf); err != nil || string(buf) != want {
-		t.Fatalf("read %q, %v; want %q", buf, err, want)
-	}
-}
-
-func say(t *testing.T, guest io.Writer, text string) {
-	t.Helper()
-	if _, err := io.WriteString(guest, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestTheConsoleIsLogged(t *testing.T) {
 	c, guest, f := newConsole(t)
 	client := c.Attach()
-	say(t, guest, "boot\n")
-	read(t, client, "boot\n")
-	say(t, client, "typed")
-	read(t, guest, "typed")
+	consoletest.Say(t, guest, "boot\n")
+	consoletest.Read(t, client, "boot\n")
+	consoletest.Say(t, client, "typed")
+	consoletest.Read(t, guest, "typed")
 	guest.Close()
 	<-c.Done()
 	if log, err := os.ReadFile(f.path(serialFile)); err != nil || string(log) != "boot\n" {

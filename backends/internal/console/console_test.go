@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/nixvm/nixvm/backends/internal/console/consoletest"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -40,29 +41,14 @@ func shared(t *testing.T) (*Shared, net.Conn, *logged) {
 	return s, guest, log
 }
 
-func read(t *testing.T, r io.Reader, want string) {
-	t.Helper()
-	buf := make([]byte, len(want))
-	if _, err := io.ReadFull(r, buf); err != nil || string(buf) != want {
-		t.Fatalf("read %q, %v; want %q", buf, err, want)
-	}
-}
-
-func say(t *testing.T, guest io.Writer, text string) {
-	t.Helper()
-	if _, err := io.WriteString(guest, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestAConsoleReachesEveryClientAndTheLog(t *testing.T) {
 	s, guest, log := shared(t)
 	a, b := s.Attach(), s.Attach()
-	say(t, guest, "boot\n")
-	read(t, a, "boot\n")
-	read(t, b, "boot\n")
+	consoletest.Say(t, guest, "boot\n")
+	consoletest.Read(t, a, "boot\n")
+	consoletest.Read(t, b, "boot\n")
 	late := s.Attach()
-	read(t, late, "boot\n")
+	consoletest.Read(t, late, "boot\n")
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +56,9 @@ func TestAConsoleReachesEveryClientAndTheLog(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	go func() { _, _ = io.WriteString(b, "typed") }()
-	read(t, guest, "typed")
-	say(t, guest, "more")
-	read(t, b, "more")
+	consoletest.Read(t, guest, "typed")
+	consoletest.Say(t, guest, "more")
+	consoletest.Read(t, b, "more")
 	guest.Close()
 	if rest, err := io.ReadAll(late); err != nil || string(rest) != "more" {
 		t.Errorf("%q, %v", rest, err)
@@ -97,7 +83,7 @@ func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 	}()
 	chunk := string(bytes.Repeat([]byte("x"), 4096))
 	for range total / len(chunk) {
-		say(t, guest, chunk)
+		consoletest.Say(t, guest, chunk)
 	}
 	if n := <-done; n != total {
 		t.Errorf("the other client got %d bytes", n)
