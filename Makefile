@@ -17,7 +17,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 	-ldflags "-s -w -X github.com/nixvm/nixvm/internal/version.number=$(VERSION)"
 
 # The suites of `make test`, in order: NAME runs the target test-NAME; those joined
-# by + share the cores (scripts/run-suites). Whatever lives in editor/ with a Makefile
+# by + share the cores (scripts/run-suites). Each directory in editor/ with a Makefile
 # joins by itself (its targets: test, lint).
 EDITORS := $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
 SPACE := $(subst ,, )

@@ -46,7 +46,7 @@ func TestGivingUpWhileAnOperationBegins(t *testing.T) {
 	})
 }
 
-// A client that follows an operation that is still being prepared is answered, whatever becomes
+// A client that follows an operation that is still being prepared is answered, regardless of what becomes
 // of it: watchers hear nothing of one that is refused then.
 func TestAnOperationThatIsBeingPreparedCanBeFollowed(t *testing.T) {
 	fake := newCore("demo")

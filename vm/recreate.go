@@ -37,7 +37,7 @@ func (a recreateArgs) check(name string) error {
 // Recreate makes the VM of a machine anew: fresh disks, from the image that its
 // profiles and its mode mean now; the machine with its identity and its SSH names
 // stays. The former VM is set aside, with its disks and snapshots, until image gc or,
-// with discard, until the end. Whatever fails, it is brought back.
+// with discard, until the end. After any failure, it is restored.
 func (s *Service) Recreate(ctx context.Context, req api.RecreateParams) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindRecreate, Machine: req.Name, Client: req.Client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (recreateArgs, error) {

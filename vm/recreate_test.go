@@ -121,7 +121,7 @@ func TestRecreateLeavesAVMThatIsOffOff(t *testing.T) {
 	}
 }
 
-// Whatever fails, the former VM is back as it was.
+// After any failure, the former VM is restored unchanged.
 func TestARecreateThatFailsBringsTheFormerVMBack(t *testing.T) {
 	for _, state := range []backends.State{backends.Running, backends.Stopped} {
 		for _, method := range []string{"shutdown", "shelve", "create", "start"} {

@@ -199,7 +199,7 @@ func (w wall) restore(ctx context.Context) error {
 }
 
 // changeWall puts the rules of the host into force before the guest has its own: what
-// is not allowed any more ends at once, whatever the guest does.
+// is no longer allowed ends at once, independent of the guest.
 func changeWall(ctx context.Context, b backends.Backend, before inventory.Record, now map[string]string, spec backends.Spec) (wall, error) {
 	host, ok := backends.As[backends.HostFirewall](b)
 	if spec.Isolation == nil || !ok || !host.Isolates(spec.Bridge) {

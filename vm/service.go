@@ -159,7 +159,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 // the operations have.
 const closeLimit = 5 * time.Second
 
-// CloseLimit is how long Close takes at most, whatever hangs.
+// CloseLimit is how long Close takes at most, for any hang.
 func CloseLimit() time.Duration { return operation.DefaultLimits().Closing() + closeLimit }
 
 // GiveUpLimit is how long a request goes on, at most, once its context is done.

@@ -156,7 +156,7 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with the new image, the VM runs with its former one afterwards, and
+// With any defect of the new image, the VM is running with its former one afterwards, and
 // the message says what is wrong.
 func TestAnUpgradeThatFailsReturns(t *testing.T) {
 	for name, c := range map[string]struct{ profile, failing, says string }{

@@ -151,7 +151,7 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 	return vm, nil
 }
 
-// freeAddress is one on which nobody listens now.
+// freeAddress is one on which no process listens now.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

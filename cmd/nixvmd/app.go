@@ -47,7 +47,7 @@ func (a *app) columns() int {
 	return 0
 }
 
-// interactive reports whether somebody is there to answer questions.
+// interactive reports whether a user can answer prompts.
 func (a *app) interactive() bool { return a.inTTY && a.errTTY && !a.json }
 
 // print writes the answer of a verb: the wire value with --json, else text.

@@ -70,7 +70,7 @@ func (a *app) console(ctx context.Context, name string, conn net.Conn) error {
 			a.note("\nconsole of %s closed; the VM keeps running", name)
 		}()
 	}
-	// The terminal must be put back whatever ends this program.
+	// The terminal must be restored at every end of this program.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP, os.Interrupt)
 	defer stop()
 	ended := make(chan error, 2)

@@ -59,7 +59,7 @@ func interrupted(ctx context.Context, err error) error {
 type event struct {
 	operations []api.Operation
 	log        *api.MessageParams
-	notices    []string // what the user should read, whatever is followed
+	notices    []string // what the user should read, for any operation
 	lost       int      // lines of output before this event that were dropped, of any operation
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // newNetstack and newQemulog are no verbs for people: the embedded backend starts
-// them for each VM, with descriptors that nobody types.
+// them for each VM, with inherited descriptors.
 func newNetstack() *cobra.Command {
 	return companion(netstack.Verb, "Be the network of a VM (started by the daemon)", netstack.Main)
 }

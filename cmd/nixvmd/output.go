@@ -10,7 +10,7 @@ import (
 )
 
 // output is the standard output with a memory: the first error of a write is the
-// verb's, whoever wrote. A pipe that nobody reads any more ends the program with
+// verb's, for every writer. A pipe without a reader ends the program with
 // SIGPIPE, as it ends others; Go does that for us.
 type output struct {
 	io.Writer

@@ -84,12 +84,12 @@ func (a *app) dialHost(ctx context.Context, host string) (net.Conn, error) {
 // passed on, so that `ssh host cat <file` does not lose its last bytes.
 func splice(conn net.Conn, in *os.File, out io.Writer) error {
 	go func() {
-		// Whatever went wrong with this direction, the other one ends with it.
+		// On any error of this direction, the other one ends with it.
 		_, _ = io.Copy(conn, in)
 		if half, ok := conn.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
-		// A guest that hangs never closes its side: once nobody reads what it
+		// A guest that hangs never closes its side: once no process reads what it
 		// might say, there is nothing left to wait for.
 		if f, ok := out.(*os.File); ok && readerGone(f) {
 			conn.Close()

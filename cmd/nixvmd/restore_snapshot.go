@@ -53,7 +53,7 @@ again.`,
 	return cmd
 }
 
-// findSnapshot refuses a snapshot that is not there before anybody is asked to
+// findSnapshot refuses a missing snapshot before the user is asked to
 // confirm anything.
 func (a *app) findSnapshot(cmd *cobra.Command, name, snapshot string) (api.Snapshot, error) {
 	var list api.SnapshotListResult

@@ -69,7 +69,7 @@ func (a *app) serve(ctx context.Context, output io.Writer, ready func(error) err
 	defer listener.Close()
 	service, err := vm.OpenDefault(ctx, a.layout, a.exe, all.Drivers(), log)
 	if err != nil {
-		// Nobody may find the socket of a daemon that will not answer, nor the lock
+		// No client may find the socket of a daemon that will not answer, nor the lock
 		// of one that has said so.
 		return errors.Join(err, listener.Release(), ready(err))
 	}
@@ -89,7 +89,7 @@ func (a *app) serve(ctx context.Context, output io.Writer, ready func(error) err
 }
 
 // logFile is the log of a daemon that runs in the background: what its guests do
-// shows there, so it is bounded. The standard error, which whoever started this
+// shows there, so it is bounded. The standard error, which the process that started this
 // daemon has opened, follows it.
 func logFile(path string) *rotate.File {
 	return &rotate.File{Path: path, Old: path + ".old", Limit: maxLog, Opened: func(f *os.File) error {

@@ -16,7 +16,7 @@ import (
 )
 
 // shutdownLimit is how long the daemon may take to go. It is more than all of its own
-// limits together, whatever hangs.
+// limits together, for any hang.
 const shutdownLimit = 30 * time.Second
 
 // shutdownAnswer is what shutdown --json prints.

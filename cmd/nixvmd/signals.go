@@ -11,7 +11,7 @@ import (
 
 const (
 	// endLimit is how long a program that is told to end waits for what its
-	// operation undoes; whoever told it is not there to ask again.
+	// operation undoes; the user who requested that cannot be asked again.
 	endLimit = 30 * time.Second
 	// echo is how soon after a C-c another SIGINT is not a person's: a program that
 	// runs this one, such as timeout(1), passes on what the terminal has sent to

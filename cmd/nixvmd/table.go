@@ -22,7 +22,7 @@ func table(w io.Writer, header []string, rows [][]string) {
 		}
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
-	// Writing to a terminal: nobody could be told.
+	// Writing to a terminal: there is no place for an error.
 	_ = t.Flush()
 }
 

@@ -18,7 +18,7 @@ import (
 // expectLimit bounds what a test waits for on its terminal.
 const expectLimit = 2 * time.Minute
 
-// terminal is nixvmd on a pseudo-terminal, with somebody in front of it.
+// terminal is nixvmd on a pseudo-terminal, with a user in front of it.
 type terminal struct {
 	t      *testing.T
 	cmd    *exec.Cmd

@@ -92,7 +92,7 @@ func (k *kind) openFake(site backends.Site, c fakeSettings) (backends.Backend, e
 
 func fakeDir(l paths.Layout) string { return filepath.Join(l.State, "fake") }
 
-// left are the VMs of a house that have not gone, whatever nixvm says.
+// left are the VMs of a house that still exist, according to the backend alone.
 func (h *house) left() []string {
 	h.t.Helper()
 	if h.kind.real {

@@ -1,7 +1,7 @@
 // Package calm keeps a library from talking to the terminal before main runs.
 //
 // bubbletea, which huh stands on, asks the terminal for its background colour
-// while it is initialised: in every start of the program, whatever the verb. On
+// while it is initialised: at every start of the program, with any verb. On
 // a terminal that does not answer this costs seconds, and it swallows what was
 // typed ahead. So this package, which is initialised first, hides the terminal
 // from it, and main shows it again.

@@ -5,7 +5,7 @@
 //	field PATH REGEXP                 a field of the JSON on the standard output
 //	tree FILE                         list what lies on the disk, to be compared
 //	rmimages                          forget the images
-//	staleSocket PATH                  a socket that nobody listens on
+//	staleSocket PATH                  a socket without a listener
 //	fill PATH BYTES                   a file of that size
 //	killDaemon                        kill -9 of the script's daemon
 //
@@ -207,7 +207,7 @@ func tree(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 }
 
-// ownFile reports whether a file is the daemon's, whatever was asked of it: the
+// ownFile reports whether a file is the daemon's, in any test: the
 // copy that it keeps of the user's SSH configuration as it found it, too.
 func ownFile(rel string) bool {
 	base := filepath.Base(rel)
@@ -237,7 +237,7 @@ func fill(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(args[0], bytes.Repeat([]byte("x"), size), 0o600))
 }
 
-// staleSocket makes a socket that nobody listens on.
+// staleSocket makes a socket without a listener.
 func staleSocket(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: staleSocket PATH")

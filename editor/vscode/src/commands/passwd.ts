@@ -45,7 +45,7 @@ async function askPassword(app: App, title: string): Promise<string> {
 async function passwd(app: App, args: Arguments): Promise<void> {
   const { name } = await target(app, args, 'passwd', 'Set the password of root');
   const password = await askPassword(app, `Password of root in ${name}`);
-  if (password === '' && !(await app.ui.confirm({ message: `Remove the password of root in ${name}?`, detail: 'Nobody can log in on its serial console then. SSH is not affected.', action: 'Remove' }))) {
+  if (password === '' && !(await app.ui.confirm({ message: `Remove the password of root in ${name}?`, detail: 'Login on the serial console is then disabled. SSH is not affected.', action: 'Remove' }))) {
     return;
   }
   try {
