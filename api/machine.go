@@ -56,6 +56,9 @@ type Machine struct {
 	AdminHost string `json:"adminHost,omitempty"`
 	// Generation of its images that the VM boots from; see nixvm/generation/list.
 	Generation int `json:"generation,omitempty"`
+	// Outdated: the profiles, mode and kind of image of the machine mean another image
+	// now, which nixvm/vm/upgrade gives the VM. Absent if unknown.
+	Outdated bool `json:"outdated,omitempty"`
 	// Started is when the VM was started.
 	Started time.Time `json:"started,omitzero"`
 	// Operation is the id of the operation that is running on the machine; its

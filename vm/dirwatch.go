@@ -103,6 +103,7 @@ func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) {
 		return
 	}
 	s.inventory.Reload(name)
+	s.latest.again(0)
 	if s.recordOf(name) != nil {
 		s.repairSSH()
 	}

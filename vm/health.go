@@ -24,13 +24,13 @@ const maxUnits = 20
 
 // probe prints what a health check compares, a line each: "host NAME", "id MACHINE-ID",
 // "mount DIRECTORY OPTIONS", "system STATE" and "failed UNIT". It waits until the guest
-// has booted. A guest without systemd has neither a state nor units.
+// has booted. A guest that systemd has not booted has neither a state nor units.
 const probe = `echo "host $(cat /proc/sys/kernel/hostname)"
 echo "id $(cat /etc/machine-id)"
 while read -r _ dir _ options _; do
 	case $dir in / | /var) echo "mount $dir $options" ;; esac
 done < /proc/mounts
-command -v systemctl > /dev/null || exit 0
+[ -d /run/systemd/system ] || exit 0
 echo "system $(systemctl is-system-running --wait 2> /dev/null)"
 ` + failedProbe
 

@@ -55,6 +55,7 @@ func (o owner) Ended(op api.Operation) {
 		o.s.inventory.Reload(op.Source)
 	}
 	o.s.keepReserve()
+	o.s.latest.again(0)
 }
 
 // Tell implements operation.Owner. While an operation runs, it is told of before

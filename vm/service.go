@@ -79,6 +79,7 @@ type Service struct {
 	log      *slog.Logger
 
 	inventory *inventory.Inventory // what is known of each machine
+	latest    *latestImages        // what images the machines would get now
 
 	ctx    context.Context // of the service's life
 	cancel context.CancelCauseFunc
@@ -120,6 +121,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		clock:    map[string]*clockCheck{},
 		counts:   map[string]*snapshotCount{},
 		clocks:   make(chan struct{}, clocksAtOnce),
+		latest:   newLatestImages(),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	s.engine = operation.New(operation.Options{
@@ -152,6 +154,8 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.repairSSH()
+	s.background(s.followLatest)
+	s.latest.again(0)
 	return s, nil
 }
 

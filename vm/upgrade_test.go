@@ -302,3 +302,32 @@ func TestAGenerationWithoutItsImage(t *testing.T) {
 	_, err = h.Rollback(background, api.RollbackParams{Name: "demo"})
 	wantProblem(t, err, problem.ImageNotFound)
 }
+
+// Whether an upgrade would give a VM another image is known without asking for it, and
+// listing waits for nothing.
+func TestAnOutdatedVMIsShown(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	outdated := func(v VM) bool { return v.Outdated }
+	if v, _ := h.Get("demo"); v.Outdated {
+		t.Error("a new VM is outdated")
+	}
+	h.profiles(t, "demo", "newer")
+	h.until(t, "demo", "it is outdated", outdated)
+	h.upgrade(t, "demo")
+	h.until(t, "demo", "it is up to date", func(v VM) bool { return !v.Outdated })
+	op, err := h.Rollback(background, api.RollbackParams{Name: "demo"})
+	h.succeed(t, op, err)
+	h.until(t, "demo", "it is outdated again", outdated)
+}
+
+func TestWhetherAMutableVMIsOutdatedIsNotKnown(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial", Mode: "mutable"})
+	h.succeed(t, op, err)
+	h.profiles(t, "demo", "newer")
+	h.findLatest()
+	if v, _ := h.Get("demo"); v.Outdated {
+		t.Error("it is outdated")
+	}
+}

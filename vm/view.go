@@ -115,8 +115,8 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	}
 	v.Backend, v.RemovesDirectory = r.Backend, r.Declared && s.machines.Exists(v.Name)
 	v.Image = api.ImageRef{Kind: r.Image.Kind, ID: r.Image.ID, Distro: r.Image.Distro, Version: r.Image.Version}
-	generations := r.Generations()
-	v.Generation, v.Returns = generations.Current, len(generations.History) > 1
+	v.Generation, v.Returns = max(r.CurrentGeneration, 1), len(r.History) > 1
+	v.Outdated = s.latest.isOutdated(e)
 	if e.Machine != nil && r.OtherProfiles(*e.Machine) {
 		v.Pending = []string{fieldProfiles}
 	}
@@ -133,6 +133,7 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 
 // List returns all machines, sorted by name.
 func (s *Service) List() []VM {
+	s.latest.again(outdatedAge)
 	entries, states := s.inventory.List(), s.engine.States()
 	slices.SortFunc(entries, func(a, b *inventory.Entry) int { return strings.Compare(a.Name, b.Name) })
 	list := make([]VM, len(entries))

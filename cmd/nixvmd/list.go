@@ -38,7 +38,7 @@ func listText(w io.Writer, r api.MachineListResult, now time.Time) {
 	rows := make([][]string, 0, len(r.Machines))
 	for _, m := range r.Machines {
 		rows = append(rows, []string{
-			m.Name, stateWord(m, operationOf(m, r.Operations)), m.Mode, strings.Join(m.Profiles, ","), m.Image.Kind,
+			m.Name, stateWord(m, operationOf(m, r.Operations)), m.Mode, strings.Join(m.Profiles, ","), imageWord(m),
 			m.Backend, m.SSHHost, uptime(m, now),
 		})
 	}
@@ -63,6 +63,14 @@ func (a *app) listProblems(machines []api.Machine) {
 			a.showHint("nixvmd operations lists the choices")
 		}
 	}
+}
+
+// imageWord is the image of a machine, and whether an upgrade would give it another one.
+func imageWord(m api.Machine) string {
+	if m.Outdated {
+		return m.Image.Kind + " (outdated)"
+	}
+	return m.Image.Kind
 }
 
 func operationOf(m api.Machine, running []api.Operation) *api.Operation {

@@ -110,6 +110,9 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 			image += ", " + more
 		}
 	}
+	if m.Outdated {
+		image += " (outdated: nixvmd upgrade " + m.Name + " replaces it)"
+	}
 	generation := ""
 	if m.Generation > 1 {
 		generation = strconv.Itoa(m.Generation)

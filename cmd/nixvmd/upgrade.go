@@ -44,9 +44,9 @@ func (f *bootFlags) seconds(flags *pflag.FlagSet) (*int, error) {
 
 func newUpgrade(a *app) *cobra.Command {
 	var f bootFlags
-	image := ""
+	image, all, keepGoing := "", false, false
 	cmd := &cobra.Command{
-		Use: "upgrade NAME", Short: "Give a VM a new image, and keep its data",
+		Use: "upgrade NAME | --all", Short: "Give a VM a new image, and keep its data",
 		Long: `Build the image that the profiles, mode and kind of image of a machine mean now,
 and boot its VM from it. This is how changed profiles, and newer packages, reach
 an immutable or semi-mutable VM. Its data in /var and /home, and its snapshots,
@@ -57,11 +57,21 @@ key, the identity and the disks must be in place, and no service may fail that d
 not fail before. Otherwise the VM returns to its former image. A VM that is off
 gets the image at its next start.
 
-Former images are kept as generations: see nixvmd generations and rollback.`,
+Former images are kept as generations: see nixvmd generations and rollback.
+
+With --all, the VMs that can be upgraded are, one after another by name, until one
+fails.`,
 		Example: `  nixvmd configure demo --profiles claude,dev,docker
-  nixvmd upgrade demo`,
-		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
+  nixvmd upgrade demo
+  nixvmd upgrade --all --keep-going`,
+		Args: takes("[NAME]"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkAll(all, keepGoing, image, f, args); err != nil {
+				return err
+			}
+			if all {
+				return a.upgradeAll(cmd, f, keepGoing)
+			}
 			params := api.UpgradeParams{Work: api.Work{Detach: true}, Name: args[0], AllowDegraded: f.allowDegraded}
 			var err error
 			if params.Image, err = imagePath(image); err != nil {
@@ -81,6 +91,8 @@ Former images are kept as generations: see nixvmd generations and rollback.`,
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "upgrade every immutable and semi-mutable VM; for the latter, --confirm all")
+	cmd.Flags().BoolVar(&keepGoing, "keep-going", false, "with --all, continue after a failure")
 	cmd.Flags().StringVar(&image, "image", "", "take this `IMAGE` from now on: nixos, trial, a file or a URL, as for create")
 	completeFlags(a, cmd)
 	return cmd

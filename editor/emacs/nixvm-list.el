@@ -72,6 +72,7 @@ SORT is as in `tabulated-list-format'.")
                        ("k" . nixvm-cancel) ("x" . nixvm-operation)
                        ("w" . nixvm-list-copy-host)
                        ("y" . nixvm-clone) ("M" . nixvm-migrate) ("A" . nixvm-autostart)
+                       ("^" . nixvm-upgrade) ("~" . nixvm-rollback)
                        ("p" . nixvm-passwd) ("O" . nixvm-set-mode) ("W" . nixvm-recreate)
                        ("I" . nixvm-images) ("B" . nixvm-image-build) ("X" . nixvm-image-gc)
                        ("E E" . nixvm-resolve) ("E r" . nixvm-resolve-resume)
@@ -139,8 +140,18 @@ What is more than a word may run over the columns behind it."
                            (format "%s: %s" state reason)
                          state)
                        'face 'nixvm-broken 'nixvm-wide t))
+          ((nixvm--stale-image machine)
+           (propertize (format "%s, %s" state (nixvm--stale-image machine))
+                       'face (nixvm--state-face state) 'nixvm-wide t
+                       'help-echo (substitute-command-keys
+                                   "\\<nixvm-list-mode-map>\\[nixvm-upgrade] gives it a new image")))
           (t (propertize state 'face (nixvm--state-face state)
                          'help-echo (plist-get (plist-get machine :snapshots) :warning))))))
+
+(defun nixvm--stale-image (machine)
+  "What an upgrade would change about the image of MACHINE; nil for nothing."
+  (cond ((member "profiles" (append (plist-get machine :pending) nil)) "profiles changed")
+        ((nixvm--true (plist-get machine :outdated)) "outdated")))
 
 (defun nixvm--list-memory< (a b)
   "Whether the machine of the entry A has less memory than that of B."

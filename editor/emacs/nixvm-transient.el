@@ -89,6 +89,8 @@
     ("V" "Declare" nixvm-declare)
     ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--clone-p)))
     ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "migrate")))
+    ("^" "Upgrade" nixvm-upgrade :if (lambda () (nixvm-transient--p "upgrade")))
+    ("~" "Roll back" nixvm-rollback :if (lambda () (nixvm-transient--p "rollback")))
     ("A" nixvm-autostart :description nixvm-transient--autostart
      :if (lambda () (nixvm-transient--p "autostart")))
     ("p" "Root password" nixvm-passwd :if (lambda () (nixvm-transient--p "passwd")))

@@ -429,7 +429,8 @@ the daemon holds it.  It applies at once."
 
 (defconst nixvm--own-verbs
   '("create" "attach" "console" "start" "resume" "stop" "reboot" "suspend" "snapshot"
-    "restore-snapshot" "delete-snapshot" "clone" "clone-snapshot" "migrate" "recreate" "configure"
+    "restore-snapshot" "delete-snapshot" "clone" "clone-snapshot" "migrate" "upgrade" "rollback"
+    "recreate" "configure"
     "autostart" "passwd" "forward" "cancel" "kill" "destroy" "purge" "delete")
   "The verbs of the daemon that have a command of their own, or need none.")
 
@@ -444,7 +445,7 @@ the daemon holds it.  It applies at once."
 
 ;;;###autoload
 (defun nixvm-operation (name verb &optional params)
-  "Do VERB of the daemon with the machine NAME, e.g. \"upgrade\" or \"resize\".
+  "Do VERB of the daemon with the machine NAME, e.g. \"resize\".
 The verbs are those that can be done with it now and that have no command of
 their own.  PARAMS are further params; what the daemon still needs is asked for."
   (interactive

@@ -227,7 +227,7 @@
                               (nixvm-fake-machine "b" :state "stopped" :ready :json-false))
     (nixvm-list-test-go "a")
     (should (nixvm-transient--p "suspend"))
-    (should-not (nixvm-transient--p "upgrade"))
+    (should (nixvm-transient--p "upgrade"))
     (should-not (nixvm-transient--p "autostart"))
     (should-not (nixvm-transient--others-p))
     (nixvm-list-test-go "b")

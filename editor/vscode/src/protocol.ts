@@ -837,6 +837,8 @@ export interface Machine {
   adminHost?: string;
   /** Generation of its images that the VM boots from; see nixvm/generation/list. */
   generation?: number;
+  /** Outdated: the profiles, mode and kind of image of the machine mean another image now, which nixvm/vm/upgrade gives the VM. Absent if unknown. */
+  outdated?: boolean;
   /** Started is when the VM was started. */
   started?: string;
   /** Operation is the id of the operation that is running on the machine; its state is among the operations of the same message, or of nixvm/operation/get. */

@@ -20,6 +20,7 @@ import { recreateCommands } from './recreate';
 import { resolveCommands } from './resolve';
 import { snapshotCommands } from './snapshot';
 import { terminalCommands } from './terminal';
+import { upgradeCommands } from './upgrade';
 
 /** Every command, by its id without "nixvm.". */
 export const allCommands = (app: App): Commands => ({
@@ -43,4 +44,5 @@ export const allCommands = (app: App): Commands => ({
   ...resolveCommands(app),
   ...snapshotCommands(app),
   ...terminalCommands(app),
+  ...upgradeCommands(app),
 });

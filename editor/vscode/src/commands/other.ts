@@ -8,8 +8,8 @@ import { confirmByName } from './destroy';
 import { target, type Arguments } from './target';
 
 /**
- * What a newer daemon can do and this extension has no command for: upgrade,
- * clone, resize, backup. What an operation still needs is asked for, going by
+ * What a newer daemon can do and this extension has no command for: resize,
+ * backup. What an operation still needs is asked for, going by
  * the complaint of the daemon.
  */
 async function other(app: App, args: Arguments): Promise<void> {

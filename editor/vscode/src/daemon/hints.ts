@@ -25,6 +25,7 @@ const verbs: Record<string, Verb> = {
   kill: { command: 'kill', words: 'Kill' },
   images: { command: 'images', words: 'Show Images' },
   list: { words: 'the NixVM view' },
+  generations: { command: 'rollback', words: 'Roll Back' },
   migrate: { command: 'migrate', words: 'Migrate' },
   passwd: { command: 'passwd', words: 'Set Root Password' },
   operations: { command: 'resolve', words: 'the NixVM view' },
@@ -36,6 +37,7 @@ const verbs: Record<string, Verb> = {
   reboot: { command: 'reboot', words: 'Reboot' },
   'restore-snapshot': { command: 'restore', words: 'Restore Snapshot' },
   recreate: { command: 'recreate', words: 'Recreate' },
+  rollback: { command: 'rollback', words: 'Roll Back' },
   resume: { command: 'resume', words: 'Resume' },
   snapshots: { words: 'the row Snapshots of' },
   snapshot: { command: 'snapshot', words: 'Take Snapshot of' },
@@ -45,6 +47,7 @@ const verbs: Record<string, Verb> = {
   status: { words: 'the row of' },
   stop: { command: 'stop', words: 'Stop' },
   suspend: { command: 'suspend', words: 'Suspend' },
+  upgrade: { command: 'upgrade', words: 'Upgrade' },
 };
 
 /** What there is no button for: it is the daemon itself, or a person's own shell. */

@@ -29,7 +29,8 @@ export function backendOf(backends: readonly Backend[], name: string): Backend |
 /** Verbs of the daemon that have a command of their own, or need none. */
 const known = new Set([
   'create', 'attach', 'console', 'start', 'resume', 'stop', 'reboot', 'suspend', 'snapshot', 'restore-snapshot', 'delete-snapshot',
-  'clone', 'clone-snapshot', 'migrate', 'recreate', 'configure', 'autostart', 'passwd', 'forward', 'cancel', 'kill', 'destroy', 'purge', 'delete',
+  'clone', 'clone-snapshot', 'migrate', 'upgrade', 'rollback', 'recreate', 'configure', 'autostart', 'passwd', 'forward', 'cancel', 'kill',
+  'destroy', 'purge', 'delete',
 ]);
 
 /** What a newer daemon can do with a machine now, and this extension has no command for. */

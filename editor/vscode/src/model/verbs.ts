@@ -22,6 +22,8 @@ export const verbs = {
   // Also what a snapshot of the machine offers.
   cloneSnapshot: 'clone-snapshot',
   migrate: 'migrate',
+  upgrade: 'upgrade',
+  rollback: 'rollback',
   autostartOn: 'autostart',
   autostartOff: 'autostart',
   passwd: 'passwd',

@@ -52,11 +52,16 @@ export function progressText(operation: Operation): string {
   return [operation.kind, percent, operation.message || operation.step || ''].filter(Boolean).join(' ');
 }
 
+/** What an upgrade would give the VM; empty for nothing. */
+export function staleImage({ pending, outdated }: Machine): string {
+  return pending?.includes('profiles') ? 'profiles changed: upgrade to apply' : outdated ? 'outdated' : '';
+}
+
 /** What stands beside the name of a machine. */
 export function summary(machine: Machine, operation?: Operation): string {
   const parts = [operation ? progressText(operation) : stateOf(machine), machine.profiles.join(', ')];
-  if (!operation && machine.address) {
-    parts.push(machine.address);
+  if (!operation) {
+    parts.push(staleImage(machine), machine.address ?? '');
   }
   return parts.filter(Boolean).join('  ·  ');
 }

@@ -2,7 +2,7 @@ import { hasMethod, type Offer } from '../daemon/offered';
 import { localCodes, problemText } from '../daemon/problem';
 import { exists, hostsOf, stateOf } from '../model/machine';
 import { can, tagsOf } from '../model/verbs';
-import { ago, capital, count, localTime, progressText, sizeOfBytes, sizeOfMiB, summary, when } from '../model/words';
+import { ago, capital, count, localTime, progressText, sizeOfBytes, sizeOfMiB, staleImage, summary, when } from '../model/words';
 import { problemCodes, type Machine, type Operation, type Snapshot } from '../protocol';
 import type { ActionNode, FactNode, ForwardNode, GroupNode, SnapshotNode, UnresolvedNode } from './nodes';
 
@@ -83,7 +83,8 @@ function resourceFacts(machine: Machine): [string, string | undefined][] {
     ['Network', machine.network],
     ['Mode', machine.mode],
     ['Autostart', machine.autostart ? `with the host of ${machine.backend}` : ''],
-    ['Image', [distro ?? kind, version].filter(Boolean).join(' ')],
+    ['Image', [[distro ?? kind, version].filter(Boolean).join(' '), staleImage(machine)].filter(Boolean).join(', ')],
+    ['Generation', (machine.generation ?? 1) > 1 ? String(machine.generation) : ''],
     ['Backend', machine.backend],
   ];
 }

@@ -17,10 +17,10 @@ test('each state has its commands', () => {
   const off = [...existing, 'clone', 'cloneSnapshot', 'recreate', 'start'];
   assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
   assert.deepEqual(possible('broken'), [...always].sort());
-  assert.deepEqual(possible('stopped'), [...off, 'migrate'].sort());
-  assert.deepEqual(possible('crashed'), [...off].sort());
+  assert.deepEqual(possible('stopped'), [...off, 'migrate', 'rollback', 'upgrade'].sort());
+  assert.deepEqual(possible('crashed'), [...off, 'rollback', 'upgrade'].sort());
   assert.deepEqual(possible('suspended'), [...existing, 'kill', 'resume'].sort());
-  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'stop', 'suspend'].sort());
+  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'rollback', 'stop', 'suspend', 'upgrade'].sort());
   assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
 });
 
