@@ -70,6 +70,9 @@ var verbs = map[string]func(context.Context, *vm.Service) (api.Operation, error)
 	"restore-snapshot": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.RestoreSnapshot(ctx, "demo", "first", "demo", "test")
 	},
+	"recreate": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
+		return s.Recreate(ctx, api.RecreateParams{ConfirmParams: api.ConfirmParams{Name: "demo", Confirm: "demo"}})
+	},
 	"destroy": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.Destroy(ctx, "demo", "demo", "test")
 	},

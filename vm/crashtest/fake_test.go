@@ -19,6 +19,10 @@ func TestKillDuringSnapshotAndRestore(t *testing.T) {
 	})
 }
 
+func TestKillDuringRecreate(t *testing.T) {
+	each(t, func(t *testing.T, kind string) { killDuringRecreate(t, kind, pointsOf(kind, "recreate")) })
+}
+
 func TestKillDuringDestroy(t *testing.T) {
 	each(t, func(t *testing.T, kind string) {
 		for _, p := range pointsOf(kind, "destroy") {

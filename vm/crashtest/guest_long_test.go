@@ -20,3 +20,7 @@ func TestLongKillOnARealGuestDuringSnapshotRestoreAndDestroy(t *testing.T) {
 	newHouse(t, qemuGuest).killDuringSnapshots(slices.Concat(
 		pointsOf(qemuGuest, "snapshot"), pointsOf(qemuGuest, "restore-snapshot"), pointsOf(qemuGuest, "destroy")))
 }
+
+func TestLongKillOnARealGuestDuringRecreate(t *testing.T) {
+	killDuringRecreate(t, qemuGuest, pointsOf(qemuGuest, "recreate"))
+}

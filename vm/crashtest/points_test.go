@@ -57,6 +57,8 @@ func pointsOf(kind, verb string) []ends {
 		list = steps(verb, undone, "snapshot")
 	case "restore-snapshot":
 		list = slices.Concat(steps(verb, undone, "safety", "restore"), steps(verb, finished, "start"))
+	case "recreate":
+		list = slices.Concat(steps(verb, undone, "image", "shutdown", "shelve", "disks", "start", "ready"), steps(verb, finished, "keep"))
 	case "destroy":
 		list = steps(verb, finished, "disks")
 	}
@@ -74,6 +76,8 @@ func pointsOf(kind, verb string) []ends {
 		list = append(list, methods(verb, either, "snapshot")...)
 	case "restore-snapshot":
 		list = append(list, methods(verb, either, "snapshot", "restore", "start")...)
+	case "recreate": // before the last step, which ends it
+		list = append(methods(verb, undone, "shutdown", "shelve", "create", "start"), list...)
 	case "destroy":
 		list = append(list, methods(verb, finished, "kill", "destroy")...)
 	}
@@ -190,6 +194,40 @@ func (h *house) killDuringSnapshots(points []ends) {
 				})
 			}
 			h.write(s, "today")
+		})
+	}
+}
+
+// killDuringRecreate leaves the former VM with its disk and its snapshot, or a new one.
+func killDuringRecreate(t *testing.T, kind string, points []ends) {
+	h := newHouse(t, kind)
+	h.open(func(s *vm.Service) {
+		h.must(s, verbs["create"])
+		h.write(s, "precious")
+		h.must(s, func(ctx context.Context, s *vm.Service) (api.Operation, error) {
+			return s.CreateSnapshot(ctx, "demo", "first", "", "test")
+		})
+	})
+	for _, p := range points {
+		h.crash(p.point)
+		h.open(func(s *vm.Service) {
+			v, snapshots := h.state(s)
+			if v.State != backends.Running || v.Problem != nil {
+				t.Errorf("%s: the VM is %+v", p, v)
+			}
+			if p.outcome == finished {
+				if len(snapshots) > 0 || h.kind.real && h.guest(s, "demo", "ls") != "" || !h.kind.real && h.read(s, "demo") != "" {
+					t.Errorf("%s: the new VM has something of the former one, and the snapshots %v", p, snapshots)
+				}
+				h.write(s, "again")
+				return
+			}
+			if got := h.read(s, "demo"); got != "precious" || !slices.Equal(snapshots, []string{"first"}) {
+				t.Errorf("%s: the file has %q, and there are the snapshots %v", p, got, snapshots)
+			}
+			if left := h.left(); len(left) != 1 {
+				t.Errorf("%s: VMs are left: %v", p, left)
+			}
 		})
 	}
 }
