@@ -100,11 +100,11 @@ func checkLines(field string, list []string) error {
 	return nil
 }
 
-// checkWords refuses entries that a comma-separated list could not hold.
-func checkWords(field string, list []string) error {
+// checkProfiles refuses names that a comma-separated list could not hold.
+func checkProfiles(list []string) error {
 	for i, s := range list {
 		if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) || unicode.IsControl(r) }) {
-			return problem.BadField(fmt.Sprintf("%s[%d]", field, i), "%q is not one word", s)
+			return problem.BadField(fmt.Sprintf("profiles[%d]", i), "%q is not one word", s)
 		}
 	}
 	return nil

@@ -18,6 +18,14 @@ type CloneParams struct {
 	VCPUs *int `json:"vcpus,omitempty"`
 	// DiskBytes is the virtual size of the state disk in bytes; at least that of the source.
 	DiskBytes *int64 `json:"diskBytes,omitempty"`
+	// Network is "nat" or "bridge:<interface>".
+	Network string `json:"network,omitempty"`
+	// Profiles of the new machine. Its VM has the image of the source: they stay pending
+	// until nixvm/vm/upgrade.
+	Profiles []string `json:"profiles,omitempty"`
+	// Mode is "immutable", "semi-mutable" or "mutable". Its VM has that of the source: the
+	// mode stays pending until nixvm/vm/upgrade, or, from or to mutable, nixvm/vm/recreate.
+	Mode string `json:"mode,omitempty"`
 	// NoStart creates the VM without booting it.
 	NoStart bool `json:"noStart,omitempty"`
 }
@@ -37,5 +45,8 @@ func (p CloneParams) Fields() []FieldCheck {
 		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
 		{"vcpus", checkPositive("vcpus", p.VCPUs)},
 		{"diskBytes", checkPositive("diskBytes", p.DiskBytes)},
+		{"network", checkLine("network", p.Network)},
+		{"profiles", checkProfiles(p.Profiles)},
+		{"mode", checkLine("mode", p.Mode)},
 	}
 }

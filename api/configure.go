@@ -61,7 +61,7 @@ func (p ConfigureParams) Validate() error {
 func (p ConfigureParams) Fields() []FieldCheck {
 	return []FieldCheck{
 		{"name", checkName(p.Name)},
-		{"profiles", checkWords("profiles", p.Profiles)},
+		{"profiles", checkProfiles(p.Profiles)},
 		{"mode", checkOptionalLine("mode", p.Mode)},
 		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},
 		{"vcpus", checkPositive("vcpus", p.VCPUs)},

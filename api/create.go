@@ -52,7 +52,7 @@ func (p CreateParams) Validate() error {
 func (p CreateParams) Fields() []FieldCheck {
 	return []FieldCheck{
 		{"name", checkName(p.Name)},
-		{"profiles", checkWords("profiles", p.Profiles)},
+		{"profiles", checkProfiles(p.Profiles)},
 		{"image", checkLine("image", p.Image)},
 		{"mode", checkLine("mode", p.Mode)},
 		{"memoryMiB", checkPositive("memoryMiB", p.MemoryMiB)},

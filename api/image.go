@@ -60,7 +60,7 @@ func (p ImageBuildParams) Validate() error {
 
 // Fields checks the form of each.
 func (p ImageBuildParams) Fields() []FieldCheck {
-	return []FieldCheck{{"image", checkLine("image", p.Image)}, {"profiles", checkWords("profiles", p.Profiles)}, {"mode", checkLine("mode", p.Mode)}}
+	return []FieldCheck{{"image", checkLine("image", p.Image)}, {"profiles", checkProfiles(p.Profiles)}, {"mode", checkLine("mode", p.Mode)}}
 }
 
 // ImageGCParams requests the removal of unused images.

@@ -79,7 +79,10 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 	name, network := strings.TrimSpace(p.Name), strings.TrimSpace(p.Network)
 	switch p.Request() {
 	case "clone":
-		c := api.CloneParams{Name: name, NewName: strings.TrimSpace(p.NewName), Snapshot: p.Snapshot, MemoryMiB: memory, VCPUs: vcpus, DiskBytes: disk}
+		c := api.CloneParams{
+			Name: name, NewName: strings.TrimSpace(p.NewName), Snapshot: p.Snapshot, MemoryMiB: memory, VCPUs: vcpus, DiskBytes: disk,
+			Network: network, Profiles: p.Profiles, Mode: p.Mode,
+		}
 		return vm.Draft{Clone: &c}, r.and(c.Fields())
 	case "configure":
 		c := api.ConfigureParams{

@@ -22,6 +22,9 @@ type cloneArgs struct {
 	MemoryMiB int             `json:"memoryMiB,omitempty"` // 0: as the source has
 	VCPUs     int             `json:"vcpus,omitempty"`
 	DiskBytes int64           `json:"diskBytes,omitempty"`
+	Network   string          `json:"network,omitempty"`  // empty: as the source has
+	Profiles  []string        `json:"profiles,omitempty"` // none: as the source has
+	Mode      machine.Mode    `json:"mode,omitempty"`
 	Backend   string          `json:"backend"`
 	Image     inventory.Image `json:"image"`
 	// Generation of the source's identity medium: the copied disk may remember it.
@@ -70,6 +73,7 @@ func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArg
 	args := cloneArgs{
 		Source: req.Name, Snapshot: req.Snapshot, Start: !req.NoStart,
 		MemoryMiB: given(req.MemoryMiB, 0), VCPUs: given(req.VCPUs, 0), DiskBytes: given(req.DiskBytes, 0), Instance: newInstance(),
+		Network: req.Network, Profiles: req.Profiles, Mode: machine.Mode(req.Mode),
 	}
 	m, b, err := s.realised(req.Name)
 	if err != nil {
@@ -90,6 +94,13 @@ func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArg
 	} else if ok && e.Record != nil {
 		wrong.add(fieldNewName, nameTaken(req.NewName))
 	}
+	s.checkCloneImage(m, args, wrong)
+	if n, err := machine.ParseNetwork(req.Network); req.Network != "" {
+		wrong.add(fieldNetwork, err)
+		if err == nil {
+			wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, n)))
+		}
+	}
 	settings, err := s.machines.CheckClone(req.Name, req.NewName, args.changes())
 	wrong.add(fieldNewName, err)
 	wrong.addSettings(settings)
@@ -109,6 +120,7 @@ func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArg
 	_, err = s.images.Get(r.Image.ID)
 	wrong.add(fieldName, err)
 	args.Backend, args.Image, args.Generation = r.Backend, r.Image, r.Generation
+	args.Image.Mode = string(r.ModeOf(m)) // what the disk has, whatever the machine is to be
 	args.Warnings = append(args.Warnings, keptBySource(m)...)
 	if !wrong.has(fieldNewName) {
 		wrong.add(fieldNewName, s.checkSSHName(ctx, req.NewName))
@@ -128,7 +140,29 @@ func (a cloneArgs) changes() machine.Changes {
 	if a.DiskBytes != 0 {
 		ch.DiskBytes = &a.DiskBytes
 	}
+	if n, err := machine.ParseNetwork(a.Network); a.Network != "" && err == nil {
+		ch.Network = &n
+	}
+	if len(a.Profiles) > 0 {
+		ch.Profiles = &a.Profiles
+	}
+	if a.Mode != "" {
+		ch.Mode = &a.Mode
+	}
 	return ch
+}
+
+// checkCloneImage refuses profiles and a mode that the machine's kind of image does not
+// have.
+func (s *Service) checkCloneImage(m machine.Machine, args cloneArgs, wrong *fieldErrors) {
+	if args.Mode != "" {
+		mode, err := parseMode(string(args.Mode))
+		if err == nil {
+			err = s.checkMode(m, mode)
+		}
+		wrong.add(fieldMode, err)
+	}
+	s.checkProfiles(m, api.ConfigureParams{Profiles: args.Profiles}, wrong)
 }
 
 // checkSource refuses a source that runs or has no such snapshot, and warns of a

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -171,6 +172,11 @@ func (s *Service) draftClone(ctx context.Context, req api.CloneParams) (map[stri
 		fieldMemory: memoryField(given(req.MemoryMiB, source.MemoryMiB), req.MemoryMiB == nil),
 		fieldVCPUs:  countField(given(req.VCPUs, source.VCPUs), req.VCPUs == nil),
 		fieldDisk:   diskField(given(req.DiskBytes, source.DiskBytes), req.DiskBytes == nil),
+		fieldNetwork: {
+			Value: cmp.Or(req.Network, source.Network), Default: req.Network == "",
+		},
+		fieldProfiles: listField(req.Profiles, source.Profiles),
+		fieldMode:     {Value: cmp.Or(req.Mode, source.Mode), Default: req.Mode == "", Choices: s.modesOf(source.Image.Kind)},
 	}
 	snapshot := api.DraftField{Value: req.Snapshot, Default: req.Snapshot == ""}
 	if b, err := s.backend(source.Backend); err == nil && source.Name != "" && backends.CapabilitiesOf(b).CloneSnapshot {

@@ -11,6 +11,8 @@ import (
 type cloneFlags struct {
 	resourceFlags
 	snapshot        string
+	network, mode   string
+	profiles        []string
 	noStart, detach bool
 }
 
@@ -22,6 +24,10 @@ func newClone(a *app) *cobra.Command {
 state disk; boot it and wait until it is ready. SOURCE must be stopped and is not
 changed. Snapshots, a static IP address, and address reservations on the host are
 not copied.
+
+Profiles and mode are part of the image, which the new VM has from SOURCE: with
+--profiles or --mode it has them pending (see status) until nixvmd upgrade or, from
+or to mutable, nixvmd recreate.
 
 Both machines then hold the same data, including credentials and logins.`,
 		Example: `  nixvmd clone demo demo2
@@ -42,6 +48,9 @@ Both machines then hold the same data, including credentials and logins.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.snapshot, "snapshot", "", "copy `SNAPSHOT` of SOURCE instead of the current disk")
 	f.add(flags, "size of the state disk, `SIZE`; at least that of SOURCE")
+	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
+	flags.StringSliceVar(&f.profiles, "profiles", nil, "comma-separated profiles `A,B`; pending")
+	flags.StringVar(&f.mode, "mode", "", "`MODE`: immutable, semi-mutable or mutable; pending")
 	flags.BoolVar(&f.noStart, "no-start", false, "create the VM without booting it")
 	detachFlag(cmd, &f.detach)
 	completeFlags(a, cmd)
@@ -49,7 +58,10 @@ Both machines then hold the same data, including credentials and logins.`,
 }
 
 func (f cloneFlags) params(source, name string) (api.CloneParams, error) {
-	p := api.CloneParams{Work: api.Work{Detach: true}, Name: source, NewName: name, Snapshot: f.snapshot, NoStart: f.noStart}
+	p := api.CloneParams{
+		Work: api.Work{Detach: true}, Name: source, NewName: name, Snapshot: f.snapshot, NoStart: f.noStart,
+		Network: f.network, Profiles: trimmed(f.profiles), Mode: f.mode,
+	}
 	if err := names.Machine(source); err != nil {
 		return p, err
 	}

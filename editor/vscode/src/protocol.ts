@@ -235,6 +235,12 @@ export interface CloneParams {
   vcpus?: number;
   /** DiskBytes is the virtual size of the state disk in bytes; at least that of the source. */
   diskBytes?: number;
+  /** Network is "nat" or "bridge:<interface>". */
+  network?: string;
+  /** Profiles of the new machine. Its VM has the image of the source: they stay pending until nixvm/vm/upgrade. */
+  profiles?: string[];
+  /** Mode is "immutable", "semi-mutable" or "mutable". Its VM has that of the source: the mode stays pending until nixvm/vm/upgrade, or, from or to mutable, nixvm/vm/recreate. */
+  mode?: string;
   /** NoStart creates the VM without booting it. */
   noStart?: boolean;
   /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
