@@ -76,7 +76,8 @@ func statusOf(state golibvirt.DomainState, reason int32) backends.Status {
 		case golibvirt.DomainShutoffCrashed:
 			return backends.Status{State: backends.Crashed, Reason: "QEMU was killed or failed"}
 		case golibvirt.DomainShutoffDaemon:
-			return backends.Status{State: backends.Crashed, Reason: "QEMU ended while libvirtd was not running"}
+			// Where libvirtd knows that it crashed, it says so.
+			return backends.Status{State: backends.Stopped, Reason: "QEMU ended while libvirtd was not running: the guest powered off, or QEMU failed"}
 		case golibvirt.DomainShutoffFailed:
 			return backends.Status{State: backends.Stopped, Reason: "the last start failed"}
 		}
