@@ -89,6 +89,8 @@ install: build ## Install the program, user units and completions below PREFIX (
 	install -D -m 755 bin/nixvmd $(DESTDIR)$(PREFIX)/bin/nixvmd
 	sed 's|@bindir@|$(PREFIX)/bin|' contrib/systemd/nixvmd.service | install -D -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/nixvmd.service
 	install -D -m 644 contrib/systemd/nixvmd.socket $(DESTDIR)$(UNITDIR)/nixvmd.socket
+	sed 's|@bindir@|$(PREFIX)/bin|' contrib/systemd/nixvmd-backup.service | install -D -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/nixvmd-backup.service
+	install -D -m 644 contrib/systemd/nixvmd-backup.timer $(DESTDIR)$(UNITDIR)/nixvmd-backup.timer
 	bin/nixvmd completion bash | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nixvmd
 	bin/nixvmd completion zsh | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nixvmd
 	bin/nixvmd completion fish | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nixvmd.fish

@@ -57,6 +57,13 @@ type BackendCapabilities struct {
 	Upgrade bool `json:"upgrade"`
 	// Recreate: a VM can be set aside while another one is made in its place.
 	Recreate bool `json:"recreate"`
+	// Export: its VMs can be backed up and exported.
+	Export bool `json:"export"`
+	// Import: archives can become VMs of it.
+	Import bool `json:"import"`
+	// RewriteDisk: a backup can be restored to the VM that it is of, which keeps its
+	// snapshots.
+	RewriteDisk bool `json:"rewriteDisk"`
 }
 
 // BackendListResult is the configured backends.

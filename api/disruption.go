@@ -4,14 +4,15 @@ package api
 // with it open connections.
 var disruptive = map[Kind]bool{
 	KindStop: true, KindKill: true, KindReboot: true, KindSuspend: true,
-	KindRestoreSnapshot: true, KindUpgrade: true, KindRollback: true, KindRecreate: true, KindDestroy: true, KindPurge: true,
+	KindRestoreSnapshot: true, KindRestoreBackup: true, KindUpgrade: true, KindRollback: true, KindRecreate: true, KindDestroy: true, KindPurge: true,
 }
 
 // Kinds returns the kinds of operations, in the order of their constants.
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindClone, KindStart, KindStop, KindKill, KindReboot, KindSuspend, KindResume, KindDestroy, KindPurge, KindSnapshot,
-		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindUpgrade, KindRollback, KindRecreate, KindApply, KindBuildImage, KindResolve,
+		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindUpgrade, KindRollback, KindRecreate, KindApply, KindBuildImage, KindBackup, KindRestoreBackup,
+		KindImport, KindResolve,
 	}
 }
 
@@ -36,7 +37,7 @@ func (k Kind) Outcome() Outcome {
 		return ""
 	case k == KindReboot, k == KindUpgrade, k == KindRollback:
 		return OutcomeUp
-	case k == KindRestoreSnapshot || k == KindRecreate:
+	case k == KindRestoreSnapshot || k == KindRestoreBackup || k == KindRecreate:
 		return OutcomeReplaced
 	}
 	return OutcomeDown

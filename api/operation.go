@@ -32,7 +32,10 @@ const (
 	KindRecreate        Kind = "recreate"
 	KindApply           Kind = "apply" // of settings, to the guest that runs
 	KindBuildImage      Kind = "build-image"
-	KindResolve         Kind = "resolve" // the chosen action of an unresolved operation
+	KindBackup          Kind = "backup"
+	KindRestoreBackup   Kind = "restore-backup" // to the VM that is there
+	KindImport          Kind = "import"         // of an archive, as a new VM
+	KindResolve         Kind = "resolve"        // the chosen action of an unresolved operation
 )
 
 // OperationState is how far an operation is.
@@ -67,7 +70,8 @@ type Operation struct {
 	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
 	// "migrate", "upgrade", "rollback", "recreate", "apply" (settings, to a running guest),
-	// "build-image", "resolve" (the chosen action for an unresolved operation).
+	// "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an
+	// archive, as a new VM), "resolve" (the chosen action for an unresolved operation).
 	Kind Kind `json:"kind"`
 	// Disruptive: connections into the guest end while the operation is running. Clients
 	// close theirs when it begins, instead of waiting for a guest that no longer answers.
@@ -115,6 +119,9 @@ type Operation struct {
 	Image string `json:"image,omitempty"`
 	// Generation that upgrade and rollback give the VM; absent until it is known.
 	Generation int `json:"generation,omitempty"`
+	// Backup that was made or restored: the id of a backup in the daemon's directory,
+	// otherwise the path of the archive.
+	Backup string `json:"backup,omitempty"`
 	// Choices for nixvm/operation/resolve; only of an unresolved operation.
 	Choices []Choice `json:"choices,omitempty"`
 	// Resolves is the id of the operation that a resolve operates on.

@@ -27,5 +27,8 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Autostart = As[Autostarter](b)
 	_, c.Upgrade = As[ImageSwapper](b)
 	_, c.Recreate = As[Shelver](b)
+	_, c.Export = As[Exporter](b)
+	_, c.Import = As[Importer](b)
+	_, c.RewriteDisk = As[DiskRewriter](b)
 	return c
 }

@@ -67,6 +67,14 @@ type Core interface {
 	RestoreSnapshot(ctx context.Context, name, snapshot, confirm, client string) (api.Operation, error)
 	DeleteSnapshot(ctx context.Context, name, snapshot, client string) (api.Operation, error)
 
+	// Backups are those in BackupDirectory.
+	Backups(ctx context.Context, name string) ([]api.Backup, error)
+	BackupDirectory() string
+	Backup(ctx context.Context, req api.BackupCreateParams) (api.Operation, error)
+	// InspectBackup says what RestoreBackup would do.
+	InspectBackup(ctx context.Context, req api.BackupInspectParams) (api.BackupInspectResult, error)
+	RestoreBackup(ctx context.Context, req api.BackupRestoreParams) (api.Operation, error)
+
 	Attach(ctx context.Context, req api.AttachParams) (api.AttachResult, error)
 	Endpoint(ctx context.Context, req api.EndpointParams) (api.Endpoint, error)
 	// CheckDraft says of each field of a request what would become of it.

@@ -408,6 +408,27 @@ func (c *core) DeleteSnapshot(_ context.Context, name, _, client string) (api.Op
 	return c.on(api.KindDeleteSnapshot, name, client)
 }
 
+func (c *core) Backups(context.Context, string) ([]api.Backup, error) {
+	return []api.Backup{{ID: "demo-1", File: "/backups/demo-1", Machine: "\x1b[1mdemo"}}, nil
+}
+
+func (c *core) BackupDirectory() string { return "/backups" }
+
+func (c *core) Backup(_ context.Context, p api.BackupCreateParams) (api.Operation, error) {
+	return c.on(api.KindBackup, p.Name, p.Client)
+}
+
+func (c *core) InspectBackup(_ context.Context, p api.BackupInspectParams) (api.BackupInspectResult, error) {
+	return api.BackupInspectResult{
+		Backup: api.Backup{File: p.Backup, Machine: "demo"}, Name: "demo",
+		Settings: []api.BackupSetting{{File: "image", Text: "\x1b]0;x\x07trial"}},
+	}, nil
+}
+
+func (c *core) RestoreBackup(_ context.Context, p api.BackupRestoreParams) (api.Operation, error) {
+	return c.on(api.KindRestoreBackup, p.Name, p.Client)
+}
+
 func (c *core) Attach(_ context.Context, r api.AttachParams) (api.AttachResult, error) {
 	_, err := c.Get(r.Name)
 	return api.AttachResult{Name: r.Name, SSHHost: r.Name, User: "user", Directory: "/home/user", Command: []string{"ssh", r.Name}}, err

@@ -122,6 +122,8 @@ var verbs = map[api.Kind]string{
 	api.KindRestoreSnapshot: "Restore a snapshot of",
 	api.KindDeleteSnapshot:  "Delete a snapshot of",
 	api.KindBuildImage:      "Build image",
+	api.KindBackup:          "Back up",
+	api.KindRestoreBackup:   "Restore a backup of",
 	api.KindResolve:         "Resolve an operation of",
 }
 

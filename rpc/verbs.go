@@ -20,6 +20,8 @@ var allVerbs = []api.Verb{
 	{Key: string(vm.VerbSnapshot), Method: api.MethodSnapshotCreate, Title: "Take Snapshot", Operation: true, Needs: "a machine that has a VM"},
 	{Key: string(vm.VerbRestoreSnapshot), Method: api.MethodSnapshotRestore, Title: "Restore Snapshot", Operation: true, Needs: "a machine that has a VM"},
 	{Key: string(vm.VerbDeleteSnapshot), Method: api.MethodSnapshotDelete, Title: "Delete Snapshot", Operation: true, Needs: "a machine that has a VM"},
+	{Key: string(vm.VerbBackup), Method: api.MethodBackupCreate, Title: "Back Up", Operation: true, Needs: "a machine that has a VM"},
+	{Key: string(vm.VerbRestoreBackup), Method: api.MethodBackupRestore, Title: "Restore Backup", Operation: true, Needs: "a machine that has a VM, on a backend whose disks are files on this host"},
 	{Key: string(vm.VerbClone), Method: api.MethodVMClone, Title: "Clone", Operation: true, Needs: "a stopped VM: stop it first"},
 	{Key: string(vm.VerbCloneSnapshot), Method: api.MethodVMClone, Title: "Clone Snapshot", Operation: true, Needs: "a stopped VM, on a backend whose disks are files on this host"},
 	{Key: string(vm.VerbMigrate), Method: api.MethodVMMigrate, Title: "Migrate", Operation: true, Needs: "a running or stopped VM, and two backends of the same type that support migration"},

@@ -37,6 +37,9 @@ import (
 //	[upgrade]
 //	keep_generations = 3     # images that a VM can return to, the current one among them
 //
+//	[backup]
+//	keep = { daily = 7, weekly = 4 }   # absent: all
+//
 //	[ssh]
 //	prefix = ""              # put before every SSH name
 //	style = "proxy"          # or "direct"
@@ -46,6 +49,7 @@ type Config struct {
 	Backends       map[string]BackendConfig `toml:"backends"`
 	Upgrade        UpgradeConfig            `toml:"upgrade"`
 	SSH            SSHConfig                `toml:"ssh"`
+	Backup         BackupConfig             `toml:"backup"`
 }
 
 // maxGenerations bounds keep_generations: each keeps an image of gigabytes.
@@ -87,6 +91,18 @@ type SSHConfig struct {
 	Prefix         string `toml:"prefix"`
 	Style          string `toml:"style"`
 	AcceptForwards bool   `toml:"accept_forwards"`
+}
+
+// BackupConfig says what becomes of old backups.
+type BackupConfig struct {
+	Keep Keep `toml:"keep"`
+}
+
+// Keep is a rule of retention: of how many of the last days, and weeks, that have
+// backups of a machine one is kept. The zero value keeps all.
+type Keep struct {
+	Daily  int `toml:"daily"`
+	Weekly int `toml:"weekly"`
 }
 
 // LoadConfig reads config.toml and fills in the defaults; drivers are the types of
@@ -185,6 +201,9 @@ func (c *Config) completeDefaults(bad func(string, ...any) error) error {
 	}
 	if _, ok := c.Backends[c.DefaultBackend]; !ok {
 		return bad("default_backend %q is not configured", c.DefaultBackend)
+	}
+	if k := c.Backup.Keep; k.Daily < 0 || k.Weekly < 0 {
+		return bad("backup.keep: daily = %d and weekly = %d must not be negative", k.Daily, k.Weekly)
 	}
 	d := &c.Defaults
 	setDefault(&d.Mode, string(machine.Immutable))

@@ -75,6 +75,9 @@ func crashChild(home, kind, at string) int {
 	}
 	begin := beginKind[kind]
 	if begin == nil {
+		begin = backupKinds[kind]
+	}
+	if begin == nil {
 		begin = func(h house) (api.Operation, error) {
 			return h.Resolve(background, h.Operations()[0].ID, api.Action(kind), "demo", "t")
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // makes are the operations at whose end there is a new VM.
-var makes = map[api.Kind]bool{api.KindCreate: true, api.KindClone: true}
+var makes = map[api.Kind]bool{api.KindCreate: true, api.KindClone: true, api.KindImport: true}
 
 // removes are the operations at whose end there is no VM.
 var removes = map[api.Kind]bool{api.KindDestroy: true, api.KindPurge: true}
@@ -38,6 +38,9 @@ func (s *Service) kinds() map[api.Kind]operation.Verb {
 		api.KindRecreate:        {Plan: planFrom(s.planRecreate)},
 		api.KindApply:           {Plan: planFrom(s.planApply)},
 		api.KindBuildImage:      {Plan: planFrom(s.planBuildImage)},
+		api.KindBackup:          {Plan: planFrom(s.planBackup)},
+		api.KindRestoreBackup:   {Plan: planFrom(s.planRestoreBackup)},
+		api.KindImport:          {Plan: planFrom(s.planImport), Makes: true},
 	}
 }
 

@@ -25,16 +25,18 @@ func (o owner) Decides(done, unresolved *operation.Task) bool {
 	kind, old := done.Value().Kind, unresolved.Value().Kind
 	snapshot, was := detailOf(done).snapshot, detailOf(unresolved)
 	switch kind {
-	case api.KindDestroy, api.KindPurge, api.KindCreate, api.KindClone, api.KindRecreate:
+	case api.KindDestroy, api.KindPurge, api.KindCreate, api.KindClone, api.KindImport, api.KindRecreate:
 		return true
 	case api.KindSnapshot:
 		return old == kind && was.snapshot == snapshot
 	case api.KindDeleteSnapshot:
-		return old == api.KindSnapshot && was.snapshot == snapshot ||
-			old == api.KindRestoreSnapshot && was.safety == snapshot
+		return (old == api.KindSnapshot || old == api.KindBackup) && was.snapshot == snapshot ||
+			(old == api.KindRestoreSnapshot || old == api.KindRestoreBackup) && was.safety == snapshot
 	case api.KindUpgrade, api.KindRollback:
 		return old == api.KindUpgrade || old == api.KindRollback || old == api.KindStart
-	case api.KindRestoreSnapshot, api.KindMigrate:
+	case api.KindRestoreSnapshot, api.KindRestoreBackup:
+		return old == api.KindRestoreSnapshot || old == api.KindRestoreBackup || old == api.KindStart
+	case api.KindMigrate:
 		return old == kind || old == api.KindStart
 	case api.KindStart, api.KindStop, api.KindKill, api.KindReboot, api.KindSuspend, api.KindResume:
 		return old == api.KindStart

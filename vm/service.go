@@ -150,6 +150,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		s.log.Warn("cannot watch machine directories: manual edits take effect after a restart", "error", err)
 	}
 	s.keepReserve()
+	s.sweepBackups()
 	if err := s.engine.Recover(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

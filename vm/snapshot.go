@@ -163,7 +163,7 @@ func (s *Service) RestoreSnapshot(ctx context.Context, name, snapshot, confirm, 
 			return restoreArgs{}, err
 		}
 		return restoreArgs{
-			Snapshot: snapshot, Safety: safetyName(list, time.Now()),
+			Snapshot: snapshot, Safety: timedName(list, safetyPrefix, time.Now()),
 			WasRunning: state == backends.Running || state == backends.Suspended,
 		}, nil
 	})
@@ -186,9 +186,9 @@ func snapshotNotFound(name, snapshot string, list []backends.Snapshot) *problem.
 	return p.WithHint("its snapshots: %s", strings.Join(snapshotNames(list), ", "))
 }
 
-// safetyName is the time to the second, and a number when that is taken.
-func safetyName(list []backends.Snapshot, now time.Time) string {
-	base := safetyPrefix + now.Format("20060102-150405")
+// timedName is the prefix with the time to the second, and a number when that is taken.
+func timedName(list []backends.Snapshot, prefix string, now time.Time) string {
+	base := prefix + now.Format("20060102-150405")
 	name := base
 	for n := 2; slices.Contains(snapshotNames(list), name); n++ {
 		name = fmt.Sprintf("%s-%d", base, n)
@@ -197,6 +197,24 @@ func safetyName(list []backends.Snapshot, now time.Time) string {
 }
 
 func (s *Service) planRestore(name string, args restoreArgs) operation.Plan {
+	return s.planRestoreFrom(name, args, operation.Step{
+		Title: "restoring " + args.Snapshot, Shielded: true,
+		Do: func(ctx context.Context, _ *operation.Run) error { return s.revertTo(ctx, name, args.Snapshot) },
+	})
+}
+
+// planRestoreFrom is a plan around a step that replaces the content of the state disk:
+// the VM is off, and its present state is in the safety snapshot.
+func (s *Service) planRestoreFrom(name string, args restoreArgs, restore operation.Step) operation.Plan {
+	restore.Name, restore.Loses, restore.HoldsBack = "restore", true, true
+	restore.Undoes = "restores the disk to " + args.Safety + ", as it was before the restore"
+	restore.Undo = func(ctx context.Context, _ *operation.Run) error {
+		err := s.revertTo(ctx, name, args.Safety)
+		if problem.HasCode(err, problem.SnapshotNotFound) {
+			return nil
+		}
+		return err
+	}
 	steps := []operation.Step{
 		s.disconnectStep(name),
 		{
@@ -205,18 +223,7 @@ func (s *Service) planRestore(name string, args restoreArgs) operation.Plan {
 			Do:     func(ctx context.Context, r *operation.Run) error { return s.takeSafety(ctx, r, name, args) },
 			Undo:   func(ctx context.Context, _ *operation.Run) error { return s.undoSafety(ctx, name, args) },
 		},
-		{
-			Name: "restore", Title: "restoring " + args.Snapshot, Shielded: true,
-			Undoes: "restores the disk to " + args.Safety + ", as it was before the restore", Loses: true, HoldsBack: true,
-			Do: func(ctx context.Context, _ *operation.Run) error { return s.revertTo(ctx, name, args.Snapshot) },
-			Undo: func(ctx context.Context, _ *operation.Run) error {
-				err := s.revertTo(ctx, name, args.Safety)
-				if problem.HasCode(err, problem.SnapshotNotFound) {
-					return nil
-				}
-				return err
-			},
-		},
+		restore,
 	}
 	if args.WasRunning {
 		steps = append(steps, operation.Step{

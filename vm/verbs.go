@@ -54,6 +54,8 @@ const (
 	VerbSnapshot        Verb = "snapshot"
 	VerbRestoreSnapshot Verb = "restore-snapshot"
 	VerbDeleteSnapshot  Verb = "delete-snapshot"
+	VerbBackup          Verb = "backup"
+	VerbRestoreBackup   Verb = "restore-backup" // to the VM that is there
 	VerbClone           Verb = "clone"
 	VerbCloneSnapshot   Verb = "clone-snapshot"
 	VerbMigrate         Verb = "migrate"
@@ -96,6 +98,10 @@ var verbs = []verb{
 	}},
 	{key: VerbRestoreSnapshot, fits: realised},
 	{key: VerbDeleteSnapshot, fits: hasVM},
+	{key: VerbBackup, fits: realised, able: func(v VM, c backends.Capabilities) bool {
+		return c.Export && (v.State != backends.Running && v.State != backends.Suspended || c.LiveSnapshot)
+	}},
+	{key: VerbRestoreBackup, fits: realised, able: func(_ VM, c backends.Capabilities) bool { return c.RewriteDisk }},
 	{key: VerbClone, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.Clone }},
 	{key: VerbCloneSnapshot, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.CloneSnapshot }},
 	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate }},

@@ -46,13 +46,13 @@ func verbHouse(t *testing.T) house {
 
 func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 	h := verbHouse(t)
-	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
+	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
 	for phase, want := range map[Phase][]Verb{
 		PhaseAbsent:    {VerbCreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbPurge, VerbDelete},
-		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
+		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseReady:     ready,
-		PhaseSuspended: {VerbAttach, VerbResume, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge},
-		PhaseCrashed:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbClone, VerbCloneSnapshot, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
+		PhaseSuspended: {VerbAttach, VerbResume, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge},
+		PhaseCrashed:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseBroken:    {VerbPurge},
 	} {
 		v, err := h.Get(string(phase))
@@ -120,6 +120,12 @@ func verbCalls() map[Verb]func(h house, name string) (api.Operation, error) {
 		// Without the snapshot the refusal is of another kind: it is what the machine lacks, not its state.
 		VerbRestoreSnapshot: func(h house, n string) (api.Operation, error) { return h.RestoreSnapshot(ctx, n, "none", n, "t") },
 		VerbDeleteSnapshot:  func(h house, n string) (api.Operation, error) { return h.DeleteSnapshot(ctx, n, "none", "t") },
+		VerbBackup: func(h house, n string) (api.Operation, error) {
+			return h.Backup(ctx, api.BackupCreateParams{Name: n})
+		},
+		VerbRestoreBackup: func(h house, n string) (api.Operation, error) {
+			return h.RestoreBackup(ctx, api.BackupRestoreParams{Name: n, Backup: "none", Confirm: n})
+		},
 		VerbClone: func(h house, n string) (api.Operation, error) {
 			return h.Clone(ctx, api.CloneParams{Name: n, NewName: "copy", NoStart: true})
 		},

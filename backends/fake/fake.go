@@ -66,6 +66,8 @@ var (
 	_ backends.Conditional = (*Backend)(nil)
 	_ backends.Snapshotter = (*Backend)(nil)
 	_ backends.Cloner      = (*Backend)(nil)
+	_ backends.Exporter    = (*Backend)(nil)
+	_ backends.Importer    = (*Backend)(nil)
 	_ backends.Suspender   = (*Backend)(nil)
 	_ backends.Autostarter = (*Backend)(nil)
 	_ backends.LimitedHost = (*Backend)(nil)
@@ -75,6 +77,7 @@ var (
 	_ backends.Shelver     = (*Backend)(nil)
 
 	_ backends.ImageSwapper = (*Backend)(nil)
+	_ backends.DiskRewriter = (*Backend)(nil)
 )
 
 // New opens the backend. Tasks that an earlier process has left go on.

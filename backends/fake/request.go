@@ -13,12 +13,12 @@ import (
 type request struct {
 	Method   string // "create", "start", ...
 	Name     string
-	Spec     *backends.Spec     `json:",omitempty"` // of create, clone and start; without Identity
+	Spec     *backends.Spec     `json:",omitempty"` // of create, clone, import and start; without Identity
 	From     *backends.Source   `json:",omitempty"` // of clone
 	Snapshot *backends.Snapshot `json:",omitempty"` // of snapshot, restore and delete-snapshot
 	PowerOff bool               `json:",omitempty"` // of snapshot
 	On       bool               `json:",omitempty"` // of autostart and cut
-	Text     string             `json:",omitempty"` // of crash and write; the key of shelve, unshelve and drop
+	Text     string             `json:",omitempty"` // of crash, write, import and rewrite; the key of shelve, unshelve and drop
 	Medium   medium             // of create, clone, start and renew
 }
 
@@ -30,7 +30,9 @@ func realises(method string, spec backends.Spec) request {
 }
 
 // makes reports whether the request makes a guest.
-func (r request) makes() bool { return r.Method == "create" || r.Method == "clone" }
+func (r request) makes() bool {
+	return r.Method == "create" || r.Method == "clone" || r.Method == "import"
+}
 
 // apply carries a request out and tells what has changed.
 func (n *node) apply(r request) error {
@@ -99,6 +101,7 @@ func (n *node) made(r request) (*guest, error) {
 		Status: backends.Status{Name: r.Name, State: backends.Stopped}, Disk: r.Spec.DiskBytes, Autostart: r.Spec.Autostart, Kept: keptOf(*r.Spec), Medium: r.Medium,
 	}
 	if r.From == nil {
+		g.Content = r.Text // of an import
 		return g, nil
 	}
 	source, err := n.load(r.From.Name)
@@ -147,6 +150,7 @@ var changes = map[string]func(*guest, request) error{
 	"autostart":       func(g *guest, r request) error { g.Autostart = r.On; return nil },
 	"lose":            func(g *guest, _ request) error { g.Status.State = backends.Unknown; return nil },
 	"cut":             func(g *guest, r request) error { g.Status.Cut = r.On; return nil },
+	"rewrite":         rewriteGuest,
 	"write":           func(g *guest, r request) error { g.Content = r.Text; return nil },
 	"reboot":          func(*guest, request) error { return nil },
 	"crash": func(g *guest, r request) error {
@@ -215,6 +219,14 @@ func restoreSnapshot(g *guest, r request) error {
 		return problem.New(problem.SnapshotNotFound, "%s has no snapshot %s", r.Name, r.Snapshot.Name)
 	}
 	g.Content = g.Snapshots[i].Content
+	return nil
+}
+
+func rewriteGuest(g *guest, r request) error {
+	if !g.off() {
+		return problem.New(problem.VMRunning, "%s runs", r.Name).WithHint("nixvmd stop %s", r.Name)
+	}
+	g.Content = r.Text
 	return nil
 }
 

@@ -39,6 +39,12 @@ func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Sourc
 	case d.mark.Mutable != spec.Mutable:
 		return refusal.OtherMode(from.Name, "clone it in its current mode")
 	}
+	return b.checkLayer(ctx, d, from, "cloned")
+}
+
+// checkLayer refuses a state disk that is not the one file that we know, and a snapshot
+// that is not there.
+func (b *Backend) checkLayer(ctx context.Context, d domain, from backends.Source, what string) error {
 	all, err := b.stored(ctx, d)
 	if err != nil {
 		return err
@@ -55,7 +61,7 @@ func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Sourc
 		layer = externalFile(s, stateTarget(d.mark.Mutable))
 	}
 	if layer != "" {
-		return problem.New(problem.Unsupported, "an external snapshot of virsh has put %s on top of the disk of %s", layer, from.Name).
+		return problem.New(problem.Unsupported, "an external snapshot of virsh has put %s on top of the disk of %s, which cannot be %s", layer, from.Name, what).
 			WithHint("merge it first, while the VM is running: virsh -c %s blockcommit %s %s --active --pivot", b.target.virsh(), d.mark.UUID, stateTarget(d.mark.Mutable))
 	}
 	return nil

@@ -22,6 +22,7 @@ const (
 	groupVM       = "vm"
 	groupUse      = "use"
 	groupSnapshot = "snapshot"
+	groupBackup   = "backup"
 	groupSetup    = "setup"
 	groupDaemon   = "daemon"
 )
@@ -87,6 +88,7 @@ func newRoot(a *app) *cobra.Command {
 		&cobra.Group{ID: groupVM, Title: "VMs:"},
 		&cobra.Group{ID: groupUse, Title: "Work in a VM:"},
 		&cobra.Group{ID: groupSnapshot, Title: "Snapshots:"},
+		&cobra.Group{ID: groupBackup, Title: "Backups:"},
 		&cobra.Group{ID: groupSetup, Title: "Settings and checks:"},
 		&cobra.Group{ID: groupDaemon, Title: "Daemon:"},
 	)
@@ -127,6 +129,7 @@ func addVerbs(a *app, root *cobra.Command) {
 		}},
 		{groupUse, []*cobra.Command{newSSH(a), newAttach(a), newConsole(a), newForward(a), newShare(a)}},
 		{groupSnapshot, []*cobra.Command{newSnapshot(a), newSnapshots(a), newRestoreSnapshot(a), newDeleteSnapshot(a)}},
+		{groupBackup, []*cobra.Command{newBackup(a), newBackups(a), newRestoreBackup(a), newExport(a), newImport(a)}},
 		{groupSetup, []*cobra.Command{newDoctor(a), newProfiles(a), newBuild(a), newImages(a), newImage(a), newSSHConfig(a), newCompletion(a), newVersion(a)}},
 		{groupDaemon, []*cobra.Command{newServe(a), newShutdown(a), newStdio(a), newPaths(a), newProxy(a)}},
 	} {

@@ -111,7 +111,7 @@ The guest is asked nothing.  Return how many there were."
     ("reboot" "is rebooting")
     ("suspend" "is being suspended")
     ((or "destroy" "purge") "is being destroyed")
-    ("restore-snapshot" "is being restored")
+    ((or "restore-snapshot" "restore-backup") "is being restored")
     ("gone" "is gone")
     (_ (format "is %s" kind))))
 

@@ -83,7 +83,10 @@
     ("t" "Take" nixvm-snapshot :if (lambda () (nixvm-transient--p "snapshot")))
     ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "restore-snapshot")))
     ("T" "Delete" nixvm-delete-snapshot
-     :if (lambda () (nixvm-transient--p "delete-snapshot")))]
+     :if (lambda () (nixvm-transient--p "delete-snapshot")))
+    ("H" "Back up" nixvm-backup :if (lambda () (nixvm-transient--p "backup")))
+    ("J" "Restore backup" nixvm-restore-backup
+     :if (lambda () (nixvm-transient--p "restore-backup")))]
    ["Machine"
     ("c" "Create" nixvm-create)
     ("V" "Declare" nixvm-declare)

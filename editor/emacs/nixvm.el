@@ -429,7 +429,8 @@ the daemon holds it.  It applies at once."
 
 (defconst nixvm--own-verbs
   '("create" "attach" "console" "start" "resume" "stop" "reboot" "suspend" "snapshot"
-    "restore-snapshot" "delete-snapshot" "clone" "clone-snapshot" "migrate" "upgrade" "rollback"
+    "restore-snapshot" "delete-snapshot" "backup" "restore-backup" "clone" "clone-snapshot" "migrate"
+    "upgrade" "rollback"
     "recreate" "configure"
     "autostart" "passwd" "forward" "cancel" "kill" "destroy" "purge" "delete")
   "The verbs of the daemon that have a command of their own, or need none.")

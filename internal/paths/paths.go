@@ -5,7 +5,7 @@
 // nowhere else; docs/layout.md explains them file by file.
 //
 //	config   config.toml
-//	data     machines/<name>/ images/<id>/ flake/
+//	data     machines/<name>/ images/<id>/ backups/ flake/
 //	state    vms/<name>/ libvirt/<backend>/<name>/ records/ journal/ log/ ssh/
 //	runtime  nixvmd.sock cm/<hash>-<account> lv/<hash>/ vm/<hash>/
 package paths
@@ -105,7 +105,7 @@ func isDir(p string) bool {
 // user leads to is refused, and nothing is made below it; see makeOwn.
 func (l Layout) Ensure() error {
 	for _, d := range []string{
-		l.Config, l.Data, l.Machines(), l.Images(), l.State, l.VMs(), l.Records(), l.Journal(), l.Logs(), l.SSH(),
+		l.Config, l.Data, l.Machines(), l.Images(), l.Backups(), l.State, l.VMs(), l.Records(), l.Journal(), l.Logs(), l.SSH(),
 		l.Runtime, l.ControlDir(), filepath.Join(l.Runtime, "vm"),
 	} {
 		if err := makeOwn(d); err != nil {
@@ -130,6 +130,9 @@ func (l Layout) Images() string { return filepath.Join(l.Data, "images") }
 
 // Flake is the user's copy of the flake that NixOS images are built from.
 func (l Layout) Flake() string { return filepath.Join(l.Data, "flake") }
+
+// Backups holds the archives that backup makes.
+func (l Layout) Backups() string { return filepath.Join(l.Data, "backups") }
 
 // VMs holds the state of realised VMs: disks, identity medium, logs.
 func (l Layout) VMs() string { return filepath.Join(l.State, "vms") }

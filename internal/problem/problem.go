@@ -58,6 +58,9 @@ const (
 	ImageCorrupt        Code = "image.corrupt"           // an image is damaged, or not an image
 	ImageBuildFailed    Code = "image.build_failed"      // building the image failed; the message ends with the tool's last words
 	ImageUnsupported    Code = "image.unsupported"       // images of that kind cannot be built on this host
+	BackupNotFound      Code = "backup.not_found"        // there is no such backup or archive
+	BackupFailed        Code = "backup.failed"           // the backup could not be written or verified
+	ArchiveInvalid      Code = "archive.invalid"         // an archive is damaged, cut off, or not one of nixvm
 	DiskFull            Code = "disk.full"               // no space is left
 	PortTaken           Code = "port.taken"              // the port is in use
 	SSHConfigMalformed  Code = "ssh.config_malformed"    // nixvm's markers in the user's SSH configuration are damaged, or ssh refuses the file

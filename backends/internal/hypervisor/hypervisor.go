@@ -22,6 +22,9 @@ type Backend interface {
 	backends.Keeper
 	backends.LiveFirewall
 	backends.Shelver
+	backends.Exporter
+	backends.Importer
+	backends.DiskRewriter
 	backends.Snapshotter
 	backends.Suspender
 }

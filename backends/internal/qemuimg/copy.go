@@ -126,3 +126,10 @@ func (w *percentWriter) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Overwrite gives the qcow2 at path, which no process has open, the content of the
+// one at from, of the same virtual size and about bytes long. The snapshots of path
+// stay. It can be interrupted: then the content is partly the old one.
+func (t *Tool) Overwrite(ctx context.Context, from string, bytes int64, path string, report progress.Reporter) error {
+	return t.copying(ctx, percent(report, bytes), "convert", "-p", "-n", "-t", "writeback", "-f", "qcow2", "-O", "qcow2", from, path)
+}

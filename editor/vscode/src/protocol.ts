@@ -149,6 +149,12 @@ export interface BackendCapabilities {
   upgrade: boolean;
   /** Recreate: a VM can be set aside while another one is made in its place. */
   recreate: boolean;
+  /** Export: its VMs can be backed up and exported. */
+  export: boolean;
+  /** Import: archives can become VMs of it. */
+  import: boolean;
+  /** RewriteDisk: a backup can be restored to the VM that it is of, which keeps its snapshots. */
+  rewriteDisk: boolean;
 }
 
 /** BackendCheckResult is what is missing for a backend to work. */
@@ -171,6 +177,120 @@ export interface BackendParams {
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
   partialResultToken?: string | number;
+}
+
+/** Backup is an archive of a machine: a backup, or what export has written. */
+export interface Backup {
+  /** ID of a backup in the daemon's directory; absent for an archive elsewhere. */
+  id?: string;
+  /** File is the absolute path of the archive. */
+  file: string;
+  /** Machine that it is of. */
+  machine: string;
+  /** Created is when the state of the disk was taken. */
+  created: string;
+  /** Bytes is the size of the archive. */
+  bytes: number;
+  /** DiskBytes is the virtual size of the state disk. */
+  diskBytes: number;
+  /** Mode of the machine. */
+  mode: string;
+  /** Image is the kind of the image that it booted. */
+  image?: string;
+  /** Consistent: the file systems were frozen, or the VM was off. */
+  consistent: boolean;
+  /** Identity: the archive has the SSH host key and the hash of the root password. */
+  identity: boolean;
+  /** Problem says why it cannot be read. */
+  problem?: ErrorData;
+}
+
+/** BackupCreateParams asks for a backup. */
+export interface BackupCreateParams {
+  /** Name of the machine. */
+  name: string;
+  /** To is the absolute path of an existing directory, or of a named pipe that the client reads the archive from; absent = the daemon's directory. */
+  to?: string;
+  /** WithIdentity puts the SSH host key, the other files of the identity and the hash of the root password into the archive. */
+  withIdentity?: boolean;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** BackupInspectParams names an archive. */
+export interface BackupInspectParams {
+  /** Backup is the id of a backup, or the absolute path of an archive. */
+  backup: string;
+  /** Name of the machine that is to be made; absent = that of the archive. */
+  name?: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** BackupInspectResult is what is in an archive, and what a restore would do. */
+export interface BackupInspectResult {
+  /** Backup is the archive. */
+  backup: Backup;
+  /** Name of the machine that a restore makes or changes. */
+  name: string;
+  /** Replaces: the machine has a VM, whose disk gets the content of the backup. */
+  replaces: boolean;
+  /** Confirm: the request to restore must repeat the name. */
+  confirm: boolean;
+  /** Settings of the archive that reach beyond the VM, to be looked at before it is made; absent where the settings of the archive are not used. */
+  settings?: BackupSetting[];
+}
+
+/** BackupListParams may name a machine. */
+export interface BackupListParams {
+  /** Name of the machine whose backups are listed; absent = all. */
+  name?: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** BackupListResult is the backups in the daemon's directory. */
+export interface BackupListResult {
+  /** Directory that they are in. */
+  directory: string;
+  /** Backups, oldest first. */
+  backups: Backup[];
+}
+
+/** BackupRestoreParams asks for a machine as it is in an archive. */
+export interface BackupRestoreParams {
+  /** Backup is the id of a backup, or the absolute path of an archive. */
+  backup: string;
+  /** Name of the machine; absent = that of the archive. One that has a VM gets the content of its disk back, and keeps its settings and its identity; else a VM is made. */
+  name?: string;
+  /** Backend for a VM that is made; absent = as in the archive, else the default. */
+  backend?: string;
+  /** NoStart makes the VM without booting it. A VM that is there is started if it ran. */
+  noStart?: boolean;
+  /** Confirm repeats the name, where nixvm/backup/inspect says so. */
+  confirm?: string;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** BackupSetting is a file of the machine directory in an archive. */
+export interface BackupSetting {
+  /** File name, e.g. "remote_forwards". */
+  file: string;
+  /** Text without blank lines and comments. It comes from the archive. */
+  text: string;
 }
 
 /** CancelParams is LSP's $/cancelRequest. */
@@ -955,7 +1075,7 @@ export interface OpenedPort {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "recreate", "apply" (settings, to a running guest), "build-image", "resolve" (the chosen action for an unresolved operation). */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "recreate", "apply" (settings, to a running guest), "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an archive, as a new VM), "resolve" (the chosen action for an unresolved operation). */
   kind: string;
   /** Disruptive: connections into the guest end while the operation is running. Clients close theirs when it begins, instead of waiting for a guest that no longer answers. */
   disruptive?: boolean;
@@ -995,6 +1115,8 @@ export interface Operation {
   image?: string;
   /** Generation that upgrade and rollback give the VM; absent until it is known. */
   generation?: number;
+  /** Backup that was made or restored: the id of a backup in the daemon's directory, otherwise the path of the archive. */
+  backup?: string;
   /** Choices for nixvm/operation/resolve; only of an unresolved operation. */
   choices?: Choice[];
   /** Resolves is the id of the operation that a resolve operates on. */
@@ -1416,6 +1538,14 @@ export interface Requests {
   'nixvm/snapshot/restore': { params: SnapshotRestoreParams; result: OperationResult };
   /** Delete one snapshot. */
   'nixvm/snapshot/delete': { params: SnapshotDeleteParams; result: OperationResult };
+  /** The backups in the daemon's directory, of one machine or of all. One that cannot be read has a problem. */
+  'nixvm/backup/list': { params: BackupListParams; result: BackupListResult };
+  /** Write an archive with the files and the state disk of a machine, and verify it. A running VM is frozen briefly for a snapshot, which the disk is read from, and goes on meanwhile. Cancelling leaves nothing behind. */
+  'nixvm/backup/create': { params: BackupCreateParams; result: OperationResult };
+  /** What is in an archive, and what nixvm/backup/restore would do with it. Nothing of it is trusted: show the settings before you ask for a confirmation. */
+  'nixvm/backup/inspect': { params: BackupInspectParams; result: BackupInspectResult };
+  /** Bring back what is in an archive. A machine that has a VM keeps its settings, its identity and its snapshots, and gets the content of its state disk back; a safety snapshot is taken first, and a running VM is stopped and started again. Else a machine is made with the settings of the archive, and a VM, on any backend that can import; the image is built if it is not there. Without an identity in the archive it gets a new one. */
+  'nixvm/backup/restore': { params: BackupRestoreParams; result: OperationResult };
   /** Running, unresolved and recently ended operations. */
   'nixvm/operation/list': { params: NoParams; result: OperationListResult };
   /** One operation. */
@@ -1480,12 +1610,18 @@ export interface Notifications {
 
 /** The codes of problems; a newer daemon may send others. */
 export const problemCodes = {
+  /** an archive is damaged, cut off, or not one of nixvm */
+  archiveInvalid: 'archive.invalid',
   /** a program that the backend needs is missing */
   backendMissing: 'backend.missing_program',
   /** no backend of that name is configured */
   backendUnknown: 'backend.unknown',
   /** the backend does not answer */
   backendUnreachable: 'backend.unreachable',
+  /** the backup could not be written or verified */
+  backupFailed: 'backup.failed',
+  /** there is no such backup or archive */
+  backupNotFound: 'backup.not_found',
   /** the backend or image cannot do that */
   unsupported: 'capability.unsupported',
   /** config.toml, an option or the environment is wrong */

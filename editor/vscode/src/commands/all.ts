@@ -1,6 +1,7 @@
 import type { App } from '../app';
 import { attachCommands } from './attach';
 import { autostartCommands } from './autostart';
+import { backupCommands } from './backup';
 import { cancelCommands } from './cancel';
 import { cloneCommands } from './clone';
 import type { Commands } from './commands';
@@ -26,6 +27,7 @@ import { upgradeCommands } from './upgrade';
 export const allCommands = (app: App): Commands => ({
   ...attachCommands(app),
   ...autostartCommands(app),
+  ...backupCommands(app),
   ...cancelCommands(app),
   ...cloneCommands(app),
   ...consoleCommands(app),

@@ -9,6 +9,8 @@ interface Verb {
 
 const verbs: Record<string, Verb> = {
   attach: { command: 'attach', words: 'Attach' },
+  backup: { command: 'backup', words: 'Back Up' },
+  backups: { words: 'the list of backups' },
   build: { command: 'buildImage', words: 'Build Image' },
   cancel: { command: 'cancel', words: 'Cancel Operation' },
   clone: { command: 'clone', words: 'Clone' },
@@ -35,6 +37,7 @@ const verbs: Record<string, Verb> = {
   profiles: { command: 'buildImage', words: 'Build Image' },
   purge: { command: 'purge', words: 'Purge' },
   reboot: { command: 'reboot', words: 'Reboot' },
+  'restore-backup': { command: 'restoreBackup', words: 'Restore Backup' },
   'restore-snapshot': { command: 'restore', words: 'Restore Snapshot' },
   recreate: { command: 'recreate', words: 'Recreate' },
   rollback: { command: 'rollback', words: 'Roll Back' },
@@ -51,7 +54,7 @@ const verbs: Record<string, Verb> = {
 };
 
 /** What there is no button for: it is the daemon itself, or a person's own shell. */
-export const shellVerbs = ['completion', 'exit-codes', 'wait', 'serve', 'shutdown', 'proxy', 'ssh-config', 'stdio', 'paths', 'version'];
+export const shellVerbs = ['completion', 'exit-codes', 'wait', 'serve', 'shutdown', 'proxy', 'ssh-config', 'export', 'import', 'stdio', 'paths', 'version'];
 
 const invocation = /`?\bnixvmd (forward list|image gc|operations (?:resume|undo|forget)(?:\|\w+)*|[a-z][a-z-]*)\b((?: [\w.-]+)?)((?: --confirm \S+)?)`?/g;
 

@@ -32,6 +32,8 @@ export const verbs = {
   snapshot: 'snapshot',
   restore: 'restore-snapshot',
   deleteSnapshot: 'delete-snapshot',
+  backup: 'backup',
+  restoreBackup: 'restore-backup',
   addForward: 'forward',
   removeForward: 'forward',
   destroy: 'destroy',

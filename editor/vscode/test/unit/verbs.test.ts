@@ -13,7 +13,7 @@ const possible = (state: string, more: object = {}): string[] =>
 test('each state has its commands', () => {
   const always = ['copySshName', 'openFiles', 'purge'];
   const readable = [...always, 'autostartOn', 'passwd', 'setMode'];
-  const existing = [...readable, 'addForward', 'agent', 'attach', 'deleteSnapshot', 'destroy', 'removeForward', 'restore', 'snapshot', 'terminal'];
+  const existing = [...readable, 'addForward', 'agent', 'attach', 'backup', 'deleteSnapshot', 'destroy', 'removeForward', 'restore', 'restoreBackup', 'snapshot', 'terminal'];
   const off = [...existing, 'clone', 'cloneSnapshot', 'recreate', 'start'];
   assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
   assert.deepEqual(possible('broken'), [...always].sort());
