@@ -29,6 +29,28 @@ func settingsOf(files []string) []string {
 	return names
 }
 
+// nextStart names the settings that a running VM takes over at its next start.
+func nextStart(e *inventory.Entry) []string {
+	list := settingsOf(e.NextStart())
+	has, ok := e.Resources()
+	if !ok {
+		return list
+	}
+	want := inventory.ResourcesOf(*e.Machine)
+	for _, each := range []struct {
+		setting string
+		differs bool
+	}{
+		{fieldMemory, has.MemoryMiB != want.MemoryMiB}, {fieldVCPUs, has.VCPUs != want.VCPUs},
+		{fieldDisk, has.DiskBytes != want.DiskBytes}, {fieldNetwork, has.Network != want.Network},
+	} {
+		if each.differs {
+			list = append(list, each.setting)
+		}
+	}
+	return list
+}
+
 var identitySettings = map[string]string{
 	machine.TCPPortsFile: fieldTCPPorts, machine.UDPPortsFile: fieldUDPPorts, machine.AllowedCIDRsFile: fieldAllowedCIDRs,
 	machine.AdminKeysFile: fieldAuthorizedKeys, machine.UserKeysFile: fieldAuthorizedKeys, machine.HostsFile: "hosts",
@@ -43,12 +65,16 @@ func (s *Service) noteIdentity(name string, m machine.Machine, r inventory.Recor
 	if !ok || inventory.Alive(e.Status.State) {
 		return nil
 	}
-	digests := machine.FileDigests(m)
-	if old := e.Record; old != nil && old.Generation == r.Generation && len(old.AtBoot) == 0 && maps.Equal(old.Identity, digests) {
+	digests, with := machine.FileDigests(m), inventory.ResourcesOf(m)
+	old := e.Record
+	if old != nil && old.Identity != nil && m.Mode == machine.Mutable {
+		digests = old.Identity // it has taken them once, at its first boot
+	}
+	if old != nil && old.Generation == r.Generation && len(old.AtBoot) == 0 && maps.Equal(old.Identity, digests) && old.Started != nil && *old.Started == with {
 		return nil
 	}
 	return problem.Disk(s.inventory.UpdateRecord(name, func(now *inventory.Record) {
-		now.Generation, now.Digest, now.Identity, now.AtBoot = r.Generation, r.Digest, digests, nil
+		now.Generation, now.Digest, now.Identity, now.AtBoot, now.Started = r.Generation, r.Digest, digests, nil, &with
 	}))
 }
 

@@ -48,7 +48,7 @@ func TestStatusNamesWhatARunningVMTakesOverLater(t *testing.T) {
 	h.byHand(t, "demo", machine.HostsFile, "192.0.2.9 nine\n")
 	h.byHand(t, "demo", machine.UserKeysFile, "")
 	h.byHand(t, "demo", machine.RootPasswordFile, "$y$j9T$abc$def\n")
-	all := []string{"hosts", "rootPassword", "tcpPorts", "authorizedKeys"}
+	all := []string{"hosts", "rootPassword", "tcpPorts", "authorizedKeys", "memoryMiB"}
 	h.waits(t, "demo", all...)
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -57,13 +57,53 @@ func TestStatusNamesWhatARunningVMTakesOverLater(t *testing.T) {
 	h.waits(t, "demo", all...)
 
 	h.byHand(t, "demo", machine.HostsFile, "")
-	h.waits(t, "demo", "rootPassword", "tcpPorts", "authorizedKeys")
+	h.waits(t, "demo", "rootPassword", "tcpPorts", "authorizedKeys", "memoryMiB")
 	op, err := h.Stop(background, "demo", 0, "t")
 	h.succeed(t, op, err)
 	h.waits(t, "demo")
 	op, err = h.Start(background, "demo", "t")
 	h.succeed(t, op, err)
 	h.waits(t, "demo")
+}
+
+func TestSizesAndTheNetworkWaitForTheNextStart(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	h.byHand(t, "demo", machine.NetworkFile, "bridge:br0\n")
+	h.byHand(t, "demo", machine.VCPUsFile, "3\n")
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", DiskBytes: new(int64(64 << 30))}, "t"); err != nil {
+		t.Fatal(err)
+	}
+	h.waits(t, "demo", "vcpus", "diskBytes", "network")
+	h.byHand(t, "demo", machine.NetworkFile, "")
+	h.byHand(t, "demo", machine.VCPUsFile, "2\n")
+	h.waits(t, "demo", "diskBytes")
+	op, err := h.Reboot(background, "demo", "t")
+	h.succeed(t, op, err)
+	h.waits(t, "demo")
+}
+
+func TestWhatAMutableGuestOwnsIsSaid(t *testing.T) {
+	h := open(t, t.TempDir(), applies, nil, nil)
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Mode: "mutable", Image: "trial"})
+	h.succeed(t, op, err)
+	pending := func(want ...string) {
+		t.Helper()
+		if v, err := h.Get("demo"); err != nil || !slices.Equal(v.Pending, want) || len(v.NextStart) > 0 {
+			t.Errorf("pending %q, at the next start %q, want %q, %v", v.Pending, v.NextStart, want, err)
+		}
+	}
+	pending()
+	if v, err := h.Configure(background, api.ConfigureParams{Name: "demo", TCPPorts: []uint16{80}}, "t"); err != nil || v.Operation != nil {
+		t.Errorf("%+v, %v", v.Operation, err)
+	}
+	pending("tcpPorts")
+	op, err = h.Reboot(background, "demo", "t")
+	h.succeed(t, op, err)
+	pending("tcpPorts") // it has read no medium
+	op, err = h.Stop(background, "demo", 0, "t")
+	h.succeed(t, op, err)
+	pending("tcpPorts")
 }
 
 func TestAVMOfAnEarlierVersionHasWhatWasDeclared(t *testing.T) {
@@ -121,9 +161,9 @@ func TestConfigureGivesARunningGuestItsNewSettings(t *testing.T) {
 	}
 	// What was changed by hand goes along, also without another change.
 	h.byHand(t, "demo", machine.HostsFile, "192.0.2.9 nine\n")
-	h.waits(t, "demo", "hosts")
+	h.waits(t, "demo", "hosts", "memoryMiB")
 	h.configure(t, api.ConfigureParams{Name: "demo"})
-	h.waits(t, "demo")
+	h.waits(t, "demo", "memoryMiB")
 	if !strings.Contains(h.medium(t, "demo"), "192.0.2.9 nine") {
 		t.Error("the guest has not got what was changed by hand")
 	}

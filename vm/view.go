@@ -123,7 +123,7 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	if e.Machine != nil && r.ModeOf(*e.Machine) != e.Machine.Mode {
 		v.Pending, v.VMMode = append(v.Pending, fieldMode), string(r.ModeOf(*e.Machine))
 	}
-	v.NextStart = settingsOf(e.NextStart())
+	v.NextStart, v.Pending = nextStart(e), append(v.Pending, settingsOf(e.Owned())...)
 	aliases := s.ssh.Aliases(v.Name)
 	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin
 	if c := s.counts[v.Name]; c != nil && c.instance == r.InstanceID() {

@@ -61,11 +61,14 @@ nixvmd recreate, which empties its disks. --mode show explains the modes.`,
 					return err
 				}
 			}
-			if waiting := atNextStart(cmd, r.Machine); len(waiting) > 0 && r.Machine.State == "running" {
+			if waiting := r.Machine.NextStart; len(waiting) > 0 {
 				a.note("pending: %s takes over %s at its next start", args[0], strings.Join(waiting, ", "))
 			}
 			if slices.Contains(r.Machine.Pending, "profiles") {
 				a.note("pending: profiles are part of the image; nixvmd upgrade %s applies them", args[0])
+			}
+			if owned := ownedText(r.Machine); owned != "" {
+				a.note("pending: %s", owned)
 			}
 			if f.mode != "" {
 				a.noteMode(r.Machine)
@@ -106,19 +109,6 @@ func (a *app) followApply(ctx context.Context, id string, r *api.MachineResult) 
 	}
 	*r = api.MachineResult{} // what is absent now would stay
 	return a.ask(ctx, "configure", api.MethodMachineGet, api.MachineParams{Name: name}, r)
-}
-
-// atNextStart names what a VM that runs has yet to take over: options that were given,
-// and settings of its identity.
-func atNextStart(cmd *cobra.Command, m api.Machine) []string {
-	var waiting []string
-	for flag, setting := range map[string]string{"memory": "memoryMiB", "vcpus": "vcpus", "disk": "diskBytes", "network": "network"} {
-		if cmd.Flags().Changed(flag) {
-			waiting = append(waiting, setting)
-		}
-	}
-	slices.Sort(waiting)
-	return append(waiting, m.NextStart...)
 }
 
 func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigureParams, error) {

@@ -143,6 +143,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Autostart", autostart},
 		{"Acceleration", m.Accel},
 		{"Next start", nextStartText(m)},
+		{"Pending", ownedText(m)},
 		{"Operation", operationText(s.Operation, now)},
 	}
 	for _, f := range s.Forwards {
@@ -209,6 +210,15 @@ func nextStartText(m api.Machine) string {
 		return ""
 	}
 	return "takes over " + strings.Join(m.NextStart, ", ")
+}
+
+// ownedText names the settings that the guest of a mutable machine has taken once.
+func ownedText(m api.Machine) string {
+	owned := slices.DeleteFunc(slices.Clone(m.Pending), func(setting string) bool { return setting == "profiles" || setting == "mode" })
+	if len(owned) == 0 {
+		return ""
+	}
+	return strings.Join(owned, ", ") + ": its guest owns them; change them inside the VM, or nixvmd recreate " + m.Name + " applies them"
 }
 
 // openedText is one line about a port that leads into the guest.

@@ -438,6 +438,11 @@ it needs, but not the last one."
           (insert "\n" (propertize (nixvm--unresolved-text op) 'face 'error) "\n")
           (mapc (lambda (c) (insert (format "  %-8s%s\n" (plist-get c :action) (plist-get c :effect))))
                 (plist-get op :choices)))
+        (cl-loop for (key title) in '((:nextStart "Next start") (:pending "Pending"))
+                 for settings = (append (plist-get machine key) nil)
+                 when settings
+                 do (insert (propertize (format "%-10s" title) 'face 'bold)
+                            " " (string-join settings ", ") "\n"))
         (when-let ((reason (plist-get machine :reason)))
           (insert "\n" reason "\n"))
         (when-let ((problem (plist-get machine :problem)))

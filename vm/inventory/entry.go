@@ -72,9 +72,26 @@ func (e *Entry) Guest() (Guest, bool) {
 
 // NextStart names the identity files, ordered, that the machine has and its running
 // guest has not put into force; nil where that is not known. The guest of a mutable
-// machine owns its identity: it puts nothing into force.
+// machine owns its identity: it puts nothing into force, see Owned.
 func (e *Entry) NextStart() []string {
-	if e.Machine == nil || e.Record == nil || e.Record.ModeOf(*e.Machine) == machine.Mutable || e.Record.Identity == nil || !Alive(e.Status.State) {
+	if e.Machine == nil || e.Machine.Mode == machine.Mutable || !Alive(e.Status.State) {
+		return nil
+	}
+	return e.differing()
+}
+
+// Owned names the identity files, ordered, that the guest of a mutable machine has taken
+// once, and that the machine has otherwise since: only a VM that is made anew gets them.
+func (e *Entry) Owned() []string {
+	if e.Machine == nil || e.Machine.Mode != machine.Mutable {
+		return nil
+	}
+	return e.differing()
+}
+
+// differing are the files that the VM does not have as the machine has them.
+func (e *Entry) differing() []string {
+	if e.Record == nil || e.Record.Identity == nil {
 		return nil
 	}
 	var files []string
@@ -85,6 +102,15 @@ func (e *Entry) NextStart() []string {
 	}
 	slices.Sort(files)
 	return files
+}
+
+// Resources are what the VM was started with, and false where it takes the machine's as
+// soon as it starts, because it does not run, or that is not known.
+func (e *Entry) Resources() (Resources, bool) {
+	if e.Machine == nil || e.Record == nil || e.Record.Started == nil || !Alive(e.Status.State) {
+		return Resources{}, false
+	}
+	return *e.Record.Started, true
 }
 
 // identify completes the entry after its machine or its record was read.

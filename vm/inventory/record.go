@@ -45,6 +45,9 @@ type Record struct {
 	// the files of it that the running guest puts into force at its next boot only.
 	Identity map[string]string `json:"identity,omitempty"`
 	AtBoot   []string          `json:"atBoot,omitempty"`
+	// Started is what else of the machine the VM was started with last; nil in earlier
+	// records: not known.
+	Started *Resources `json:"started,omitempty"`
 
 	// Declared: create made the machine directory, so destroy removes it.
 	Declared bool      `json:"declared"`
@@ -56,6 +59,19 @@ type Record struct {
 	// Guest is kept for the time when the machine directory does not parse, or is gone.
 	// Records of version 1 have none.
 	Guest *Guest `json:"guest,omitempty"`
+}
+
+// Resources are settings that a VM takes over when it starts.
+type Resources struct {
+	MemoryMiB int    `json:"memoryMiB"`
+	VCPUs     int    `json:"vcpus"`
+	DiskBytes int64  `json:"diskBytes"`
+	Network   string `json:"network"` // as the machine names it; empty: the backend's default
+}
+
+// ResourcesOf are those of a machine.
+func ResourcesOf(m machine.Machine) Resources {
+	return Resources{MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Network: m.Network.String()}
 }
 
 // Image names the image that the VM's disks were made from.

@@ -971,9 +971,9 @@ export interface Machine {
   operation?: string;
   /** RemovesDirectory: destroy removes the machine directory too, because create made it; keepMachine prevents that. */
   removesDirectory?: boolean;
-  /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and nixvm/vm/upgrade applies them. */
+  /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and nixvm/vm/upgrade applies them. Of a mutable machine, also the settings that its guest took once, at its first boot: nixvm/vm/recreate applies them. */
   pending?: string[];
-  /** NextStart are settings of the machine that take effect at the next start of its running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey". Also absent if unknown, for a VM that was started by an earlier version. */
+  /** NextStart are settings of the machine that take effect at the next start of its running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey", "memoryMiB", "vcpus", "diskBytes", "network". Also absent if unknown, for a VM that was started by an earlier version. */
   nextStart?: string[];
   /** Problem with the machine directory, or with its SSH name. */
   problem?: ErrorData;

@@ -66,6 +66,7 @@ export function machineFacts(machine: Machine, operation?: Operation, stale?: bo
     ['Since', machine.started && `${localTime(machine.started)} (${ago(machine.started)})`],
     ['Profiles', machine.profiles.join(', ')],
     ['At the next start', machine.nextStart?.join(', ')],
+    ['Pending', machine.pending?.join(', ')],
     ['Snapshots', machine.snapshots && (machine.snapshots.warning ?? String(machine.snapshots.count))],
     ...resourceFacts(machine),
   ];
