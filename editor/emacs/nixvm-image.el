@@ -121,37 +121,54 @@ the kind of IMAGE and the MODE too."
   "The images that RESULT of a collection lists as removed or removable."
   (cl-remove-if (lambda (image) (plist-get image :kept)) (append (plist-get result :images) nil)))
 
-(defun nixvm--images-text (images)
-  "How many IMAGES there are, and their size."
-  (format "%d image%s, %s" (length images) (if (= 1 (length images)) "" "s")
-          (apply #'nixvm--image-size images)))
+(defun nixvm--disks-going (result)
+  "The former disks that RESULT of a collection lists as removed or removable."
+  (cl-remove-if (lambda (disks) (plist-get disks :kept)) (append (plist-get result :disks) nil)))
+
+(defun nixvm--images-text (images &optional disks)
+  "How many IMAGES there are, and their size.
+The same for DISKS that machines had before they were recreated."
+  (string-join
+   (delq nil
+         (list (when (or images (not disks))
+                 (format "%d image%s, %s" (length images) (if (= 1 (length images)) "" "s")
+                         (apply #'nixvm--image-size images)))
+               (when disks
+                 (format "the former disks of %s, %s"
+                         (string-join (delete-dups (mapcar (lambda (d) (plist-get d :machine)) disks))
+                                      ", ")
+                         (apply #'nixvm--image-size disks)))))
+   ", and "))
 
 ;;;###autoload
 (defun nixvm-image-gc (&optional all)
-  "Remove unused images: outdated, imported and broken ones.
+  "Remove unused images, and the disks that machines had before `nixvm-recreate'.
+Unused are outdated, imported and broken images.
 With a prefix argument, or ALL non-nil, also up-to-date images, which a later
 create would have to build again.  Interactively, ask first."
   (interactive
    (progn
      (nixvm--ensure)
      (nixvm--need-method "nixvm/image/gc")
-     (let ((going (nixvm--images-going
-                   (nixvm--call "nixvm/image/gc" (list :dryRun t
-                                                       :all (if current-prefix-arg t :json-false))))))
-       (unless going
+     (let* ((result (nixvm--call "nixvm/image/gc" (list :dryRun t :disks t
+                                                        :all (if current-prefix-arg t :json-false))))
+            (going (nixvm--images-going result))
+            (disks (nixvm--disks-going result)))
+       (unless (or going disks)
          (user-error "%s"
                      (if current-prefix-arg "All images are used by machines"
                        "No image is outdated; with a prefix argument all unused images are removed")))
        (unless (yes-or-no-p
                 (format "No machine is affected%s.  Remove %s? "
                         (if current-prefix-arg "; creating a machine that needs one of these builds it again" "")
-                        (nixvm--images-text going)))
+                        (nixvm--images-text going disks)))
          (keyboard-quit))
        (list current-prefix-arg))))
-  (nixvm--async "nixvm/image/gc" (list :all (if all t :json-false))
+  (nixvm--async "nixvm/image/gc" (list :disks t :all (if all t :json-false))
                 (lambda (result)
                   (nixvm--images-refresh)
-                  (message "Removed %s" (nixvm--images-text (nixvm--images-going result))))
+                  (message "Removed %s" (nixvm--images-text (nixvm--images-going result)
+                                                            (nixvm--disks-going result))))
                 (lambda (err) (nixvm--show-error err "Remove images"))))
 
 (provide 'nixvm-image)

@@ -121,7 +121,7 @@ it is recreated with \\[nixvm-recreate]."
   "Make the VM of the machine NAME anew: empty disks, and the image of today.
 This applies a changed mode.  The machine is kept, with its settings, its host
 key and its SSH names.  The former disks and snapshots are set aside until
-nixvmd image gc; with DISCARD, interactively a prefix argument, they are deleted
+\\[nixvm-image-gc]; with DISCARD, interactively a prefix argument, they are deleted
 as soon as the new VM is ready.  The name must be typed to confirm."
   (interactive
    (let* ((name (nixvm--target "Recreate" "recreate"))

@@ -313,6 +313,21 @@
       (should (equal (plist-get (nixvm-fake-params "nixvm/image/build") :profiles) ["claude"]))
       (should (member "The image abc is ready" said)))))
 
+(ert-deftest nixvm-image-gc-takes-former-disks-too ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo"))
+    (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/image/gc" nixvm-fake-methods))
+    (nixvm-fake-on "nixvm/image/gc"
+                   (lambda (params &rest _)
+                     (append (list :images [])
+                             (and (plist-get params :disks)
+                                  '(:disks [(:machine "demo" :backend "laptop" :bytes 1073741824)])))))
+    (let (asked)
+      (cl-letf (((symbol-function 'yes-or-no-p) (lambda (text) (setq asked text) t)))
+        (call-interactively #'nixvm-image-gc))
+      (should (string-match-p "Remove the former disks of demo, 1 GiB" asked)))
+    (nixvm-fake-wait (not (plist-get (nixvm-fake-params "nixvm/image/gc") :dryRun)))
+    (should (eq t (plist-get (nixvm-fake-params "nixvm/image/gc") :disks)))))
+
 (ert-deftest nixvm-image-gc-says-what-goes-before-it-does ()
   (nixvm-fake-with nil
     (setf (nixvm-fake-methods nixvm-fake) (cons "nixvm/image/gc" nixvm-fake-methods))

@@ -5,7 +5,7 @@ import { hasMethod } from '../daemon/offered';
 import { Problem } from '../daemon/problem';
 import { imageMethods } from '../model/verbs';
 import { count, sizeOfBytes, when } from '../model/words';
-import { problemCodes, type CollectedImage, type Image, type ImageBuildParams } from '../protocol';
+import { problemCodes, type CollectedDisks, type CollectedImage, type Image, type ImageBuildParams } from '../protocol';
 import type { Commands } from './commands';
 import { lastAnswers } from './create';
 
@@ -81,6 +81,16 @@ async function removable(app: App, all: boolean): Promise<CollectedImage[]> {
   return images.filter(({ kept }) => !kept);
 }
 
+/** The disks that VMs had before they were recreated, and that can go. */
+async function removableDisks(app: App): Promise<CollectedDisks[]> {
+  const { disks = [] } = await app.client.request('nixvm/image/gc', { dryRun: true, disks: true });
+  return disks.filter(({ kept }) => !kept);
+}
+
+/** What is removed besides images; empty for nothing. */
+const formerDisks = (disks: CollectedDisks[]): string =>
+  disks.length === 0 ? '' : `the former disks of ${[...new Set(disks.map(({ machine }) => machine))].join(', ')} (${total(disks)})`;
+
 /** Whether to remove also what a create would build again; asked where that makes a difference. */
 async function askAll(app: App, unused: CollectedImage[], every: CollectedImage[]): Promise<boolean> {
   if (unused.length === 0 || unused.length === every.length) {
@@ -97,25 +107,27 @@ async function askAll(app: App, unused: CollectedImage[], every: CollectedImage[
 
 async function remove(app: App): Promise<void> {
   await has(app, 'removeImages');
-  const [unused, every] = await Promise.all([removable(app, false), removable(app, true)]);
-  if (every.length === 0) {
+  const [unused, every, disks] = await Promise.all([removable(app, false), removable(app, true), removableDisks(app)]);
+  if (every.length === 0 && disks.length === 0) {
     void app.ui.info('There are no images to remove: machines use them all.');
     return;
   }
-  const all = await askAll(app, unused, every);
+  const all = every.length > 0 && (await askAll(app, unused, every));
   const going = all ? every : unused;
   const sure = await app.ui.confirm({
-    message: `Remove ${count(going.length, 'image')} (${total(going)})?`,
-    detail: `${going.map(({ id }) => id).join('\n')}\n\nNo VM is affected.${all ? ' Creating a VM that needs one of them builds it again.' : ''} This cannot be undone.`,
+    message: `Remove ${[going.length > 0 ? `${count(going.length, 'image')} (${total(going)})` : '', formerDisks(disks)].filter(Boolean).join(' and ')}?`,
+    detail: `${[...going.map(({ id }) => id), ...disks.map(({ machine, since }) => `${machine}, as it was before ${when(since)}`)].join('\n')}\n\nNo VM is affected.${all ? ' Creating a VM that needs one of them builds it again.' : ''} This cannot be undone.`,
     action: 'Remove',
   });
   if (!sure) {
     return;
   }
-  const { images } = await app.ui.progress('Remove unused images', (_, signal) => app.client.request('nixvm/image/gc', { all }, signal));
+  const asked = { all, ...(disks.length > 0 ? { disks: true } : {}) };
+  const { images, disks: former = [] } = await app.ui.progress('Remove unused images', (_, signal) => app.client.request('nixvm/image/gc', asked, signal));
   const gone = images.filter(({ kept }) => !kept);
   gone.forEach(({ id, note }) => app.log.info(`removed the image ${id}${note ? ` (${note})` : ''}`));
-  void app.ui.info(`Removed ${count(gone.length, 'image')}, ${total(gone)}.`);
+  const freed = [gone.length > 0 || former.length === 0 ? `${count(gone.length, 'image')}, ${total(gone)}` : '', formerDisks(former.filter(({ kept }) => !kept))];
+  void app.ui.info(`Removed ${freed.filter(Boolean).join(', and ')}.`);
 }
 
 export const imageCommands = (app: App): Commands => ({

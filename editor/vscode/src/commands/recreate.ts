@@ -14,11 +14,11 @@ async function recreate(app: App, args: Arguments): Promise<void> {
   const { name, state } = machine;
   const discard = answered(
     await app.ui.pick({ title: `Recreate ${name}`, prompt: 'The VM gets empty disks and a new image; its machine is kept' }, [
-      { label: 'Keep the former disks', description: 'with their snapshots, until nixvmd image gc', value: false },
+      { label: 'Keep the former disks', description: 'with their snapshots, until Remove Unused Images', value: false },
       { label: 'Delete the former disks', description: 'with their snapshots, as soon as the new VM is ready', value: true },
     ]),
   );
-  const former = discard ? 'deleted' : 'set aside until nixvmd image gc removes them';
+  const former = discard ? 'deleted' : 'set aside until Remove Unused Images';
   await confirmByName(
     app,
     name,

@@ -86,6 +86,20 @@ test('unused images are removed after a yes that names them', async () => {
   assert.equal(app.ui.shown.at(-1)?.message, 'Removed 1 image, 1 GiB.');
 });
 
+test('the disks of recreated VMs go with the images, after the same yes', async () => {
+  const disks = [{ machine: 'demo', backend: 'qemu', since: '2026-11-26T08:00:00Z', bytes: gib }];
+  every = unused = [];
+  app.daemon.handlers.set('nixvm/image/gc', (params) => ({ images: [], ...(params['disks'] ? { disks } : {}) }));
+  answer(true);
+  await app.run('removeImages');
+  const [sure] = app.ui.asked;
+  assert.ok(sure?.kind === 'confirm');
+  assert.equal(sure.confirmation.message, 'Remove the former disks of demo (1 GiB)?');
+  assert.match(sure.confirmation.detail, /^demo, as it was before /);
+  assert.deepEqual(sent('nixvm/image/gc').at(-1), { all: false, disks: true });
+  assert.equal(app.ui.shown.at(-1)?.message, 'Removed the former disks of demo (1 GiB).');
+});
+
 test('without a yes no image is removed', async () => {
   answer('All Unused Images', false, undefined);
   await app.run('removeImages');
