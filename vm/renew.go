@@ -41,8 +41,10 @@ func nextStart(e *inventory.Entry) []string {
 		setting string
 		differs bool
 	}{
-		{fieldMemory, has.MemoryMiB != want.MemoryMiB}, {fieldVCPUs, has.VCPUs != want.VCPUs},
-		{fieldDisk, has.DiskBytes != want.DiskBytes}, {fieldNetwork, has.Network != want.Network},
+		{fieldMemory, has.MemoryMiB != want.MemoryMiB},
+		{fieldVCPUs, has.VCPUs != want.VCPUs},
+		{fieldDisk, has.DiskBytes != want.DiskBytes},
+		{fieldNetwork, has.Network != want.Network},
 	} {
 		if each.differs {
 			list = append(list, each.setting)
