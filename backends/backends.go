@@ -1,4 +1,4 @@
-// Package backends defines what runs VMs: one small interface ([Backend]) with the
+// Package backends defines the interfaces of backends, which run VMs: a small one ([Backend]) with the
 // life cycle, the state and the events of VMs, which qemu (embedded) and libvirt
 // implement, and optional ones for the rest ([Snapshotter], [Cloner], [Suspender],
 // [Console], [Autostarter], [Migrator], [ImageHost], [BridgeHost] ...), which [As]

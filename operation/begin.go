@@ -60,7 +60,7 @@ func (e *Engine) prepare(ctx context.Context, t *Task, facts func(context.Contex
 	case err == nil:
 		j.hook, j.lenient = e.o.Hook, verb.Spaceless
 	case problem.NoSpace(err) && verb.Spaceless:
-		e.log.Warn("no space for a journal: if the daemon ends before the operation does, it is not finished", "operation", t.id, "kind", t.kind, "subject", v.Subject())
+		e.log.Warn("no space for a journal: if the daemon ends before the operation, the operation is not completed", "operation", t.id, "kind", t.kind, "subject", v.Subject())
 		j = &journal{}
 	default:
 		return nil, problem.Disk(err)
@@ -73,8 +73,8 @@ func (e *Engine) prepare(ctx context.Context, t *Task, facts func(context.Contex
 func (e *Engine) find(ctx context.Context, t *Task, facts func(context.Context) (any, error)) (any, error) {
 	subject := t.subject()
 	ctx, cancel := context.WithTimeoutCause(ctx, e.limits.Facts,
-		problem.New(problem.BackendUnreachable, "what %s of %s needs to know has not been answered in %s", t.kind, subject, e.limits.Facts).
-			WithHint("nixvmd doctor says what does not answer; nixvmd kill ends a VM that hangs").Retry())
+		problem.New(problem.BackendUnreachable, "a query for %s of %s has not been answered within %s", t.kind, subject, e.limits.Facts).
+			WithHint("nixvmd doctor shows what does not answer; nixvmd kill powers off a VM that hangs").Retry())
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
 	var args any
@@ -100,7 +100,7 @@ func (e *Engine) find(ctx context.Context, t *Task, facts func(context.Context) 
 }
 
 // errGivenUp is the end of a call that was not waited for.
-var errGivenUp = errors.New("it does not answer and was given up")
+var errGivenUp = errors.New("it does not respond and was abandoned")
 
 // call calls fn and returns its error, or errGivenUp as soon as done is closed:
 // what kill, destroy and the end of the daemon must get past may never return.
@@ -167,7 +167,7 @@ func (e *Engine) start(t *Task, j *journal, r *Record) {
 			e.leave(t, j, err)
 		default:
 			if rerr := j.remove(); rerr != nil {
-				e.log.Error("journal not removed", "operation", t.id, "error", rerr)
+				e.log.Error("cannot remove the journal", "operation", t.id, "error", rerr)
 			}
 			e.end(t, err)
 		}

@@ -1,7 +1,7 @@
 // Package operation runs long requests so that nothing is lost: each is a plan of
-// journalled steps, of which every one can be undone or done again.
+// journalled steps, each of which can be undone or repeated.
 //
-// An Engine knows nothing of what the steps do. Its owner gives it, for each kind
+// An Engine knows nothing about the content of the steps. Its owner gives it, for each kind
 // of operation, a Verb that turns journalled arguments into a Plan, and answers
 // its questions about the things that operations work on (Owner). In return the
 // engine promises:

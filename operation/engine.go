@@ -213,7 +213,7 @@ func (e *Engine) Close() error {
 	}
 	e.mu.Unlock()
 	for _, t := range all {
-		e.log.Error("an operation does not end with the daemon and is given up: the next daemon takes it up", "operation", t.id, "kind", t.kind)
+		e.log.Error("an operation does not end with the daemon and is abandoned: the next daemon continues it", "operation", t.id, "kind", t.kind)
 		t.force()
 	}
 	// What is left of them is the engine's own, and short.

@@ -88,7 +88,7 @@ func (e *Engine) abandon(t *Task, j *journal, r *Record, cause error, begun, com
 	if begun > 0 && errors.Is(cause, problem.ErrUntouched) && (r == nil || !r.half(p.Steps[begun-1].Name)) {
 		begun-- // nothing to undo of this one, nor after a crash
 		if err := j.append("undone", p.Steps[begun].Name); err != nil {
-			e.log.Warn("the journal does not say that a step has done nothing", "operation", t.id, "error", err)
+			e.log.Warn("cannot record in the journal that a step has done nothing", "operation", t.id, "error", err)
 		}
 	}
 	if t.ctx.Err() != nil {

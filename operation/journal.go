@@ -152,12 +152,12 @@ func parseEntry(line []byte) (e Entry, ok bool) {
 func (j *journal) allocate() error {
 	fi, err := j.file.Stat()
 	if err != nil {
-		return fmt.Errorf("reserve room for the journal: %w", err)
+		return fmt.Errorf("reserve space for the journal: %w", err)
 	}
 	err = unix.Fallocate(int(j.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, fi.Size()+journalRoom)
 	if problem.NoSpace(err) {
 		j.close()
-		return fmt.Errorf("reserve room for the journal: %w", err)
+		return fmt.Errorf("reserve space for the journal: %w", err)
 	}
 	return nil
 }
@@ -212,7 +212,7 @@ func (j *journal) cut(n int) error {
 		err = j.file.Truncate(fi.Size() - int64(n))
 	}
 	if err != nil {
-		return fmt.Errorf("take half a line back: %w", err)
+		return fmt.Errorf("remove a partial line: %w", err)
 	}
 	return nil
 }

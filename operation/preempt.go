@@ -10,7 +10,7 @@ import (
 
 // errGaveWay is the cause with which an operation is cancelled whose keys another
 // one takes.
-var errGaveWay = errors.New("it gave way")
+var errGaveWay = errors.New("it was preempted")
 
 // makeWay ends what an operation does not wait for: it is cancelled; if that does
 // not end it, the owner ends what it may wait for; if it still does not end, it is
@@ -30,14 +30,14 @@ func (e *Engine) makeWay(t *Task) {
 			continue
 		}
 		v := t.Value()
-		e.log.Warn("an operation does not end when it is cancelled: what it may wait for is ended", "operation", other.id, "kind", other.kind, "for", v.Kind, "subject", v.Subject())
+		e.log.Warn("an operation does not end when cancelled: ending what it may wait for", "operation", other.id, "kind", other.kind, "for", v.Kind, "subject", v.Subject())
 		ctx, cancel := context.WithTimeout(t.ctx, e.limits.Force)
 		if err := e.call(ctx.Done(), func() error { return e.o.Owner.Interrupt(ctx, v) }); err != nil {
-			e.log.Warn("what an operation may wait for is not ended", "operation", other.id, "error", err)
+			e.log.Warn("cannot end what an operation may wait for", "operation", other.id, "error", err)
 		}
 		cancel()
 		if !other.endsWithin(t.ctx, e.limits.Force) && t.ctx.Err() == nil {
-			e.log.Error("an operation is given up", "operation", other.id, "kind", other.kind, "subject", other.subject())
+			e.log.Error("an operation is abandoned", "operation", other.id, "kind", other.kind, "subject", other.subject())
 			other.force()
 			other.endsWithin(t.ctx, e.limits.Force)
 		}
@@ -52,7 +52,7 @@ func (e *Engine) endEditFor(t, edit *Task) {
 	}
 	edit.cancel(problem.New(problem.Cancelled, "%s was ended by %s: %w", edit.edit.What, t.kind, errGaveWay))
 	if !edit.endsWithin(t.ctx, e.limits.Soon) && t.ctx.Err() == nil {
-		e.log.Error("an edit is given up", "key", edit.edit.Key, "what", edit.edit.What)
+		e.log.Error("an edit is abandoned", "key", edit.edit.Key, "what", edit.edit.What)
 		edit.force()
 		edit.endsWithin(t.ctx, e.limits.Force)
 	}

@@ -61,7 +61,7 @@ func (e *Engine) Recover() error {
 		}
 	}
 	for _, err := range bad {
-		e.log.Error("a journal cannot be taken up and is left alone; check the machine that it names", "error", err)
+		e.log.Error("cannot continue a journal, which is left alone; check the machine that it names", "error", err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -98,7 +98,7 @@ func (e *Engine) takeUp(r *Record, late, claimed bool) (*resumed, error) {
 	h := r.Header
 	verb := e.verb(h.Kind)
 	if verb.Plan == nil {
-		return nil, fmt.Errorf("header: there is no kind of operation %.40q", h.Kind)
+		return nil, fmt.Errorf("header: unknown kind of operation %.40q", h.Kind)
 	}
 	p, err := verb.Plan(h.value(), h.Args)
 	if err != nil {
@@ -121,7 +121,7 @@ func (e *Engine) takeUp(r *Record, late, claimed bool) (*resumed, error) {
 		e.takeUpUnresolved(t, r, st == Unsure)
 		return nil, nil
 	case st == Gone && (late || !verb.Makes):
-		e.log.Info("what an operation of an earlier daemon was about is gone: it is forgotten", "operation", h.ID, "kind", h.Kind, "subject", t.subject())
+		e.log.Info("the subject of an operation of an earlier daemon is gone: the operation is forgotten", "operation", h.ID, "kind", h.Kind, "subject", t.subject())
 		t.cancel(nil)
 		return nil, atomicfile.Remove(r.Path)
 	case late && verb.Continues && !r.touched && st == Ours:
@@ -169,7 +169,7 @@ func (e *Engine) takeUpUnresolved(t *Task, r *Record, unsure bool) {
 		why = problem.New(problem.OperationInterrupt, "%s of %s was interrupted and not undone", t.kind, t.subject())
 	}
 	if unsure {
-		why = problem.New(why.Code, "%s; cannot determine whether the VM that %s has now is the one that it was about", why.Message, t.key())
+		why = problem.New(why.Code, "%s; cannot determine whether the present VM of %s is the one that it concerned", why.Message, t.key())
 	}
 	u := &unresolved{task: t, path: r.Path, unsure: unsure}
 	t.cancel(nil)
@@ -199,13 +199,13 @@ func (e *Engine) undoInterrupted(t *Task, steps []Step, j *journal, r *Record) {
 		return
 	}
 	if err := j.remove(); err != nil {
-		e.log.Error("journal not removed", "operation", t.id, "error", err)
+		e.log.Error("cannot remove the journal", "operation", t.id, "error", err)
 	}
 	e.o.Owner.Ended(t.Value())
 	e.recheck(t.key())
 	message := fmt.Sprintf("%s of %s was interrupted by the end of the daemon and has been undone", t.kind, t.subject())
 	e.finish(t, func(o *api.Operation) {
 		o.State, o.Message = api.OpInterrupted, message
-		o.Problem = problem.New(problem.OperationInterrupt, "%s", message).WithHint("ask for it again if it is still wanted").Retry()
+		o.Problem = problem.New(problem.OperationInterrupt, "%s", message).WithHint("repeat it if it is still needed").Retry()
 	})
 }

@@ -132,7 +132,7 @@ func TestAnOperationIsForgottenOrResumed(t *testing.T) {
 	}
 	var old api.Operation
 	w, old = halfMade(t, func(o *Options) {
-		o.Log = slog.New(&calls{at: "an unresolved operation is concluded", fn: func() { resumed = resume(old.ID) }})
+		o.Log = slog.New(&calls{at: "an unresolved operation has ended", fn: func() { resumed = resume(old.ID) }})
 	})
 	if _, err := w.engine.Resolve(background, old.ID, api.ActionForget, "", "test"); err != nil {
 		t.Fatal(err)

@@ -26,9 +26,9 @@ func (e *Engine) Resolve(ctx context.Context, id string, action api.Action, conf
 		return api.Operation{}, resolved(v)
 	case at < 0:
 		return api.Operation{}, problem.New(problem.OperationResolved, "%s of %s does not offer to %s", v.Kind, v.Subject(), action).
-			WithHint("nixvmd operations lists what it offers")
+			WithHint("nixvmd operations lists its choices")
 	case v.Choices[at].Confirm && confirm != key:
-		return api.Operation{}, problem.New(problem.ConfirmRequired, "%s of the %s of %s needs a confirmation: it %s", action, v.Kind, v.Subject(), v.Choices[at].Effect).
+		return api.Operation{}, problem.New(problem.ConfirmRequired, "%s of the %s of %s needs confirmation: it %s", action, v.Kind, v.Subject(), v.Choices[at].Effect).
 			WithHint("repeat the machine's name: --confirm %s (confirm in the request)", key)
 	}
 	if action == api.ActionForget {
@@ -42,8 +42,8 @@ func (e *Engine) Resolve(ctx context.Context, id string, action api.Action, conf
 
 // resolved is the problem of an operation that nothing needs to be chosen for.
 func resolved(v api.Operation) *problem.Error {
-	return problem.New(problem.OperationResolved, "%s of %s does not wait for a choice: it is %s", v.Kind, v.Subject(), v.State).
-		WithHint("nixvmd operations lists those that do")
+	return problem.New(problem.OperationResolved, "%s of %s is not unresolved: it is %s", v.Kind, v.Subject(), v.State).
+		WithHint("nixvmd operations lists the unresolved ones")
 }
 
 // forget concludes an operation, unless another one just resolves it.
@@ -137,7 +137,7 @@ func (e *Engine) resolve(t *Task, u *unresolved, action api.Action) error {
 	p := u.task.Plan()
 	if e.standing(ctx, r, p) == Gone {
 		// What concludes it then has failed, as on a disk that cannot be written.
-		return problem.New(problem.OperationResolved, "nothing is left of what the %s of %s was about", u.task.kind, u.task.subject()).
+		return problem.New(problem.OperationResolved, "nothing is left of the subject of the %s of %s", u.task.kind, u.task.subject()).
 			WithHint("nixvmd operations forget %s", u.task.id)
 	}
 	if action == api.ActionUndo {

@@ -53,13 +53,13 @@ func (e *Engine) leave(t *Task, j *journal, cause error) {
 	if !e.worthAsking(t, j) {
 		// Nothing of it is left to be undone or gone on with: it has failed, that is all.
 		if err := j.remove(); err != nil {
-			e.log.Error("journal not removed", "operation", t.id, "error", err)
+			e.log.Error("cannot remove the journal", "operation", t.id, "error", err)
 		}
 		e.end(t, cause)
 		return
 	}
 	if err := j.write(Entry{Event: "unresolved", Code: p.Code, Message: p.Message, Time: time.Now()}); err != nil {
-		e.log.Error("an operation that waits for a choice is not marked as such: the next daemon undoes it, if it is still about the same thing",
+		e.log.Error("cannot mark an operation as unresolved: the next daemon undoes it, if it still concerns the same thing",
 			"operation", t.id, "error", err)
 	}
 	j.close()
@@ -105,7 +105,7 @@ func (e *Engine) pending(u *unresolved, p *problem.Error) func(*api.Operation) {
 // choicesOf says what can be done about an unresolved operation, and what each
 // would do now.
 func (e *Engine) choicesOf(u *unresolved) []api.Choice {
-	forgetting := api.Choice{Action: api.ActionForget, Effect: "leaves everything as it is now, and does not ask again"}
+	forgetting := api.Choice{Action: api.ActionForget, Effect: "leaves everything as it is, and drops the operation"}
 	r, err := readJournal(u.path, nil)
 	if err != nil {
 		return []api.Choice{forgetting}
@@ -129,7 +129,7 @@ func (e *Engine) choicesOf(u *unresolved) []api.Choice {
 	if len(effects) > 0 {
 		undo.Effect = strings.Join(effects, ", ")
 		if u.unsure {
-			undo.Effect += "; the VM that has the name now may be another one"
+			undo.Effect += "; the VM that has the name now may be a different one"
 		}
 		list = append(list, undo)
 	}
@@ -162,7 +162,7 @@ func (e *Engine) conclude(u *unresolved, why string, last func(*api.Operation)) 
 	if err := atomicfile.Remove(u.path); err != nil {
 		return fmt.Errorf("remove the journal of operation %s: %w", t.id, err)
 	}
-	e.log.Info("an unresolved operation is concluded", "operation", t.id, "kind", t.kind, "subject", t.subject(), "by", why)
+	e.log.Info("an unresolved operation has ended", "operation", t.id, "kind", t.kind, "subject", t.subject(), "by", why)
 	e.revise(t, func(o *api.Operation) {
 		if e.unresolved[t.id] != u {
 			return // another one was faster: it stays as that has left it
@@ -190,7 +190,7 @@ func (e *Engine) revise(t *Task, change func(*api.Operation)) {
 // concludeBy is conclude for one that another operation has made pointless.
 func (e *Engine) concludeBy(u *unresolved, why string) {
 	if err := e.conclude(u, why, nil); err != nil {
-		e.log.Error("an operation still waits for a choice that need not be made", "error", err)
+		e.log.Error("cannot end an unresolved operation that needs no choice", "error", err)
 	}
 }
 
@@ -201,11 +201,11 @@ func (e *Engine) decideAfter(t *Task, err error) {
 	if err == nil && t.kind != api.KindResolve {
 		for _, u := range e.waiting(key) {
 			if e.o.Owner.Decides(t, u.task) {
-				e.concludeBy(u, fmt.Sprintf("%s has decided it", t.kind))
+				e.concludeBy(u, fmt.Sprintf("it was resolved by %s", t.kind))
 				continue
 			}
 			if err := touch(u.path); err != nil {
-				e.log.Error("journal not written", "operation", u.task.id, "error", err)
+				e.log.Error("cannot write the journal", "operation", u.task.id, "error", err)
 			}
 		}
 	}

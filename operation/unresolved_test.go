@@ -68,7 +68,7 @@ func TestOnlySuccessDecidesWhatIsUnresolved(t *testing.T) {
 func TestAnOperationIsConcludedOnce(t *testing.T) {
 	var both sync.WaitGroup
 	both.Add(2)
-	w, op := halfMade(t, func(o *Options) { o.Log = slog.New(&meeting{at: "an unresolved operation is concluded", all: &both}) })
+	w, op := halfMade(t, func(o *Options) { o.Log = slog.New(&meeting{at: "an unresolved operation has ended", all: &both}) })
 	w.engine.mu.Lock()
 	u := w.engine.unresolved[op.ID]
 	w.engine.mu.Unlock()

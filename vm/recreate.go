@@ -29,7 +29,7 @@ type recreateArgs struct {
 // check implements checked.
 func (a recreateArgs) check(name string) error {
 	if a.Former.Machine != name {
-		return fmt.Errorf("the record in them is of machine %.40q", a.Former.Machine)
+		return fmt.Errorf("they have the record of machine %.40q", a.Former.Machine)
 	}
 	return errors.Join(a.Create.check(name), backends.CheckShelf(name, a.Shelf))
 }
@@ -62,7 +62,7 @@ func (s *Service) judgeRecreate(ctx context.Context, req api.RecreateParams) (re
 	case err != nil:
 		return recreateArgs{}, err
 	case state == backends.Suspended:
-		return recreateArgs{}, problem.New(problem.VMNotRunning, "%s is suspended and cannot shut down", req.Name).
+		return recreateArgs{}, problem.New(problem.VMNotRunning, "%s is suspended and cannot be shut down", req.Name).
 			WithHint("nixvmd resume %s first, or nixvmd kill %s", req.Name, req.Name)
 	case state == backends.Unknown:
 		return recreateArgs{}, problem.New(problem.BackendUnreachable, "cannot determine whether %s is running", req.Name).
@@ -87,7 +87,7 @@ func (s *Service) judgeRecreate(ctx context.Context, req api.RecreateParams) (re
 func (s *Service) shelver(b backends.Backend) (backends.Shelver, error) {
 	sh, ok := backends.As[backends.Shelver](b)
 	if !ok {
-		return nil, problem.New(problem.Unsupported, "backend %s cannot keep the disks of a VM while it makes new ones", b.Name()).
+		return nil, problem.New(problem.Unsupported, "backend %s cannot keep the disks of a VM while it creates new ones", b.Name()).
 			WithHint("copy what you need, and then: nixvmd destroy NAME --keep-machine, nixvmd create NAME")
 	}
 	return sh, nil
@@ -110,16 +110,16 @@ func (s *Service) planRecreate(name string, args recreateArgs) operation.Plan {
 		steps = append(steps, s.disconnectStep(name), shutdown)
 	}
 	steps = append(steps, operation.Step{
-		Name: "shelve", Title: "setting the former VM aside", HoldsBack: true,
-		Do: c.shelve, Undo: c.unshelve, Undoes: "brings back the former disks and snapshots",
+		Name: "shelve", Title: "keeping the former VM", HoldsBack: true,
+		Do: c.shelve, Undo: c.unshelve, Undoes: "restores the former disks and snapshots",
 	}, operation.Step{
-		Name: "disks", Title: "making the disks", Weight: 3, Loses: true, HoldsBack: true,
+		Name: "disks", Title: "creating the disks", Weight: 3, Loses: true, HoldsBack: true,
 		Do: c.disks, Undo: c.removeNew, Undoes: "removes the new VM with its disks",
 	})
 	if args.WasRunning {
 		steps = append(steps, operation.Step{
 			Name: "start", Title: "starting the VM", Do: func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) },
-			Undo: c.kill, Undoes: "ends the VM if it runs",
+			Undo: c.kill, Undoes: "powers the VM off if it is running",
 		}, s.readyStep(name))
 	}
 	return operation.Plan{
@@ -235,7 +235,7 @@ func (c *recreation) removeNew(ctx context.Context, _ *operation.Run) error {
 		return err
 	}
 	if err := b.Destroy(ctx, c.name); err != nil {
-		return fmt.Errorf("remove what was made on %s: %w", b.Name(), err)
+		return fmt.Errorf("remove what was created on %s: %w", b.Name(), err)
 	}
 	if err := c.service.inventory.PutRecord(c.former.Former); err != nil {
 		return problem.Disk(err)

@@ -47,7 +47,7 @@ func addressChanges(m machine.Machine, req api.ConfigureParams, c *machine.Chang
 		return
 	case req.StaticIP != nil && (*req.StaticIP == "" || *req.StaticIP == "dhcp"):
 		if given(req.Gateway, "") != "" {
-			wrong.add(fieldGateway, problem.New(problem.BadParams, "gateway: with DHCP the guest is told its gateway").WithHint("give a static address too: staticIp, or --static-ip"))
+			wrong.add(fieldGateway, problem.New(problem.BadParams, "gateway: with DHCP the gateway comes from the DHCP server").WithHint("set a static address too: staticIp, or --static-ip"))
 		}
 		c.DHCP = true
 		return
@@ -56,7 +56,7 @@ func addressChanges(m machine.Machine, req api.ConfigureParams, c *machine.Chang
 		address = *req.StaticIP
 	}
 	if address == "" {
-		wrong.add(fieldGateway, problem.New(problem.BadParams, "gateway: there is no static address").WithHint("give one: staticIp, or --static-ip"))
+		wrong.add(fieldGateway, problem.New(problem.BadParams, "gateway: there is no static address").WithHint("set one: staticIp, or --static-ip"))
 		return
 	}
 	if _, err := machine.ParseStaticIP(address, ""); err != nil {
@@ -102,7 +102,7 @@ func (s *Service) keyChanges(m machine.Machine, req api.ConfigureParams, c *mach
 	for _, which := range req.RemoveKeys {
 		if len(machine.RemoveKeys([]string{own}, which)) == 0 {
 			wrong.add(fieldRemoveKeys, problem.New(problem.BadParams, "removeKeys: that is nixvm's own key, which every guest authorizes").
-				WithHint("nixvmd reaches the VM by it"))
+				WithHint("nixvmd needs it to reach the VM"))
 			continue
 		}
 		before := len(admin) + len(user)

@@ -61,7 +61,7 @@ func (s *Service) sharedAddress(b backends.Backend, m machine.Machine) (address,
 	e, ok := s.inventory.Get(m.Name)
 	switch {
 	case !ok || e.Address == "":
-		return "", "", problem.New(problem.VMNotRunning, "the address of %s is not known: it gets one by DHCP when it runs", m.Name).
+		return "", "", problem.New(problem.VMNotRunning, "the address of %s is unknown: it gets one by DHCP when it is running", m.Name).
 			WithHint("nixvmd start %s, or give it a static address: nixvmd configure %s --static-ip", m.Name, m.Name)
 	case strings.HasPrefix(e.Address, "127."):
 		return "", "", problem.New(problem.VMNotReady, "%s gets on its bridge at its next start", m.Name).WithHint("nixvmd reboot %s", m.Name)

@@ -69,7 +69,7 @@ func (s *Service) Rollback(ctx context.Context, req api.RollbackParams) (api.Ope
 		}
 		args.Number, args.Image, args.ID, args.Mode = g.Number, g.Image.Kind, g.Image.ID, machine.Mode(g.Mode)
 		if _, err := s.images.Get(g.Image.ID); err != nil {
-			return args, problem.New(problem.ImageNotFound, "the image of generation %d of %s cannot be used: %w", g.Number, req.Name, err).
+			return args, problem.New(problem.ImageNotFound, "cannot use the image of generation %d of %s: %w", g.Number, req.Name, err).
 				WithHint("nixvmd generations %s lists the others; nixvmd upgrade %s makes a new image", req.Name, req.Name)
 		}
 		return args, s.confirmOverlay(req.Name, m, args, req.Confirm)
@@ -108,10 +108,10 @@ func (s *Service) upgradable(ctx context.Context, name string, timeout *int) (ar
 		return args, m, upgradeFromInside(m)
 	}
 	if m.Mode == machine.Mutable {
-		return args, m, problem.New(problem.ModeUnsupported, "%s is to be mutable, and no upgrade makes its VM that", name).
+		return args, m, problem.New(problem.ModeUnsupported, "%s is set to be mutable, which an upgrade cannot do for its VM", name).
 			WithHint("nixvmd recreate %s does, with empty disks; or keep the mode of the VM: nixvmd configure %s --mode %s", name, name, r.ModeOf(m))
 	}
-	if _, err := backends.Require[backends.ImageSwapper](b, "give a VM another image"); err != nil {
+	if _, err := backends.Require[backends.ImageSwapper](b, "replace the image of a VM"); err != nil {
 		return args, m, err
 	}
 	state, err := s.stateNow(ctx, name)
@@ -250,9 +250,9 @@ func (u *upgrade) prepare(ctx context.Context, r *operation.Run) error {
 	r.Update(func(o *api.Operation) { o.Image = u.img.ID })
 	switch {
 	case same:
-		r.Warn(u.name + " has this image already: nothing is restarted")
+		r.Warn(u.name + " already has this image: nothing is restarted")
 	case !u.args.WasRunning:
-		r.Warn(u.name + " is off: whether its guest works with the new image shows at its next start; nixvmd rollback " + u.name + " returns to the present one")
+		r.Warn(u.name + " is stopped: its next start shows whether the guest works with the new image; nixvmd rollback " + u.name + " returns to the current one")
 	default:
 		u.failed = u.service.failedUnits(ctx, u.name)
 	}
@@ -346,7 +346,7 @@ func (s *Service) setGenerations(ctx context.Context, name string, g inventory.G
 	if err != nil || inventory.Alive(state) {
 		return err
 	}
-	swapper, err := backends.Require[backends.ImageSwapper](b, "give a VM another image")
+	swapper, err := backends.Require[backends.ImageSwapper](b, "replace the image of a VM")
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package all lists the types of backend that this program has. Only what puts the
-// program together imports it.
+// Package all lists the types of backend that this program includes. Only the main
+// program and tests of the whole import it.
 package all
 
 import (

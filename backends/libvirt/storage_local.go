@@ -35,7 +35,7 @@ type localStorage struct {
 func (s *localStorage) path(name, file string) string { return filepath.Join(s.dir, name, file) }
 
 func (s *localStorage) create(ctx context.Context, spec backends.Spec, report progress.Reporter) (disks, error) {
-	report.Message("disk", "making the disks")
+	report.Message("disk", "creating the disks")
 	if err := s.fresh(spec.Name); err != nil {
 		return disks{}, err
 	}

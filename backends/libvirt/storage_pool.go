@@ -73,7 +73,7 @@ func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report pro
 	if err != nil {
 		return d, err
 	}
-	report.Message("disk", "making the disks")
+	report.Message("disk", "creating the disks")
 	state, err := s.state(ctx, p, spec, paths)
 	if err != nil {
 		return d, err

@@ -18,7 +18,7 @@ import (
 // Create makes a VM with an empty state disk, or, mutable, a copy of the image.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) error {
 	err := b.build(ctx, spec, report, func(f vmFiles) error {
-		report.Message("disk", "making the disks")
+		report.Message("disk", "creating the disks")
 		image, err := b.imageOf(ctx, spec.Image)
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ type Forward struct {
 }
 
 const (
-	hint       = "write what the guest listens on and where it leads on this host, e.g. 8080 127.0.0.1:8080, or 8080 host:port daemon"
+	hint       = "write the port in the guest and the destination on this host, e.g. 8080 127.0.0.1:8080, or 8080 host:port daemon"
 	socketHint = "use an absolute path without . and .., of at most 100 letters, digits, and . _ / @ + , - characters"
 	// A unix socket's address holds 108 bytes, and sshd binds a temporary name.
 	maxSocketPath = 100
@@ -82,7 +82,7 @@ func Parse(s string) (Forward, error) {
 func (f Forward) Validate() error {
 	same, err := Parse(f.String())
 	if err == nil && (same.Listen != f.Listen || same.Target != f.Target || same.Daemon != (f.Daemon || f.Unix())) {
-		err = invalid(hint, "%s is not how the forward %s is written", quote(f.String()), quote(same.String()))
+		err = invalid(hint, "%s is not the canonical form of the forward %s", quote(f.String()), quote(same.String()))
 	}
 	return err
 }
@@ -202,7 +202,7 @@ func parsePort(s string) (string, error) {
 
 func checkSocket(s string) error {
 	if len(s) > maxSocketPath || !socketRE.MatchString(s) || path.Clean(s) != s {
-		return invalid(socketHint, "%s is not a path for a socket", quote(s))
+		return invalid(socketHint, "%s is not a valid path of a socket", quote(s))
 	}
 	return nil
 }

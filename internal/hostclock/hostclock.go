@@ -1,5 +1,5 @@
-// Package hostclock says when this host's clock has jumped: because it was set, or
-// because the host slept. It does not poll: the kernel tells.
+// Package hostclock reports jumps of this host's clock, because it was set or because the
+// host was asleep. It does not poll: the kernel notifies it.
 package hostclock
 
 import (

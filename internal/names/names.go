@@ -1,9 +1,9 @@
-// Package names holds the rules for names that people choose: of machines, profiles,
+// Package names holds the rules for names that users choose: of machines, profiles,
 // snapshots, network bridges and SSH hosts. A name that passes is safe as a file name, as
 // an argument, in XML and on a line of ssh_config.
 //
-// Clients have no copy of these rules: nixvm/machine/check answers with what is wrong
-// with a name that is being typed.
+// Clients have no copy of these rules: nixvm/machine/check reports the problem of a name
+// while it is being typed.
 package names
 
 import (

@@ -138,15 +138,15 @@ func (w *walk) check(place string, st unix.Stat_t, last bool) error {
 	case last && int(st.Uid) != os.Geteuid():
 		return w.unsafe("%s belongs to %s", place, userName(st.Uid))
 	case last && st.Mode&(group|others) != 0:
-		return w.unsafe("other users may write to %s (its mode is %04o)", place, st.Mode&0o7777).
-			WithHint("look whether what is in it is yours, then: chmod go-w %s", place)
+		return w.unsafe("other users can write to %s (its mode is %04o)", place, st.Mode&0o7777).
+			WithHint("check that its content is yours, then: chmod go-w %s", place)
 	case !trusted(st.Uid):
-		return w.unsafe("%s, on the way to it, belongs to %s", place, userName(st.Uid))
+		return w.unsafe("%s, a parent of it, belongs to %s", place, userName(st.Uid))
 	case st.Mode&others != 0 && st.Mode&unix.S_ISVTX == 0:
-		return w.unsafe("every user may write to %s, on the way to it (its mode is %04o)", place, st.Mode&0o7777).
+		return w.unsafe("every user can write to %s, a parent of it (its mode is %04o)", place, st.Mode&0o7777).
 			WithHint("chmod o-w %s, or use another directory", place)
 	case st.Mode&group != 0 && st.Mode&unix.S_ISVTX == 0 && !privateGroup(st.Gid):
-		return w.unsafe("a group of users may write to %s, on the way to it (its mode is %04o)", place, st.Mode&0o7777).
+		return w.unsafe("a group can write to %s, a parent of it (its mode is %04o)", place, st.Mode&0o7777).
 			WithHint("chmod g-w %s, or use another directory", place)
 	}
 	return nil

@@ -148,7 +148,7 @@ func TestADirectoryOnTheWayThatAGroupMayWriteTo(t *testing.T) {
 	must(t, os.Chown(dir, 0, stranger))
 	must(t, os.Chmod(dir, 0o770))
 	l := Under(filepath.Join(dir, "home"))
-	wantRefusal(t, l.Ensure(), "a group of users may write", dir)
+	wantRefusal(t, l.Ensure(), "a group can write", dir)
 	if got := below(t, dir); len(got) != 0 {
 		t.Errorf("made %q", got)
 	}

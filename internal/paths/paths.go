@@ -1,8 +1,8 @@
-// Package paths knows where nixvm keeps things.
+// Package paths defines the files and directories of nixvm.
 //
 // The four roots follow the XDG base directories, or lie below $NIXVM_HOME when
-// that is set (tests, second instances). All names below them are here and
-// nowhere else; docs/layout.md explains them file by file.
+// that is set (tests, second instances). All names below them are defined here only;
+// docs/layout.md explains them file by file.
 //
 //	config   config.toml
 //	data     machines/<name>/ images/<id>/ backups/ flake/

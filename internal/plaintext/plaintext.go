@@ -1,6 +1,6 @@
-// Package plaintext makes text of other programs (builders, guests, tools) fit
-// for people to read: such text may hold anything, also what moves a terminal's
-// cursor, changes its colours or turns the direction of writing.
+// Package plaintext makes text of other programs (builders, guests, tools) safe to
+// display: such text may contain anything, including sequences that move a terminal's
+// cursor, change its colours or reverse the direction of writing.
 package plaintext
 
 import (

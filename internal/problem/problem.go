@@ -1,4 +1,4 @@
-// Package problem is the one error type that reaches a user.
+// Package problem defines the error type that is shown to users.
 //
 // Every part of nixvm may return plain wrapped errors; where the user can act on
 // the error, it returns a *problem.Error: a dotted code that programs

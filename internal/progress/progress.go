@@ -1,5 +1,5 @@
-// Package progress carries how far a long piece of work is, from the part that
-// does it to the watchers.
+// Package progress carries the progress of a long operation from the part that
+// performs it to the watchers.
 //
 // The model is a list of named vertices (a build, an upload, a boot), each with
 // a count towards a total, and log lines. A Reporter may be nil: every method

@@ -1,5 +1,5 @@
-// Package rotate keeps a log within a limit: what is written to it may come from
-// a guest, which decides how much it writes, and we decide how much stays.
+// Package rotate keeps a log within a size limit, because its content may come from a
+// guest, which can write any amount.
 package rotate
 
 import (

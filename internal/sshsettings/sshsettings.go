@@ -1,5 +1,5 @@
-// Package sshsettings reads what `ssh -G` and `sshd -T` print: a keyword and its
-// value on each line. What OpenSSH does not promise it does not rely on: 9.2 prints
+// Package sshsettings reads the output of `ssh -G` and `sshd -T`: a keyword and its
+// value on each line. It relies only on what OpenSSH documents: 9.2 prints
 // keywords of ssh in lower case but one, sshd of 10.6 prints them as the manual
 // spells them, and either word of yes and true may stand for a switch.
 package sshsettings

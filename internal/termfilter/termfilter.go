@@ -1,5 +1,5 @@
-// Package termfilter lets what a program in a guest writes reach a terminal, and
-// keeps from it what would act on the terminal's owner.
+// Package termfilter passes the output of a guest's program to a terminal, without the
+// sequences that could affect the user of the terminal.
 //
 // Colours, the cursor, erasing, scrolling, character sets and the alternate screen
 // pass: a login, top and an editor look as they should. What does not:

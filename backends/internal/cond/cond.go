@@ -1,5 +1,5 @@
-// Package cond is a condition variable whose waits can be given up: what sync.Cond
-// is, with a context.
+// Package cond is a condition variable whose waits can be cancelled: sync.Cond with a
+// context.
 package cond
 
 import (

@@ -1,5 +1,5 @@
-// Package ctxlock has locks whose waits can be given up. They are for what is held
-// while a hypervisor is asked, which may never answer.
+// Package ctxlock has locks whose waits can be cancelled. They protect state that is held
+// during a request to a hypervisor, which may never answer.
 //
 // The core calls no two mutating methods at once for the same VM, but Kill and
 // Destroy get through at any time (see backends.Backend), and backends work on their

@@ -1,5 +1,5 @@
 // Package freeze takes snapshots of running guests while their file systems are
-// frozen, and sees to it that no guest stays frozen.
+// frozen, and ensures that no guest stays frozen.
 package freeze
 
 import (

@@ -1,5 +1,5 @@
-// Package host knows what the host of the daemon can do for VMs: which boot of
-// it this is, and whether KVM really runs guests.
+// Package host determines the capabilities of the daemon's host for VMs: the id of its
+// current boot, and whether KVM really runs guests.
 package host
 
 import (

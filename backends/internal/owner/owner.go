@@ -1,5 +1,5 @@
-// Package owner tells one installation of nixvm from others that use the same
-// hypervisor: what a backend marks its VMs, volumes and files with.
+// Package owner distinguishes one installation of nixvm from others that use the same
+// hypervisor: a backend marks its VMs, volumes and files with it.
 package owner
 
 import (

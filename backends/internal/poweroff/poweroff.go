@@ -1,4 +1,4 @@
-// Package poweroff asks guests to power off, again and again, until they have.
+// Package poweroff requests guests to power off, repeatedly, until they have.
 package poweroff
 
 import (
