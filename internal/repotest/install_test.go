@@ -38,7 +38,7 @@ func TestWhatIsInstalledCanBeReadByEverybody(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || files != 6 {
+	if err != nil || files != 8 {
 		t.Errorf("%d files are installed, %v", files, err)
 	}
 	unit, err := os.ReadFile(filepath.Join(dest, "units/nixvmd.service"))
