@@ -21,10 +21,10 @@ func (h house) profiles(t *testing.T, name string, profiles ...string) {
 	}
 }
 
-// upgrade upgrades a machine, with a short limit.
+// upgrade upgrades a machine.
 func (h house) upgrade(t *testing.T, name string) api.Operation {
 	t.Helper()
-	op, err := h.Upgrade(background, api.UpgradeParams{Name: name, TimeoutSeconds: new(1)})
+	op, err := h.Upgrade(background, api.UpgradeParams{Name: name})
 	return h.do(t, op, err)
 }
 
@@ -159,8 +159,11 @@ func TestRollback(t *testing.T) {
 // With any defect of the new image, the VM is running with its former one afterwards, and
 // the message says what is wrong.
 func TestAnUpgradeThatFailsReturns(t *testing.T) {
-	for name, c := range map[string]struct{ profile, failing, says string }{
-		"a guest that never boots":          {profile: "dead", says: "does not work with image imgdead"},
+	for name, c := range map[string]struct {
+		profile, failing, says string
+		seconds                *int
+	}{
+		"a guest that never boots":          {profile: "dead", seconds: new(1), says: "does not work with image imgdead"},
 		"a service that fails":              {profile: "sick", says: "services have failed that had not before: new.service"},
 		"a backend that does not start it":  {profile: "newer", failing: "start", says: "does not work with image img2"},
 		"a backend that does not swap":      {profile: "newer", failing: "swap-image"},
@@ -177,7 +180,8 @@ func TestAnUpgradeThatFailsReturns(t *testing.T) {
 			})
 			h.profiles(t, "demo", c.profile)
 			armed.Store(true)
-			op := h.upgrade(t, "demo")
+			op, err := h.Upgrade(background, api.UpgradeParams{Name: "demo", TimeoutSeconds: c.seconds})
+			op = h.do(t, op, err)
 			if op.State != api.OpFailed || !strings.Contains(op.Problem.Message, c.says) {
 				t.Fatalf("upgrade: %s, %v", op.State, op.Problem)
 			}
@@ -278,6 +282,27 @@ func TestUpgradeRefusesWhatCannotWork(t *testing.T) {
 	wantProblem(t, err, problem.ImageUnsupported)
 	if m, err := h.machines.Read("paused"); err != nil || m.Image != "trial" {
 		t.Errorf("a refused image is kept: %q, %v", m.Image, err)
+	}
+}
+
+// A mode that is pending: an upgrade cannot make a VM mutable, nor one that is mutable
+// anything else, and it is not offered.
+func TestAnUpgradeDoesNotApplyTheMutableMode(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	for name, modes := range map[string][2]string{"will": {"immutable", "mutable"}, "was": {"mutable", "immutable"}} {
+		op, err := h.Create(background, api.CreateParams{Name: name, Image: "trial", Mode: modes[0]})
+		h.succeed(t, op, err)
+		if _, err := h.Configure(background, api.ConfigureParams{Name: name, Mode: &modes[1]}, "t"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = h.Upgrade(background, api.UpgradeParams{Name: name})
+		wantProblem(t, err, problem.ModeUnsupported)
+		if want := map[string]string{"will": "nixvmd recreate will", "was": "nixvmd ssh admin@was"}[name]; !strings.Contains(problem.From(err).Hint, want) {
+			t.Errorf("%s: the hint is %q", name, problem.From(err).Hint)
+		}
+		if v, _ := h.Get(name); slices.Contains(v.Verbs(h.Backends()), VerbUpgrade) {
+			t.Errorf("upgrade of %s is offered", name)
+		}
 	}
 }
 
