@@ -35,6 +35,7 @@ const (
 	MethodVMMigrate          = "nixvm/vm/migrate"
 	MethodVMUpgrade          = "nixvm/vm/upgrade"
 	MethodVMRollback         = "nixvm/vm/rollback"
+	MethodUpgradePreview     = "nixvm/upgrade/preview"
 	MethodGenerationList     = "nixvm/generation/list"
 	MethodVMDestroy          = "nixvm/vm/destroy"
 	MethodVMPurge            = "nixvm/vm/purge"

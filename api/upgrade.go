@@ -76,3 +76,38 @@ type GenerationListResult struct {
 	// Generations ordered by number.
 	Generations []Generation `json:"generations"`
 }
+
+// UpgradePreviewParams asks what an upgrade would do.
+type UpgradePreviewParams struct {
+	Tokens
+	// Name of the machine.
+	Name string `json:"name"`
+	// Image, as for nixvm/vm/upgrade.
+	Image string `json:"image,omitempty"`
+}
+
+// Validate implements Params.
+func (p UpgradePreviewParams) Validate() error {
+	return cmp.Or(checkName(p.Name), checkLine("image", p.Image))
+}
+
+// UpgradePreview is what an upgrade would do.
+type UpgradePreview struct {
+	// Current image of the VM.
+	Current ImageRef `json:"current"`
+	// Next image; without an id for a file, which has to be imported first.
+	Next ImageRef `json:"next"`
+	// Same: the VM has that image already.
+	Same bool `json:"same,omitempty"`
+	// Built: the next image is in the store, so nothing has to be built.
+	Built bool `json:"built,omitempty"`
+	// Restarts: the guest is shut down and booted.
+	Restarts bool `json:"restarts,omitempty"`
+	// LosesNix: what was installed into /nix is removed if the image has another Nix store;
+	// the upgrade requires a confirmation.
+	LosesNix bool `json:"losesNix,omitempty"`
+	// Added are the profiles that the current image does not have.
+	Added []string `json:"added"`
+	// Removed are the profiles that the next image does not have.
+	Removed []string `json:"removed"`
+}

@@ -54,6 +54,7 @@ type Core interface {
 	Recreate(ctx context.Context, req api.RecreateParams) (api.Operation, error)
 	Migrate(ctx context.Context, name, backend, client string) (api.Operation, error)
 	Upgrade(ctx context.Context, req api.UpgradeParams) (api.Operation, error)
+	PreviewUpgrade(ctx context.Context, req api.UpgradePreviewParams) (api.UpgradePreview, error)
 	Rollback(ctx context.Context, req api.RollbackParams) (api.Operation, error)
 	// Generations lists the images that a VM boots from or can return to.
 	Generations(name string) ([]api.Generation, error)

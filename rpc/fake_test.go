@@ -379,6 +379,10 @@ func (c *core) Upgrade(_ context.Context, req api.UpgradeParams) (api.Operation,
 	return c.on(api.KindUpgrade, req.Name, req.Client)
 }
 
+func (c *core) PreviewUpgrade(context.Context, api.UpgradePreviewParams) (api.UpgradePreview, error) {
+	return api.UpgradePreview{Added: []string{}, Removed: []string{}}, nil
+}
+
 func (c *core) Rollback(_ context.Context, req api.RollbackParams) (api.Operation, error) {
 	return c.on(api.KindRollback, req.Name, req.Client)
 }

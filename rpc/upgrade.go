@@ -24,6 +24,11 @@ func upgradeMethods() []Method {
 				return s.srv.core.Rollback(ctx, p)
 			}, problem.UpgradeFailed, problem.GenerationNotFound, problem.ModeUnsupported, problem.ConfirmRequired, problem.ImageNotFound, problem.Unsupported,
 			problem.VMStopTimeout, problem.VMNotRunning, problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
+		slow(api.MethodUpgradePreview, "What nixvm/vm/upgrade would do now. Nothing is built or changed, and what it would refuse is refused.",
+			func(ctx context.Context, s *session, p api.UpgradePreviewParams) (any, error) {
+				return s.srv.core.PreviewUpgrade(ctx, p)
+			}, result[api.UpgradePreview](problem.ModeUnsupported, problem.ProfileUnknown, problem.ProfileConflict, problem.ImageNotFound, problem.ImageUnsupported,
+				problem.BackendMissing, problem.Unsupported, problem.VMNotRunning, problem.VMNotFound, problem.BackendUnreachable)),
 		slow(api.MethodGenerationList, "The generations of a VM: the images that it boots from or can return to.",
 			func(_ context.Context, s *session, p api.MachineParams) (any, error) {
 				list, err := s.srv.core.Generations(p.Name)

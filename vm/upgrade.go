@@ -37,21 +37,27 @@ type upgradeArgs struct {
 func (s *Service) Upgrade(ctx context.Context, req api.UpgradeParams) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindUpgrade, Machine: req.Name, Client: req.Client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (upgradeArgs, error) {
-		args, m, err := s.upgradable(ctx, req.Name, req.TimeoutSeconds)
+		args, m, err := s.judgeUpgrade(ctx, req)
 		if err != nil {
-			return args, err
-		}
-		args.AllowDegraded = req.AllowDegraded
-		setDefault(&req.Image, m.Image)
-		setDefault(&req.Image, args.Before.Image.Kind)
-		args.Image, args.Mode, args.Profiles = req.Image, m.Mode, m.Profiles
-		wrong := &fieldErrors{}
-		args.ID = s.checkImage(imageRequest(args.Image, args.Mode, args.Profiles), wrong)
-		if err := wrong.first(); err != nil {
 			return args, err
 		}
 		return args, s.confirmOverlay(req.Name, m, args, req.Confirm)
 	})
+}
+
+// judgeUpgrade completes the request, and refuses what cannot work.
+func (s *Service) judgeUpgrade(ctx context.Context, req api.UpgradeParams) (upgradeArgs, machine.Machine, error) {
+	args, m, err := s.upgradable(ctx, req.Name, req.TimeoutSeconds)
+	if err != nil {
+		return args, m, err
+	}
+	args.AllowDegraded = req.AllowDegraded
+	setDefault(&req.Image, m.Image)
+	setDefault(&req.Image, args.Before.Image.Kind)
+	args.Image, args.Mode, args.Profiles = req.Image, m.Mode, m.Profiles
+	wrong := &fieldErrors{}
+	args.ID = s.checkImage(imageRequest(args.Image, args.Mode, args.Profiles), wrong)
+	return args, m, wrong.first()
 }
 
 // Rollback returns a VM to the image of an earlier generation, in the way of an upgrade.

@@ -78,6 +78,11 @@ func TestUpgradeGivesAVMItsNewProfilesAndKeepsItsData(t *testing.T) {
 	h.runs(t, "demo", "img1", 1, backends.Running)
 	medium := h.recordOf("demo").Generation
 	h.profiles(t, "demo", "newer")
+	p, err := h.PreviewUpgrade(background, api.UpgradePreviewParams{Name: "demo"})
+	if err != nil || p.Current.ID != "img1" || p.Next.ID != "img2" || p.Same || !p.Restarts || !slices.Equal(p.Added, []string{"newer"}) || len(p.Removed) > 0 {
+		t.Errorf("preview: %+v, %v", p, err)
+	}
+	h.runs(t, "demo", "img1", 1, backends.Running)
 	op := h.upgrade(t, "demo")
 	if op.State != api.OpSucceeded || op.Image != "img2" || op.Generation != 2 || !op.Kind.Disruptive() {
 		t.Fatalf("upgrade: %+v", op)
@@ -91,6 +96,9 @@ func TestUpgradeGivesAVMItsNewProfilesAndKeepsItsData(t *testing.T) {
 	}
 	if now := h.recordOf("demo").Generation; now <= medium {
 		t.Errorf("the identity medium has generation %d, and had %d: the new guest does not read it again", now, medium)
+	}
+	if p, err = h.PreviewUpgrade(background, api.UpgradePreviewParams{Name: "demo"}); err != nil || !p.Same || p.Restarts {
+		t.Errorf("preview of the same image: %+v, %v", p, err)
 	}
 	started, _ := h.Get("demo")
 	op = h.upgrade(t, "demo")
@@ -271,6 +279,8 @@ func TestUpgradeRefusesWhatCannotWork(t *testing.T) {
 		t.Errorf("the hint is %q", hint)
 	}
 	_, err = h.Rollback(ctx, api.RollbackParams{Name: "owner"})
+	wantProblem(t, err, problem.ModeUnsupported)
+	_, err = h.PreviewUpgrade(ctx, api.UpgradePreviewParams{Name: "owner"})
 	wantProblem(t, err, problem.ModeUnsupported)
 	_, err = h.Upgrade(ctx, api.UpgradeParams{Name: "paused"})
 	wantProblem(t, err, problem.VMNotRunning)

@@ -44,7 +44,7 @@ func (f *bootFlags) seconds(flags *pflag.FlagSet) (*int, error) {
 
 func newUpgrade(a *app) *cobra.Command {
 	var f bootFlags
-	image, all, keepGoing := "", false, false
+	image, all, keepGoing, dryRun := "", false, false, false
 	cmd := &cobra.Command{
 		Use: "upgrade NAME | --all", Short: "Give a VM a new image, and keep its data",
 		Long: `Build the image that the profiles, mode and kind of image of a machine mean now,
@@ -69,6 +69,9 @@ fails.`,
 			if err := checkAll(all, keepGoing, image, f, args); err != nil {
 				return err
 			}
+			if all && dryRun {
+				return problem.New(problem.BadParams, "--all and --dry-run exclude each other").WithHint("nixvmd list marks the VMs that are outdated")
+			}
 			if all {
 				return a.upgradeAll(cmd, f, keepGoing)
 			}
@@ -76,6 +79,9 @@ fails.`,
 			var err error
 			if params.Image, err = imagePath(image); err != nil {
 				return err
+			}
+			if dryRun {
+				return a.previewUpgrade(cmd.Context(), args[0], params.Image)
 			}
 			if params.TimeoutSeconds, err = f.seconds(cmd.Flags()); err != nil {
 				return err
@@ -93,6 +99,7 @@ fails.`,
 	f.add(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "upgrade every immutable and semi-mutable VM; for the latter, --confirm all")
 	cmd.Flags().BoolVar(&keepGoing, "keep-going", false, "with --all, continue after a failure")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what the upgrade would do")
 	cmd.Flags().StringVar(&image, "image", "", "take this `IMAGE` from now on: nixos, trial, a file or a URL, as for create")
 	completeFlags(a, cmd)
 	return cmd

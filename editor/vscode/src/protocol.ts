@@ -1417,6 +1417,38 @@ export interface UpgradeParams {
   partialResultToken?: string | number;
 }
 
+/** UpgradePreview is what an upgrade would do. */
+export interface UpgradePreview {
+  /** Current image of the VM. */
+  current: ImageRef;
+  /** Next image; without an id for a file, which has to be imported first. */
+  next: ImageRef;
+  /** Same: the VM has that image already. */
+  same?: boolean;
+  /** Built: the next image is in the store, so nothing has to be built. */
+  built?: boolean;
+  /** Restarts: the guest is shut down and booted. */
+  restarts?: boolean;
+  /** LosesNix: what was installed into /nix is removed if the image has another Nix store; the upgrade requires a confirmation. */
+  losesNix?: boolean;
+  /** Added are the profiles that the current image does not have. */
+  added: string[];
+  /** Removed are the profiles that the next image does not have. */
+  removed: string[];
+}
+
+/** UpgradePreviewParams asks what an upgrade would do. */
+export interface UpgradePreviewParams {
+  /** Name of the machine. */
+  name: string;
+  /** Image, as for nixvm/vm/upgrade. */
+  image?: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
 /** VMParams names the machine of a VM. */
 export interface VMParams {
   /** Name of the machine. */
@@ -1528,6 +1560,8 @@ export interface Requests {
   'nixvm/vm/upgrade': { params: UpgradeParams; result: OperationResult };
   /** Return the VM to the image of one of its generations, in the same way as an upgrade. */
   'nixvm/vm/rollback': { params: RollbackParams; result: OperationResult };
+  /** What nixvm/vm/upgrade would do now. Nothing is built or changed, and what it would refuse is refused. */
+  'nixvm/upgrade/preview': { params: UpgradePreviewParams; result: UpgradePreview };
   /** The generations of a VM: the images that it boots from or can return to. */
   'nixvm/generation/list': { params: MachineParams; result: GenerationListResult };
   /** The snapshots of a VM. */
