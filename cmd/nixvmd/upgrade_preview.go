@@ -20,7 +20,7 @@ func (a *app) previewUpgrade(ctx context.Context, name, image string) error {
 
 func previewText(w io.Writer, name string, p api.UpgradePreview) {
 	if p.Same {
-		fmt.Fprintf(w, "%s has the image %s already; nothing would be restarted\n", name, p.Current.ID)
+		fmt.Fprintf(w, "%s already has the image %s: nothing would be restarted\n", name, p.Current.ID)
 		return
 	}
 	next := p.Next.ID
