@@ -13,9 +13,9 @@ type plain struct {
 	awake bool // it cannot suspend now
 }
 
-func (*plain) Name() string                          { return "plain" }
-func (*plain) Suspend(context.Context, string) error { return nil }
-func (*plain) Resume(context.Context, string) error  { return nil }
+func (*plain) Name() string                       { return "plain" }
+func (*plain) Suspend(context.Context, Ref) error { return nil }
+func (*plain) Resume(context.Context, Ref) error  { return nil }
 func (p *plain) Offers(optional any) bool {
 	_, suspends := optional.(*Suspender)
 	return !suspends || !p.awake

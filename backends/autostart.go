@@ -13,7 +13,7 @@ type Autostarter interface {
 	AutostartDefault() bool
 	// SetAutostart says whether the host starts the VM, in any present state of the VM.
 	// It holds until the next Start, whose spec sets it again.
-	SetAutostart(ctx context.Context, name string, on bool) error
+	SetAutostart(ctx context.Context, vm Ref, on bool) error
 }
 
 // NoAutostart is the refusal of a backend that is no [Autostarter].

@@ -77,6 +77,7 @@ type Image struct {
 // Status is what a backend knows of one VM.
 type Status struct {
 	Name    string
+	UUID    string // empty where there is no VM, or its backend cannot tell
 	State   State
 	Reason  string    // why it is Crashed or Broken, or what the guest asked for; one line
 	Started time.Time // zero unless Running or Suspended
@@ -127,8 +128,8 @@ type Finding = api.Finding
 // Backend runs VMs. All methods may be called at once for different VMs; the
 // core never calls two mutating methods at once for the same VM, but for Kill and
 // Destroy, which get through to a VM on which another one waits and make that
-// return. A method given a VM that does not exist returns a problem with code
-// vm.not_found unless its comment says otherwise.
+// return. A method given a VM that does not exist, or whose name is another VM's (see
+// [Ref]), returns a problem with code vm.not_found unless its comment says otherwise.
 //
 // A VM may hang, with a disk of its host or for a signal: every method ends with
 // its context and, where it asks the VM itself, with a limit of its own
@@ -148,17 +149,17 @@ type Backend interface {
 	// List returns the status of every VM of ours, in any order.
 	List(ctx context.Context) ([]Status, error)
 	// Status returns the status of one VM; a VM that does not exist is Absent,
-	// not an error.
-	Status(ctx context.Context, name string) (Status, error)
+	// not an error, and so is one whose name is another VM's.
+	Status(ctx context.Context, vm Ref) (Status, error)
 
-	// Create makes the disks and definition without starting. A VM that exists
-	// already is refused with vm.exists. On error, and on cancellation, nothing
+	// Create makes the disks and definition without starting. A name in use
+	// is refused with vm.exists, whichever VM has it. On error, and on cancellation, nothing
 	// that it made is left.
 	Create(ctx context.Context, spec Spec, report progress.Reporter) error
 	// Destroy ends the VM at once if it runs and removes everything that
 	// Create, Clone, Start and the snapshots made. A VM that does not exist, or is
-	// half made, is removed as far as it is there: not an error.
-	Destroy(ctx context.Context, name string) error
+	// half made, is removed as far as it is there: not an error. A namesake stays.
+	Destroy(ctx context.Context, vm Ref) error
 
 	// Start boots the VM and returns when the virtual CPUs run. spec may differ
 	// from the one of Create in memory, CPUs, identity, and a larger disk
@@ -169,13 +170,13 @@ type Backend interface {
 	Start(ctx context.Context, spec Spec) error
 	// Shutdown asks the guest to power off and waits until it has, or until ctx
 	// is done (vm.stop_timeout; the VM goes on). A stopped VM is not an error.
-	Shutdown(ctx context.Context, name string) error
+	Shutdown(ctx context.Context, vm Ref) error
 	// Kill ends the VM at once. A stopped VM is not an error.
-	Kill(ctx context.Context, name string) error
+	Kill(ctx context.Context, vm Ref) error
 
 	// Endpoint returns where sshd is reachable now. A VM that does not run:
 	// vm.not_running.
-	Endpoint(ctx context.Context, name string) (Endpoint, error)
+	Endpoint(ctx context.Context, vm Ref) (Endpoint, error)
 
 	// Events delivers what happens until Close. The channel is drained without
 	// delay by the core. It is closed by Close.

@@ -14,7 +14,7 @@ type ClockKeeper interface {
 	// SyncClock compares the clock of a running guest with the host's and steps it
 	// as [SyncClock] says. It answers within ctx, and within limits of its own:
 	// the guest may be hostile or busy. An agent that does not answer is an error.
-	SyncClock(ctx context.Context, name string) (ClockStep, error)
+	SyncClock(ctx context.Context, vm Ref) (ClockStep, error)
 }
 
 // ClockStep is what a comparison has found.

@@ -8,7 +8,7 @@ import (
 
 // Source is the state disk that a clone begins with.
 type Source struct {
-	Name     string // of the VM, which must be off
+	VM       Ref    // which must be off
 	Snapshot string // of that VM; empty = the disk as it is now
 }
 

@@ -42,5 +42,5 @@ type DiskRewriter interface {
 	// What is no disk of an Exporter is archive.invalid, and changes nothing.
 	// After any other error, a cancellation or a crash the content is undefined: the
 	// caller has taken a snapshot before and restores it.
-	RewriteDisk(ctx context.Context, name string, disk Disk, report progress.Reporter) error
+	RewriteDisk(ctx context.Context, vm Ref, disk Disk, report progress.Reporter) error
 }

@@ -17,5 +17,5 @@ type Kept struct {
 // Keeper is a backend that can tell what it has of a VM.
 type Keeper interface {
 	// Kept never changes anything. A VM that does not exist: vm.not_found.
-	Kept(ctx context.Context, name string) (Kept, error)
+	Kept(ctx context.Context, vm Ref) (Kept, error)
 }

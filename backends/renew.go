@@ -17,7 +17,7 @@ type IdentityRenewer interface {
 	// agent, and a VM that was started with a medium of another length:
 	// identity.not_applied. After an error, and on cancellation, the medium
 	// has its old content, and the guest its old identity as far as it answers.
-	RenewIdentity(ctx context.Context, name string, id Identity) (pending []string, err error)
+	RenewIdentity(ctx context.Context, vm Ref, id Identity) (pending []string, err error)
 }
 
 // Identity is the content of an identity medium (ISO 9660), and its generation.

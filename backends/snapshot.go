@@ -23,16 +23,16 @@ type Snapshotter interface {
 	// SnapshotsLive reports whether it takes them while a VM runs.
 	SnapshotsLive() bool
 	// Snapshots lists the snapshots of the state disk, oldest first.
-	Snapshots(ctx context.Context, name string) ([]Snapshot, error)
+	Snapshots(ctx context.Context, vm Ref) ([]Snapshot, error)
 	// CreateSnapshot takes one, live with the guest frozen or offline. A name
 	// in use: snapshot.exists. After an error the guest is not left frozen. A VM
 	// that runs, where SnapshotsLive does not hold: vm.running. An error that is
 	// problem.ErrUntouched says that nothing has been done, e.g. because the VM does
 	// not answer: then there is nothing to delete.
-	CreateSnapshot(ctx context.Context, name string, req SnapshotRequest) (Snapshot, error)
+	CreateSnapshot(ctx context.Context, vm Ref, req SnapshotRequest) (Snapshot, error)
 	// RestoreSnapshot puts the state disk back. The VM must be off (vm.running).
 	// Other snapshots stay.
-	RestoreSnapshot(ctx context.Context, name, snapshot string) error
+	RestoreSnapshot(ctx context.Context, vm Ref, snapshot string) error
 	// DeleteSnapshot removes one; a missing one is snapshot.not_found.
-	DeleteSnapshot(ctx context.Context, name, snapshot string) error
+	DeleteSnapshot(ctx context.Context, vm Ref, snapshot string) error
 }

@@ -10,7 +10,7 @@ import (
 type NetworkReporter interface {
 	// NetworkUsage answers within ctx. A VM that does not run, or on another
 	// network: vm.not_running or capability.unsupported.
-	NetworkUsage(ctx context.Context, name string) (NetworkUsage, error)
+	NetworkUsage(ctx context.Context, vm Ref) (NetworkUsage, error)
 }
 
 // NetworkUsage is what a guest has open at the moment, and what it may have.

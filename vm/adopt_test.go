@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/machine"
 )
 
@@ -67,7 +68,7 @@ func TestAnAdoptedDirectoryIsNotRewritten(t *testing.T) {
 // identityOf is the medium that the fake backend's VM has.
 func identityOf(t *testing.T, h house, name string) []byte {
 	t.Helper()
-	kept, err := h.fake.Kept(background, name)
+	kept, err := h.fake.Kept(background, backends.Named(name))
 	if err != nil || len(kept.Identity) == 0 {
 		t.Fatalf("no medium: %v", err)
 	}

@@ -200,7 +200,7 @@ func (s *Service) Endpoint(ctx context.Context, req api.EndpointParams) (api.End
 		return api.Endpoint{}, err
 	}
 	s.checkClock(name)
-	ep, err := b.Endpoint(ctx, name)
+	ep, err := b.Endpoint(ctx, s.ref(name))
 	return api.Endpoint{Machine: name, Network: ep.Network, Address: ep.Address}, err
 }
 
@@ -215,7 +215,7 @@ func (s *Service) answersAnyway(ctx context.Context, name string) bool {
 	if err != nil {
 		return false
 	}
-	if st, err := b.Status(ctx, name); err != nil || st.State != backends.Unknown {
+	if st, err := b.Status(ctx, s.ref(name)); err != nil || st.State != backends.Unknown {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.ask)
@@ -236,5 +236,5 @@ func (s *Service) Console(ctx context.Context, name string) (io.ReadWriteCloser,
 	if err != nil {
 		return nil, err
 	}
-	return host.Console(ctx, name)
+	return host.Console(ctx, s.ref(name))
 }

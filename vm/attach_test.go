@@ -22,7 +22,7 @@ type refuses struct {
 
 func (b *refuses) Unwrap() backends.Backend { return b.Backend }
 
-func (b *refuses) Status(ctx context.Context, name string) (backends.Status, error) {
+func (b *refuses) Status(ctx context.Context, vm backends.Ref) (backends.Status, error) {
 	switch b.asked.Add(1) {
 	case 1:
 		<-b.first
@@ -30,7 +30,7 @@ func (b *refuses) Status(ctx context.Context, name string) (backends.Status, err
 	case 2:
 		close(b.second)
 	}
-	return b.Backend.Status(ctx, name)
+	return b.Backend.Status(ctx, vm)
 }
 
 // A client attaches while the request of another one is being judged, and that is

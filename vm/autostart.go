@@ -40,8 +40,10 @@ func (s *Service) setAutostart(ctx context.Context, before VM, on *bool) (undo f
 	if s.recordOf(before.Name) == nil || !can {
 		return nothing, nil
 	}
-	if err := host.SetAutostart(ctx, before.Name, *on); err != nil {
+	if err := host.SetAutostart(ctx, s.ref(before.Name), *on); err != nil {
 		return nil, err
 	}
-	return func() error { return host.SetAutostart(context.WithoutCancel(ctx), before.Name, before.Autostart) }, nil
+	return func() error {
+		return host.SetAutostart(context.WithoutCancel(ctx), s.ref(before.Name), before.Autostart)
+	}, nil
 }

@@ -225,7 +225,7 @@ func (b *backup) writeArchive(ctx context.Context, w io.Writer, r *operation.Run
 	if b.args.Crashed {
 		r.Warn(b.name + " was not shut down: the backup is crash-consistent")
 	}
-	from := backends.Source{Name: b.name, Snapshot: b.args.Snapshot}
+	from := backends.Source{VM: b.s.ref(b.name), Snapshot: b.args.Snapshot}
 	return exporter.Export(ctx, from, func(d backends.Disk) error {
 		manifest := archive.Manifest{
 			Machine: b.name, Created: b.args.Created, Writer: version.String(), Mode: string(m.Mode),

@@ -196,7 +196,7 @@ func (s *Service) rewriteDisk(ctx context.Context, name string, args restoreBack
 	if err != nil {
 		return err
 	}
-	err = s.readDisk(ctx, args.source, func(d backends.Disk) error { return rewriter.RewriteDisk(ctx, name, d, r.Report) })
+	err = s.readDisk(ctx, args.source, func(d backends.Disk) error { return rewriter.RewriteDisk(ctx, s.ref(name), d, r.Report) })
 	if err != nil {
 		return err
 	}

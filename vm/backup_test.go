@@ -546,7 +546,7 @@ func killBackup(t *testing.T, kind string, at int) bool {
 			t.Errorf("killed at %d, %s is listed: %v", at, b.ID, b.Problem)
 		}
 	}
-	st, err := again.fake.Status(background, "copy")
+	st, err := again.fake.Status(background, backends.Named("copy"))
 	if _, gone := again.Get("copy"); err != nil || (gone != nil) != (st.State == backends.Absent) || gone == nil && again.content(t, "copy") != "precious" {
 		t.Errorf("killed at %d, the import is %+v, %v", at, st, err)
 	}

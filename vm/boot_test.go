@@ -109,7 +109,7 @@ func TestAMendedMachineIsReached(t *testing.T) {
 	slip()
 	op, err := h.Kill(background, "demo", "t")
 	h.succeed(t, op, err)
-	if st, err := h.fake.Status(background, "demo"); err != nil || st.State != backends.Stopped {
+	if st, err := h.fake.Status(background, backends.Named("demo")); err != nil || st.State != backends.Stopped {
 		t.Errorf("killed while its directory is broken: %+v, %v", st, err)
 	}
 }
@@ -125,12 +125,12 @@ func TestPausedBeforeItsFirstAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until(t, "demo", "running", func(v VM) bool { return v.State == backends.Running })
-	check(t, h.fake.Suspend(background, "demo")) // as a full disk of the host does
+	check(t, h.fake.Suspend(background, backends.Named("demo"))) // as a full disk of the host does
 	if op = h.do(t, op, nil); op.State != api.OpFailed {
 		t.Errorf("the start of a guest that was paused is %s", op.State)
 	}
 	check(t, h.fake.Cut("demo", false))
-	check(t, h.fake.Resume(background, "demo"))
+	check(t, h.fake.Resume(background, backends.Named("demo")))
 	h.until(t, "demo", "ready", ready)
 }
 

@@ -107,7 +107,7 @@ func (s *Service) doctorMachines() []api.Finding {
 func (s *Service) mendBroken(v VM) string {
 	place := "look at what backend " + v.Backend + " has of it"
 	if host, ok := backends.As[backends.FileHost](s.backends[v.Backend]); ok {
-		place = "look into " + host.Directory(v.Name)
+		place = "look into " + host.Directory(s.ref(v.Name))
 	}
 	return place + ", and bring back what is missing; if nothing of it is needed any more: nixvmd destroy " + v.Name + ", which prompts first"
 }

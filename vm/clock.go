@@ -96,7 +96,7 @@ func (s *Service) compareClock(name string) {
 	if !ok {
 		return
 	}
-	step, err := keeper.SyncClock(ctx, name)
+	step, err := keeper.SyncClock(ctx, s.ref(name))
 	switch {
 	case err != nil && ctx.Err() == nil && !problem.HasCode(err, problem.VMNotRunning):
 		s.log.Debug("the guest's clock was not checked", "machine", name, "error", err)

@@ -262,7 +262,7 @@ func (c *cloning) disks(ctx context.Context, r *operation.Run) error {
 		if err != nil {
 			return err
 		}
-		return cloner.Clone(ctx, backends.Source{Name: c.args.Source, Snapshot: c.args.Snapshot}, spec, r.Report)
+		return cloner.Clone(ctx, backends.Source{VM: c.service.ref(c.args.Source), Snapshot: c.args.Snapshot}, spec, r.Report)
 	})
 	r.Release() // the source
 	return err

@@ -34,7 +34,7 @@ func (s *Service) followConsole(ctx context.Context, name string) *tail {
 	if err == nil {
 		if host, ok := backends.As[backends.Console](b); ok {
 			var line io.ReadWriteCloser
-			if line, err = host.Console(ctx, name); err == nil && s.background(func() { t.read(line) }) {
+			if line, err = host.Console(ctx, s.ref(name)); err == nil && s.background(func() { t.read(line) }) {
 				t.line = line
 				return t
 			}

@@ -246,7 +246,7 @@ func checkRecovered(t *testing.T, home, kind string) {
 	if kind == "migrate" {
 		on = h.other // it is finished, however far it had come
 	}
-	st, _ := on.Status(background, "demo")
+	st, _ := on.Status(background, backends.Named("demo"))
 	if gone && st.State != backends.Absent {
 		t.Errorf("an orphan is left on the backend: %+v", st)
 	}
@@ -272,7 +272,7 @@ func checkRecovered(t *testing.T, home, kind string) {
 // go with it.
 func checkUpgraded(t *testing.T, h house, v VM) {
 	t.Helper()
-	kept, err := h.fake.Kept(background, "demo")
+	kept, err := h.fake.Kept(background, backends.Named("demo"))
 	if err != nil || kept.ImageID != v.Image.ID {
 		t.Errorf("it runs image %s, and its record says %s; %v", kept.ImageID, v.Image.ID, err)
 	}
@@ -338,7 +338,7 @@ func checkCloned(t *testing.T, h house) {
 	if err != nil || v.State != backends.Stopped || v.Operation != nil || content != "today" {
 		t.Errorf("the source is %+v with %q, %v", v, content, err)
 	}
-	st, _ := h.fake.Status(background, "copy")
+	st, _ := h.fake.Status(background, backends.Named("copy"))
 	content, _ = h.fake.Content("copy")
 	if v, err = h.Get("copy"); err != nil {
 		if st.State != backends.Absent || len(h.List()) != 1 {

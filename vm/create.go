@@ -249,7 +249,7 @@ func checkBridge(ctx context.Context, b backends.Backend, n machine.Network) err
 // field is the one whose fault that is.
 func checkPlace(ctx context.Context, b backends.Backend, name string) (field string, err error) {
 	// Before the check: a backend that cannot be reached now is not one that is missing.
-	st, err := b.Status(ctx, name)
+	st, err := b.Status(ctx, backends.Named(name)) // whichever VM that is
 	if err != nil {
 		return fieldBackend, fmt.Errorf("backend %s: %w", b.Name(), err)
 	}
@@ -467,6 +467,7 @@ func (c *creation) realise(ctx context.Context, rec inventory.Record, img nixbui
 		return err
 	}
 	rec.Machine, rec.Backend, rec.Declared, rec.Created, rec.Instance = c.name, b.Name(), c.declares, time.Now().UTC(), c.instance
+	rec.UUID = m.UUID
 	spec, err := s.specFor(m, &rec, img)
 	if err != nil {
 		return err
@@ -483,13 +484,23 @@ func (c *creation) realise(ctx context.Context, rec inventory.Record, img nixbui
 	return s.inventory.Refresh(ctx, b, c.name)
 }
 
+// ref is the VM that is made: the undo of a create that was refused, because a backend
+// had another VM of that name, leaves that one alone.
+func (c *creation) ref() backends.Ref {
+	m, err := c.service.machines.Read(c.name)
+	if err != nil {
+		return c.service.ref(c.name)
+	}
+	return backends.Ref{Name: c.name, UUID: m.UUID}
+}
+
 func (c *creation) removeDisks(ctx context.Context, _ *operation.Run) error {
 	s := c.service
 	b, err := s.backend(c.backend)
 	if err != nil {
 		return err
 	}
-	if err := b.Destroy(ctx, c.name); err != nil {
+	if err := b.Destroy(ctx, c.ref()); err != nil {
 		return fmt.Errorf("remove what was created on %s: %w", b.Name(), err)
 	}
 	if err := s.inventory.RemoveRecord(c.name); err != nil {
@@ -516,5 +527,5 @@ func (c *creation) kill(ctx context.Context, _ *operation.Run) error {
 	if err != nil {
 		return err
 	}
-	return b.Kill(ctx, c.name)
+	return b.Kill(ctx, c.ref())
 }

@@ -27,7 +27,7 @@ func TestADeclaredMachineHasADirectoryAndNothingElse(t *testing.T) {
 	if err != nil || v.State != backends.Absent || v.MemoryMiB != 1024 || v.SSHHost != "" || v.Problem != nil {
 		t.Fatalf("it is listed as %+v, %v", v, err)
 	}
-	if st, _ := h.fake.Status(background, "demo"); st.State != backends.Absent {
+	if st, _ := h.fake.Status(background, backends.Named("demo")); st.State != backends.Absent {
 		t.Errorf("the backend has a VM: %+v", st)
 	}
 	_, err = h.Create(background, req)

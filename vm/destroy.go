@@ -170,7 +170,7 @@ func (s *Service) removeVM(ctx context.Context, name string, names []string) err
 	for _, backend := range names {
 		b, err := s.backend(backend)
 		if err == nil {
-			err = b.Destroy(ctx, name)
+			err = b.Destroy(ctx, s.ref(name))
 		}
 		if err == nil {
 			err = s.inventory.Refresh(ctx, b, name)

@@ -123,7 +123,7 @@ func fill(path string) error {
 }
 
 func fullOutcome(h house, kind string) error {
-	st, err := h.fake.Status(background, "demo")
+	st, err := h.fake.Status(background, backends.Named("demo"))
 	if err != nil {
 		return err
 	}

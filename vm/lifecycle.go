@@ -144,7 +144,7 @@ func (s *Service) killVM(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := b.Kill(ctx, name); err != nil {
+	if err := b.Kill(ctx, s.ref(name)); err != nil {
 		return err
 	}
 	return s.inventory.Refresh(ctx, b, name)
@@ -195,7 +195,7 @@ func (s *Service) planResume(name string, _ noArgs) operation.Plan {
 }
 
 // onSuspender suspends or resumes a VM and takes over the new state.
-func (s *Service) onSuspender(ctx context.Context, name string, method func(backends.Suspender, context.Context, string) error) error {
+func (s *Service) onSuspender(ctx context.Context, name string, method func(backends.Suspender, context.Context, backends.Ref) error) error {
 	b, err := s.backendOf(name)
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (s *Service) onSuspender(ctx context.Context, name string, method func(back
 	if err != nil {
 		return err
 	}
-	if err := method(host, ctx, name); err != nil {
+	if err := method(host, ctx, s.ref(name)); err != nil {
 		return err
 	}
 	return s.inventory.Refresh(ctx, b, name)
@@ -226,7 +226,7 @@ func (s *Service) stateNow(ctx context.Context, name string) (backends.State, er
 	if err != nil {
 		return "", err
 	}
-	st, err := ask(ctx, s, s.limits.ask, "the state of "+name, func(ctx context.Context) (backends.Status, error) { return b.Status(ctx, name) })
+	st, err := ask(ctx, s, s.limits.ask, "the state of "+name, func(ctx context.Context) (backends.Status, error) { return b.Status(ctx, s.ref(name)) })
 	return st.State, err
 }
 

@@ -141,14 +141,14 @@ func TestAVMOfWhichNothingIsLeftHere(t *testing.T) {
 	wantProblem(t, err, problem.MachineBroken)
 	op, err := h.Stop(background, "demo", 0, "t")
 	h.succeed(t, op, err)
-	if st, err := h.fake.Status(background, "demo"); err != nil || st.State != backends.Stopped {
+	if st, err := h.fake.Status(background, backends.Named("demo")); err != nil || st.State != backends.Stopped {
 		t.Errorf("stopped, it is %+v, %v", st, err)
 	}
 	op, err = h.Kill(background, "demo", "t")
 	h.succeed(t, op, err)
 	op, err = h.Destroy(background, "demo", "demo", "t")
 	h.succeed(t, op, err)
-	if st, err := h.fake.Status(background, "demo"); err != nil || st.State != backends.Absent || len(h.List()) != 0 {
+	if st, err := h.fake.Status(background, backends.Named("demo")); err != nil || st.State != backends.Absent || len(h.List()) != 0 {
 		t.Errorf("destroyed, it is %+v, %v; listed: %+v", st, err, h.List())
 	}
 }
@@ -174,7 +174,7 @@ func TestAnOlderDaemonLeavesARecordAlone(t *testing.T) {
 	}
 	op, err := h.Kill(background, "demo", "t")
 	h.succeed(t, op, err)
-	if st, err := h.fake.Status(background, "demo"); err != nil || st.State != backends.Stopped {
+	if st, err := h.fake.Status(background, backends.Named("demo")); err != nil || st.State != backends.Stopped {
 		t.Errorf("killed, it is %+v, %v", st, err)
 	}
 	if text, err := os.ReadFile(h.layout.Record("demo")); err != nil || !bytes.Equal(text, later) || len(damaged.Find(h.layout.Records())) != 0 {

@@ -45,7 +45,7 @@ func TestAVMMovesToAnotherBackendAndIsTheSame(t *testing.T) {
 	}
 	op, err = h.Destroy(background, "demo", "demo", "t")
 	h.succeed(t, op, err)
-	if st, _ := h.other.Status(background, "demo"); st.State != backends.Absent {
+	if st, _ := h.other.Status(background, backends.Named("demo")); st.State != backends.Absent {
 		t.Errorf("destroyed, it is %s", st.State)
 	}
 }

@@ -214,15 +214,15 @@ func (w *world) fault(on bool) {
 // event is what happens to a VM by itself.
 func (w *world) event(name string) {
 	vm := w.model.vms[name]
-	st, err := w.house.fake.Status(background, name)
+	st, err := w.house.fake.Status(background, backends.Named(name))
 	if vm == nil || err != nil || st.State != backends.Running && st.State != backends.Suspended {
 		return
 	}
 	f := w.house.fake
 	events := map[string]func() error{
 		"crash":  func() error { return f.Crash(name, "a test") },
-		"pause":  func() error { return f.Suspend(background, name) },
-		"resume": func() error { return f.Resume(background, name) },
+		"pause":  func() error { return f.Suspend(background, backends.Named(name)) },
+		"resume": func() error { return f.Resume(background, backends.Named(name)) },
 	}
 	what := rapid.SampledFrom(slices.Sorted(maps.Keys(events))).Draw(w.t, "what")
 	w.trace = append(w.trace, "  "+what)
@@ -247,7 +247,7 @@ func (w *world) check() {
 		// The displayed state is that of the backend, after any history.
 		w.house.taken(w.tb, w.house.fake)
 		v, _ = w.house.Get(name)
-		if st, err := w.house.fake.Status(background, name); err != nil || v.State != st.State {
+		if st, err := w.house.fake.Status(background, backends.Named(name)); err != nil || v.State != st.State {
 			w.fail("%s is shown as %s, and the backend says %s (%v)", name, v.State, st.State, err)
 		}
 		if vm.running && v.State != backends.Running {

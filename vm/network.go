@@ -31,5 +31,5 @@ func (s *Service) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 	if !ok {
 		return backends.NetworkUsage{}, problem.New(problem.Unsupported, "the backend %s cannot report the open connections of %s", b.Name(), name)
 	}
-	return reporter.NetworkUsage(ctx, name)
+	return reporter.NetworkUsage(ctx, s.ref(name))
 }

@@ -42,7 +42,7 @@ func (s *Service) doctorDamaged() []api.Finding {
 	dirs := []string{l.Records(), l.Journal(), l.SSH(), l.Machines(), l.Images(), l.State}
 	for _, b := range s.backends {
 		if host, ok := backends.As[backends.FileHost](b); ok {
-			dirs = appendNew(dirs, host.Directory(""))
+			dirs = appendNew(dirs, host.Directory(backends.Ref{}))
 		}
 	}
 	var list []api.Finding

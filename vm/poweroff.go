@@ -23,7 +23,7 @@ const powerOffLimit = time.Minute
 // shutdown asks the guest to power off and waits until it has: by the backend, or, when
 // that is out of reach of a guest that runs, through SSH.
 func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string) error {
-	asked := b.Shutdown(ctx, name)
+	asked := b.Shutdown(ctx, s.ref(name))
 	if !problem.HasCode(asked, problem.BackendUnreachable) {
 		return asked
 	}
@@ -44,7 +44,7 @@ func (s *Service) shutdown(ctx context.Context, b backends.Backend, name string)
 		return asked
 	}
 	for {
-		st, err := b.Status(ctx, name)
+		st, err := b.Status(ctx, s.ref(name))
 		if err != nil {
 			return fmt.Errorf("query backend %s: %w", b.Name(), err)
 		}

@@ -48,24 +48,24 @@ func (b *stuck) hang(ctx context.Context, method string) error {
 	}
 }
 
-func (b *stuck) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
+func (b *stuck) Snapshots(ctx context.Context, vm backends.Ref) ([]backends.Snapshot, error) {
 	select {
 	case <-b.freed:
-		return b.Backend.Snapshots(ctx, name)
+		return b.Backend.Snapshots(ctx, vm)
 	default:
 		return nil, b.hang(ctx, "snapshots")
 	}
 }
 
-func (b *stuck) Suspend(ctx context.Context, _ string) error { return b.hang(ctx, "suspend") }
+func (b *stuck) Suspend(ctx context.Context, _ backends.Ref) error { return b.hang(ctx, "suspend") }
 
-func (b *stuck) Shutdown(ctx context.Context, _ string) error { return b.hang(ctx, "shutdown") }
+func (b *stuck) Shutdown(ctx context.Context, _ backends.Ref) error { return b.hang(ctx, "shutdown") }
 
-func (b *stuck) Kill(ctx context.Context, name string) error {
+func (b *stuck) Kill(ctx context.Context, vm backends.Ref) error {
 	if !b.immortal {
 		b.free()
 	}
-	return b.Backend.Kill(ctx, name)
+	return b.Backend.Kill(ctx, vm)
 }
 
 // shortLimits lets what does not end be given up soon.
@@ -171,7 +171,7 @@ func TestKillAndDestroyGetPastWhatHangs(t *testing.T) {
 				if held = h.do(t, held, nil); held.State != api.OpCancelled {
 					t.Errorf("what hung is %s: %v", held.State, held.Problem)
 				}
-				st, _ := h.fake.Status(background, "demo")
+				st, _ := h.fake.Status(background, backends.Named("demo"))
 				if want := map[api.Kind]backends.State{api.KindKill: backends.Stopped, api.KindDestroy: backends.Absent}[kind]; st.State != want {
 					t.Errorf("the VM is %s", st.State)
 				}

@@ -234,7 +234,7 @@ func (c *recreation) removeNew(ctx context.Context, _ *operation.Run) error {
 	if err != nil {
 		return err
 	}
-	if err := b.Destroy(ctx, c.name); err != nil {
+	if err := b.Destroy(ctx, c.ref()); err != nil {
 		return fmt.Errorf("remove what was created on %s: %w", b.Name(), err)
 	}
 	if err := c.service.inventory.PutRecord(c.former.Former); err != nil {

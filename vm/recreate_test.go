@@ -180,13 +180,13 @@ func TestOnlyRecreateAppliesAnotherMode(t *testing.T) {
 	// Until then the VM starts as it is.
 	op, err := h.Reboot(background, "demo", "t")
 	h.succeed(t, op, err)
-	if kept, err := h.fake.Kept(background, "demo"); err != nil || kept.Mutable {
+	if kept, err := h.fake.Kept(background, backends.Named("demo")); err != nil || kept.Mutable {
 		t.Errorf("rebooted, it is %+v, %v", kept, err)
 	}
 	asBefore(t, h, backends.Running)
 	op, err = h.Recreate(background, recreateParams("demo"))
 	h.succeed(t, op, err)
-	kept, kerr := h.fake.Kept(background, "demo")
+	kept, kerr := h.fake.Kept(background, backends.Named("demo"))
 	if v, err = h.Get("demo"); err != nil || kerr != nil || !kept.Mutable || v.VMMode != "" || len(v.Pending) != 0 {
 		t.Errorf("recreated, it is %+v, %+v, %v, %v", v, kept, err, kerr)
 	}

@@ -72,10 +72,11 @@ func (s *Service) noteIdentity(name string, m machine.Machine, r inventory.Recor
 	if old != nil && old.Identity != nil && m.Mode == machine.Mutable {
 		digests = old.Identity // it has taken them once, at its first boot
 	}
-	if old != nil && old.Generation == r.Generation && len(old.AtBoot) == 0 && maps.Equal(old.Identity, digests) && old.Started != nil && *old.Started == with {
+	if old != nil && old.Generation == r.Generation && old.UUID == r.UUID && len(old.AtBoot) == 0 && maps.Equal(old.Identity, digests) && old.Started != nil && *old.Started == with {
 		return nil
 	}
 	return problem.Disk(s.inventory.UpdateRecord(name, func(now *inventory.Record) {
+		now.UUID = r.UUID
 		now.Generation, now.Digest, now.Identity, now.AtBoot, now.Started = r.Generation, r.Digest, digests, nil, &with
 	}))
 }
@@ -175,7 +176,7 @@ func (s *Service) applyIdentity(ctx context.Context, r *operation.Run, name stri
 	if err != nil {
 		return err
 	}
-	pending, err := renewer.RenewIdentity(ctx, name, backends.Identity{Medium: spec.Identity, Generation: next.Generation})
+	pending, err := renewer.RenewIdentity(ctx, s.ref(name), backends.Identity{Medium: spec.Identity, Generation: next.Generation})
 	if err != nil {
 		return errors.Join(err, wall.restore(ctx))
 	}

@@ -126,7 +126,7 @@ var applies = images{contract: nixbuild.LiveIdentityContract}
 // medium is what the guest of a VM has on its medium.
 func (h house) medium(t *testing.T, name string) string {
 	t.Helper()
-	k, err := h.fake.Kept(background, name)
+	k, err := h.fake.Kept(background, backends.Named(name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +421,7 @@ func TestAGuestThatRebootsPutsItsMediumIntoForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.waits(t, "demo", "staticIp")
-	st, err := h.fake.Status(background, "demo")
+	st, err := h.fake.Status(background, backends.Named("demo"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,11 +132,11 @@ func (s *Service) holders(ctx context.Context, name string, m *machine.Machine, 
 	for _, backend := range slices.Sorted(maps.Keys(s.backends)) {
 		b := s.backends[backend]
 		ctx, cancel := context.WithTimeout(ctx, repairLimit)
-		st, err := b.Status(ctx, name)
+		st, err := b.Status(ctx, backends.Named(name))
 		var kept backends.Kept
 		keeper, tells := backends.As[backends.Keeper](b)
 		if err == nil && st.State != backends.Absent && tells {
-			kept, err = keeper.Kept(ctx, name)
+			kept, err = keeper.Kept(ctx, backends.Named(name))
 		}
 		cancel()
 		switch {
@@ -152,7 +152,7 @@ func (s *Service) holders(ctx context.Context, name string, m *machine.Machine, 
 
 // recordFrom is a record of what a backend has. m may be nil.
 func (s *Service) recordFrom(name string, m *machine.Machine, h holding) inventory.Record {
-	r := inventory.Record{Machine: name, Backend: h.backend.Name(), Created: time.Now().UTC(), Rebuilt: true}
+	r := inventory.Record{Machine: name, Backend: h.backend.Name(), UUID: h.kept.UUID, Created: time.Now().UTC(), Rebuilt: true}
 	// The next start makes a medium with the generation after this one, and the
 	// guest takes over any that it has not had yet.
 	r.Generation = uint64(time.Now().Unix())
@@ -206,7 +206,7 @@ func (s *Service) repairMachine(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, repairLimit)
 	defer cancel()
-	kept, err := keeper.Kept(ctx, name)
+	kept, err := keeper.Kept(ctx, s.ref(name))
 	if err != nil {
 		return err
 	}

@@ -280,7 +280,7 @@ func (s *Service) revertTo(ctx context.Context, name, snapshot string) error {
 	if err != nil {
 		return err
 	}
-	return b.RestoreSnapshot(ctx, name, snapshot)
+	return b.RestoreSnapshot(ctx, s.ref(name), snapshot)
 }
 
 // DeleteSnapshot removes a snapshot.

@@ -79,7 +79,7 @@ func (s *Service) listSnapshots(ctx context.Context, b backends.Snapshotter, nam
 	s.mu.Lock()
 	before := s.countOf(name).changes
 	s.mu.Unlock()
-	list, err := ask(ctx, s, s.limits.ask, "the snapshots of "+name, func(ctx context.Context) ([]backends.Snapshot, error) { return b.Snapshots(ctx, name) })
+	list, err := ask(ctx, s, s.limits.ask, "the snapshots of "+name, func(ctx context.Context) ([]backends.Snapshot, error) { return b.Snapshots(ctx, s.ref(name)) })
 	if err == nil {
 		s.recount(name, func(c *snapshotCount) {
 			if c.changes == before {
@@ -92,7 +92,7 @@ func (s *Service) listSnapshots(ctx context.Context, b backends.Snapshotter, nam
 
 // makeSnapshot takes one on the backend, and counts it.
 func (s *Service) makeSnapshot(ctx context.Context, b backends.Snapshotter, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
-	sn, err := b.CreateSnapshot(ctx, name, req)
+	sn, err := b.CreateSnapshot(ctx, s.ref(name), req)
 	s.recount(name, func(c *snapshotCount) {
 		if c.add(1); err != nil {
 			c.forget() // it may be there all the same
@@ -104,7 +104,7 @@ func (s *Service) makeSnapshot(ctx context.Context, b backends.Snapshotter, name
 // removeSnapshot deletes one on the backend, and counts it out. One that is not
 // there is snapshot.not_found.
 func (s *Service) removeSnapshot(ctx context.Context, b backends.Snapshotter, name, snapshot string) error {
-	err := b.DeleteSnapshot(ctx, name, snapshot)
+	err := b.DeleteSnapshot(ctx, s.ref(name), snapshot)
 	s.recount(name, func(c *snapshotCount) {
 		switch {
 		case err == nil:

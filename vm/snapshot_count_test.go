@@ -41,7 +41,7 @@ func TestSnapshotsAreCountedAsTheyComeAndGo(t *testing.T) {
 	h.create(t, "demo")
 	h.counts(t, "demo", -1)
 	for i := range manySnapshots - 1 {
-		if _, err := h.fake.CreateSnapshot(background, "demo", backends.SnapshotRequest{Name: fmt.Sprintf("s%d", i)}); err != nil {
+		if _, err := h.fake.CreateSnapshot(background, backends.Named("demo"), backends.SnapshotRequest{Name: fmt.Sprintf("s%d", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

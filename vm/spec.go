@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -15,6 +16,9 @@ import (
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
+
+// ref is a VM as calls of its backend name it.
+func (s *Service) ref(name string) backends.Ref { return s.inventory.Ref(name) }
 
 // backend returns a configured backend.
 func (s *Service) backend(name string) (backends.Backend, error) {
@@ -150,8 +154,10 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 	if err != nil {
 		return backends.Spec{}, fmt.Errorf("build the identity medium of %s: %w", m.Name, err)
 	}
+	// A VM keeps the UUID that it was made with, whatever its machine's file says by now.
+	r.UUID = cmp.Or(r.UUID, s.ref(m.Name).UUID, m.UUID)
 	spec := backends.Spec{
-		Name: m.Name, UUID: m.UUID, MAC: m.MAC, Mutable: r.ModeOf(m) == machine.Mutable,
+		Name: m.Name, UUID: r.UUID, MAC: m.MAC, Mutable: r.ModeOf(m) == machine.Mutable,
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: networkOn(s.backends[r.Backend], m.Network).Bridge,
 		Autostart: m.Autostart,
 		Image:     imageSpec(img), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),

@@ -15,7 +15,7 @@ import (
 func TestABackendThatCannotBeAskedEndsNoConnection(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")
-	running, err := h.fake.Status(background, "demo")
+	running, err := h.fake.Status(background, backends.Named("demo"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,15 +64,15 @@ type deaf struct {
 
 func (d *deaf) Unwrap() backends.Backend { return d.Backend }
 
-func (d *deaf) Status(_ context.Context, name string) (backends.Status, error) {
-	return backends.Status{Name: name, State: backends.Unknown}, nil
+func (d *deaf) Status(_ context.Context, vm backends.Ref) (backends.Status, error) {
+	return backends.Status{Name: vm.Name, State: backends.Unknown}, nil
 }
 
 func (d *deaf) Start(context.Context, backends.Spec) error {
 	return problem.New(problem.BackendUnreachable, "it does not answer")
 }
 
-func (d *deaf) Kill(context.Context, string) error {
+func (d *deaf) Kill(context.Context, backends.Ref) error {
 	d.killed = true
 	return nil
 }

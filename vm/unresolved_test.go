@@ -464,11 +464,11 @@ func (hung) err() error {
 
 func (h hung) Unwrap() backends.Backend { return h.Backend }
 
-func (h hung) CreateSnapshot(context.Context, string, backends.SnapshotRequest) (backends.Snapshot, error) {
+func (h hung) CreateSnapshot(context.Context, backends.Ref, backends.SnapshotRequest) (backends.Snapshot, error) {
 	return backends.Snapshot{}, problem.Untouched(h.err())
 }
 
-func (h hung) DeleteSnapshot(context.Context, string, string) error { return h.err() }
+func (h hung) DeleteSnapshot(context.Context, backends.Ref, string) error { return h.err() }
 
 // A snapshot of a VM that does not answer fails, and that is all: the list of snapshots
 // cannot be asked for either, but nothing was done that would have to be undone.
@@ -510,7 +510,7 @@ func TestAnInterruptedDestroyIsNotGoneOnWithWhenTheRecordCannotBeRead(t *testing
 	}
 	next := open(t, home, images{}, nil, nil)
 	next.idleAll(t, next)
-	if st, err := next.fake.Status(background, "demo"); err != nil || st.State != backends.Running {
+	if st, err := next.fake.Status(background, backends.Named("demo")); err != nil || st.State != backends.Running {
 		t.Errorf("the VM is %s, %v", st.State, err)
 	}
 	if op, err := next.Operation(id); err != nil || op.State != api.OpUnresolved {

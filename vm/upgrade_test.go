@@ -33,7 +33,7 @@ func (h house) upgrade(t *testing.T, name string) api.Operation {
 func (h house) runs(t *testing.T, name, image string, generation int, state backends.State) {
 	t.Helper()
 	v, err := h.Get(name)
-	kept, kerr := h.fake.Kept(background, name)
+	kept, kerr := h.fake.Kept(background, backends.Named(name))
 	if err := errors.Join(err, kerr); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 // testClone needs no boot: clones of a VM that has never run.
 func testClone(s *suite) {
 	const source, name = "conf-source", "conf-clone"
-	from := backends.Source{Name: source}
+	from := backends.Source{VM: backends.Named(source)}
 	spec := s.h.Spec(s.T, name)
 	if !s.can.Clone {
 		s.Skip("this backend cannot clone")
@@ -33,7 +33,7 @@ func testClone(s *suite) {
 
 	clones := []string{name}
 	const second = "conf-second"
-	err := s.cloner().Clone(s.limit(), backends.Source{Name: source, Snapshot: "1"}, s.h.Spec(s.T, second), nil)
+	err := s.cloner().Clone(s.limit(), backends.Source{VM: backends.Named(source), Snapshot: "1"}, s.h.Spec(s.T, second), nil)
 	if s.can.CloneSnapshot {
 		s.must(err, "Clone of a snapshot")
 		s.destroyAtEnd(second)
@@ -42,7 +42,7 @@ func testClone(s *suite) {
 		s.refused(err, problem.Unsupported, "Clone of a snapshot")
 		s.state(second, backends.Absent)
 	}
-	s.must(s.b.Destroy(s.limit(), source), "Destroy of the source")
+	s.must(s.b.Destroy(s.limit(), backends.Named(source)), "Destroy of the source")
 	s.reopen()
 	for _, clone := range clones {
 		s.state(clone, backends.Stopped)
@@ -63,17 +63,17 @@ func (s *suite) refuseClones(from backends.Source, spec backends.Spec) {
 	}
 	smaller, itself, bad, mutable := spec, spec, spec, spec
 	smaller.DiskBytes /= 2
-	itself.Name = from.Name
+	itself.Name = from.VM.Name
 	bad.Name = "../x"
 	mutable.Mutable = !spec.Mutable
 	s.refused(s.cloner().Clone(s.limit(), from, smaller, nil), problem.SizeInvalid, "Clone with a smaller disk")
 	s.refused(s.cloner().Clone(s.limit(), from, itself, nil), problem.VMExists, "Clone to its own name")
 	s.refused(s.cloner().Clone(s.limit(), from, bad, nil), problem.MachineNameInvalid, "Clone to a bad name")
 	s.refused(s.cloner().Clone(s.limit(), from, mutable, nil), problem.ModeUnsupported, "Clone in another mode")
-	s.refused(s.cloner().Clone(s.limit(), backends.Source{Name: "../x"}, spec, nil), problem.MachineNameInvalid, "Clone of a bad name")
-	s.refused(s.cloner().Clone(s.limit(), backends.Source{Name: from.Name, Snapshot: "nosuch"}, spec, nil), problem.SnapshotNotFound, "Clone of a snapshot that does not exist")
+	s.refused(s.cloner().Clone(s.limit(), backends.Source{VM: backends.Named("../x")}, spec, nil), problem.MachineNameInvalid, "Clone of a bad name")
+	s.refused(s.cloner().Clone(s.limit(), backends.Source{VM: backends.Named(from.VM.Name), Snapshot: "nosuch"}, spec, nil), problem.SnapshotNotFound, "Clone of a snapshot that does not exist")
 	s.state(spec.Name, backends.Absent)
-	s.state(from.Name, backends.Stopped)
+	s.state(from.VM.Name, backends.Stopped)
 }
 
 // clones boots two clones of a VM that is off: one of its disk as it is now,
@@ -87,7 +87,7 @@ func (l *life) clones() {
 		want["conf-then"] = "one"
 	}
 	for name := range want {
-		from := backends.Source{Name: l.name}
+		from := backends.Source{VM: backends.Named(l.name)}
 		if name == "conf-then" {
 			from.Snapshot = "live"
 		}

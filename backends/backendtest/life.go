@@ -36,6 +36,7 @@ func testLife(s *suite) {
 	l := &life{suite: s, name: name, spec: spec}
 	s.step("start", l.start)
 	s.step("guest answers", l.answers)
+	s.step("another VM of its name", func() { l.namesake(l.spec, backends.Running) })
 	s.step("console", l.console)
 	s.step("suspend and resume", l.suspend)
 	s.step("live snapshot", l.snapshotLive)
@@ -76,11 +77,11 @@ func (l *life) start() {
 		l.refused(swapper.SwapImage(l.limit(), l.spec), problem.VMRunning, "SwapImage of a running VM")
 	}
 	if l.snapshots() {
-		l.refused(l.snapshotter().RestoreSnapshot(l.limit(), l.name, "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
+		l.refused(l.snapshotter().RestoreSnapshot(l.limit(), backends.Named(l.name), "nosuch"), problem.VMRunning, "RestoreSnapshot of a running VM")
 	}
 	l.refused(l.b.Create(l.limit(), l.spec, nil), problem.VMExists, "Create of a running VM")
 	if l.can.Clone {
-		from := backends.Source{Name: l.name}
+		from := backends.Source{VM: backends.Named(l.name)}
 		l.refused(l.cloner().Clone(l.limit(), from, l.h.Spec(l.T, "conf-now"), nil), problem.VMRunning, "Clone of a running VM")
 	}
 	l.agentUp(mark)
@@ -93,7 +94,7 @@ func (l *life) kept() {
 	if !ok {
 		return
 	}
-	k, err := keeper.Kept(l.limit(), l.name)
+	k, err := keeper.Kept(l.limit(), backends.Named(l.name))
 	l.must(err, "Kept")
 	if k.UUID != l.spec.UUID || k.MAC != l.spec.MAC || k.Mutable != l.spec.Mutable || k.ImageID != l.spec.Image.ID ||
 		k.Identity != nil && !bytes.Equal(k.Identity, l.spec.Identity) || k.DiskBytes != 0 && k.DiskBytes != l.spec.DiskBytes {
@@ -135,7 +136,7 @@ func (l *life) console() {
 	}
 	var clients []io.ReadWriteCloser
 	for range 2 {
-		c, err := as[backends.Console](l.suite).Console(l.limit(), l.name)
+		c, err := as[backends.Console](l.suite).Console(l.limit(), backends.Named(l.name))
 		l.must(err, "Console")
 		defer c.Close()
 		clients = append(clients, c)
@@ -170,15 +171,15 @@ func (l *life) suspend() {
 		l.Skip("this backend suspends no VMs")
 	}
 	mark := l.events.mark()
-	l.must(l.suspender().Suspend(l.limit(), l.name), "Suspend")
+	l.must(l.suspender().Suspend(l.limit(), backends.Named(l.name)), "Suspend")
 	l.becomes(mark, l.name, backends.Suspended)
 	l.state(l.name, backends.Suspended)
-	l.must(l.suspender().Suspend(l.limit(), l.name), "a second Suspend")
+	l.must(l.suspender().Suspend(l.limit(), backends.Named(l.name)), "a second Suspend")
 	mark = l.events.mark()
-	l.must(l.suspender().Resume(l.limit(), l.name), "Resume")
+	l.must(l.suspender().Resume(l.limit(), backends.Named(l.name)), "Resume")
 	l.becomes(mark, l.name, backends.Running)
 	l.state(l.name, backends.Running)
-	l.must(l.suspender().Resume(l.limit(), l.name), "a second Resume")
+	l.must(l.suspender().Resume(l.limit(), backends.Named(l.name)), "a second Resume")
 	l.clock()
 }
 
@@ -196,10 +197,10 @@ func (l *life) clock() {
 		}
 	}
 	setBack()
-	l.must(l.suspender().Resume(l.limit(), l.name), "Resume of a VM that runs")
+	l.must(l.suspender().Resume(l.limit(), backends.Named(l.name)), "Resume of a VM that runs")
 	right("Resume of a VM that runs")
 	setBack()
-	step, err := keeper.SyncClock(l.limit(), l.name)
+	step, err := keeper.SyncClock(l.limit(), backends.Named(l.name))
 	if err != nil || !step.Stepped || step.Behind < 50*time.Minute || step.Behind > 70*time.Minute {
 		l.Errorf("SyncClock of a guest that is an hour behind: %+v, %v", step, err)
 	}
@@ -213,7 +214,7 @@ func (l *life) snapshotLive() {
 		l.Skip("this backend takes no snapshots")
 	}
 	if !l.can.LiveSnapshot {
-		_, err := l.snapshotter().CreateSnapshot(l.limit(), l.name, backends.SnapshotRequest{Name: "live"})
+		_, err := l.snapshotter().CreateSnapshot(l.limit(), backends.Named(l.name), backends.SnapshotRequest{Name: "live"})
 		l.refused(err, problem.VMRunning, "CreateSnapshot of a running VM")
 		return
 	}
@@ -223,7 +224,7 @@ func (l *life) snapshotLive() {
 	}
 	l.snapshot(l.name, backends.SnapshotRequest{Name: "short-lived"})
 	l.snapshotNames(l.name, "live", "short-lived")
-	l.must(l.snapshotter().DeleteSnapshot(l.limit(), l.name, "short-lived"), "DeleteSnapshot while it runs")
+	l.must(l.snapshotter().DeleteSnapshot(l.limit(), backends.Named(l.name), "short-lived"), "DeleteSnapshot while it runs")
 	l.snapshotNames(l.name, "live")
 	l.state(l.name, backends.Running)
 	if l.h.Exec != nil {
@@ -274,10 +275,10 @@ func (l *life) reboot() {
 
 func (l *life) shutdown() {
 	mark := l.events.mark()
-	l.must(l.b.Shutdown(l.limit(), l.name), "Shutdown")
+	l.must(l.b.Shutdown(l.limit(), backends.Named(l.name)), "Shutdown")
 	l.becomes(mark, l.name, backends.Stopped)
 	l.state(l.name, backends.Stopped)
-	l.must(l.b.Shutdown(l.limit(), l.name), "a second Shutdown")
+	l.must(l.b.Shutdown(l.limit(), backends.Named(l.name)), "a second Shutdown")
 }
 
 // restore brings "one" back and keeps the safety snapshot taken before it.
@@ -286,7 +287,7 @@ func (l *life) restore() {
 		l.Skip("there is no snapshot of the running guest")
 	}
 	l.snapshot(l.name, backends.SnapshotRequest{Name: "safety"})
-	l.must(l.snapshotter().RestoreSnapshot(l.limit(), l.name, "live"), "RestoreSnapshot")
+	l.must(l.snapshotter().RestoreSnapshot(l.limit(), backends.Named(l.name), "live"), "RestoreSnapshot")
 	l.snapshotNames(l.name, "live", "safety")
 	l.state(l.name, backends.Stopped)
 }
@@ -327,7 +328,7 @@ func (l *life) sizeInGuest() int64 {
 // snapshotOff ends the VM with its snapshot.
 func (l *life) snapshotOff() {
 	if !l.snapshots() {
-		l.must(l.b.Kill(l.limit(), l.name), "Kill")
+		l.must(l.b.Kill(l.limit(), backends.Named(l.name)), "Kill")
 		return
 	}
 	mark := l.events.mark()
@@ -363,10 +364,10 @@ func (l *life) destroy() {
 	waited, ctx := make(chan struct{}), l.limit()
 	go func() {
 		defer close(waited)
-		_ = l.b.Shutdown(ctx, l.name) // how it ends depends on who was first
+		_ = l.b.Shutdown(ctx, backends.Named(l.name)) // how it ends depends on who was first
 	}()
 	defer func() { <-waited }()
-	l.must(l.b.Destroy(l.limit(), l.name), "Destroy")
+	l.must(l.b.Destroy(l.limit(), backends.Named(l.name)), "Destroy")
 	l.becomes(mark, l.name, backends.Absent)
 	l.state(l.name, backends.Absent)
 }

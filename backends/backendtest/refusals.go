@@ -36,44 +36,8 @@ func testAbsent(s *suite) {
 	const name = "conf-absent"
 	ctx := s.limit()
 	s.state(name, backends.Absent)
-	s.must(s.b.Destroy(ctx, name), "Destroy of a VM that does not exist")
-	if k, ok := backends.As[backends.Keeper](s.b); ok {
-		_, err := k.Kept(ctx, name)
-		s.refused(err, problem.VMNotFound, "Kept of a VM that does not exist")
-	}
-	calls := map[string]func() error{
-		"Start":    func() error { return s.b.Start(ctx, s.h.Spec(s.T, name)) },
-		"Shutdown": func() error { return s.b.Shutdown(ctx, name) },
-		"Kill":     func() error { return s.b.Kill(ctx, name) },
-		"Endpoint": func() error { _, err := s.b.Endpoint(ctx, name); return err },
-	}
-	if s.snapshots() {
-		t := s.snapshotter()
-		calls["Snapshots"] = func() error { _, err := t.Snapshots(ctx, name); return err }
-		calls["CreateSnapshot"] = func() error {
-			_, err := t.CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: "a"})
-			return err
-		}
-		calls["RestoreSnapshot"] = func() error { return t.RestoreSnapshot(ctx, name, "a") }
-		calls["DeleteSnapshot"] = func() error { return t.DeleteSnapshot(ctx, name, "a") }
-	}
-	if s.can.Suspend {
-		calls["Suspend"] = func() error { return s.suspender().Suspend(ctx, name) }
-		calls["Resume"] = func() error { return s.suspender().Resume(ctx, name) }
-	}
-	if r, ok := backends.As[backends.IdentityRenewer](s.b); ok {
-		calls["RenewIdentity"] = func() error {
-			_, err := r.RenewIdentity(ctx, name, backends.Identity{Medium: s.h.Spec(s.T, name).Identity, Generation: 1})
-			return err
-		}
-	}
-	if s.can.Console {
-		calls["Console"] = func() error { _, err := as[backends.Console](s).Console(ctx, name); return err }
-	}
-	if s.can.Autostart {
-		calls["SetAutostart"] = func() error { return as[backends.Autostarter](s).SetAutostart(ctx, name, true) }
-	}
-	for what, call := range calls {
+	s.must(s.b.Destroy(ctx, backends.Named(name)), "Destroy of a VM that does not exist")
+	for what, call := range s.calls(ctx, backends.Named(name), s.h.Spec(s.T, name)) {
 		s.refused(call(), problem.VMNotFound, what)
 	}
 	s.state(name, backends.Absent)
@@ -82,13 +46,13 @@ func testAbsent(s *suite) {
 func testBadInput(s *suite) {
 	ctx := s.limit()
 	for _, name := range []string{"", "../x", "a/b", "-rf", "A", "a\nb", "a b", strings.Repeat("a", 64)} {
-		if st, err := s.b.Status(ctx, name); err == nil && st.State != backends.Absent {
+		if st, err := s.b.Status(ctx, backends.Named(name)); err == nil && st.State != backends.Absent {
 			s.Errorf("Status(%q) = %+v", name, st)
 		}
 		spec := s.h.Spec(s.T, "conf-bad")
 		spec.Name = name
 		s.refused(s.b.Create(ctx, spec, nil), problem.MachineNameInvalid, "Create with the name "+name)
-		if err := s.b.Destroy(ctx, name); err == nil {
+		if err := s.b.Destroy(ctx, backends.Named(name)); err == nil {
 			s.Errorf("Destroy(%q) is accepted", name)
 		}
 	}
@@ -129,13 +93,14 @@ func testCreate(s *suite) {
 	s.refused(s.b.Create(s.limit(), spec, nil), problem.VMExists, "a second Create")
 
 	ctx := s.limit()
-	s.must(s.b.Shutdown(ctx, name), "Shutdown of a stopped VM")
-	s.must(s.b.Kill(ctx, name), "Kill of a stopped VM")
-	_, err := s.b.Endpoint(ctx, name)
+	s.must(s.b.Shutdown(ctx, backends.Named(name)), "Shutdown of a stopped VM")
+	s.must(s.b.Kill(ctx, backends.Named(name)), "Kill of a stopped VM")
+	_, err := s.b.Endpoint(ctx, backends.Named(name))
 	s.refused(err, problem.VMNotRunning, "Endpoint of a stopped VM")
 
 	s.autostart(name)
 	s.limits(spec)
+	s.namesake(spec, backends.Stopped)
 	dead := spec
 	dead.Image.NoBootLoader, dead.Image.Kernel = true, ""
 	s.refused(s.b.Start(s.limit(), dead), problem.ImageUnsupported, "Start with an image that does not boot")
@@ -144,10 +109,10 @@ func testCreate(s *suite) {
 	s.reopen()
 	s.state(name, backends.Stopped)
 	mark = s.events.mark()
-	s.must(s.b.Destroy(s.limit(), name), "Destroy")
+	s.must(s.b.Destroy(s.limit(), backends.Named(name)), "Destroy")
 	s.becomes(mark, name, backends.Absent)
 	s.state(name, backends.Absent)
-	s.must(s.b.Destroy(s.limit(), name), "a second Destroy")
+	s.must(s.b.Destroy(s.limit(), backends.Named(name)), "a second Destroy")
 	s.must(s.b.Create(s.limit(), spec, nil), "Create after Destroy")
 	s.state(name, backends.Stopped)
 }
@@ -185,7 +150,7 @@ func (s *suite) autostart(name string) {
 	}
 	s.startsWithHost(name, false)
 	for _, on := range []bool{true, true, false} {
-		s.must(as[backends.Autostarter](s).SetAutostart(s.limit(), name, on), "SetAutostart")
+		s.must(as[backends.Autostarter](s).SetAutostart(s.limit(), backends.Named(name), on), "SetAutostart")
 		s.startsWithHost(name, on)
 	}
 }
@@ -206,7 +171,7 @@ func testHalfMade(s *suite) {
 	s.create(whole)
 	s.h.HalfMade(s.T, broken)
 	s.reopen()
-	st, err := s.b.Status(s.limit(), broken)
+	st, err := s.b.Status(s.limit(), backends.Named(broken))
 	s.must(err, "Status of a half-made VM")
 	if st.State != backends.Broken && st.State != backends.Absent {
 		s.Errorf("a half-made VM is %s", st.State)
@@ -215,7 +180,7 @@ func testHalfMade(s *suite) {
 		s.Errorf("a broken VM without a reason")
 	}
 	s.state(whole, backends.Stopped)
-	s.must(s.b.Destroy(s.limit(), broken), "Destroy of a half-made VM")
+	s.must(s.b.Destroy(s.limit(), backends.Named(broken)), "Destroy of a half-made VM")
 	s.state(broken, backends.Absent)
 	s.create(broken)
 	s.state(broken, backends.Stopped)

@@ -22,14 +22,14 @@ func (l *life) renew() {
 		"with nothing on it":  {Medium: make([]byte, len(id.Medium)), Generation: id.Generation},
 		"of another renewal ": {Medium: l.spec.Identity, Generation: id.Generation},
 	} {
-		_, err := renewer.RenewIdentity(l.limit(), l.name, wrong)
+		_, err := renewer.RenewIdentity(l.limit(), backends.Named(l.name), wrong)
 		l.refused(err, problem.IdentityNotApplied, "RenewIdentity with a medium "+what)
 		l.kept()
 	}
 	if strings.Contains(hosts(), RenewedHost) {
 		l.Error("the guest has what it was never given")
 	}
-	pending, err := renewer.RenewIdentity(l.limit(), l.name, id)
+	pending, err := renewer.RenewIdentity(l.limit(), backends.Named(l.name), id)
 	l.must(err, "RenewIdentity")
 	if len(pending) > 0 {
 		l.Errorf("left for the next boot: %v", pending)

@@ -44,7 +44,7 @@ func testShelve(s *suite) {
 	}
 	s.refused(sh.Unshelve(s.limit(), name, key), problem.VMExists, "Unshelve over another VM")
 	s.refused(sh.Shelve(s.limit(), name, key), problem.VMExists, "Shelve under a key in use")
-	s.must(s.b.Destroy(s.limit(), name), "Destroy")
+	s.must(s.b.Destroy(s.limit(), backends.Named(name)), "Destroy")
 	s.state(name, backends.Absent)
 
 	s.reopen()
@@ -59,7 +59,7 @@ func testShelve(s *suite) {
 	s.onShelf(sh, false)
 	if snapshots {
 		s.snapshotNames(name, "one")
-		s.must(s.snapshotter().RestoreSnapshot(s.limit(), name, "one"), "RestoreSnapshot of a VM that is back")
+		s.must(s.snapshotter().RestoreSnapshot(s.limit(), backends.Named(name), "one"), "RestoreSnapshot of a VM that is back")
 	}
 	s.must(sh.DropShelved(s.limit(), name, key), "DropShelved of none")
 	s.must(sh.Shelve(s.limit(), name, key), "Shelve")

@@ -29,31 +29,31 @@ func testOffline(s *suite) {
 	s.snapshot(name, backends.SnapshotRequest{Name: "1"})
 	s.snapshotNames(name, "first", "1")
 
-	_, err := s.snapshotter().CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: "first"})
+	_, err := s.snapshotter().CreateSnapshot(ctx, backends.Named(name), backends.SnapshotRequest{Name: "first"})
 	s.refused(err, problem.SnapshotExists, "a name in use")
 	for _, bad := range []string{"", "-a", "a/b", "a b", "a\n", ".a"} {
-		_, err := s.snapshotter().CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: bad})
+		_, err := s.snapshotter().CreateSnapshot(ctx, backends.Named(name), backends.SnapshotRequest{Name: bad})
 		s.refused(err, problem.SnapshotNameInvalid, "the snapshot name "+bad)
 	}
-	s.refused(s.snapshotter().RestoreSnapshot(ctx, name, "nosuch"), problem.SnapshotNotFound, "RestoreSnapshot")
-	s.refused(s.snapshotter().DeleteSnapshot(ctx, name, "nosuch"), problem.SnapshotNotFound, "DeleteSnapshot")
+	s.refused(s.snapshotter().RestoreSnapshot(ctx, backends.Named(name), "nosuch"), problem.SnapshotNotFound, "RestoreSnapshot")
+	s.refused(s.snapshotter().DeleteSnapshot(ctx, backends.Named(name), "nosuch"), problem.SnapshotNotFound, "DeleteSnapshot")
 
 	s.reopen()
 	list := s.snapshotNames(name, "first", "1")
 	if list[0].Description != "two words, ünïcode" {
 		s.Errorf("the description after a restart: %+v", list[0])
 	}
-	s.must(s.snapshotter().RestoreSnapshot(s.limit(), name, "first"), "RestoreSnapshot")
+	s.must(s.snapshotter().RestoreSnapshot(s.limit(), backends.Named(name), "first"), "RestoreSnapshot")
 	s.snapshotNames(name, "first", "1")
-	s.must(s.snapshotter().DeleteSnapshot(s.limit(), name, "1"), "DeleteSnapshot")
+	s.must(s.snapshotter().DeleteSnapshot(s.limit(), backends.Named(name), "1"), "DeleteSnapshot")
 	s.snapshotNames(name, "first")
-	s.must(s.snapshotter().DeleteSnapshot(s.limit(), name, "first"), "DeleteSnapshot")
+	s.must(s.snapshotter().DeleteSnapshot(s.limit(), backends.Named(name), "first"), "DeleteSnapshot")
 	s.snapshotNames(name)
 }
 
 func (s *suite) snapshot(name string, req backends.SnapshotRequest) backends.Snapshot {
 	s.Helper()
-	got, err := s.snapshotter().CreateSnapshot(s.limit(), name, req)
+	got, err := s.snapshotter().CreateSnapshot(s.limit(), backends.Named(name), req)
 	s.must(err, "CreateSnapshot")
 	if got.Name != req.Name || got.Description != req.Description {
 		s.Errorf("CreateSnapshot(%+v) = %+v", req, got)
@@ -64,7 +64,7 @@ func (s *suite) snapshot(name string, req backends.SnapshotRequest) backends.Sna
 // snapshotNames checks which snapshots there are, in order.
 func (s *suite) snapshotNames(name string, want ...string) []backends.Snapshot {
 	s.Helper()
-	list, err := s.snapshotter().Snapshots(s.limit(), name)
+	list, err := s.snapshotter().Snapshots(s.limit(), backends.Named(name))
 	s.must(err, "Snapshots")
 	var got []string
 	for _, x := range list {
@@ -85,11 +85,11 @@ func BenchmarkSnapshot(b *testing.B, backend backends.Backend, name string) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := taker.CreateSnapshot(ctx, name, backends.SnapshotRequest{Name: "bench"}); err != nil {
+		if _, err := taker.CreateSnapshot(ctx, backends.Named(name), backends.SnapshotRequest{Name: "bench"}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
-		if err := taker.DeleteSnapshot(ctx, name, "bench"); err != nil {
+		if err := taker.DeleteSnapshot(ctx, backends.Named(name), "bench"); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

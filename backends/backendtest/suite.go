@@ -179,7 +179,7 @@ func (s *suite) destroyAtEnd(name string) {
 	s.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), s.h.Limit)
 		defer cancel()
-		if err := s.b.Destroy(ctx, name); err != nil {
+		if err := s.b.Destroy(ctx, backends.Named(name)); err != nil {
 			s.Errorf("Destroy %s at the end: %v", name, err)
 		}
 	})
@@ -231,7 +231,7 @@ func (s *suite) refused(err error, code problem.Code, what string) {
 // state checks the state of a VM, in Status and in List.
 func (s *suite) state(name string, want backends.State) backends.Status {
 	s.Helper()
-	got, err := s.b.Status(s.limit(), name)
+	got, err := s.b.Status(s.limit(), backends.Named(name))
 	s.must(err, "Status")
 	if got.State != want || got.Name != name {
 		s.Fatalf("Status(%s) = %+v, want state %s", name, got, want)
@@ -275,7 +275,7 @@ func (s *suite) endpoint(name string) backends.Endpoint {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		e, err := s.b.Endpoint(ctx, name)
+		e, err := s.b.Endpoint(ctx, backends.Named(name))
 		if !problem.HasCode(err, problem.VMNotReady) {
 			s.must(err, "Endpoint")
 			return e

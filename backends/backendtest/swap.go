@@ -54,7 +54,7 @@ func (s *suite) hasImage(image string) {
 	if !ok {
 		return
 	}
-	k, err := keeper.Kept(s.limit(), swapName)
+	k, err := keeper.Kept(s.limit(), backends.Named(swapName))
 	s.must(err, "Kept")
 	if k.ImageID != image {
 		s.Errorf("Kept says image %q, want %q", k.ImageID, image)

@@ -39,20 +39,20 @@ func testTransfer(s *suite) {
 	}
 	nothing := func(backends.Disk) error { return nil }
 	exporter := as[backends.Exporter](s)
-	s.refused(exporter.Export(s.limit(), backends.Source{Name: source}, nothing), problem.VMNotFound, "Export of a VM that does not exist")
-	s.refused(exporter.Export(s.limit(), backends.Source{Name: "../x"}, nothing), problem.MachineNameInvalid, "Export of a bad name")
+	s.refused(exporter.Export(s.limit(), backends.Source{VM: backends.Named(source)}, nothing), problem.VMNotFound, "Export of a VM that does not exist")
+	s.refused(exporter.Export(s.limit(), backends.Source{VM: backends.Named("../x")}, nothing), problem.MachineNameInvalid, "Export of a bad name")
 	spec := s.create(source)
 	s.snapshot(source, backends.SnapshotRequest{Name: "kept"})
-	s.refused(exporter.Export(s.limit(), backends.Source{Name: source, Snapshot: "nosuch"}, nothing), problem.SnapshotNotFound, "Export of a snapshot that does not exist")
+	s.refused(exporter.Export(s.limit(), backends.Source{VM: backends.Named(source), Snapshot: "nosuch"}, nothing), problem.SnapshotNotFound, "Export of a snapshot that does not exist")
 	failed := errors.New("the reader fails")
-	if err := exporter.Export(s.limit(), backends.Source{Name: source}, func(backends.Disk) error { return failed }); !errors.Is(err, failed) {
+	if err := exporter.Export(s.limit(), backends.Source{VM: backends.Named(source)}, func(backends.Disk) error { return failed }); !errors.Is(err, failed) {
 		s.Errorf("Export = %v, want the error of what reads", err)
 	}
-	image, size := s.exported(backends.Source{Name: source})
+	image, size := s.exported(backends.Source{VM: backends.Named(source)})
 	if size != spec.DiskBytes {
 		s.Errorf("a disk of %d bytes is exported as one of %d", spec.DiskBytes, size)
 	}
-	if again, _ := s.exported(backends.Source{Name: source, Snapshot: "kept"}); !bytes.Equal(again, image) {
+	if again, _ := s.exported(backends.Source{VM: backends.Named(source), Snapshot: "kept"}); !bytes.Equal(again, image) {
 		s.Errorf("the snapshot of a disk that has not changed is another one")
 	}
 	if s.can.RewriteDisk {
@@ -67,14 +67,14 @@ func testTransfer(s *suite) {
 func (s *suite) rewrite(name string, image []byte, size int64) {
 	s.Helper()
 	rewriter := as[backends.DiskRewriter](s)
-	s.refused(rewriter.RewriteDisk(s.limit(), "conf-nosuch", diskIn(image, size), nil), problem.VMNotFound, "RewriteDisk of a VM that does not exist")
-	s.refused(rewriter.RewriteDisk(s.limit(), name, diskIn(image[:len(image)-1], size), nil), problem.ArchiveInvalid, "RewriteDisk with a damaged disk")
-	if same, _ := s.exported(backends.Source{Name: name}); !bytes.Equal(same, image) {
+	s.refused(rewriter.RewriteDisk(s.limit(), backends.Named("conf-nosuch"), diskIn(image, size), nil), problem.VMNotFound, "RewriteDisk of a VM that does not exist")
+	s.refused(rewriter.RewriteDisk(s.limit(), backends.Named(name), diskIn(image[:len(image)-1], size), nil), problem.ArchiveInvalid, "RewriteDisk with a damaged disk")
+	if same, _ := s.exported(backends.Source{VM: backends.Named(name)}); !bytes.Equal(same, image) {
 		s.Errorf("a damaged disk that was refused has changed the disk")
 	}
-	s.must(rewriter.RewriteDisk(s.limit(), name, diskIn(image, size), nil), "RewriteDisk")
+	s.must(rewriter.RewriteDisk(s.limit(), backends.Named(name), diskIn(image, size), nil), "RewriteDisk")
 	s.snapshotNames(name, "kept")
-	if _, got := s.exported(backends.Source{Name: name}); got != size {
+	if _, got := s.exported(backends.Source{VM: backends.Named(name)}); got != size {
 		s.Errorf("a disk of %d bytes has %d after RewriteDisk", size, got)
 	}
 }
@@ -121,7 +121,7 @@ func (s *suite) importDisk(name string, image []byte, size int64) {
 	s.reopen()
 	s.state(name, backends.Stopped)
 	s.snapshotNames(name)
-	if _, got := s.exported(backends.Source{Name: name}); got != 2*size {
+	if _, got := s.exported(backends.Source{VM: backends.Named(name)}); got != 2*size {
 		s.Errorf("the disk has %d bytes, want %d", got, 2*size)
 	}
 }

@@ -10,14 +10,17 @@ import (
 var _ backends.ClockKeeper = (*Backend)(nil)
 
 // SyncClock steps the clock of a guest that runs.
-func (b *Backend) SyncClock(ctx context.Context, name string) (backends.ClockStep, error) {
+func (b *Backend) SyncClock(ctx context.Context, ref backends.Ref) (backends.ClockStep, error) {
 	b.mu.Lock()
 	asked := b.asked
 	b.mu.Unlock()
 	if asked != nil {
 		asked(ctx)
 	}
-	return backends.SyncClock(ctx, clock{b, name}, func() bool { return true })
+	if _, err := b.read(ctx, ref); err != nil {
+		return backends.ClockStep{}, err
+	}
+	return backends.SyncClock(ctx, clock{b, ref.Name}, func() bool { return true })
 }
 
 // FallBehind puts a guest's clock back.
@@ -46,7 +49,7 @@ func (b *Backend) AskClock(fn func(context.Context)) {
 
 // AgentUp tells that a guest's agent has come up.
 func (b *Backend) AgentUp(ctx context.Context, name string) error {
-	st, err := b.Status(ctx, name)
+	st, err := b.Status(ctx, backends.Named(name))
 	if err == nil {
 		b.Tell(backends.Event{Kind: backends.GuestAgentUp, Status: st})
 	}

@@ -16,12 +16,12 @@ import (
 
 // Export reads out a guest's disk, whose content is at its beginning.
 func (b *Backend) Export(ctx context.Context, from backends.Source, read func(backends.Disk) error) error {
-	if err := names.Machine(from.Name); err != nil {
+	if err := names.Machine(from.VM.Name); err != nil {
 		return err
 	}
-	g, err := b.read(ctx, from.Name)
+	g, err := b.read(ctx, from.VM)
 	if err == nil && b.config.Fault != nil {
-		err = b.config.Fault("export", from.Name)
+		err = b.config.Fault("export", from.VM.Name)
 	}
 	if err != nil {
 		return err
@@ -29,9 +29,9 @@ func (b *Backend) Export(ctx context.Context, from backends.Source, read func(ba
 	content := g.Content
 	switch at := g.find(from.Snapshot); {
 	case from.Snapshot == "" && !g.off():
-		return refusal.Running(from.Name, "its disk is read out")
+		return refusal.Running(from.VM.Name, "its disk is read out")
 	case from.Snapshot != "" && at < 0:
-		return refusal.SnapshotNotFound(from.Name, from.Snapshot)
+		return refusal.SnapshotNotFound(from.VM.Name, from.Snapshot)
 	case from.Snapshot != "":
 		content = g.Snapshots[at].Content
 	}
@@ -55,22 +55,22 @@ func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.
 }
 
 // RewriteDisk makes the content of a guest's disk that of another one.
-func (b *Backend) RewriteDisk(ctx context.Context, name string, disk backends.Disk, report progress.Reporter) error {
-	if err := names.Machine(name); err != nil {
+func (b *Backend) RewriteDisk(ctx context.Context, ref backends.Ref, disk backends.Disk, report progress.Reporter) error {
+	if err := names.Machine(ref.Name); err != nil {
 		return err
 	}
-	g, err := b.read(ctx, name)
+	g, err := b.read(ctx, ref)
 	if err != nil {
 		return err
 	}
 	if disk.Size > g.Disk {
-		return problem.New(problem.SizeInvalid, "the disk of %s is smaller", name)
+		return problem.New(problem.SizeInvalid, "the disk of %s is smaller", ref.Name)
 	}
 	content, err := contentOf(ctx, disk, report)
 	if err != nil {
 		return err
 	}
-	return b.do(ctx, request{Method: "rewrite", Name: name, Text: content})
+	return b.do(ctx, request{Method: "rewrite", Name: ref.Name, UUID: ref.UUID, Text: content})
 }
 
 // contentOf is what a disk has at its beginning.

@@ -124,7 +124,7 @@ func (b *Backend) SnapshotsLive() bool { return true }
 func (b *Backend) ClonesSnapshots() bool { return true }
 
 // Directory has the state files; see backends.FileHost.
-func (b *Backend) Directory(string) string { return b.config.Dir }
+func (b *Backend) Directory(backends.Ref) string { return b.config.Dir }
 
 // Limits of its host.
 func (b *Backend) Limits(context.Context) backends.Limits { return b.config.Limit }

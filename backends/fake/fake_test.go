@@ -140,7 +140,7 @@ func hostAt(ctx context.Context, b *fake.Backend, e backends.Endpoint) (string, 
 		return "", err
 	}
 	for _, st := range list {
-		if at, err := b.Endpoint(ctx, st.Name); err == nil && at == e {
+		if at, err := b.Endpoint(ctx, backends.Named(st.Name)); err == nil && at == e {
 			return st.Name, nil
 		}
 	}
@@ -191,11 +191,11 @@ func TestATaskOutlivesItsClient(t *testing.T) {
 	<-made
 	second := w.client()
 	defer second.Close()
-	if st, err := second.Status(t.Context(), "demo"); err != nil || st.State == backends.Absent {
+	if st, err := second.Status(t.Context(), backends.Named("demo")); err != nil || st.State == backends.Absent {
 		t.Errorf("what a task is making is not seen: %+v, %v", st, err)
 	}
-	must(t, second.Destroy(t.Context(), "demo")) // behind it, or instead of it
-	if st, err := second.Status(t.Context(), "demo"); err != nil || st.State != backends.Absent {
+	must(t, second.Destroy(t.Context(), backends.Named("demo"))) // behind it, or instead of it
+	if st, err := second.Status(t.Context(), backends.Named("demo")); err != nil || st.State != backends.Absent {
 		t.Errorf("left: %+v, %v", st, err)
 	}
 }
@@ -211,12 +211,12 @@ func TestAClusterThatIsAwayIsSilentAndThenTells(t *testing.T) {
 	must(t, b.Create(t.Context(), spec, nil))
 	must(t, b.Start(t.Context(), spec))
 	b.GoAway()
-	if st, err := b.Status(t.Context(), "demo"); err != nil || st.State != backends.Unknown {
+	if st, err := b.Status(t.Context(), backends.Named("demo")); err != nil || st.State != backends.Unknown {
 		t.Errorf("away: %+v, %v", st, err)
 	}
 	for what, err := range map[string]error{
-		"Kill": b.Kill(t.Context(), "demo"), "Create": b.Create(t.Context(), w.spec(t, "new"), nil),
-		"Destroy": b.Destroy(t.Context(), "demo"),
+		"Kill": b.Kill(t.Context(), backends.Named("demo")), "Create": b.Create(t.Context(), w.spec(t, "new"), nil),
+		"Destroy": b.Destroy(t.Context(), backends.Named("demo")),
 	} {
 		if !problem.HasCode(err, problem.BackendUnreachable) {
 			t.Errorf("%s while it is away: %v", what, err)
@@ -233,7 +233,7 @@ func TestAClusterThatIsAwayIsSilentAndThenTells(t *testing.T) {
 			t.Fatalf("the last event says %+v", last)
 		}
 	}
-	if st, err := b.Status(t.Context(), "demo"); err != nil || st.State != backends.Crashed {
+	if st, err := b.Status(t.Context(), backends.Named("demo")); err != nil || st.State != backends.Crashed {
 		t.Errorf("back: %+v, %v", st, err)
 	}
 }

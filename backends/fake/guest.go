@@ -42,6 +42,7 @@ func (g *guest) off() bool {
 // status is what is said of it.
 func (g *guest) status() backends.Status {
 	s := g.Status
+	s.UUID = g.Kept.UUID
 	if g.Lock != "" {
 		s.State, s.Reason = backends.Broken, "it is locked: "+g.Lock
 	}
@@ -95,7 +96,7 @@ func (n *node) statusLocked(name string) (backends.Status, error) {
 		return backends.Status{Name: name, State: backends.Absent}, err
 	}
 	st := g.status()
-	st.Name = name
+	st.Name, st.UUID = name, g.Kept.UUID
 	return st, nil
 }
 

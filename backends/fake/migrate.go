@@ -15,8 +15,12 @@ var _ backends.Migrator = (*Backend)(nil)
 
 // PlanMigration refuses a suspended guest.
 func (b *Backend) PlanMigration(ctx context.Context, spec backends.Spec, _ backends.Backend) (json.RawMessage, error) {
-	st, err := b.Status(ctx, spec.Name)
-	if err == nil && st.State == backends.Suspended {
+	st, err := b.Status(ctx, spec.Ref())
+	switch {
+	case err != nil:
+	case st.State == backends.Absent:
+		err = noVM(spec.Name)
+	case st.State == backends.Suspended:
 		err = problem.New(problem.VMNotRunning, "%s is suspended", spec.Name).WithHint("nixvmd resume %s first", spec.Name)
 	}
 	return json.RawMessage(`{}`), err

@@ -11,7 +11,7 @@ var _ backends.IdentityRenewer = (*Backend)(nil)
 
 // RenewIdentity gives a guest that runs another medium. Of its files, those that
 // SetPending has named are not in force.
-func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Identity) ([]string, error) {
+func (b *Backend) RenewIdentity(ctx context.Context, ref backends.Ref, id backends.Identity) ([]string, error) {
 	b.mu.Lock()
 	pending, hold := b.pending, b.renewing
 	b.mu.Unlock()
@@ -21,7 +21,7 @@ func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Id
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return pending, b.do(ctx, request{Method: "renew", Name: name, Medium: pack(id.Medium)})
+	return pending, b.do(ctx, request{Method: "renew", Name: ref.Name, UUID: ref.UUID, Medium: pack(id.Medium)})
 }
 
 func renewGuest(g *guest, r request) error {

@@ -13,6 +13,7 @@ import (
 type request struct {
 	Method   string // "create", "start", ...
 	Name     string
+	UUID     string             `json:",omitempty"` // of the guest that is meant; empty = the one of that name
 	Spec     *backends.Spec     `json:",omitempty"` // of create, clone, import and start; without Identity
 	From     *backends.Source   `json:",omitempty"` // of clone
 	Snapshot *backends.Snapshot `json:",omitempty"` // of snapshot, restore and delete-snapshot
@@ -26,8 +27,16 @@ type request struct {
 func realises(method string, spec backends.Spec) request {
 	m := pack(spec.Identity)
 	spec.Identity = nil
-	return request{Method: method, Name: spec.Name, Spec: &spec, Medium: m}
+	return request{Method: method, Name: spec.Name, UUID: spec.UUID, Spec: &spec, Medium: m}
 }
+
+// about is a request about a guest that exists.
+func about(method string, ref backends.Ref) request {
+	return request{Method: method, Name: ref.Name, UUID: ref.UUID}
+}
+
+// ref is the guest that is meant.
+func (r request) ref() backends.Ref { return backends.Ref{Name: r.Name, UUID: r.UUID} }
 
 // makes reports whether the request makes a guest.
 func (r request) makes() bool {
@@ -38,7 +47,7 @@ func (r request) makes() bool {
 func (n *node) apply(r request) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	g, err := n.load(r.Name)
+	g, err := n.meant(r)
 	if err != nil {
 		return err
 	}
@@ -57,14 +66,14 @@ func (n *node) apply(r request) error {
 		if g, err = n.made(r); err != nil {
 			return err
 		}
+	case r.Method == "destroy" && g == nil:
+		return nil
 	case r.Method == "destroy":
-		if err := atomicfile.Remove(n.path(r.Name)); err != nil {
-			return err
-		}
-		if before.State != backends.Absent {
+		err := atomicfile.Remove(n.path(r.Name))
+		if err == nil {
 			n.changed(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: r.Name, State: backends.Absent}})
 		}
-		return nil
+		return err
 	case g == nil:
 		return noVM(r.Name)
 	case before.State == backends.Broken:
@@ -77,7 +86,22 @@ func (n *node) apply(r request) error {
 	if err := n.save(r.Name, g); err != nil {
 		return err
 	}
-	after := g.status()
+	n.tell(r, before, g.status())
+	return nil
+}
+
+// meant is the guest that a request is about; nil = there is none, but for requests that
+// make one: whichever has the name. mu is held.
+func (n *node) meant(r request) (*guest, error) {
+	g, err := n.load(r.Name)
+	if g != nil && !r.makes() && !r.ref().Is(g.Kept.UUID) {
+		return nil, err // a namesake
+	}
+	return g, err
+}
+
+// tell sends the events of a change. mu is held.
+func (n *node) tell(r request, before, after backends.Status) {
 	if after.State != before.State || after.Cut != before.Cut {
 		n.changed(backends.Event{Kind: backends.StateChanged, Status: after})
 	}
@@ -88,7 +112,6 @@ func (n *node) apply(r request) error {
 		n.changed(backends.Event{Kind: backends.Rebooted, Status: after})
 		n.changed(backends.Event{Kind: backends.GuestAgentUp, Status: after})
 	}
-	return nil
 }
 
 func noVM(name string) *problem.Error {
@@ -104,20 +127,20 @@ func (n *node) made(r request) (*guest, error) {
 		g.Content = r.Text // of an import
 		return g, nil
 	}
-	source, err := n.load(r.From.Name)
+	source, err := n.load(r.From.VM.Name)
 	switch {
 	case err != nil:
 		return nil, err
-	case source == nil:
-		return nil, noVM(r.From.Name)
+	case source == nil || !r.From.VM.Is(source.Kept.UUID):
+		return nil, noVM(r.From.VM.Name)
 	case !source.off() || source.Lock != "":
-		return nil, problem.New(problem.VMRunning, "%s runs", r.From.Name).WithHint("nixvmd stop %s", r.From.Name)
+		return nil, problem.New(problem.VMRunning, "%s runs", r.From.VM.Name).WithHint("nixvmd stop %s", r.From.VM.Name)
 	case source.Kept.Mutable != r.Spec.Mutable:
-		return nil, problem.New(problem.ModeUnsupported, "%s has another mode", r.From.Name)
+		return nil, problem.New(problem.ModeUnsupported, "%s has another mode", r.From.VM.Name)
 	case r.From.Snapshot != "" && source.find(r.From.Snapshot) < 0:
-		return nil, problem.New(problem.SnapshotNotFound, "%s has no snapshot %s", r.From.Name, r.From.Snapshot)
+		return nil, problem.New(problem.SnapshotNotFound, "%s has no snapshot %s", r.From.VM.Name, r.From.Snapshot)
 	}
-	if err := backends.CheckCopySize(r.From.Name, source.Disk, r.Spec.DiskBytes); err != nil {
+	if err := backends.CheckCopySize(r.From.VM.Name, source.Disk, r.Spec.DiskBytes); err != nil {
 		return nil, err
 	}
 	g.Content = source.Content

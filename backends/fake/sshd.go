@@ -16,30 +16,30 @@ import (
 )
 
 // Endpoint starts the guest's SSH server on first use.
-func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint, error) {
-	g, err := b.read(ctx, name)
+func (b *Backend) Endpoint(ctx context.Context, ref backends.Ref) (backends.Endpoint, error) {
+	g, err := b.read(ctx, ref)
 	if err != nil {
 		return backends.Endpoint{}, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if g.Status.State != backends.Running && g.Status.State != backends.Unknown || b.closed {
-		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "%s does not run", name)
+		return backends.Endpoint{}, problem.New(problem.VMNotRunning, "%s does not run", ref.Name)
 	}
 	if g.Status.Cut {
-		return backends.Endpoint{}, problem.New(problem.VMNotReady, "%s has no network", name).Retry()
+		return backends.Endpoint{}, problem.New(problem.VMNotReady, "%s has no network", ref.Name).Retry()
 	}
 	if b.config.Shell != nil {
-		if _, ok := b.config.Shell(name, g.Kept.ImageID, ""); !ok {
-			return backends.Endpoint{}, problem.New(problem.VMNotReady, "%s does not boot to its SSH server", name).Retry()
+		if _, ok := b.config.Shell(ref.Name, g.Kept.ImageID, ""); !ok {
+			return backends.Endpoint{}, problem.New(problem.VMNotReady, "%s does not boot to its SSH server", ref.Name).Retry()
 		}
 	}
-	l := b.servers[name]
+	l := b.servers[ref.Name]
 	if l == nil {
-		if l, err = b.listen(name); err != nil {
+		if l, err = b.listen(ref.Name); err != nil {
 			return backends.Endpoint{}, err
 		}
-		b.servers[name] = l
+		b.servers[ref.Name] = l
 	}
 	return backends.Endpoint{Network: "tcp", Address: l.Addr().String()}, nil
 }
@@ -65,7 +65,7 @@ func (b *Backend) listen(name string) (net.Listener, error) {
 		return nil, err
 	}
 	config := &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, _ ssh.PublicKey) (*ssh.Permissions, error) {
-		st, err := b.Status(context.Background(), name)
+		st, err := b.Status(context.Background(), backends.Named(name))
 		if c.User() == "admin" && (b.config.Shell != nil || err == nil && st.State == backends.Unknown) {
 			return &ssh.Permissions{}, nil
 		}

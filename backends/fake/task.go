@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -102,7 +103,7 @@ func (c *cluster) record(r request) (*task, error) {
 	}
 	if r.Method == "kill" || r.Method == "destroy" {
 		for _, other := range c.tasks {
-			if other.Request.Name == r.Name {
+			if other.Request.Name == r.Name && r.ref().Is(other.Request.UUID) {
 				other.stop() // unless it has acted
 			}
 		}
@@ -143,7 +144,7 @@ func (c *cluster) launch(t *task) {
 
 // touches reports whether two requests are about one guest.
 func (r request) touches(other request) bool {
-	return r.Name == other.Name || r.From != nil && r.From.Name == other.Name || other.From != nil && other.From.Name == r.Name
+	return r.Name == other.Name || r.From != nil && r.From.VM.Name == other.Name || other.From != nil && other.From.VM.Name == r.Name
 }
 
 func (c *cluster) run(t *task) {
@@ -182,7 +183,7 @@ func (n *node) lock(r request) error {
 	if g != nil {
 		return problem.New(problem.VMExists, "there is a VM %s", r.Name).WithHint("destroy it first")
 	}
-	return n.save(r.Name, &guest{Lock: r.Method})
+	return n.save(r.Name, &guest{Lock: r.Method, Kept: backends.Kept{UUID: r.UUID}})
 }
 
 // unlock removes a guest that was not made.

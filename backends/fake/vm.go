@@ -51,14 +51,19 @@ func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
 }
 
 // Status of one guest.
-func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
-	if err := names.Machine(name); err != nil {
-		return backends.Status{}, err
+func (b *Backend) Status(ctx context.Context, ref backends.Ref) (st backends.Status, err error) {
+	if err := names.Machine(ref.Name); err != nil {
+		return st, err
 	}
 	if b.cluster != nil {
-		return b.cluster.status(ctx, name)
+		st, err = b.cluster.status(ctx, ref.Name)
+	} else {
+		st, err = b.node.status(ref.Name)
 	}
-	return b.node.status(name)
+	if err == nil && !ref.Is(st.UUID) {
+		return backends.Status{Name: ref.Name, State: backends.Absent}, nil
+	}
+	return st, err
 }
 
 // Create makes a stopped guest.
@@ -68,7 +73,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 
 // Clone makes a stopped guest with the content of another one.
 func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
-	if err := names.Machine(from.Name); err != nil {
+	if err := names.Machine(from.VM.Name); err != nil {
 		return err
 	}
 	r := realises("clone", spec)
@@ -101,8 +106,8 @@ func (b *Backend) boots(s *backends.Spec) (err error) {
 }
 
 // Destroy removes a guest.
-func (b *Backend) Destroy(ctx context.Context, name string) error {
-	return b.end(ctx, request{Method: "destroy", Name: name})
+func (b *Backend) Destroy(ctx context.Context, ref backends.Ref) error {
+	return b.end(ctx, about("destroy", ref))
 }
 
 // end is do for what ends a guest: its SSH server goes, too.
@@ -125,7 +130,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	if err := b.config.Limit.Check(spec); err != nil {
 		return err
 	}
-	if _, err := b.read(ctx, spec.Name); err != nil {
+	if _, err := b.read(ctx, spec.Ref()); err != nil {
 		return err
 	}
 	if err := b.boots(&spec); err != nil {
@@ -142,7 +147,7 @@ func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	if _, err := b.read(ctx, spec.Name); err != nil {
+	if _, err := b.read(ctx, spec.Ref()); err != nil {
 		return err
 	}
 	if err := backends.CheckImage(spec.Image); err != nil {
@@ -155,28 +160,28 @@ func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
 }
 
 // Shutdown stops a guest.
-func (b *Backend) Shutdown(ctx context.Context, name string) error {
-	if st, err := b.Status(ctx, name); err == nil && st.State == backends.Unknown {
-		return problem.New(problem.BackendUnreachable, "%s is out of reach", name).WithHint("use its SSH")
+func (b *Backend) Shutdown(ctx context.Context, ref backends.Ref) error {
+	if st, err := b.Status(ctx, ref); err == nil && st.State == backends.Unknown {
+		return problem.New(problem.BackendUnreachable, "%s is out of reach", ref.Name).WithHint("use its SSH")
 	}
-	return b.end(ctx, request{Method: "shutdown", Name: name})
+	return b.end(ctx, about("shutdown", ref))
 }
 
 // Kill stops a guest.
-func (b *Backend) Kill(ctx context.Context, name string) error {
-	return b.end(ctx, request{Method: "kill", Name: name})
+func (b *Backend) Kill(ctx context.Context, ref backends.Ref) error {
+	return b.end(ctx, about("kill", ref))
 }
 
 // Suspend a guest.
-func (b *Backend) Suspend(ctx context.Context, name string) error {
-	return b.do(ctx, request{Method: "suspend", Name: name})
+func (b *Backend) Suspend(ctx context.Context, ref backends.Ref) error {
+	return b.do(ctx, about("suspend", ref))
 }
 
 // Resume a guest, and set its clock.
-func (b *Backend) Resume(ctx context.Context, name string) error {
-	err := b.do(ctx, request{Method: "resume", Name: name})
+func (b *Backend) Resume(ctx context.Context, ref backends.Ref) error {
+	err := b.do(ctx, about("resume", ref))
 	if err == nil {
-		b.FallBehind(name, -b.Behind(name))
+		b.FallBehind(ref.Name, -b.Behind(ref.Name))
 	}
 	return err
 }
@@ -189,14 +194,14 @@ func (b *Backend) AutostartDefault() bool {
 }
 
 // SetAutostart notes what it is told.
-func (b *Backend) SetAutostart(ctx context.Context, name string, on bool) error {
-	return b.do(ctx, request{Method: "autostart", Name: name, On: on})
+func (b *Backend) SetAutostart(ctx context.Context, ref backends.Ref, on bool) error {
+	return b.do(ctx, request{Method: "autostart", Name: ref.Name, UUID: ref.UUID, On: on})
 }
 
 // Kept tells what the spec said at the last start. A remote backend has no identity
 // medium to show, and knows no file of this host.
-func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) {
-	g, err := b.read(ctx, name)
+func (b *Backend) Kept(ctx context.Context, ref backends.Ref) (backends.Kept, error) {
+	g, err := b.read(ctx, ref)
 	if err != nil {
 		return backends.Kept{}, err
 	}
@@ -209,7 +214,7 @@ func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) 
 }
 
 // read returns a guest, over the way to it.
-func (b *Backend) read(ctx context.Context, name string) (*guest, error) {
+func (b *Backend) read(ctx context.Context, ref backends.Ref) (*guest, error) {
 	if b.cluster != nil {
 		if err := b.cluster.trip(ctx); err != nil {
 			return nil, err
@@ -217,16 +222,16 @@ func (b *Backend) read(ctx context.Context, name string) (*guest, error) {
 	}
 	b.node.mu.Lock()
 	defer b.node.mu.Unlock()
-	g, err := b.node.load(name)
-	if err == nil && g == nil {
-		err = noVM(name)
+	g, err := b.node.load(ref.Name)
+	if err == nil && (g == nil || !ref.Is(g.Kept.UUID)) {
+		err = noVM(ref.Name)
 	}
 	return g, err
 }
 
 // Snapshots of a guest.
-func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
-	g, err := b.read(ctx, name)
+func (b *Backend) Snapshots(ctx context.Context, ref backends.Ref) ([]backends.Snapshot, error) {
+	g, err := b.read(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -238,20 +243,20 @@ func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapsh
 }
 
 // CreateSnapshot keeps the content.
-func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
+func (b *Backend) CreateSnapshot(ctx context.Context, ref backends.Ref, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	made := backends.Snapshot{Name: req.Name, Description: req.Description, Created: time.Now(), Frozen: true}
 	if err := names.Snapshot(req.Name); err != nil {
 		return made, err
 	}
-	return made, b.end(ctx, request{Method: "snapshot", Name: name, Snapshot: &made, PowerOff: req.PowerOff})
+	return made, b.end(ctx, request{Method: "snapshot", Name: ref.Name, UUID: ref.UUID, Snapshot: &made, PowerOff: req.PowerOff})
 }
 
 // RestoreSnapshot brings the content back.
-func (b *Backend) RestoreSnapshot(ctx context.Context, name, snap string) error {
-	return b.do(ctx, request{Method: "restore", Name: name, Snapshot: &backends.Snapshot{Name: snap}})
+func (b *Backend) RestoreSnapshot(ctx context.Context, ref backends.Ref, snap string) error {
+	return b.do(ctx, request{Method: "restore", Name: ref.Name, UUID: ref.UUID, Snapshot: &backends.Snapshot{Name: snap}})
 }
 
 // DeleteSnapshot forgets one.
-func (b *Backend) DeleteSnapshot(ctx context.Context, name, snap string) error {
-	return b.do(ctx, request{Method: "delete-snapshot", Name: name, Snapshot: &backends.Snapshot{Name: snap}})
+func (b *Backend) DeleteSnapshot(ctx context.Context, ref backends.Ref, snap string) error {
+	return b.do(ctx, request{Method: "delete-snapshot", Name: ref.Name, UUID: ref.UUID, Snapshot: &backends.Snapshot{Name: snap}})
 }

@@ -23,8 +23,8 @@ func canAutostart(uri string) bool {
 func (b *Backend) AutostartDefault() bool { return b.config.Autostart }
 
 // SetAutostart tells libvirt; see backends.Autostarter.
-func (b *Backend) SetAutostart(ctx context.Context, name string, on bool) error {
-	d, release, err := b.begin(ctx, name)
+func (b *Backend) SetAutostart(ctx context.Context, ref backends.Ref, on bool) error {
+	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (b *Backend) SetAutostart(ctx context.Context, name string, on bool) error 
 		return do(ctx, b, func(l *golibvirt.Libvirt) error { return l.DomainSetAutostart(d.dom, boolean(on)) })
 	})
 	if err != nil {
-		return fmt.Errorf("autostart of VM %s: %w", name, err)
+		return fmt.Errorf("autostart of VM %s: %w", ref.Name, err)
 	}
 	return nil
 }

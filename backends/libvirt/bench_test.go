@@ -76,7 +76,7 @@ func BenchmarkDefineAndStart(b *testing.B) {
 	for b.Loop() {
 		timed(&p.ours, func() { must(b, backend.Start(limit(b), spec)) })
 		b.StopTimer()
-		must(b, backend.Kill(limit(b), "ours"))
+		must(b, backend.Kill(limit(b), backends.Named("ours")))
 		timed(&p.virsh, func() {
 			h.Virsh(b, "define", xml)
 			h.Virsh(b, "start", "ours")
@@ -114,13 +114,13 @@ func BenchmarkLiveSnapshot(b *testing.B) {
 	var p pair
 	for b.Loop() {
 		timed(&p.ours, func() {
-			s, err := backend.CreateSnapshot(ctx, "bench", backends.SnapshotRequest{Name: "ours"})
+			s, err := backend.CreateSnapshot(ctx, backends.Named("bench"), backends.SnapshotRequest{Name: "ours"})
 			if must(b, err); !s.Frozen {
 				b.Fatal("the guest was not frozen")
 			}
 		})
 		b.StopTimer()
-		must(b, backend.DeleteSnapshot(ctx, "bench", "ours"))
+		must(b, backend.DeleteSnapshot(ctx, backends.Named("bench"), "ours"))
 		if len(p.virsh) < 5 {
 			timed(&p.virsh, func() { h.Virsh(b, "snapshot-create-as", "bench", "virsh") })
 			h.Virsh(b, "snapshot-delete", "bench", "virsh")

@@ -15,7 +15,7 @@ import (
 // of ours runs on the source meanwhile, and it is only read.
 func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
 	err := b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) {
-		d, release, err := b.begin(ctx, from.Name)
+		d, release, err := b.begin(ctx, from.VM)
 		if err != nil {
 			return disks{}, err
 		}
@@ -26,7 +26,7 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 		return b.storage.clone(ctx, from, spec, report)
 	})
 	if err != nil {
-		return fmt.Errorf("clone VM %s: %w", from.Name, err)
+		return fmt.Errorf("clone VM %s: %w", from.VM.Name, err)
 	}
 	return nil
 }
@@ -35,9 +35,9 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Source, spec backends.Spec) error {
 	switch {
 	case d.running():
-		return refusal.Running(from.Name, "it is cloned")
+		return refusal.Running(from.VM.Name, "it is cloned")
 	case d.mark.Mutable != spec.Mutable:
-		return refusal.OtherMode(from.Name, "clone it in its current mode")
+		return refusal.OtherMode(from.VM.Name, "clone it in its current mode")
 	}
 	return b.checkLayer(ctx, d, from, "cloned")
 }
@@ -54,14 +54,14 @@ func (b *Backend) checkLayer(ctx context.Context, d domain, from backends.Source
 		return err
 	}
 	if from.Snapshot != "" {
-		s, err := snapshots.Find(all, nameOf, from.Name, from.Snapshot)
+		s, err := snapshots.Find(all, nameOf, from.VM.Name, from.Snapshot)
 		if err != nil {
 			return err
 		}
 		layer = externalFile(s, stateTarget(d.mark.Mutable))
 	}
 	if layer != "" {
-		return problem.New(problem.Unsupported, "an external snapshot of virsh has put %s on top of the disk of %s, which cannot be %s", layer, from.Name, what).
+		return problem.New(problem.Unsupported, "an external snapshot of virsh has put %s on top of the disk of %s, which cannot be %s", layer, from.VM.Name, what).
 			WithHint("merge it first, while the VM is running: virsh -c %s blockcommit %s %s --active --pivot", b.target.virsh(), d.mark.UUID, stateTarget(d.mark.Mutable))
 	}
 	return nil

@@ -12,12 +12,12 @@ import (
 
 func (s *localStorage) clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) (disks, error) {
 	report.Message("disk", "copying the disk")
-	source, disk := s.path(from.Name, stateFile), s.path(spec.Name, stateFile)
+	source, disk := s.path(from.VM.Name, stateFile), s.path(spec.Name, stateFile)
 	info, err := s.b.img.Info(ctx, source, "qcow2")
 	if err != nil {
 		return disks{}, err
 	}
-	if err := backends.CheckCopySize(from.Name, info.VirtualSize, spec.DiskBytes); err != nil {
+	if err := backends.CheckCopySize(from.VM.Name, info.VirtualSize, spec.DiskBytes); err != nil {
 		return disks{}, err
 	}
 	id, err := snapshotInDisk(info.Snapshots, from)
@@ -34,7 +34,7 @@ func (s *localStorage) clone(ctx context.Context, from backends.Source, spec bac
 		return disks{}, err
 	}
 	if spec.Mutable {
-		if _, err := uefi.CopyVariables(s.path(from.Name, nvramFile), s.path(spec.Name, nvramFile)); err != nil {
+		if _, err := uefi.CopyVariables(s.path(from.VM.Name, nvramFile), s.path(spec.Name, nvramFile)); err != nil {
 			return disks{}, err
 		}
 	}
@@ -51,6 +51,6 @@ func snapshotInDisk(all []qemuimg.Snapshot, from backends.Source) (id string, er
 			return s.ID, nil
 		}
 	}
-	return "", problem.New(problem.SnapshotNotFound, "libvirt lists a snapshot %q of VM %s, which its disk does not have", from.Snapshot, from.Name).
+	return "", problem.New(problem.SnapshotNotFound, "libvirt lists a snapshot %q of VM %s, which its disk does not have", from.Snapshot, from.VM.Name).
 		WithHint("nixvmd delete-snapshot removes it from the list")
 }

@@ -27,9 +27,9 @@ func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec back
 	if err != nil {
 		return d, err
 	}
-	source, size, err := s.stateDisk(ctx, p, from.Name)
+	source, size, err := s.stateDisk(ctx, p, from.VM.Name)
 	if err == nil {
-		err = backends.CheckCopySize(from.Name, size, spec.DiskBytes)
+		err = backends.CheckCopySize(from.VM.Name, size, spec.DiskBytes)
 	}
 	if err == nil {
 		err = s.remove(ctx, spec.Name) // what a crash left

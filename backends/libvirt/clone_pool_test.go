@@ -34,14 +34,14 @@ func TestAVolumeIsClonedOnItsHost(t *testing.T) {
 			p.Run(t, "qemu-img", "snapshot", "-c", "kept", source.State)
 			p.qemuIO(t, source.State, "write -P 2 2M 64k")
 
-			from := backends.Source{Name: spec.Name}
+			from := backends.Source{VM: backends.Named(spec.Name)}
 			copied := p.spec(fmt.Sprintf("copy-%v", mutable))
 			copied.Mutable, copied.DiskBytes = mutable, 64<<20
 			if _, err := p.s.clone(t.Context(), from, copied, nil); !problem.HasCode(err, problem.SizeInvalid) {
 				t.Errorf("a smaller copy: %v", err)
 			}
 			copied.DiskBytes = 256 << 20
-			if _, err := p.s.clone(t.Context(), backends.Source{Name: spec.Name, Snapshot: "kept"}, copied, nil); !problem.HasCode(err, problem.Unsupported) {
+			if _, err := p.s.clone(t.Context(), backends.Source{VM: backends.Named(spec.Name), Snapshot: "kept"}, copied, nil); !problem.HasCode(err, problem.Unsupported) {
 				t.Errorf("a snapshot in a volume: %v", err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())

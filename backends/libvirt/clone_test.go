@@ -33,7 +33,7 @@ func TestACloneHasTheDiskOfThatTime(t *testing.T) {
 	take := func(snapshot, write string) {
 		t.Helper()
 		h.qemuIO(t, "demo", write)
-		_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: snapshot})
+		_, err := b.CreateSnapshot(ctx, backends.Named("demo"), backends.SnapshotRequest{Name: snapshot})
 		must(t, err)
 	}
 	take("first", "write -P 1 1M 64k") // its id is 1
@@ -44,7 +44,7 @@ func TestACloneHasTheDiskOfThatTime(t *testing.T) {
 	} {
 		spec := h.vm(vm)
 		spec.DiskBytes *= 2
-		must(t, b.Clone(ctx, backends.Source{Name: "demo", Snapshot: c.snapshot}, spec, nil))
+		must(t, b.Clone(ctx, backends.Source{VM: backends.Named("demo"), Snapshot: c.snapshot}, spec, nil))
 		h.qemuIO(t, vm, c.read)
 		if got := h.Virsh(t, "snapshot-list", vm, "--name"); strings.TrimSpace(got) != "" {
 			t.Errorf("virsh lists snapshots of the clone: %s", got)
@@ -53,7 +53,7 @@ func TestACloneHasTheDiskOfThatTime(t *testing.T) {
 			t.Errorf("the clone's UUID is %s", got)
 		}
 		must(t, b.Start(ctx, spec))
-		must(t, b.Destroy(ctx, vm))
+		must(t, b.Destroy(ctx, backends.Named(vm)))
 	}
 	h.qemuIO(t, "demo", "read -P 3 1M 64k")
 
@@ -61,12 +61,12 @@ func TestACloneHasTheDiskOfThatTime(t *testing.T) {
 	h.Virsh(t, "snapshot-create-as", "demo", "outside", "--disk-only",
 		"--diskspec", "vda,snapshot=no", "--diskspec", "vdb,snapshot=external,file="+h.file("demo", "layer.qcow2"))
 	for _, snapshot := range []string{"", "outside"} {
-		err := b.Clone(ctx, backends.Source{Name: "demo", Snapshot: snapshot}, h.vm("copy"), nil)
+		err := b.Clone(ctx, backends.Source{VM: backends.Named("demo"), Snapshot: snapshot}, h.vm("copy"), nil)
 		if !problem.HasCode(err, problem.Unsupported) || !strings.Contains(err.Error(), "layer.qcow2") {
 			t.Errorf("over an external snapshot: %v", err)
 		}
 	}
-	must(t, b.Clone(ctx, backends.Source{Name: "demo", Snapshot: "first"}, h.vm("copy"), nil))
+	must(t, b.Clone(ctx, backends.Source{VM: backends.Named("demo"), Snapshot: "first"}, h.vm("copy"), nil))
 	h.qemuIO(t, "copy", "read -P 1 1M 64k")
 }
 
@@ -80,7 +80,7 @@ func TestACloneOfAMutableVMHasItsUEFIVariables(t *testing.T) {
 	must(t, os.WriteFile(h.file("demo", "efivars.fd"), []byte("set by the guest"), 0o600))
 	copied := h.vm("copy")
 	copied.Mutable, copied.Image.Kernel = true, ""
-	must(t, b.Clone(ctx, backends.Source{Name: "demo"}, copied, nil))
+	must(t, b.Clone(ctx, backends.Source{VM: backends.Named("demo")}, copied, nil))
 	if got, err := os.ReadFile(h.file("copy", "efivars.fd")); err != nil || string(got) != "set by the guest" {
 		t.Errorf("the clone's variables are %q, %v", got, err)
 	}

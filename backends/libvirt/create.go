@@ -103,7 +103,7 @@ func (b *Backend) lookup(ctx context.Context, id string) (*golibvirt.Domain, err
 
 // checkFree refuses a VM that exists, here or under the same UUID elsewhere.
 func (b *Backend) checkFree(ctx context.Context, spec backends.Spec) error {
-	if _, err := b.now(ctx, spec.Name); err == nil {
+	if _, err := b.now(ctx, backends.Named(spec.Name)); err == nil {
 		return refusal.Exists(spec.Name)
 	} else if !problem.HasCode(err, problem.VMNotFound) {
 		return err

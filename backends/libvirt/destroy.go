@@ -13,41 +13,48 @@ import (
 
 // Destroy removes the domain with the snapshots and UEFI variables that libvirt
 // knows, and then the disks.
-func (b *Backend) Destroy(ctx context.Context, name string) error {
+func (b *Backend) Destroy(ctx context.Context, ref backends.Ref) error {
 	// Before anything else: an operation may be waiting for the guest.
-	if err := b.Kill(ctx, name); err != nil && !problem.HasCode(err, problem.VMNotFound) {
-		return fmt.Errorf("destroy VM %s: %w", name, err)
+	if err := b.Kill(ctx, ref); err != nil && !problem.HasCode(err, problem.VMNotFound) {
+		return fmt.Errorf("destroy VM %s: %w", ref.Name, err)
 	}
-	release, err := b.reserve(ctx, name)
+	release, err := b.reserve(ctx, ref.Name)
 	if err != nil {
 		return err
 	}
 	defer release()
-	b.consoles.Drop(name)
-	d, _ := b.get(name)
-	err = b.again(ctx, func() error { return b.undefine(ctx, name) })
+	there, err := b.now(ctx, backends.Named(ref.Name))
+	switch {
+	case err != nil && !problem.HasCode(err, problem.VMNotFound):
+		return fmt.Errorf("destroy VM %s: %w", ref.Name, err)
+	case err == nil && !ref.Is(there.mark.UUID):
+		return nil // a namesake
+	}
+	b.consoles.Drop(ref.Name)
+	d, _ := b.get(ref.Name)
+	err = b.again(ctx, func() error { return b.undefine(ctx, ref.Name) })
 	if err == nil {
-		err = b.storage.remove(ctx, name)
+		err = b.storage.remove(ctx, ref.Name)
 	}
 	if err == nil && b.filter != nil {
-		err = b.filter.remove(ctx, name)
+		err = b.filter.remove(ctx, ref.Name)
 		if err == nil && d.mark.MAC != "" {
 			err = b.freeAddress(ctx, d.mark.MAC) // of one that came from another host
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("destroy VM %s: %w", name, err)
+		return fmt.Errorf("destroy VM %s: %w", ref.Name, err)
 	}
 	if b.remote != nil {
-		b.remote.drop(name)
+		b.remote.drop(ref.Name)
 	}
-	b.forget(name, b.nextQuery())
+	b.forget(ref.Name, b.nextQuery())
 	return nil
 }
 
 // undefine ends and undefines the domain, if there is one.
 func (b *Backend) undefine(ctx context.Context, name string) error {
-	d, err := b.now(ctx, name)
+	d, err := b.now(ctx, backends.Named(name))
 	if problem.HasCode(err, problem.VMNotFound) {
 		return nil
 	}
@@ -70,15 +77,15 @@ const undefineAll = golibvirt.DomainUndefineManagedSave | golibvirt.DomainUndefi
 
 // Kill ends the VM at once. Data that the guest has not written is lost; the
 // disks stay consistent.
-func (b *Backend) Kill(ctx context.Context, name string) error {
+func (b *Backend) Kill(ctx context.Context, ref backends.Ref) error {
 	// Not an operation like the others: it must get through to a VM on which
 	// one is waiting, such as a Shutdown that the guest ignores.
 	return b.again(ctx, func() error {
-		d, err := b.now(ctx, name)
+		d, err := b.now(ctx, ref)
 		if err != nil || !d.running() {
 			return err
 		}
-		return errors.Join(b.end(ctx, d), b.refresh(ctx, name))
+		return errors.Join(b.end(ctx, d), b.refresh(ctx, ref.Name))
 	})
 }
 

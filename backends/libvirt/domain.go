@@ -82,7 +82,7 @@ func (b *Backend) remember(name string, d domain) {
 	if d.status.State != backends.Running && d.status.State != backends.Suspended {
 		d.agent = false
 	}
-	d.status.Name = name
+	d.status.Name, d.status.UUID = name, d.mark.UUID
 	b.domains[name] = &d
 	b.announce(&d, d.status)
 }
@@ -173,8 +173,8 @@ func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
 }
 
 // Status returns what memory holds of one VM.
-func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
-	if err := names.Machine(name); err != nil {
+func (b *Backend) Status(ctx context.Context, ref backends.Ref) (backends.Status, error) {
+	if err := names.Machine(ref.Name); err != nil {
 		return backends.Status{}, err
 	}
 	if err := b.known(ctx); err != nil {
@@ -182,13 +182,13 @@ func (b *Backend) Status(ctx context.Context, name string) (backends.Status, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch d := b.domains[name]; {
-	case d != nil:
+	switch d := b.domains[ref.Name]; {
+	case d != nil && ref.Is(d.mark.UUID):
 		return b.current(d), nil
-	case b.down != nil:
+	case d == nil && b.down != nil:
 		return backends.Status{}, b.target.unreachable(b.down)
 	}
-	return backends.Status{Name: name, State: backends.Absent}, nil
+	return backends.Status{Name: ref.Name, State: backends.Absent}, nil
 }
 
 // known returns when memory has been filled once, or says why it is empty.

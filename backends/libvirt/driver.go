@@ -52,10 +52,10 @@ func (c settings) check() error {
 }
 
 // Directory is where the files of a VM are; see backends.FileHost.
-func (b *Backend) Directory(name string) string {
+func (b *Backend) Directory(ref backends.Ref) string {
 	dir := b.config.Layout.Libvirt(b.config.Name)
-	if name == "" {
+	if ref.Name == "" {
 		return dir
 	}
-	return filepath.Join(dir, name)
+	return filepath.Join(dir, ref.Name)
 }

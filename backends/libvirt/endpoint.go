@@ -13,16 +13,16 @@ import (
 // Endpoint is the forwarded port of a session, or the address of the VM's card:
 // from the DHCP server of its network, else from the guest agent. For a VM of
 // another host it is the near end of a tunnel through ssh.
-func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint, error) {
+func (b *Backend) Endpoint(ctx context.Context, ref backends.Ref) (backends.Endpoint, error) {
 	none := backends.Endpoint{}
-	d, err := b.now(ctx, name)
+	d, err := b.now(ctx, ref)
 	switch {
 	case err != nil:
 		return none, err
 	case d.status.State == backends.Suspended:
-		return none, refusal.Suspended(name)
+		return none, refusal.Suspended(ref.Name)
 	case d.status.State != backends.Running:
-		return none, refusal.NotRunning(name)
+		return none, refusal.NotRunning(ref.Name)
 	}
 	if d.mark.Port != 0 {
 		return backends.TCP("127.0.0.1", d.mark.Port), nil
@@ -32,9 +32,9 @@ func (b *Backend) Endpoint(ctx context.Context, name string) (backends.Endpoint,
 	case err != nil:
 		return none, err
 	case ip.IsValid():
-		return b.endpointAt(name, ip.String())
+		return b.endpointAt(ref.Name, ip.String())
 	}
-	return none, refusal.NoAddress(name, nil)
+	return none, refusal.NoAddress(ref.Name, nil)
 }
 
 // guestAddress is the address of a running VM's card: as its network's DHCP

@@ -16,12 +16,12 @@ import (
 // clusters of a snapshot stay as they are while QEMU writes to others, so the VM is not
 // ours alone while one is read.
 func (b *Backend) Export(ctx context.Context, from backends.Source, read func(backends.Disk) error) error {
-	d, release, err := b.begin(ctx, from.Name)
+	d, release, err := b.begin(ctx, from.VM)
 	if err != nil {
 		return err
 	}
 	if from.Snapshot == "" && d.running() {
-		err = refusal.Running(from.Name, "its disk is read out")
+		err = refusal.Running(from.VM.Name, "its disk is read out")
 	} else {
 		err = b.checkLayer(ctx, d, from, "read out")
 	}
@@ -33,7 +33,7 @@ func (b *Backend) Export(ctx context.Context, from backends.Source, read func(ba
 	if err != nil {
 		return err
 	}
-	f, err := b.storage.open(ctx, from.Name)
+	f, err := b.storage.open(ctx, from.VM.Name)
 	if err != nil {
 		return err
 	}
@@ -57,21 +57,21 @@ func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.
 
 // RewriteDisk replaces the content of the state disk, where that is a file of this
 // host: libvirt writes to no volume's content.
-func (b *Backend) RewriteDisk(ctx context.Context, name string, disk backends.Disk, report progress.Reporter) error {
+func (b *Backend) RewriteDisk(ctx context.Context, ref backends.Ref, disk backends.Disk, report progress.Reporter) error {
 	s, files := b.storage.(*localStorage)
 	if !files {
 		return problem.New(problem.Unsupported, "backend %s cannot replace the content of a volume", b.Name()).WithHint("restore to a new machine")
 	}
-	d, release, err := b.begin(ctx, name)
+	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if d.running() {
-		return refusal.Running(name, "its disk is replaced")
+		return refusal.Running(ref.Name, "its disk is replaced")
 	}
-	if err := b.checkLayer(ctx, d, backends.Source{Name: name}, "replaced"); err != nil {
+	if err := b.checkLayer(ctx, d, backends.Source{VM: ref}, "replaced"); err != nil {
 		return err
 	}
-	return transfer.Rewrite(ctx, b.img, name, s.path(name, ""), s.path(name, stateFile), disk, report)
+	return transfer.Rewrite(ctx, b.img, ref.Name, s.path(ref.Name, ""), s.path(ref.Name, stateFile), disk, report)
 }

@@ -138,7 +138,7 @@ func (t target) addresses() ([]netip.Prefix, error) {
 // ChangeIsolation implements backends.LiveFirewall: libvirt builds the rules of all VMs
 // that use a filter anew when the filter is defined again.
 func (b *Backend) ChangeIsolation(ctx context.Context, spec backends.Spec) (restore func(context.Context) error, err error) {
-	d, release, err := b.begin(ctx, spec.Name)
+	d, release, err := b.begin(ctx, spec.Ref())
 	if err != nil {
 		return nil, err
 	}

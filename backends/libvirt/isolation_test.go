@@ -173,7 +173,7 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	client.Close()
 
 	// What is allowed follows the machine at its next start, and goes with the VM.
-	if err := b.Kill(t.Context(), spec.Name); err != nil {
+	if err := b.Kill(t.Context(), backends.Named(spec.Name)); err != nil {
 		t.Fatal(err)
 	}
 	spec.Isolation.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
@@ -183,7 +183,7 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	if x := h.Virsh(t, "nwfilter-dumpxml", filter[1]); !strings.Contains(x, "10.9.0.0") || strings.Contains(x, "192.168.77.0") {
 		t.Errorf("after a change of allowed_cidrs the filter is %s", x)
 	}
-	if err := b.Destroy(t.Context(), spec.Name); err != nil {
+	if err := b.Destroy(t.Context(), backends.Named(spec.Name)); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.Virsh(t, "nwfilter-list") + h.Virsh(t, "net-dhcp-leases", "default"); strings.Contains(got, "nixvm") {
@@ -213,8 +213,8 @@ func (h *host) connect(t *testing.T, b backends.Backend, name string) *ssh.Clien
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	e, err := b.Endpoint(ctx, name)
-	for ; problem.HasCode(err, problem.VMNotReady); e, err = b.Endpoint(ctx, name) {
+	e, err := b.Endpoint(ctx, backends.Named(name))
+	for ; problem.HasCode(err, problem.VMNotReady); e, err = b.Endpoint(ctx, backends.Named(name)) {
 		<-tick.C // there is no event of a DHCP lease
 	}
 	if err != nil {

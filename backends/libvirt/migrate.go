@@ -136,7 +136,7 @@ func (b *Backend) beginMove(ctx context.Context, spec backends.Spec, dest backen
 
 // forth brings the VM to the target. After an error it is not there.
 func (m *move) forth(ctx context.Context) (err error) {
-	if m.source, err = m.from.now(ctx, m.spec.Name); err != nil {
+	if m.source, err = m.from.now(ctx, m.spec.Ref()); err != nil {
 		return err
 	}
 	if err := m.prepare(ctx); err != nil {
@@ -198,7 +198,7 @@ func (m *move) arrive(ctx context.Context) error {
 
 // back makes the source what it was, after a failure.
 func (m *move) back(ctx context.Context) error {
-	d, err := m.from.now(ctx, m.spec.Name)
+	d, err := m.from.now(ctx, m.spec.Ref())
 	if err == nil {
 		err = m.from.unpackSnapshots(ctx, d.dom, m.Snapshots)
 	}

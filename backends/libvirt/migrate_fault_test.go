@@ -141,7 +141,7 @@ func TestAMigrationWhoseProcessIsKilledAtAnyPointIsFinishedByTheNext(t *testing.
 	spec := (&host{image: p.blank(t)}).vm("demo")
 	must(t, sides[0].Create(limit(t), spec, nil))
 	must(t, sides[0].Start(limit(t), spec))
-	_, err := sides[0].CreateSnapshot(limit(t), "demo", backends.SnapshotRequest{Name: "s1"})
+	_, err := sides[0].CreateSnapshot(limit(t), backends.Named("demo"), backends.SnapshotRequest{Name: "s1"})
 	must(t, err)
 	here, whole := 0, waitLimit
 	for _, part := range []time.Duration{100, 20, 45, 60, 75, 85, 95} {
@@ -179,5 +179,5 @@ func TestAMigrationWhoseProcessIsKilledAtAnyPointIsFinishedByTheNext(t *testing.
 		here = 1 - here
 		p.sees(t, here, "running", "", "s1")
 	}
-	must(t, sides[here].Destroy(limit(t), "demo"))
+	must(t, sides[here].Destroy(limit(t), backends.Named("demo")))
 }

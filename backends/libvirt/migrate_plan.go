@@ -39,7 +39,7 @@ func (b *Backend) PlanMigration(ctx context.Context, spec backends.Spec, dest ba
 	if err != nil {
 		return nil, err
 	}
-	d, release, err := b.begin(ctx, spec.Name)
+	d, release, err := b.begin(ctx, spec.Ref())
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 	spec := h.vm("demo")
 	must(t, left.Create(limit(t), spec, nil))
 	must(t, left.Start(limit(t), spec))
-	_, err := left.CreateSnapshot(limit(t), "demo", backends.SnapshotRequest{Name: "s1"})
+	_, err := left.CreateSnapshot(limit(t), backends.Named("demo"), backends.SnapshotRequest{Name: "s1"})
 	must(t, err)
 	try := func(to *libvirt.Backend) error { return migrate(limit(t), left, to, spec) }
 
@@ -91,7 +91,7 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 		if after := p.hosts[0].Run(t, "ls", "/var/lib/libvirt/own"); after != before {
 			t.Errorf("the pool holds %s, before %s", after, before)
 		}
-		must(t, a.Destroy(limit(t), "local"))
+		must(t, a.Destroy(limit(t), backends.Named("local")))
 	})
 	t.Run("a file system that libvirt does not take for a shared one", func(t *testing.T) {
 		careful := p.other(t, func(c *libvirt.Config) { *c = p.configs[0]; c.MigrateUnsafe = false })
@@ -133,9 +133,9 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 		p.refused(t, err, problem.BackendUnreachable)
 	})
 	t.Run("a suspended VM", func(t *testing.T) {
-		must(t, left.Suspend(limit(t), "demo"))
+		must(t, left.Suspend(limit(t), backends.Named("demo")))
 		refusedAs(t, try(right), problem.VMNotRunning, "suspended", "resume")
-		must(t, left.Resume(limit(t), "demo"))
+		must(t, left.Resume(limit(t), backends.Named("demo")))
 	})
 	t.Run("isolation that is not in force yet", func(t *testing.T) {
 		isolated := spec
@@ -145,7 +145,7 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 	t.Run("a crashed VM", func(t *testing.T) {
 		p.hosts[0].KillGuest(t, "demo")
 		for {
-			if st, err := left.Status(limit(t), "demo"); err != nil || st.State == backends.Crashed {
+			if st, err := left.Status(limit(t), backends.Named("demo")); err != nil || st.State == backends.Crashed {
 				must(t, err)
 				break
 			}
@@ -168,7 +168,7 @@ func TestAVMOfAnotherBackendIsLeftAloneInASharedPool(t *testing.T) {
 	left, right := p.open(t, 0), p.open(t, 1)
 	spec := (&host{image: p.blank(t)}).vm("demo")
 	must(t, left.Create(limit(t), spec, nil))
-	if st, err := right.Status(limit(t), "demo"); err != nil || st.State != backends.Absent {
+	if st, err := right.Status(limit(t), backends.Named("demo")); err != nil || st.State != backends.Absent {
 		t.Errorf("the other backend says %+v, %v", st, err)
 	}
 	must(t, right.Close())
@@ -177,7 +177,7 @@ func TestAVMOfAnotherBackendIsLeftAloneInASharedPool(t *testing.T) {
 		t.Errorf("the other backend, opened anew, lists %+v, %v", list, err)
 	}
 	refusedAs(t, right.Create(limit(t), spec, nil), problem.VMExists, "demo", "left")
-	must(t, right.Destroy(limit(t), "demo"))
+	must(t, right.Destroy(limit(t), backends.Named("demo")))
 	must(t, left.Start(limit(t), spec))
-	must(t, left.Destroy(limit(t), "demo"))
+	must(t, left.Destroy(limit(t), backends.Named("demo")))
 }

@@ -128,9 +128,9 @@ func (p *twoHosts) sees(t testing.TB, here int, state, address string, snapshots
 // exec runs a command in the guest of demo, over the network of its host.
 func (p *twoHosts) exec(t testing.TB, g *trialguest.Guest, b *libvirt.Backend, here int, command string) string {
 	t.Helper()
-	e, err := b.Endpoint(limit(t), "demo")
+	e, err := b.Endpoint(limit(t), backends.Named("demo"))
 	for problem.HasCode(err, problem.VMNotReady) {
-		e, err = b.Endpoint(limit(t), "demo")
+		e, err = b.Endpoint(limit(t), backends.Named("demo"))
 	}
 	must(t, err)
 	out, err := g.Exec(limit(t), p.hosts[here].Dial, e, command)
@@ -155,10 +155,10 @@ func moves(t *testing.T, faults bool) {
 	exec(0, "mkfifo /run/ask /run/answer; (i=0; while read x </run/ask; do i=$((i+1)); echo $i >/run/answer; done) >/dev/null 2>&1 &")
 	boot := exec(0, "cat /proc/sys/kernel/random/boot_id")
 	exec(0, "echo before >/var/story; sync")
-	_, err := sides[0].CreateSnapshot(limit(t), "demo", backends.SnapshotRequest{Name: "before", Description: "at the left"})
+	_, err := sides[0].CreateSnapshot(limit(t), backends.Named("demo"), backends.SnapshotRequest{Name: "before", Description: "at the left"})
 	must(t, err)
 	exec(0, "echo after >/var/story; sync")
-	e, err := sides[0].Endpoint(limit(t), "demo")
+	e, err := sides[0].Endpoint(limit(t), backends.Named("demo"))
 	must(t, err)
 	address, _, _ := strings.Cut(e.Address, ":")
 	last := 0
@@ -182,22 +182,22 @@ func moves(t *testing.T, faults bool) {
 		must(t, migrate(limit(t), sides[here], sides[1-here], spec))
 		here = 1 - here
 		goesOn(t, here)
-		_, err = sides[here].CreateSnapshot(limit(t), "demo", backends.SnapshotRequest{Name: "later"})
+		_, err = sides[here].CreateSnapshot(limit(t), backends.Named("demo"), backends.SnapshotRequest{Name: "later"})
 		must(t, err)
 	})
 	t.Run("while it is off, and is restored there", func(t *testing.T) {
-		must(t, sides[here].Kill(limit(t), "demo"))
+		must(t, sides[here].Kill(limit(t), backends.Named("demo")))
 		must(t, migrate(limit(t), sides[here], sides[1-here], spec))
 		here = 1 - here
 		p.sees(t, here, "shut off", "", "before", "later")
-		must(t, sides[here].RestoreSnapshot(limit(t), "demo", "before"))
+		must(t, sides[here].RestoreSnapshot(limit(t), backends.Named("demo"), "before"))
 		must(t, sides[here].Start(limit(t), spec))
 		if got := exec(here, "cat /var/story"); got != "before" {
 			t.Errorf("after the restore the guest says %q", got)
 		}
 	})
 	t.Run("and is destroyed there", func(t *testing.T) {
-		must(t, sides[here].Destroy(limit(t), "demo"))
+		must(t, sides[here].Destroy(limit(t), backends.Named("demo")))
 		if got := p.hosts[here].Virsh(t, "net-dumpxml", "default") + p.hosts[here].Virsh(t, "nwfilter-list"); strings.Contains(got, "<host ") || strings.Contains(got, "nixvm") {
 			t.Errorf("it leaves %s", got)
 		}

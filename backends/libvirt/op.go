@@ -19,12 +19,12 @@ func (b *Backend) reserve(ctx context.Context, name string) (release func(), err
 }
 
 // begin is reserve for an existing VM, with its state as libvirtd has it now.
-func (b *Backend) begin(ctx context.Context, name string) (domain, func(), error) {
-	release, err := b.reserve(ctx, name)
+func (b *Backend) begin(ctx context.Context, ref backends.Ref) (domain, func(), error) {
+	release, err := b.reserve(ctx, ref.Name)
 	if err != nil {
 		return domain{}, nil, err
 	}
-	d, err := b.now(ctx, name)
+	d, err := b.now(ctx, ref)
 	if err != nil {
 		release()
 		return d, nil, err
@@ -33,7 +33,8 @@ func (b *Backend) begin(ctx context.Context, name string) (domain, func(), error
 }
 
 // now asks libvirtd for the state of a VM that has a domain.
-func (b *Backend) now(ctx context.Context, name string) (domain, error) {
+func (b *Backend) now(ctx context.Context, ref backends.Ref) (domain, error) {
+	name := ref.Name
 	if err := names.Machine(name); err != nil {
 		return domain{}, err
 	}
@@ -50,15 +51,15 @@ func (b *Backend) now(ctx context.Context, name string) (domain, error) {
 		return domain{}, err
 	}
 	d, ok := b.get(name)
-	if !ok || !d.defined() {
+	if !ok || !d.defined() || !ref.Is(d.mark.UUID) {
 		return d, refusal.NotFound(name)
 	}
 	return d, nil
 }
 
 // isNow reports whether libvirtd says that a VM is in a state.
-func (b *Backend) isNow(ctx context.Context, name string, want backends.State) bool {
-	d, err := b.now(ctx, name)
+func (b *Backend) isNow(ctx context.Context, ref backends.Ref, want backends.State) bool {
+	d, err := b.now(ctx, ref)
 	return err == nil && d.status.State == want
 }
 

@@ -16,26 +16,26 @@ import (
 )
 
 // RenewIdentity gives a running guest another identity; see backends.IdentityRenewer.
-func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Identity) (pending []string, err error) {
-	d, release, err := b.begin(ctx, name)
+func (b *Backend) RenewIdentity(ctx context.Context, ref backends.Ref, id backends.Identity) (pending []string, err error) {
+	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	switch {
 	case !d.running():
-		return nil, refusal.NotRunning(name)
+		return nil, refusal.NotRunning(ref.Name)
 	case d.status.State != backends.Running:
-		return nil, refusal.Suspended(name)
+		return nil, refusal.Suspended(ref.Name)
 	case !d.agent:
-		return nil, backends.NotApplied(name, "its guest agent is not running")
+		return nil, backends.NotApplied(ref.Name, "its guest agent is not running")
 	}
 	talk := func(_ context.Context, f func(renew.Agent) error) error { return f(guestAgent{b, d}) }
-	pending, err = renew.Identity(ctx, name, b.storage.medium(name), talk, id)
+	pending, err = renew.Identity(ctx, ref.Name, b.storage.medium(ref.Name), talk, id)
 	if err != nil {
 		return nil, err
 	}
-	b.log.Info("the guest has applied a new identity", "vm", name, "generation", id.Generation, "pending", fmt.Sprint(pending))
+	b.log.Info("the guest has applied a new identity", "vm", ref.Name, "generation", id.Generation, "pending", fmt.Sprint(pending))
 	return pending, nil
 }
 

@@ -30,7 +30,7 @@ func TestADiskInAPoolGrowsWithItsSnapshots(t *testing.T) {
 	if list := h.Virsh(t, "vol-list", "nixvm"); !strings.Contains(list, "nixvm-image-"+spec.Image.ID+".complete") {
 		t.Errorf("the pool has no image:\n%s", list)
 	}
-	_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: "small"})
+	_, err := b.CreateSnapshot(ctx, backends.Named("demo"), backends.SnapshotRequest{Name: "small"})
 	must(t, err)
 	spec.DiskBytes *= 2
 	grown := func(when string) {
@@ -40,14 +40,14 @@ func TestADiskInAPoolGrowsWithItsSnapshots(t *testing.T) {
 		if want := fmt.Sprintf(`"virtual-size":%d`, spec.DiskBytes); !strings.Contains(disks, want) {
 			t.Errorf("%s QEMU has no disk with %s:\n%s", when, want, disks)
 		}
-		list, err := b.Snapshots(ctx, "demo")
+		list, err := b.Snapshots(ctx, backends.Named("demo"))
 		if err != nil || len(list) != 1 || list[0].Name != "small" {
 			t.Errorf("%s the snapshots are %+v, %v", when, list, err)
 		}
-		must(t, b.Kill(ctx, "demo"))
+		must(t, b.Kill(ctx, backends.Named("demo")))
 	}
 	grown("after the first start")
-	must(t, b.RestoreSnapshot(ctx, "demo", "small"))
+	must(t, b.RestoreSnapshot(ctx, backends.Named("demo"), "small"))
 	grown("after a restore")
-	must(t, b.Destroy(ctx, "demo"))
+	must(t, b.Destroy(ctx, backends.Named("demo")))
 }

@@ -17,20 +17,20 @@ import (
 
 // RestoreSnapshot puts the state disk back. The domain keeps its definition of
 // now, which libvirt would replace by that of then.
-func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) error {
-	d, release, err := b.begin(ctx, name)
+func (b *Backend) RestoreSnapshot(ctx context.Context, ref backends.Ref, snapshot string) error {
+	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if d.running() {
-		return refusal.Running(name, "a restore")
+		return refusal.Running(ref.Name, "a restore")
 	}
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return refusal.SnapshotFailed(name, err)
+		return refusal.SnapshotFailed(ref.Name, err)
 	}
-	s, err := snapshots.Find(all, nameOf, name, snapshot)
+	s, err := snapshots.Find(all, nameOf, ref.Name, snapshot)
 	if err != nil {
 		return err
 	}
@@ -42,9 +42,9 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) er
 	ctx = context.WithoutCancel(ctx)
 	err = b.again(ctx, func() error { return b.revert(ctx, d, s) })
 	if err != nil {
-		return refusal.SnapshotFailed(name, err)
+		return refusal.SnapshotFailed(ref.Name, err)
 	}
-	return b.refresh(ctx, name)
+	return b.refresh(ctx, ref.Name)
 }
 
 // revert may be done twice.
@@ -79,25 +79,25 @@ func (b *Backend) revert(ctx context.Context, d domain, s libvirtxml.DomainSnaps
 }
 
 // DeleteSnapshot removes one, live or offline.
-func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) error {
-	d, release, err := b.begin(ctx, name)
+func (b *Backend) DeleteSnapshot(ctx context.Context, ref backends.Ref, snapshot string) error {
+	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if err := names.Snapshot(snapshot); err != nil {
-		return refusal.SnapshotNotFound(name, snapshot)
+		return refusal.SnapshotNotFound(ref.Name, snapshot)
 	}
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return refusal.SnapshotFailed(name, err)
+		return refusal.SnapshotFailed(ref.Name, err)
 	}
-	s, missing := snapshots.Find(all, nameOf, name, snapshot)
+	s, missing := snapshots.Find(all, nameOf, ref.Name, snapshot)
 	ctx = context.WithoutCancel(ctx)
 	err = b.again(ctx, func() error { return b.drop(ctx, d, s, snapshot, missing == nil) })
 	switch {
 	case err != nil && missing == nil:
-		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(name, err))
+		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(ref.Name, err))
 	case missing != nil:
 		return missing
 	}

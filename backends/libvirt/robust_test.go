@@ -123,7 +123,7 @@ func TestALibvirtdThatIsKilledLosesNothing(t *testing.T) {
 	if list, err := b.List(ctx); err != nil || len(list) != 1 || list[0].State != backends.Unknown || list[0].Started.IsZero() {
 		t.Errorf("while libvirtd is dead: %+v, %v", list, err)
 	}
-	if _, err := b.Endpoint(ctx, "demo"); !problem.HasCode(err, problem.BackendUnreachable) {
+	if _, err := b.Endpoint(ctx, backends.Named("demo")); !problem.HasCode(err, problem.BackendUnreachable) {
 		t.Errorf("a question to a dead libvirtd: %v", err)
 	}
 	h.StartLibvirtd(t)
@@ -137,16 +137,16 @@ func TestALibvirtdThatIsKilledLosesNothing(t *testing.T) {
 		want backends.State
 		or   backends.State
 	}{
-		{"suspend", func() error { return b.Suspend(ctx, "demo") }, backends.Suspended, ""},
-		{"resume", func() error { return b.Resume(ctx, "demo") }, backends.Running, ""},
+		{"suspend", func() error { return b.Suspend(ctx, backends.Named("demo")) }, backends.Suspended, ""},
+		{"resume", func() error { return b.Resume(ctx, backends.Named("demo")) }, backends.Running, ""},
 		{"snapshot", func() error {
-			_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: "live"})
+			_, err := b.CreateSnapshot(ctx, backends.Named("demo"), backends.SnapshotRequest{Name: "live"})
 			return err
 		}, backends.Running, ""},
-		{"kill", func() error { return b.Kill(ctx, "demo") }, backends.Stopped, backends.Crashed}, // QEMU ends while libvirtd is dead
-		{"restore", func() error { return b.RestoreSnapshot(ctx, "demo", "live") }, backends.Stopped, ""},
+		{"kill", func() error { return b.Kill(ctx, backends.Named("demo")) }, backends.Stopped, backends.Crashed}, // QEMU ends while libvirtd is dead
+		{"restore", func() error { return b.RestoreSnapshot(ctx, backends.Named("demo"), "live") }, backends.Stopped, ""},
 		{"start", func() error { return b.Start(ctx, h.vm("demo")) }, backends.Running, ""},
-		{"destroy", func() error { return b.Destroy(ctx, "demo") }, backends.Absent, ""},
+		{"destroy", func() error { return b.Destroy(ctx, backends.Named("demo")) }, backends.Absent, ""},
 	} {
 		done := make(chan error, 1)
 		go func() { done <- step.do() }()
@@ -181,7 +181,7 @@ func waits(t testing.TB, b backends.Backend, name string, fits func(backends.Sta
 	t.Helper()
 	ctx := limit(t)
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
-		s, err := b.Status(ctx, name)
+		s, err := b.Status(ctx, backends.Named(name))
 		if err == nil && fits(s.State) {
 			return s
 		}
@@ -204,7 +204,7 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	// What is done with virsh is seen here.
 	must(t, b.Start(ctx, h.vm("demo")))
 	before := statusWhenReached(t, b, "demo")
-	must(t, b.Kill(ctx, "demo"))
+	must(t, b.Kill(ctx, backends.Named("demo")))
 	h.Virsh(t, "start", "demo")
 	after := waits(t, b, "demo", func(s backends.State) bool { return s == backends.Running })
 	if !after.Started.After(before.Started) || after.Accel != before.Accel || before.Accel == "" {
@@ -222,7 +222,7 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	// Snapshots of both are the snapshots of both.
 	snapshots := func(want ...string) {
 		t.Helper()
-		list, err := b.Snapshots(ctx, "demo")
+		list, err := b.Snapshots(ctx, backends.Named("demo"))
 		must(t, err)
 		var names []string
 		for _, s := range list {
@@ -235,16 +235,16 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 			t.Errorf("snapshots %q, virsh %q, want %q", names, virsh, want)
 		}
 	}
-	_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: "live", Description: "of nixvm"})
+	_, err := b.CreateSnapshot(ctx, backends.Named("demo"), backends.SnapshotRequest{Name: "live", Description: "of nixvm"})
 	must(t, err)
 	snapshots("live")
 	h.Virsh(t, "snapshot-create-as", "demo", "memory", "of virsh")
 	snapshots("live", "memory")
-	must(t, b.Kill(ctx, "demo"))
+	must(t, b.Kill(ctx, backends.Named("demo")))
 	h.Virsh(t, "snapshot-create-as", "demo", "off")
 	snapshots("live", "memory", "off")
 	for _, name := range []string{"off", "memory", "live"} {
-		must(t, b.RestoreSnapshot(ctx, "demo", name))
+		must(t, b.RestoreSnapshot(ctx, backends.Named("demo"), name))
 		if got := h.Virsh(t, "domstate", "demo"); got != "shut off" {
 			t.Errorf("after the restore of %s: %s", name, got)
 		}
@@ -252,7 +252,7 @@ func TestVirshAndNixvmSayTheSame(t *testing.T) {
 	h.Virsh(t, "snapshot-revert", "demo", "live")
 	h.Virsh(t, "snapshot-delete", "demo", "live")
 	must(t, b.Start(ctx, h.vm("demo")))
-	must(t, b.DeleteSnapshot(ctx, "demo", "off"))
+	must(t, b.DeleteSnapshot(ctx, backends.Named("demo"), "off"))
 	snapshots("memory")
 	if got := h.Run(t, "qemu-img", "snapshot", "-U", "-l", h.layout.Libvirt(backendName)+"/demo/state.qcow2"); strings.Contains(got, "live") || strings.Contains(got, "off") || !strings.Contains(got, "memory") {
 		t.Errorf("the disk holds\n%s", got)
@@ -305,7 +305,7 @@ func TestVMsStartWithTheirHost(t *testing.T) {
 			must(t, b.Start(ctx, spec))
 		}
 	}
-	must(t, b.SetAutostart(ctx, "with", true))
+	must(t, b.SetAutostart(ctx, backends.Named("with"), true))
 	if got := h.Virsh(t, "dominfo", "with"); !regexp.MustCompile(`Autostart: +enable`).MatchString(got) {
 		t.Errorf("virsh says\n%s", got)
 	}
@@ -329,10 +329,10 @@ func TestDomainsOfOthersAreLeftAlone(t *testing.T) {
 <memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type machine='q35'>hvm</type></os></domain>`)
 	b, _ := h.opened(t)
 	ctx := limit(t)
-	if s, err := b.Status(ctx, "demo"); err != nil || s.State != backends.Absent {
+	if s, err := b.Status(ctx, backends.Named("demo")); err != nil || s.State != backends.Absent {
 		t.Errorf("another user's domain demo: %+v, %v", s, err)
 	}
-	must(t, b.Destroy(ctx, "demo"))
+	must(t, b.Destroy(ctx, backends.Named("demo")))
 	taken := h.vm("demo")
 	taken.UUID = "6f1c1f7e-1d2b-4c57-9a51-1b0d3a6c9e01"
 	if err := b.Create(ctx, taken, nil); !problem.HasCode(err, problem.VMExists) {
@@ -352,8 +352,8 @@ func TestDomainsOfOthersAreLeftAlone(t *testing.T) {
 	if len(names) != 3 || !slices.Contains(names, "demo") {
 		t.Errorf("domains: %q", names)
 	}
-	must(t, b2.Destroy(ctx, "demo"))
-	must(t, b.Destroy(ctx, "demo"))
+	must(t, b2.Destroy(ctx, backends.Named("demo")))
+	must(t, b.Destroy(ctx, backends.Named("demo")))
 	if got := h.Virsh(t, "list", "--all", "--name"); got != "demo" {
 		t.Errorf("what is left: %q", got)
 	}
@@ -406,12 +406,12 @@ func TestAUEFIGuestHasItsVariablesBesideItsDisk(t *testing.T) {
 		t.Errorf("UEFI variables: %v", err)
 	}
 	onlyFilesAreQEMUs(t, filepath.Dir(vars))
-	_, err := b.CreateSnapshot(ctx, "demo", backends.SnapshotRequest{Name: "live"})
+	_, err := b.CreateSnapshot(ctx, backends.Named("demo"), backends.SnapshotRequest{Name: "live"})
 	must(t, err)
-	must(t, b.Kill(ctx, "demo"))
-	must(t, b.RestoreSnapshot(ctx, "demo", "live"))
+	must(t, b.Kill(ctx, backends.Named("demo")))
+	must(t, b.RestoreSnapshot(ctx, backends.Named("demo"), "live"))
 	must(t, b.Start(ctx, spec))
-	must(t, b.Destroy(ctx, "demo"))
+	must(t, b.Destroy(ctx, backends.Named("demo")))
 	if left, err := os.ReadDir(h.layout.Libvirt(backendName)); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}

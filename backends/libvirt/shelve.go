@@ -59,7 +59,7 @@ func (b *Backend) Shelve(ctx context.Context, name, key string) error {
 		return err
 	}
 	defer release()
-	d, err := b.now(ctx, name)
+	d, err := b.now(ctx, backends.Named(name))
 	switch {
 	case err == nil:
 		err = b.noteShelved(ctx, s, d, name)

@@ -11,8 +11,8 @@ import (
 
 // Shutdown presses the power button, and asks the guest agent from the second
 // time on, until the guest has powered off or ctx is done.
-func (b *Backend) Shutdown(ctx context.Context, name string) error {
-	d, release, err := b.begin(ctx, name)
+func (b *Backend) Shutdown(ctx context.Context, ref backends.Ref) error {
+	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -20,7 +20,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	if !d.running() {
 		return nil
 	}
-	return poweroff.Ask(ctx, name, powerSwitch{b, name}, b.log)
+	return poweroff.Ask(ctx, ref.Name, powerSwitch{b, ref.Name}, b.log)
 }
 
 // powerSwitch is a VM as package poweroff sees it.

@@ -65,17 +65,17 @@ func TestAConsoleThatDoesNotOpenHoldsUpNoOtherVM(t *testing.T) {
 	s.stall.Store(true)
 	slow, giveUp := context.WithCancel(ctx)
 	first := make(chan error, 1)
-	go func() { _, err := b.Console(slow, "slow"); first <- err }()
+	go func() { _, err := b.Console(slow, backends.Named("slow")); first <- err }()
 	defer (<-s.stalled).Close()
 	s.stall.Store(false)
 
-	c, err := b.Console(ctx, "quick")
+	c, err := b.Console(ctx, backends.Named("quick"))
 	must(t, err)
 	must(t, c.Close())
 	gone, cancel := context.WithCancelCause(ctx)
 	errGone := errors.New("the client has gone")
 	second := make(chan error, 1)
-	go func() { _, err := b.Console(gone, "slow"); second <- err }()
+	go func() { _, err := b.Console(gone, backends.Named("slow")); second <- err }()
 	cancel(errGone)
 	if err := <-second; !errors.Is(err, errGone) {
 		t.Errorf("who waits for a console that another opens: %v", err)
@@ -84,10 +84,10 @@ func TestAConsoleThatDoesNotOpenHoldsUpNoOtherVM(t *testing.T) {
 	if err := <-first; !errors.Is(err, context.Canceled) {
 		t.Errorf("a console that does not open: %v", err)
 	}
-	c, err = b.Console(ctx, "slow")
+	c, err = b.Console(ctx, backends.Named("slow"))
 	must(t, err)
 	must(t, c.Close())
-	if s, err := b.Status(ctx, "slow"); err != nil || s.State != backends.Running {
+	if s, err := b.Status(ctx, backends.Named("slow")); err != nil || s.State != backends.Running {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

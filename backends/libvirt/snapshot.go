@@ -31,14 +31,14 @@ import (
 // what libvirt does not know: the instant, and whether the guest was frozen.
 
 // Snapshots lists what libvirt knows, also what was made with virsh, oldest first.
-func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
-	d, err := b.now(ctx, name)
+func (b *Backend) Snapshots(ctx context.Context, ref backends.Ref) ([]backends.Snapshot, error) {
+	d, err := b.now(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return nil, fmt.Errorf("snapshots of %s: %w", name, err)
+		return nil, fmt.Errorf("snapshots of %s: %w", ref.Name, err)
 	}
 	return snapshots.Sorted(all, describe), nil
 }
@@ -99,21 +99,21 @@ func noteOf(x libvirtxml.DomainSnapshot) *noteMark {
 func nameOf(s libvirtxml.DomainSnapshot) string { return s.Name }
 
 // CreateSnapshot takes one of the state disk; see backends.Backend.
-func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
+func (b *Backend) CreateSnapshot(ctx context.Context, ref backends.Ref, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	none := backends.Snapshot{}
 	if err := names.Snapshot(req.Name); err != nil {
 		return none, problem.Untouched(err)
 	}
-	d, release, err := b.begin(ctx, name)
+	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return none, problem.Untouched(err)
 	}
 	defer release()
 	all, err := b.stored(ctx, d)
 	if err != nil {
-		return none, problem.Untouched(refusal.SnapshotFailed(name, err))
+		return none, problem.Untouched(refusal.SnapshotFailed(ref.Name, err))
 	}
-	if err := snapshots.CheckFree(all, nameOf, name, req.Name); err != nil {
+	if err := snapshots.CheckFree(all, nameOf, ref.Name, req.Name); err != nil {
 		return none, problem.Untouched(err)
 	}
 	note := noteMark{Snapshot: req.Name, Created: time.Now().UTC()}
@@ -124,7 +124,7 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 		err = b.snapshotOffline(ctx, d, req, note)
 	}
 	if err != nil {
-		return none, refusal.SnapshotFailed(name, err)
+		return none, refusal.SnapshotFailed(ref.Name, err)
 	}
 	return backends.Snapshot{Name: req.Name, Description: req.Description, Created: note.Created, Frozen: note.Frozen}, nil
 }

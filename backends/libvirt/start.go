@@ -19,7 +19,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	d, release, err := b.begin(ctx, spec.Name)
+	d, release, err := b.begin(ctx, spec.Ref())
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 
 // start is one attempt. It finds out first how far an earlier one came.
 func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
-	d, err := b.now(ctx, spec.Name)
+	d, err := b.now(ctx, spec.Ref())
 	if err != nil || d.running() {
 		return err
 	}
@@ -53,7 +53,7 @@ func (b *Backend) start(ctx context.Context, spec backends.Spec) error {
 	_, err = askFor(ctx, b, b.limits.start, func(l *golibvirt.Libvirt) (golibvirt.Domain, error) {
 		return l.DomainCreateWithFlags(d.dom, 0)
 	})
-	if hasCode(err, golibvirt.ErrOperationInvalid) && b.isNow(ctx, spec.Name, backends.Running) {
+	if hasCode(err, golibvirt.ErrOperationInvalid) && b.isNow(ctx, spec.Ref(), backends.Running) {
 		return nil // an attempt that was cut off had started it
 	}
 	if err != nil && isAnswer(err) {

@@ -13,43 +13,43 @@ import (
 )
 
 // Suspend pauses the virtual CPUs; the process and its memory stay.
-func (b *Backend) Suspend(ctx context.Context, name string) error {
-	return b.pause(ctx, name, backends.Suspended, (*golibvirt.Libvirt).DomainSuspend)
+func (b *Backend) Suspend(ctx context.Context, ref backends.Ref) error {
+	return b.pause(ctx, ref, backends.Suspended, (*golibvirt.Libvirt).DomainSuspend)
 }
 
 // Resume continues, and steps the guest's clock if its agent runs: also that of a
 // guest which was not suspended.
-func (b *Backend) Resume(ctx context.Context, name string) error {
-	return b.pause(ctx, name, backends.Running, (*golibvirt.Libvirt).DomainResume)
+func (b *Backend) Resume(ctx context.Context, ref backends.Ref) error {
+	return b.pause(ctx, ref, backends.Running, (*golibvirt.Libvirt).DomainResume)
 }
 
-func (b *Backend) pause(ctx context.Context, name string, want backends.State, request func(*golibvirt.Libvirt, golibvirt.Domain) error) error {
-	_, release, err := b.begin(ctx, name)
+func (b *Backend) pause(ctx context.Context, ref backends.Ref, want backends.State, request func(*golibvirt.Libvirt, golibvirt.Domain) error) error {
+	_, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer release()
 	err = b.again(ctx, func() error {
-		d, err := b.now(ctx, name)
+		d, err := b.now(ctx, ref)
 		switch {
 		case err != nil:
 			return err
 		case !d.running():
-			return refusal.NotRunning(name)
+			return refusal.NotRunning(ref.Name)
 		case d.status.State == want:
 			return nil
 		}
 		err = do(ctx, b, func(l *golibvirt.Libvirt) error { return request(l, d.dom) })
-		if hasCode(err, golibvirt.ErrOperationInvalid) && b.isNow(ctx, name, want) {
+		if hasCode(err, golibvirt.ErrOperationInvalid) && b.isNow(ctx, ref, want) {
 			return nil // a libvirtd that was restarted said what was before it had asked QEMU
 		}
 		if err != nil {
 			return err
 		}
-		return b.refresh(ctx, name)
+		return b.refresh(ctx, ref.Name)
 	})
 	if err == nil && want == backends.Running {
-		b.setTime(ctx, name)
+		b.setTime(ctx, ref.Name)
 	}
 	return err
 }
@@ -67,13 +67,16 @@ func (b *Backend) setTime(ctx context.Context, name string) {
 }
 
 // SyncClock compares and steps the clock of a running guest; see backends.ClockKeeper.
-func (b *Backend) SyncClock(ctx context.Context, name string) (backends.ClockStep, error) {
-	d, ok := b.get(name)
-	if !ok || d.status.State != backends.Running {
-		return backends.ClockStep{}, refusal.NotRunning(name)
+func (b *Backend) SyncClock(ctx context.Context, ref backends.Ref) (backends.ClockStep, error) {
+	d, ok := b.get(ref.Name)
+	if !ok || !ref.Is(d.mark.UUID) {
+		return backends.ClockStep{}, refusal.NotFound(ref.Name)
+	}
+	if d.status.State != backends.Running {
+		return backends.ClockStep{}, refusal.NotRunning(ref.Name)
 	}
 	if !d.agent {
-		return backends.ClockStep{}, problem.New(problem.VMNotReady, "the guest agent of VM %s is not running", name).Retry()
+		return backends.ClockStep{}, problem.New(problem.VMNotReady, "the guest agent of VM %s is not running", ref.Name).Retry()
 	}
 	return backends.SyncClock(ctx, guestClock{b, d}, host.ClockSynchronised)
 }

@@ -14,7 +14,7 @@ func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	d, release, err := b.begin(ctx, spec.Name)
+	d, release, err := b.begin(ctx, spec.Ref())
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
 		return refusal.OtherMode(spec.Name, "its image is in its disk")
 	}
 	err = b.again(ctx, func() error {
-		if d, err = b.now(ctx, spec.Name); err != nil {
+		if d, err = b.now(ctx, spec.Ref()); err != nil {
 			return err
 		}
 		if d.running() {

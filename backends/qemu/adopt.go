@@ -62,7 +62,7 @@ func (b *Backend) adopt(ctx context.Context, v *vm) error {
 	ctx, done := v.reach(ctx, b.limits.adopt)
 	defer done()
 	proc.log = adoptLog(*r.Run)
-	inst, err := b.connect(ctx, v, proc, *r.Run)
+	inst, err := b.connect(ctx, v, r.UUID, proc, *r.Run)
 	if err != nil {
 		proc.release()
 		return unanswered(v.name, r.Run.PID, err)

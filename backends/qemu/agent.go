@@ -88,13 +88,13 @@ func (i *instance) setTime(ctx context.Context) error {
 }
 
 // SyncClock compares and steps the clock of a running guest; see backends.ClockKeeper.
-func (b *Backend) SyncClock(ctx context.Context, name string) (backends.ClockStep, error) {
-	inst, err := b.running(name)
+func (b *Backend) SyncClock(ctx context.Context, ref backends.Ref) (backends.ClockStep, error) {
+	inst, err := b.running(ref)
 	if err != nil {
 		return backends.ClockStep{}, err
 	}
 	if inst.status().State != backends.Running {
-		return backends.ClockStep{}, refusal.NotRunning(name)
+		return backends.ClockStep{}, refusal.NotRunning(ref.Name)
 	}
 	var step backends.ClockStep
 	err = inst.withAgent(ctx, func(a *qmp.Agent) error {

@@ -80,7 +80,7 @@ func (b *Backend) attendUntilHeld(v *vm, tried chan<- struct{}) {
 func (b *Backend) takeUp(v *vm) error {
 	ctx, cancel := context.WithTimeout(b.ctx, 2*b.limits.adopt)
 	defer cancel()
-	if _, err := b.hold(ctx, v.name); err != nil {
+	if _, err := b.hold(ctx, backends.Named(v.name)); err != nil {
 		return err
 	}
 	defer v.finish()

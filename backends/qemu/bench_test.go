@@ -24,7 +24,7 @@ func BenchmarkLiveSnapshot(b *testing.B) {
 	if err := backend.Create(ctx, spec, nil); err != nil {
 		b.Fatal(err)
 	}
-	defer backend.Destroy(context.Background(), spec.Name)
+	defer backend.Destroy(context.Background(), backends.Named(spec.Name))
 	if err := backend.Start(ctx, spec); err != nil {
 		b.Fatal(err)
 	}

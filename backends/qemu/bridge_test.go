@@ -90,7 +90,7 @@ func TestVMOnARealBridge(t *testing.T) {
 	if err == nil && len(ports) != 1 {
 		t.Errorf("%d ports on the bridge", len(ports))
 	}
-	if _, err := b.Endpoint(limit(t), "vm"); !problem.HasCode(err, problem.VMNotReady) {
+	if _, err := b.Endpoint(limit(t), backends.Named("vm")); !problem.HasCode(err, problem.VMNotReady) {
 		t.Errorf("the endpoint of a guest without an agent: %v", err)
 	}
 	if got := status(t, b, "vm").State; got != backends.Running {

@@ -16,18 +16,18 @@ import (
 // alone meanwhile, so that nothing opens its disk, and only read.
 func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
 	err := b.build(ctx, spec, report, func(f vmFiles) error {
-		source, err := b.begin(ctx, from.Name)
+		source, err := b.begin(ctx, from.VM)
 		if err != nil {
 			return err
 		}
 		defer source.finish()
 		if source.instance() != nil {
-			return refusal.Running(from.Name, "it is cloned")
+			return refusal.Running(from.VM.Name, "it is cloned")
 		}
 		return b.copyState(ctx, source, from, f, spec, report)
 	})
 	if err != nil {
-		return fmt.Errorf("clone VM %s: %w", from.Name, err)
+		return fmt.Errorf("clone VM %s: %w", from.VM.Name, err)
 	}
 	return nil
 }
@@ -37,22 +37,22 @@ func (b *Backend) copyState(ctx context.Context, owned *vm, from backends.Source
 	source := owned.files
 	r, err := b.recordOf(owned)
 	if err != nil {
-		return refusal.Broken(problem.MachineBroken, from.Name, err)
+		return refusal.Broken(problem.MachineBroken, from.VM.Name, err)
 	}
 	if r.Mutable != spec.Mutable {
-		return refusal.OtherMode(from.Name, "clone it in its current mode")
+		return refusal.OtherMode(from.VM.Name, "clone it in its current mode")
 	}
 	disk := source.state(r.Mutable)
 	info, err := b.img.Info(ctx, disk, "qcow2")
 	if err != nil {
 		return fmt.Errorf("the state disk cannot be read: %w", err)
 	}
-	if err := backends.CheckCopySize(from.Name, info.VirtualSize, spec.DiskBytes); err != nil {
+	if err := backends.CheckCopySize(from.VM.Name, info.VirtualSize, spec.DiskBytes); err != nil {
 		return err
 	}
 	id := ""
 	if from.Snapshot != "" {
-		s, err := snapshots.Find(info.Snapshots, nameOf, from.Name, from.Snapshot)
+		s, err := snapshots.Find(info.Snapshots, nameOf, from.VM.Name, from.Snapshot)
 		if err != nil {
 			return err
 		}

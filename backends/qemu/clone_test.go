@@ -36,7 +36,7 @@ func (s stage) io(t *testing.T, vm string, mutable bool, command string) {
 func (s stage) cloned(t *testing.T, b *Backend, from backends.Source, spec backends.Spec) {
 	t.Helper()
 	must(t, b.Clone(limit(t), from, spec, nil))
-	t.Cleanup(func() { must(t, b.Destroy(context.Background(), spec.Name)) })
+	t.Cleanup(func() { must(t, b.Destroy(context.Background(), backends.Named(spec.Name))) })
 }
 
 // The source's disk was once smaller, and has snapshots from then and from now.
@@ -49,7 +49,7 @@ func TestCloneHasTheDiskOfThatTime(t *testing.T) {
 			spec.Mutable = mutable
 			made(t, b, spec)
 			s.scribble(t, "vm", mutable, 1<<20, 1)
-			_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "small"})
+			_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "small"})
 			must(t, err)
 			spec.DiskBytes *= 2
 			must(t, b.img.Grow(limit(t), filesOf(s.layout, "vm").state(mutable), spec.DiskBytes/2, spec.DiskBytes))
@@ -59,8 +59,8 @@ func TestCloneHasTheDiskOfThatTime(t *testing.T) {
 			now, then := spec, spec
 			now.Name, then.Name = "now", "then"
 			then.DiskBytes *= 2
-			s.cloned(t, b, backends.Source{Name: "vm"}, now)
-			s.cloned(t, b, backends.Source{Name: "vm", Snapshot: "small"}, then)
+			s.cloned(t, b, backends.Source{VM: backends.Named("vm")}, now)
+			s.cloned(t, b, backends.Source{VM: backends.Named("vm"), Snapshot: "small"}, then)
 			s.reads(t, "now", mutable, 1<<20, 2)
 			s.reads(t, "now", mutable, 20<<20, 3)
 			s.reads(t, "then", mutable, 1<<20, 1)
@@ -74,7 +74,7 @@ func TestCloneHasTheDiskOfThatTime(t *testing.T) {
 			s.scribble(t, "now", mutable, 1<<20, 4)
 			s.reads(t, "vm", mutable, 1<<20, 2)
 			must(t, b.Start(limit(t), now))
-			must(t, b.Kill(limit(t), "now"))
+			must(t, b.Kill(limit(t), backends.Named("now")))
 		})
 	}
 }
@@ -90,13 +90,13 @@ func TestCloneOfAMutableVMHasItsUEFIVariables(t *testing.T) {
 		must(t, os.WriteFile(filesOf(s.layout, "vm").path(varsFile), []byte("set by the guest"), 0o600))
 		copied := spec
 		copied.Name = "copy"
-		must(t, b.Clone(limit(t), backends.Source{Name: "vm"}, copied, nil))
+		must(t, b.Clone(limit(t), backends.Source{VM: backends.Named("vm")}, copied, nil))
 		got, err := os.ReadFile(filesOf(s.layout, "copy").path(varsFile))
 		if mutable != (err == nil && string(got) == "set by the guest") {
 			t.Errorf("mutable %v: the clone's variables are %q, %v", mutable, got, err)
 		}
-		must(t, b.Destroy(limit(t), "copy"))
-		must(t, b.Destroy(limit(t), "vm"))
+		must(t, b.Destroy(limit(t), backends.Named("copy")))
+		must(t, b.Destroy(limit(t), backends.Named("vm")))
 	}
 }
 
@@ -110,10 +110,10 @@ func TestCloneThatFailsLeavesNothing(t *testing.T) {
 	b := s.open(t, func(c *Config) { c.QemuImg = program })
 	spec := s.spec("vm")
 	made(t, b, spec)
-	_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "kept"})
+	_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "kept"})
 	must(t, err)
 	spec.Name = "copy"
-	if err := b.Clone(limit(t), backends.Source{Name: "vm"}, spec, nil); !problem.HasCode(err, problem.DiskFull) {
+	if err := b.Clone(limit(t), backends.Source{VM: backends.Named("vm")}, spec, nil); !problem.HasCode(err, problem.DiskFull) {
 		t.Errorf("%v", err)
 	}
 	if got := s.left(t); got != "vm" {

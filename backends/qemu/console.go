@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/console"
 	"github.com/nixvm/nixvm/internal/rotate"
 )
@@ -16,8 +17,8 @@ const serialLimit = 1 << 20
 // Console opens the serial console of a running VM; several may be open. It
 // begins with what was written last. A client that does not read loses its
 // connection, not the others' output.
-func (b *Backend) Console(_ context.Context, name string) (io.ReadWriteCloser, error) {
-	inst, err := b.running(name)
+func (b *Backend) Console(_ context.Context, ref backends.Ref) (io.ReadWriteCloser, error) {
+	inst, err := b.running(ref)
 	if err != nil {
 		return nil, err
 	}

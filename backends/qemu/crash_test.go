@@ -98,7 +98,7 @@ func TestDaemonDiesInClone(t *testing.T) {
 	s := newStage(t)
 	b := s.open(t)
 	must(t, b.Create(limit(t), s.spec("vm"), nil))
-	_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "kept"})
+	_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "kept"})
 	must(t, err)
 	must(t, b.Close())
 	s.crashCopying(t, copyingClone)
@@ -106,7 +106,7 @@ func TestDaemonDiesInClone(t *testing.T) {
 	if got := s.left(t); got != "vm" {
 		t.Errorf("after the next start there is %q", got)
 	}
-	list, err := b.Snapshots(limit(t), "vm")
+	list, err := b.Snapshots(limit(t), backends.Named("vm"))
 	if err != nil || len(list) != 1 || status(t, b, "vm").State != backends.Stopped {
 		t.Errorf("the source has %+v, %v", list, err)
 	}
@@ -168,7 +168,7 @@ func TestDaemonDiesInStart(t *testing.T) {
 				t.Errorf("QEMU %d (start %d) runs on", pid, start)
 			}
 			must(t, b.Start(limit(t), s.spec("vm")))
-			must(t, b.Destroy(limit(t), "vm"))
+			must(t, b.Destroy(limit(t), backends.Named("vm")))
 		})
 	}
 }
@@ -186,7 +186,7 @@ func TestDaemonDiesWhileAVMRuns(t *testing.T) {
 	if e := await(t, b, inState(backends.Running)); e.Status.PID != before.PID {
 		t.Errorf("the event says %+v", e.Status)
 	}
-	c, err := b.Console(limit(t), "vm")
+	c, err := b.Console(limit(t), backends.Named("vm"))
 	must(t, err)
 	defer c.Close()
 	typeAndRead(t, c, "hello")
@@ -212,7 +212,7 @@ func TestVMEndsWhileNobodyWatches(t *testing.T) {
 				t.Errorf("%+v, want %s", got, want)
 			}
 			must(t, b.Start(limit(t), s.spec("vm")))
-			must(t, b.Destroy(limit(t), "vm"))
+			must(t, b.Destroy(limit(t), backends.Named("vm")))
 		})
 	}
 }
@@ -232,5 +232,5 @@ func TestProcessThatTookOverTheNumberIsNotOurs(t *testing.T) {
 	if got := status(t, b, "vm").State; got != backends.Crashed {
 		t.Errorf("%s", got)
 	}
-	must(t, b.Destroy(limit(t), "vm")) // and this process lives
+	must(t, b.Destroy(limit(t), backends.Named("vm"))) // and this process lives
 }

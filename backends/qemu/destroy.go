@@ -14,34 +14,40 @@ import (
 
 // Destroy ends the process and removes everything. The directory is renamed
 // first, so that a crash leaves no VM without its disk, only something to sweep.
-func (b *Backend) Destroy(ctx context.Context, name string) error {
-	if err := names.Machine(name); err != nil {
+func (b *Backend) Destroy(ctx context.Context, ref backends.Ref) error {
+	if err := names.Machine(ref.Name); err != nil {
 		return err
 	}
-	v := b.vm(name)
+	v := b.vm(ref.Name)
+	if !v.is(ref) {
+		return nil // a namesake
+	}
 	defer v.wantEnd()()
 	if inst := v.instance(); inst != nil {
 		// Before anything else: an operation may be waiting for it.
 		if err := inst.kill(ctx); err != nil {
-			return fmt.Errorf("destroy VM %s: %w", name, err)
+			return fmt.Errorf("destroy VM %s: %w", ref.Name, err)
 		}
 	}
-	if _, err := b.reserve(ctx, name); err != nil {
+	if _, err := b.reserve(ctx, ref.Name); err != nil {
 		return err
 	}
 	defer v.finish()
 	if !v.files.exists() {
 		return b.removeRest(v)
 	}
+	if !v.is(ref) {
+		return nil // another one has been made meanwhile
+	}
 	if err := v.own(); err != nil {
 		return err
 	}
 	if err := b.endProcess(ctx, v); err != nil {
-		return fmt.Errorf("destroy VM %s: %w", name, err)
+		return fmt.Errorf("destroy VM %s: %w", ref.Name, err)
 	}
-	leaving := b.besides(destroyPrefix, name)
+	leaving := b.besides(destroyPrefix, ref.Name)
 	if err := errors.Join(os.RemoveAll(leaving), os.Rename(v.files.dir, leaving)); err != nil {
-		return fmt.Errorf("destroy VM %s: %w", name, err)
+		return fmt.Errorf("destroy VM %s: %w", ref.Name, err)
 	}
 	if err := atomicfile.SyncDir(b.layout.VMs()); err != nil {
 		return err
@@ -50,7 +56,7 @@ func (b *Backend) Destroy(ctx context.Context, name string) error {
 	if err := b.removeRest(v); err != nil {
 		return err
 	}
-	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: name, State: backends.Absent}})
+	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: ref.Name, State: backends.Absent}})
 	return nil
 }
 

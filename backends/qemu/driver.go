@@ -23,9 +23,9 @@ func Driver() backends.Driver {
 }
 
 // Directory is where the files of a VM are; see backends.FileHost.
-func (b *Backend) Directory(name string) string {
-	if name == "" {
+func (b *Backend) Directory(ref backends.Ref) string {
+	if ref.Name == "" {
 		return b.layout.VMs()
 	}
-	return b.layout.VM(name)
+	return b.layout.VM(ref.Name)
 }

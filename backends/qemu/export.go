@@ -14,7 +14,7 @@ import (
 // Export reads out the state disk. The clusters of a snapshot stay as they are while
 // QEMU writes to others, so the VM is not ours alone while one is read.
 func (b *Backend) Export(ctx context.Context, from backends.Source, read func(backends.Disk) error) error {
-	v, err := b.begin(ctx, from.Name)
+	v, err := b.begin(ctx, from.VM)
 	if err != nil {
 		return err
 	}
@@ -22,12 +22,12 @@ func (b *Backend) Export(ctx context.Context, from backends.Source, read func(ba
 	switch {
 	case err != nil:
 		v.finish()
-		return refusal.Broken(problem.MachineBroken, from.Name, err)
+		return refusal.Broken(problem.MachineBroken, from.VM.Name, err)
 	case from.Snapshot != "":
 		v.finish()
 	case v.instance() != nil:
 		v.finish()
-		return refusal.Running(from.Name, "its disk is read out")
+		return refusal.Running(from.VM.Name, "its disk is read out")
 	default:
 		defer v.finish()
 	}
@@ -53,18 +53,18 @@ func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.
 }
 
 // RewriteDisk replaces the content of the state disk.
-func (b *Backend) RewriteDisk(ctx context.Context, name string, disk backends.Disk, report progress.Reporter) error {
-	v, err := b.begin(ctx, name)
+func (b *Backend) RewriteDisk(ctx context.Context, ref backends.Ref, disk backends.Disk, report progress.Reporter) error {
+	v, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer v.finish()
 	r, err := b.recordOf(v)
 	if err != nil {
-		return refusal.Broken(problem.MachineBroken, name, err)
+		return refusal.Broken(problem.MachineBroken, ref.Name, err)
 	}
 	if v.instance() != nil {
-		return refusal.Running(name, "its disk is replaced")
+		return refusal.Running(ref.Name, "its disk is replaced")
 	}
-	return transfer.Rewrite(ctx, b.img, name, v.files.dir, v.files.state(r.Mutable), disk, report)
+	return transfer.Rewrite(ctx, b.img, ref.Name, v.files.dir, v.files.state(r.Mutable), disk, report)
 }

@@ -226,5 +226,5 @@ func (f *fakeQEMU) thawed() {
 }
 
 func (f *fakeQEMU) snapshot(req backends.SnapshotRequest) (backends.Snapshot, error) {
-	return f.b.CreateSnapshot(limit(f.t), "vm", req)
+	return f.b.CreateSnapshot(limit(f.t), backends.Named("vm"), req)
 }

@@ -28,9 +28,9 @@ func TestUEFIStarts(t *testing.T) {
 		if _, err := os.Stat(filesOf(s.layout, "vm").path(varsFile)); err != nil {
 			t.Error(err)
 		}
-		_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "a"})
+		_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "a"})
 		must(t, err)
-		must(t, b.Destroy(limit(t), "vm"))
+		must(t, b.Destroy(limit(t), backends.Named("vm")))
 	}
 }
 

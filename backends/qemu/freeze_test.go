@@ -73,7 +73,7 @@ func TestSnapshotThatFailsLeavesTheGuestAsItWas(t *testing.T) {
 
 func TestAFailedSnapshotOfASuspendedVMDoesNotResumeIt(t *testing.T) {
 	f := newFake(t)
-	must(t, f.b.Suspend(limit(t), "vm"))
+	must(t, f.b.Suspend(limit(t), backends.Named("vm")))
 	f.refuse["blockdev-snapshot-internal-sync"] = "No space left on device"
 	if _, err := f.snapshot(backends.SnapshotRequest{Name: "a", PowerOff: true}); !problem.HasCode(err, problem.DiskFull) {
 		t.Errorf("%v", err)
@@ -135,7 +135,7 @@ func TestCancelledSnapshotThaws(t *testing.T) {
 			cancel()
 		}
 	}
-	_, err := f.b.CreateSnapshot(ctx, "vm", backends.SnapshotRequest{Name: "a"})
+	_, err := f.b.CreateSnapshot(ctx, backends.Named("vm"), backends.SnapshotRequest{Name: "a"})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -163,7 +163,7 @@ func TestLostMonitorIsUnknownAndFoundAgain(t *testing.T) {
 	f.monitor.Close()
 	f.mu.Unlock()
 	await(t, f.b, inState(backends.Unknown))
-	must(t, f.b.Suspend(limit(t), "vm"))
+	must(t, f.b.Suspend(limit(t), backends.Named("vm")))
 	if got := status(t, f.b, "vm").State; got != backends.Suspended {
 		t.Errorf("%s", got)
 	}
@@ -180,14 +180,14 @@ func TestAVMWhoseMonitorIsGoneCanBeKilled(t *testing.T) {
 	if got := status(t, f.b, "vm").Reason; !strings.Contains(got, "nixvmd stop vm") {
 		t.Errorf("the reason is %q", got)
 	}
-	if err := f.b.Suspend(limit(t), "vm"); !problem.HasCode(err, problem.BackendUnreachable) {
+	if err := f.b.Suspend(limit(t), backends.Named("vm")); !problem.HasCode(err, problem.BackendUnreachable) {
 		t.Errorf("a suspend: %v", err)
 	}
-	must(t, f.b.Kill(limit(t), "vm"))
+	must(t, f.b.Kill(limit(t), backends.Named("vm")))
 	if got := status(t, f.b, "vm"); got.State != backends.Stopped {
 		t.Errorf("%+v", got)
 	}
-	must(t, f.b.Kill(limit(t), "vm"))
+	must(t, f.b.Kill(limit(t), backends.Named("vm")))
 }
 
 func TestFullDiskOfTheHostIsAReason(t *testing.T) {
@@ -198,7 +198,7 @@ func TestFullDiskOfTheHostIsAReason(t *testing.T) {
 	if !strings.Contains(e.Status.Reason, "full") {
 		t.Errorf("%+v", e.Status)
 	}
-	must(t, f.b.Resume(limit(t), "vm"))
+	must(t, f.b.Resume(limit(t), backends.Named("vm")))
 	if got := status(t, f.b, "vm"); got.State != backends.Running || got.Reason != "" {
 		t.Errorf("%+v", got)
 	}

@@ -44,17 +44,17 @@ func TestAQEMUThatHangs(t *testing.T) {
 	s := newStage(t)
 	b := s.openWithin(t, shortLimits())
 	made(t, b, s.spec("vm"))
-	_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "before"})
+	_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "before"})
 	must(t, err)
 	must(t, b.Start(limit(t), s.spec("vm")))
 	hang(t, b, "vm")
 	for what, f := range map[string]func(context.Context) error{
-		"Suspend": func(ctx context.Context) error { return b.Suspend(ctx, "vm") },
+		"Suspend": func(ctx context.Context) error { return b.Suspend(ctx, backends.Named("vm")) },
 		"CreateSnapshot": func(ctx context.Context) error {
-			_, err := b.CreateSnapshot(ctx, "vm", backends.SnapshotRequest{Name: "x"})
+			_, err := b.CreateSnapshot(ctx, backends.Named("vm"), backends.SnapshotRequest{Name: "x"})
 			return err
 		},
-		"DeleteSnapshot": func(ctx context.Context) error { return b.DeleteSnapshot(ctx, "vm", "before") },
+		"DeleteSnapshot": func(ctx context.Context) error { return b.DeleteSnapshot(ctx, backends.Named("vm"), "before") },
 	} {
 		if err := f(limit(t)); !problem.HasCode(err, problem.BackendUnreachable) ||
 			// The list of snapshots is asked for first, and changes nothing.
@@ -65,15 +65,15 @@ func TestAQEMUThatHangs(t *testing.T) {
 	if got := status(t, b, "vm").State; got != backends.Running {
 		t.Errorf("it is %s", got)
 	}
-	if list, err := b.Snapshots(limit(t), "vm"); err != nil || len(list) != 1 {
+	if list, err := b.Snapshots(limit(t), backends.Named("vm")); err != nil || len(list) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	if list, err := b.List(limit(t)); err != nil || len(list) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	waiting := make(chan error, 1)
-	go func() { waiting <- b.Shutdown(limit(t), "vm") }()
-	must(t, b.Kill(limit(t), "vm"))
+	go func() { waiting <- b.Shutdown(limit(t), backends.Named("vm")) }()
+	must(t, b.Kill(limit(t), backends.Named("vm")))
 	must(t, <-waiting)
 	if got := status(t, b, "vm"); got.State != backends.Stopped {
 		t.Errorf("%+v", got)
@@ -88,12 +88,12 @@ func TestACallToAQEMUThatHangsCanBeCancelled(t *testing.T) {
 	reason := errors.New("the user went away")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- b.Suspend(ctx, "vm") }()
+	go func() { ended <- b.Suspend(ctx, backends.Named("vm")) }()
 	cancel(reason)
 	if err := <-ended; !errors.Is(err, reason) {
 		t.Errorf("%v", err)
 	}
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 }
 
 // TestAQEMUThatHangsWhenTheDaemonComesBack: the daemon comes up without it, and
@@ -123,15 +123,15 @@ func TestAQEMUThatHangsWhenTheDaemonComesBack(t *testing.T) {
 	await(t, b, inState(backends.Unknown))
 	must(t, unix.Kill(pid, unix.SIGKILL))
 	await(t, b, inState(backends.Crashed))
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 }
 
 // TestEndingAVMWinsOverWhatTriesToReachIt: with the usual limits the operations
 // below would wait much longer than the test may last.
 func TestEndingAVMWinsOverWhatTriesToReachIt(t *testing.T) {
 	for what, end := range map[string]func(*Backend, context.Context) error{
-		"kill":    func(b *Backend, ctx context.Context) error { return b.Kill(ctx, "vm") },
-		"destroy": func(b *Backend, ctx context.Context) error { return b.Destroy(ctx, "vm") },
+		"kill":    func(b *Backend, ctx context.Context) error { return b.Kill(ctx, backends.Named("vm")) },
+		"destroy": func(b *Backend, ctx context.Context) error { return b.Destroy(ctx, backends.Named("vm")) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			s, b := running(t, usualLimits)
@@ -141,7 +141,7 @@ func TestEndingAVMWinsOverWhatTriesToReachIt(t *testing.T) {
 			l.adopt = time.Hour
 			b = s.openWithin(t, l)
 			waiting := make(chan error, 1)
-			go func() { waiting <- b.Suspend(context.Background(), "vm") }()
+			go func() { waiting <- b.Suspend(context.Background(), backends.Named("vm")) }()
 			must(t, end(b, limit(t)))
 			if err := <-waiting; err == nil {
 				t.Error("the other operation succeeded")
@@ -152,7 +152,7 @@ func TestEndingAVMWinsOverWhatTriesToReachIt(t *testing.T) {
 			if got := status(t, b, "vm"); what == "kill" && got.State != backends.Stopped {
 				t.Errorf("%+v", got)
 			}
-			must(t, b.Destroy(limit(t), "vm"))
+			must(t, b.Destroy(limit(t), backends.Named("vm")))
 		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 type instance struct {
 	b       *Backend
 	v       *vm
+	uuid    string // of the VM; empty = not on record
 	run     run
 	proc    *process
 	sockets sockets
@@ -41,9 +42,9 @@ type instance struct {
 
 // connect joins a QEMU process: console, QMP, events. The caller has it held, or
 // gives it up by drop. On error the processes are the caller's.
-func (b *Backend) connect(ctx context.Context, v *vm, proc *process, this run) (*instance, error) {
+func (b *Backend) connect(ctx context.Context, v *vm, uuid string, proc *process, this run) (*instance, error) {
 	i := &instance{
-		b: b, v: v, proc: proc, run: this, sockets: v.files.socketsOf(&this),
+		b: b, v: v, uuid: uuid, proc: proc, run: this, sockets: v.files.socketsOf(&this),
 		talking: make(chan struct{}, 1), leave: make(chan struct{}), done: make(chan struct{}),
 		state: backends.Suspended,
 	}
@@ -228,7 +229,7 @@ func (i *instance) status() backends.Status {
 
 func (i *instance) statusLocked() backends.Status {
 	return backends.Status{
-		Name: i.v.name, State: i.state, Reason: i.statusReason(),
+		Name: i.v.name, UUID: i.uuid, State: i.state, Reason: i.statusReason(),
 		Started: i.run.Started, Accel: i.run.Accel, PID: i.proc.pid, Cut: i.cut != "",
 	}
 }

@@ -88,7 +88,7 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 		Resolvers:    []netip.Addr{netip.MustParseAddr("192.168.1.53")},
 	}
 	h.must(h.b.Create(t.Context(), h.spec, nil))
-	t.Cleanup(func() { h.must(h.b.Destroy(context.Background(), h.spec.Name)) })
+	t.Cleanup(func() { h.must(h.b.Destroy(context.Background(), backends.Named(h.spec.Name))) })
 
 	h.start()
 	open := []string{"allowed-tcp", "allowed-udp", "public-dns-tcp", "public-dns-udp", "public-name-tcp", "public-tcp", "public-udp", "resolver-tcp", "resolver-udp"}
@@ -152,7 +152,7 @@ func (h *hostile) connect() {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(h.Context(), waitLimit)
 	defer cancel()
-	e, err := h.b.Endpoint(ctx, h.spec.Name)
+	e, err := h.b.Endpoint(ctx, backends.Named(h.spec.Name))
 	h.must(err)
 	client, err := h.g.Connect(ctx, nil, e)
 	h.must(err)
@@ -195,7 +195,7 @@ func (h *hostile) usage() {
 	if !ok {
 		h.Fatal("the backend does not tell what its VMs have open")
 	}
-	u, err := reporter.NetworkUsage(h.Context(), h.spec.Name)
+	u, err := reporter.NetworkUsage(h.Context(), backends.Named(h.spec.Name))
 	if err != nil || u.In.Now < 1 || u.Out.Limit <= u.In.Limit || u.Refused < 20 || u.Last == nil {
 		h.Errorf("%+v, %v", u, err)
 	}
@@ -208,7 +208,7 @@ func (h *hostile) daemonRestarts() {
 		h.Errorf("without a daemon the guest says %q", got)
 	}
 	h.b = h.g.open(h)
-	st, err := h.b.Status(h.Context(), h.spec.Name)
+	st, err := h.b.Status(h.Context(), backends.Named(h.spec.Name))
 	if err != nil || st.State != backends.Running || st.Reason != "" {
 		h.Errorf("%+v, %v", st, err)
 	}
@@ -259,14 +259,14 @@ func (h *hostile) networkDies(open []string) {
 	if got := h.attack(); !slices.Equal(got, open) {
 		h.Errorf("with the new network arrived\n%s\nwant\n%s", got, open)
 	}
-	h.must(h.b.Kill(h.Context(), h.spec.Name))
+	h.must(h.b.Kill(h.Context(), backends.Named(h.spec.Name)))
 }
 
 // connected waits until the VM has a network, and connects anew.
 func (h *hostile) connected() {
 	h.Helper()
 	for {
-		st, err := h.b.Status(h.Context(), h.spec.Name)
+		st, err := h.b.Status(h.Context(), backends.Named(h.spec.Name))
 		h.must(err)
 		if st.State == backends.Running && !st.Cut {
 			break
@@ -303,7 +303,7 @@ func (h *hostile) file(name string) string {
 
 func (h *hostile) leavesNothing() {
 	pid := h.network()
-	h.must(h.b.Destroy(h.Context(), h.spec.Name))
+	h.must(h.b.Destroy(h.Context(), backends.Named(h.spec.Name)))
 	if line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.Contains(string(line), "netstack") {
 		h.Errorf("the network runs on: %s", line)
 	}

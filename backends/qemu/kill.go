@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/names"
 )
 
@@ -22,18 +23,21 @@ const (
 
 // Kill ends the VM at once. Data that the guest has not written is lost; the
 // images stay consistent.
-func (b *Backend) Kill(ctx context.Context, name string) error {
-	if err := names.Machine(name); err != nil {
+func (b *Backend) Kill(ctx context.Context, ref backends.Ref) error {
+	if err := names.Machine(ref.Name); err != nil {
 		return err
 	}
 	// Not an operation like the others: it must get through to a VM on which one
 	// is waiting, for a guest that ignores a Shutdown or for a QEMU that hangs.
-	v := b.vm(name)
+	v := b.vm(ref.Name)
 	defer v.wantEnd()()
 	if inst := v.instance(); inst != nil {
+		if !v.is(ref) {
+			return refusal.NotFound(ref.Name)
+		}
 		return inst.kill(ctx)
 	}
-	if _, err := b.hold(ctx, name); err != nil {
+	if _, err := b.hold(ctx, ref); err != nil {
 		return err
 	}
 	defer v.finish()

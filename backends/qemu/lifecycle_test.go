@@ -35,7 +35,7 @@ func made(t testing.TB, b *Backend, spec backends.Spec) {
 	t.Helper()
 	must(t, b.Create(limit(t), spec, nil))
 	t.Cleanup(func() {
-		if err := b.Destroy(limit(t), spec.Name); err != nil && !errors.Is(err, errClosed) {
+		if err := b.Destroy(limit(t), backends.Named(spec.Name)); err != nil && !errors.Is(err, errClosed) {
 			t.Errorf("destroy: %v", err)
 		}
 	})
@@ -73,7 +73,7 @@ func inState(s backends.State) func(backends.Event) bool {
 
 func status(t testing.TB, b *Backend, name string) backends.Status {
 	t.Helper()
-	s, err := b.Status(limit(t), name)
+	s, err := b.Status(limit(t), backends.Named(name))
 	must(t, err)
 	return s
 }
@@ -81,7 +81,7 @@ func status(t testing.TB, b *Backend, name string) backends.Status {
 func TestGuestPowersOffAndResetsByItself(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	_, b := running(t, usualLimits)
-	c, err := b.Console(limit(t), "vm")
+	c, err := b.Console(limit(t), backends.Named("vm"))
 	must(t, err)
 	typeAndRead(t, c, "hello")
 	if _, err := c.Write([]byte("r")); err != nil {
@@ -102,7 +102,7 @@ func TestGuestPowersOffAndResetsByItself(t *testing.T) {
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		t.Errorf("the console ends with %v", err)
 	}
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 	must(t, b.Close())
 }
 
@@ -163,7 +163,7 @@ func TestShutdownThatTheGuestIgnores(t *testing.T) {
 	_, b := running(t, usualLimits)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if err := b.Shutdown(ctx, "vm"); !problem.HasCode(err, problem.VMStopTimeout) {
+	if err := b.Shutdown(ctx, backends.Named("vm")); !problem.HasCode(err, problem.VMStopTimeout) {
 		t.Errorf("%v", err)
 	}
 	if got := status(t, b, "vm").State; got != backends.Running {
@@ -171,8 +171,8 @@ func TestShutdownThatTheGuestIgnores(t *testing.T) {
 	}
 	// A Kill gets through while a Shutdown waits.
 	waiting := make(chan error, 1)
-	go func() { waiting <- b.Shutdown(limit(t), "vm") }()
-	must(t, b.Kill(limit(t), "vm"))
+	go func() { waiting <- b.Shutdown(limit(t), backends.Named("vm")) }()
+	must(t, b.Kill(limit(t), backends.Named("vm")))
 	must(t, <-waiting)
 	if got := status(t, b, "vm"); got.State != backends.Stopped {
 		t.Errorf("%+v", got)
@@ -183,11 +183,11 @@ func TestPortIsKeptAndAvoided(t *testing.T) {
 	s, b := stopped(t, usualLimits)
 	port := func() int {
 		must(t, b.Start(limit(t), s.spec("vm")))
-		e, err := b.Endpoint(limit(t), "vm")
+		e, err := b.Endpoint(limit(t), backends.Named("vm"))
 		must(t, err)
 		_, p, err := net.SplitHostPort(e.Address)
 		must(t, err)
-		must(t, b.Kill(limit(t), "vm"))
+		must(t, b.Kill(limit(t), backends.Named("vm")))
 		n, err := strconv.Atoi(p)
 		must(t, err)
 		return n
@@ -207,7 +207,7 @@ func TestPortIsKeptAndAvoided(t *testing.T) {
 // TestPortTakenBetweenChoiceAndUse: the port is taken after we looked.
 func TestPortTakenBetweenChoiceAndUse(t *testing.T) {
 	s, b := stopped(t, usualLimits)
-	v, err := b.begin(limit(t), "vm")
+	v, err := b.begin(limit(t), backends.Named("vm"))
 	must(t, err)
 	r, err := v.files.readRecord()
 	must(t, err)
@@ -235,8 +235,8 @@ func TestTwoBackendsDoNotShareAVM(t *testing.T) {
 		t.Errorf("the other sees %+v", got)
 	}
 	for what, err := range map[string]error{
-		"Kill":    other.Kill(limit(t), "vm"),
-		"Destroy": other.Destroy(limit(t), "vm"),
+		"Kill":    other.Kill(limit(t), backends.Named("vm")),
+		"Destroy": other.Destroy(limit(t), backends.Named("vm")),
 		"Start":   other.Start(limit(t), s.spec("vm")),
 	} {
 		if !problem.HasCode(err, problem.VMBusy) {
@@ -244,11 +244,11 @@ func TestTwoBackendsDoNotShareAVM(t *testing.T) {
 		}
 	}
 	must(t, b.Close())
-	must(t, other.Kill(limit(t), "vm")) // now it is free to be taken over
+	must(t, other.Kill(limit(t), backends.Named("vm"))) // now it is free to be taken over
 	if got := status(t, other, "vm"); got.State != backends.Stopped {
 		t.Errorf("%+v", got)
 	}
-	must(t, other.Destroy(limit(t), "vm"))
+	must(t, other.Destroy(limit(t), backends.Named("vm")))
 }
 
 func TestMissingProgramsSayHowToGetThem(t *testing.T) {
@@ -311,13 +311,13 @@ func TestAnAddressWhereNobodyFindsTheGuestIsRefused(t *testing.T) {
 	if err := b.Start(limit(t), spec); !problem.HasCode(err, problem.MachineInvalid) || !strings.Contains(err.Error(), "static_ip") {
 		t.Errorf("start: %v", err)
 	}
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 	if err := b.Create(limit(t), spec, nil); !problem.HasCode(err, problem.MachineInvalid) {
 		t.Errorf("create: %v", err)
 	}
 	spec.StaticIP = netip.MustParsePrefix("10.0.2.15/24")
 	must(t, b.Create(limit(t), spec, nil))
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 }
 
 func TestDiskGrowsWithItsSnapshots(t *testing.T) {
@@ -328,13 +328,13 @@ func TestDiskGrowsWithItsSnapshots(t *testing.T) {
 			spec := s.spec("vm")
 			spec.Mutable = mutable
 			made(t, b, spec)
-			_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "small"})
+			_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "small"})
 			must(t, err)
 			spec.DiskBytes *= 4
 			must(t, b.Start(limit(t), spec))
-			_, err = b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "large"})
+			_, err = b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "large"})
 			must(t, err)
-			must(t, b.Kill(limit(t), "vm"))
+			must(t, b.Kill(limit(t), backends.Named("vm")))
 			size := func() int64 {
 				i, err := b.img.Info(limit(t), filesOf(s.layout, "vm").state(mutable), "qcow2")
 				must(t, err)
@@ -343,12 +343,12 @@ func TestDiskGrowsWithItsSnapshots(t *testing.T) {
 			if size() != spec.DiskBytes {
 				t.Errorf("%d bytes", size())
 			}
-			must(t, b.RestoreSnapshot(limit(t), "vm", "small"))
+			must(t, b.RestoreSnapshot(limit(t), backends.Named("vm"), "small"))
 			if size() != spec.DiskBytes/4 {
 				t.Errorf("after the restore %d bytes", size())
 			}
 			must(t, b.Start(limit(t), spec))
-			must(t, b.Kill(limit(t), "vm"))
+			must(t, b.Kill(limit(t), backends.Named("vm")))
 			if size() != spec.DiskBytes {
 				t.Errorf("after the next start %d bytes", size())
 			}
@@ -364,20 +364,20 @@ func TestSnapshotNamedLikeAnID(t *testing.T) {
 	spec := s.spec("vm")
 	made(t, b, spec)
 	take := func(name string) {
-		_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: name})
+		_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: name})
 		must(t, err)
 	}
 	take("first") // id 1, of the small disk
 	must(t, b.img.Grow(limit(t), filesOf(s.layout, "vm").path(varFile), spec.DiskBytes, 2*spec.DiskBytes))
 	take("1") // id 2, of the larger one
-	must(t, b.RestoreSnapshot(limit(t), "vm", "1"))
+	must(t, b.RestoreSnapshot(limit(t), backends.Named("vm"), "1"))
 	i, err := b.img.Info(limit(t), filesOf(s.layout, "vm").path(varFile), "qcow2")
 	must(t, err)
 	if i.VirtualSize != 2*spec.DiskBytes {
 		t.Errorf("the wrong snapshot came back: %d bytes", i.VirtualSize)
 	}
-	must(t, b.DeleteSnapshot(limit(t), "vm", "1"))
-	list, err := b.Snapshots(limit(t), "vm")
+	must(t, b.DeleteSnapshot(limit(t), backends.Named("vm"), "1"))
+	list, err := b.Snapshots(limit(t), backends.Named("vm"))
 	must(t, err)
 	if len(list) != 1 || list[0].Name != "first" {
 		t.Errorf("%+v", list)

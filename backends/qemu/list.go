@@ -18,7 +18,7 @@ import (
 func (b *Backend) List(ctx context.Context) ([]backends.Status, error) {
 	var all []backends.Status
 	for _, name := range b.names() {
-		s, err := b.Status(ctx, name)
+		s, err := b.Status(ctx, backends.Named(name))
 		if err != nil {
 			return nil, err
 		}
@@ -45,17 +45,25 @@ func (b *Backend) names() []string {
 }
 
 // Status answers from memory for a running VM, and from its directory otherwise.
-func (b *Backend) Status(ctx context.Context, name string) (backends.Status, error) {
-	if err := names.Machine(name); err != nil {
+func (b *Backend) Status(ctx context.Context, ref backends.Ref) (backends.Status, error) {
+	if err := names.Machine(ref.Name); err != nil {
 		return backends.Status{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return backends.Status{}, err
 	}
-	if inst := b.held(name); inst != nil {
-		return inst.status(), nil
+	s := b.statusOf(ref.Name)
+	if !ref.Is(s.UUID) {
+		return backends.Status{Name: ref.Name, State: backends.Absent}, nil
 	}
-	return statusOnDisk(filesOf(b.layout, name), name), nil
+	return s, nil
+}
+
+func (b *Backend) statusOf(name string) backends.Status {
+	if inst := b.held(name); inst != nil {
+		return inst.status()
+	}
+	return statusOnDisk(filesOf(b.layout, name), name)
 }
 
 // statusOnDisk reads the state of a VM of which this Backend holds no process.
@@ -73,6 +81,7 @@ func statusOnDisk(f vmFiles, name string) backends.Status {
 		s.State, s.Reason = backends.Broken, backends.OneLine(err.Error())
 		return s
 	}
+	s.UUID = r.UUID
 	if err := f.complete(r); err != nil {
 		s.State, s.Reason = backends.Broken, backends.OneLine(err.Error())
 		return s
@@ -130,15 +139,18 @@ func (f vmFiles) ended(r *record) end {
 }
 
 // running returns the instance of a running or suspended VM.
-func (b *Backend) running(name string) (*instance, error) {
+func (b *Backend) running(ref backends.Ref) (*instance, error) {
+	name := ref.Name
 	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
-	if inst := b.held(name); inst != nil {
+	if inst := b.held(name); inst != nil && ref.Is(inst.uuid) {
 		return inst, nil
+	} else if inst != nil {
+		return nil, refusal.NotFound(name)
 	}
 	f := filesOf(b.layout, name)
-	if !f.exists() {
+	if !f.exists() || !f.is(ref) {
 		return nil, refusal.NotFound(name)
 	}
 	if r, err := f.readRecord(); err == nil && r.Run.alive() {

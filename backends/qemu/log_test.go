@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 )
 
@@ -129,9 +130,9 @@ func TestAGuestCannotFillTheLogOfItsQEMU(t *testing.T) {
 		t.Errorf("the log does not say what QEMU complains of: %v", err)
 	}
 	// Everything else goes on.
-	must(t, b.Suspend(limit(t), "vm"))
-	must(t, b.Resume(limit(t), "vm"))
-	must(t, b.Kill(limit(t), "vm"))
+	must(t, b.Suspend(limit(t), backends.Named("vm")))
+	must(t, b.Resume(limit(t), backends.Named("vm")))
+	must(t, b.Kill(limit(t), backends.Named("vm")))
 }
 
 // The process that writes the log is no part that a VM needs: it may hang or die.
@@ -148,8 +149,8 @@ func TestAVMRunsOnWithoutTheWriterOfItsLog(t *testing.T) {
 			must(t, unix.Kill(r.Run.Log.PID, signal))
 			before := complained(t, r.Run.PID)
 			eventually(t, "QEMU complains on", func() bool { return complained(t, r.Run.PID) > before+50_000 })
-			must(t, b.Suspend(limit(t), "vm"))
-			must(t, b.Kill(limit(t), "vm"))
+			must(t, b.Suspend(limit(t), backends.Named("vm")))
+			must(t, b.Kill(limit(t), backends.Named("vm")))
 			if _, err := startTime(r.Run.Log.PID); err == nil {
 				t.Error("the writer of the log is left")
 			}
@@ -175,5 +176,5 @@ func TestTheLogOutlivesTheDaemon(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "while no daemon is running\n") {
 		t.Errorf("%q, %v", text, err)
 	}
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 }

@@ -89,16 +89,16 @@ func (s stage) doing(point string, b *Backend) error {
 		return b.Create(ctx, spec, nil)
 	case copyingClone:
 		spec.Name = "copy"
-		return b.Clone(ctx, backends.Source{Name: "vm"}, spec, nil)
+		return b.Clone(ctx, backends.Source{VM: backends.Named("vm")}, spec, nil)
 	case startSpawned, startRecorded:
 		return b.Start(ctx, spec)
 	case snapshotFrozen:
-		_, err := b.CreateSnapshot(ctx, "vm", backends.SnapshotRequest{Name: "cut"})
+		_, err := b.CreateSnapshot(ctx, backends.Named("vm"), backends.SnapshotRequest{Name: "cut"})
 		return err
 	case destroyRenamed:
-		return b.Destroy(ctx, "vm")
+		return b.Destroy(ctx, backends.Named("vm"))
 	case owning:
-		_, err := b.Status(ctx, "vm")
+		_, err := b.Status(ctx, backends.Named("vm"))
 		b.reached(owning)
 		return err
 	}

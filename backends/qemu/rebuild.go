@@ -155,17 +155,20 @@ func (r *record) takeProcess(f vmFiles, pid int, line []string) {
 }
 
 // Kept tells what the files of a VM say of it; see backends.Keeper.
-func (b *Backend) Kept(ctx context.Context, name string) (backends.Kept, error) {
-	if err := names.Machine(name); err != nil {
+func (b *Backend) Kept(ctx context.Context, ref backends.Ref) (backends.Kept, error) {
+	if err := names.Machine(ref.Name); err != nil {
 		return backends.Kept{}, err
 	}
-	f := filesOf(b.layout, name)
+	f := filesOf(b.layout, ref.Name)
 	r, err := f.readRecord()
 	if err != nil {
 		if !f.exists() {
-			return backends.Kept{}, refusal.NotFound(name)
+			return backends.Kept{}, refusal.NotFound(ref.Name)
 		}
-		return backends.Kept{}, refusal.Broken(problem.MachineBroken, name, err)
+		return backends.Kept{}, refusal.Broken(problem.MachineBroken, ref.Name, err)
+	}
+	if !ref.Is(r.UUID) {
+		return backends.Kept{}, refusal.NotFound(ref.Name)
 	}
 	k := backends.Kept{UUID: r.UUID, MAC: r.MAC, Mutable: r.Mutable, ImageID: r.Image, ImageDisk: r.Backing}
 	if info, err := b.img.InfoShared(ctx, f.state(r.Mutable)); err == nil {

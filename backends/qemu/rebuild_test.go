@@ -54,7 +54,7 @@ func TestDamagedRecordOfAVMThatIsOffIsMadeAgain(t *testing.T) {
 	s := newStage(t)
 	b := s.open(t)
 	must(t, b.Create(limit(t), s.spec("vm"), nil))
-	_, err := b.CreateSnapshot(limit(t), "vm", backends.SnapshotRequest{Name: "kept", Description: "before"})
+	_, err := b.CreateSnapshot(limit(t), backends.Named("vm"), backends.SnapshotRequest{Name: "kept", Description: "before"})
 	must(t, err)
 	must(t, b.Close())
 	f := filesOf(s.layout, "vm")
@@ -68,11 +68,11 @@ func TestDamagedRecordOfAVMThatIsOffIsMadeAgain(t *testing.T) {
 			if got := status(t, b, "vm"); got.State != backends.Stopped {
 				t.Fatalf("%+v", got)
 			}
-			list, err := b.Snapshots(limit(t), "vm")
+			list, err := b.Snapshots(limit(t), backends.Named("vm"))
 			if err != nil || len(list) != 1 || list[0].Name != "kept" {
 				t.Errorf("its snapshots: %+v, %v", list, err)
 			}
-			kept, err := b.Kept(limit(t), "vm")
+			kept, err := b.Kept(limit(t), backends.Named("vm"))
 			if err != nil || kept.ImageDisk != s.image.Disk || kept.Mutable || kept.DiskBytes != s.spec("vm").DiskBytes {
 				t.Errorf("%+v, %v", kept, err)
 			}
@@ -94,7 +94,7 @@ func TestDamagedRecordOfAVMThatIsOffIsMadeAgain(t *testing.T) {
 	}
 	b = s.open(t)
 	must(t, b.Start(limit(t), s.spec("vm")))
-	must(t, b.Kill(limit(t), "vm"))
+	must(t, b.Kill(limit(t), backends.Named("vm")))
 }
 
 // TestDamagedRecordOfARunningVM: the VM goes on, is reached where it was, and
@@ -112,7 +112,7 @@ func TestDamagedRecordOfARunningVM(t *testing.T) {
 	b := reopen()
 	must(t, b.Create(limit(t), s.spec("vm"), nil))
 	must(t, b.Start(limit(t), s.spec("vm")))
-	at, err := b.Endpoint(limit(t), "vm")
+	at, err := b.Endpoint(limit(t), backends.Named("vm"))
 	must(t, err)
 	pid := status(t, b, "vm").PID
 	f := filesOf(s.layout, "vm")
@@ -130,7 +130,7 @@ func TestDamagedRecordOfARunningVM(t *testing.T) {
 		if got := status(t, b, "vm"); got.State != backends.Running || got.PID != pid {
 			t.Fatalf("%s: %+v", name, got)
 		}
-		if again, err := b.Endpoint(limit(t), "vm"); err != nil || again != at {
+		if again, err := b.Endpoint(limit(t), backends.Named("vm")); err != nil || again != at {
 			t.Errorf("%s: it is at %v, not %v: %v", name, again, at, err)
 		}
 		was, err := parseRecord(whole)
@@ -142,7 +142,7 @@ func TestDamagedRecordOfARunningVM(t *testing.T) {
 			t.Errorf("%s: %+v, %+v; it was %+v, %+v", name, is, is.Run, was, was.Run)
 		}
 	}
-	must(t, b.Kill(limit(t), "vm"))
+	must(t, b.Kill(limit(t), backends.Named("vm")))
 	if got := status(t, b, "vm").State; got != backends.Stopped {
 		t.Errorf("afterwards it is %s", got)
 	}

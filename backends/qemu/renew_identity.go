@@ -11,8 +11,8 @@ import (
 )
 
 // RenewIdentity gives a running guest another identity; see backends.IdentityRenewer.
-func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Identity) (pending []string, err error) {
-	v, err := b.begin(ctx, name)
+func (b *Backend) RenewIdentity(ctx context.Context, ref backends.Ref, id backends.Identity) (pending []string, err error) {
+	v, err := b.begin(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -20,14 +20,14 @@ func (b *Backend) RenewIdentity(ctx context.Context, name string, id backends.Id
 	inst := v.instance()
 	switch {
 	case inst == nil:
-		return nil, refusal.NotRunning(name)
+		return nil, refusal.NotRunning(ref.Name)
 	case inst.status().State != backends.Running:
-		return nil, refusal.Suspended(name)
+		return nil, refusal.Suspended(ref.Name)
 	}
 	talk := func(ctx context.Context, f func(renew.Agent) error) error {
 		return inst.withAgent(ctx, func(a *qmp.Agent) error { return f(a) })
 	}
-	pending, err = renew.Identity(ctx, name, renew.File(v.files.path(identityFile)), talk, id)
+	pending, err = renew.Identity(ctx, ref.Name, renew.File(v.files.path(identityFile)), talk, id)
 	if err != nil {
 		return nil, err
 	}

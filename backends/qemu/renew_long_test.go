@@ -36,10 +36,10 @@ func TestLongNetworkKilledUnderLoad(t *testing.T) {
 		}
 	}
 	check(b.Create(ctx, spec, nil))
-	t.Cleanup(func() { check(b.Destroy(context.WithoutCancel(ctx), spec.Name)) })
+	t.Cleanup(func() { check(b.Destroy(context.WithoutCancel(ctx), backends.Named(spec.Name))) })
 	check(b.Start(ctx, spec))
 	awaitRunning(ctx, t, b, spec.Name)
-	e, err := b.Endpoint(ctx, spec.Name)
+	e, err := b.Endpoint(ctx, backends.Named(spec.Name))
 	check(err)
 	boot := ""
 	for round := range rounds {

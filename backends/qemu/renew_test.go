@@ -32,7 +32,7 @@ func cut(is bool) func(backends.Event) bool {
 // answers waits until the forwarded port takes connections.
 func answers(t *testing.T, b *Backend) {
 	t.Helper()
-	e, err := b.Endpoint(limit(t), "vm")
+	e, err := b.Endpoint(limit(t), backends.Named("vm"))
 	must(t, err)
 	conn, err := (&net.Dialer{}).DialContext(limit(t), e.Network, e.Address)
 	must(t, err)
@@ -44,7 +44,7 @@ func TestANetworkThatEndsIsStartedAgain(t *testing.T) {
 	l.alone, l.renew = 50*time.Millisecond, 50*time.Millisecond
 	s, b := running(t, l)
 	before := status(t, b, "vm")
-	first, err := b.Endpoint(limit(t), "vm")
+	first, err := b.Endpoint(limit(t), backends.Named("vm"))
 	must(t, err)
 	last := 0
 	for range 3 {
@@ -93,12 +93,12 @@ func TestANetworkThatEndsIsStartedAgain(t *testing.T) {
 		return st.State == backends.Running && !st.Cut
 	})
 	answers(t, b)
-	if e, err := b.Endpoint(limit(t), "vm"); err != nil || e != first {
+	if e, err := b.Endpoint(limit(t), backends.Named("vm")); err != nil || e != first {
 		t.Errorf("%+v, %v; it was %+v", e, err, first)
 	}
 	pid := endNetworkOf(t, s) // and one that is on its way does not outlive its VM
 	await(t, b, cut(true))
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 	if start, err := startTime(pid); err == nil {
 		t.Errorf("network %d (%d) runs on", pid, start)
 	}

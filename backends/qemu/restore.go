@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/snapshots"
@@ -11,24 +12,24 @@ import (
 )
 
 // RestoreSnapshot puts the state disk back.
-func (b *Backend) RestoreSnapshot(ctx context.Context, name, snapshot string) error {
-	v, err := b.begin(ctx, name)
+func (b *Backend) RestoreSnapshot(ctx context.Context, ref backends.Ref, snapshot string) error {
+	v, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer v.finish()
 	if v.instance() != nil {
-		return refusal.Running(name, "a restore")
+		return refusal.Running(ref.Name, "a restore")
 	}
 	disk, s, err := b.snapshotOf(ctx, v, snapshot)
 	if err != nil {
 		return err
 	}
 	if err := b.img.ApplySnapshot(ctx, disk, s); err != nil {
-		return refusal.SnapshotFailed(name, err)
+		return refusal.SnapshotFailed(ref.Name, err)
 	}
 	// What the crash left behind is gone with the restore.
-	return b.update(name, func(r *record) { r.End = nil })
+	return b.update(ref.Name, func(r *record) { r.End = nil })
 }
 
 // snapshotOf finds a snapshot of a VM that the caller owns, and the disk it is in.
@@ -46,8 +47,8 @@ func (b *Backend) snapshotOf(ctx context.Context, v *vm, snapshot string) (disk 
 }
 
 // DeleteSnapshot removes one, live or offline.
-func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) error {
-	v, err := b.begin(ctx, name)
+func (b *Backend) DeleteSnapshot(ctx context.Context, ref backends.Ref, snapshot string) error {
+	v, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -63,11 +64,11 @@ func (b *Backend) DeleteSnapshot(ctx context.Context, name, snapshot string) err
 		err = b.img.DeleteSnapshot(ctx, disk, s)
 	}
 	if err != nil {
-		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(name, err))
+		return fmt.Errorf("delete snapshot %q: %w", snapshot, refusal.SnapshotFailed(ref.Name, err))
 	}
-	if err := b.update(name, func(r *record) { delete(r.Snapshots, snapshot) }); err != nil {
+	if err := b.update(ref.Name, func(r *record) { delete(r.Snapshots, snapshot) }); err != nil {
 		// The snapshot is gone; a note without it is told from one of its name by its time.
-		b.log.Warn("cannot remove the description of a deleted snapshot", "vm", name, "snapshot", snapshot, "error", err)
+		b.log.Warn("cannot remove the description of a deleted snapshot", "vm", ref.Name, "snapshot", snapshot, "error", err)
 	}
 	return nil
 }

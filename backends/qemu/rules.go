@@ -16,7 +16,7 @@ import (
 // ChangeIsolation implements backends.LiveFirewall: the VM's network process takes
 // another policy. The file has it too, for the process that comes after this one.
 func (b *Backend) ChangeIsolation(ctx context.Context, spec backends.Spec) (restore func(context.Context) error, err error) {
-	v, err := b.begin(ctx, spec.Name)
+	v, err := b.begin(ctx, spec.Ref())
 	if err != nil {
 		return nil, err
 	}

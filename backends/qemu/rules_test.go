@@ -45,7 +45,7 @@ func TestTheNetworkOfARunningVMTakesOtherRules(t *testing.T) {
 	if got := isolation(); (got == nil) != (before == nil) {
 		t.Errorf("after a refusal: %+v, before %+v", got, before)
 	}
-	must(t, b.Kill(limit(t), "vm"))
+	must(t, b.Kill(limit(t), backends.Named("vm")))
 	if _, err := b.ChangeIsolation(limit(t), spec); !problem.HasCode(err, problem.VMNotRunning) {
 		t.Errorf("a VM that is off: %v", err)
 	}

@@ -19,7 +19,7 @@ func (b *Backend) Shelve(ctx context.Context, name, key string) error {
 	if b.shelf().Has(name, key) && !filesOf(b.layout, name).exists() {
 		return nil
 	}
-	v, err := b.begin(ctx, name)
+	v, err := b.begin(ctx, backends.Named(name))
 	if err != nil {
 		return err
 	}

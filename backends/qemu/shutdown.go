@@ -10,8 +10,8 @@ import (
 
 // Shutdown presses the power button, and asks the guest agent from the second
 // time on, until the guest has powered off or ctx is done.
-func (b *Backend) Shutdown(ctx context.Context, name string) error {
-	v, err := b.begin(ctx, name)
+func (b *Backend) Shutdown(ctx context.Context, ref backends.Ref) error {
+	v, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -20,7 +20,7 @@ func (b *Backend) Shutdown(ctx context.Context, name string) error {
 	if inst == nil {
 		return nil
 	}
-	return poweroff.Ask(ctx, name, powerSwitch{inst}, b.log)
+	return poweroff.Ask(ctx, ref.Name, powerSwitch{inst}, b.log)
 }
 
 // powerSwitch is an instance as package poweroff sees it.

@@ -17,24 +17,27 @@ import (
 // Snapshots lists what the state disk holds, also what others made with
 // qemu-img, oldest first. It reads the file and does not ask QEMU, which may not
 // answer.
-func (b *Backend) Snapshots(ctx context.Context, name string) ([]backends.Snapshot, error) {
-	if err := names.Machine(name); err != nil {
+func (b *Backend) Snapshots(ctx context.Context, ref backends.Ref) ([]backends.Snapshot, error) {
+	if err := names.Machine(ref.Name); err != nil {
 		return nil, err
 	}
-	f := filesOf(b.layout, name)
-	r, err := b.readOnly(name)
+	f := filesOf(b.layout, ref.Name)
+	r, err := b.readOnly(ref.Name)
 	if err != nil {
 		if !f.exists() {
-			return nil, refusal.NotFound(name)
+			return nil, refusal.NotFound(ref.Name)
 		}
-		return nil, refusal.Broken(problem.SnapshotFailed, name, err)
+		return nil, refusal.Broken(problem.SnapshotFailed, ref.Name, err)
+	}
+	if !ref.Is(r.UUID) {
+		return nil, refusal.NotFound(ref.Name)
 	}
 	info, err := b.img.InfoShared(ctx, f.state(r.Mutable))
 	if err != nil && r.Run.alive() && ctx.Err() == nil {
 		info, err = b.img.InfoShared(ctx, f.state(r.Mutable)) // QEMU was writing the list just then
 	}
 	if err != nil {
-		return nil, fmt.Errorf("snapshots of %s: %w", name, err)
+		return nil, fmt.Errorf("snapshots of %s: %w", ref.Name, err)
 	}
 	return snapshots.Sorted(info.Snapshots, func(s qemuimg.Snapshot) backends.Snapshot { return describe(s, r.Snapshots) }), nil
 }
@@ -86,25 +89,25 @@ func (i *instance) stored(ctx context.Context) ([]qemuimg.Snapshot, error) {
 func nameOf(s qemuimg.Snapshot) string { return s.Name }
 
 // CreateSnapshot takes one of the state disk; see backends.Backend.
-func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.SnapshotRequest) (backends.Snapshot, error) {
+func (b *Backend) CreateSnapshot(ctx context.Context, ref backends.Ref, req backends.SnapshotRequest) (backends.Snapshot, error) {
 	none := backends.Snapshot{}
 	if err := names.Snapshot(req.Name); err != nil {
 		return none, problem.Untouched(err)
 	}
-	v, err := b.begin(ctx, name)
+	v, err := b.begin(ctx, ref)
 	if err != nil {
 		return none, problem.Untouched(err)
 	}
 	defer v.finish()
 	r, err := b.recordOf(v)
 	if err != nil {
-		return none, problem.Untouched(refusal.Broken(problem.SnapshotFailed, name, err))
+		return none, problem.Untouched(refusal.Broken(problem.SnapshotFailed, ref.Name, err))
 	}
-	all, err := b.stored(ctx, name, r.Mutable)
+	all, err := b.stored(ctx, ref.Name, r.Mutable)
 	if err != nil {
-		return none, problem.Untouched(refusal.SnapshotFailed(name, err))
+		return none, problem.Untouched(refusal.SnapshotFailed(ref.Name, err))
 	}
-	if err := snapshots.CheckFree(all, nameOf, name, req.Name); err != nil {
+	if err := snapshots.CheckFree(all, nameOf, ref.Name, req.Name); err != nil {
 		return none, problem.Untouched(err)
 	}
 	note := snapshotNote{Description: req.Description, Created: time.Now().UTC()}
@@ -115,7 +118,7 @@ func (b *Backend) CreateSnapshot(ctx context.Context, name string, req backends.
 		err = b.img.TakeSnapshot(ctx, v.files.state(r.Mutable), req.Name)
 	}
 	if err != nil {
-		return none, refusal.SnapshotFailed(name, err)
+		return none, refusal.SnapshotFailed(ref.Name, err)
 	}
 	return b.noteSnapshot(ctx, v, req.Name, note)
 }

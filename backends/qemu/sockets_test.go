@@ -37,13 +37,13 @@ func TestARuntimeDirectoryThatIsLostOrAnotherOneIsNoLoss(t *testing.T) {
 	if got := status(t, b, "vm"); got != before {
 		t.Errorf("before %+v, after %+v", before, got)
 	}
-	must(t, b.Suspend(limit(t), "vm"))
-	must(t, b.Resume(limit(t), "vm"))
-	c, err := b.Console(limit(t), "vm")
+	must(t, b.Suspend(limit(t), backends.Named("vm")))
+	must(t, b.Resume(limit(t), backends.Named("vm")))
+	c, err := b.Console(limit(t), backends.Named("vm"))
 	must(t, err)
 	typeAndRead(t, c, "hello")
 	must(t, c.Close())
-	must(t, b.Kill(limit(t), "vm"))
+	must(t, b.Kill(limit(t), backends.Named("vm")))
 	if left, err := os.ReadDir(filesOf(s.layout, "vm").path(socketDir)); !os.IsNotExist(err) {
 		t.Errorf("it leaves %v, %v", left, err)
 	}
@@ -57,14 +57,14 @@ func TestSocketsOfALongHome(t *testing.T) {
 	name := strings.Repeat("v", 63)
 	made(t, b, s.spec(name))
 	must(t, b.Start(limit(t), s.spec(name)))
-	must(t, b.Suspend(limit(t), name))
+	must(t, b.Suspend(limit(t), backends.Named(name)))
 	must(t, b.Close())
 	b = s.open(t)
 	if got := status(t, b, name); got.State != backends.Suspended {
 		t.Errorf("%+v", got)
 	}
-	must(t, b.Resume(limit(t), name))
-	must(t, b.Destroy(limit(t), name))
+	must(t, b.Resume(limit(t), backends.Named(name)))
+	must(t, b.Destroy(limit(t), backends.Named(name)))
 }
 
 // TestAVMOfAnOlderDaemonInAnotherRuntimeDirectory: its record does not say where its
@@ -81,7 +81,7 @@ func TestAVMOfAnOlderDaemonInAnotherRuntimeDirectory(t *testing.T) {
 	if got := status(t, b, "vm"); got.State != backends.Running || got.Reason != "" {
 		t.Errorf("%+v", got)
 	}
-	must(t, b.Destroy(limit(t), "vm"))
+	must(t, b.Destroy(limit(t), backends.Named("vm")))
 }
 
 // TestAVMWhoseSocketsAreGone: everything that needs none goes on, and what is said
@@ -89,7 +89,7 @@ func TestAVMOfAnOlderDaemonInAnotherRuntimeDirectory(t *testing.T) {
 func TestAVMWhoseSocketsAreGone(t *testing.T) {
 	s, b := running(t, usualLimits)
 	pid := status(t, b, "vm").PID
-	before, err := b.Endpoint(limit(t), "vm")
+	before, err := b.Endpoint(limit(t), backends.Named("vm"))
 	must(t, err)
 	must(t, b.Close())
 	must(t, os.RemoveAll(filesOf(s.layout, "vm").path(socketDir)))
@@ -98,12 +98,12 @@ func TestAVMWhoseSocketsAreGone(t *testing.T) {
 	if got := status(t, b, "vm"); got.State != backends.Unknown || strings.Contains(got.Reason, "kill") || !strings.Contains(got.Reason, "nixvmd stop vm") {
 		t.Errorf("%+v", got)
 	}
-	if e, err := b.Endpoint(limit(t), "vm"); err != nil || e != before {
+	if e, err := b.Endpoint(limit(t), backends.Named("vm")); err != nil || e != before {
 		t.Errorf("%+v, %v; it was %+v", e, err, before)
 	}
 	for what, err := range map[string]error{
-		"Shutdown": b.Shutdown(limit(t), "vm"),
-		"Suspend":  b.Suspend(limit(t), "vm"),
+		"Shutdown": b.Shutdown(limit(t), backends.Named("vm")),
+		"Suspend":  b.Suspend(limit(t), backends.Named("vm")),
 		"Start":    b.Start(limit(t), s.spec("vm")),
 	} {
 		if !problem.HasCode(err, problem.BackendUnreachable) || strings.Contains(problem.From(err).Hint, "kill") {
@@ -114,7 +114,7 @@ func TestAVMWhoseSocketsAreGone(t *testing.T) {
 	must(t, unix.Kill(pid, unix.SIGTERM))
 	await(t, b, inState(backends.Stopped))
 	must(t, b.Start(limit(t), s.spec("vm")))
-	must(t, b.Suspend(limit(t), "vm"))
+	must(t, b.Suspend(limit(t), backends.Named("vm")))
 }
 
 // TestDisksOnAFileSystemWithoutSockets: the sockets are in the runtime directory then.

@@ -30,7 +30,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	v, err := b.begin(ctx, spec.Name)
+	v, err := b.begin(ctx, spec.Ref())
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (b *Backend) greet(ctx context.Context, v *vm, l launch, proc *process, por
 		PID: proc.pid, Start: proc.start, BootID: host.BootID(), Started: time.Now().UTC(),
 		Accel: l.accel, Bridge: l.spec.Bridge, Log: proc.log.onRecord(), Sockets: v.files.onRecord(l.sockets),
 	}
-	inst, err := b.connect(ctx, v, proc, this)
+	inst, err := b.connect(ctx, v, l.spec.UUID, proc, this)
 	if err != nil {
 		canceled := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSilent)
 		if err = errors.Join(err, killAndWait(ctx, proc)); canceled {

@@ -18,7 +18,7 @@ func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
 	if err := backends.CheckSpec(spec); err != nil {
 		return err
 	}
-	v, err := b.begin(ctx, spec.Name)
+	v, err := b.begin(ctx, spec.Ref())
 	if err != nil {
 		return err
 	}

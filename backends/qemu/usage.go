@@ -18,14 +18,14 @@ const (
 )
 
 // NetworkUsage asks the VM's network process; see backends.NetworkReporter.
-func (b *Backend) NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error) {
+func (b *Backend) NetworkUsage(ctx context.Context, ref backends.Ref) (backends.NetworkUsage, error) {
 	var u backends.NetworkUsage
-	inst, err := b.running(name)
+	inst, err := b.running(ref)
 	if err != nil {
 		return u, err
 	}
 	if inst.run.Bridge != "" {
-		return u, problem.New(problem.Unsupported, "VM %s is on the bridge %s, where nixvm does not manage its network", name, inst.run.Bridge)
+		return u, problem.New(problem.Unsupported, "VM %s is on the bridge %s, where nixvm does not manage its network", ref.Name, inst.run.Bridge)
 	}
 	ctx, cancel := context.WithTimeout(ctx, usageLimit)
 	defer cancel()
@@ -37,7 +37,7 @@ func (b *Backend) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 		conn.Close()
 	}
 	if err != nil {
-		return u, problem.New(problem.VMNotReady, "the network process of VM %s does not report its connections: %w", name, err).
+		return u, problem.New(problem.VMNotReady, "the network process of VM %s does not report its connections: %w", ref.Name, err).
 			WithHint("a VM that was started by an older nixvmd does so after its next start").Retry()
 	}
 	if u.Last != nil {

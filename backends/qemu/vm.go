@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/names"
@@ -92,6 +93,21 @@ func (b *Backend) held(name string) *instance {
 	return v.instance()
 }
 
+// is reports whether the VM is the one that is meant.
+func (v *vm) is(ref backends.Ref) bool {
+	if inst := v.instance(); inst != nil {
+		return ref.Is(inst.uuid)
+	}
+	return v.files.is(ref)
+}
+
+// is reports whether the files are those of the VM that is meant. They may be where the
+// record is damaged.
+func (f vmFiles) is(ref backends.Ref) bool {
+	r, err := f.readRecord()
+	return err != nil || ref.Is(r.UUID)
+}
+
 // instance returns the running instance, or nil.
 func (v *vm) instance() *instance {
 	v.mu.Lock()
@@ -102,8 +118,8 @@ func (v *vm) instance() *instance {
 // begin starts a mutating operation on an existing VM: alone in this process,
 // the only owner on this host, and with the running process adopted. The
 // caller must call v.finish.
-func (b *Backend) begin(ctx context.Context, name string) (*vm, error) {
-	v, err := b.hold(ctx, name)
+func (b *Backend) begin(ctx context.Context, ref backends.Ref) (*vm, error) {
+	v, err := b.hold(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -121,14 +137,14 @@ func (b *Backend) begin(ctx context.Context, name string) (*vm, error) {
 }
 
 // hold is begin for what must get through to a process that cannot be adopted.
-func (b *Backend) hold(ctx context.Context, name string) (*vm, error) {
-	v, err := b.reserve(ctx, name)
+func (b *Backend) hold(ctx context.Context, ref backends.Ref) (*vm, error) {
+	v, err := b.reserve(ctx, ref.Name)
 	if err != nil {
 		return nil, err
 	}
-	if !v.files.exists() {
+	if !v.files.exists() || !v.is(ref) {
 		v.finish()
-		return nil, refusal.NotFound(name)
+		return nil, refusal.NotFound(ref.Name)
 	}
 	if err := v.own(); err != nil {
 		v.finish()

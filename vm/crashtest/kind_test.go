@@ -105,7 +105,7 @@ func (h *house) left() []string {
 	var names []string
 	for _, path := range files {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
-		st, err := h.kind.fake.Status(context.Background(), name)
+		st, err := h.kind.fake.Status(context.Background(), backends.Named(name))
 		if err != nil {
 			h.t.Fatal(err)
 		}

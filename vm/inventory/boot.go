@@ -238,7 +238,7 @@ func (v *Inventory) reach(name string) (backends.Backend, Guest, error) {
 
 // Dial connects to the guest's sshd wherever it is now.
 func (v *Inventory) Dial(ctx context.Context, b backends.Backend, name string) (net.Conn, error) {
-	ep, err := b.Endpoint(ctx, name)
+	ep, err := b.Endpoint(ctx, v.Ref(name))
 	if err != nil {
 		return nil, err
 	}

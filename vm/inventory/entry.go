@@ -53,6 +53,16 @@ func (e *Entry) Host() string {
 	return e.Backend
 }
 
+// Ref is the VM as calls of its backend name it: by the UUID in its record; where that
+// is not known, as the backend reported it last.
+func (e *Entry) Ref() backends.Ref {
+	ref := backends.Ref{Name: e.Name, UUID: e.Status.UUID}
+	if e.Record != nil && e.Record.UUID != "" {
+		ref.UUID = e.Record.UUID
+	}
+	return ref
+}
+
 // Guest is what a connection to the VM needs: from the machine directory, or from the
 // record while that does not parse, is gone, or has lost the host key. False when neither
 // says.

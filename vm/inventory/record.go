@@ -28,7 +28,10 @@ type Record struct {
 	Machine  string `json:"machine"`
 	Instance string `json:"instance,omitempty"` // see InstanceID
 	Backend  string `json:"backend"`
-	Image    Image  `json:"image"`
+	// UUID by which the backend knows the VM; see [Entry.Ref]. Empty in earlier records:
+	// until the next start of the VM.
+	UUID  string `json:"uuid,omitempty"`
+	Image Image  `json:"image"`
 
 	// CurrentGeneration and History are the images that the VM can boot from; see Generations.
 	// 0 and none in the record of a VM that was never upgraded.

@@ -21,7 +21,7 @@ func (v *Inventory) Refresh(ctx context.Context, b backends.Backend, name string
 		var st backends.Status
 		overtaken := false
 		err := v.streams[b.Name()].ask(ctx, b, func() (err error) {
-			if st, err = b.Status(ctx, name); err != nil {
+			if st, err = b.Status(ctx, v.Ref(name)); err != nil {
 				err = fmt.Errorf("query backend %s: %w", b.Name(), err)
 			}
 			return err
@@ -64,6 +64,14 @@ func (v *Inventory) Ask(ctx context.Context, b backends.Backend) {
 	}
 }
 
+// Ref is [Entry.Ref] of a machine; of one that is not known, its name.
+func (v *Inventory) Ref(name string) backends.Ref {
+	if e, ok := v.Get(name); ok {
+		return e.Ref()
+	}
+	return backends.Named(name)
+}
+
 func firstOf(list ...error) error {
 	for _, err := range list {
 		if err != nil {
@@ -78,7 +86,8 @@ func firstOf(list ...error) error {
 func (v *Inventory) answersFor(b backends.Backend, list []backends.Status, failed error) []backends.Status {
 	seen := map[string]bool{}
 	for _, st := range list {
-		seen[st.Name] = true
+		e, ok := v.Get(st.Name)
+		seen[st.Name] = !ok || e.isSubjectOf(st)
 	}
 	for _, e := range v.List() {
 		switch {

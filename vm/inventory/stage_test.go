@@ -50,7 +50,7 @@ func (b *staged) Mark(number uint64) {
 	b.waiting = append(b.waiting, backends.Event{Kind: backends.Marked, Mark: number})
 }
 
-func (b *staged) Endpoint(context.Context, string) (backends.Endpoint, error) {
+func (b *staged) Endpoint(context.Context, backends.Ref) (backends.Endpoint, error) {
 	b.mu.Lock()
 	endpoint := b.endpoint
 	b.mu.Unlock()
@@ -82,8 +82,8 @@ func (b *staged) now(name string) backends.Status {
 	return backends.Status{Name: name, State: backends.Absent}
 }
 
-func (b *staged) Status(ctx context.Context, name string) (backends.Status, error) {
-	st := b.now(name)
+func (b *staged) Status(ctx context.Context, ref backends.Ref) (backends.Status, error) {
+	st := b.now(ref.Name)
 	b.mu.Lock()
 	var release chan struct{}
 	if b.held {

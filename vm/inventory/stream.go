@@ -138,12 +138,18 @@ func (v *Inventory) apply(b backends.Backend, e backends.Event) {
 }
 
 // elsewhere reports whether a status says nothing of the VM of this entry: that is on
-// another backend, while this one had it, is about to get it, or never had it.
+// another backend, while this one had it, is about to get it, or never had it; or the
+// status is a namesake's.
 func (e *Entry) elsewhere(b backends.Backend, st backends.Status) bool {
 	if e.Record != nil {
-		return e.Record.Backend != b.Name()
+		return e.Record.Backend != b.Name() || !e.isSubjectOf(st)
 	}
 	return st.State == backends.Absent && e.Backend != "" && e.Backend != b.Name()
+}
+
+// isSubjectOf reports whether a status of this name may be about the VM of the record.
+func (e *Entry) isSubjectOf(st backends.Status) bool {
+	return e.Record == nil || backends.Ref{Name: e.Name, UUID: e.Record.UUID}.Is(st.UUID)
 }
 
 // setStatus is the only place that writes a status.

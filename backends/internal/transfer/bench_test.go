@@ -50,7 +50,7 @@ func BenchmarkExport(b *testing.B) {
 	b.Run("backup", func(b *testing.B) {
 		b.SetBytes(256 << 20)
 		for b.Loop() {
-			err := transfer.ExportFile(image, backends.Source{Name: "bench", Snapshot: "bench"}, func(d backends.Disk) error {
+			err := transfer.ExportFile(image, backends.Source{VM: backends.Named("bench"), Snapshot: "bench"}, func(d backends.Disk) error {
 				m := archive.Manifest{Machine: "bench", Disk: archive.Disk{Size: d.Size, Bytes: d.Bytes}}
 				return archive.Write(io.Discard, m, nil, d)
 			})

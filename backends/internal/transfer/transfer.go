@@ -25,16 +25,16 @@ func Export(file io.ReaderAt, from backends.Source, read func(backends.Disk) err
 	var missing qcow2.SnapshotMissingError
 	switch {
 	case errors.As(err, &missing):
-		return refusal.SnapshotNotFound(from.Name, from.Snapshot)
+		return refusal.SnapshotNotFound(from.VM.Name, from.Snapshot)
 	case errors.Is(err, qcow2.ErrUnsupported):
-		return problem.New(problem.Unsupported, "the disk of %s cannot be copied: %w", from.Name, err).
+		return problem.New(problem.Unsupported, "the disk of %s cannot be copied: %w", from.VM.Name, err).
 			WithHint("a backup needs a state disk that is one qcow2 file of its own")
 	case err != nil:
-		return fmt.Errorf("read the disk of %s: %w", from.Name, err)
+		return fmt.Errorf("read the disk of %s: %w", from.VM.Name, err)
 	}
 	disk, err := qcow2.Stream(image)
 	if err != nil {
-		return fmt.Errorf("read the disk of %s: %w", from.Name, err)
+		return fmt.Errorf("read the disk of %s: %w", from.VM.Name, err)
 	}
 	return read(disk)
 }
@@ -43,7 +43,7 @@ func Export(file io.ReaderAt, from backends.Source, read func(backends.Disk) err
 func ExportFile(path string, from backends.Source, read func(backends.Disk) error) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("open the disk of %s: %w", from.Name, err)
+		return fmt.Errorf("open the disk of %s: %w", from.VM.Name, err)
 	}
 	defer f.Close()
 	return Export(f, from, read)
