@@ -30,7 +30,7 @@ func (b *Backend) Offers(optional any) bool {
 	case *backends.ImageHost:
 		_, pool := b.storage.(*poolStorage)
 		return pool
-	case *backends.FileHost, *backends.Shelver, *backends.DiskRewriter:
+	case *backends.FileHost, *backends.Shelver, *backends.DiskRewriter, *backends.Exporter, *backends.Importer:
 		_, files := b.storage.(*localStorage)
 		return files
 	}

@@ -91,26 +91,27 @@ func (s *poolStorage) open(ctx context.Context, name string) (diskFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, s.b.limits.connect)
-	defer cancel()
-	c, err := connect(limited, s.b.link.dial, s.b.target.Remote)
-	if err != nil {
-		return nil, s.b.target.unreachable(err)
-	}
-	return &volumeFile{ctx: ctx, s: s, conn: c, volume: v}, nil
+	return &volumeFile{ctx: ctx, s: s, volume: v}, nil
 }
 
-// volumeFile reads a volume in parts, over a connection of its own.
+// volumeFile reads a volume in parts, each over a connection of its own: go-libvirt does
+// not finish the stream of a download, after which libvirtd answers to no other.
 type volumeFile struct {
 	ctx    context.Context //nolint:containedctx // io.ReaderAt has no other way
 	s      *poolStorage
-	conn   *conn
 	volume golibvirt.StorageVol
 }
 
 // ReadAt implements io.ReaderAt.
 func (f *volumeFile) ReadAt(p []byte, at int64) (int, error) {
-	got, err := call(f.ctx, f.conn, f.s.b.limits.start, func(l *golibvirt.Libvirt) ([]byte, error) {
+	limited, cancel := context.WithTimeout(f.ctx, f.s.b.limits.connect)
+	defer cancel()
+	c, err := connect(limited, f.s.b.link.dial, f.s.b.target.Remote)
+	if err != nil {
+		return 0, f.s.b.target.unreachable(err)
+	}
+	defer c.close()
+	got, err := call(f.ctx, c, f.s.b.limits.start, func(l *golibvirt.Libvirt) ([]byte, error) {
 		part := &part{most: len(p)}
 		err := l.StorageVolDownload(f.volume, part, uint64(at), uint64(len(p)), 0)
 		return part.data, err
@@ -124,11 +125,8 @@ func (f *volumeFile) ReadAt(p []byte, at int64) (int, error) {
 	return len(p), nil
 }
 
-// Close ends the connection.
-func (f *volumeFile) Close() error {
-	f.conn.close()
-	return nil
-}
+// Close does nothing: no connection is left.
+func (f *volumeFile) Close() error { return nil }
 
 // part takes what is downloaded, and no more than was asked for. A download that is
 // given up writes to it after its end.
