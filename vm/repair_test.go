@@ -49,6 +49,7 @@ var stateFiles = map[string]string{
 	"data/machines/demo/user_authorized_keys":     "rebuilt",
 	"data/machines/demo/memory":                   "told",
 	"data/machines/demo/vcpus":                    "told",
+	"data/machines/demo/network":                  "told",
 }
 
 // ruinHouse makes a house with a VM that has work on its disk.
