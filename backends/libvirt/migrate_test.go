@@ -30,7 +30,7 @@ type twoHosts struct {
 
 func newTwoHosts(t testing.TB) *twoHosts {
 	t.Helper()
-	p := &twoHosts{hosts: [2]*libvirttest.Host{libvirttest.Start(t), libvirttest.Start(t)}, log: slog.DiscardHandler}
+	p := &twoHosts{hosts: [2]*libvirttest.Host{libvirttest.StartSharing(t), libvirttest.StartSharing(t)}, log: slog.DiscardHandler}
 	if os.Getenv("NIXVM_TEST_LOG") != "" {
 		p.log = slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ auth_unix_ro = "none"
 const qemuConf = `security_driver = "none"
 `
 
-func (h *Host) configure(t testing.TB) {
+func (h *Host) configure(t testing.TB, qemuSettings []string) {
 	t.Helper()
 	dir := h.path("etc")
 	if h.session {
@@ -32,7 +33,7 @@ func (h *Host) configure(t testing.TB) {
 	}
 	// Else all have the UUID of this machine's mainboard, and are one to libvirt.
 	h.write(t, filepath.Join(dir, "libvirtd.conf"), libvirtdConf+fmt.Sprintf("host_uuid = %q\n", uuid.NewString()))
-	h.write(t, filepath.Join(dir, "qemu.conf"), qemuConf)
+	h.write(t, filepath.Join(dir, "qemu.conf"), qemuConf+strings.Join(qemuSettings, "\n")+"\n")
 	if h.session {
 		h.inside.run(t, fmt.Sprintf("chown -R %d %s %s && chmod 700 %[3]s", nobody, quote(h.path("home")), quote(h.path("run"))))
 	}

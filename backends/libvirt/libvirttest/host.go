@@ -62,7 +62,15 @@ func StartSession(t testing.TB) *Host {
 	return start(t, true)
 }
 
-func start(t testing.TB, session bool) *Host {
+// StartSharing starts a host of whose disks another one makes use too. A libvirtd takes
+// back the ownership of the disks that leave it, unless the file system is a network's:
+// that of the test is none, so QEMU runs as root, for whom it makes no difference.
+func StartSharing(t testing.TB) *Host {
+	t.Helper()
+	return start(t, false, "user = \"root\"", "group = \"root\"")
+}
+
+func start(t testing.TB, session bool, qemuSettings ...string) *Host {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: it starts a libvirtd in namespaces of its own")
@@ -89,7 +97,7 @@ func start(t testing.TB, session bool) *Host {
 		h.inside.run(t, "mkdir -p /etc/libvirt/qemu /var/lib/libvirt/images /var/lib/libvirt/qemu")
 	}
 	h.URI += "?socket=" + h.Socket
-	h.configure(t)
+	h.configure(t, qemuSettings)
 	h.startVirtlogd(t)
 	h.StartLibvirtd(t)
 	return h

@@ -20,7 +20,7 @@ import (
 // with a cable and a pool between them.
 func TestMigrateStory(t *testing.T) {
 	image := trialtest.Tiny(t)
-	hosts := map[string]*libvirttest.Host{"left": libvirttest.Start(t), "right": libvirttest.Start(t)}
+	hosts := map[string]*libvirttest.Host{"left": libvirttest.StartSharing(t), "right": libvirttest.StartSharing(t)}
 	libvirttest.Cable(t, hosts["left"], "10.77.0.1/24", hosts["right"], "10.77.0.2/24")
 	config := configOf(t, hosts, map[string]string{"left": "10.77.0.1", "right": "10.77.0.2"})
 	p := scripttest.Params("testdata/migrate")

@@ -163,6 +163,8 @@ step('a window attached to a machine that is off starts it, shows it, and hands 
 
 step('destroy asks for the name, and then nothing is left of the machine', async () => {
   await first.menu(first.row('demo'), 'Destroy');
+  await first.step('Destroy demo');
+  await first.choice('Delete the machine directory too').click();
   await first.answerDialog('Destroy');
   await first.step('Destroy demo');
   await first.answer('docs');
