@@ -44,6 +44,13 @@
 (require 'nixvm-list)
 
 (autoload 'nixvm-menu "nixvm-transient" "Show the actions on machines." t)
+(autoload 'nixvm-backup "nixvm-backup" "Back up machines." t)
+(autoload 'nixvm-restore-backup "nixvm-backup" "Restore a backup of a machine." t)
+(autoload 'nixvm-passwd "nixvm-settings" "Set the password of root in a guest." t)
+(autoload 'nixvm-set-mode "nixvm-settings" "Change the mode of a machine." t)
+(autoload 'nixvm-recreate "nixvm-settings" "Recreate the VM of a machine." t)
+(autoload 'nixvm-upgrade "nixvm-upgrade" "Upgrade VMs to their current image." t)
+(autoload 'nixvm-rollback "nixvm-upgrade" "Return a VM to an earlier image." t)
 
 ;;;###autoload
 (defun nixvm ()

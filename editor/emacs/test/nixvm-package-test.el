@@ -61,5 +61,25 @@
     (should (documentation command))
     (should (where-is-internal command nixvm-list-mode-map))))
 
+;; As in an Emacs without an installed package: only `nixvm' is required.
+(ert-deftest nixvm-package-keys-and-menu-know-their-commands ()
+  (with-temp-buffer
+    (let ((source (file-name-directory (locate-library "nixvm.el"))))
+      (should
+       (equal 0
+              (call-process (expand-file-name invocation-name invocation-directory) nil t nil
+                            "-Q" "--batch" "-L" source "--eval"
+                            "(progn
+                               (require 'nixvm)
+                               (let (unknown)
+                                 (map-keymap (lambda (_ command)
+                                               (and (symbolp command) command (not (commandp command))
+                                                    (string-prefix-p \"nixvm\" (symbol-name command))
+                                                    (push command unknown)))
+                                             nixvm-list-mode-map)
+                                 (when unknown (error \"Keys of unknown commands: %S\" unknown))
+                                 (call-interactively #'nixvm-menu)))")))
+      (should-not (string-match-p "not defined\\|[Ee]rror" (buffer-string))))))
+
 (provide 'nixvm-package-test)
 ;;; nixvm-package-test.el ends here
