@@ -121,8 +121,34 @@ type answer struct {
 	text   string
 }
 
-// prepare makes the target start a QEMU that waits for the guest.
+// prepare makes the target start a QEMU that waits for the guest. One of an earlier
+// attempt may have come up there since it was cleared: its libvirtd was starting it when
+// the process that had asked for it died, and ends it now.
 func (p *protocol) prepare(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, p.m.from.limits.decide)
+	defer cancel()
+	var failed error
+	once := false // the target had none when it was asked
+	if err := p.m.patiently(limited, p.m.to, func() error {
+		if failed = p.prepareOnce(ctx); !hasCode(failed, golibvirt.ErrOperationInvalid) {
+			return nil
+		}
+		target, err := p.m.sideOf(ctx, p.m.to)
+		switch {
+		case err != nil || target.running():
+			return nil
+		case !target.active && once:
+			return nil
+		}
+		once = once || !target.active
+		return errMoving
+	}); err != nil && failed == nil {
+		return err
+	}
+	return failed
+}
+
+func (p *protocol) prepareOnce(ctx context.Context) error {
 	p.set(golibvirt.MigrateParamURI, p.m.to.config.MigrateURI)
 	params, cookie := p.params, p.cookie
 	prepared, err := call(ctx, p.dst, p.m.to.limits.start, func(l *golibvirt.Libvirt) (answer, error) {

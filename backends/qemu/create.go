@@ -80,7 +80,7 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 		return err
 	}
 	report.Report(progress.Update{Vertex: "disk", Done: true})
-	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, State: backends.Stopped}})
+	b.events.Push(backends.Event{Kind: backends.StateChanged, Status: backends.Status{Name: spec.Name, UUID: spec.UUID, State: backends.Stopped}})
 	return atomicfile.SyncDir(b.layout.VMs())
 }
 

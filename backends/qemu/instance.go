@@ -161,7 +161,7 @@ func (i *instance) recordEnd() {
 	if err := i.b.writeEnd(i.v, e); err != nil {
 		i.log().Error("cannot record the end of the VM", "error", err)
 	}
-	i.detach(backends.Status{Name: i.v.name, State: e.State, Reason: e.Reason})
+	i.detach(backends.Status{Name: i.v.name, UUID: i.uuid, State: e.State, Reason: e.Reason})
 	i.log().Info("VM ended", "state", e.State, "reason", e.Reason)
 }
 
