@@ -72,6 +72,7 @@ func (s *Service) judgeRecreate(ctx context.Context, req api.RecreateParams) (re
 	if r == nil {
 		return recreateArgs{}, notFound(req.Name) // destroyed meanwhile
 	}
+	r.UUID = s.ref(req.Name).UUID // records of earlier versions do not have it
 	create := createArgs{Draft: draftOf(m), Backend: r.Backend, Instance: newInstance()}
 	create.Image, create.Fallback = s.chooseImage(m.Image)
 	wrong := &fieldErrors{}
@@ -142,7 +143,7 @@ func (c *recreation) last() operation.Step {
 			if err != nil {
 				return err
 			}
-			return sh.DropShelved(ctx, c.name, c.former.Shelf)
+			return sh.DropShelved(ctx, c.formerRef(), c.former.Shelf)
 		}}
 	}
 	return operation.Step{Name: "keep", Title: "keeping the former disks", Do: func(ctx context.Context, r *operation.Run) error {
@@ -165,6 +166,11 @@ func (c *recreation) shelf() (backends.Backend, backends.Shelver, error) {
 	return b, sh, err
 }
 
+// formerRef is the former VM as its backend knows it.
+func (c *recreation) formerRef() backends.Ref {
+	return backends.Ref{Name: c.name, UUID: c.former.Former.UUID}
+}
+
 // shelved is the former VM if it is set aside.
 func (c *recreation) shelved(ctx context.Context) ([]backends.ShelvedVM, error) {
 	_, sh, err := c.shelf()
@@ -172,7 +178,10 @@ func (c *recreation) shelved(ctx context.Context) ([]backends.ShelvedVM, error) 
 		return nil, err
 	}
 	list, err := sh.Shelved(ctx)
-	return slices.DeleteFunc(list, func(v backends.ShelvedVM) bool { return v.Name != c.name || v.Key != c.former.Shelf }), err
+	vm := c.formerRef()
+	return slices.DeleteFunc(list, func(v backends.ShelvedVM) bool {
+		return v.VM.Name != c.name || !vm.Is(v.VM.UUID) || v.Key != c.former.Shelf
+	}), err
 }
 
 // maybeShelved reports whether the former VM may still be set aside.
@@ -186,7 +195,7 @@ func (c *recreation) shelve(ctx context.Context, _ *operation.Run) error {
 	if err != nil {
 		return err
 	}
-	if err := sh.Shelve(ctx, c.name, c.former.Shelf); err != nil {
+	if err := sh.Shelve(ctx, c.formerRef(), c.former.Shelf); err != nil {
 		return err
 	}
 	return c.service.inventory.Refresh(ctx, b, c.name)
@@ -197,7 +206,7 @@ func (c *recreation) unshelve(ctx context.Context, _ *operation.Run) error {
 	if err != nil {
 		return err
 	}
-	if err := sh.Unshelve(ctx, c.name, c.former.Shelf); err != nil {
+	if err := sh.Unshelve(ctx, c.formerRef(), c.former.Shelf); err != nil {
 		return err
 	}
 	return c.service.inventory.Refresh(ctx, b, c.name)

@@ -21,10 +21,10 @@ func (s *Service) collectShelved(ctx context.Context, c *api.ImageGCResult, dryR
 		}
 		list, err := sh.Shelved(ctx)
 		slices.SortFunc(list, func(a, b backends.ShelvedVM) int {
-			return cmp.Or(cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since))
+			return cmp.Or(cmp.Compare(a.VM.Name, b.VM.Name), a.Since.Compare(b.Since))
 		})
 		for _, v := range list {
-			one := api.CollectedDisks{Machine: v.Name, Backend: name, Since: v.Since, Bytes: v.Bytes, Place: v.Place}
+			one := api.CollectedDisks{Machine: v.VM.Name, Backend: name, Since: v.Since, Bytes: v.Bytes, Place: v.Place}
 			if one.Kept, err = s.dropShelved(ctx, sh, v, dryRun); err != nil {
 				break
 			}
@@ -46,9 +46,9 @@ func (s *Service) dropShelved(ctx context.Context, sh backends.Shelver, v backen
 	if dryRun {
 		return "", nil
 	}
-	if err := sh.DropShelved(ctx, v.Name, v.Key); err != nil {
+	if err := sh.DropShelved(ctx, v.VM, v.Key); err != nil {
 		return "", err
 	}
-	s.log.Info("former disks removed", "machine", v.Name, "since", v.Since, "bytes", v.Bytes)
+	s.log.Info("former disks removed", "machine", v.VM.Name, "since", v.Since, "bytes", v.Bytes)
 	return "", nil
 }

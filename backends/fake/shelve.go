@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,16 +16,38 @@ import (
 var shelving = map[string]func(n *node, g *guest, r request) error{
 	"shelve":   (*node).shelve,
 	"unshelve": (*node).unshelve,
-	"drop":     func(n *node, _ *guest, r request) error { return atomicfile.Remove(n.shelf(r.Name, r.Text)) },
+	"drop":     (*node).drop,
 }
 
 func (n *node) shelf(name, key string) string {
 	return filepath.Join(n.dir, "shelf", name+"."+key)
 }
 
-func (n *node) onShelf(r request) bool {
-	_, err := os.Stat(n.shelf(r.Name, r.Text))
+func exists(path string) bool {
+	_, err := os.Stat(path)
 	return err == nil
+}
+
+func (n *node) onShelf(r request) bool {
+	path := n.shelf(r.Name, r.Text)
+	return exists(path) && r.ref().Is(uuidIn(path))
+}
+
+// uuidIn reads the UUID of a guest that is set aside; empty where its file is damaged.
+func uuidIn(path string) string {
+	content, err := os.ReadFile(path)
+	var g guest
+	if err != nil || json.Unmarshal(content, &g) != nil {
+		return ""
+	}
+	return g.Kept.UUID
+}
+
+func (n *node) drop(_ *guest, r request) error {
+	if !n.onShelf(r) {
+		return nil
+	}
+	return atomicfile.Remove(n.shelf(r.Name, r.Text))
 }
 
 func (n *node) shelve(g *guest, r request) error {
@@ -35,7 +58,7 @@ func (n *node) shelve(g *guest, r request) error {
 		return noVM(r.Name)
 	case !g.off():
 		return refusal.Running(r.Name, "it is set aside")
-	case n.onShelf(r):
+	case exists(n.shelf(r.Name, r.Text)):
 		return refusal.Exists(r.Name)
 	}
 	if err := os.MkdirAll(filepath.Join(n.dir, "shelf"), 0o700); err != nil {
@@ -54,7 +77,7 @@ func (n *node) unshelve(g *guest, r request) error {
 		return noVM(r.Name)
 	case g != nil && !n.onShelf(r):
 		return nil
-	case g != nil:
+	case exists(n.path(r.Name)):
 		return refusal.Exists(r.Name)
 	}
 	if err := os.Rename(n.shelf(r.Name, r.Text), n.path(r.Name)); err != nil {
@@ -66,25 +89,27 @@ func (n *node) unshelve(g *guest, r request) error {
 }
 
 // Shelve sets a guest aside.
-func (b *Backend) Shelve(ctx context.Context, name, key string) error {
-	return b.move(ctx, "shelve", name, key)
+func (b *Backend) Shelve(ctx context.Context, ref backends.Ref, key string) error {
+	return b.move(ctx, "shelve", ref, key)
 }
 
 // Unshelve brings it back.
-func (b *Backend) Unshelve(ctx context.Context, name, key string) error {
-	return b.move(ctx, "unshelve", name, key)
+func (b *Backend) Unshelve(ctx context.Context, ref backends.Ref, key string) error {
+	return b.move(ctx, "unshelve", ref, key)
 }
 
 // DropShelved deletes it.
-func (b *Backend) DropShelved(ctx context.Context, name, key string) error {
-	return b.move(ctx, "drop", name, key)
+func (b *Backend) DropShelved(ctx context.Context, ref backends.Ref, key string) error {
+	return b.move(ctx, "drop", ref, key)
 }
 
-func (b *Backend) move(ctx context.Context, method, name, key string) error {
-	if err := backends.CheckShelf(name, key); err != nil {
+func (b *Backend) move(ctx context.Context, method string, ref backends.Ref, key string) error {
+	if err := backends.CheckShelf(ref.Name, key); err != nil {
 		return err
 	}
-	return b.end(ctx, request{Method: method, Name: name, Text: key})
+	r := about(method, ref)
+	r.Text = key
+	return b.end(ctx, r)
 }
 
 // Shelved lists what is set aside.
@@ -105,7 +130,9 @@ func (b *Backend) Shelved(ctx context.Context) ([]backends.ShelvedVM, error) {
 			continue // dropped meanwhile
 		}
 		name, key, _ := strings.Cut(filepath.Base(file), ".")
-		all = append(all, backends.ShelvedVM{Name: name, Key: key, Since: st.ModTime(), Bytes: st.Size()})
+		all = append(all, backends.ShelvedVM{
+			VM: backends.Ref{Name: name, UUID: uuidIn(file)}, Key: key, Since: st.ModTime(), Bytes: st.Size(),
+		})
 	}
 	return all, nil
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
+	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
@@ -46,7 +48,8 @@ func (b *Backend) files() (*localStorage, error) {
 
 // Shelve notes what libvirtd knows, undefines the domain and renames the directory; see
 // backends.Shelver.
-func (b *Backend) Shelve(ctx context.Context, name, key string) error {
+func (b *Backend) Shelve(ctx context.Context, ref backends.Ref, key string) error {
+	name := ref.Name
 	s, err := b.files()
 	if err == nil {
 		err = backends.CheckShelf(name, key)
@@ -59,19 +62,19 @@ func (b *Backend) Shelve(ctx context.Context, name, key string) error {
 		return err
 	}
 	defer release()
-	d, err := b.now(ctx, backends.Named(name))
+	d, err := b.now(ctx, ref)
 	switch {
 	case err == nil:
 		err = b.noteShelved(ctx, s, d, name)
-	case problem.HasCode(err, problem.VMNotFound) && shelf.Dir(s.dir).Has(name, key):
+	case problem.HasCode(err, problem.VMNotFound) && s.shelf().Has(ref, key):
 		return nil
 	case problem.HasCode(err, problem.VMNotFound):
-		if _, serr := s.readShelf(name); serr == nil {
+		if k, serr := readShelf(s.path(name, "")); serr == nil && ref.Is(k.uuid()) {
 			err = nil // a crash came before the rename
 		}
 	}
 	if err == nil {
-		err = shelf.Dir(s.dir).Put(name, key)
+		err = s.shelf().Put(name, key)
 	}
 	if err != nil {
 		return fmt.Errorf("set VM %s aside: %w", name, err)
@@ -112,8 +115,29 @@ func (b *Backend) noteShelved(ctx context.Context, s *localStorage, d domain, na
 	})
 }
 
-func (s *localStorage) readShelf(name string) (k shelved, err error) {
-	path := s.path(name, shelfFile)
+// uuid of the domain; empty where its definition cannot be read.
+func (k shelved) uuid() string {
+	var x libvirtxml.Domain
+	if err := x.Unmarshal(k.Domain); err != nil {
+		return ""
+	}
+	return x.UUID
+}
+
+// shelf has what is set aside, beside the directories of the VMs.
+func (s *localStorage) shelf() shelf.Dir {
+	return shelf.Dir{Path: s.dir, UUID: func(dir string) string {
+		k, err := readShelf(dir)
+		if err != nil {
+			return "" // damaged: known by its name alone
+		}
+		return k.uuid()
+	}}
+}
+
+// readShelf reads the note in the directory of a VM.
+func readShelf(dir string) (k shelved, err error) {
+	path := filepath.Join(dir, shelfFile)
 	st, err := os.Lstat(path)
 	if err != nil {
 		return k, err
@@ -130,7 +154,8 @@ func (s *localStorage) readShelf(name string) (k shelved, err error) {
 
 // Unshelve renames the directory back and tells libvirtd what it knew; see
 // backends.Shelver.
-func (b *Backend) Unshelve(ctx context.Context, name, key string) error {
+func (b *Backend) Unshelve(ctx context.Context, ref backends.Ref, key string) error {
+	name := ref.Name
 	s, err := b.files()
 	if err == nil {
 		err = backends.CheckShelf(name, key)
@@ -143,10 +168,10 @@ func (b *Backend) Unshelve(ctx context.Context, name, key string) error {
 		return err
 	}
 	defer release()
-	if shelf.Dir(s.dir).Has(name, key) {
-		err = shelf.Dir(s.dir).Take(name, key)
-	} else if there, _ := s.exists(ctx, name); !there {
-		return refusal.NotFound(name)
+	if s.shelf().Has(ref, key) {
+		err = s.shelf().Take(name, key)
+	} else if err = b.isBack(ctx, s, ref); problem.HasCode(err, problem.VMNotFound) {
+		return err
 	}
 	if err == nil {
 		err = b.defineShelved(ctx, s, name)
@@ -157,10 +182,23 @@ func (b *Backend) Unshelve(ctx context.Context, name, key string) error {
 	return nil
 }
 
+// isBack returns nil if a VM is not set aside (any more): its directory is in its place,
+// though its domain may not be defined again.
+func (b *Backend) isBack(ctx context.Context, s *localStorage, ref backends.Ref) error {
+	switch k, err := readShelf(s.path(ref.Name, "")); {
+	case errors.Is(err, fs.ErrNotExist):
+		_, err = b.now(ctx, ref)
+		return err
+	case err == nil && !ref.Is(k.uuid()):
+		return refusal.NotFound(ref.Name)
+	}
+	return nil // defineShelved says what is wrong with the note
+}
+
 // defineShelved defines a domain as its VM's directory says. A VM without such a note
 // was not set aside, or is back.
 func (b *Backend) defineShelved(ctx context.Context, s *localStorage, name string) error {
-	known, err := s.readShelf(name)
+	known, err := readShelf(s.path(name, ""))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -192,14 +230,14 @@ func (b *Backend) Shelved(context.Context) ([]backends.ShelvedVM, error) {
 	if err != nil {
 		return nil, err
 	}
-	return shelf.Dir(s.dir).List()
+	return s.shelf().List()
 }
 
 // DropShelved deletes a VM that is set aside: libvirtd knows nothing of it.
-func (b *Backend) DropShelved(_ context.Context, name, key string) error {
+func (b *Backend) DropShelved(_ context.Context, ref backends.Ref, key string) error {
 	s, err := b.files()
 	if err != nil {
 		return err
 	}
-	return shelf.Dir(s.dir).Drop(name, key)
+	return s.shelf().Drop(ref, key)
 }

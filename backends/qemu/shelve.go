@@ -9,17 +9,26 @@ import (
 	"github.com/nixvm/nixvm/backends/internal/shelf"
 )
 
-func (b *Backend) shelf() shelf.Dir { return shelf.Dir(b.layout.VMs()) }
+func (b *Backend) shelf() shelf.Dir {
+	return shelf.Dir{Path: b.layout.VMs(), UUID: func(dir string) string {
+		r, err := vmFiles{dir: dir}.readRecord()
+		if err != nil {
+			return "" // damaged: known by its name alone
+		}
+		return r.UUID
+	}}
+}
 
 // Shelve renames the directory of a VM; see backends.Shelver.
-func (b *Backend) Shelve(ctx context.Context, name, key string) error {
+func (b *Backend) Shelve(ctx context.Context, ref backends.Ref, key string) error {
+	name := ref.Name
 	if err := backends.CheckShelf(name, key); err != nil {
 		return err
 	}
-	if b.shelf().Has(name, key) && !filesOf(b.layout, name).exists() {
+	if there := filesOf(b.layout, name); b.shelf().Has(ref, key) && !(there.exists() && there.is(ref)) {
 		return nil
 	}
-	v, err := b.begin(ctx, backends.Named(name))
+	v, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -35,7 +44,8 @@ func (b *Backend) Shelve(ctx context.Context, name, key string) error {
 }
 
 // Unshelve renames it back; see backends.Shelver.
-func (b *Backend) Unshelve(ctx context.Context, name, key string) error {
+func (b *Backend) Unshelve(ctx context.Context, ref backends.Ref, key string) error {
+	name := ref.Name
 	if err := backends.CheckShelf(name, key); err != nil {
 		return err
 	}
@@ -44,8 +54,8 @@ func (b *Backend) Unshelve(ctx context.Context, name, key string) error {
 		return err
 	}
 	defer v.finish()
-	if !b.shelf().Has(name, key) {
-		if v.files.exists() {
+	if !b.shelf().Has(ref, key) {
+		if v.files.exists() && v.is(ref) {
 			return nil
 		}
 		return refusal.NotFound(name)
@@ -61,6 +71,6 @@ func (b *Backend) Unshelve(ctx context.Context, name, key string) error {
 func (b *Backend) Shelved(context.Context) ([]backends.ShelvedVM, error) { return b.shelf().List() }
 
 // DropShelved deletes a VM that is set aside.
-func (b *Backend) DropShelved(_ context.Context, name, key string) error {
-	return b.shelf().Drop(name, key)
+func (b *Backend) DropShelved(_ context.Context, ref backends.Ref, key string) error {
+	return b.shelf().Drop(ref, key)
 }

@@ -21,17 +21,23 @@ import (
 const prefix = ".shelf-"
 
 // Dir is the directory that has one for each VM, named after it.
-type Dir string
-
-// Path of a VM that is set aside.
-func (d Dir) Path(name, key string) string {
-	return filepath.Join(string(d), prefix+name+"."+key)
+type Dir struct {
+	Path string
+	// UUID reads that of the VM in a directory that is set aside; empty = unknown.
+	UUID func(dir string) string
 }
 
-func (d Dir) live(name string) string { return filepath.Join(string(d), name) }
+func (d Dir) path(name, key string) string {
+	return filepath.Join(d.Path, prefix+name+"."+key)
+}
 
-// Has reports whether a VM is set aside under the key.
-func (d Dir) Has(name, key string) bool { return exists(d.Path(name, key)) }
+func (d Dir) live(name string) string { return filepath.Join(d.Path, name) }
+
+// Has reports whether the VM is set aside under the key.
+func (d Dir) Has(vm backends.Ref, key string) bool {
+	path := d.path(vm.Name, key)
+	return exists(path) && vm.Is(d.UUID(path))
+}
 
 func exists(path string) bool {
 	_, err := os.Lstat(path)
@@ -40,7 +46,7 @@ func exists(path string) bool {
 
 // Put sets a VM aside.
 func (d Dir) Put(name, key string) error {
-	to := d.Path(name, key)
+	to := d.path(name, key)
 	if exists(to) {
 		return refusal.Exists(name)
 	}
@@ -48,7 +54,7 @@ func (d Dir) Put(name, key string) error {
 	if err := errors.Join(os.Chtimes(d.live(name), now, now), os.Rename(d.live(name), to)); err != nil {
 		return err
 	}
-	return atomicfile.SyncDir(string(d))
+	return atomicfile.SyncDir(d.Path)
 }
 
 // Take brings one back; the name is free.
@@ -56,23 +62,23 @@ func (d Dir) Take(name, key string) error {
 	if exists(d.live(name)) {
 		return refusal.Exists(name)
 	}
-	if err := os.Rename(d.Path(name, key), d.live(name)); err != nil {
+	if err := os.Rename(d.path(name, key), d.live(name)); err != nil {
 		return err
 	}
-	return atomicfile.SyncDir(string(d))
+	return atomicfile.SyncDir(d.Path)
 }
 
 // Drop deletes one.
-func (d Dir) Drop(name, key string) error {
-	if err := backends.CheckShelf(name, key); err != nil {
+func (d Dir) Drop(vm backends.Ref, key string) error {
+	if err := backends.CheckShelf(vm.Name, key); err != nil || !d.Has(vm, key) {
 		return err
 	}
-	return os.RemoveAll(d.Path(name, key))
+	return os.RemoveAll(d.path(vm.Name, key))
 }
 
 // List returns all.
 func (d Dir) List() ([]backends.ShelvedVM, error) {
-	entries, err := os.ReadDir(string(d))
+	entries, err := os.ReadDir(d.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -90,11 +96,14 @@ func (d Dir) List() ([]backends.ShelvedVM, error) {
 		if err != nil {
 			return all, err
 		}
-		bytes, err := size(d.Path(name, key))
+		path := d.path(name, key)
+		bytes, err := size(path)
 		if err != nil {
 			return all, err
 		}
-		all = append(all, backends.ShelvedVM{Name: name, Key: key, Since: st.ModTime(), Bytes: bytes, Place: d.Path(name, key)})
+		all = append(all, backends.ShelvedVM{
+			VM: backends.Ref{Name: name, UUID: d.UUID(path)}, Key: key, Since: st.ModTime(), Bytes: bytes, Place: path,
+		})
 	}
 	return all, nil
 }
