@@ -64,6 +64,8 @@ type BackendCapabilities struct {
 	// RewriteDisk: a backup can be restored to the VM that it is of, which keeps its
 	// snapshots.
 	RewriteDisk bool `json:"rewriteDisk"`
+	// PCIDevices: PCI devices of the host can be passed through to VMs.
+	PCIDevices bool `json:"pciDevices"`
 }
 
 // BackendListResult is the configured backends.

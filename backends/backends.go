@@ -51,6 +51,8 @@ type Spec struct {
 	// Isolation is what a backend with HostFirewall keeps from the guest; nil =
 	// the guest may reach what its network reaches.
 	Isolation *Isolation
+	// PCIDevices of the host are for a [PCIHost] only, one hostpci value each.
+	PCIDevices []string
 }
 
 // Isolation cuts a guest off from private networks, from other guests and from

@@ -29,6 +29,7 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Recreate = As[Shelver](b)
 	_, c.Export = As[Exporter](b)
 	_, c.Import = As[Importer](b)
+	_, c.PCIDevices = As[PCIHost](b)
 	_, c.RewriteDisk = As[DiskRewriter](b)
 	return c
 }

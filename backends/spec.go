@@ -12,9 +12,9 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// CheckSpec refuses what cannot become a VM, before anything is touched. The
-// core has validated the machine; this is about what a backend passes on.
-func CheckSpec(s Spec) error {
+// CheckSpec refuses what cannot become a VM of a backend, before anything is touched.
+// The core has validated the machine; this is about what a backend passes on.
+func CheckSpec(b Backend, s Spec) error {
 	if err := names.Machine(s.Name); err != nil {
 		return err
 	}
@@ -34,6 +34,9 @@ func CheckSpec(s Spec) error {
 			WithHint("a size is a positive multiple of 512 bytes")
 	case strings.ContainsAny(s.Image.Cmdline, "\n\x00"):
 		return problem.New(problem.ImageCorrupt, "the image's kernel command line has more than one line")
+	}
+	if _, ok := As[PCIHost](b); len(s.PCIDevices) > 0 && !ok {
+		return NoPCIDevices(b.Name())
 	}
 	return nil
 }

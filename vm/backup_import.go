@@ -61,6 +61,13 @@ func (s *Service) judgeImport(ctx context.Context, w wanted, req api.BackupResto
 		wrong.add(fieldBackend, err)
 		wrong.add(fieldNetwork, checkBridge(ctx, b, m.Network))
 		checkResources(ctx, b, m.VCPUs, m.MemoryMiB, wrong)
+		if args.Declare {
+			if p := s.pciProblem(b, &m); p != nil {
+				args.Warnings = append(args.Warnings, p.Message)
+			}
+		} else {
+			wrong.add(fieldNone, s.checkPCIDevices(ctx, b, w.name, m.PCIDevices))
+		}
 		field, err := checkPlace(ctx, b, w.name)
 		wrong.add(field, err)
 	}

@@ -109,6 +109,7 @@ func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (
 			}
 		}
 		checkResources(ctx, b, asked[0], asked[1], wrong)
+		wrong.add(fieldNone, s.checkPCIDevices(ctx, b, m.Name, m.PCIDevices))
 	}
 	if req.RootPasswordHash != nil {
 		wrong.add(fieldRootPassword, s.checkPassword(req.Name))

@@ -206,6 +206,7 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 		}
 		wrong.add(fieldAutostart, checkAutostart(b, args.Draft.Autostart))
 		checkResources(ctx, b, args.Draft.VCPUs, args.Draft.MemoryMiB, wrong)
+		wrong.add(fieldNone, s.checkPCIDevices(ctx, b, args.Draft.Name, args.Draft.PCIDevices))
 		if !wrong.has(fieldName) {
 			field, err := checkPlace(ctx, b, args.Draft.Name)
 			wrong.add(field, err)
@@ -394,6 +395,7 @@ func draftOf(m machine.Machine) machine.Draft {
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Autostart: m.Autostart, Network: m.Network,
 		AdminKeys: m.AdminKeys, UserKeys: m.UserKeys, TCPPorts: m.TCPPorts,
 		AllowedCIDRs: m.AllowedCIDRs, RemoteForwards: m.RemoteForwards,
+		PCIDevices: m.PCIDevices,
 	}
 }
 

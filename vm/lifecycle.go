@@ -7,6 +7,7 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
@@ -38,10 +39,14 @@ func (s *Service) Start(ctx context.Context, name, client string) (api.Operation
 	}
 	op := api.Operation{Kind: api.KindStart, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (startArgs, error) {
-		if _, _, err := s.realised(name); err != nil {
+		m, b, err := s.realised(name)
+		if err != nil {
 			return startArgs{}, err
 		}
 		state, err := s.stateNow(ctx, name)
+		if err == nil && !inventory.Alive(state) {
+			err = s.checkPCIDevices(ctx, b, name, m.PCIDevices)
+		}
 		if err == nil && state == backends.Suspended {
 			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
 		}
@@ -237,7 +242,11 @@ func (s *Service) beginRunning(ctx context.Context, kind api.Kind, name, client 
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (noArgs, error) {
 		state, err := s.stateNow(ctx, name)
 		if err == nil && kind == api.KindReboot {
-			_, _, err = s.realised(name) // it is started again
+			var m machine.Machine
+			var b backends.Backend
+			if m, b, err = s.realised(name); err == nil { // it is started again
+				err = s.checkPCIDevices(ctx, b, name, m.PCIDevices)
+			}
 		}
 		if err == nil && (kind == api.KindSuspend || kind == api.KindResume) {
 			_, err = s.suspender(name)

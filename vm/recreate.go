@@ -79,6 +79,7 @@ func (s *Service) judgeRecreate(ctx context.Context, req api.RecreateParams) (re
 	s.checkImage(imageRequest(create.Image, m.Mode, m.Profiles), wrong)
 	wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, m.Network)))
 	checkResources(ctx, b, m.VCPUs, m.MemoryMiB, wrong)
+	wrong.add(fieldNone, s.checkPCIDevices(ctx, b, m.Name, m.PCIDevices))
 	return recreateArgs{
 		Create: create, Former: *r, Shelf: strings.ToLower(newInstance()), WasRunning: state == backends.Running, Discard: req.Discard,
 	}, wrong.first()

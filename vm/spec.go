@@ -162,6 +162,7 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 		Autostart: m.Autostart,
 		Image:     imageSpec(img), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
 	}
+	spec.PCIDevices = devicesOn(s.backends[r.Backend], m)
 	if m.StaticIP != nil {
 		spec.StaticIP = m.StaticIP.Address
 	}

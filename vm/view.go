@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -83,6 +84,7 @@ func (s *Service) fillView(v *VM, e *inventory.Entry, state operation.State) boo
 	}
 	s.describeRealised(v, e)
 	b := s.backends[v.Backend]
+	v.Problem = cmp.Or(v.Problem, s.pciProblem(b, e.Machine))
 	if e.Machine != nil {
 		v.Network = networkOn(b, e.Machine.Network).String()
 	}

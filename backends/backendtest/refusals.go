@@ -69,6 +69,12 @@ func testBadInput(s *suite) {
 		"an image that does not boot": {problem.ImageUnsupported, func(p *backends.Spec) { p.Image.NoBootLoader, p.Image.Kernel = true, "" }},
 		"an image that does not boot a mutable VM": {problem.ImageUnsupported, func(p *backends.Spec) { p.Image.NoBootLoader, p.Mutable = true, true }},
 	}
+	if !s.can.PCIDevices {
+		changes["PCI devices, which this backend does not pass through"] = struct {
+			code   problem.Code
+			change func(*backends.Spec)
+		}{problem.Unsupported, func(p *backends.Spec) { p.PCIDevices = []string{"0000:01:00"} }}
+	}
 	for what, c := range changes {
 		spec := s.h.Spec(s.T, "conf-bad")
 		c.change(&spec)
@@ -104,6 +110,11 @@ func testCreate(s *suite) {
 	dead := spec
 	dead.Image.NoBootLoader, dead.Image.Kernel = true, ""
 	s.refused(s.b.Start(s.limit(), dead), problem.ImageUnsupported, "Start with an image that does not boot")
+	if !s.can.PCIDevices {
+		dead = spec
+		dead.PCIDevices = []string{"0000:01:00"}
+		s.refused(s.b.Start(s.limit(), dead), problem.Unsupported, "Start with PCI devices, which this backend does not pass through")
+	}
 	s.state(name, backends.Stopped)
 
 	s.reopen()

@@ -40,7 +40,7 @@ func (b *Backend) Export(ctx context.Context, from backends.Source, read func(ba
 
 // Import makes a stopped guest with the content of a disk.
 func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.Disk, report progress.Reporter) error {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	if err := refusal.Shrunk(disk.Size, spec.DiskBytes); err != nil {

@@ -53,6 +53,7 @@ type Backend struct {
 	servers map[string]net.Listener
 	clocks  map[string]time.Duration // how far guests are behind
 	asked   func(context.Context)    // called before a clock is compared
+	devices []string                 // PCI devices that guests can have
 	starts  bool                     // new guests start with their host
 	hidden  map[any]bool             // optional interfaces that are not offered, as Offers gets them
 
@@ -75,6 +76,7 @@ var (
 	_ backends.FileHost    = (*Backend)(nil)
 	_ backends.ImageHost   = (*Backend)(nil)
 	_ backends.Shelver     = (*Backend)(nil)
+	_ backends.PCIHost     = (*Backend)(nil)
 
 	_ backends.ImageSwapper = (*Backend)(nil)
 	_ backends.DiskRewriter = (*Backend)(nil)
@@ -101,7 +103,7 @@ func (b *Backend) Type() string { return "fake" }
 // with. A remote backend has no files here.
 func (b *Backend) Offers(optional any) bool {
 	b.mu.Lock()
-	hidden := b.hidden[optional]
+	hidden, devices := b.hidden[optional], len(b.devices) > 0
 	b.mu.Unlock()
 	if hidden {
 		return false
@@ -113,6 +115,8 @@ func (b *Backend) Offers(optional any) bool {
 		return b.cluster == nil
 	case *backends.ImageHost:
 		return b.cluster != nil
+	case *backends.PCIHost:
+		return devices
 	}
 	return true
 }

@@ -15,14 +15,15 @@ import (
 
 // guest is the content of one state file.
 type guest struct {
-	Status    backends.Status
-	Content   string
-	Disk      int64
-	Autostart bool
-	Snapshots []snapshot
-	Kept      backends.Kept // without Identity
-	Medium    medium
-	Lock      string // the task that makes it, on a cluster; it is not whole until that has ended
+	Status     backends.Status
+	Content    string
+	Disk       int64
+	Autostart  bool
+	Snapshots  []snapshot
+	Kept       backends.Kept // without Identity
+	Medium     medium
+	PCIDevices []string `json:",omitempty"`
+	Lock       string   // the task that makes it, on a cluster; it is not whole until that has ended
 }
 
 type snapshot struct {

@@ -122,6 +122,7 @@ func noVM(name string) *problem.Error {
 func (n *node) made(r request) (*guest, error) {
 	g := &guest{
 		Status: backends.Status{Name: r.Name, State: backends.Stopped}, Disk: r.Spec.DiskBytes, Autostart: r.Spec.Autostart, Kept: keptOf(*r.Spec), Medium: r.Medium,
+		PCIDevices: r.Spec.PCIDevices,
 	}
 	if r.From == nil {
 		g.Content = r.Text // of an import
@@ -191,6 +192,7 @@ func startGuest(g *guest, r request) error {
 	case r.Spec.Mutable != g.Kept.Mutable:
 		return problem.New(problem.ModeUnsupported, "%s has another mode", r.Name)
 	}
+	g.PCIDevices = r.Spec.PCIDevices
 	g.Disk, g.Autostart, g.Kept, g.Medium = r.Spec.DiskBytes, r.Spec.Autostart, keptOf(*r.Spec), r.Medium
 	if g.off() {
 		g.Status.State, g.Status.Reason, g.Status.Started, g.Status.Accel = backends.Running, "", time.Now(), "none"

@@ -82,7 +82,7 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 }
 
 func (b *Backend) place(ctx context.Context, r request, report progress.Reporter) error {
-	if err := backends.CheckSpec(*r.Spec); err != nil {
+	if err := backends.CheckSpec(b, *r.Spec); err != nil {
 		return err
 	}
 	if err := b.boots(r.Spec); err != nil {
@@ -124,7 +124,7 @@ func (b *Backend) end(ctx context.Context, r request) error {
 
 // Start runs a guest.
 func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	if err := b.config.Limit.Check(spec); err != nil {
@@ -144,7 +144,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 
 // SwapImage gives a guest that is off another image.
 func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	if _, err := b.read(ctx, spec.Ref()); err != nil {

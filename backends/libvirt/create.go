@@ -28,7 +28,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 // then the domain: disks without a domain are what a
 // crash leaves, and are shown as broken.
 func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress.Reporter, storage func(backends.Spec) (disks, error)) (err error) {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	if spec.Image, err = boot.Choose(spec); err != nil {

@@ -16,7 +16,7 @@ import (
 
 // Start prepares the disks, defines the domain anew and starts it.
 func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	d, release, err := b.begin(ctx, spec.Ref())

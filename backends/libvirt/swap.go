@@ -11,7 +11,7 @@ import (
 // SwapImage defines the domain anew: libvirtd may start it with its host, and virsh at
 // any time.
 func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	d, release, err := b.begin(ctx, spec.Ref())

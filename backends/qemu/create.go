@@ -38,7 +38,7 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 // complete: there is no half-made VM, only a directory that New sweeps away.
 // disk makes the state disk.
 func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress.Reporter, disk func(vmFiles) error) (err error) {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	if spec.Image, err = boot.Choose(spec); err != nil {

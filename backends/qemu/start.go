@@ -27,7 +27,7 @@ const (
 // Start prepares the disks for spec, starts QEMU paused, puts the process on
 // record and lets the virtual CPUs go.
 func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	v, err := b.begin(ctx, spec.Ref())

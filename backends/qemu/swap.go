@@ -15,7 +15,7 @@ var _ backends.ImageSwapper = (*Backend)(nil)
 // SwapImage puts the boot disk over another image, and the image on record. A crash
 // in between leaves an overlay that the next start makes anew.
 func (b *Backend) SwapImage(ctx context.Context, spec backends.Spec) error {
-	if err := backends.CheckSpec(spec); err != nil {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	v, err := b.begin(ctx, spec.Ref())

@@ -155,6 +155,8 @@ export interface BackendCapabilities {
   import: boolean;
   /** RewriteDisk: a backup can be restored to the VM that it is of, which keeps its snapshots. */
   rewriteDisk: boolean;
+  /** PCIDevices: PCI devices of the host can be passed through to VMs. */
+  pciDevices: boolean;
 }
 
 /** BackendCheckResult is what is missing for a backend to work. */

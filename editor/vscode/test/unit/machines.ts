@@ -76,6 +76,7 @@ export const backend = (name: string, more: Partial<Backend> = {}): Backend => (
     export: true,
     import: true,
     rewriteDisk: true,
+    pciDevices: false,
   },
   actions: daemon.verbs.map(({ key }) => key),
   ...more,

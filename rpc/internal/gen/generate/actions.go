@@ -27,7 +27,7 @@ func actions() ([]byte, error) {
 	all := backends.Capabilities{
 		LiveSnapshot: true, MemorySnapshot: true, ThinClone: true, Bridge: true, Console: true, Suspend: true, Resize: true, Clone: true,
 		CloneSnapshot: true, HostFirewall: true, Migrate: true, Autostart: true, Upgrade: true, Recreate: true,
-		Export: true, Import: true, RewriteDisk: true,
+		Export: true, Import: true, RewriteDisk: true, PCIDevices: true,
 	}
 	homes := []api.Backend{{Name: "a", Type: "t", Default: true, Capabilities: all}, {Name: "b", Type: "t", Capabilities: all}}
 	o := offered{Verbs: rpc.Verbs(), Idle: map[vm.Phase][]vm.Verb{}, Busy: map[vm.Phase][]vm.Verb{}, Operations: map[api.Kind]api.Outcome{}}

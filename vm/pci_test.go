@@ -1,0 +1,148 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// setting writes a file of a machine directory, without a word to the service.
+func (h house) setting(t *testing.T, name, file, text string) {
+	t.Helper()
+	dir := filepath.Join(h.layout.Machines(), name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusedPCI checks that an error is the refusal of the PCI devices of a machine.
+func refusedPCI(t *testing.T, what, name string, err error) {
+	t.Helper()
+	file := filepath.Join("machines", name, "pci_devices")
+	p := problem.From(err)
+	if err == nil || p.Code != problem.Unsupported || !strings.Contains(p.Message, file+": ") || !strings.Contains(p.Hint, "rm ") || !strings.HasSuffix(p.Hint, file) {
+		t.Errorf("%s with PCI devices that its VM would not get: %v", what, err)
+	}
+}
+
+// A user who asks for a device is never given a VM without it in silence: what would make
+// or boot that VM is refused. One that runs already stays usable.
+func TestPCIDevicesThatNoBackendGivesAreRefused(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "runs")
+	h.off(t, "off")
+	for _, name := range []string{"runs", "off", "new"} {
+		h.setting(t, name, "image", "trial\n")
+		h.setting(t, name, "pci_devices", "# the GPU\n0000:01:00,pcie=1\n")
+		h.setting(t, name, "vmid", "104\n")
+		h.inventory.Reload(name)
+	}
+	create := api.CreateParams{Name: "new"}
+	_, err := h.Create(background, create)
+	refusedPCI(t, "create", "new", err)
+	_, err = h.Start(background, "new", "")
+	refusedPCI(t, "start of a machine without VM", "new", err)
+	_, err = h.Start(background, "off", "")
+	refusedPCI(t, "start", "off", err)
+	_, err = h.Reboot(background, "runs", "")
+	refusedPCI(t, "reboot", "runs", err)
+	_, err = h.Recreate(background, recreateParams("off"))
+	refusedPCI(t, "recreate", "off", err)
+	configure := api.ConfigureParams{Name: "off", MemoryMiB: new(4096)}
+	_, err = h.Configure(background, configure, "")
+	refusedPCI(t, "configure", "off", err)
+	for what, d := range map[string]Draft{"new": {Create: &create}, "off": {Configure: &configure}} {
+		if p := h.CheckDraft(background, d)[""].Problem; p == nil {
+			t.Errorf("the draft of %s has no problem", what)
+		} else {
+			refusedPCI(t, "a draft", what, p)
+		}
+	}
+	if m, err := h.machines.Read("off"); err != nil || m.MemoryMiB == 4096 {
+		t.Errorf("after a refusal: %+v, %v", m, err)
+	}
+
+	v, err := h.Get("runs")
+	if err != nil || v.State != backends.Running || v.Problem == nil {
+		t.Errorf("status: %+v, %v", v, err)
+	} else {
+		refusedPCI(t, "status", "runs", v.Problem)
+	}
+	if !slices.ContainsFunc(h.Doctor(background), func(f api.Finding) bool {
+		return f.Area == "machine runs" && strings.Contains(f.Message, "pci_devices")
+	}) {
+		t.Error("doctor does not name the setting that is not applied")
+	}
+	op, err := h.Start(background, "runs", "") // it is waited for
+	h.succeed(t, op, err)
+	op, err = h.Stop(background, "runs", 0, "")
+	h.succeed(t, op, err)
+
+	// What the refusals say to do helps at once. The number for Proxmox VE may stay.
+	for _, name := range []string{"runs", "new"} {
+		if err := os.Remove(filepath.Join(h.layout.Machines(), name, "pci_devices")); err != nil {
+			t.Fatal(err)
+		}
+		op, err = h.Start(background, name, "")
+		h.succeed(t, op, err)
+		if v, err := h.Get(name); err != nil || v.Problem != nil {
+			t.Errorf("%s without the file: %+v, %v", name, v.Problem, err)
+		}
+	}
+}
+
+// A VM whose settings came from elsewhere goes on as it was when an operation ends and
+// starts it: a restored snapshot is not held up by a device that it never had.
+func TestAVMWithoutItsPCIDevicesCanBeRestored(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	op, err := h.CreateSnapshot(background, "demo", "s1", "", "")
+	h.succeed(t, op, err)
+	h.setting(t, "demo", "pci_devices", "0000:01:00\n")
+	h.inventory.Reload("demo")
+	op, err = h.RestoreSnapshot(background, "demo", "s1", "demo", "")
+	h.succeed(t, op, err)
+	if v, err := h.Get("demo"); err != nil || v.State != backends.Running || len(h.fake.PCIDevices("demo")) > 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// A backend with the interface is all that it takes.
+func TestPCIDevicesReachABackendThatPassesThemThrough(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.fake.SetPCIDevices("0000:01:00,pcie=1", "0000:02:00")
+	h.taken(t, h.fake)
+	if !h.Backends()[0].Capabilities.PCIDevices {
+		t.Errorf("%+v", h.Backends()[0])
+	}
+	h.setting(t, "demo", "image", "trial\n")
+	h.setting(t, "demo", "pci_devices", "0000:09:00\n")
+	_, err := h.Create(background, api.CreateParams{Name: "demo"})
+	if p := problem.From(err); err == nil || p.Code != problem.MachineInvalid || !strings.Contains(p.Message, "demo/pci_devices: the host has no PCI device 0000:09:00") {
+		t.Errorf("a device that the host has not: %v", err)
+	}
+	h.setting(t, "demo", "pci_devices", "0000:01:00,pcie=1\n")
+	h.create(t, "demo")
+	if got := h.fake.PCIDevices("demo"); !slices.Equal(got, []string{"0000:01:00,pcie=1"}) {
+		t.Errorf("create: the VM has %v", got)
+	}
+	h.setting(t, "demo", "pci_devices", "0000:02:00\n")
+	h.inventory.Reload("demo")
+	op, err := h.Reboot(background, "demo", "")
+	h.succeed(t, op, err)
+	if got := h.fake.PCIDevices("demo"); !slices.Equal(got, []string{"0000:02:00"}) {
+		t.Errorf("reboot: the VM has %v", got)
+	}
+	if v, err := h.Get("demo"); err != nil || v.Problem != nil {
+		t.Errorf("%+v, %v", v.Problem, err)
+	}
+}
