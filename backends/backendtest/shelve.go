@@ -44,7 +44,8 @@ func testShelve(s *suite) {
 	s.becomes(mark, name, backends.Absent)
 	s.state(name, backends.Absent)
 	s.onShelf(sh, ref)
-	s.namesakeOnShelf(sh, spec, other)
+	s.namesakeOnShelf(spec, other)
+	sh = as[backends.Shelver](s)
 
 	// The name, the UUID and the address are free.
 	s.must(s.b.Create(s.limit(), spec, nil), "Create in its place")
@@ -79,8 +80,9 @@ func testShelve(s *suite) {
 
 // namesakeOnShelf checks that nothing which is asked of other touches the VM of spec,
 // which is set aside, also while other has its place.
-func (s *suite) namesakeOnShelf(sh backends.Shelver, spec, other backends.Spec) {
+func (s *suite) namesakeOnShelf(spec, other backends.Spec) {
 	s.Helper()
+	sh := as[backends.Shelver](s)
 	s.refused(sh.Unshelve(s.limit(), other.Ref(), shelfKey), problem.VMNotFound, "Unshelve of a VM under whose key is another one")
 	s.must(sh.DropShelved(s.limit(), other.Ref(), shelfKey), "DropShelved of a VM under whose key is another one")
 	s.onShelf(sh, spec.Ref())
@@ -89,6 +91,8 @@ func (s *suite) namesakeOnShelf(sh backends.Shelver, spec, other backends.Spec) 
 	s.refused(sh.Unshelve(s.limit(), spec.Ref(), shelfKey), problem.VMExists, "Unshelve over another VM")
 	s.refused(sh.Unshelve(s.limit(), spec.Ref(), "k2"), problem.VMNotFound, "Unshelve under a key that has nothing, where another VM has the name")
 	s.refused(sh.Shelve(s.limit(), other.Ref(), shelfKey), problem.VMExists, "Shelve under the key of another VM")
+	s.reopen()
+	sh = as[backends.Shelver](s)
 	s.onShelf(sh, spec.Ref())
 	s.state(shelfName, backends.Stopped)
 	s.must(s.b.Destroy(s.limit(), other.Ref()), "Destroy")

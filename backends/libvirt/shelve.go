@@ -64,6 +64,8 @@ func (b *Backend) Shelve(ctx context.Context, ref backends.Ref, key string) erro
 	defer release()
 	d, err := b.now(ctx, ref)
 	switch {
+	case err == nil && s.shelf().Taken(name, key):
+		err = refusal.Exists(name) // before libvirtd forgets the domain
 	case err == nil:
 		err = b.noteShelved(ctx, s, d, name)
 	case problem.HasCode(err, problem.VMNotFound) && s.shelf().Has(ref, key):

@@ -44,6 +44,9 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// Taken reports whether any VM of that name is set aside under the key.
+func (d Dir) Taken(name, key string) bool { return exists(d.path(name, key)) }
+
 // Put sets a VM aside.
 func (d Dir) Put(name, key string) error {
 	to := d.path(name, key)
