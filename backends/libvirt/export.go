@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/nixvm/nixvm/backends"
@@ -12,10 +11,13 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Export reads out the state disk: the file, or what is downloaded of the volume. The
-// clusters of a snapshot stay as they are while QEMU writes to others, so the VM is not
-// ours alone while one is read.
+// Export reads out the file of the state disk. The clusters of a snapshot stay as they
+// are while QEMU writes to others, so the VM is not ours alone while one is read.
 func (b *Backend) Export(ctx context.Context, from backends.Source, read func(backends.Disk) error) error {
+	s, err := b.diskFiles()
+	if err != nil {
+		return err
+	}
 	d, release, err := b.begin(ctx, from.VM)
 	if err != nil {
 		return err
@@ -33,21 +35,31 @@ func (b *Backend) Export(ctx context.Context, from backends.Source, read func(ba
 	if err != nil {
 		return err
 	}
-	f, err := b.storage.open(ctx, from.VM.Name)
-	if err != nil {
-		return err
+	return transfer.ExportFile(s.path(from.VM.Name, stateFile), from, read)
+}
+
+// diskFiles is the storage of a backend that exports and imports disks. Volumes are not
+// read: go-libvirt does not finish the stream of a download, and some downloads never
+// return, even with one connection for each.
+func (b *Backend) diskFiles() (*localStorage, error) {
+	s, files := b.storage.(*localStorage)
+	if !files {
+		return nil, problem.New(problem.Unsupported, "backend %s cannot export, import or replace the volumes of a storage pool", b.Name())
 	}
-	err = transfer.Export(f, from, read)
-	return errors.Join(err, f.Close())
+	return s, nil
 }
 
 // Import makes a VM with a state disk from elsewhere. Its UEFI variables are new ones.
 func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.Disk, report progress.Reporter) error {
-	err := b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) {
+	s, err := b.diskFiles()
+	if err != nil {
+		return err
+	}
+	err = b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) {
 		if err := refusal.Shrunk(disk.Size, spec.DiskBytes); err != nil {
 			return disks{}, err
 		}
-		return b.storage.receive(ctx, spec, disk, report)
+		return s.receive(ctx, spec, disk, report)
 	})
 	if err != nil {
 		return fmt.Errorf("import VM %s: %w", spec.Name, err)
@@ -55,12 +67,27 @@ func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.
 	return nil
 }
 
-// RewriteDisk replaces the content of the state disk, where that is a file of this
-// host: libvirt writes to no volume's content.
+// receive is create with a state disk from elsewhere, which is not larger than
+// spec.DiskBytes.
+func (s *localStorage) receive(ctx context.Context, spec backends.Spec, disk backends.Disk, report progress.Reporter) (disks, error) {
+	if err := s.fresh(spec.Name); err != nil {
+		return disks{}, err
+	}
+	state := s.path(spec.Name, stateFile)
+	if err := transfer.Import(ctx, s.path(spec.Name, ""), state, disk, report); err != nil {
+		return disks{}, err
+	}
+	if err := s.b.img.Grow(ctx, state, disk.Size, spec.DiskBytes); err != nil {
+		return disks{}, err
+	}
+	return s.ready(ctx, spec)
+}
+
+// RewriteDisk replaces the content of the state disk.
 func (b *Backend) RewriteDisk(ctx context.Context, ref backends.Ref, disk backends.Disk, report progress.Reporter) error {
-	s, files := b.storage.(*localStorage)
-	if !files {
-		return problem.New(problem.Unsupported, "backend %s cannot replace the content of a volume", b.Name()).WithHint("restore to a new machine")
+	s, err := b.diskFiles()
+	if err != nil {
+		return err
 	}
 	d, release, err := b.begin(ctx, ref)
 	if err != nil {

@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"context"
-	"io"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/renew"
@@ -23,11 +22,6 @@ type storage interface {
 	// off. The snapshot, if one is named, is in that VM's disk. The same errors,
 	// and size.invalid for a copy that would be smaller.
 	clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) (disks, error)
-	// receive is create with a state disk from elsewhere, which is not larger than
-	// spec.DiskBytes.
-	receive(ctx context.Context, spec backends.Spec, disk backends.Disk, report progress.Reporter) (disks, error)
-	// open opens the file of a state disk for reading.
-	open(ctx context.Context, name string) (diskFile, error)
 	// prepare does the same as create for a start: the state disk grows to spec.DiskBytes
 	// (a smaller size is size.invalid), the identity medium is written, the
 	// image is brought there. The VM is off.
@@ -44,12 +38,6 @@ type storage interface {
 	medium(name string) renew.Medium
 	// check says what keeps the storage from working.
 	check(ctx context.Context) []backends.Finding
-}
-
-// diskFile is the file of a state disk, here or on the host of libvirtd.
-type diskFile interface {
-	io.ReaderAt
-	io.Closer
 }
 
 // disks are what a domain is defined with.

@@ -1,6 +1,6 @@
 // Package transfer moves state disks out of backends and into them, for the backends
-// whose disks are files of this host or can be read like files. The format of a disk on
-// its way is that of package qcow2.
+// whose disks are files of this host. The format of a disk on its way is that of package
+// qcow2.
 package transfer
 
 import (
@@ -18,10 +18,15 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Export calls read with the disk of a VM in a file; see backends.Exporter. The caller
-// sees to it that the file does not change below it.
-func Export(file io.ReaderAt, from backends.Source, read func(backends.Disk) error) error {
-	image, err := qcow2.Open(file, from.Snapshot)
+// ExportFile calls read with the disk of a VM in a file; see backends.Exporter. The
+// caller sees to it that the file does not change below it.
+func ExportFile(path string, from backends.Source, read func(backends.Disk) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open the disk of %s: %w", from.VM.Name, err)
+	}
+	defer f.Close()
+	image, err := qcow2.Open(f, from.Snapshot)
 	var missing qcow2.SnapshotMissingError
 	switch {
 	case errors.As(err, &missing):
@@ -37,16 +42,6 @@ func Export(file io.ReaderAt, from backends.Source, read func(backends.Disk) err
 		return fmt.Errorf("read the disk of %s: %w", from.VM.Name, err)
 	}
 	return read(disk)
-}
-
-// ExportFile is Export of a file of this host.
-func ExportFile(path string, from backends.Source, read func(backends.Disk) error) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("open the disk of %s: %w", from.VM.Name, err)
-	}
-	defer f.Close()
-	return Export(f, from, read)
 }
 
 // spare is what is needed beside a disk, in bytes: logs, the identity.
