@@ -17,12 +17,14 @@ import (
 )
 
 // TestMigrateStory is about two hosts that are reached by ssh, left and right,
-// with a cable and a pool between them.
+// with a cable and a pool between them. The libvirtd of left is also the backend lab,
+// whose disks are files of this host.
 func TestMigrateStory(t *testing.T) {
 	image := trialtest.Tiny(t)
 	hosts := map[string]*libvirttest.Host{"left": libvirttest.StartSharing(t), "right": libvirttest.StartSharing(t)}
 	libvirttest.Cable(t, hosts["left"], "10.77.0.1/24", hosts["right"], "10.77.0.2/24")
 	config := configOf(t, hosts, map[string]string{"left": "10.77.0.1", "right": "10.77.0.2"})
+	config += fmt.Sprintf("[backends.lab]\ntype = \"libvirt\"\nuri = %q\n[backends.qemu]\ntype = \"qemu\"\n", hosts["left"].URI)
 	p := scripttest.Params("testdata/migrate")
 	operation := ""
 	// virsh HOST ARGUMENT...: what virsh prints on a host goes to the standard output.
