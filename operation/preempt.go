@@ -12,6 +12,10 @@ import (
 // one takes.
 var errGaveWay = errors.New("it was preempted")
 
+// GaveWay tells from the cause with which an operation is cancelled whether another one,
+// such as kill or destroy, has preempted it.
+func GaveWay(cause error) bool { return errors.Is(cause, errGaveWay) }
+
 // makeWay ends what an operation does not wait for: it is cancelled; if that does
 // not end it, the owner ends what it may wait for; if it still does not end, it is
 // given up.

@@ -120,6 +120,35 @@ func (s *Service) shutdownStep(name string, limit time.Duration) operation.Step 
 	}}
 }
 
+// pauseStep is shutdownStep in an operation that starts the VM again; its undo does, too.
+// A guest that has been asked to power off does so sooner or later, whatever became of the
+// operation: where the wait was cut short, the undo waits for it first. A guest that does
+// not is left alone, and so is one that is known not to have been asked.
+func (s *Service) pauseStep(name string, unasked bool, start func(context.Context, *operation.Run) error) operation.Step {
+	st := s.shutdownStep(name, stopLimit)
+	shutdown, answered := st.Do, unasked
+	st.Do = func(ctx context.Context, r *operation.Run) error {
+		err := shutdown(ctx, r)
+		// Kill and destroy do not want it running again, nor do they wait.
+		answered = err == nil || ctx.Err() == nil || operation.GaveWay(context.Cause(ctx))
+		return err
+	}
+	st.Undoes = "starts the VM"
+	st.Undo = func(ctx context.Context, r *operation.Run) error {
+		if state, err := s.stateNow(ctx, name); err == nil && state == backends.Running && !answered {
+			err = shutdown(ctx, r)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err != nil {
+				r.Warn(name + " was asked to shut down, and may still do so: " + err.Error())
+			}
+		}
+		return start(ctx, r)
+	}
+	return st
+}
+
 // disconnectStep closes the SSH masters before the guest goes away: a client on
 // a master whose guest is gone hangs until its keepalive gives up.
 func (s *Service) disconnectStep(name string) operation.Step {

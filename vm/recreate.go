@@ -106,9 +106,7 @@ func (s *Service) planRecreate(name string, args recreateArgs) operation.Plan {
 			return imageSpec(c.img), err
 		})...)
 	if args.WasRunning {
-		shutdown := s.shutdownStep(name, stopLimit)
-		shutdown.Undo = func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) } // one that runs is left alone
-		shutdown.Undoes = "starts the VM"
+		shutdown := s.pauseStep(name, false, func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) })
 		steps = append(steps, s.disconnectStep(name), shutdown)
 	}
 	steps = append(steps, operation.Step{

@@ -266,17 +266,15 @@ func (u *upgrade) prepare(ctx context.Context, r *operation.Run) error {
 }
 
 // shutdownStep shuts the guest down; its undo starts the VM, with the image that it has
-// by then. One that still runs is left alone.
+// by then.
 func (u *upgrade) shutdownStep() operation.Step {
-	st := u.service.shutdownStep(u.name, stopLimit)
-	st.Undoes = "starts the VM"
-	st.Undo = func(ctx context.Context, r *operation.Run) error {
+	same := u.args.ID != "" && u.args.ID == u.args.Before.Image.ID
+	return u.service.pauseStep(u.name, same, func(ctx context.Context, r *operation.Run) error {
 		if err := u.service.bringImage(ctx, u.name, r); err != nil {
 			return err
 		}
 		return u.service.startVM(ctx, u.name)
-	}
-	return st
+	})
 }
 
 // swap gives the VM its new image. Where it has that already, its profiles are noted:
