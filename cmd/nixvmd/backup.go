@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/names"
@@ -131,6 +134,11 @@ func (a *app) stream(ctx context.Context, verb, name string, identity bool) erro
 	if a.json {
 		return problem.New(problem.BadParams, "--json has no place beside an archive on standard output").WithHint("use nixvmd backup %s", name)
 	}
+	// A reader that goes away must not end us before the operation has been undone and
+	// the pipe removed.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	defer a.out.broken()
+	defer signal.Reset(unix.SIGPIPE)
 	p, err := newFifo(a.out)
 	if err != nil {
 		return err

@@ -22,7 +22,11 @@ func newBackups(a *app) *cobra.Command {
 				return err
 			}
 			if len(r.Backups) == 0 {
-				a.note("there are no backups in %s; make one with nixvmd backup NAME", r.Directory)
+				of, name := "", "NAME"
+				if p.Name != "" {
+					of, name = " of "+clean(p.Name), clean(p.Name)
+				}
+				a.note("there are no backups%s in %s; make one with nixvmd backup %s", of, r.Directory, name)
 			}
 			for _, b := range r.Backups {
 				if b.Problem != nil {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -23,6 +25,14 @@ func (o *output) Write(p []byte) (int, error) {
 		o.err = err
 	}
 	return n, err
+}
+
+// broken ends the program as a pipe without a reader does, for a verb that had SIGPIPE
+// held back: with nothing to catch the signal, another write raises it.
+func (o *output) broken() {
+	if errors.Is(o.err, unix.EPIPE) {
+		_, _ = o.Writer.Write([]byte{0})
+	}
 }
 
 // lost is the problem of an answer that could not be written whole; nil when it was.
