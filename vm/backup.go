@@ -98,12 +98,12 @@ func (s *Service) placeBackup(req api.BackupCreateParams, args *backupArgs) erro
 	fi, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		return problem.New(problem.BackupFailed, "the target of the backup: %w", err).WithHint("name a directory that exists")
+		return problem.New(problem.BadParams, "the target of the backup: %w", err).WithHint("name a directory that exists")
 	case fi.Mode()&fs.ModeNamedPipe != 0 && req.To != "":
 		args.File, args.Pipe = dir, true
 		return nil
 	case !fi.IsDir():
-		return problem.New(problem.BackupFailed, "the target of the backup, %s, is not a directory", dir).WithHint("name a directory that exists")
+		return problem.New(problem.BadParams, "the target of the backup, %s, is not a directory", dir).WithHint("name a directory that exists")
 	}
 	id := req.Name + "-" + args.Created.Local().Format("20060102-150405")
 	args.File = filepath.Join(dir, id+archive.Suffix)

@@ -327,7 +327,7 @@ func TestABackupThatFailsLeavesNothing(t *testing.T) {
 	}, nil)
 	h.create(t, "demo")
 	for what, to := range map[string]string{"missing": "/nonexistent", "no directory": "/dev/null"} {
-		if _, err := h.Backup(background, api.BackupCreateParams{Name: "demo", To: to}); !problem.HasCode(err, problem.BackupFailed) {
+		if _, err := h.Backup(background, api.BackupCreateParams{Name: "demo", To: to}); !problem.HasCode(err, problem.BadParams) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

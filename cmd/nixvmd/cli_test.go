@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -25,6 +26,19 @@ func TestEveryProblemLeadsToOneExitCode(t *testing.T) {
 			if got := exitCode(err); got != class.exit {
 				t.Errorf("%s exits with %d, want %d", code, got, class.exit)
 			}
+		}
+	}
+	protocol, err := os.ReadFile("../../rpc/openrpc.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := regexp.MustCompile(`"code": "([a-z_]+\.not_found)"`).FindAllSubmatch(protocol, -1)
+	if len(missing) == 0 {
+		t.Error("the protocol has no code for what does not exist")
+	}
+	for _, m := range missing {
+		if code := problem.Code(m[1]); seen[code] != exitNotFound {
+			t.Errorf("%s exits with %d", code, exitCode(problem.New(code, "x")))
 		}
 	}
 	if exitCode(nil) != 0 || exitCode(errors.New("anything")) != exitFailed {

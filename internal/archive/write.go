@@ -45,7 +45,11 @@ func Write(w io.Writer, m Manifest, files map[string][]byte, disk io.Reader) err
 	if err == nil {
 		err = a.tar.Close()
 	}
-	return errors.Join(err, z.Close())
+	// Close reports a failed write of its own again: only the first says where it was.
+	if closed := z.Close(); err == nil {
+		err = closed
+	}
+	return err
 }
 
 // writer writes the members and collects their digests.
