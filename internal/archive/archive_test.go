@@ -92,7 +92,8 @@ func (f *full) Write(p []byte) (int, error) {
 
 func TestAFullTargetEndsTheWriting(t *testing.T) {
 	endless := io.LimitReader(noise{}, 1<<40)
-	if err := Write(&full{left: 1 << 20}, Manifest{Disk: Disk{Size: 1 << 40, Bytes: 1 << 40}}, nil, endless); !errors.Is(err, errFull) {
+	err := Write(&full{left: 1 << 20}, Manifest{Disk: Disk{Size: 1 << 40, Bytes: 1 << 40}}, nil, endless)
+	if !errors.Is(err, errFull) || strings.Count(err.Error(), errFull.Error()) != 1 {
 		t.Errorf("%v", err)
 	}
 }
