@@ -146,3 +146,25 @@ func TestPCIDevicesReachABackendThatPassesThemThrough(t *testing.T) {
 		t.Errorf("%+v, %v", v.Problem, err)
 	}
 }
+
+// A backup whose machine has PCI devices is not lost with them: the machine that comes back
+// says that they are not applied. Where a directory is used that the user can change, it is refused.
+func TestABackupWithPCIDevicesIsRestoredWithAWarning(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	h.setting(t, "demo", "pci_devices", "0000:01:00\n")
+	h.inventory.Reload("demo")
+	op, err := h.Backup(background, api.BackupCreateParams{Name: "demo"})
+	op = h.succeed(t, op, err)
+	gone, err := h.Destroy(background, "demo", "demo", "")
+	h.succeed(t, gone, err)
+	made, err := h.RestoreBackup(background, api.BackupRestoreParams{Backup: op.Backup, NoStart: true})
+	said := strings.Join(h.succeed(t, made, err).Warnings, "\n")
+	if !strings.Contains(said, "demo/pci_devices: ") {
+		t.Errorf("the warnings do not name the file: %q", said)
+	}
+	h.setting(t, "there", "pci_devices", "0000:01:00\n")
+	h.inventory.Reload("there")
+	_, err = h.RestoreBackup(background, api.BackupRestoreParams{Backup: op.Backup, Name: "there"})
+	refusedPCI(t, "restore to a machine directory", "there", err)
+}
