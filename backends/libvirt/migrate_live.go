@@ -135,9 +135,9 @@ func (p *protocol) prepare(ctx context.Context) error {
 		}
 		target, err := p.m.sideOf(ctx, p.m.to)
 		switch {
-		case err != nil || target.running():
-			return nil
-		case !target.active && once:
+		case err != nil:
+			return err
+		case target.running() || !target.active && once:
 			return nil
 		}
 		once = once || !target.active
