@@ -133,7 +133,9 @@ func migrateAndDie(file string) error {
 	return from.LeaveMigrated(ctx, c.Spec, to, c.Plan, nil)
 }
 
-func TestAMigrationWhoseProcessIsKilledIsFinishedByTheNext(t *testing.T) { killed(t, 20, 45) }
+func TestAMigrationWhoseProcessIsKilledAtAnyPointIsFinishedByTheNext(t *testing.T) {
+	killed(t, 20, 45, 60, 75, 85, 95)
+}
 
 // killed kills a migration after parts of it, in percent. What the next process finds, it
 // finishes. The first one is not killed: it says how long a migration takes.
