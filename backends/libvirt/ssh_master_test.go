@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,8 +29,8 @@ import (
 type sshHost struct {
 	address string
 	hostKey ssh.Signer
-	keyFile string // a private key that it accepts
-	refuse  bool   // forwards, as sshd does by its configuration
+	keyFile string      // a private key that it accepts
+	refuse  atomic.Bool // forwards, as sshd does by its configuration
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -115,7 +116,7 @@ func (h *sshHost) open(c ssh.NewChannel) {
 		Reserved string
 		Unused   uint32
 	}
-	if h.refuse || c.ChannelType() != "direct-streamlocal@openssh.com" || ssh.Unmarshal(c.ExtraData(), &socket) != nil {
+	if h.refuse.Load() || c.ChannelType() != "direct-streamlocal@openssh.com" || ssh.Unmarshal(c.ExtraData(), &socket) != nil {
 		_ = c.Reject(ssh.Prohibited, "open failed")
 		return
 	}
@@ -292,15 +293,10 @@ func TestAnSSHAgentThatDoesNotAnswerIsGivenUp(t *testing.T) {
 }
 
 func TestAHostWithoutLibvirtdAndOneThatRefusesForwardsAreToldApart(t *testing.T) {
-	h := startSSHHost(t)
-	r := h.remote(t, "/nonexistent/libvirt-sock")
 	for refuse, hint := range map[bool]string{false: "libvirtd.socket", true: "AllowStreamLocalForwarding"} {
-		h.refuse = refuse
-		r := r
-		if refuse {
-			r = h.remote(t, "/nonexistent/libvirt-sock")
-		}
-		_, err := r.dialLibvirt(t.Context())
+		h := startSSHHost(t)
+		h.refuse.Store(refuse)
+		_, err := h.remote(t, "/nonexistent/libvirt-sock").dialLibvirt(t.Context())
 		if p := problem.From(err); !problem.HasCode(err, problem.BackendUnreachable) || !p.Retryable || !strings.Contains(p.Hint, hint) {
 			t.Errorf("refuse %v: %v; hint %s", refuse, err, p.Hint)
 		}

@@ -76,11 +76,7 @@ var liveChecks = []check{
 		pinned := g.HostKey
 		defer func() { g.HostKey = pinned }()
 		g.HostKey = host.PublicKey()
-		client, err := g.dial("admin", ssh.PublicKeys(g.Key))
-		if err != nil {
-			t.Fatalf("sshd does not have the new host key: %v", err)
-		}
-		client.Close()
+		g.answers(t)
 	}},
 	{name: "a medium that is damaged changes nothing", modes: readOnlyRoot, since: 2, run: func(t *testing.T, g *guest) {
 		g.canBeRenewed(t)
@@ -131,6 +127,27 @@ func (g *guest) canBeRenewed(t *testing.T) {
 	t.Helper()
 	needs(t, g.Renew != nil && len(g.Files) > 0, "how to give the guest another medium")
 	needs(t, g.Agent != nil, "how to reach the guest agent")
+}
+
+// answers waits until sshd has the host key: it is told to read its configuration
+// again, and until it has done that it closes what it accepted meanwhile.
+func (g *guest) answers(t *testing.T) {
+	t.Helper()
+	ctx := stepContext(t)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		client, err := g.dial("admin", ssh.PublicKeys(g.Key))
+		if err == nil {
+			client.Close()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("sshd does not have the new host key: %v", err)
+		}
+	}
 }
 
 // renew gives the guest these files, and returns those of them that it has not put
