@@ -18,9 +18,10 @@ var secretFiles = []string{MachineIDFile, UUIDFile, MACFile, HostKeyFile, HostKe
 var boundFiles = []string{VMIDFile, PCIDevicesFile}
 
 // Archive returns the files of a machine for an archive, by name: those that nixvm
-// knows, with the identity and the secrets only if identity is set. The problems are
-// those of Read.
-func (s *Store) Archive(name string, identity bool) (map[string][]byte, error) {
+// knows, with the identity and the secrets only if identity is set, and without the
+// authorized key own: it belongs to this nixvm, and would give it access wherever the
+// archive is imported. The problems are those of Read.
+func (s *Store) Archive(name string, identity bool, own string) (map[string][]byte, error) {
 	if err := names.Machine(name); err != nil {
 		return nil, err
 	}
@@ -31,7 +32,8 @@ func (s *Store) Archive(name string, identity bool) (map[string][]byte, error) {
 	maps.DeleteFunc(c, func(file string, _ []byte) bool {
 		return !identity && slices.Contains(secretFiles, file)
 	})
-	return c, nil
+	files, _ := WithoutKeys(c, func(key string) bool { return sameKey(key, own) })
+	return files, nil
 }
 
 // Archived are the files of a machine in an archive.

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"golang.org/x/crypto/ssh"
@@ -25,6 +26,29 @@ func AddKeys(keys, more []string) []string {
 // itself, its SHA-256 fingerprint as `ssh-keygen -l` prints it, or its comment.
 func RemoveKeys(keys []string, which string) []string {
 	return slices.DeleteFunc(slices.Clone(keys), func(have string) bool { return isKey(have, which) })
+}
+
+// WithoutKeys returns the files of a machine without the authorized keys that drop names,
+// and how many lines those were. Other lines stay as they are, comments included; a file
+// without a line left is left out.
+func WithoutKeys(files map[string][]byte, drop func(key string) bool) (kept map[string][]byte, dropped int) {
+	kept = maps.Clone(files)
+	for _, file := range []string{AdminKeysFile, UserKeysFile} {
+		var left []byte
+		for line := range bytes.Lines(files[file]) {
+			if drop(string(bytes.TrimSpace(line))) {
+				dropped++
+				continue
+			}
+			left = append(left, line...)
+		}
+		if len(left) > 0 {
+			kept[file] = left
+		} else {
+			delete(kept, file)
+		}
+	}
+	return kept, dropped
 }
 
 // isKey reports whether which names the key of a line.

@@ -20,6 +20,13 @@ import (
 // keyComment goes into every guest, so it says nothing about the host.
 const keyComment = "nixvm"
 
+// IsClientKey reports whether a line of authorized_keys is the client key of a nixvm, of
+// this one or of another: one of its type, with its comment and without options.
+func IsClientKey(line string) bool {
+	key, comment, options, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	return err == nil && key.Type() == ssh.KeyAlgoED25519 && comment == keyComment && len(options) == 0
+}
+
 // Signer returns the client key, generating it on first use. An existing key
 // that does not parse is an error and stays: the VMs know no other.
 func (c *Config) Signer() (ssh.Signer, error) {

@@ -84,6 +84,11 @@ func TestTheKeyIsOnTheMediumOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := h.recordOf("demo").Digest
+	h.byHand(t, "demo", machine.AdminKeysFile, own+"\n") // as earlier versions wrote it
+	h.byHand(t, "demo", machine.UserKeysFile, own+"\n")
+	op, err := h.Reboot(background, "demo", "")
+	h.succeed(t, op, err)
 	m, _, err := h.realised("demo")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +97,7 @@ func TestTheKeyIsOnTheMediumOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := h.recordOf("demo"); r.Digest != digest || bytes.Count(identityOf(t, h, "demo"), []byte(own)) != 2 {
+	if r := h.recordOf("demo"); r.Digest != digest || before != digest || bytes.Count(identityOf(t, h, "demo"), []byte(own)) != 2 {
 		t.Errorf("the medium is not that of the files: %s, want %s", r.Digest, digest)
 	}
 }

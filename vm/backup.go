@@ -214,7 +214,11 @@ func (b *backup) writeArchive(ctx context.Context, w io.Writer, r *operation.Run
 	if err != nil {
 		return err
 	}
-	files, err := b.s.machines.Archive(b.name, b.args.Identity)
+	own, err := b.s.ssh.PublicKey()
+	if err != nil {
+		return err
+	}
+	files, err := b.s.machines.Archive(b.name, b.args.Identity, own)
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,9 @@ func (s *Service) importedMachine(w wanted, req api.BackupRestoreParams, args *i
 		args.Warnings = append(args.Warnings, "there is no backend "+m.Backend+" here: the default one is used")
 		m.Backend = ""
 	}
+	if w.clientKeys() > 0 {
+		args.Warnings = append(args.Warnings, `the archive authorizes the key of the nixvm that wrote it (with the comment "nixvm"), which is left out: nixvmd configure `+w.name+" --add-key adds keys")
+	}
 	args.Disk = growTo(m.DiskBytes, w.head.Manifest.Disk.Size)
 	return m, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/operation"
+	"github.com/nixvm/nixvm/sshconfig"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -55,9 +56,17 @@ type wanted struct {
 	there   bool // the machine has a VM
 }
 
-// archived is what the machine store sees of it.
+// archived is what the machine store sees of it: without the client key of the nixvm
+// that wrote it, which archives of earlier versions have.
 func (w wanted) archived() machine.Archived {
-	return machine.Archived{Machine: w.head.Manifest.Machine, Files: w.head.Files, Foreign: w.foreign}
+	files, _ := machine.WithoutKeys(w.head.Files, sshconfig.IsClientKey)
+	return machine.Archived{Machine: w.head.Manifest.Machine, Files: files, Foreign: w.foreign}
+}
+
+// clientKeys counts what archived leaves out.
+func (w wanted) clientKeys() int {
+	_, n := machine.WithoutKeys(w.head.Files, sshconfig.IsClientKey)
+	return n
 }
 
 // want reads an archive up to its disk.

@@ -87,7 +87,7 @@ func (s *Service) draft(req api.CreateParams, wrong *fieldErrors) createArgs {
 		wrong.add(fieldName, problem.New(problem.MachineExists, "a VM named %s exists already on backend %s", req.Name, r.Backend).
 			WithHint("use it: nixvmd attach %s; or choose another name, or remove it first: nixvmd destroy %s", req.Name, req.Name))
 	}
-	s.applyRequest(&args.Draft, args.Declare, req, wrong)
+	s.applyRequest(&args.Draft, req, wrong)
 	args.Image, args.Fallback = s.chooseImage(args.Draft.Image)
 	args.Draft.Image = args.Image
 	args.Backend = args.Draft.Backend
@@ -110,8 +110,7 @@ func (s *Service) Defaults() api.CreateDefaults {
 }
 
 // applyRequest lays what was asked for over the draft, and the defaults under it.
-// declare says that the machine's directory is to be made.
-func (s *Service) applyRequest(d *machine.Draft, declare bool, req api.CreateParams, wrong *fieldErrors) {
+func (s *Service) applyRequest(d *machine.Draft, req api.CreateParams, wrong *fieldErrors) {
 	def := s.config.Defaults
 	override(&d.Image, req.Image, def.Image)
 	override(&d.Backend, req.Backend, "")
@@ -132,20 +131,13 @@ func (s *Service) applyRequest(d *machine.Draft, declare bool, req api.CreatePar
 	override(&network, req.Network, def.Network)
 	d.Network, err = machine.ParseNetwork(network)
 	wrong.add(fieldNetwork, err)
-	s.applyAccess(d, declare, req, wrong)
+	applyAccess(d, req, wrong)
 }
 
-// applyAccess adds keys, ports, exceptions and forwards.
-func (s *Service) applyAccess(d *machine.Draft, declare bool, req api.CreateParams, wrong *fieldErrors) {
-	keys := req.AuthorizedKeys
-	if declare { // a directory that is there stays as it is; the identity medium has the key all the same
-		own, err := s.ssh.PublicKey()
-		wrong.add(fieldNone, err)
-		if err == nil {
-			keys = append([]string{own}, keys...)
-		}
-	}
-	for _, key := range keys {
+// applyAccess adds keys, ports, exceptions and forwards. nixvm's own key is not one of
+// the machine's: the identity medium has it.
+func applyAccess(d *machine.Draft, req api.CreateParams, wrong *fieldErrors) {
+	for _, key := range req.AuthorizedKeys {
 		d.AdminKeys = appendNew(d.AdminKeys, key)
 		d.UserKeys = appendNew(d.UserKeys, key)
 	}
@@ -200,6 +192,8 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 	b, err := s.backend(args.Backend)
 	wrong.add(fieldBackend, err)
 	wrong.addSettings(args.Draft.Problems())
+	_, err = s.ssh.PublicKey() // that the guest gets on its identity medium
+	wrong.add(fieldNone, err)
 	if b != nil {
 		if !wrong.has(fieldNetwork) {
 			wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, args.Draft.Network)))

@@ -46,7 +46,7 @@ func TestStatusNamesWhatARunningVMTakesOverLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.byHand(t, "demo", machine.HostsFile, "192.0.2.9 nine\n")
-	h.byHand(t, "demo", machine.UserKeysFile, "")
+	h.byHand(t, "demo", machine.UserKeysFile, deskKey+"\n")
 	h.byHand(t, "demo", machine.RootPasswordFile, "$y$j9T$abc$def\n")
 	all := []string{"hosts", "rootPassword", "tcpPorts", "authorizedKeys", "memoryMiB"}
 	h.waits(t, "demo", all...)

@@ -66,8 +66,8 @@ func ruinHouse(t *testing.T) (home string, layout paths.Layout) {
 	}
 	op, err := h.Kill(context.Background(), "demo", "")
 	h.succeed(t, op, err)
-	nat := "nat" // else there is no such file
-	if _, err := h.Configure(context.Background(), api.ConfigureParams{Name: "demo", Network: &nat}, ""); err != nil {
+	nat := "nat" // else there are no such files
+	if _, err := h.Configure(context.Background(), api.ConfigureParams{Name: "demo", Network: &nat, AddKeys: []string{deskKey}}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Close(); err != nil {
