@@ -105,6 +105,9 @@ func (b *Backend) LeaveMigrated(ctx context.Context, spec backends.Spec, dest ba
 	}
 	defer release()
 	return m.patiently(ctx, b, func() error {
+		if err := m.endMigrated(ctx); err != nil {
+			return err
+		}
 		if err := b.removeAllButDisks(ctx, spec); err != nil {
 			return err
 		}

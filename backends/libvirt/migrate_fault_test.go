@@ -133,6 +133,17 @@ func migrateAndDie(file string) error {
 	return from.LeaveMigrated(ctx, c.Spec, to, c.Plan, nil)
 }
 
+// A QEMU that is destroyed gives its disks back to their owner, while the other host's
+// uses them; one that has migrated does not, where the file system is shared.
+func (p *twoHosts) endsAsMigrated(t *testing.T, here int) {
+	t.Helper()
+	const note = "shutting down, reason="
+	log := p.hosts[here].Run(t, "cat", "/var/log/libvirt/qemu/demo.log")
+	if _, reason, _ := strings.Cut(log[max(0, strings.LastIndex(log, note)):], note); !strings.HasPrefix(reason, "migrated") {
+		t.Errorf("the QEMU at the source has ended: %q, want migrated", reason)
+	}
+}
+
 func TestAMigrationWhoseProcessIsKilledAtAnyPointIsFinishedByTheNext(t *testing.T) {
 	killed(t, 20, 45, 60, 75, 85, 95)
 }
@@ -149,6 +160,18 @@ func killed(t *testing.T, parts ...time.Duration) {
 	_, err := sides[0].CreateSnapshot(limit(t), backends.Named("demo"), backends.SnapshotRequest{Name: "s1"})
 	must(t, err)
 	here, whole := 0, waitLimit
+	finish := func(plan json.RawMessage) {
+		t.Helper()
+		must(t, sides[here].Migrate(limit(t), spec, sides[1-here], plan, nil))
+		must(t, sides[here].LeaveMigrated(limit(t), spec, sides[1-here], plan, nil))
+		p.endsAsMigrated(t, here)
+		here = 1 - here
+		p.sees(t, here, "running", "", "s1")
+	}
+	plan, err := sides[0].PlanMigration(limit(t), spec, sides[1])
+	must(t, err)
+	must(t, sides[0].MigrateAndDie(limit(t), spec, sides[1], plan))
+	finish(plan)
 	for _, part := range append([]time.Duration{100}, parts...) {
 		from, to := sides[here], sides[1-here]
 		plan, err := from.PlanMigration(limit(t), spec, to)
@@ -179,10 +202,7 @@ func killed(t *testing.T, parts ...time.Duration) {
 			states[i] = strings.Join(strings.Fields(h.Virsh(t, "list", "--all")), " ")
 		}
 		t.Logf("killed after %d%% of %s: left %q, right %q %s", part, whole, states[0], states[1], said.String())
-		must(t, from.Migrate(limit(t), spec, to, plan, nil))
-		must(t, from.LeaveMigrated(limit(t), spec, to, plan, nil))
-		here = 1 - here
-		p.sees(t, here, "running", "", "s1")
+		finish(plan)
 	}
 	must(t, sides[here].Destroy(limit(t), backends.Named("demo")))
 }

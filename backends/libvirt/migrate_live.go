@@ -48,26 +48,37 @@ func (m *move) live(ctx context.Context) error {
 		return err
 	}
 	defer dst.close()
-	p := &protocol{m: m, src: src, dst: dst, dom: m.source.dom, flags: sourceFlags}
-	if m.from.config.MigrateUnsafe {
-		p.flags |= golibvirt.MigrateUnsafe
-	}
+	p := m.protocol(src, dst, m.source.dom)
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
-	err = p.prepare(ctx)
-	if err == nil {
-		err = p.perform(ctx)
-		if errors.Is(err, errClosed) {
-			return unsettled(err)
-		}
-		err = p.finish(ctx, err)
-	}
+	err = p.carry(ctx)
 	if errors.Is(err, backends.ErrUnsettled) {
 		return err
 	}
 	p.confirm(ctx, err != nil)
 	return err
+}
+
+// protocol is a migration of a domain that has not begun.
+func (m *move) protocol(src, dst *conn, dom golibvirt.Domain) *protocol {
+	p := &protocol{m: m, src: src, dst: dst, dom: dom, flags: sourceFlags}
+	if m.from.config.MigrateUnsafe {
+		p.flags |= golibvirt.MigrateUnsafe
+	}
+	return p
+}
+
+// carry runs the phases from Prepare to Finish.
+func (p *protocol) carry(ctx context.Context) error {
+	if err := p.prepare(ctx); err != nil {
+		return err
+	}
+	err := p.perform(ctx)
+	if errors.Is(err, errClosed) {
+		return unsettled(err)
+	}
+	return p.finish(ctx, err)
 }
 
 // protocol is the state between the phases.
@@ -267,6 +278,40 @@ func (p *protocol) finish(ctx context.Context, failed error) error {
 		return nil
 	}
 	return err
+}
+
+// endMigrated ends the QEMU that a guest has left, and whose migration was not confirmed,
+// because the process that drove it died. Were it destroyed like any other, libvirtd would
+// give its disks back to their owner, also on a file system that it knows to be shared,
+// while the QEMU of the other host uses them. Only one that has migrated keeps them: so
+// a migration is begun, and confirmed at once.
+func (m *move) endMigrated(ctx context.Context) error {
+	source, err := m.sideOf(ctx, m.from)
+	switch {
+	case err != nil:
+		return err
+	case source.ending:
+		return errMoving
+	case !source.paused:
+		return nil
+	}
+	src, err := m.from.another(ctx)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	p := m.protocol(src, nil, source.dom)
+	if _, err := call(ctx, src, m.from.limits.start, func(l *golibvirt.Libvirt) (struct{}, error) {
+		_, _, err := l.DomainMigrateBegin3Params(p.dom, nil, uint32(p.flags))
+		return struct{}{}, err
+	}); err != nil && isAnswer(err) {
+		m.from.log.Warn("the former QEMU of a migrated VM is destroyed: its libvirtd may change the owner of the disks", "vm", m.spec.Name, "error", err)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	p.confirm(ctx, false)
+	return nil
 }
 
 // confirm tells the source how it ended: its QEMU ends, or goes on.

@@ -25,9 +25,21 @@ type side struct {
 	paused  bool
 	moving  bool // paused because a guest comes in, or goes out
 	unclear bool // paused, and its libvirtd was restarted since and does not know why
+	ending  bool // QEMU is about to end: its guest powered off, or libvirtd or a client ends it
 }
 
-func (s side) running() bool { return s.active && !s.paused }
+func (s side) running() bool { return s.active && !s.paused && !s.ending }
+
+// is notes what libvirtd says of the domain's state. A QEMU that is being ended is for
+// some time neither running nor off ("in shutdown" in virsh): it executes nothing any
+// more, so it must not count as the one that has the VM.
+func (s *side) is(state golibvirt.DomainState, reason golibvirt.DomainPausedReason) {
+	s.active = state != golibvirt.DomainShutoff
+	s.ending = state == golibvirt.DomainShutdown
+	s.paused = state == golibvirt.DomainPaused
+	s.moving = s.paused && (reason == golibvirt.DomainPausedMigration || reason == golibvirt.DomainPausedStartingUp)
+	s.unclear = s.paused && reason == golibvirt.DomainPausedUnknown
+}
 
 // sideOf asks a libvirtd.
 func (m *move) sideOf(ctx context.Context, b *Backend) (side, error) {
@@ -44,11 +56,7 @@ func (m *move) sideOf(ctx context.Context, b *Backend) (side, error) {
 		}
 		state, reason, err := l.DomainGetState(*dom, 0)
 		s.defined = defined != 0
-		s.active = golibvirt.DomainState(state) != golibvirt.DomainShutoff
-		s.paused = golibvirt.DomainState(state) == golibvirt.DomainPaused
-		r := golibvirt.DomainPausedReason(reason)
-		s.moving = s.paused && (r == golibvirt.DomainPausedMigration || r == golibvirt.DomainPausedStartingUp)
-		s.unclear = s.paused && r == golibvirt.DomainPausedUnknown
+		s.is(golibvirt.DomainState(state), golibvirt.DomainPausedReason(reason))
 		return s, err
 	})
 	if hasCode(err, golibvirt.ErrNoDomain) {
@@ -93,6 +101,8 @@ var errMoving = errors.New("a migration is still under way")
 // decide says who has a VM that runs on neither.
 func (m *move) decide(ctx context.Context, source, target side) (there bool, err error) {
 	switch {
+	case target.ending || source.ending: // soon one of them is off
+		return false, errMoving
 	case target.moving || target.unclear && source.active: // a guest comes in, or its QEMU is about to be ended
 		return false, errors.Join(errMoving, m.stopOutgoing(ctx, source))
 	case target.active || target.defined:
@@ -153,7 +163,7 @@ func (m *move) hasArrived(ctx context.Context) (arrived bool, err error) {
 		if err != nil {
 			return err
 		}
-		if target.moving || target.unclear {
+		if target.moving || target.unclear || target.ending {
 			return errMoving
 		}
 		arrived = target.active || target.defined

@@ -62,9 +62,13 @@ func StartSession(t testing.TB) *Host {
 	return start(t, true)
 }
 
-// StartSharing starts a host of whose disks another one makes use too. A libvirtd takes
-// back the ownership of the disks that leave it, unless the file system is a network's:
-// that of the test is none, so QEMU runs as root, for whom it makes no difference.
+// StartSharing starts a host of whose disks another one makes use too. When a VM has left
+// it, a libvirtd takes back the ownership of the disks, unless it knows their file system to
+// be shared (virFileIsSharedFS: NFS and others). That of the test is not: QEMU's own user
+// could not open the disks that the other host's libvirtd has just taken back, as a target
+// does that activates them. So QEMU runs as root here, for whom it makes no difference.
+// On a shared file system the ownership stays as long as every QEMU ends as migrated, which
+// the tests of migrations check.
 func StartSharing(t testing.TB) *Host {
 	t.Helper()
 	return start(t, false, "user = \"root\"", "group = \"root\"")
