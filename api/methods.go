@@ -23,6 +23,7 @@ const (
 	MethodProfileList        = "nixvm/profile/list"
 	MethodBackendList        = "nixvm/backend/list"
 	MethodBackendCheck       = "nixvm/backend/check"
+	MethodBackendBridges     = "nixvm/backend/bridges"
 	MethodVMCreate           = "nixvm/vm/create"
 	MethodVMClone            = "nixvm/vm/clone"
 	MethodVMStart            = "nixvm/vm/start"

@@ -25,6 +25,7 @@ func (p *plain) Offers(optional any) bool {
 type front struct{ Backend }
 
 func (f front) Unwrap() Backend                         { return f.Backend }
+func (front) Bridges(context.Context) ([]Bridge, error) { return nil, nil }
 func (front) CheckBridge(context.Context, string) error { return nil }
 
 // blind is a wrapper that hides what suspends.

@@ -18,6 +18,12 @@ func backendMethods() []Method {
 				list, err := s.srv.core.CheckBackend(ctx, p.Name)
 				return api.BackendCheckResult{Findings: notNil(list)}, err
 			}, result[api.BackendCheckResult](problem.BackendUnknown)),
+		slow(api.MethodBackendBridges, "The network bridges of the host of a backend, each of which can be the network of a machine. capability.unsupported: the backend has no bridges, or its host does not list them.",
+			func(ctx context.Context, s *session, p api.BridgeListParams) (any, error) {
+				r, err := s.srv.core.Bridges(ctx, p.Backend)
+				r.Bridges = notNil(r.Bridges)
+				return r, err
+			}, result[api.BridgeListResult](problem.BackendUnknown, problem.BackendUnreachable, problem.Unsupported)),
 	}
 }
 

@@ -95,6 +95,8 @@ type Core interface {
 	CollectImages(ctx context.Context, req api.ImageGCParams) (api.ImageGCResult, error)
 	Backends() []api.Backend
 	CheckBackend(ctx context.Context, name string) ([]api.Finding, error)
+	// Bridges lists those of the host of a backend; "" is the default backend.
+	Bridges(ctx context.Context, backend string) (api.BridgeListResult, error)
 	Doctor(ctx context.Context) []api.Finding
 
 	// SSHPreview returns a unified diff of what SSHApply would change.

@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -528,6 +529,10 @@ func (c *core) Share(context.Context, string, []string, string) (vm.Shared, erro
 
 func (c *core) SSHApply(context.Context) ([]string, bool, error) { return nil, true, nil }
 func (c *core) SSHRemove(context.Context) error                  { return nil }
+func (c *core) Bridges(_ context.Context, backend string) (api.BridgeListResult, error) {
+	return api.BridgeListResult{Backend: cmp.Or(backend, "qemu"), Bridges: []api.Bridge{{Name: "br0", Up: true, Ports: []string{"eth0"}}}}, nil
+}
+
 func (c *core) NetworkUsage(context.Context, string) (backends.NetworkUsage, error) {
 	return backends.NetworkUsage{}, nil
 }

@@ -95,11 +95,13 @@ func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArg
 		wrong.add(fieldNewName, nameTaken(req.NewName))
 	}
 	s.checkCloneImage(m, args, wrong)
-	if n, err := machine.ParseNetwork(req.Network); req.Network != "" {
+	network := m.Network
+	if req.Network != "" {
+		network, err = machine.ParseNetwork(req.Network)
 		wrong.add(fieldNetwork, err)
-		if err == nil {
-			wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, n)))
-		}
+	}
+	if err == nil {
+		wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, network)))
 	}
 	settings, err := s.machines.CheckClone(req.Name, req.NewName, args.changes())
 	wrong.add(fieldNewName, err)

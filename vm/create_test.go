@@ -26,26 +26,44 @@ func (bridged) Offers(optional any) bool {
 	return !starts
 }
 
-func (bridged) CheckBridge(_ context.Context, bridge string) error {
+func (bridged) Bridges(context.Context) ([]backends.Bridge, error) {
+	return []backends.Bridge{{Name: "br0", Up: true, Addresses: []string{"192.0.2.1/24"}, Ports: []string{"eth0"}}}, nil
+}
+
+func (b bridged) CheckBridge(ctx context.Context, bridge string) error {
 	if bridge != "br0" {
-		return problem.New(problem.MachineInvalid, "there is no bridge %s", bridge).WithHint("use br0")
+		there, _ := b.Bridges(ctx) // never fails
+		return backends.NoBridge("this host", bridge, there)
 	}
 	return nil
 }
 
 func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
+	_, err := h.Bridges(t.Context(), "")
+	wantProblem(t, err, problem.Unsupported)
 	h.create(t, "demo")
 	h.mu.Lock()
 	h.backends["test"] = bridged{h.fake}
 	h.mu.Unlock()
 	wantProblem(t, createErr(h, api.CreateParams{Name: "new", Network: "bridge:br1"}), problem.MachineInvalid)
 	missing, there := "bridge:br1", "bridge:br0"
-	_, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &missing}, "t")
+	_, err = h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &missing}, "t")
 	wantProblem(t, err, problem.MachineInvalid)
 	if _, err := h.Configure(t.Context(), api.ConfigureParams{Name: "demo", Network: &there}, "t"); err != nil {
 		t.Error(err)
 	}
+	if err := os.WriteFile(filepath.Join(h.machines.Dir("demo"), machine.NetworkFile), []byte("bridge:br1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, wrong := h.judgeClone(t.Context(), api.CloneParams{Name: "demo", NewName: "copy"}); !wrong.has(fieldNetwork) {
+		t.Errorf("a clone of a VM whose bridge is gone: %+v", wrong.list)
+	}
+	if r, err := h.Bridges(t.Context(), ""); err != nil || r.Backend != "test" || len(r.Bridges) != 1 || r.Bridges[0].Name != "br0" {
+		t.Errorf("bridges of the default backend: %+v, %v", r, err)
+	}
+	_, err = h.Bridges(t.Context(), "nowhere")
+	wantProblem(t, err, problem.BackendUnknown)
 }
 
 // onBridge is a backend whose VMs are on a bridge unless their machines say otherwise.

@@ -1,8 +1,10 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
@@ -32,4 +34,18 @@ func (s *Service) NetworkUsage(ctx context.Context, name string) (backends.Netwo
 		return backends.NetworkUsage{}, problem.New(problem.Unsupported, "the backend %s cannot report the open connections of %s", b.Name(), name)
 	}
 	return reporter.NetworkUsage(ctx, s.ref(name))
+}
+
+// Bridges lists the bridges of the host of a backend; "" is the default backend.
+func (s *Service) Bridges(ctx context.Context, backend string) (api.BridgeListResult, error) {
+	b, err := s.backend(cmp.Or(backend, s.config.DefaultBackend))
+	if err != nil {
+		return api.BridgeListResult{}, err
+	}
+	host, err := backends.Require[backends.BridgeHost](b, "attach VMs to a bridge here")
+	if err != nil {
+		return api.BridgeListResult{}, err
+	}
+	list, err := host.Bridges(ctx)
+	return api.BridgeListResult{Backend: b.Name(), Bridges: list}, err
 }

@@ -1,8 +1,6 @@
 package libvirt
 
 import (
-	"context"
-
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/hypervisor"
 )
@@ -57,7 +55,3 @@ func (b *Backend) DefaultNetwork() backends.Network {
 	}
 	return b.config.DefaultNetwork.Or(backends.NATNetwork)
 }
-
-// CheckBridge accepts all: libvirtd knows the bridges of its host, and says so when
-// the VM starts.
-func (b *Backend) CheckBridge(context.Context, string) error { return nil }

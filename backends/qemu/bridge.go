@@ -2,54 +2,24 @@ package qemu
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
+// Bridges implements backends.BridgeHost.
+func (b *Backend) Bridges(context.Context) ([]backends.Bridge, error) { return host.Bridges() }
+
 // CheckBridge implements backends.BridgeHost.
-func (b *Backend) CheckBridge(_ context.Context, bridge string) error { return checkBridge(bridge) }
-
-// checkBridge refuses a bridge that this host does not have; "" is none.
-func checkBridge(bridge string) error {
-	if bridge == "" {
-		return nil
-	}
-	const hint = "ip link show type bridge lists them; the other network is nat"
-	if _, err := net.InterfaceByName(bridge); err != nil {
-		return problem.New(problem.MachineInvalid, "network: this host has no bridge %q", bridge).WithHint("%s", hint)
-	}
-	is, err := isBridge(bridge)
-	if err != nil {
-		return problem.New(problem.MachineInvalid, "network: ask whether %q is a bridge: %w", bridge, err).WithHint("%s", hint)
-	}
-	if !is {
-		return problem.New(problem.MachineInvalid, "network: %q is not a bridge", bridge).WithHint("%s", hint)
-	}
-	return nil
-}
-
-// isBridge asks the kernel, not /sys, which may show another network namespace. The
-// helper connects to the kernel's own bridges only, not to those of Open vSwitch.
-func isBridge(name string) (bool, error) {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return false, err
-	}
-	defer unix.Close(s)
-	info, err := unix.IoctlGetEthtoolDrvinfo(s, name)
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return false, nil // a device without a driver, such as lo
-	}
-	return err == nil && unix.ByteSliceToString(info.Driver[:]) == "bridge", err
+func (b *Backend) CheckBridge(_ context.Context, bridge string) error {
+	return host.CheckBridge(bridge)
 }
 
 // openTap gets a tap device on a host bridge from QEMU's set-uid helper. We run

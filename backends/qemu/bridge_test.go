@@ -59,11 +59,10 @@ func TestTapComesFromTheHelper(t *testing.T) {
 		}
 	}
 	for _, no := range []string{"nixvm-no-such", "lo"} {
-		if err := checkBridge(no); !problem.HasCode(err, problem.MachineInvalid) {
+		if err := b.CheckBridge(limit(t), no); !problem.HasCode(err, problem.MachineInvalid) {
 			t.Errorf("%s is no bridge: %v", no, err)
 		}
 	}
-	must(t, checkBridge(""))
 	b = &Backend{programs: programs{bridgeHelper: "/nowhere"}}
 	if _, err := b.openTap(limit(t), "br0"); backends.CapabilitiesOf(b).Bridge || !problem.HasCode(err, problem.Unsupported) {
 		t.Errorf("without a helper: %v", err)

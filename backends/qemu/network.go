@@ -41,7 +41,7 @@ func (b *Backend) DefaultNetwork() backends.Network { return b.network }
 // which no client would find the guest.
 func checkNetwork(spec backends.Spec) error {
 	if spec.Bridge != "" {
-		return checkBridge(spec.Bridge)
+		return host.CheckBridge(spec.Bridge)
 	}
 	return checkAddress(spec.Name, spec.StaticIP)
 }

@@ -118,7 +118,7 @@ func completeFlags(a *app, cmd *cobra.Command) {
 	for flag, complete := range map[string]completer{
 		"profiles": a.completeProfiles,
 		"mode":     fixedWords(nixbuild.Modes()...),
-		"network":  fixedWords("nat", "bridge:"),
+		"network":  a.completeNetworks,
 		"image": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"trial", "nixos"}, cobra.ShellCompDirectiveDefault // or a file
 		},

@@ -192,8 +192,24 @@ func (w *wizard) resourcesGroup(ctx context.Context) *huh.Group {
 		question("Memory", "With a unit: 4G; a bare number means MiB", &w.memory, w.rule(ctx, "memoryMiB", func(d *api.DraftParams, s string) { d.MemoryMiB = s })),
 		question("CPUs", "", &w.vcpus, w.rule(ctx, "vcpus", func(d *api.DraftParams, s string) { d.VCPUs = s })),
 		question("Disk", "Size of the state disk; space is allocated as it is used", &w.disk, w.rule(ctx, "diskBytes", func(d *api.DraftParams, s string) { d.DiskBytes = s })),
-		question("Network", "nat, or bridge:<interface>", &w.network, w.rule(ctx, "network", func(d *api.DraftParams, s string) { d.Network = s })),
+		question("Network", "nat, or bridge:<interface>", &w.network, w.rule(ctx, "network", func(d *api.DraftParams, s string) { d.Network = s })).
+			SuggestionsFunc(func() []string { return w.networks(ctx) }, &w.backend),
 	)
+}
+
+// networks are those that the chosen backend has.
+func (w *wizard) networks(ctx context.Context) []string {
+	list := []string{"nat"}
+	ctx, cancel := context.WithTimeout(ctx, completionLimit)
+	defer cancel()
+	var r api.BridgeListResult
+	if err := w.daemon.Call(ctx, api.MethodBackendBridges, api.BridgeListParams{Backend: w.backend}, &r); err != nil {
+		return list // they are only suggestions
+	}
+	for _, b := range r.Bridges {
+		list = append(list, "bridge:"+clean(b.Name))
+	}
+	return list
 }
 
 // question asks for a line, and offers what value holds.

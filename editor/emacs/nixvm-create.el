@@ -175,16 +175,30 @@ Only CHOICES are offered unless it is nil.  PROBLEM is what was wrong before."
 TYPED and PROBLEM are as in `nixvm--read-text'."
   (if (and backend (not (nixvm--true (plist-get (plist-get backend :capabilities) :bridge))))
       (or default "nat")
-    (completing-read
-     (nixvm--prompt "Network: nat, or bridge:INTERFACE" default problem)
-     (cons "nat" (mapcar (lambda (i) (concat "bridge:" i)) (nixvm--interfaces)))
-     nil nil typed nil default)))
+    (let* ((bridges (nixvm--bridges backend))
+           (completion-extra-properties
+            (list :annotation-function
+                  (lambda (name) (alist-get name bridges nil nil #'equal)))))
+      (completing-read
+       (nixvm--prompt "Network: nat, or bridge:INTERFACE" default problem)
+       (cons "nat" (mapcar #'car bridges)) nil nil typed nil default))))
 
-(defun nixvm--interfaces ()
-  "The bridges of this machine."
-  (cl-remove-if-not
-   (lambda (name) (string-match-p "\\`\\(br\\|virbr\\|vmbr\\|lxdbr\\)" name))
-   (delete-dups (mapcar #'car (ignore-errors (network-interface-list))))))
+(defun nixvm--bridges (backend)
+  "The bridges of the host of BACKEND: networks, each with what is known of it.
+Nil if the host does not list them: they are only suggestions."
+  (mapcar (lambda (b)
+            (cons (concat "bridge:" (plist-get b :name))
+                  (concat "  " (string-join
+                                (append (list (if (nixvm--true (plist-get b :up)) "up" "down"))
+                                        (plist-get b :addresses)
+                                        (and (plist-get b :ports)
+                                             (list (concat "with " (string-join (plist-get b :ports)
+                                                                                " ")))))
+                                ", "))))
+          (ignore-error user-error
+            (plist-get (nixvm--call "nixvm/backend/bridges"
+                                    (and backend (list :backend (plist-get backend :name))))
+                       :bridges))))
 
 (defun nixvm--read-backend (default)
   "Ask for the backend with DEFAULT if there is more than one."

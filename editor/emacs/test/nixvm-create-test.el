@@ -182,6 +182,29 @@ An answer that is the symbol quit quits."
       (should (equal (mapcar (lambda (a) (nth 2 a)) (cdr asked)) '("dev" "2G" "2" "20G"))))
     (nixvm-fake-wait (null nixvm--works))))
 
+(ert-deftest nixvm-create-offers-the-bridges-of-the-backend ()
+  (nixvm-create-test-with
+    (nixvm-fake-answer "nixvm/backend/bridges"
+                       '(:backend "lab" :bridges [(:name "br0" :up t :addresses ["192.0.2.1/24"]
+                                                   :ports ["eth0" "tap1"])
+                                                  (:name "idle" :up :json-false)]))
+    (let (offered notes)
+      (cl-letf (((symbol-function 'completing-read)
+                 (lambda (_p table &rest _)
+                   (setq offered table
+                         notes (mapcar (plist-get completion-extra-properties :annotation-function)
+                                       table))
+                   "bridge:br0")))
+        (should (equal (nixvm--read-network "nat" '(:name "lab" :capabilities (:bridge t)))
+                       "bridge:br0")))
+      (should (equal (plist-get (nixvm-fake-params "nixvm/backend/bridges") :backend) "lab"))
+      (should (equal offered '("nat" "bridge:br0" "bridge:idle")))
+      (should (equal notes '(nil "  up, 192.0.2.1/24, with eth0 tap1" "  down"))))
+    ;; A host that does not list them is no reason to ask nothing.
+    (nixvm-fake-answer "nixvm/backend/bridges" '(:error -32803 "unlisted" (:code "capability.unsupported")))
+    (should (equal (nixvm-create-test-typing '("bridge:br0") (lambda () (nixvm--read-network "nat" nil)))
+                   '(("Network: nat, or bridge:INTERFACE (default nat): " nil "nat"))))))
+
 (ert-deftest nixvm-create-says-what-automatic-means ()
   (nixvm-create-test-with
     (let* ((current-prefix-arg '(4))

@@ -295,6 +295,36 @@ export interface BackupSetting {
   text: string;
 }
 
+/** Bridge is a network bridge of the host of a backend. */
+export interface Bridge {
+  /** Name of the interface: the network "bridge:<name>" attaches a VM to it. */
+  name: string;
+  /** Up: it carries traffic. A bridge with no port that does is down; it comes up with the first VM on it. */
+  up: boolean;
+  /** Addresses of the host on it, with prefix lengths; absent if it has none, or if the host does not report them. */
+  addresses?: string[];
+  /** Ports are the interfaces that it connects, sorted: network cards, and those of running VMs. */
+  ports?: string[];
+}
+
+/** BridgeListParams names a backend. */
+export interface BridgeListParams {
+  /** Backend whose host is asked; absent: the default backend. */
+  backend?: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** BridgeListResult is the bridges of the host of a backend. */
+export interface BridgeListResult {
+  /** Backend whose host was asked. */
+  backend: string;
+  /** Bridges by name. */
+  bridges: Bridge[];
+}
+
 /** CancelParams is LSP's $/cancelRequest. */
 export interface CancelParams {
   /** ID of the request: a number or a string. */
@@ -1626,6 +1656,8 @@ export interface Requests {
   'nixvm/backend/list': { params: NoParams; result: BackendListResult };
   /** The problems of a backend, each with the command that fixes it. */
   'nixvm/backend/check': { params: BackendParams; result: BackendCheckResult };
+  /** The network bridges of the host of a backend, each of which can be the network of a machine. capability.unsupported: the backend has no bridges, or its host does not list them. */
+  'nixvm/backend/bridges': { params: BridgeListParams; result: BridgeListResult };
   /** Check everything that nixvm needs on this host, and report each problem with its fix. */
   'nixvm/doctor': { params: NoParams; result: DoctorResult };
 }

@@ -2,7 +2,7 @@ import { askAndDo, operate, type App } from '../app';
 import type { Answers } from '../create/answers';
 import { checkOf } from '../create/draft';
 import { createParams, askCreate, type Asked } from '../create/wizard';
-import type { Machine } from '../protocol';
+import type { Bridge, Machine } from '../protocol';
 import { openWindow } from './attach';
 import type { Commands } from './commands';
 import { nodeOf, type Arguments } from './target';
@@ -19,6 +19,15 @@ export function lastAnswers(app: App): Answers {
   return app.memory.get<Answers>(lastKey) ?? { profiles: profiles.length > 0 ? profiles : first };
 }
 
+/** They are only suggestions: a host that does not list them is no error. */
+async function bridgesOf(app: App, backend: string | undefined): Promise<readonly Bridge[]> {
+  try {
+    return (await app.client.request('nixvm/backend/bridges', backend ? { backend } : {})).bridges;
+  } catch {
+    return [];
+  }
+}
+
 async function create(app: App, args: Arguments): Promise<void> {
   const check = await checkOf(app);
   const { profiles } = await app.client.request('nixvm/profile/list', {});
@@ -27,6 +36,7 @@ async function create(app: App, args: Arguments): Promise<void> {
     machine: (name: string) => app.store.machine(name),
     profiles,
     backends: app.client.backends,
+    bridges: (backend: string | undefined) => bridgesOf(app, backend),
     check,
     project: app.workbench.projectName(),
     last: lastAnswers(app),

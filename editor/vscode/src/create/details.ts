@@ -1,4 +1,4 @@
-import type { Backend, DraftParams, DraftResult } from '../protocol';
+import type { Backend, Bridge, DraftParams, DraftResult } from '../protocol';
 import { inEditorWords } from '../daemon/hints';
 import { backendOf } from '../daemon/offered';
 import { sizeOfBytes, sizeOfMiB } from '../model/words';
@@ -79,8 +79,36 @@ export function sizes<A extends Sizes>(asking: Asking<A>): Detail<A>[] {
   return looks.map((look) => typed(look, asking));
 }
 
-const network = (asking: Asking<Answers>): Detail<Answers> =>
-  typed({ field: 'network', label: 'Network', icon: 'globe', prompt: 'nat, or bridge:INTERFACE', write: String }, asking);
+/** The bridges of the host of a backend; none if it does not say. */
+export type Bridges = (backend: string | undefined) => Promise<readonly Bridge[]>;
+
+const aboutBridge = ({ up, addresses = [], ports = [] }: Bridge): string =>
+  [up ? 'up' : 'down', ...addresses, ...(ports.length > 0 ? [`with ${ports.join(' ')}`] : [])].join(', ');
+
+/** Offers the bridges that there are; another one can be typed. */
+function network(asking: Asking<Answers>, bridges: Bridges): Detail<Answers> {
+  const text = typed<Answers>({ field: 'network', label: 'Network', icon: 'globe', prompt: 'nat, or bridge:INTERFACE', write: String }, asking);
+  return {
+    ...text,
+    ask: async (ui, answers, question, checked) => {
+      const there = await bridges(answers.backend);
+      if (there.length === 0) {
+        return text.ask(ui, answers, question, checked);
+      }
+      const choices: Choice<string>[] = [
+        { label: 'default', description: asking.sentence, value: '' },
+        { label: 'nat', description: 'behind the host', value: 'nat' },
+        ...there.map((bridge) => ({ label: `bridge:${bridge.name}`, description: aboutBridge(bridge), value: `bridge:${bridge.name}` })),
+        { label: 'Another bridge', description: 'type its name', value: 'other' },
+      ];
+      const current = answers.network ?? '';
+      const answer = await ui.pick(question, choices.map((choice) => ({ ...choice, picked: choice.value === current })));
+      return answer === 'other'
+        ? text.ask(ui, answers, question, checked)
+        : changed(answer, (chosen) => ({ ...answers, network: chosen || undefined }));
+    },
+  };
+}
 
 /** What images and modes are, for people. */
 export const meanings: Record<string, string> = {
@@ -134,12 +162,12 @@ const backend = (backends: readonly Backend[]): Detail<Answers> => ({
 });
 
 /** What there is to choose with these backends. */
-export function detailsFor(backends: readonly Backend[], answers: Answers, asking: Asking<Answers>): Detail<Answers>[] {
+export function detailsFor(backends: readonly Backend[], bridges: Bridges, answers: Answers, asking: Asking<Answers>): Detail<Answers>[] {
   const bridge = backendOf(backends, answers.backend ?? '')?.capabilities.bridge ?? true;
   return [
     ...sizes<Answers>(asking),
     // A bridge that was remembered has to be seen where it cannot be.
-    ...(bridge || answers.network ? [network(asking)] : []),
+    ...(bridge || answers.network ? [network(asking, bridges)] : []),
     image(asking),
     mode(asking),
     // So has a backend that is not configured any more.

@@ -1,7 +1,7 @@
 import type { Backend, CreateParams, DraftParams, Machine, Profile } from '../protocol';
 import { back, type Answer, type Question, type Ui } from '../ui/ui';
 import { answersOf, draftOf, meaningful, outline, profilesText, type Answers } from './answers';
-import { byConfig, detailsFor, type Asking } from './details';
+import { byConfig, detailsFor, type Asking, type Bridges } from './details';
 import { complains, suggested, type Check, type Wrong } from './draft';
 import { askHub, saying, type Detail, type Hub } from './hub';
 import { askProfiles, profilesPrompt } from './profiles';
@@ -11,6 +11,7 @@ export interface Facts {
   machine(name: string): Machine | undefined;
   profiles: readonly Profile[];
   backends: readonly Backend[];
+  bridges: Bridges;
   check: Check;
   /** Name of the project in this window. */
   project: string | undefined;
@@ -94,7 +95,7 @@ function hub(facts: Facts, name: string): Hub<Answers> {
     before: facts.declared ? ['profiles'] : ['name', 'profiles'],
     check: (answers) => facts.check(draft(name, answers)),
     make: (answers, checked) => ({ label: `${answers.declare ? 'Declare' : 'Create'} ${name}`, description: profilesText(answers, checked), detail: outline(answers) }),
-    details: (answers) => [...detailsFor(facts.backends, answers, asking), ...(facts.declared || facts.machine(name) ? [] : [make])],
+    details: (answers) => [...detailsFor(facts.backends, facts.bridges, answers, asking), ...(facts.declared || facts.machine(name) ? [] : [make])],
   };
 }
 

@@ -13,6 +13,7 @@ const facts = (more: Partial<Facts> = {}): Facts => ({
   machine: () => undefined,
   profiles: [profile('core'), profile('dev'), profile('claude', { agent: true }), profile('nvidia', { images: ['nixos'], requires: ['docker'] })],
   backends: [backend('qemu')],
+  bridges: async () => [],
   check: async (draft) => checkDraft(draft, { taken: ['taken'] }),
   project: 'Shop',
   last: { profiles: ['claude', 'dev'] },
@@ -107,6 +108,27 @@ test('a network is asked for only where there is a choice, a backend only where 
   const lab = backend('lab', { default: false, type: 'libvirt' });
   const many = new ScriptedUi(['demo', [], 'Backend', 'lab', 'Create demo']);
   assert.deepEqual(await askCreate(many, facts({ backends: [plain, lab] })), { name: 'demo', answers: { profiles: [], backend: 'lab' } });
+});
+
+test('the bridges of the host of the backend are offered, and another one can be typed', async () => {
+  const lab = backend('lab', { default: false, type: 'libvirt' });
+  const asked: (string | undefined)[] = [];
+  const bridges = async (of: string | undefined) => {
+    asked.push(of);
+    return [{ name: 'br0', up: true, addresses: ['192.0.2.1/24'], ports: ['eth0', 'tap1'] }, { name: 'idle', up: false }];
+  };
+  const ui = new ScriptedUi(['demo', [], 'Backend', 'lab', 'Network', 'bridge:br0', 'Create demo']);
+  const result = await askCreate(ui, facts({ backends: [backend('qemu'), lab], bridges }));
+  assert.deepEqual(result?.answers, { profiles: [], backend: 'lab', network: 'bridge:br0' });
+  assert.deepEqual(asked, ['lab']);
+  const offered = ui.asked.find((question) => labels(question).includes('bridge:br0'));
+  assert.deepEqual(labels(offered), ['default', 'nat', 'bridge:br0', 'bridge:idle', 'Another bridge']);
+  assert.deepEqual(offered && 'choices' in offered && offered.choices.slice(2, 4).map(({ description }) => description), ['up, 192.0.2.1/24, with eth0 tap1', 'down']);
+
+  const typed = new ScriptedUi(['demo', [], 'Network', 'Another bridge', 'bridge:br7', 'Create demo']);
+  assert.equal((await askCreate(typed, facts({ bridges })))?.answers.network, 'bridge:br7');
+  const unset = new ScriptedUi(['demo', [], 'Network', 'default', 'Create demo']);
+  assert.equal((await askCreate(unset, facts({ bridges, last: { network: 'nat' } })))?.answers.network, undefined);
 });
 
 test('a size is offered so exactly that it can be left alone', async () => {
