@@ -56,6 +56,7 @@ func TestAMissingBridgeIsRefusedAtOnce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.machines.Dir("demo"), machine.NetworkFile), []byte("bridge:br1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	h.inventory.Reload("demo")
 	if _, wrong := h.judgeClone(t.Context(), api.CloneParams{Name: "demo", NewName: "copy"}); !wrong.has(fieldNetwork) {
 		t.Errorf("a clone of a VM whose bridge is gone: %+v", wrong.list)
 	}
