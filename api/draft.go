@@ -46,7 +46,7 @@ type DraftParams struct {
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
 	// StaticIP of the guest, as 192.168.1.10/24, or "dhcp".
 	StaticIP string `json:"staticIp,omitempty"`
-	// Gateway of the static address.
+	// Gateway of the static address, or "none".
 	Gateway string `json:"gateway,omitempty"`
 	// Nameservers of the guest, by address.
 	Nameservers []string `json:"nameservers,omitempty"`
@@ -74,11 +74,11 @@ func DraftFields(request string) []string {
 			"authorizedKeys", "allowedCidrs", "tcpPorts", "remoteForwards",
 		}
 	case "clone":
-		return []string{"name", "newName", "snapshot", "memoryMiB", "vcpus", "diskBytes"}
+		return []string{"name", "newName", "snapshot", "memoryMiB", "vcpus", "diskBytes", "network", "profiles", "mode"}
 	case "configure":
 		return []string{
-			"name", "profiles", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs", "remoteForwards",
-			"staticIp", "gateway", "nameservers", "hosts", "addKeys", "removeKeys", "rootPasswordHash",
+			"name", "profiles", "mode", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs",
+			"remoteForwards", "staticIp", "gateway", "nameservers", "hosts", "addKeys", "removeKeys", "rootPasswordHash",
 		}
 	case "image":
 		return []string{"image", "profiles", "mode"}
@@ -121,7 +121,7 @@ type DraftField struct {
 	// source of a clone, or of config.toml.
 	Default bool `json:"default,omitempty"`
 	// Choices are the possible values of the field (image, mode, backend, snapshot), or of
-	// the elements of its list (profiles), given the rest of the draft.
+	// the elements of its list (profiles, removeKeys), given the rest of the draft.
 	Choices []string `json:"choices,omitempty"`
 	// Note is additional information about the value.
 	Note string `json:"note,omitempty"`

@@ -60,6 +60,23 @@ func isKey(line, which string) bool {
 	return err == nil && (ssh.FingerprintSHA256(key) == which || comment != "" && comment == which)
 }
 
+// KeyNames returns a name for each key by which RemoveKeys finds it and no other: its
+// comment, or its fingerprint where that is missing or not its own.
+func KeyNames(keys []string) []string {
+	names := make([]string, 0, len(keys))
+	for _, line := range keys {
+		key, comment, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		switch {
+		case err != nil:
+			continue
+		case comment == "" || len(RemoveKeys(keys, comment)) != len(keys)-1:
+			comment = ssh.FingerprintSHA256(key)
+		}
+		names = append(names, comment)
+	}
+	return names
+}
+
 func sameKey(a, b string) bool {
 	left, _, _, _, err := ssh.ParseAuthorizedKey([]byte(a))
 	right, _, _, _, berr := ssh.ParseAuthorizedKey([]byte(b))

@@ -101,6 +101,9 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 				*one.field = &text
 			}
 		}
+		if c.Gateway != nil && *c.Gateway == "none" { // an empty one would be unset here
+			*c.Gateway = ""
+		}
 		return vm.Draft{Configure: &c}, r.and(c.Fields())
 	case "image":
 		b := api.ImageBuildParams{Image: strings.TrimSpace(p.Image), Profiles: p.Profiles, Mode: p.Mode}

@@ -59,6 +59,22 @@ func TestWhatCannotBeReadOfADraftIsTheProblemOfItsField(t *testing.T) {
 	}
 }
 
+// An empty field is unset in a draft: no gateway has a word.
+func TestADraftCanRemoveTheGateway(t *testing.T) {
+	core := newCore("demo")
+	c, _ := connect(t, serve(t, core), "test")
+	for typed, want := range map[string]*string{"": nil, "none": new(""), "10.0.0.1": new("10.0.0.1")} {
+		call[api.DraftResult](t, c, api.MethodMachineCheck, api.DraftParams{For: "configure", Name: "demo", StaticIP: "10.0.0.5/24", Gateway: typed, Mode: "mutable"})
+		got := core.lastDraft().Configure
+		if diff := cmp.Diff(want, got.Gateway); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", typed, diff)
+		}
+		if got.Mode == nil || *got.Mode != "mutable" {
+			t.Errorf("the mode is %v", got.Mode)
+		}
+	}
+}
+
 func TestOnlyAnUnknownKindOfDraftIsRefused(t *testing.T) {
 	c, _ := connect(t, serve(t, newCore()), "test")
 	err := c.Call(t.Context(), api.MethodMachineCheck, api.DraftParams{For: "wedding"}, nil)

@@ -30,6 +30,7 @@ type core struct {
 	auto     bool // operations end by themselves, and nothing waits
 	// facts, if set, is what Resume finds out before it begins.
 	facts func(ctx context.Context) error
+	draft vm.Draft // the last one that was checked
 }
 
 type op struct {
@@ -449,8 +450,17 @@ func (c *core) Endpoint(ctx context.Context, r api.EndpointParams) (api.Endpoint
 	return api.Endpoint{Machine: r.Host, Network: "tcp", Address: "127.0.0.1:1"}, err
 }
 
+func (c *core) lastDraft() vm.Draft {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draft
+}
+
 // CheckDraft finds no fault with anything.
 func (c *core) CheckDraft(_ context.Context, d vm.Draft) map[string]api.DraftField {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draft = d
 	fields := map[string]api.DraftField{}
 	if d.Create != nil {
 		fields["name"] = api.DraftField{Value: d.Create.Name}

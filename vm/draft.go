@@ -224,8 +224,19 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftF
 		fieldNameservers:    listField(req.Nameservers, texts(resolvconf.Nameservers(m.ResolvConf))),
 		fieldHosts:          listField(req.Hosts, slices.Collect(strings.SplitSeq(strings.TrimSuffix(m.Hosts, "\n"), "\n"))),
 		fieldAddKeys:        listField(req.AddKeys, nil),
-		fieldRemoveKeys:     listField(req.RemoveKeys, nil),
+		fieldRemoveKeys:     s.removableKeys(m, req.RemoveKeys),
 	}
+}
+
+// removableKeys are the keys that a machine authorizes, but for nixvm's own.
+func (s *Service) removableKeys(m machine.Machine, said []string) api.DraftField {
+	f := listField(said, nil)
+	keys := machine.AddKeys(m.AdminKeys, m.UserKeys)
+	if own, err := s.ssh.PublicKey(); err == nil {
+		keys = machine.RemoveKeys(keys, own)
+	}
+	f.Choices = machine.KeyNames(keys)
+	return f
 }
 
 // addressText is the guest's static address as it can be typed, or "dhcp".

@@ -217,13 +217,16 @@ func TestAGoodDraftHasNoProblem(t *testing.T) {
 		"create":    {Create: &api.CreateParams{Name: "new"}},
 		"clone":     {Clone: &api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "before"}},
 		"configure": {Configure: &api.ConfigureParams{Name: "demo", MemoryMiB: &memory}},
-		"build":     {Build: &api.ImageBuildParams{}},
+		"image":     {Build: &api.ImageBuildParams{}},
 		"snapshot":  {Snapshot: &SnapshotDraft{"demo", "after"}},
 		"forward":   {Forward: &ForwardDraft{"demo", "8080 localhost:80"}},
 	} {
 		for field, got := range h.CheckDraft(t.Context(), d) {
 			if got.Problem != nil {
 				t.Errorf("%s: %s: %v", what, field, got.Problem)
+			}
+			if !slices.Contains(api.DraftFields(what), field) {
+				t.Errorf("%s: %s cannot be in a draft", what, field)
 			}
 			if what == "configure" && field == fieldVCPUs && (got.Number != 2 || !got.Default) {
 				t.Errorf("what is not changed is %+v", got)

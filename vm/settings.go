@@ -64,10 +64,10 @@ func addressChanges(m machine.Machine, req api.ConfigureParams, c *machine.Chang
 		return
 	}
 	ip, err := machine.ParseStaticIP(address, given(req.Gateway, gateway))
-	if err != nil && req.Gateway == nil {
-		wrong.add(fieldStaticIP, err)
+	if err != nil {
+		wrong.add(fieldGateway, err) // the address alone is right
+		return
 	}
-	wrong.add(fieldGateway, err)
 	c.StaticIP = &ip
 }
 

@@ -27,6 +27,43 @@ func (h house) fileOf(t *testing.T, name, file string) string {
 	return string(text)
 }
 
+// A client asks for one field after the other: what is wrong with the gateway must not
+// keep it from asking for the address first.
+func TestAMoveOutOfTheNetworkIsForTheGateway(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	h.set(t, api.ConfigureParams{Name: "demo", StaticIP: new("192.168.7.10/24"), Gateway: new("192.168.7.1"), Nameservers: []string{"192.168.7.1"}})
+	got := h.CheckDraft(background, Draft{Configure: &api.ConfigureParams{Name: "demo", StaticIP: new("10.1.0.10/24")}})
+	if got[fieldStaticIP].Problem != nil || got[fieldGateway].Problem == nil {
+		t.Errorf("address: %v, gateway: %v", got[fieldStaticIP].Problem, got[fieldGateway].Problem)
+	}
+	if _, err := h.Configure(background, api.ConfigureParams{Name: "demo", StaticIP: new("10.1.0.10/24")}, "t"); err == nil {
+		t.Error("it is taken")
+	}
+}
+
+func TestADraftNamesTheKeysThatCanBeRemoved(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	h.set(t, api.ConfigureParams{Name: "demo", AddKeys: []string{deskKey, strings.TrimSuffix(otherKey, " other")}})
+	got := h.CheckDraft(background, Draft{Configure: &api.ConfigureParams{Name: "demo"}})[fieldRemoveKeys].Choices
+	if len(got) != 2 || got[0] != "desk" || !strings.HasPrefix(got[1], "SHA256:") {
+		t.Fatalf("got %q", got)
+	}
+	h.set(t, api.ConfigureParams{Name: "demo", RemoveKeys: got})
+	if left := h.CheckDraft(background, Draft{Configure: &api.ConfigureParams{Name: "demo"}})[fieldRemoveKeys].Choices; len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
+// set is Configure, of which nothing has to reach the guest.
+func (h house) set(t *testing.T, req api.ConfigureParams) {
+	t.Helper()
+	if _, err := h.Configure(background, req, "t"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAStaticAddressIsChecked(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
 	h.create(t, "demo")

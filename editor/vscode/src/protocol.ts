@@ -633,7 +633,7 @@ export interface DraftField {
   number?: number;
   /** Default: the field is unset. The value is that of the machine's directory, of the source of a clone, or of config.toml. */
   default?: boolean;
-  /** Choices are the possible values of the field (image, mode, backend, snapshot), or of the elements of its list (profiles), given the rest of the draft. */
+  /** Choices are the possible values of the field (image, mode, backend, snapshot), or of the elements of its list (profiles, removeKeys), given the rest of the draft. */
   choices?: string[];
   /** Note is additional information about the value. */
   note?: string;
@@ -681,7 +681,7 @@ export interface DraftParams {
   remoteForwards?: string[];
   /** StaticIP of the guest, as 192.168.1.10/24, or "dhcp". */
   staticIp?: string;
-  /** Gateway of the static address. */
+  /** Gateway of the static address, or "none". */
   gateway?: string;
   /** Nameservers of the guest, by address. */
   nameservers?: string[];
