@@ -32,6 +32,7 @@ var allVerbs = []api.Verb{
 	{Key: string(vm.VerbAutostart), Method: api.MethodMachineConfigure, Title: "Start with the Host", Needs: "a backend that starts with its host, such as the system libvirt"},
 	{Key: string(vm.VerbPasswd), Method: api.MethodMachineConfigure, Title: "Set Root Password", Needs: "an immutable or semi-mutable machine: a mutable guest owns its passwords"},
 	{Key: string(vm.VerbForward), Method: api.MethodForwardAdd, Title: "Add Forward", Needs: "a machine that has a VM"},
+	{Key: string(vm.VerbShare), Method: api.MethodSSHShare, Title: "Share", Needs: "a running VM on a bridge"},
 	{Key: string(vm.VerbCancel), Method: api.MethodOperationCancel, Title: "Cancel", Needs: "a machine with a running operation"},
 	{Key: string(vm.VerbKill), Method: api.MethodVMKill, Title: "Kill", Operation: true, Needs: "a running or suspended VM"},
 	{Key: string(vm.VerbDestroy), Method: api.MethodVMDestroy, Title: "Destroy", Operation: true, Needs: "a machine that has a VM"},

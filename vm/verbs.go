@@ -2,6 +2,7 @@ package vm
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
@@ -66,6 +67,7 @@ const (
 	VerbAutostart       Verb = "autostart" // a setting of configure, which needs a capability
 	VerbPasswd          Verb = "passwd"    // the same; a mutable guest owns its passwords
 	VerbForward         Verb = "forward"
+	VerbShare           Verb = "share" // what only a VM on a bridge can do
 	VerbCancel          Verb = "cancel"
 	VerbKill            Verb = "kill"
 	VerbDestroy         Verb = "destroy"
@@ -115,6 +117,8 @@ var verbs = []verb{
 		return readable(v) && (v.Mode != string(machine.Mutable) || v.State == backends.Absent)
 	}},
 	{key: VerbForward, fits: realised, aside: true},
+	// One that is off may have no address.
+	{key: VerbShare, fits: func(v VM) bool { return v.State == backends.Running && strings.HasPrefix(v.Network, "bridge:") }},
 	{key: VerbCancel, fits: func(v VM) bool { return v.busy() }, aside: true},
 	// These end what runs on the machine.
 	{key: VerbKill, fits: vmIn(backends.Running, backends.Suspended), aside: true},

@@ -73,6 +73,15 @@ func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 	}
 }
 
+func TestOnlyAVMOnABridgeCanBeShared(t *testing.T) {
+	for network, want := range map[string]bool{"nat": false, "bridge:br0": true} {
+		v := VM{Machine: api.Machine{State: backends.Running, Network: network}}
+		if got := slices.Contains(v.Verbs(nil), VerbShare); got != want {
+			t.Errorf("on %s: %v", network, got)
+		}
+	}
+}
+
 // What an operation keeps from being done is not offered while it runs.
 func TestABusyMachineOffersWhatIsNotRefused(t *testing.T) {
 	v := VM{Machine: api.Machine{State: backends.Running, Ready: true}, Operation: &api.Operation{State: api.OpRunning}}
@@ -151,6 +160,10 @@ func verbCalls() map[Verb]func(h house, name string) (api.Operation, error) {
 		},
 		VerbForward: func(h house, n string) (api.Operation, error) {
 			_, err := h.AddForward(ctx, n, "8080 localhost:80")
+			return plain(err)
+		},
+		VerbShare: func(h house, n string) (api.Operation, error) {
+			_, err := h.Share(ctx, n, nil, "t")
 			return plain(err)
 		},
 		VerbKill:    func(h house, n string) (api.Operation, error) { return h.Kill(ctx, n, "t") },

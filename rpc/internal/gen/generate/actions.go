@@ -41,6 +41,7 @@ func actions() ([]byte, error) {
 		{State: backends.Broken},
 		{State: backends.Unknown},
 	} {
+		m.Network = "bridge:br0" // what is on one can be shared
 		v := vm.VM{Machine: m, Returns: true}
 		o.Idle[v.Phase()] = v.Verbs(homes)
 		v.Operation = &api.Operation{State: api.OpRunning}
