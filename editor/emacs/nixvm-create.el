@@ -85,6 +85,10 @@ the command was quit.")
     (:network . :network) (:backend . :backend))
   "Alist of (ANSWER . PARAM), for the answers that a daemon can check.")
 
+(defconst nixvm--list-params
+  '(:profiles :nameservers :hosts :tcpPorts :udpPorts :allowedCidrs :addKeys :removeKeys)
+  "The params whose value is a list.")
+
 (defun nixvm--draft (answers)
   "The draft of a request that ANSWERS make: texts, as they were typed."
   (cl-loop for (key . param) in nixvm--draft-fields
@@ -111,7 +115,7 @@ was typed before, and what is wrong with that, both nil at first."
   (let (typed complaint right)
     (while (not right)
       (setq typed (funcall read typed complaint))
-      (let* ((value (if (eq param :profiles) (vconcat typed) ; nil is an answer to others, too
+      (let* ((value (if (memq param nixvm--list-params) (vconcat typed) ; nil is an answer to others, too
                       (format "%s" (or typed ""))))
              (fields (nixvm--check for (append (list param value) draft)))
              (problem (plist-get (plist-get fields param) :problem)))

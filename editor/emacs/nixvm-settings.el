@@ -14,21 +14,25 @@
 (require 'nixvm)
 
 (defun nixvm--configured (name what result)
-  "Tell that the machine NAME has WHAT, according to RESULT of the request.
-When the daemon gives it to the running guest, tell at the end of that."
+  "Tell that the machine NAME has WHAT, according to RESULT of the request."
+  (nixvm--when-applied name result (apply-partially #'nixvm--tell-configured name what)))
+
+(defun nixvm--when-applied (name result then)
+  "Call THEN with the machine NAME after RESULT of a request to configure it.
+If the running guest gets the settings, that is when it has them."
   (let ((machine (plist-get result :machine)))
     (if-let ((id (plist-get machine :operation)))
         (nixvm--async "nixvm/operation/subscribe" (list :id id)
-                      (lambda (_) (nixvm--tell-configured name what))
+                      (lambda (_) (funcall then (nixvm-machine name)))
                       (lambda (err) (nixvm--show-error err (format "Settings of %s" name))))
-      (nixvm--tell-configured name what machine))))
+      (funcall then machine))))
 
-(defun nixvm--tell-configured (name what &optional machine)
-  "Tell that the machine NAME has WHAT, and what it takes over later.
-MACHINE is what is known of it; by default, what the daemon said last."
-  (let ((later (append (plist-get (or machine (nixvm-machine name)) :nextStart) nil)))
-    (message "%s: %s%s" name what
-             (if later (format "; it takes over %s at its next start" (string-join later ", ")) ""))))
+(defun nixvm--tell-configured (name what machine)
+  "Tell that the machine NAME has WHAT, and what MACHINE takes over later."
+  (message "%s: %s%s" name what
+           (if-let ((later (nixvm--pending-text machine)))
+               (substitute-command-keys (format "; %s: \\[nixvm-apply]" later))
+             "")))
 
 (defun nixvm--password-hash (password then)
   "Hash PASSWORD by the program nixvmd, and call THEN with the hash.
@@ -116,6 +120,17 @@ it is recreated with \\[nixvm-recreate]."
                                ""))))
                 (lambda (err) (nixvm--show-error err (format "Mode of %s" name)))))
 
+(defun nixvm--confirm-recreate (machine discard)
+  "Make the user confirm that MACHINE gets empty disks.
+The former ones are deleted if DISCARD."
+  (let ((name (plist-get machine :name)))
+    (nixvm--confirm-by-name
+     name (format "%s gets empty disks; the former ones and their snapshots are %s.%s" name
+                  (if discard "deleted" "set aside (a prefix argument deletes them)")
+                  (if-let ((now (plist-get machine :vmMode)))
+                      (format "  It is %s and becomes %s." now (plist-get machine :mode))
+                    "")))))
+
 ;;;###autoload
 (defun nixvm-recreate (name &optional discard)
   "Make the VM of the machine NAME anew: empty disks, and the image of today.
@@ -124,14 +139,8 @@ key and its SSH names.  The former disks and snapshots are set aside until
 \\[nixvm-image-gc]; with DISCARD, interactively a prefix argument, they are deleted
 as soon as the new VM is ready.  The name must be typed to confirm."
   (interactive
-   (let* ((name (nixvm--target "Recreate" "recreate"))
-          (machine (nixvm-machine name)))
-     (nixvm--confirm-by-name
-      name (format "%s gets empty disks; the former ones and their snapshots are %s.%s" name
-                   (if current-prefix-arg "deleted" "set aside (a prefix argument deletes them)")
-                   (if-let ((now (plist-get machine :vmMode)))
-                       (format "  It is %s and becomes %s." now (plist-get machine :mode))
-                     "")))
+   (let ((name (nixvm--target "Recreate" "recreate")))
+     (nixvm--confirm-recreate (nixvm-machine name) current-prefix-arg)
      (list name current-prefix-arg)))
   (nixvm--begin "nixvm/vm/recreate"
                 (append (list :name name :confirm name) (and discard (list :discard t)))

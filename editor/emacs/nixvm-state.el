@@ -295,6 +295,49 @@ is offered."
           (or (plist-get (plist-get op :problem) :message) (plist-get op :message)
               "it could not be undone")))
 
+(defconst nixvm--settings
+  '((:profiles "profiles" "software in the image")
+    (:mode "mode" "what of the system is writable")
+    (:memoryMiB "memory" "such as 8G")
+    (:vcpus "vcpus" "number of virtual CPUs")
+    (:diskBytes "disk" "size of the state disk; it cannot shrink")
+    (:network "network" "nat, or bridge:INTERFACE")
+    (:staticIp "static-ip" "192.168.1.10/24; empty: DHCP")
+    (:gateway "gateway" "of the static address; empty: none")
+    (:nameservers "dns" "name servers, separated by commas; empty: those of DHCP")
+    (:hosts "hosts" "ADDRESS NAME..., separated by commas")
+    (:tcpPorts "tcp-ports" "open in the guest's firewall, separated by commas")
+    (:udpPorts "udp-ports" "open in the guest's firewall, separated by commas")
+    (:allowedCidrs "allowed-cidrs" "private networks that the isolation allows, separated by commas")
+    (:addKeys "add-keys" "file with SSH public keys to authorize")
+    (:removeKeys "remove-keys" "SSH keys to authorize no longer, separated by commas"))
+  "The settings of a machine: a list of (FIELD NAME HELP).
+FIELD is that of nixvm/machine/configure.")
+
+(defun nixvm--setting-names (fields)
+  "The names of FIELDS, a sequence of names on the wire, in a line."
+  (mapconcat (lambda (field)
+               (or (cadr (assq (intern (concat ":" field)) nixvm--settings)) field))
+             fields ", "))
+
+(defun nixvm--pending (machine)
+  "The settings that the VM of MACHINE does not have yet, by their wire names."
+  (delete-dups (append (plist-get machine :nextStart) (plist-get machine :pending) nil)))
+
+(defun nixvm--pending-text (machine)
+  "What it takes until the VM of MACHINE has all settings; nil for nothing."
+  (let ((start (append (plist-get machine :nextStart) nil))
+        (image (append (plist-get machine :pending) nil)))
+    (when (or start image)
+      (string-join
+       (delq nil
+             (list (when start (format "it takes over %s at its next start" (nixvm--setting-names start)))
+                   (when image (format "%s applies %s"
+                                       (if (nixvm--can-p "upgrade" machine) "an upgrade"
+                                         "recreating its VM")
+                                       (nixvm--setting-names image)))))
+       "; "))))
+
 ;;;; Asking for a machine
 
 (defun nixvm--annotate (name)

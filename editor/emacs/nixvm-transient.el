@@ -34,6 +34,10 @@
       (cl-some (lambda (m) (nixvm--offered-p key m)) machines)
     (nixvm--offered-p key)))
 
+(defun nixvm-transient--pending-p ()
+  "Whether the machine has settings that its VM does not have yet."
+  (nixvm--pending (nixvm-transient--machine)))
+
 (defun nixvm-transient--clone-p ()
   "Whether a machine can be cloned, be it after it has been shut down."
   (if-let ((machine (nixvm-transient--machine)))
@@ -79,14 +83,17 @@
     ("K" "Kill" nixvm-kill :if (lambda () (nixvm-transient--p "kill")))
     ("k" "Cancel operation" nixvm-cancel)
     ("E" "Resolve operation" nixvm-resolve :if nixvm--unresolved)]
-   ["Snapshots"
+   ["Snapshots, backups"
     ("t" "Take" nixvm-snapshot :if (lambda () (nixvm-transient--p "snapshot")))
     ("r" "Restore" nixvm-restore :if (lambda () (nixvm-transient--p "restore-snapshot")))
     ("T" "Delete" nixvm-delete-snapshot
      :if (lambda () (nixvm-transient--p "delete-snapshot")))
     ("H" "Back up" nixvm-backup :if (lambda () (nixvm-transient--p "backup")))
     ("J" "Restore backup" nixvm-restore-backup
-     :if (lambda () (nixvm-transient--p "restore-backup")))]
+     :if (lambda () (nixvm-transient--p "restore-backup")))
+    ("L" "Backups" nixvm-backups :if (lambda () (nixvm--method-p "nixvm/backup/list")))
+    ("]" "Export" nixvm-export :if (lambda () (nixvm-transient--p "backup")))
+    ("[" "Import" nixvm-import :if (lambda () (nixvm--method-p "nixvm/backup/inspect")))]
    ["Machine"
     ("c" "Create" nixvm-create)
     ("V" "Declare" nixvm-declare)
@@ -96,16 +103,19 @@
     ("~" "Roll back" nixvm-rollback :if (lambda () (nixvm-transient--p "rollback")))
     ("A" nixvm-autostart :description nixvm-transient--autostart
      :if (lambda () (nixvm-transient--p "autostart")))
+    ("=" "Configure" nixvm-configure :if (lambda () (nixvm-transient--p "configure")))
+    ("Y" "Apply pending" nixvm-apply :if nixvm-transient--pending-p)
     ("p" "Root password" nixvm-passwd :if (lambda () (nixvm-transient--p "passwd")))
     ("O" "Mode" nixvm-set-mode :if (lambda () (nixvm-transient--p "configure")))
     ("W" "Recreate" nixvm-recreate :if (lambda () (nixvm-transient--p "recreate")))
     ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "destroy")))
     ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "purge")))
     ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]]
-  [["Forwards"
-    ("F" "Add" nixvm-forward-add :if (lambda () (nixvm-transient--p "forward")))
-    ("R" "Remove" nixvm-forward-remove
-     :if (lambda () (nixvm-transient--p "forward")))]
+  [["Network"
+    ("F" "Add forward" nixvm-forward-add :if (lambda () (nixvm-transient--p "forward")))
+    ("R" "Remove forward" nixvm-forward-remove
+     :if (lambda () (nixvm-transient--p "forward")))
+    ("&" "Share" nixvm-share :if (lambda () (nixvm-transient--p "share")))]
    ["Images"
     ("I" "List" nixvm-images :if (lambda () (nixvm--method-p "nixvm/image/list")))
     ("B" "Build" nixvm-image-build :if (lambda () (nixvm--method-p "nixvm/image/build")))

@@ -46,6 +46,12 @@
 (autoload 'nixvm-menu "nixvm-transient" "Show the actions on machines." t)
 (autoload 'nixvm-backup "nixvm-backup" "Back up machines." t)
 (autoload 'nixvm-restore-backup "nixvm-backup" "Restore a backup of a machine." t)
+(autoload 'nixvm-backups "nixvm-backup" "Show the backups." t)
+(autoload 'nixvm-export "nixvm-backup" "Write a machine as an archive." t)
+(autoload 'nixvm-import "nixvm-backup" "Create a machine from an archive." t)
+(autoload 'nixvm-configure "nixvm-configure" "Change the settings of a machine." t)
+(autoload 'nixvm-apply "nixvm-configure" "Apply pending changes of a machine." t)
+(autoload 'nixvm-share "nixvm-configure" "Let another computer reach a machine." t)
 (autoload 'nixvm-passwd "nixvm-settings" "Set the password of root in a guest." t)
 (autoload 'nixvm-set-mode "nixvm-settings" "Change the mode of a machine." t)
 (autoload 'nixvm-recreate "nixvm-settings" "Recreate the VM of a machine." t)
@@ -439,7 +445,7 @@ the daemon holds it.  It applies at once."
     "restore-snapshot" "delete-snapshot" "backup" "restore-backup" "clone" "clone-snapshot" "migrate"
     "upgrade" "rollback"
     "recreate" "configure"
-    "autostart" "passwd" "forward" "cancel" "kill" "destroy" "purge" "delete")
+    "autostart" "passwd" "forward" "share" "cancel" "kill" "destroy" "purge" "delete")
   "The verbs of the daemon that have a command of their own, or need none.")
 
 (defun nixvm--other-verbs (&optional machine)
