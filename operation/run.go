@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -57,6 +58,10 @@ func (r *Run) Note(fact any) error {
 	r.task.addNote(r.step, raw)
 	return nil
 }
+
+// GaveWay reports whether another operation, such as kill or destroy, has preempted this
+// one: an undo then waits for nothing.
+func (r *Run) GaveWay() bool { return GaveWay(context.Cause(r.task.ctx)) }
 
 // Notes are the facts that the step has noted, oldest first.
 func (r *Run) Notes() []json.RawMessage { return r.notes }

@@ -14,9 +14,14 @@ type limits struct {
 	// ask is for one question to a backend whose answer is only read, check for
 	// finding out what a backend needs.
 	ask, check time.Duration
+	// back is for a guest that boots its former image. The undo that waits for it has two
+	// minutes for everything.
+	back time.Duration
 }
 
-func usualLimits() limits { return limits{ask: 10 * time.Second, check: time.Minute} }
+func usualLimits() limits {
+	return limits{ask: 10 * time.Second, check: time.Minute, back: time.Minute}
+}
 
 // ask puts one question to a backend, and gives up after the limit: what is only
 // read must not hang with a VM that hangs, whether the backend heeds its context

@@ -64,7 +64,13 @@ var beginKind = map[string]func(h house) (api.Operation, error){
 func crashChild(home, kind, at string) int {
 	n, _ := strconv.Atoi(at)
 	seen := 0
-	h, err := openHouse(home, images{}, nil, func(operation.Entry) {
+	method := os.Getenv("NIXVM_TEST_CRASH_METHOD") // that the backend has been asked for
+	h, err := openHouse(home, images{}, func(called, _ string) error {
+		if called == method {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		return nil
+	}, func(operation.Entry) {
 		if seen++; seen == n {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}

@@ -166,14 +166,40 @@ func (u *upgrade) broken(err error, console string) error {
 	if console != "" {
 		text = "\nThe last lines of its console:\n" + console
 	}
-	return problem.New(problem.UpgradeFailed, "%s does not work with image %s: %w%s", u.name, u.img.ID, err, text).
-		WithHint("%s", u.advice())
+	u.broke = problem.New(problem.UpgradeFailed, "%s does not work with image %s: %w%s", u.name, u.img.ID, err, text).
+		WithHint("%s", u.advice(fmt.Sprintf("%s returns to generation %d", u.name, u.args.Before.Current)))
+	return u.broke
 }
 
-func (u *upgrade) advice() string {
-	hint := fmt.Sprintf("%s has returned to generation %d; its data and snapshots are as they were", u.name, u.args.Before.Current)
+// advice is a hint that begins with what has become of the VM.
+func (u *upgrade) advice(fate string) string {
 	if u.args.Number == 0 {
-		hint += fmt.Sprintf("; correct the image and run nixvmd %s %s again", api.KindUpgrade, u.name)
+		fate += fmt.Sprintf("; correct the image and run nixvmd %s %s again", api.KindUpgrade, u.name)
 	}
-	return hint + "; --allow-degraded accepts services that fail, --timeout waits longer"
+	return fate + "; --allow-degraded accepts services that fail, --timeout waits longer"
+}
+
+// sayReturned says whether the guest works again with its former image: in the hint of
+// the problem that led back to it, or else in a warning.
+func (u *upgrade) sayReturned(ctx context.Context, r *operation.Run) {
+	if r.GaveWay() {
+		return
+	}
+	fate := fmt.Sprintf("%s works again with generation %d", u.name, u.args.Before.Current)
+	limited, cancel := context.WithTimeout(ctx, u.service.limits.back)
+	defer cancel()
+	if err := u.service.inventory.WaitReady(limited, u.name); err != nil {
+		fate = fmt.Sprintf("%s has returned to generation %d and been started, but does not work yet: %v (nixvmd status %s)", u.name, u.args.Before.Current, err, u.name)
+	}
+	if ctx.Err() != nil {
+		return // nothing waits for the undo any more
+	}
+	if u.booted {
+		fate += "; its snapshots are kept, and so is what the new image has written to /var"
+	}
+	if u.broke == nil {
+		r.Warn(fate)
+		return
+	}
+	u.broke.Hint = u.advice(fate)
 }

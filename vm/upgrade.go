@@ -170,6 +170,8 @@ type upgrade struct {
 
 	img    nixbuild.Image // once it is known
 	failed []string       // units that had failed before
+	broke  *problem.Error // what is wrong with the new image
+	booted bool           // the new image has been started, and may have written to the state disk
 }
 
 func (s *Service) planUpgrade(name string, args upgradeArgs) operation.Plan {
@@ -195,7 +197,10 @@ func (s *Service) planUpgrade(name string, args upgradeArgs) operation.Plan {
 	if args.WasRunning {
 		steps = append(steps, u.unlessSame(operation.Step{
 			Name: "start", Title: "starting the VM", Do: u.start, Shielded: true,
-			Undo:   func(ctx context.Context, _ *operation.Run) error { return s.killVM(ctx, name) },
+			Undo: func(ctx context.Context, _ *operation.Run) error {
+				u.booted = true
+				return s.killVM(ctx, name)
+			},
 			Undoes: "ends the VM with its new image",
 		}), u.unlessSame(operation.Step{
 			Name: readyStepName, Title: "waiting for the guest's SSH server", Weight: 20, Do: u.ready,
@@ -273,7 +278,11 @@ func (u *upgrade) shutdownStep() operation.Step {
 		if err := u.service.bringImage(ctx, u.name, r); err != nil {
 			return err
 		}
-		return u.service.startVM(ctx, u.name)
+		if err := u.service.startVM(ctx, u.name); err != nil {
+			return err
+		}
+		u.sayReturned(ctx, r)
+		return nil
 	})
 }
 

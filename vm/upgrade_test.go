@@ -193,14 +193,21 @@ func TestAnUpgradeThatFailsReturns(t *testing.T) {
 			if op.State != api.OpFailed || !strings.Contains(op.Problem.Message, c.says) {
 				t.Fatalf("upgrade: %s, %v", op.State, op.Problem)
 			}
+			said := strings.Join(op.Warnings, "\n")
 			if c.says != "" {
 				wantProblem(t, op.Problem, problem.UpgradeFailed)
+				said = op.Problem.Hint
+			}
+			if !strings.Contains(said, "demo works again with generation 1") || strings.Contains(said, "/var") != (c.says != "") {
+				t.Errorf("it says of the former image: %q", said)
 			}
 			h.runs(t, "demo", "img1", 1, backends.Running)
 			if got := generationNumbers(t, h, "demo"); !slices.Equal(got, []int{1}) {
 				t.Errorf("generations %v", got)
 			}
-			h.until(t, "demo", "it is ready again", ready)
+			if v, _ := h.Get("demo"); !v.Ready {
+				t.Error("it has not waited for the guest")
+			}
 		})
 	}
 }
@@ -219,6 +226,9 @@ func TestAnUpgradeThatIsCancelledReturns(t *testing.T) {
 	}
 	if op = h.do(t, op, nil); op.State != api.OpCancelled {
 		t.Errorf("%s: %v", op.State, op.Problem)
+	}
+	if said := strings.Join(op.Warnings, "\n"); !strings.Contains(said, "demo works again with generation 1") || !strings.Contains(said, "/var") {
+		t.Errorf("it says of the former image: %q", said)
 	}
 	if v, _ := h.Get("demo"); v.Image.ID != "img1" || v.State != backends.Running {
 		t.Errorf("the VM is %s with %s", v.State, v.Image.ID)
