@@ -3,6 +3,7 @@ package vm
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/nixvm/nixvm/api"
@@ -59,7 +60,11 @@ func (s *Service) judgeImport(ctx context.Context, w wanted, req api.BackupResto
 	if b != nil {
 		_, err := backends.Require[backends.Importer](b, "import archives")
 		wrong.add(fieldBackend, err)
-		wrong.add(fieldNetwork, checkBridge(ctx, b, m.Network))
+		network := networkOn(b, m.Network)
+		wrong.add(fieldNetwork, checkBridge(ctx, b, network))
+		if w.foreign && m.Network.Kind == "" && network.Kind != "nat" {
+			args.Warnings = append(args.Warnings, fmt.Sprintf("the archive names no network: %s is on %s, the default of backend %s; nixvmd configure %s --network changes it", w.name, network, b.Name(), w.name))
+		}
 		checkResources(ctx, b, m.VCPUs, m.MemoryMiB, wrong)
 		if args.Declare {
 			if p := s.pciProblem(b, &m); p != nil {

@@ -33,13 +33,16 @@ func (s *Service) Migrate(ctx context.Context, name, backend, client string) (ap
 }
 
 func (s *Service) checkMigrate(ctx context.Context, name, backend string) (migrateArgs, error) {
-	_, b, err := s.realised(name)
+	m, b, err := s.realised(name)
 	if err != nil {
 		return migrateArgs{}, err
 	}
 	args := migrateArgs{From: b.Name(), To: backend}
 	from, to, err := s.migrators(args)
 	if err != nil {
+		return args, err
+	}
+	if err := s.checkPCIDevices(ctx, to, name, m.PCIDevices); err != nil {
 		return args, err
 	}
 	spec, err := s.specOf(name)
@@ -85,8 +88,8 @@ func (s *Service) planMigrate(name string, args migrateArgs) operation.Plan {
 		{Name: "move", Title: "moving the VM to " + args.To, Weight: 30, Do: func(ctx context.Context, r *operation.Run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.Migrate)
 		}},
-		{Name: "record", Title: "recording where it is", Shielded: true, Do: func(ctx context.Context, _ *operation.Run) error {
-			return s.moved(ctx, name, args)
+		{Name: "record", Title: "recording where it is", Shielded: true, Do: func(ctx context.Context, r *operation.Run) error {
+			return s.moved(ctx, r, name, args)
 		}},
 		{Name: "leave", Title: "removing it from " + args.From, Do: func(ctx context.Context, r *operation.Run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.LeaveMigrated)
@@ -119,16 +122,28 @@ func (s *Service) onMigrator(ctx context.Context, r *operation.Run, name string,
 
 // moved makes the record and the machine directory name the backend where the
 // VM is.
-func (s *Service) moved(ctx context.Context, name string, args migrateArgs) error {
+func (s *Service) moved(ctx context.Context, r *operation.Run, name string, args migrateArgs) error {
 	to, err := s.backend(args.To)
 	if err != nil {
 		return err
 	}
-	if err := s.inventory.UpdateRecord(name, func(r *inventory.Record) { r.Backend = to.Name() }); err != nil {
+	ch := machine.Changes{Backend: &args.To}
+	if kept, ok := s.keptNetwork(name, args.From, to); ok {
+		ch.Network = &kept
+		r.Warn(fmt.Sprintf("%s keeps the network %s, which was the default of backend %s; nixvmd configure %s --network changes it", name, kept, args.From, name))
+	}
+	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) {
+		r.Backend = to.Name()
+		if ch.Network != nil && r.Started != nil { // the guest that runs has it
+			started := *r.Started
+			started.Network = ch.Network.String()
+			r.Started = &started
+		}
+	})
+	if err != nil {
 		return problem.Disk(err)
 	}
-	backend := to.Name()
-	if _, err := s.machines.Update(name, machine.Changes{Backend: &backend}); err != nil {
+	if _, err := s.machines.Update(name, ch); err != nil {
 		return problem.Disk(err)
 	}
 	s.inventory.Reload(name)

@@ -3,6 +3,7 @@ package vm
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nixvm/nixvm/api"
@@ -47,6 +48,40 @@ func TestAVMMovesToAnotherBackendAndIsTheSame(t *testing.T) {
 	h.succeed(t, op, err)
 	if st, _ := h.other.Status(background, backends.Named("demo")); st.State != backends.Absent {
 		t.Errorf("destroyed, it is %s", st.State)
+	}
+}
+
+// A machine that names no network has that of its backend, and keeps it when it moves to
+// one with another.
+func TestAVMKeepsTheNetworkThatItHasByDefault(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.mu.Lock()
+	h.backends["test"] = onBridge{bridged{h.fake}, "br0", map[string]string{}}
+	h.mu.Unlock()
+	h.create(t, "demo")
+	op, err := h.Migrate(background, "demo", "other", "t")
+	op = h.succeed(t, op, err)
+	m, err := h.machines.Read("demo")
+	if err != nil || m.Network.String() != "bridge:br0" || !strings.Contains(strings.Join(op.Warnings, "\n"), "keeps the network bridge:br0") {
+		t.Errorf("network %q, warnings %q, %v", m.Network, op.Warnings, err)
+	}
+	h.waits(t, "demo")
+}
+
+// An archive that names no network: the VM is on that of the backend, which is said where
+// it is a bridge.
+func TestAnImportSaysOnWhichBridgeTheVMIs(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.create(t, "demo")
+	op, err := h.Backup(background, api.BackupCreateParams{Name: "demo", To: t.TempDir()})
+	op = h.succeed(t, op, err)
+	h.mu.Lock()
+	h.backends["test"] = onBridge{bridged{h.fake}, "br0", map[string]string{}}
+	h.mu.Unlock()
+	made, err := h.RestoreBackup(background, api.BackupRestoreParams{Backup: op.Backup, Name: "new", Confirm: "new", NoStart: true})
+	made = h.succeed(t, made, err)
+	if !strings.Contains(strings.Join(made.Warnings, "\n"), "new is on bridge:br0, the default of backend test") {
+		t.Errorf("warnings %q", made.Warnings)
 	}
 }
 

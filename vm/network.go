@@ -22,6 +22,18 @@ func networkOn(b backends.Backend, n machine.Network) machine.Network {
 	return machine.Network{Kind: "nat"}
 }
 
+// keptNetwork is the network that a VM had by the default of the backend that it leaves,
+// where the machine names none and the other backend has another default: its guest must
+// not change to another network by moving.
+func (s *Service) keptNetwork(name, from string, to backends.Backend) (machine.Network, bool) {
+	m, err := s.machines.Read(name)
+	if err != nil || m.Network.Kind != "" {
+		return m.Network, false
+	}
+	had := networkOn(s.backends[from], m.Network)
+	return had, had != networkOn(to, m.Network)
+}
+
 // NetworkUsage says what a running VM has open in its network at the moment, where
 // its backend is that network.
 func (s *Service) NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error) {

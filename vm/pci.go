@@ -9,6 +9,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/machine"
+	"github.com/nixvm/nixvm/operation"
 )
 
 // checkPCIDevices refuses the PCI devices of a machine that its VM would not get: without
@@ -49,6 +50,19 @@ func (s *Service) pciProblem(b backends.Backend, m *machine.Machine) *problem.Er
 		return nil
 	}
 	return s.noPCIDevices(b, m.Name)
+}
+
+// startRestored starts a VM whose disk has been restored, whatever its machine's file says
+// of PCI devices by now: that is said, and does not hold up the restore.
+func (s *Service) startRestored(ctx context.Context, r *operation.Run, name string) error {
+	if err := s.startVM(ctx, name); err != nil {
+		return err
+	}
+	m, b, err := s.realised(name)
+	if p := s.pciProblem(b, &m); err == nil && p != nil {
+		r.Warn(p.Message)
+	}
+	return nil
 }
 
 func (s *Service) pciFile(name string) string {

@@ -55,6 +55,10 @@ func TestPCIDevicesThatNoBackendGivesAreRefused(t *testing.T) {
 	refusedPCI(t, "start", "off", err)
 	_, err = h.Reboot(background, "runs", "")
 	refusedPCI(t, "reboot", "runs", err)
+	_, err = h.Upgrade(background, api.UpgradeParams{Name: "runs"})
+	refusedPCI(t, "upgrade", "runs", err)
+	_, err = h.Migrate(background, "runs", "other", "")
+	refusedPCI(t, "migrate", "runs", err)
 	_, err = h.Recreate(background, recreateParams("off"))
 	refusedPCI(t, "recreate", "off", err)
 	configure := api.ConfigureParams{Name: "off", MemoryMiB: new(4096)}
@@ -110,7 +114,10 @@ func TestAVMWithoutItsPCIDevicesCanBeRestored(t *testing.T) {
 	h.setting(t, "demo", "pci_devices", "0000:01:00\n")
 	h.inventory.Reload("demo")
 	op, err = h.RestoreSnapshot(background, "demo", "s1", "demo", "")
-	h.succeed(t, op, err)
+	op = h.succeed(t, op, err)
+	if !strings.Contains(strings.Join(op.Warnings, "\n"), "pci_devices: ") {
+		t.Errorf("it does not say that they are not applied: %q", op.Warnings)
+	}
 	if v, err := h.Get("demo"); err != nil || v.State != backends.Running || len(h.fake.PCIDevices("demo")) > 0 {
 		t.Errorf("%+v, %v", v, err)
 	}

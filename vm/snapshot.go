@@ -228,7 +228,7 @@ func (s *Service) planRestoreFrom(name string, args restoreArgs, restore operati
 	if args.WasRunning {
 		steps = append(steps, operation.Step{
 			Name: "start", Title: "starting the VM", Shielded: true,
-			Do: func(ctx context.Context, _ *operation.Run) error { return s.startVM(ctx, name) },
+			Do: func(ctx context.Context, r *operation.Run) error { return s.startRestored(ctx, r, name) },
 		}, s.readyStep(name))
 	}
 	return operation.Plan{Commit: 3, Steps: steps, Describe: describe(args.Snapshot), Detail: detail{

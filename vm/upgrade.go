@@ -130,6 +130,11 @@ func (s *Service) upgradable(ctx context.Context, name string, timeout *int) (ar
 		return args, m, problem.New(problem.MachineBroken, "%s is %s", name, state).WithHint("nixvmd status %s says why", name)
 	}
 	args.Before, args.Setting, args.WasRunning = r.Generations(), m.Image, state == backends.Running
+	if args.WasRunning { // it is started again
+		if err := s.checkPCIDevices(ctx, b, name, m.PCIDevices); err != nil {
+			return args, m, err
+		}
+	}
 	if args.Timeout = readyLimit; timeout != nil {
 		args.Timeout = time.Duration(*timeout) * time.Second
 	}
