@@ -21,6 +21,7 @@ import (
 // Config is config.toml. A file that does not exist is the same as an empty one.
 //
 //	default_backend = "laptop"
+//	machines = "~/.config/nixvm/machines"   # absent: with the other data
 //
 //	[defaults]
 //	image = "nixos"          # or "trial", or a file
@@ -45,6 +46,7 @@ import (
 //	style = "proxy"          # or "direct"
 type Config struct {
 	DefaultBackend string                   `toml:"default_backend"`
+	Machines       string                   `toml:"machines"`
 	Defaults       Defaults                 `toml:"defaults"`
 	Backends       map[string]BackendConfig `toml:"backends"`
 	Upgrade        UpgradeConfig            `toml:"upgrade"`

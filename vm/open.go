@@ -29,7 +29,7 @@ func OpenDefault(ctx context.Context, layout paths.Layout, executable string, dr
 	if err != nil {
 		return nil, err
 	}
-	machines, err := machine.OpenStore(layout.Machines())
+	machines, layout, err := openMachines(layout, config, log)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,26 @@ func OpenDefault(ctx context.Context, layout paths.Layout, executable string, dr
 		return nil, errors.Join(err, closeAll(list))
 	}
 	return s, nil
+}
+
+// openMachines opens the machines where the configuration has them. It returns the
+// layout with that place.
+func openMachines(layout paths.Layout, config Config, log *slog.Logger) (*machine.Store, paths.Layout, error) {
+	layout, err := withMachines(layout, config.Machines)
+	if err != nil {
+		return nil, layout, err
+	}
+	if err := layout.Ensure(); err != nil {
+		return nil, layout, problem.Disk(err)
+	}
+	if err := checkMachinesMoved(layout); err != nil {
+		return nil, layout, err
+	}
+	machines, err := machine.OpenStore(layout.Machines())
+	if err == nil {
+		rememberMachines(layout, log)
+	}
+	return machines, layout, err
 }
 
 // openImages opens the image store with all that can build for it.

@@ -15,6 +15,7 @@ import (
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/version"
+	"github.com/nixvm/nixvm/vm"
 )
 
 // The groups of verbs in the overview.
@@ -205,6 +206,9 @@ func (a *app) prepare(home string) error {
 	layout, err := paths.FromEnv()
 	if err != nil {
 		return err
+	}
+	if l, err := vm.WithMachines(layout); err == nil {
+		layout = l // else the daemon says what is wrong with the configuration
 	}
 	exe, err := os.Executable()
 	if err != nil {

@@ -204,5 +204,5 @@ func userName(uid uint32) string {
 
 func (w *walk) unsafe(format string, args ...any) *problem.Error {
 	return problem.New(problem.ConfigInvalid, "%s cannot be used: %s", w.path, fmt.Sprintf(format, args...)).
-		WithHint("remove it, or set NIXVM_HOME, or the XDG variables, to directories of your own")
+		WithHint("remove it, or choose directories of your own with NIXVM_HOME or the XDG variables; for machines, with machines in config.toml")
 }

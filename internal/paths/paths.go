@@ -32,9 +32,11 @@ const MaxSocket = 100
 // 17 characters first).
 const maxRuntime = 70
 
-// Layout is the set of roots. All are absolute.
+// Layout is the set of roots. All paths are absolute.
 type Layout struct {
 	Config, Data, State, Runtime string
+	// MachinesDir is where config.toml has the machines; empty = in Data.
+	MachinesDir string
 }
 
 // FromEnv returns the layout for this user and environment. It creates nothing.
@@ -123,7 +125,15 @@ func (l Layout) Ensure() error {
 func (l Layout) ConfigFile() string { return filepath.Join(l.Config, "config.toml") }
 
 // Machines holds one directory per declared machine.
-func (l Layout) Machines() string { return filepath.Join(l.Data, "machines") }
+func (l Layout) Machines() string {
+	if l.MachinesDir != "" {
+		return l.MachinesDir
+	}
+	return filepath.Join(l.Data, "machines")
+}
+
+// LastMachines is a file with the Machines of the last daemon; absent = they were in Data.
+func (l Layout) LastMachines() string { return filepath.Join(l.State, "machines") }
 
 // Images holds one directory per image id.
 func (l Layout) Images() string { return filepath.Join(l.Data, "images") }
