@@ -34,6 +34,8 @@ type Machine struct {
 	Profiles []string `json:"profiles"`
 	// Backend is the name of the configured backend.
 	Backend string `json:"backend"`
+	// VMID is the number of the VM on a backend that numbers its VMs.
+	VMID int `json:"vmid,omitempty"`
 	// Image of the machine.
 	Image ImageRef `json:"image"`
 	// MemoryMiB is the memory in MiB.
@@ -70,7 +72,8 @@ type Machine struct {
 	// Pending are settings that the VM does not have, by their names in
 	// nixvm/machine/configure, and that a start does not apply: "profiles" are part of the
 	// image, and nixvm/vm/upgrade applies them. Of a mutable machine, also the settings
-	// that its guest took once, at its first boot: nixvm/vm/recreate applies them.
+	// that its guest took once, at its first boot, and "vmid", the number that the file
+	// vmid requests: nixvm/vm/recreate applies them.
 	Pending []string `json:"pending,omitempty"`
 	// NextStart are settings of the machine that take effect at the next start of its
 	// running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts",

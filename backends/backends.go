@@ -53,6 +53,9 @@ type Spec struct {
 	Isolation *Isolation
 	// PCIDevices of the host are for a [PCIHost] only, one hostpci value each.
 	PCIDevices []string
+	// VMID is for an [Allocator] only: the number that the VM has, or is to get; 0 = it is
+	// chosen by the backend when the VM is made, or not known.
+	VMID int
 }
 
 // Isolation cuts a guest off from private networks, from other guests and from

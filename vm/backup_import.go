@@ -73,6 +73,9 @@ func (s *Service) judgeImport(ctx context.Context, w wanted, req api.BackupResto
 		} else {
 			wrong.add(fieldNone, s.checkPCIDevices(ctx, b, w.name, m.PCIDevices))
 		}
+		if err := s.checkVMID(ctx, b, m); err != nil {
+			wrong.add(fieldNone, problem.From(err).WithHint("restore it under another name, without the number: --as NAME"))
+		}
 		field, err := checkPlace(ctx, b, w.name)
 		wrong.add(field, err)
 	}

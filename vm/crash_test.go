@@ -259,6 +259,7 @@ func checkRecovered(t *testing.T, home, kind string) {
 	if kind == "recreate" {
 		checkShelf(t, h, v)
 	}
+	checkNumbers(t, h)
 	content, _ := on.Content("demo")
 	var names []string
 	if !gone && kind != "declare" {

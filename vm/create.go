@@ -201,6 +201,7 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 		wrong.add(fieldAutostart, checkAutostart(b, args.Draft.Autostart))
 		checkResources(ctx, b, args.Draft.VCPUs, args.Draft.MemoryMiB, wrong)
 		wrong.add(fieldNone, s.checkPCIDevices(ctx, b, args.Draft.Name, args.Draft.PCIDevices))
+		wrong.add(fieldNone, s.checkVMID(ctx, b, declared(s.machines.Read(args.Draft.Name))))
 		if !wrong.has(fieldName) {
 			field, err := checkPlace(ctx, b, args.Draft.Name)
 			wrong.add(field, err)
@@ -474,6 +475,11 @@ func (c *creation) realise(ctx context.Context, rec inventory.Record, img nixbui
 	if err := ctx.Err(); err != nil {
 		return err // also when it was given up: by now the name may be another VM's
 	}
+	given, err := backends.AllocationOf(ctx, b, spec.Ref())
+	if err != nil {
+		return fmt.Errorf("the number of the VM: %w", err)
+	}
+	rec.VMID = given.VMID
 	if err := s.inventory.PutRecord(rec); err != nil {
 		return problem.Disk(err)
 	}

@@ -15,6 +15,7 @@ const (
 	fieldProfiles       = "profiles"
 	fieldImage          = "image"
 	fieldMode           = "mode"
+	fieldVMID           = "vmid"
 	fieldMemory         = "memoryMiB"
 	fieldVCPUs          = "vcpus"
 	fieldDisk           = "diskBytes"

@@ -127,13 +127,17 @@ func (s *Service) moved(ctx context.Context, r *operation.Run, name string, args
 	if err != nil {
 		return err
 	}
+	given, err := backends.AllocationOf(ctx, to, s.ref(name))
+	if err != nil {
+		return fmt.Errorf("the number of the VM: %w", err)
+	}
 	ch := machine.Changes{Backend: &args.To}
 	if kept, ok := s.keptNetwork(name, args.From, to); ok {
 		ch.Network = &kept
 		r.Warn(fmt.Sprintf("%s keeps the network %s, which was the default of backend %s; nixvmd configure %s --network changes it", name, kept, args.From, name))
 	}
 	err = s.inventory.UpdateRecord(name, func(r *inventory.Record) {
-		r.Backend = to.Name()
+		r.Backend, r.VMID = to.Name(), given.VMID
 		if ch.Network != nil && r.Started != nil { // the guest that runs has it
 			started := *r.Started
 			started.Network = ch.Network.String()

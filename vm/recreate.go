@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,9 @@ func (s *Service) judgeRecreate(ctx context.Context, req api.RecreateParams) (re
 	wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, m.Network)))
 	checkResources(ctx, b, m.VCPUs, m.MemoryMiB, wrong)
 	wrong.add(fieldNone, s.checkPCIDevices(ctx, b, m.Name, m.PCIDevices))
+	if m.VMID != r.VMID { // else it is the number of the VM that makes room
+		wrong.add(fieldNone, s.checkVMID(ctx, b, m))
+	}
 	return recreateArgs{
 		Create: create, Former: *r, Shelf: strings.ToLower(newInstance()), WasRunning: state == backends.Running, Discard: req.Discard,
 	}, wrong.first()
@@ -225,6 +229,7 @@ func (c *recreation) disks(ctx context.Context, r *operation.Run) error {
 		return err
 	}
 	rec := inventory.Record{Image: imageOf(c.args.Image, c.img, m), Generation: c.former.Former.Generation, Digest: c.former.Former.Digest}
+	rec.VMID = cmp.Or(m.VMID, c.former.Former.VMID)
 	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error { return b.Create(ctx, spec, r.Report) })
 }
 

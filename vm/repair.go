@@ -106,6 +106,11 @@ func (s *Service) repairRecord(ctx context.Context, name string, busy bool, inst
 	if len(found) == 1 {
 		r := s.recordFrom(name, m, found[0])
 		r.Instance = instance
+		given, err := backends.AllocationOf(ctx, found[0].backend, backends.Ref{Name: name, UUID: r.UUID})
+		if err != nil {
+			return fmt.Errorf("the number of the VM: %w", err)
+		}
+		r.VMID = given.VMID
 		if err := s.inventory.PutRecord(r); err != nil {
 			return problem.Disk(err)
 		}

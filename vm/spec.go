@@ -163,6 +163,7 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 		Image:     imageSpec(img), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
 	}
 	spec.PCIDevices = devicesOn(s.backends[r.Backend], m)
+	spec.VMID = numberOn(s.backends[r.Backend], cmp.Or(r.VMID, m.VMID))
 	if m.StaticIP != nil {
 		spec.StaticIP = m.StaticIP.Address
 	}

@@ -125,6 +125,9 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	if e.Machine != nil && r.ModeOf(*e.Machine) != e.Machine.Mode {
 		v.Pending, v.VMMode = append(v.Pending, fieldMode), string(r.ModeOf(*e.Machine))
 	}
+	if v.VMID = r.VMID; otherNumber(e) {
+		v.Pending = append(v.Pending, fieldVMID)
+	}
 	v.NextStart, v.Pending = nextStart(e), append(v.Pending, settingsOf(e.Owned())...)
 	aliases := s.ssh.Aliases(v.Name)
 	v.SSHHost, v.AdminHost = aliases.User, aliases.Admin

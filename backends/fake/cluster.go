@@ -21,6 +21,8 @@ type Remote struct {
 	// LoseAnswer, if set, reports whether the client does not get the answer to a
 	// request, whose task has begun.
 	LoseAnswer func(method, machine string) bool
+	// Taken, if set, reports whether a guest of others has a number.
+	Taken func(vmid int) bool
 }
 
 // cluster carries out requests as tasks. What is said of the client below is what

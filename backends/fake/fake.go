@@ -77,6 +77,7 @@ var (
 	_ backends.ImageHost   = (*Backend)(nil)
 	_ backends.Shelver     = (*Backend)(nil)
 	_ backends.PCIHost     = (*Backend)(nil)
+	_ backends.Allocator   = (*Backend)(nil)
 
 	_ backends.ImageSwapper = (*Backend)(nil)
 	_ backends.DiskRewriter = (*Backend)(nil)
@@ -113,7 +114,7 @@ func (b *Backend) Offers(optional any) bool {
 		return !b.config.Fixed
 	case *backends.FileHost:
 		return b.cluster == nil
-	case *backends.ImageHost:
+	case *backends.ImageHost, *backends.Allocator:
 		return b.cluster != nil
 	case *backends.PCIHost:
 		return devices

@@ -23,6 +23,7 @@ type guest struct {
 	Kept       backends.Kept // without Identity
 	Medium     medium
 	PCIDevices []string `json:",omitempty"`
+	VMID       int      `json:",omitempty"` // on a cluster
 	Lock       string   // the task that makes it, on a cluster; it is not whole until that has ended
 }
 

@@ -122,7 +122,7 @@ func noVM(name string) *problem.Error {
 func (n *node) made(r request) (*guest, error) {
 	g := &guest{
 		Status: backends.Status{Name: r.Name, State: backends.Stopped}, Disk: r.Spec.DiskBytes, Autostart: r.Spec.Autostart, Kept: keptOf(*r.Spec), Medium: r.Medium,
-		PCIDevices: r.Spec.PCIDevices,
+		PCIDevices: r.Spec.PCIDevices, VMID: r.Spec.VMID,
 	}
 	if r.From == nil {
 		g.Content = r.Text // of an import

@@ -97,7 +97,7 @@ func (c *cluster) record(r request) (*task, error) {
 		return nil, err
 	}
 	if r.makes() {
-		if err := c.node.lock(r); err != nil {
+		if err := c.node.lock(r, c.Taken); err != nil {
 			return nil, err
 		}
 	}
@@ -172,8 +172,9 @@ func (c *cluster) run(t *task) {
 	close(t.done)
 }
 
-// lock makes the file of a guest that a task is about to make.
-func (n *node) lock(r request) error {
+// lock makes the file of a guest that a task is about to make, with the number that it
+// has from now on. taken are the numbers of others.
+func (n *node) lock(r request, taken func(vmid int) bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	g, err := n.load(r.Name)
@@ -183,7 +184,12 @@ func (n *node) lock(r request) error {
 	if g != nil {
 		return problem.New(problem.VMExists, "there is a VM %s", r.Name).WithHint("destroy it first")
 	}
-	return n.save(r.Name, &guest{Lock: r.Method, Kept: backends.Kept{UUID: r.UUID}})
+	vmid, err := n.allocate(r.ref(), r.Spec.VMID, taken)
+	if err != nil {
+		return err
+	}
+	r.Spec.VMID = vmid // the task has it on record
+	return n.save(r.Name, &guest{Lock: r.Method, Kept: backends.Kept{UUID: r.UUID}, VMID: vmid})
 }
 
 // unlock removes a guest that was not made.

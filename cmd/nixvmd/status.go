@@ -139,7 +139,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Network", m.Network},
 		{"Connections", connectionsText(s.Network)},
 		{"Refused", refusedText(s.Network, now)},
-		{"Backend", m.Backend},
+		{"Backend", backendText(m)},
 		{"Autostart", autostart},
 		{"Acceleration", m.Accel},
 		{"Next start", nextStartText(m)},
@@ -212,9 +212,21 @@ func nextStartText(m api.Machine) string {
 	return "takes over " + strings.Join(m.NextStart, ", ")
 }
 
+// backendText is the backend, with the number of the VM there.
+func backendText(m api.Machine) string {
+	text := m.Backend
+	if m.VMID != 0 {
+		text += fmt.Sprintf(", VM %d", m.VMID)
+	}
+	if slices.Contains(m.Pending, "vmid") {
+		text += " (the file vmid requests another number: nixvmd recreate " + m.Name + " applies it)"
+	}
+	return text
+}
+
 // ownedText names the settings that the guest of a mutable machine has taken once.
 func ownedText(m api.Machine) string {
-	owned := slices.DeleteFunc(slices.Clone(m.Pending), func(setting string) bool { return setting == "profiles" || setting == "mode" })
+	owned := slices.DeleteFunc(slices.Clone(m.Pending), func(setting string) bool { return slices.Contains([]string{"profiles", "mode", "vmid"}, setting) })
 	if len(owned) == 0 {
 		return ""
 	}

@@ -30,8 +30,10 @@ type Record struct {
 	Backend  string `json:"backend"`
 	// UUID by which the backend knows the VM; see [Entry.Ref]. Empty in earlier records:
 	// until the next start of the VM.
-	UUID  string `json:"uuid,omitempty"`
-	Image Image  `json:"image"`
+	UUID string `json:"uuid,omitempty"`
+	// VMID is the number that the backend has given the VM; 0 where it numbers none.
+	VMID  int   `json:"vmid,omitempty"`
+	Image Image `json:"image"`
 
 	// CurrentGeneration and History are the images that the VM can boot from; see Generations.
 	// 0 and none in the record of a VM that was never upgraded.

@@ -973,6 +973,8 @@ export interface Machine {
   profiles: string[];
   /** Backend is the name of the configured backend. */
   backend: string;
+  /** VMID is the number of the VM on a backend that numbers its VMs. */
+  vmid?: number;
   /** Image of the machine. */
   image: ImageRef;
   /** MemoryMiB is the memory in MiB. */
@@ -1003,7 +1005,7 @@ export interface Machine {
   operation?: string;
   /** RemovesDirectory: destroy removes the machine directory too, because create made it; keepMachine prevents that. */
   removesDirectory?: boolean;
-  /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and nixvm/vm/upgrade applies them. Of a mutable machine, also the settings that its guest took once, at its first boot: nixvm/vm/recreate applies them. */
+  /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and nixvm/vm/upgrade applies them. Of a mutable machine, also the settings that its guest took once, at its first boot, and "vmid", the number that the file vmid requests: nixvm/vm/recreate applies them. */
   pending?: string[];
   /** NextStart are settings of the machine that take effect at the next start of its running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey", "memoryMiB", "vcpus", "diskBytes", "network". Also absent if unknown, for a VM that was started by an earlier version. */
   nextStart?: string[];
