@@ -38,6 +38,7 @@ func destroyVM(s *Server, c *call) (any, error) {
 		}
 		delete(s.vms, vm.id)
 		delete(s.ha, vm.id)
+		delete(s.firewalls, firewallOf(vm.id)) // source
 		s.leavePool(vm.id)
 		return nil
 	}), nil

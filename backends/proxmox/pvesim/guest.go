@@ -76,6 +76,10 @@ type Agent struct {
 	// Absent agents do not answer.
 	Absent     bool
 	Interfaces []Interface
+	// Disabled are commands such as guest-fsfreeze-freeze that the agent refuses.
+	Disabled []string
+	// Run runs a program of the guest; nil for one that succeeds without output.
+	Run func(command []string, input string) (output string, code int)
 }
 
 // An Interface is one of the guest.

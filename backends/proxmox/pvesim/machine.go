@@ -25,6 +25,9 @@ type machine struct {
 	pid     int
 	guest   Machine
 	exited  chan struct{}
+	execs   map[int]*execution
+	files   map[string]string
+	frozen  bool
 }
 
 // vm finds one; the error is that of a configuration file which is not there

@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -97,4 +98,9 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+func decode64(text string) (string, error) {
+	plain, err := base64.StdEncoding.DecodeString(text)
+	return string(plain), err
 }

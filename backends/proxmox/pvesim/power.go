@@ -106,6 +106,7 @@ func (s *Server) boot(vm *machine) error {
 	}
 	s.tasks.pid++
 	vm.running, vm.paused, vm.started, vm.pid, vm.guest = true, false, time.Now(), s.tasks.pid, guest
+	vm.execs, vm.frozen = map[int]*execution{}, false
 	exited := make(chan struct{})
 	vm.exited = exited
 	s.wg.Go(func() {

@@ -37,19 +37,20 @@ type Server struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	mu       sync.Mutex
-	conns    map[net.Conn]bool
-	access   *access
-	tasks    *tasks
-	storages []*storage
-	vms      map[int]*machine
-	locks    map[string]chan struct{}
-	down     map[string]bool
-	faults   []*Fault
-	requests []Request
-	pools    map[string]*pool
-	ha       map[int]string
-	stale    []map[string]any
+	mu        sync.Mutex
+	conns     map[net.Conn]bool
+	access    *access
+	tasks     *tasks
+	storages  []*storage
+	vms       map[int]*machine
+	locks     map[string]chan struct{}
+	firewalls map[string]*firewall
+	down      map[string]bool
+	faults    []*Fault
+	requests  []Request
+	pools     map[string]*pool
+	ha        map[int]string
+	stale     []map[string]any
 }
 
 // Start runs a simulator for the rest of the test.
@@ -75,7 +76,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, RootPassword: "pvesim-root",
 		conns: map[net.Conn]bool{}, vms: map[int]*machine{}, locks: map[string]chan struct{}{},
-		down: map[string]bool{}, pools: map[string]*pool{}, ha: map[int]string{},
+		firewalls: map[string]*firewall{}, down: map[string]bool{}, pools: map[string]*pool{}, ha: map[int]string{},
 		tasks: newTasks(),
 	}
 	if s.schema, err = loadSchema(); err != nil {
