@@ -32,14 +32,16 @@ If OPTIONAL, no file is an answer too."
     (unless (and optional (member file '("" "~/.ssh/")))
       (nixvm--file-lines (expand-file-name file)))))
 
-(defun nixvm--read-setting (key field prompt typed problem)
-  "Ask with PROMPT for the setting KEY; FIELD is the daemon's check of it.
-TYPED is the answer before; PROBLEM is what is wrong with it."
+(defun nixvm--read-setting (key field machine prompt typed problem)
+  "Ask with PROMPT for the setting KEY of MACHINE.
+FIELD is the daemon's check of it.  TYPED is the answer before; PROBLEM is what
+is wrong with it."
   (let* ((choices (append (plist-get field :choices) nil))
          (now (nixvm--check-text field)))
     (pcase key
       (:profiles (nixvm--read-profiles (or typed (and now (split-string now ","))) choices problem))
       (:mode (nixvm--read-mode (or typed now) choices problem))
+      (:network (nixvm--read-network now (nixvm--backend (plist-get machine :backend)) typed problem))
       ((or :memoryMiB :vcpus :diskBytes) (nixvm--read-text prompt now typed problem))
       (:addKeys (nixvm--read-key-file (nixvm--prompt prompt nil problem)))
       (:removeKeys (completing-read-multiple (nixvm--prompt prompt nil problem) choices nil t))
@@ -60,7 +62,8 @@ WRONG is the problem of DRAFT because of which it is asked for, if any."
                    (`(,_ ,title ,help) (format "%s, %s (%s)" name title help))))
          (value (nixvm--ask "configure" others key
                             (lambda (typed problem)
-                              (nixvm--read-setting key field prompt typed (or problem wrong))))))
+                              (nixvm--read-setting key field (nixvm-machine name) prompt
+                                                   typed (or problem wrong))))))
     (append (nixvm--without key draft)
             (list key (if (listp value) (vconcat value) value)))))
 

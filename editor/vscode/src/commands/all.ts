@@ -1,10 +1,12 @@
 import type { App } from '../app';
+import { archiveCommands } from './archive';
 import { attachCommands } from './attach';
 import { autostartCommands } from './autostart';
 import { backupCommands } from './backup';
 import { cancelCommands } from './cancel';
 import { cloneCommands } from './clone';
 import type { Commands } from './commands';
+import { configureCommands } from './configure';
 import { consoleCommands } from './console';
 import { createCommands } from './create';
 import { destroyCommands } from './destroy';
@@ -25,11 +27,13 @@ import { upgradeCommands } from './upgrade';
 
 /** Every command, by its id without "nixvm.". */
 export const allCommands = (app: App): Commands => ({
+  ...archiveCommands(app),
   ...attachCommands(app),
   ...autostartCommands(app),
   ...backupCommands(app),
   ...cancelCommands(app),
   ...cloneCommands(app),
+  ...configureCommands(app),
   ...consoleCommands(app),
   ...createCommands(app),
   ...destroyCommands(app),

@@ -1,7 +1,8 @@
 import { answered, operate, type App } from '../app';
+import { problemText } from '../daemon/problem';
 import { hostsOf } from '../model/machine';
 import { when } from '../model/words';
-import type { Backup } from '../protocol';
+import type { Backup, Machine } from '../protocol';
 import type { Commands } from './commands';
 import { consequence } from './snapshot';
 import { target, type Arguments } from './target';
@@ -21,6 +22,14 @@ async function backup(app: App, args: Arguments): Promise<void> {
 /** Decimal sizes are for disks; this is what a file takes. */
 const size = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
+/** A backup in a list. */
+export const lookOf = (each: Backup): { label: string; description: string; detail: string; icon: string } => ({
+  label: each.id ?? each.file,
+  description: each.problem ? problemText(each.problem) : when(each.created),
+  detail: each.problem ? '' : [size(each.bytes), each.consistent ? '' : 'crash-consistent', each.identity ? 'with identity' : ''].filter(Boolean).join('  ·  '),
+  icon: each.problem ? 'warning' : 'archive',
+});
+
 async function pickBackup(app: App, name: string): Promise<Backup> {
   const { backups } = await app.client.request('nixvm/backup/list', { name });
   const readable = backups.filter(({ problem }) => !problem).toReversed();
@@ -33,21 +42,19 @@ async function pickBackup(app: App, name: string): Promise<Backup> {
   return answered(
     await app.ui.pick(
       { title: `Restore ${name}`, prompt: 'Which backup?' },
-      readable.map((each) => ({
-        label: each.id ?? each.file,
-        description: when(each.created),
-        detail: [size(each.bytes), each.consistent ? '' : 'crash-consistent', each.identity ? 'with identity' : ''].filter(Boolean).join('  ·  '),
-        icon: 'archive',
-        value: each,
-      })),
+      readable.map((each) => ({ ...lookOf(each), value: each })),
     ),
   );
 }
 
 async function restoreBackup(app: App, args: Arguments): Promise<void> {
   const machine = await target(app, args, 'restoreBackup', 'Restore a VM from a backup');
+  await confirmRestore(app, machine, await pickBackup(app, machine.name));
+}
+
+/** Restores a backup to a VM, after the question what that means. */
+export async function confirmRestore(app: App, machine: Machine, chosen: Backup): Promise<void> {
   const { name } = machine;
-  const chosen = await pickBackup(app, name);
   const id = chosen.id ?? chosen.file;
   const sure = await app.ui.confirm({
     message: `Restore ${name} to the backup of ${when(chosen.created)}?`,

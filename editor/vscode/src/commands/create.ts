@@ -20,7 +20,7 @@ export function lastAnswers(app: App): Answers {
 }
 
 /** They are only suggestions: a host that does not list them is no error. */
-async function bridgesOf(app: App, backend: string | undefined): Promise<readonly Bridge[]> {
+export async function bridgesOf(app: App, backend: string | undefined): Promise<readonly Bridge[]> {
   try {
     return (await app.client.request('nixvm/backend/bridges', backend ? { backend } : {})).bridges;
   } catch {

@@ -13,6 +13,8 @@ const menuEntries: [VerbName, string, string][] = [
   ['attach', 'Attach in New Window', 'remote'],
   ['clone', 'Clone...', 'copy'],
   ['addForward', 'Add Forward...', 'plug'],
+  ['configure', 'Configure...', 'settings-gear'],
+  ['applySettings', 'Apply Pending Changes...', 'check'],
   ['start', 'Start', 'play'],
   ['resume', 'Resume', 'debug-continue'],
   ['reboot', 'Reboot', 'debug-restart'],

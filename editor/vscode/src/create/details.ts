@@ -85,6 +85,13 @@ export type Bridges = (backend: string | undefined) => Promise<readonly Bridge[]
 const aboutBridge = ({ up, addresses = [], ports = [] }: Bridge): string =>
   [up ? 'up' : 'down', ...addresses, ...(ports.length > 0 ? [`with ${ports.join(' ')}`] : [])].join(', ');
 
+/** The networks of a host with these bridges, and "other". */
+export const networksOn = (bridges: readonly Bridge[]): Choice<string>[] => [
+  { label: 'nat', description: 'behind the host', value: 'nat' },
+  ...bridges.map((bridge) => ({ label: `bridge:${bridge.name}`, description: aboutBridge(bridge), value: `bridge:${bridge.name}` })),
+  { label: 'Another bridge', description: 'type its name', value: 'other' },
+];
+
 /** Offers the bridges that there are; another one can be typed. */
 function network(asking: Asking<Answers>, bridges: Bridges): Detail<Answers> {
   const text = typed<Answers>({ field: 'network', label: 'Network', icon: 'globe', prompt: 'nat, or bridge:INTERFACE', write: String }, asking);
@@ -95,17 +102,12 @@ function network(asking: Asking<Answers>, bridges: Bridges): Detail<Answers> {
       if (there.length === 0) {
         return text.ask(ui, answers, question, checked);
       }
-      const choices: Choice<string>[] = [
-        { label: 'default', description: asking.sentence, value: '' },
-        { label: 'nat', description: 'behind the host', value: 'nat' },
-        ...there.map((bridge) => ({ label: `bridge:${bridge.name}`, description: aboutBridge(bridge), value: `bridge:${bridge.name}` })),
-        { label: 'Another bridge', description: 'type its name', value: 'other' },
-      ];
-      const current = answers.network ?? '';
+      const choices = [{ label: 'default', description: asking.sentence, value: '' }, ...networksOn(there)];
+      const { network: current = '', ...others } = answers;
       const answer = await ui.pick(question, choices.map((choice) => ({ ...choice, picked: choice.value === current })));
       return answer === 'other'
         ? text.ask(ui, answers, question, checked)
-        : changed(answer, (chosen) => ({ ...answers, network: chosen || undefined }));
+        : changed(answer, (chosen): Answers => (chosen ? { ...answers, network: chosen } : others));
     },
   };
 }

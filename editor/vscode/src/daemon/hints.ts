@@ -10,22 +10,24 @@ interface Verb {
 const verbs: Record<string, Verb> = {
   attach: { command: 'attach', words: 'Attach' },
   backup: { command: 'backup', words: 'Back Up' },
-  backups: { words: 'the list of backups' },
+  backups: { command: 'backups', words: 'Show Backups' },
   build: { command: 'buildImage', words: 'Build Image' },
   cancel: { command: 'cancel', words: 'Cancel Operation' },
   clone: { command: 'clone', words: 'Clone' },
-  configure: { command: 'openFiles', words: 'Open Machine Files' },
+  configure: { command: 'configure', words: 'Configure' },
   console: { command: 'console', words: 'Open Serial Console' },
   create: { command: 'create', words: 'Create' },
   'delete-snapshot': { command: 'deleteSnapshot', words: 'Delete Snapshot' },
   destroy: { command: 'destroy', words: 'Destroy' },
   doctor: { command: 'doctor', words: 'Check This Computer' },
+  export: { command: 'exportArchive', words: 'Export' },
   forward: { words: 'the row Forwards' },
   'forward list': { words: 'the row Forwards of' },
   image: { command: 'images', words: 'Show Images' },
   'image gc': { command: 'removeImages', words: 'Remove Unused Images' },
   kill: { command: 'kill', words: 'Kill' },
   images: { command: 'images', words: 'Show Images' },
+  import: { command: 'importArchive', words: 'Import' },
   list: { words: 'the NixVM view' },
   generations: { command: 'rollback', words: 'Roll Back' },
   migrate: { command: 'migrate', words: 'Migrate' },
@@ -42,6 +44,7 @@ const verbs: Record<string, Verb> = {
   recreate: { command: 'recreate', words: 'Recreate' },
   rollback: { command: 'rollback', words: 'Roll Back' },
   resume: { command: 'resume', words: 'Resume' },
+  share: { command: 'share', words: 'Share' },
   snapshots: { words: 'the row Snapshots of' },
   snapshot: { command: 'snapshot', words: 'Take Snapshot of' },
   connect: { command: 'terminal', words: 'Open Terminal of' },
@@ -54,7 +57,7 @@ const verbs: Record<string, Verb> = {
 };
 
 /** What there is no button for: it is the daemon itself, or a person's own shell. */
-export const shellVerbs = ['completion', 'exit-codes', 'wait', 'serve', 'shutdown', 'proxy', 'ssh-config', 'export', 'import', 'stdio', 'paths', 'version'];
+export const shellVerbs = ['completion', 'exit-codes', 'wait', 'serve', 'shutdown', 'proxy', 'ssh-config', 'stdio', 'paths', 'version'];
 
 const invocation = /`?\bnixvmd (forward list|image gc|operations (?:resume|undo|forget)(?:\|\w+)*|[a-z][a-z-]*)\b((?: [\w.-]+)?)((?: --confirm \S+)?)`?/g;
 
@@ -70,7 +73,7 @@ export function inEditorWords(hint: string): string {
       const verb = verbOf(typed);
       return verb ? `${verb.words}${after}` : whole;
     })
-    .replaceAll(/--(image|mode|network|backend|profiles)\b/g, '$1');
+    .replaceAll(/--(image|mode|network|backend|profiles|static-ip|memory|disk)\b/g, '$1');
 }
 
 /** A button for a hint. */

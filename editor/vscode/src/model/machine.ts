@@ -13,3 +13,6 @@ export const exists = (machine: Machine): boolean => machine.actions.includes('a
 export function hostsOf(machine: Machine): string[] {
   return [machine.sshHost, machine.adminHost].filter((host) => host !== undefined && host !== '') as string[];
 }
+
+/** The settings that the VM does not have yet, by their names on the wire. */
+export const pendingOf = ({ nextStart = [], pending = [] }: Machine): string[] => [...new Set([...nextStart, ...pending])];

@@ -1,4 +1,5 @@
 import type { Machine } from '../protocol';
+import { pendingOf } from './machine';
 import { otherVerbs, verbOf, type Offer } from '../daemon/offered';
 
 /**
@@ -28,12 +29,16 @@ export const verbs = {
   autostartOff: 'autostart',
   passwd: 'passwd',
   setMode: 'configure',
+  configure: 'configure',
+  applySettings: 'configure',
+  share: 'share',
   recreate: 'recreate',
   snapshot: 'snapshot',
   restore: 'restore-snapshot',
   deleteSnapshot: 'delete-snapshot',
   backup: 'backup',
   restoreBackup: 'restore-backup',
+  exportArchive: 'backup',
   addForward: 'forward',
   removeForward: 'forward',
   destroy: 'destroy',
@@ -48,6 +53,7 @@ export type VerbName = keyof typeof verbs;
 const only: Partial<Record<VerbName, (machine: Machine) => boolean>> = {
   autostartOn: (machine) => !machine.autostart,
   autostartOff: (machine) => machine.autostart === true,
+  applySettings: (machine) => pendingOf(machine).length > 0,
   copySshName: (machine) => Boolean(machine.sshHost),
 };
 
@@ -68,12 +74,18 @@ export const imageMethods = {
   removeImages: 'nixvm/image/gc',
 } as const;
 
+/** What can be done with backups of machines that may be gone. */
+export const archiveMethods = {
+  backups: 'nixvm/backup/list',
+  importArchive: 'nixvm/backup/inspect',
+} as const;
+
 /** The commands that this daemon, with these backends, can do for no machine at all. */
 export function impossible({ methods, backends }: Offer): string[] {
   const possible = new Set<string>(backends.flatMap(({ actions }) => actions));
   const names = backends.length === 0 ? [] : (Object.keys(verbs) as VerbName[]).filter((name) => verbs[name] !== undefined && !possible.has(verbs[name]));
-  const images = Object.entries(imageMethods).filter(([, method]) => methods && !methods.includes(method));
-  return [...names, ...images.map(([name]) => name)];
+  const others = Object.entries({ ...imageMethods, ...archiveMethods }).filter(([, method]) => methods && !methods.includes(method));
+  return [...names, ...others.map(([name]) => name)];
 }
 
 /** The context value of a machine in the tree: tags that `when` clauses match. */

@@ -1,5 +1,5 @@
 import type { Forward, Machine, Operation } from '../protocol';
-import { stateOf } from './machine';
+import { pendingOf, stateOf } from './machine';
 
 /** MiB as people write them. */
 export function sizeOfMiB(mib: number): string {
@@ -57,11 +57,45 @@ export function staleImage({ pending, outdated }: Machine): string {
   return pending?.includes('profiles') ? 'profiles changed: upgrade to apply' : outdated ? 'outdated' : '';
 }
 
+/** Settings of a machine in words, by their names on the wire; the others are words already. */
+export const settingNames: Record<string, string> = {
+  profiles: 'Profiles',
+  mode: 'Mode',
+  memoryMiB: 'Memory',
+  vcpus: 'CPUs',
+  diskBytes: 'Disk',
+  network: 'Network',
+  staticIp: 'Static address',
+  gateway: 'Gateway',
+  nameservers: 'Name servers',
+  hosts: 'Hosts',
+  tcpPorts: 'TCP ports',
+  udpPorts: 'UDP ports',
+  allowedCidrs: 'Allowed networks',
+  addKeys: 'Added SSH keys',
+  removeKeys: 'Removed SSH keys',
+  authorizedKeys: 'SSH keys',
+  resolvConf: 'Name servers',
+  rootPassword: 'Root password',
+};
+
+/** Settings in a line. */
+export const settingsText = (fields: readonly string[]): string => fields.map((field) => settingNames[field] ?? field).join(', ');
+
+/** What it takes until the VM has all settings of its machine; empty for nothing. */
+export function pendingText({ nextStart = [], pending = [], actions }: Machine): string {
+  const how = actions.includes('upgrade') ? 'when it is upgraded' : 'when it is recreated, with empty disks';
+  return [
+    nextStart.length > 0 ? `Its VM takes over at its next start: ${settingsText(nextStart)}` : '',
+    pending.length > 0 ? `Its VM takes over ${how}: ${settingsText(pending)}` : '',
+  ].filter(Boolean).join('. ');
+}
+
 /** What stands beside the name of a machine. */
 export function summary(machine: Machine, operation?: Operation): string {
   const parts = [operation ? progressText(operation) : stateOf(machine), machine.profiles.join(', ')];
   if (!operation) {
-    parts.push(staleImage(machine), machine.address ?? '');
+    parts.push(staleImage(machine) || (pendingOf(machine).length > 0 ? 'pending changes' : ''), machine.address ?? '');
   }
   return parts.filter(Boolean).join('  ·  ');
 }

@@ -1,5 +1,6 @@
 import { describe } from '../daemon/problem';
 import type { Client } from '../daemon/client';
+import { pendingOf } from '../model/machine';
 import type { Change, Store } from '../model/store';
 import type { Operation } from '../protocol';
 import type { ActionNode, FactNode, GroupNode, MachineNode, Node, UnresolvedNode } from './nodes';
@@ -41,6 +42,7 @@ export class Children {
       case 'machine':
         return [
           ...this.store.unresolvedOf(machine.name).map(unresolved),
+          ...(pendingOf(machine).length > 0 ? [{ kind: 'pending', machine: machine.name } as const] : []),
           ...groupsOf(machine).map((kind) => kept(this.groups, `${kind}:${machine.name}`, () => ({ kind, machine: machine.name }))),
         ];
       case 'resources':

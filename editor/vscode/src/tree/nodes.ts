@@ -1,7 +1,7 @@
 import type { Forward, Operation, Snapshot } from '../protocol';
 
 /** A row of the view. Rows of one machine are the same objects as long as it exists. */
-export type Node = MachineNode | GroupNode | SnapshotNode | ForwardNode | FactNode | UnresolvedNode | ActionNode;
+export type Node = MachineNode | GroupNode | SnapshotNode | ForwardNode | FactNode | PendingNode | UnresolvedNode | ActionNode;
 
 export interface MachineNode {
   kind: 'machine';
@@ -32,6 +32,12 @@ export interface FactNode {
   label: string;
   text: string;
   icon: string;
+}
+
+/** Settings that the VM does not have yet. */
+export interface PendingNode {
+  kind: 'pending';
+  machine: string;
 }
 
 /** An operation that waits for a choice. */

@@ -1,10 +1,10 @@
 import { hasMethod, type Offer } from '../daemon/offered';
 import { localCodes, problemText } from '../daemon/problem';
-import { exists, hostsOf, stateOf } from '../model/machine';
+import { exists, hostsOf, pendingOf, stateOf } from '../model/machine';
 import { can, tagsOf } from '../model/verbs';
-import { ago, capital, count, localTime, progressText, sizeOfBytes, sizeOfMiB, staleImage, summary, when } from '../model/words';
+import { ago, capital, count, localTime, progressText, sizeOfBytes, settingsText, sizeOfMiB, staleImage, summary, when } from '../model/words';
 import { problemCodes, type Machine, type Operation, type Snapshot } from '../protocol';
-import type { ActionNode, FactNode, ForwardNode, GroupNode, SnapshotNode, UnresolvedNode } from './nodes';
+import type { ActionNode, FactNode, ForwardNode, GroupNode, PendingNode, SnapshotNode, UnresolvedNode } from './nodes';
 
 /** A row as it looks; the provider makes a TreeItem of it. */
 export interface Row {
@@ -65,8 +65,8 @@ export function machineFacts(machine: Machine, operation?: Operation, stale?: bo
     ['Problem', machine.problem && problemText(machine.problem)],
     ['Since', machine.started && `${localTime(machine.started)} (${ago(machine.started)})`],
     ['Profiles', machine.profiles.join(', ')],
-    ['At the next start', machine.nextStart?.join(', ')],
-    ['Pending', machine.pending?.join(', ')],
+    ['At the next start', settingsText(machine.nextStart ?? [])],
+    ['Pending', settingsText(machine.pending ?? [])],
     ['Snapshots', machine.snapshots && (machine.snapshots.warning ?? String(machine.snapshots.count))],
     ...resourceFacts(machine),
   ];
@@ -176,6 +176,19 @@ export function unresolvedFacts({ kind, machine, started, problem, choices = [] 
     ['Failed', problem?.message ?? ''],
     ...choices.map(({ action, effect }): [string, string] => [capital(action), effect]),
   ].filter((fact): fact is [string, string] => Boolean(fact[1]));
+}
+
+/** What the VM does not have yet. */
+export function pendingRow({ machine: name }: PendingNode, machine: Machine | undefined, offer: Offer): Row {
+  return {
+    id: `pending:${name}`,
+    label: 'Pending changes',
+    description: machine ? settingsText(pendingOf(machine)) : '',
+    icon: 'history',
+    color: 'list.warningForeground',
+    context: machine && can('applySettings', machine, offer) && !offer.stale ? 'pending+can-applySettings' : 'pending',
+    expands: false,
+  };
 }
 
 export const actionRow = ({ label, icon, command }: ActionNode): Row => ({

@@ -1,9 +1,10 @@
 import * as vscode from 'vscode';
 import { offerOf, type App } from '../app';
+import { pendingText } from '../model/words';
 import { Coalescer } from '../util/coalesce';
 import { Children } from './children';
 import type { Node } from './nodes';
-import { actionRow, factRow, forwardRow, groupRow, machineFacts, machineRow, snapshotFacts, snapshotRow, unresolvedFacts, unresolvedRow, type Row } from './present';
+import { actionRow, factRow, forwardRow, groupRow, machineFacts, machineRow, pendingRow, snapshotFacts, snapshotRow, unresolvedFacts, unresolvedRow, type Row } from './present';
 
 /** Everything below this name is the list itself. */
 const list: unique symbol = Symbol('list');
@@ -68,6 +69,9 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
     if (node.kind === 'unresolved') {
       item.tooltip = factsMarkdown(unresolvedFacts(node.operation));
     }
+    if (node.kind === 'pending' && machine) {
+      item.tooltip = pendingText(machine);
+    }
     if (node.kind === 'snapshot') {
       item.tooltip = factsMarkdown(snapshotFacts(node.snapshot));
     }
@@ -101,6 +105,8 @@ export class MachineTree implements vscode.TreeDataProvider<Node>, vscode.Dispos
         return factRow(node);
       case 'unresolved':
         return unresolvedRow(node, machine !== undefined, offer);
+      case 'pending':
+        return pendingRow(node, machine, offer);
       case 'action':
         return actionRow(node);
       default:

@@ -39,6 +39,10 @@ export interface TextQuestion extends Question {
   complaint?(text: string): string | undefined | Promise<string | undefined>;
 }
 
+export interface PathQuestion extends Question {
+  folder: boolean;
+}
+
 /** A modal question before something that cannot be taken back. */
 export interface Confirmation {
   message: string;
@@ -52,6 +56,8 @@ export interface Ui {
   pick<T>(question: Question, choices: Choice<T>[]): Promise<Answer<T>>;
   pickMany<T>(question: Question, choices: Choice<T>[]): Promise<Answer<T[]>>;
   text(question: TextQuestion): Promise<Answer<string>>;
+  /** Asks for a file or a folder of this computer that exists. */
+  path(question: PathQuestion): Promise<string | undefined>;
   confirm(confirmation: Confirmation): Promise<boolean>;
   /** Each returns the action that was chosen, if any. */
   info(message: string, ...actions: string[]): Promise<string | undefined>;

@@ -1,7 +1,8 @@
+import { homedir } from 'node:os';
 import * as vscode from 'vscode';
 import type { Report } from '../model/operations';
 import { withoutLinks } from '../model/words';
-import { back, type Answer, type Choice, type Confirmation, type Question, type TextQuestion, type Ui } from './ui';
+import { back, type Answer, type Choice, type Confirmation, type PathQuestion, type Question, type TextQuestion, type Ui } from './ui';
 
 /** The questions and messages of the product. */
 export const vscodeUi: Ui = {
@@ -11,6 +12,7 @@ export const vscodeUi: Ui = {
   },
   pickMany: (question, choices) => ask(question, choices, true),
   text: askText,
+  path: askPath,
   async confirm({ message, detail, action }: Confirmation) {
     return (await vscode.window.showWarningMessage(message, { modal: true, detail }, action)) === action;
   },
@@ -130,6 +132,23 @@ function askText(question: TextQuestion): Promise<Answer<string>> {
     input.onDidHide(() => settle(undefined));
     input.show();
   });
+}
+
+/** A file of this computer, also from a window that is attached to another: the daemon is here. */
+async function askPath({ title, folder }: PathQuestion): Promise<string | undefined> {
+  const chosen = await vscode.window.showOpenDialog({
+    title,
+    openLabel: folder ? 'Select Folder' : 'Select',
+    canSelectFiles: !folder,
+    canSelectFolders: folder,
+    defaultUri: vscode.Uri.file(homedir()),
+  });
+  const uri = chosen?.[0];
+  if (uri && uri.scheme !== 'file') {
+    void vscode.window.showErrorMessage(`nixvmd works with files of this computer, and ${withoutLinks(uri.toString())} is elsewhere.`);
+    return undefined;
+  }
+  return uri?.fsPath;
 }
 
 async function showProgress<T>(title: string, run: (report: (r: Report) => void, signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -25,6 +25,9 @@ export const vscodeWorkbench: Workbench = {
   async openFile(path) {
     await vscode.window.showTextDocument(vscode.Uri.file(path), { preview: false });
   },
+  async showText(content) {
+    await vscode.window.showTextDocument(await vscode.workspace.openTextDocument({ content }), { preview: false });
+  },
   async openExternal(url) {
     await vscode.env.openExternal(vscode.Uri.parse(url, true));
   },

@@ -15,6 +15,8 @@ export interface Workbench {
   /** Types a command line into a new terminal of this computer, for the user to run. */
   proposeCommand(line: string): void;
   openFile(path: string): Promise<void>;
+  /** Shows a text that is in no file. */
+  showText(text: string): Promise<void>;
   openExternal(url: string): Promise<void>;
   copy(text: string): Promise<void>;
   execute(command: string, ...args: unknown[]): Promise<void>;

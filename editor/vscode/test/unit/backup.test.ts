@@ -60,3 +60,60 @@ test('a machine without backups is offered one', async () => {
   await assert.rejects(app.run('restoreBackup', 'demo'), Dismissed);
   assert.deepEqual(app.executed, [['nixvm.backup', 'demo']]);
 });
+
+const inspected = (more: object = {}) => ({ backup: id, name }: Record<string, unknown>): object => ({
+  backup: backup('demo-1', { file: String(id) }), name: name ?? 'demo', replaces: name === 'demo', confirm: false, ...more,
+});
+
+test('a VM is exported to a folder of this computer', async () => {
+  app.daemon.handlers.set('nixvm/backup/create', () => ({ operation: operation('1', 'demo', { kind: 'backup', state: 'succeeded', backup: '/srv/demo.nixvm.tar.zst' }) }));
+  answer('/srv');
+  await app.run('exportArchive', 'demo');
+  assert.deepEqual(sent('nixvm/backup/create'), [{ name: 'demo', to: '/srv' }]);
+  assert.match(app.ui.shown.at(-1)?.message ?? '', /exported: \/srv\/demo/);
+});
+
+test('the settings of an archive from elsewhere are confirmed with the name', async () => {
+  app.daemon.methods.push('nixvm/backup/inspect');
+  app.daemon.handlers.set('nixvm/backup/inspect', inspected({ confirm: true, settings: [{ file: 'allowed_cidrs', text: '10.0.0.0/8\n172.16.0.0/12' }] }));
+  app.daemon.handlers.set('nixvm/backup/restore', () => ({ operation: operation('1', 'copy', { state: 'succeeded' }), vm: machine('copy') }));
+  answer('/srv/a.nixvm.tar.zst', 'copy', true, 'copy');
+  await app.run('importArchive');
+  const confirm = app.ui.asked.find((asked) => asked.kind === 'confirm');
+  assert.match(confirm?.kind === 'confirm' ? confirm.confirmation.detail : '', /not made here.*\n\nallowed_cidrs: 10\.0\.0\.0\/8, 172/);
+  assert.deepEqual(sent('nixvm/backup/restore'), [{ name: 'copy', backup: '/srv/a.nixvm.tar.zst', confirm: 'copy' }]);
+  assert.equal(app.opened.length, 1);
+});
+
+test('an import replaces no VM', async () => {
+  app.daemon.methods.push('nixvm/backup/inspect');
+  app.daemon.handlers.set('nixvm/backup/inspect', inspected());
+  answer('/srv/a.nixvm.tar.zst', 'demo');
+  await assert.rejects(app.run('importArchive'), /There is a VM demo: choose another name/);
+  assert.deepEqual(sent('nixvm/backup/restore'), []);
+});
+
+test('the list of backups has those of machines that are gone, and what can be done with each', async () => {
+  app.daemon.methods.push('nixvm/backup/inspect');
+  app.daemon.handlers.set('nixvm/backup/inspect', inspected());
+  app.daemon.handlers.set('nixvm/backup/restore', ({ name }) => ({ operation: operation('1', String(name), { state: 'succeeded' }), vm: machine(String(name)) }));
+  answer('demo-1', 'Create demo', 'demo-1', 'Create Another VM...', 'again', 'demo-1', 'Copy the File Name');
+  for (let n = 0; n < 3; n++) {
+    await app.run('backups');
+  }
+  assert.deepEqual(sent('nixvm/backup/restore'), [{ name: 'demo', backup: 'demo-1' }, { name: 'again', backup: 'demo-1' }]);
+  assert.deepEqual(app.copied, ['/backups/demo-1']);
+  answer('demo-3');
+  await assert.rejects(app.run('backups'), /archive\.invalid/);
+  answer('Import an Archive...');
+  await app.run('backups');
+  assert.deepEqual(app.executed, [['nixvm.importArchive']]);
+});
+
+test('a backup of a VM that is there replaces the content of its disk, after the question', async () => {
+  app.daemon.methods.push('nixvm/backup/inspect');
+  app.daemon.handlers.set('nixvm/backup/inspect', inspected({ replaces: true, confirm: true }));
+  answer('demo-1', 'Restore demo', true);
+  await app.run('backups');
+  assert.deepEqual(sent('nixvm/backup/restore'), [{ name: 'demo', backup: 'demo-1', confirm: 'demo' }]);
+});

@@ -45,12 +45,30 @@ export function checkDraft(draft: DraftParams, rules: Rules = {}): DraftResult {
     memoryMiB: memory && memory >= 128 * 2 ** 20 ? good(memory % gib ? `${memory / 2 ** 20}M` : `${memory / gib}G`, { number: memory / 2 ** 20 }) : wrong('not enough memory'),
     diskBytes: disk && disk >= (rules.leastDisk ?? 1) ? good(disk % gib ? `${disk}B` : `${disk / gib}G`, { number: disk }) : wrong('not a disk: it cannot shrink'),
     vcpus: Number.isInteger(vcpus) && vcpus > 0 ? good(String(vcpus), { number: vcpus }) : wrong(`${draft.vcpus} is not a number of virtual CPUs`),
+    ...(draft.for === 'configure' ? settingFields(draft) : {}),
     network: /^(nat|bridge:\S+)$/.test(network) ? good(network) : wrong('write nat, or bridge:<interface>'),
     ...(draft.for === 'snapshot' ? { snapshot: snapshotField(draft.snapshot ?? '', rules) } : {}),
     ...(draft.for === 'forward' ? { forward: (draft.forward ?? '').includes(' ') ? good(draft.forward ?? '') : wrong('not a forward with a source and a target') } : {}),
   };
   const suggestion = draft.suggest ? { suggestion: freeName(draft.suggest.toLowerCase(), rules.taken ?? []) } : {};
   return { ok: Object.values(fields).every(({ ok }) => ok), fields: only(draft.for ?? 'create', fields), ...suggestion };
+}
+
+/** The settings of a machine with one open port and a key, whose gateway has to be in its network. */
+function settingFields(draft: DraftParams): Record<string, DraftField> {
+  const list = (said: string[] | undefined, there: string[] = []): DraftField => ({ ok: true, values: said?.length ? said : there });
+  const fits = !draft.staticIp || draft.staticIp === 'dhcp' || draft.gateway === 'none' || draft.staticIp.split('.')[0] === (draft.gateway ?? '192.168.1.1').split('.')[0];
+  return {
+    staticIp: draft.staticIp === 'here' ? wrong('here is not an address') : good(draft.staticIp || 'dhcp'),
+    gateway: fits ? good(draft.gateway === 'none' ? '' : (draft.gateway ?? '')) : wrong('the gateway is not in the network'),
+    nameservers: list(draft.nameservers),
+    hosts: list(draft.hosts),
+    tcpPorts: list(draft.tcpPorts, ['22']),
+    udpPorts: list(draft.udpPorts),
+    allowedCidrs: list(draft.allowedCidrs),
+    addKeys: draft.addKeys?.some((key) => !key.startsWith('ssh-')) ? wrong('this is not one SSH public key') : list(draft.addKeys),
+    removeKeys: { ...list(draft.removeKeys), choices: ['desk'] },
+  };
 }
 
 const freeName = (base: string, taken: readonly string[], n = 1): string => {
@@ -79,6 +97,10 @@ function snapshotField(name: string, { snapshots = [] }: Rules): DraftField {
 const kinds: Record<string, string[]> = {
   create: ['name', 'profiles', 'image', 'mode', 'memoryMiB', 'vcpus', 'diskBytes', 'network'],
   clone: ['name', 'newName', 'memoryMiB', 'vcpus', 'diskBytes'],
+  configure: [
+    'name', 'profiles', 'mode', 'memoryMiB', 'vcpus', 'diskBytes', 'network', 'staticIp', 'gateway', 'nameservers', 'hosts',
+    'tcpPorts', 'udpPorts', 'allowedCidrs', 'addKeys', 'removeKeys',
+  ],
   image: ['profiles', 'image', 'mode'],
   snapshot: ['name', 'snapshot'],
   forward: ['name', 'forward'],

@@ -6,7 +6,7 @@ import { Operations } from '../../src/model/operations';
 import { Store } from '../../src/model/store';
 import type { SettingState } from '../../src/remote/presets';
 import { realSurroundings } from '../../src/surroundings';
-import type { Answer, Choice, Confirmation, Question, TextQuestion, Ui } from '../../src/ui/ui';
+import type { Answer, Choice, Confirmation, PathQuestion, Question, TextQuestion, Ui } from '../../src/ui/ui';
 import type { Settings, TerminalOptions } from '../../src/ui/workbench';
 import { Emitter } from '../../src/util/emitter';
 import { ScriptedDaemon } from './scriptedDaemon';
@@ -14,6 +14,7 @@ import { ScriptedDaemon } from './scriptedDaemon';
 export type Asked =
   | { kind: 'pick' | 'pickMany'; question: Question; choices: Choice<unknown>[] }
   | { kind: 'text'; question: TextQuestion }
+  | { kind: 'path'; question: PathQuestion }
   | { kind: 'confirm'; confirmation: Confirmation };
 
 /** Answers to questions, in order: a label, labels, a text, true; a function sees the question first. */
@@ -49,6 +50,10 @@ export class ScriptedUi implements Ui {
       throw new Error(`${String(answer)} was refused: ${complaint}`);
     }
     return answer;
+  }
+
+  async path(question: PathQuestion): Promise<string | undefined> {
+    return this.next({ kind: 'path', question }) as string | undefined;
   }
 
   async confirm(confirmation: Confirmation): Promise<boolean> {
@@ -149,6 +154,7 @@ export async function fakeApp(answers: Scripted[] = []): Promise<FakeApp> {
       openTerminal: (options) => void app.terminals.push(options),
       proposeCommand: (line) => void app.executed.push(['terminal', line]),
       openFile: async (path) => void app.executed.push(['open', path]),
+      showText: async (text) => void app.executed.push(['text', text]),
       openExternal: async (url) => void app.executed.push(['browse', url]),
       copy: async (text) => void app.copied.push(text),
       execute: async (...all) => void app.executed.push(all),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Children } from '../../src/tree/children';
 import { isNode, type Node } from '../../src/tree/nodes';
-import { forwardRow, groupRow, machineFacts, machineRow, snapshotFacts, snapshotRow, viewState } from '../../src/tree/present';
+import { forwardRow, groupRow, machineFacts, machineRow, pendingRow, snapshotFacts, snapshotRow, viewState } from '../../src/tree/present';
 import type { SnapshotUsage } from '../../src/protocol';
 import { Coalescer } from '../../src/util/coalesce';
 import { fakeApp, type FakeApp } from './fakeApp';
@@ -33,6 +33,19 @@ const group = async (name: string, kind: string): Promise<Node> => {
   assert.ok(found, `${name} has no ${kind}`);
   return found;
 };
+
+test('pending changes are in the row of the machine, and have one of their own', async () => {
+  const changed = machine('demo', { nextStart: ['memoryMiB', 'caCert'], pending: ['mode'] });
+  app.store.apply({ changed: [changed] });
+  assert.match(machineRow(changed, undefined, offer).description, /  ·  pending changes  ·  /);
+  const node = await group('demo', 'pending');
+  assert.ok(node.kind === 'pending');
+  const row = pendingRow(node, changed, offer);
+  assert.deepEqual([row.label, row.description, row.context], ['Pending changes', 'Memory, caCert, Mode', 'pending+can-applySettings']);
+  assert.equal(pendingRow(node, changed, { ...offer, stale: true }).context, 'pending');
+  app.store.apply({ changed: [machine('demo')] });
+  await assert.rejects(group('demo', 'pending'), /has no pending/);
+});
 
 test('a row shows state, profiles and address', () => {
   const row = machineRow(machine('demo'), undefined, offer);

@@ -12,16 +12,16 @@ const possible = (state: string, more: object = {}): string[] =>
 
 test('each state has its commands', () => {
   const always = ['copySshName', 'openFiles', 'purge'];
-  const readable = [...always, 'autostartOn', 'passwd', 'setMode'];
-  const existing = [...readable, 'addForward', 'agent', 'attach', 'backup', 'deleteSnapshot', 'destroy', 'removeForward', 'restore', 'restoreBackup', 'snapshot', 'terminal'];
+  const readable = [...always, 'autostartOn', 'configure', 'passwd', 'setMode'];
+  const existing = [...readable, 'addForward', 'agent', 'attach', 'backup', 'deleteSnapshot', 'destroy', 'exportArchive', 'removeForward', 'restore', 'restoreBackup', 'snapshot', 'terminal'];
   const off = [...existing, 'clone', 'cloneSnapshot', 'recreate', 'start'];
-  assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
+  assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
   assert.deepEqual(possible('broken'), [...always].sort());
   assert.deepEqual(possible('stopped'), [...off, 'migrate', 'rollback', 'upgrade'].sort());
   assert.deepEqual(possible('crashed'), [...off, 'rollback', 'upgrade'].sort());
   assert.deepEqual(possible('suspended'), [...existing, 'kill', 'resume'].sort());
-  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'rollback', 'stop', 'suspend', 'upgrade'].sort());
-  assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
+  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'rollback', 'share', 'stop', 'suspend', 'upgrade'].sort());
+  assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
 });
 
 test('each command has a verb of the daemon, but for those that need none', () => {
@@ -58,5 +58,5 @@ test('a command that no backend can do is left out of the palette', () => {
   assert.deepEqual(impossible(offer({ backends: [weak] })), ['console', 'migrate']);
   assert.deepEqual(impossible(offer({ backends: [weak, backend('able')] })), []);
   assert.deepEqual(impossible(offer({ backends: [] })), [], 'before it is known');
-  assert.deepEqual(impossible(offer({ methods: ['nixvm/image/list'] })), ['buildImage', 'removeImages']);
+  assert.deepEqual(impossible(offer({ methods: ['nixvm/image/list'] })), ['buildImage', 'removeImages', 'backups', 'importArchive']);
 });
