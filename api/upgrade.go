@@ -110,4 +110,18 @@ type UpgradePreview struct {
 	Added []string `json:"added"`
 	// Removed are the profiles that the next image does not have.
 	Removed []string `json:"removed"`
+	// Packages that change, by name; absent where they are not compared, or none changes.
+	Packages []PackageChange `json:"packages,omitempty"`
+	// NotCompared says why the packages are not compared; absent where they are.
+	NotCompared string `json:"notCompared,omitempty"`
+}
+
+// PackageChange is a package that has other versions in the next image.
+type PackageChange struct {
+	// Name of the package.
+	Name string `json:"name"`
+	// Before are the versions in the current image; absent: the package is new.
+	Before []string `json:"before,omitempty"`
+	// After are the versions in the next image; absent: the package is removed.
+	After []string `json:"after,omitempty"`
 }

@@ -2,10 +2,13 @@ package vm
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
@@ -31,7 +34,45 @@ func (s *Service) PreviewUpgrade(ctx context.Context, req api.UpgradePreviewPara
 		before, now := strings.Split(was.Profiles, ","), strings.Split(inventory.ProfileList(args.Profiles), ",")
 		p.Added, p.Removed = missingFrom(before, now), missingFrom(now, before)
 	}
+	if !p.Same {
+		p.Packages, p.NotCompared = s.comparePackages(was.ID, args.ID, p)
+	}
 	return p, nil
+}
+
+// comparePackages lists the packages of an image that are others in the next one, or
+// says why they cannot be compared.
+func (s *Service) comparePackages(was, next string, p api.UpgradePreview) (changes []api.PackageChange, why string) {
+	switch {
+	case next == "":
+		return nil, "the image has not been imported"
+	case !p.Built:
+		return nil, "the next image has not been built; nixvmd build builds it without an upgrade"
+	}
+	before, err := s.packagesOf(was)
+	if err != nil {
+		return nil, "the current image: " + err.Error()
+	}
+	after, err := s.packagesOf(next)
+	if err != nil {
+		return nil, "the next image: " + err.Error()
+	}
+	for _, c := range before.Compare(after) {
+		changes = append(changes, api.PackageChange{Name: c.Name, Before: c.Before, After: c.After})
+	}
+	return changes, ""
+}
+
+func (s *Service) packagesOf(id string) (nixbuild.Packages, error) {
+	img, err := s.images.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	list, err := img.Packages()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("it has no list of packages: it was imported, or built by an earlier version of nixvm")
+	}
+	return list, err
 }
 
 // missingFrom are the words of a list that another one does not have.

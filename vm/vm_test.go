@@ -35,8 +35,9 @@ type images struct {
 	remove func() // called while an unused image is claimed
 	known  nixbuild.Catalogue
 
-	contract int    // of the images; 0 = the oldest
-	gone     string // id of an image that was removed
+	contract int               // of the images; 0 = the oldest
+	gone     string            // id of an image that was removed
+	dirs     map[string]string // of images that do not have the usual one, by id
 }
 
 // testImages are the images that there can be, by a profile that leads to each: the
@@ -93,6 +94,9 @@ func (i images) Get(id string) (nixbuild.Image, error) {
 	img := testImage()
 	img.ID = id
 	img.Contract = max(i.contract, img.Contract)
+	if dir := i.dirs[id]; dir != "" {
+		img.Dir = dir
+	}
 	return img, nil
 }
 func (i images) List() ([]nixbuild.Image, []error) { return []nixbuild.Image{testImage()}, nil }

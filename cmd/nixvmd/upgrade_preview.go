@@ -45,5 +45,33 @@ func previewText(w io.Writer, name string, p api.UpgradePreview) {
 		{"Removed profiles", strings.Join(p.Removed, ", ")},
 		{"Takes effect", effect},
 		{"/nix", nix},
+		{"Packages", packagesText(p)},
 	}...)
+	for _, c := range p.Packages {
+		change := strings.Join(c.Before, ", ") + " -> " + strings.Join(c.After, ", ")
+		switch {
+		case len(c.Before) == 0:
+			change = strings.Join(c.After, ", ") + " (new)"
+		case len(c.After) == 0:
+			change = strings.Join(c.Before, ", ") + " (removed)"
+		}
+		fmt.Fprintf(w, "  %s %s\n", clean(c.Name), clean(change))
+	}
+}
+
+// packagesText counts the packages that change, or says why that is not known.
+func packagesText(p api.UpgradePreview) string {
+	if p.NotCompared != "" {
+		return "not compared: " + clean(p.NotCompared)
+	}
+	added, removed := 0, 0
+	for _, c := range p.Packages {
+		if len(c.Before) == 0 {
+			added++
+		}
+		if len(c.After) == 0 {
+			removed++
+		}
+	}
+	return fmt.Sprintf("%d changed, %d new, %d removed", len(p.Packages)-added-removed, added, removed)
 }

@@ -149,13 +149,19 @@ func TestTheImageIsDescribedAsNixvmReadsIt(t *testing.T) {
 		}
 		from, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		const size = 8 << 20
-		for name, text := range map[string]string{"nixvm.raw": "", "bzImage": "kernel", "initrd": "initrd"} {
+		paths := ""
+		for _, name := range []string{
+			"openssh-9.9p2", "glibc-2.40-66", "glibc-2.40-66-bin", "python3.12-pip-24.0", "linux-6.12.1-modules", "unit-sshd.service", "etc-os-release", "openssh-9.8",
+		} {
+			paths += "/nix/store/" + strings.Repeat("a", 32) + "-" + name + "\n"
+		}
+		for name, text := range map[string]string{"nixvm.raw": "", "bzImage": "kernel", "initrd": "initrd", "store-paths": paths} {
 			write(t, filepath.Join(from, name), text)
 		}
 		if err := os.Truncate(filepath.Join(from, "nixvm.raw"), size); err != nil {
 			t.Fatal(err)
 		}
-		text := strings.NewReplacer("/nix/store/image", from, "/nix/store/linux", from, "/nix/store/initrd", from).Replace(s.Script)
+		text := strings.NewReplacer("/nix/store/image", from, "/nix/store/linux", from, "/nix/store/initrd", from, "/nix/store/closure-info", from).Replace(s.Script)
 		bash(t, text, "out="+out, "description="+s.Description)
 
 		img, err := nixbuild.ReadImage(out)
@@ -170,6 +176,11 @@ func TestTheImageIsDescribedAsNixvmReadsIt(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{"claude", "docker"}, img.Profiles); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+		packages, err := img.Packages()
+		want := nixbuild.Packages{"openssh": {"9.8", "9.9p2"}, "glibc": {"2.40-66"}, "python3.12-pip": {"24.0"}, "linux": {"6.12.1"}}
+		if diff := cmp.Diff(want, packages); diff != "" || err != nil {
+			t.Errorf("%s: packages (-want +got):\n%s%v", mode, diff, err)
 		}
 		direct := mode != nixbuild.Mutable
 		if got := img.Kernel != "" && strings.HasPrefix(img.Cmdline, "init=/nix/store/toplevel/init "); got != direct {

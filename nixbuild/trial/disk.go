@@ -31,6 +31,15 @@ type diskStep struct {
 func (d *diskStep) tree() string { return filepath.Join(d.work, "tree") }
 func (d *diskStep) raw() string  { return filepath.Join(d.work, "disk.raw") }
 
+// dpkgStatus is the file in the tree that lists the installed packages.
+func (d *diskStep) dpkgStatus() string {
+	dir := "usr/lib/nixvm/dpkg" // see unpack
+	if d.mode == nixbuild.Mutable {
+		dir = "var/lib/dpkg"
+	}
+	return filepath.Join(d.tree(), dir, "status")
+}
+
 // fakeroot makes the programs of a plain user see the owners of the guest's
 // files: one session file carries them from tar to mke2fs.
 func (d *diskStep) fakeroot() (tool, error) {

@@ -102,7 +102,12 @@ func (d *diskStep) build(ctx context.Context, rootTar string, done int64, report
 	}{
 		{"unpacking the root tree", func() error { return d.unpack(ctx, as, rootTar) }},
 		{"building the initrd", d.bootFiles},
-		{"building the disk", func() error { return d.assemble(ctx, as) }},
+		{"building the disk", func() error {
+			if err := nixbuild.WriteDebianPackages(d.dir, d.dpkgStatus()); err != nil {
+				return err
+			}
+			return d.assemble(ctx, as)
+		}},
 	}
 	for i, s := range steps {
 		report.Report(progress.Update{Vertex: vertex, Message: s.name, Current: done + int64(i)*part, Total: done + diskParts*part, Unit: "steps"})

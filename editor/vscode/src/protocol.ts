@@ -1187,6 +1187,16 @@ export interface OperationResult {
   vm?: Machine;
 }
 
+/** PackageChange is a package that has other versions in the next image. */
+export interface PackageChange {
+  /** Name of the package. */
+  name: string;
+  /** Before are the versions in the current image; absent: the package is new. */
+  before?: string[];
+  /** After are the versions in the next image; absent: the package is removed. */
+  after?: string[];
+}
+
 /** Profile is one composable set of packages and settings. */
 export interface Profile {
   /** Name of the profile. */
@@ -1469,6 +1479,10 @@ export interface UpgradePreview {
   added: string[];
   /** Removed are the profiles that the next image does not have. */
   removed: string[];
+  /** Packages that change, by name; absent where they are not compared, or none changes. */
+  packages?: PackageChange[];
+  /** NotCompared says why the packages are not compared; absent where they are. */
+  notCompared?: string;
 }
 
 /** UpgradePreviewParams asks what an upgrade would do. */

@@ -123,6 +123,8 @@ in
           cp ${initrd} $out/initrd
         ''}
         phase describe
+        sed -E -f ${../lib/packages.sed} ${pkgs.closureInfo { rootPaths = [ toplevel ]; }}/store-paths |
+          sort -u >$out/packages
         sum=$(sha256sum $out/disk.qcow2)
         printf '%s\n' "$description" |
           sed -e "s/\"@virtualSize@\"/$(stat -L -c %s "$raw")/" -e "s/@sha256@/''${sum%% *}/" >$out/image.json
