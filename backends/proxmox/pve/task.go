@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -134,9 +135,9 @@ type Start struct {
 	Method string // POST, PUT or DELETE
 	Path   string
 	Params Params
-	// Node, Type and VMID find the task if the answer to the request is lost. Without a
-	// Type it is not looked for.
-	Node, Type, VMID string
+	// Node, Type and ID find the task if the answer to the request is lost; ID is that of
+	// its UPID, mostly the number of a VM. Without a Type it is not looked for.
+	Node, Type, ID string
 }
 
 // Begin makes a request that begins a task. It is sent once. If its answer is lost, the task
@@ -163,6 +164,14 @@ func (c *Client) Begin(ctx context.Context, s Start) (UPID, error) {
 		c.note(upid)
 	}
 	return upid, nil
+}
+
+// vmid is the number of the VM that the task is about; empty where it is about more.
+func (s Start) vmid() string {
+	if _, err := strconv.Atoi(s.ID); err != nil {
+		return ""
+	}
+	return s.ID
 }
 
 func (c *Client) send(ctx context.Context, s Start, into any) error {
@@ -197,7 +206,7 @@ func (c *Client) find(ctx context.Context, s Start, since time.Time) (UPID, erro
 			Type, ID  string
 			StartTime int64
 		}
-		p := Params{"source": "all", "typefilter": s.Type, "vmid": s.VMID, "since": fmt.Sprint(since.Unix()), "limit": "50"}
+		p := Params{"source": "all", "typefilter": s.Type, "vmid": s.vmid(), "since": fmt.Sprint(since.Unix()), "limit": "50"}
 		err := c.Get(ctx, Path("nodes", s.Node, "tasks"), p, &tasks)
 		if err != nil && (!Lost(err) || last) {
 			return "", err
@@ -207,7 +216,7 @@ func (c *Client) find(ctx context.Context, s Start, since time.Time) (UPID, erro
 			_, other := c.known[UPID(t.UPID)]
 			c.mu.Unlock()
 			ours := strings.HasSuffix(t.UPID, ":"+c.config.TokenID+":")
-			if ours && !other && t.Type == s.Type && (s.VMID == "" || t.ID == s.VMID) && t.StartTime >= since.Unix() {
+			if ours && !other && t.Type == s.Type && t.ID == s.ID && t.StartTime >= since.Unix() {
 				c.note(UPID(t.UPID))
 				return UPID(t.UPID), nil
 			}

@@ -75,7 +75,7 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 }
 
 func begin() pve.Start {
-	return pve.Start{Method: "POST", Path: "/nodes/pve1/qemu", Params: pve.Params{"vmid": "100"}, Node: "pve1", Type: "qmcreate", VMID: "100"}
+	return pve.Start{Method: "POST", Path: "/nodes/pve1/qemu", Params: pve.Params{"vmid": "100"}, Node: "pve1", Type: "qmcreate", ID: "100"}
 }
 
 func TestATaskWhoseAnswerIsLostIsFound(t *testing.T) {

@@ -1,0 +1,167 @@
+package proxmox
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/boot"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/proxmox/pve"
+	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/progress"
+)
+
+// Create clones the template of the image, linked, or in full for a mutable VM, and gives
+// the clone the disks and the settings of the machine.
+func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
+	if err := backends.CheckSpec(b, spec); err != nil {
+		return err
+	}
+	if spec.Image, err = boot.Loader(spec); err != nil {
+		return err
+	}
+	ctx, done, err := b.begin(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	s, err := b.scan(ctx)
+	if err != nil {
+		return err
+	}
+	b.observeScan(s, b.view.now())
+	switch f, err := b.findIn(ctx, s, backends.Named(spec.Name)); {
+	case err != nil:
+		return err
+	case f != nil:
+		return refusal.Exists(spec.Name)
+	}
+	template := s.template(imageKey(spec.Image.ID))
+	if template == nil {
+		return noTemplate(spec.Image.ID)
+	}
+	return b.failed(problem.Internal, "create "+spec.Name, b.create(ctx, spec, *template, report))
+}
+
+func noTemplate(image string) error {
+	return problem.New(problem.ImageNotFound, "the cluster has no template of image %s", image).WithHint("it must be uploaded first")
+}
+
+func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry, report progress.Reporter) error {
+	storage, err := b.diskStorage(ctx, template.node)
+	if err != nil {
+		return err
+	}
+	r := b.recordOf(spec)
+	if spec.Mutable {
+		c, err := b.conf(ctx, template)
+		if err != nil {
+			return err
+		}
+		if err := refusal.TooSmall(spec.DiskBytes, parseSize(c.option("scsi0", "size"))); err != nil {
+			return err
+		}
+	}
+	e, upid, err := b.clone(ctx, template, storage, r, spec.Name, spec.Mutable)
+	if err != nil {
+		return err
+	}
+	report.Message("disk", "cloning the image")
+	err = b.finish(ctx, upid, logTo(report, "disk"))
+	if err == nil {
+		err = b.furnish(ctx, e, spec, storage, r)
+	}
+	if err == nil {
+		report.Report(progress.Update{Vertex: "disk", Done: true})
+		e.state, e.mark = "stopped", b.markOf(spec)
+		b.observe(e, b.status(e), b.view.now())
+		return nil
+	}
+	err = b.undo(ctx, e, upid, err)
+	b.dropMedium(ctx, e.node, spec.UUID)
+	return err
+}
+
+// clone makes a clone of a template under a free number. Its task may still run.
+func (b *Backend) clone(ctx context.Context, template entry, storage storage, r record, name string, full bool) (entry, pve.UPID, error) {
+	p := pve.Params{"name": name, "description": b.vmDescription(r), "pool": b.config.Pool, "full": "0"}
+	if full {
+		p["full"], p["storage"] = "1", storage.Storage
+		if strings.Contains(b.disk(storage, "0"), "format=qcow2") {
+			p["format"] = "qcow2"
+		}
+	}
+	var upid pve.UPID
+	id, err := b.allocate(ctx, func(id int) (err error) {
+		p["newid"] = itoa(id)
+		// The task is one of the template. Two clones at once are told apart by the lock
+		// of allocate, and by the UPIDs of the others.
+		upid, err = b.api.Begin(ctx, template.task("POST", "qmclone", p, "clone"))
+		return err
+	})
+	return entry{node: template.node, id: id, name: name}, upid, err
+}
+
+// furnish gives a clone what makes it the VM of a machine.
+func (b *Backend) furnish(ctx context.Context, e entry, spec backends.Spec, storage storage, r record) error {
+	if err := b.uploadMedium(ctx, e.node, spec); err != nil {
+		return err
+	}
+	p := b.options(spec, r)
+	p["smbios1"] = "uuid=" + strings.ToLower(spec.UUID)
+	p["ide2"] = b.mediumVolume(spec.UUID) + ",media=cdrom"
+	p["boot"] = "order=scsi0"
+	if !spec.Mutable {
+		p["scsi1"] = b.disk(storage, gib(spec.DiskBytes), "discard=on", "iothread=1")
+	}
+	if err := b.run(ctx, e.task("POST", "qmconfig", p, "config")); err != nil || !spec.Mutable {
+		return err
+	}
+	return b.resize(ctx, e, "scsi0", spec.DiskBytes)
+}
+
+// options are those that every start sets, too.
+func (b *Backend) options(spec backends.Spec, r record) pve.Params {
+	bridge := spec.Bridge
+	if bridge == "" {
+		bridge = b.config.Bridge
+	}
+	onboot := "0"
+	if spec.Autostart {
+		onboot = "1"
+	}
+	return pve.Params{
+		"tags": b.markOf(spec).tags(), "description": b.vmDescription(r), "onboot": onboot,
+		"memory": itoa(spec.MemoryMiB), "cores": itoa(spec.VCPUs), "net0": "virtio=" + strings.ToUpper(spec.MAC) + ",bridge=" + bridge,
+	}
+}
+
+func (b *Backend) markOf(spec backends.Spec) mark {
+	return mark{Owner: b.owner.ID, UUID: strings.ToLower(spec.UUID)}
+}
+
+func (b *Backend) recordOf(spec backends.Spec) record {
+	r := record{
+		Owner: b.owner.ID, UUID: strings.ToLower(spec.UUID), Name: spec.Name, Image: spec.Image.ID, Mutable: spec.Mutable,
+		Medium: mediumSum(spec.Identity), MAC: spec.MAC,
+	}
+	if spec.StaticIP.IsValid() {
+		r.Address = spec.StaticIP.Addr().String()
+	}
+	return r
+}
+
+// resize makes a disk of a VM larger. The size is absolute: a second time changes nothing.
+func (b *Backend) resize(ctx context.Context, e entry, disk string, bytes int64) error {
+	return b.run(ctx, e.task("PUT", "resize", pve.Params{"disk": disk, "size": kib(bytes)}, "resize"))
+}
+
+// dropMedium removes the identity medium of a VM.
+func (b *Backend) dropMedium(ctx context.Context, node, uuid string) {
+	clean, cancel := afterwards(ctx)
+	defer cancel()
+	if _, there, err := b.volumeSize(clean, node, b.config.Images, "iso", b.mediumVolume(uuid)); err == nil && there {
+		b.deleteVolume(clean, node, b.mediumVolume(uuid))
+	}
+}

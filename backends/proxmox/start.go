@@ -1,0 +1,195 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/boot"
+	"github.com/nixvm/nixvm/backends/internal/refusal"
+	"github.com/nixvm/nixvm/backends/proxmox/pve"
+	"github.com/nixvm/nixvm/internal/problem"
+)
+
+// Start brings the VM into the form of spec, gives an immutable one a new boot disk, and
+// starts it.
+func (b *Backend) Start(ctx context.Context, spec backends.Spec) (err error) {
+	if err := backends.CheckSpec(b, spec); err != nil {
+		return err
+	}
+	ctx, done, err := b.begin(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	f, err := b.need(ctx, spec.Ref())
+	switch {
+	case err != nil:
+		return err
+	case f.status.State == backends.Broken:
+		return problem.New(problem.VMStartFailed, "VM %s is half made", spec.Name).WithHint("destroy it and create it again")
+	case f.status.State == backends.Running || f.status.State == backends.Suspended:
+		return nil
+	}
+	if spec.Image.NoBootLoader { // the file of the image is not needed: the cluster has its template
+		_, err = boot.Loader(spec)
+		return err
+	}
+	if err := b.prepare(ctx, f.entry, spec); err != nil {
+		return b.failed(problem.VMStartFailed, "start "+spec.Name, err)
+	}
+	err = b.run(ctx, f.task("POST", "qmstart", nil, "status", "start"))
+	if err != nil && !strings.Contains(err.Error(), "already running") {
+		return b.failed(problem.VMStartFailed, "start "+spec.Name, err)
+	}
+	return b.started(ctx, spec.Ref())
+}
+
+// started takes note of a VM that has been started.
+func (b *Backend) started(ctx context.Context, ref backends.Ref) error {
+	asked := b.view.now()
+	f, err := b.find(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if f == nil || f.status.State != backends.Running {
+		return problem.New(problem.VMStartFailed, "VM %s has ended at once", ref.Name).WithHint("its console, or the task log in the web interface, says why")
+	}
+	f.status.Started = b.recordedStart(ctx, f)
+	b.observe(f.entry, f.status, asked)
+	return nil
+}
+
+// prepare changes what differs from spec.
+func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) error {
+	c, err := b.conf(ctx, e)
+	if err != nil {
+		return err
+	}
+	was := readRecord(c["description"])
+	if was.Mutable != spec.Mutable {
+		return refusal.OtherMode(spec.Name, "destroy it and create it again, or set the mode back")
+	}
+	disk := "scsi1"
+	if spec.Mutable {
+		disk = "scsi0"
+	}
+	size := parseSize(c.option(disk, "size"))
+	if size == 0 {
+		return fmt.Errorf("VM %d has no disk %s with a size", e.id, disk)
+	}
+	if err := refusal.Shrunk(size, spec.DiskBytes); err != nil {
+		return err
+	}
+	r := b.recordOf(spec)
+	if spec.Mutable {
+		r.Image = was.Image
+	} else if was.Booted || was.Image != spec.Image.ID || c["scsi0"] == "" {
+		if err := b.renewBootDisk(ctx, e, c, spec); err != nil {
+			return err
+		}
+	}
+	if was.Medium != r.Medium {
+		if err := b.uploadMedium(ctx, e.node, spec); err != nil {
+			return err
+		}
+	}
+	r.Booted, r.Started = true, time.Now().Truncate(time.Second)
+	p := b.options(spec, r)
+	p["ide2"], p["boot"] = b.mediumVolume(spec.UUID)+",media=cdrom", "order=scsi0"
+	if err := b.put(ctx, e, p); err != nil {
+		return err
+	}
+	if spec.DiskBytes > size {
+		return b.resize(ctx, e, disk, spec.DiskBytes)
+	}
+	return nil
+}
+
+// renewBootDisk puts a new linked clone of the image in the place of the boot disk of a VM
+// that is off. The clone is made as a VM of its own, whose disk is then given to this one:
+// Proxmox VE has no other thin copy of a disk. After a crash at any point it can be done
+// again: a VM without a boot disk gets one, and spare VMs are removed.
+func (b *Backend) renewBootDisk(ctx context.Context, e entry, c conf, spec backends.Spec) error {
+	s, err := b.scan(ctx)
+	if err != nil {
+		return err
+	}
+	template := s.template(imageKey(spec.Image.ID))
+	if template == nil {
+		return noTemplate(spec.Image.ID)
+	}
+	if template.node != e.node {
+		return problem.New(problem.Unsupported, "the template of image %s is on node %s, the VM on node %s", spec.Image.ID, template.node, e.node).
+			WithHint("migrate the VM to that node")
+	}
+	if err := b.dropSpares(ctx, s, spec.Name); err != nil {
+		return err
+	}
+	storage, err := b.diskStorage(ctx, e.node)
+	if err != nil {
+		return err
+	}
+	r := record{Owner: b.owner.ID, Name: spec.Name, Image: spec.Image.ID, Spare: true}
+	spare, upid, err := b.clone(ctx, *template, storage, r, "nixvm-boot-"+itoa(e.id), false)
+	if err != nil {
+		return err
+	}
+	err = b.finish(ctx, upid, nil)
+	if err == nil {
+		err = b.swapBootDisk(ctx, e, c, spare)
+	}
+	return b.undo(ctx, spare, upid, err)
+}
+
+// swapBootDisk moves the disk of spare to the VM. The former disk is deleted, unless a
+// snapshot has it.
+func (b *Backend) swapBootDisk(ctx context.Context, e entry, c conf, spare entry) error {
+	if c["scsi0"] != "" {
+		if err := b.put(ctx, e, pve.Params{"delete": "scsi0"}); err != nil {
+			return err
+		}
+	}
+	p := pve.Params{"disk": "scsi0", "target-vmid": itoa(e.id), "target-disk": "scsi0"}
+	move := spare.task("POST", "qmmove", p, "move_disk")
+	move.ID = itoa(spare.id) + "-scsi0>" + itoa(e.id) + "-scsi0"
+	if err := b.run(ctx, move); err != nil {
+		return err
+	}
+	after, err := b.conf(ctx, e)
+	if err != nil {
+		return err
+	}
+	if after["scsi0"] == "" {
+		return fmt.Errorf("VM %d has no boot disk after the exchange", e.id)
+	}
+	for key := range after {
+		if !strings.HasPrefix(key, "unused") {
+			continue
+		}
+		if err := b.put(ctx, e, pve.Params{"delete": key}); err != nil {
+			b.log.Info("a former boot disk stays", "vm", e.name, "disk", after[key], "error", err)
+		}
+	}
+	return nil
+}
+
+// dropSpares removes the spare VMs that a renewal of this VM's boot disk was cut off from.
+func (b *Backend) dropSpares(ctx context.Context, s scan, name string) error {
+	for _, e := range slices.DeleteFunc(slices.Clone(s.entries), func(e entry) bool { return !e.half() || !strings.HasPrefix(e.name, "nixvm-boot-") }) {
+		c, err := b.conf(ctx, e)
+		if err != nil {
+			continue // it is gone, or will be found again
+		}
+		if r := readRecord(c["description"]); !r.Spare || r.Owner != b.owner.ID || r.Name != name {
+			continue
+		}
+		if err := b.remove(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
