@@ -70,14 +70,16 @@ func cloneVM(s *Server, c *call) (any, error) {
 	if cp.pool != "" {
 		s.pools[cp.pool].members = append(s.pools[cp.pool].members, cp.id)
 	}
-	return s.run(c, vm.node, "qmclone", strconv.Itoa(vm.id), func(t *task) error {
+	t := s.startTask(c.who.id, vm.node, "qmclone", strconv.Itoa(vm.id), c.fault, func(t *task) error {
 		t.logf("creating a clone of VM %d with ID %d", vm.id, cp.id) // recorded 513
 		if err := s.copyVM(t, cp, fresh); err != nil {
 			s.forget(fresh)
 			return failf("clone failed: %v", err) // recorded 519
 		}
 		return nil
-	}), nil
+	})
+	t.undo = func() { s.forget(fresh) }
+	return t.upid, nil
 }
 
 func (s *Server) checkClone(c *call, cp *copying) error {

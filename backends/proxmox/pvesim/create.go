@@ -47,7 +47,7 @@ func createVM(s *Server, c *call) (any, error) {
 		s.pools[pool].members = append(s.pools[pool].members, id)
 	}
 	start := c.flag("start")
-	return s.run(c, vm.node, "qmcreate", strconv.Itoa(id), func(t *task) error {
+	t := s.startTask(c.who.id, vm.node, "qmcreate", strconv.Itoa(id), c.fault, func(t *task) error {
 		if err := s.fill(t, vm, options); err != nil {
 			s.forget(vm) // no VM is left (facts 4.2)
 			return failf("unable to create VM %d - %v", id, err)
@@ -57,7 +57,9 @@ func createVM(s *Server, c *call) (any, error) {
 			s.startTask(t.who, vm.node, "qmstart", strconv.Itoa(id), nil, func(t *task) error { return s.powerOn(t, vm) })
 		}
 		return nil
-	}), nil
+	})
+	t.undo = func() { s.forget(vm) }
+	return t.upid, nil
 }
 
 // asMember counts a VM to a pool while f checks: its ACL holds for the new VM.

@@ -65,11 +65,13 @@ func (s *Server) mayDestroy(vm *machine, c *call) error {
 // destroyVolumes frees the volumes of a VM, or none if a linked clone needs one.
 func (s *Server) destroyVolumes(_ *task, vm *machine) error {
 	for _, st := range s.storages {
-		for _, v := range st.at(vm.node) {
+		volumes := st.at(vm.node)
+		for _, id := range sortedKeys(volumes) {
+			v := volumes[id]
 			if v.vmid != vm.id || v.content != "images" {
 				continue
 			}
-			for _, other := range st.at(vm.node) {
+			for _, other := range volumes {
 				if other.parent == v.id {
 					return failf("base volume '%s' is still in use by linked cloned", v.id[len(st.Name)+1:]) // facts 6
 				}

@@ -19,10 +19,10 @@ type reassignment struct {
 }
 
 // moveDisk gives the disk of a VM to another VM of the node (source, qemu-server 9.2.6,
-// move_vm_disk). Moving to another storage is not simulated.
+// move_vm_disk), or moves it to another storage.
 func moveDisk(s *Server, c *call) (any, error) {
 	if !c.has("target-vmid") {
-		return nil, failf("moving a disk to another storage is not simulated")
+		return moveToStorage(s, c)
 	}
 	id, target, node, key := c.number("vmid"), c.number("target-vmid"), c.node(), c.get("disk")
 	if id == target {

@@ -10,11 +10,18 @@ func rollback(s *Server, c *call) (any, error) {
 	id, node, name := c.number("vmid"), c.node(), c.get("snapname")
 	start := c.flag("start")
 	return s.run(c, node, "qmrollback", strconv.Itoa(id), func(t *task) error {
-		err := s.locked(t, id, node, func(vm *machine) error { return s.rollBack(vm, name) })
+		vm, err := s.vmOn(id, node)
 		if err != nil {
 			return err
 		}
-		vm, err := s.vmOn(id, node)
+		if err := vm.canReach(name); err != nil {
+			return err // before the lock is looked at (recorded 409)
+		}
+		err = s.locked(t, id, node, func(vm *machine) error { return s.rollBack(vm, name) })
+		if err != nil {
+			return err
+		}
+		vm, err = s.vmOn(id, node)
 		if err != nil {
 			return err
 		}
@@ -28,13 +35,10 @@ func rollback(s *Server, c *call) (any, error) {
 // rollBack gives the VM the disks and the configuration of the snapshot. It stops
 // a running VM first (source).
 func (s *Server) rollBack(vm *machine, name string) error {
+	if err := vm.canReach(name); err != nil {
+		return err
+	}
 	snap := vm.snapshot(name)
-	if snap == nil {
-		return failf("snapshot '%s' does not exist", name) // facts 7
-	}
-	if snap.state != "" {
-		return failf("unable to rollback to incomplete snapshot (snapstate = %s)", snap.state) // recorded 409
-	}
 	for _, d := range snapshotDrives(snap.conf) {
 		v, st, err := s.volume(d.volume, vm.node)
 		if err != nil {
@@ -64,6 +68,18 @@ func (s *Server) rollBack(vm *machine, name string) error {
 		if v, _, err := s.volume(d.volume, vm.node); err == nil && v.vmid == vm.id {
 			s.setAside(vm, drive{key: "", volume: d.volume})
 		}
+	}
+	return nil
+}
+
+// canReach fails for a snapshot that is missing or not whole.
+func (vm *machine) canReach(name string) error {
+	snap := vm.snapshot(name)
+	if snap == nil {
+		return failf("snapshot '%s' does not exist", name) // facts 7
+	}
+	if snap.state != "" {
+		return failf("unable to rollback to incomplete snapshot (snapstate = %s)", snap.state) // recorded 409
 	}
 	return nil
 }

@@ -27,7 +27,8 @@ func handlers() map[string]handler {
 	all := map[string]handler{}
 	for _, topic := range []map[string]handler{
 		accessHandlers(), nodeHandlers(), clusterHandlers(), storageHandlers(), taskHandlers(), vmHandlers(), powerHandlers(),
-		snapshotHandlers(), cloneHandlers(), moveHandlers(), agentHandlers(), firewallHandlers(),
+		snapshotHandlers(), cloneHandlers(), moveHandlers(), agentHandlers(), firewallHandlers(), consoleHandlers(), migrateHandlers(),
+		backupHandlers(),
 	} {
 		for name, handle := range topic {
 			all[name] = handle

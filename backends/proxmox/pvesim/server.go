@@ -45,6 +45,7 @@ type Server struct {
 	vms       map[int]*machine
 	locks     map[string]chan struct{}
 	firewalls map[string]*firewall
+	consoles  map[string]consoleTicket
 	down      map[string]bool
 	faults    []*Fault
 	requests  []Request
@@ -76,7 +77,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, RootPassword: "pvesim-root",
 		conns: map[net.Conn]bool{}, vms: map[int]*machine{}, locks: map[string]chan struct{}{},
-		firewalls: map[string]*firewall{}, down: map[string]bool{}, pools: map[string]*pool{}, ha: map[int]string{},
+		firewalls: map[string]*firewall{}, consoles: map[string]consoleTicket{}, down: map[string]bool{}, pools: map[string]*pool{}, ha: map[int]string{},
 		tasks: newTasks(),
 	}
 	if s.schema, err = loadSchema(); err != nil {
@@ -108,8 +109,11 @@ func New(config Config) (*Server, error) {
 }
 
 // Token is the first token of the configuration in the form of the header
-// Authorization, without the word PVEAPIToken: id=secret.
+// Authorization, without the word PVEAPIToken: id=secret; empty without one.
 func (s *Server) Token() string {
+	if len(s.config.Tokens) == 0 {
+		return ""
+	}
 	return s.config.Tokens[0].ID + "=" + s.config.Tokens[0].Secret
 }
 

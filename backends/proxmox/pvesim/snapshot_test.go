@@ -182,3 +182,21 @@ func TestMediaAreReplaced(t *testing.T) {
 		t.Errorf("%v %v", conf["ide2"], conf["unused0"])
 	}
 }
+
+// A disk goes to another storage, and to another VM.
+func TestDisksMove(t *testing.T) {
+	c := withVM(t, Config{})
+	c.write(100, "scsi1", "data")
+	c.expect("OK", "POST", vm100+"/move_disk", "disk=scsi1", "storage=local", "delete=1")
+	if conf := c.config("100"); conf["scsi1"] != "local:100/vm-100-disk-0.qcow2,size=1G" || conf["unused0"] != nil {
+		t.Errorf("%v %v", conf["scsi1"], conf["unused0"])
+	}
+	c.expect("OK", "POST", "/nodes/pve1/qemu", "vmid=101")
+	c.expect("OK", "POST", vm100+"/move_disk", "disk=scsi1", "target-vmid=101", "target-disk=scsi0")
+	if conf := c.config("101"); conf["scsi0"] != "local:101/vm-101-disk-0.qcow2,size=1G" || c.config("100")["scsi1"] != nil {
+		t.Errorf("%v", conf["scsi0"])
+	}
+	if got := c.sim.ReadDisk(101, "scsi0"); got != "data" {
+		t.Errorf("%q", got)
+	}
+}

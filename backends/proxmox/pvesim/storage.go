@@ -53,6 +53,7 @@ type volume struct {
 	parent  string // volume ID of the base of a linked clone
 	base    bool
 	notes   string
+	archive *backup
 	// file is the uploaded file, and data what a test wrote into the volume: of a
 	// disk without a real guest, data says whose content it has.
 	file  string

@@ -32,7 +32,8 @@ type task struct {
 	stopped              bool
 	cancelled            chan struct{}
 	fault                *Fault
-	unseen               bool // not yet found by status and log
+	undo                 func() // what was done before the task, where it fails at once
+	unseen               bool   // not yet found by status and log
 }
 
 // run starts a task and returns its UPID; the work is done in the background.
@@ -52,8 +53,11 @@ func (s *Server) startTask(who, node, kind, id string, fault *Fault, work func(t
 		defer s.mu.Unlock()
 		s.waitHeld(kind)
 		err := t.beforeTask()
-		if err == nil && s.ctx.Err() == nil && !t.stopped {
+		switch {
+		case err == nil && s.ctx.Err() == nil && !t.stopped:
 			err = work(t)
+		case t.undo != nil:
+			t.undo()
 		}
 		s.endTask(t, err)
 	})
