@@ -21,7 +21,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 # joins by itself (its targets: test, lint).
 EDITORS := $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
 SPACE := $(subst ,, )
-SUITES := units $(subst $(SPACE),+,guests $(EDITORS) fuzz)
+SUITES := units $(subst $(SPACE),+,guests $(EDITORS))
 
 .PHONY: run
 run: deps-run build ## Show the whole story on this machine: create, attach, snapshot, break, restore
@@ -74,10 +74,6 @@ test-nixos: deps-test ## Build real NixOS images and check them, where nix and a
 
 test-%: editor/%/Makefile
 	@$(MAKE) -C editor/$* test
-
-.PHONY: test-fuzz
-test-fuzz: ## Fuzz every target for two seconds, from the inputs in testdata/fuzz
-	@nice -n 10 scripts/fuzz 2s
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
@@ -100,8 +101,8 @@ func TestAHostileGuestIsKeptFromPrivateNetworksByItsHost(t *testing.T) {
 	}
 	h.usage()
 	h.daemonRestarts()
-	h.rulesChange(open)
-	h.networkDies(open)
+	h.rulesChange()
+	h.networkDies()
 
 	// The same guest and script without isolation.
 	h.spec.Isolation = nil
@@ -188,6 +189,32 @@ func (h *hostile) attack() []string {
 	return h.ear.Heard()
 }
 
+// probe tries one address of each kind and checks what arrives. It is the short form
+// of attack, for rules that differ from those by an address.
+func (h *hostile) probe(want ...string) {
+	h.Helper()
+	h.Logf("the guest says:\n%s", h.run("for at in public/192.175.48.7 allowed/192.168.77.9 a10/10.77.0.1; do\n"+
+		"to=${at#*/}/7777 name=${at%/*}\nbash -c \"echo $name-udp >/dev/udp/$to\"\n"+
+		"timeout 10 bash -c \"exec 3<>/dev/tcp/$to && echo $name-tcp >&3 && cat <&3\" 2>&1\ndone; true"))
+	var got []string
+	tick, limit := time.NewTicker(50*time.Millisecond), time.After(waitLimit)
+	defer tick.Stop()
+	for waiting := true; waiting; {
+		got = append(got, h.ear.Heard()...)
+		if !slices.ContainsFunc(want, func(word string) bool { return !slices.Contains(got, word) }) {
+			break
+		}
+		select {
+		case <-tick.C: // a packet that was sent may not have been read yet
+		case <-limit:
+			waiting = false
+		}
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		h.Errorf("with these rules arrived\n%s\nwant\n%s", got, want)
+	}
+}
+
 // usage: the owner's connection is counted, and what was refused.
 func (h *hostile) usage() {
 	h.Helper()
@@ -218,7 +245,7 @@ func (h *hostile) daemonRestarts() {
 }
 
 // rulesChange: without a reboot, the host keeps from the guest what it could reach.
-func (h *hostile) rulesChange(open []string) {
+func (h *hostile) rulesChange() {
 	live, ok := h.b.(backends.LiveFirewall)
 	if !ok {
 		h.Fatal("the backend does not change the rules of VMs that run")
@@ -227,18 +254,13 @@ func (h *hostile) rulesChange(open []string) {
 	tight.Isolation = &backends.Isolation{}
 	restore, err := live.ChangeIsolation(h.Context(), tight)
 	h.must(err)
-	fewer := slices.DeleteFunc(slices.Clone(open), func(word string) bool {
-		return strings.HasPrefix(word, "allowed-") || strings.HasPrefix(word, "resolver-")
-	})
-	if got := h.attack(); !slices.Equal(got, fewer) {
-		h.Errorf("with tighter rules arrived\n%s\nwant\n%s", got, fewer)
-	}
+	h.probe("public-tcp", "public-udp")
 	h.must(restore(h.Context()))
 }
 
 // networkDies: the VM says so and gets another one without a reboot, from the daemon
 // that sees it and from the next one. The forwarded port and the policy stay.
-func (h *hostile) networkDies(open []string) {
+func (h *hostile) networkDies() {
 	boot := h.run("cat /proc/sys/kernel/random/boot_id")
 	for _, daemon := range []string{"the daemon", "the next daemon"} {
 		h.must(unix.Kill(h.network(), unix.SIGKILL))
@@ -256,9 +278,7 @@ func (h *hostile) networkDies(open []string) {
 			h.Errorf("%s has restarted the guest", daemon)
 		}
 	}
-	if got := h.attack(); !slices.Equal(got, open) {
-		h.Errorf("with the new network arrived\n%s\nwant\n%s", got, open)
-	}
+	h.probe("allowed-tcp", "allowed-udp", "public-tcp", "public-udp")
 	h.must(h.b.Kill(h.Context(), backends.Named(h.spec.Name)))
 }
 

@@ -73,7 +73,7 @@ func TestADiskWithAnythingOnItIsLeftAlone(t *testing.T) {
 // The first boot is made as NixOS makes it; the second is by UEFI, from a larger
 // state disk, with another identity.
 func TestStateGrowsAndIdentityChangesAtTheNextBoot(t *testing.T) {
-	img := trialtest.Image(t, nixbuild.Immutable, "claude")
+	img := trialtest.Tiny(t)
 	disk := guesttest.NewDisk(t, gib)
 	id := guesttest.NewIdentity(t, "before")
 	g := guesttest.Boot(t, guesttest.Config{Image: bootedLikeNixOS(t, img), Identity: id, StateDisk: disk})
@@ -111,7 +111,7 @@ func TestStateGrowsAndIdentityChangesAtTheNextBoot(t *testing.T) {
 }
 
 func TestSemiMutableGuestKeepsWhatIsWrittenToNix(t *testing.T) {
-	img := trialtest.Image(t, nixbuild.SemiMutable)
+	img := trialtest.TinyIn(t, nixbuild.SemiMutable)
 	disk := guesttest.NewDisk(t, 2*gib)
 	id := guesttest.NewIdentity(t, "semi")
 	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
@@ -124,12 +124,21 @@ func TestSemiMutableGuestKeepsWhatIsWrittenToNix(t *testing.T) {
 	}
 }
 
-func TestMutableGuestOwnsItsIdentityAfterTheFirstBoot(t *testing.T) {
+func TestMutableGuestObeysTheContract(t *testing.T) {
 	img := trialtest.Image(t, nixbuild.Mutable)
+	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: guesttest.NewIdentity(t, "mutable"), StateDisk: guesttest.MutableDisk(t, img, 3*gib)})
+	contract.Run(t, guesttest.Target(img, g))
+}
+
+func TestMutableGuestOwnsItsIdentityAfterTheFirstBoot(t *testing.T) {
+	img := trialtest.TinyIn(t, nixbuild.Mutable)
 	disk := guesttest.MutableDisk(t, img, 3*gib)
 	id := guesttest.NewIdentity(t, "mine")
 	g := guesttest.Boot(t, guesttest.Config{Image: img, Identity: id, StateDisk: disk})
-	contract.Run(t, guesttest.Target(img, g))
+	if got := g.Run(t, "admin", "hostname"); got != "mine" {
+		t.Errorf("at its first boot the guest is %q", got)
+	}
+	g.Kill()
 
 	guesttest.Resize(t, disk, 4*gib)
 	later := id.With(map[string]string{"hostname": "theirs\n"})

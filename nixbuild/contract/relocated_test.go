@@ -27,7 +27,7 @@ $B chroot /sysroot /opt/guest/preinit
 echo "nixvm: the programs in the chroot ended with $?" > /dev/console
 for d in proc sys dev run; do $B umount /sysroot/$d; done
 for d in proc sys dev run; do $B mount -o move /$d /sysroot/$d; done
-exec $B switch_root /sysroot /lib/systemd/systemd
+exec $B switch_root /sysroot /usr/lib/nixvm/init
 `
 
 // bootedLikeNixOS returns the image with such an initrd.

@@ -42,7 +42,13 @@ func Image(t testing.TB, mode string, profiles ...string) nixbuild.Image {
 // Tiny returns the immutable tiny image: busybox init and OpenSSH, in seconds.
 func Tiny(t testing.TB) nixbuild.Image {
 	t.Helper()
-	return ensure(t, nixbuild.Request{Kind: "tiny", Mode: nixbuild.Immutable})
+	return TinyIn(t, nixbuild.Immutable)
+}
+
+// TinyIn returns the tiny image of a mode.
+func TinyIn(t testing.TB, mode string) nixbuild.Image {
+	t.Helper()
+	return ensure(t, nixbuild.Request{Kind: "tiny", Mode: mode})
 }
 
 // Store returns the store that Image and Tiny use.
