@@ -63,7 +63,7 @@ func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry
 			return err
 		}
 	}
-	e, upid, err := b.clone(ctx, template, storage, r, spec.Name, spec.Mutable)
+	e, upid, err := b.clone(ctx, template, storage, r, spec.Name, spec.VMID)
 	if err != nil {
 		return err
 	}
@@ -83,17 +83,18 @@ func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry
 	return err
 }
 
-// clone makes a clone of a template under a free number. Its task may still run.
-func (b *Backend) clone(ctx context.Context, template entry, storage storage, r record, name string, full bool) (entry, pve.UPID, error) {
+// clone makes a clone of a template, in full for a mutable VM, under a number; 0 = any that
+// is free. Its task may still run.
+func (b *Backend) clone(ctx context.Context, template entry, storage storage, r record, name string, vmid int) (entry, pve.UPID, error) {
 	p := pve.Params{"name": name, "description": b.vmDescription(r), "pool": b.config.Pool, "full": "0"}
-	if full {
+	if r.Mutable {
 		p["full"], p["storage"] = "1", storage.Storage
 		if strings.Contains(b.disk(storage, "0"), "format=qcow2") {
 			p["format"] = "qcow2"
 		}
 	}
 	var upid pve.UPID
-	id, err := b.allocate(ctx, func(id int) (err error) {
+	id, err := b.allocateAs(ctx, vmid, func(id int) (err error) {
 		p["newid"] = itoa(id)
 		// The task is one of the template. Two clones at once are told apart by the lock
 		// of allocate, and by the UPIDs of the others.

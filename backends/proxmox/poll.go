@@ -27,6 +27,7 @@ func (b *Backend) poll(ctx context.Context) {
 			failures = 0
 			b.observeScan(s, asked)
 			b.watchAgents(ctx, s)
+			b.learnAbilities(ctx)
 		}
 		select {
 		case <-tick.C:

@@ -49,11 +49,13 @@ type Backend struct {
 	log    *slog.Logger
 	events *backends.Queue
 
-	names   ctxlock.ByName // one change of a VM at a time
-	images  ctxlock.ByName // one upload of an image at a time
-	ids     ctxlock.Mutex  // one number is chosen at a time
-	view    view
-	changes changes
+	names  ctxlock.ByName // one change of a VM at a time
+	images ctxlock.ByName // one upload of an image at a time
+	ids    ctxlock.Mutex  // one number is chosen at a time
+	view   view
+
+	abilities abilities
+	changes   changes
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -66,6 +68,8 @@ var (
 	_ backends.DefaultNetworker = (*Backend)(nil)
 	_ backends.BridgeHost       = (*Backend)(nil)
 	_ backends.Autostarter      = (*Backend)(nil)
+	_ backends.Allocator        = (*Backend)(nil)
+	_ backends.Conditional      = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)
 )

@@ -310,6 +310,7 @@ func TestChangesByOthersAreSeen(t *testing.T) {
 	becomes(backends.Stopped)
 }
 
+// idOf is the number of the VM whose name begins with name.
 func (w *world) idOf(t testing.TB, name string) string {
 	t.Helper()
 	var vms []struct {
@@ -320,7 +321,7 @@ func (w *world) idOf(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	for _, v := range vms {
-		if v.Name == name {
+		if strings.HasPrefix(v.Name, name) {
 			return fmt.Sprint(v.VMID)
 		}
 	}
@@ -381,5 +382,52 @@ func TestACancelledCreateLeavesNothing(t *testing.T) {
 		if after := w.left(t); !slices.Equal(before, after) {
 			t.Errorf("a create that is cancelled in its task %s leaves %q, want %q", kind, after, before)
 		}
+	}
+}
+
+// The undo of a create that a crash cut off comes while the server still makes the clone,
+// which has no name until it is done.
+func TestADestroyWaitsForACloneThatIsBeingMade(t *testing.T) {
+	w := newWorld(t, pvesim.Config{})
+	b := w.opened(t)
+	spec := w.spec(t, "demo")
+	host, _ := backends.As[backends.ImageHost](b)
+	if err := host.PrepareImage(t.Context(), spec.Image, nil); err != nil {
+		t.Fatal(err)
+	}
+	before := w.left(t)
+	release := w.sim.HoldTasks("qmclone")
+	if _, err := w.api(t).Begin(t.Context(), w.cloneOf(t, "demo")); err != nil {
+		t.Fatal(err)
+	}
+	destroyed := make(chan error, 1)
+	go func() { destroyed <- b.Destroy(t.Context(), spec.Ref()) }()
+	for !slices.ContainsFunc(w.sim.Requests(), func(r pvesim.Request) bool {
+		return strings.HasPrefix(r.Path, "/nodes/pve1/tasks/UPID") && strings.Contains(r.Path, "qmclone")
+	}) {
+		if _, err := b.List(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release()
+	if err := <-destroyed; err != nil {
+		t.Error(err)
+	}
+	if after := w.left(t); !slices.Equal(before, after) {
+		t.Errorf("it leaves %q, want %q", after, before)
+	}
+}
+
+func TestSnapshotsAreNotOfferedWhereNoneCouldBeRestored(t *testing.T) {
+	storages := pvesim.DefaultStorages()
+	storages[1].Type = "zfspool"
+	b := newWorld(t, pvesim.Config{Storages: storages}).opened(t)
+	for e := range b.Events() {
+		if e.Kind == backends.CapabilitiesChanged {
+			break
+		}
+	}
+	if _, ok := backends.As[backends.Snapshotter](b); ok {
+		t.Error("snapshots on zfspool are offered")
 	}
 }

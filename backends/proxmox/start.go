@@ -134,7 +134,7 @@ func (b *Backend) renewBootDisk(ctx context.Context, e entry, c conf, spec backe
 		return err
 	}
 	r := record{Owner: b.owner.ID, Name: spec.Name, Image: spec.Image.ID, Spare: true}
-	spare, upid, err := b.clone(ctx, *template, storage, r, "nixvm-boot-"+itoa(e.id), false)
+	spare, upid, err := b.clone(ctx, *template, storage, r, "nixvm-boot-"+itoa(e.id), 0)
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func (b *Backend) Destroy(ctx context.Context, ref backends.Ref) error {
 	if err := names.Machine(ref.Name); err != nil {
 		return err
 	}
-	f, err := b.find(ctx, ref)
+	f, err := b.findSettled(ctx, ref)
 	if err != nil {
 		return err
 	}

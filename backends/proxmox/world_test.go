@@ -15,6 +15,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/backendtest"
+	"github.com/nixvm/nixvm/backends/internal/owner"
 	"github.com/nixvm/nixvm/backends/proxmox"
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
 	"github.com/nixvm/nixvm/backends/proxmox/pvesim"
@@ -83,5 +84,24 @@ func (w *world) spec(_ testing.TB, name string) backends.Spec {
 
 func TestConformance(t *testing.T) {
 	w := newWorld(t, pvesim.Config{})
-	backendtest.Run(t, backendtest.Harness{Open: w.open, Spec: w.spec, Limit: time.Minute})
+	backendtest.Run(t, backendtest.Harness{Open: w.open, Spec: w.spec, HalfMade: w.halfMade, Limit: time.Minute})
+}
+
+// halfMade clones the template as Create does, and leaves it at that.
+func (w *world) halfMade(t testing.TB, name string) {
+	t.Helper()
+	if err := w.api(t).Run(t.Context(), w.cloneOf(t, name), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cloneOf is the first request of the create of a VM. The image is there.
+func (w *world) cloneOf(t testing.TB, name string) pve.Start {
+	t.Helper()
+	template := w.idOf(t, "nixvm-image-")
+	record := fmt.Sprintf(`nixvm-record: {"owner":%q,"uuid":%q,"name":%q,"image":"image"}`, owner.Of(paths.Under(w.dir).State).ID, w.spec(t, name).UUID, name)
+	return pve.Start{
+		Method: "POST", Path: "/nodes/pve1/qemu/" + template + "/clone", Node: "pve1", Type: "qmclone", ID: template,
+		Params: pve.Params{"newid": "900", "name": name, "full": "0", "description": "VM\n" + record},
+	}
 }

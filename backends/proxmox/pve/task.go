@@ -31,6 +31,9 @@ func (u UPID) part(i int) string {
 // Node that runs the task.
 func (u UPID) Node() string { return u.part(1) }
 
+// User who has begun it: that of a token is its ID.
+func (u UPID) User() string { return u.part(5) }
+
 // Type of the task, e.g. "qmstart".
 func (u UPID) Type() string { return u.part(3) }
 

@@ -55,6 +55,7 @@ func Params(dir string) testscript.Params {
 			"staleSocket": staleSocket,
 			"fill":        fill,
 			"killDaemon":  killDaemon,
+			"pvesim":      startPVE,
 		},
 	}
 }
