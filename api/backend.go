@@ -66,6 +66,9 @@ type BackendCapabilities struct {
 	RewriteDisk bool `json:"rewriteDisk"`
 	// PCIDevices: PCI devices of the host can be passed through to VMs.
 	PCIDevices bool `json:"pciDevices"`
+	// Nodes: it consists of nodes, between which its VMs can move; see
+	// nixvm/backend/nodes.
+	Nodes bool `json:"nodes"`
 }
 
 // BackendListResult is the configured backends.

@@ -36,6 +36,8 @@ type Machine struct {
 	Backend string `json:"backend"`
 	// VMID is the number of the VM on a backend that numbers its VMs.
 	VMID int `json:"vmid,omitempty"`
+	// Node of the backend on which the VM is, if the backend has nodes.
+	Node string `json:"node,omitempty"`
 	// Image of the machine.
 	Image ImageRef `json:"image"`
 	// MemoryMiB is the memory in MiB.

@@ -24,6 +24,7 @@ const (
 	MethodBackendList        = "nixvm/backend/list"
 	MethodBackendCheck       = "nixvm/backend/check"
 	MethodBackendBridges     = "nixvm/backend/bridges"
+	MethodBackendNodes       = "nixvm/backend/nodes"
 	MethodVMCreate           = "nixvm/vm/create"
 	MethodVMClone            = "nixvm/vm/clone"
 	MethodVMStart            = "nixvm/vm/start"

@@ -1,6 +1,10 @@
 package api
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/nixvm/nixvm/internal/problem"
+)
 
 // VMParams names the machine of a VM.
 type VMParams struct {
@@ -27,18 +31,29 @@ func (p StopParams) Validate() error {
 		checkAtMost("timeoutSeconds", p.TimeoutSeconds, 24*3600), p.Work.Validate())
 }
 
-// MigrateParams names a VM and its destination.
+// MigrateParams names a VM and its destination: another backend, or another node of its
+// backend.
 type MigrateParams struct {
 	Work
 	// Name of the machine.
 	Name string `json:"name"`
-	// Backend that is the destination, by its configured name.
+	// Backend that is the destination, by its configured name; "" if Node is given.
 	Backend string `json:"backend"`
+	// Node of its backend that is the destination, for a backend with the capability
+	// "nodes".
+	Node string `json:"node,omitempty"`
 }
 
 // Validate implements Params.
 func (p MigrateParams) Validate() error {
-	return cmp.Or(checkName(p.Name), checkRequired("backend", p.Backend), checkLine("backend", p.Backend), p.Work.Validate())
+	var destination error
+	switch {
+	case p.Backend != "" && p.Node != "":
+		destination = problem.New(problem.BadParams, "backend and node are both given").WithHint("give one of them")
+	case p.Node == "":
+		destination = checkRequired("backend", p.Backend)
+	}
+	return cmp.Or(checkName(p.Name), destination, checkLine("backend", p.Backend), checkLine("node", p.Node), p.Work.Validate())
 }
 
 // DestroyParams names a machine twice, because the request cannot be undone.

@@ -88,6 +88,7 @@ type Status struct {
 	Started time.Time // zero unless Running or Suspended
 	Accel   string    // "kvm", "tcg" or ""; set while it runs
 	PID     int       // process on this host, 0 elsewhere
+	Node    string    // of the backend, if it has nodes
 	Cut     bool      // it runs and its network has failed: its sshd is out of reach until that is back
 }
 

@@ -31,5 +31,6 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Import = As[Importer](b)
 	_, c.PCIDevices = As[PCIHost](b)
 	_, c.RewriteDisk = As[DiskRewriter](b)
+	_, c.Nodes = As[NodeMigrator](b)
 	return c
 }

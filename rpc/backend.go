@@ -24,6 +24,12 @@ func backendMethods() []Method {
 				r.Bridges = notNil(r.Bridges)
 				return r, err
 			}, result[api.BridgeListResult](problem.BackendUnknown, problem.BackendUnreachable, problem.Unsupported)),
+		slow(api.MethodBackendNodes, "The nodes of a backend, between which its VMs can move. capability.unsupported: the backend has none.",
+			func(ctx context.Context, s *session, p api.NodeListParams) (any, error) {
+				r, err := s.srv.core.Nodes(ctx, p.Backend)
+				r.Nodes = notNil(r.Nodes)
+				return r, err
+			}, result[api.NodeListResult](problem.BackendUnknown, problem.BackendUnreachable, problem.Unsupported)),
 	}
 }
 

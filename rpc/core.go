@@ -53,6 +53,8 @@ type Core interface {
 	Resume(ctx context.Context, name, client string) (api.Operation, error)
 	Recreate(ctx context.Context, req api.RecreateParams) (api.Operation, error)
 	Migrate(ctx context.Context, name, backend, client string) (api.Operation, error)
+	// MigrateNode is Migrate to another node of the VM's backend.
+	MigrateNode(ctx context.Context, name, node, client string) (api.Operation, error)
 	Upgrade(ctx context.Context, req api.UpgradeParams) (api.Operation, error)
 	PreviewUpgrade(ctx context.Context, req api.UpgradePreviewParams) (api.UpgradePreview, error)
 	Rollback(ctx context.Context, req api.RollbackParams) (api.Operation, error)
@@ -97,6 +99,7 @@ type Core interface {
 	CheckBackend(ctx context.Context, name string) ([]api.Finding, error)
 	// Bridges lists those of the host of a backend; "" is the default backend.
 	Bridges(ctx context.Context, backend string) (api.BridgeListResult, error)
+	Nodes(ctx context.Context, backend string) (api.NodeListResult, error)
 	Doctor(ctx context.Context) []api.Finding
 
 	// SSHPreview returns a unified diff of what SSHApply would change.

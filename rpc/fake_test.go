@@ -361,6 +361,14 @@ func (c *core) Resume(ctx context.Context, name, client string) (api.Operation, 
 	return c.on(api.KindResume, name, client)
 }
 
+func (c *core) MigrateNode(_ context.Context, name, _, client string) (api.Operation, error) {
+	return c.on(api.KindMigrate, name, client)
+}
+
+func (c *core) Nodes(_ context.Context, backend string) (api.NodeListResult, error) {
+	return api.NodeListResult{Backend: cmp.Or(backend, "qemu"), Nodes: []api.Node{{Name: "n1", Online: true}}}, nil
+}
+
 func (c *core) Migrate(_ context.Context, name, _, client string) (api.Operation, error) {
 	return c.on(api.KindMigrate, name, client)
 }

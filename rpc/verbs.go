@@ -24,7 +24,7 @@ var allVerbs = []api.Verb{
 	{Key: string(vm.VerbRestoreBackup), Method: api.MethodBackupRestore, Title: "Restore Backup", Operation: true, Needs: "a machine that has a VM, on a backend whose disks are files on this host"},
 	{Key: string(vm.VerbClone), Method: api.MethodVMClone, Title: "Clone", Operation: true, Needs: "a stopped VM: stop it first"},
 	{Key: string(vm.VerbCloneSnapshot), Method: api.MethodVMClone, Title: "Clone Snapshot", Operation: true, Needs: "a stopped VM, on a backend whose disks are files on this host"},
-	{Key: string(vm.VerbMigrate), Method: api.MethodVMMigrate, Title: "Migrate", Operation: true, Needs: "a running or stopped VM, and two backends of the same type that support migration"},
+	{Key: string(vm.VerbMigrate), Method: api.MethodVMMigrate, Title: "Migrate", Operation: true, Needs: "a running or stopped VM, and two backends of the same type that support migration, or a backend with nodes"},
 	{Key: string(vm.VerbUpgrade), Method: api.MethodVMUpgrade, Title: "Upgrade", Operation: true, Needs: "an immutable or semi-mutable VM, running or stopped"},
 	{Key: string(vm.VerbRollback), Method: api.MethodVMRollback, Title: "Roll Back", Operation: true, Needs: "a VM that has been upgraded"},
 	{Key: string(vm.VerbRecreate), Method: api.MethodVMRecreate, Title: "Recreate", Operation: true, Needs: "a running or stopped VM, on a backend whose disks are files on this host"},

@@ -36,8 +36,11 @@ func vmMethods() []Method {
 			func(c Core) named { return c.Reboot }, problem.VMNotRunning, problem.VMStopTimeout),
 		verb(api.MethodVMSuspend, "Pause the virtual CPUs; memory is kept.", func(c Core) named { return c.Suspend }, problem.VMNotRunning),
 		verb(api.MethodVMResume, "Resume a suspended VM and resync its clock. A VM that is running only has its clock resynced.", func(c Core) named { return c.Resume }, problem.VMNotRunning),
-		operation(api.MethodVMMigrate, "Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Both backends must have the capability \"migrate\".",
+		operation(api.MethodVMMigrate, "Move the VM, running or stopped, to another backend whose host shares its storage, or to another node of its backend. If cancelled, it stays where it is. Both backends must have the capability \"migrate\"; a backend with nodes has the capability \"nodes\".",
 			func(ctx context.Context, s *session, p api.MigrateParams) (api.Operation, error) {
+				if p.Node != "" {
+					return s.srv.core.MigrateNode(ctx, p.Name, p.Node, s.who())
+				}
 				return s.srv.core.Migrate(ctx, p.Name, p.Backend, s.who())
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
 			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),

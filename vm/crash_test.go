@@ -83,6 +83,9 @@ func crashChild(home, kind, at string) int {
 	if begin == nil {
 		begin = backupKinds[kind]
 	}
+	if kind == moveKind {
+		begin = moveToOtherNode
+	}
 	if begin == nil {
 		begin = func(h house) (api.Operation, error) {
 			return h.Resolve(background, h.Operations()[0].ID, api.Action(kind), "demo", "t")

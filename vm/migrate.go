@@ -21,6 +21,7 @@ type migrateArgs struct {
 	To   string          `json:"to"`
 	Plan json.RawMessage `json:"plan"` // see backends.Migrator
 	Runs bool            `json:"runs"`
+	Node string          `json:"node,omitempty"` // of the backend, which stays the same
 }
 
 // Migrate moves a VM to another backend whose host shares the storage: while it
@@ -84,6 +85,9 @@ func (s *Service) migrators(args migrateArgs) (backends.Migrator, backends.Backe
 // planMigrate has no undo: a move that fails is taken back by the backend at
 // once, and one that a crash has cut off is finished by the next daemon.
 func (s *Service) planMigrate(name string, args migrateArgs) operation.Plan {
+	if args.Node != "" {
+		return s.planMigrateNode(name, args)
+	}
 	p := operation.Plan{Steps: []operation.Step{
 		{Name: "move", Title: "moving the VM to " + args.To, Weight: 30, Do: func(ctx context.Context, r *operation.Run) error {
 			return s.onMigrator(ctx, r, name, args, backends.Migrator.Migrate)

@@ -32,7 +32,8 @@ func remoteIn(home string) *fake.Remote {
 	if _, err := os.Stat(filepath.Join(home, remoteMark)); err != nil {
 		return nil
 	}
-	r := &fake.Remote{Delay: time.Millisecond, Patience: time.Minute}
+	r := &fake.Remote{Delay: time.Millisecond, Patience: time.Minute, Nodes: []string{"n1", "n2", "n3"}}
+	r.Offline = func(node string) bool { return node == "n3" }
 	if at, _ := strconv.Atoi(os.Getenv("NIXVM_TEST_CRASH_TASK")); at > 0 {
 		begun := make(chan struct{}, at)
 		r.Begun = func(string, string) {

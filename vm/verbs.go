@@ -106,7 +106,7 @@ var verbs = []verb{
 	{key: VerbRestoreBackup, fits: realised, able: func(_ VM, c backends.Capabilities) bool { return c.RewriteDisk }},
 	{key: VerbClone, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.Clone }},
 	{key: VerbCloneSnapshot, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.CloneSnapshot }},
-	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate }},
+	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate || c.Nodes }},
 	{key: VerbUpgrade, fits: hasImage, able: canUpgrade},
 	{key: VerbRollback, fits: func(v VM) bool { return hasImage(v) && v.Returns }, able: canUpgrade},
 	{key: VerbRecreate, fits: in(backends.Running, backends.Stopped, backends.Crashed), able: func(_ VM, c backends.Capabilities) bool { return c.Recreate }},
@@ -237,7 +237,7 @@ func backendVerbs(b api.Backend, list []api.Backend) []Verb {
 		for _, state := range []backends.State{backends.Running, backends.Stopped} {
 			can = can || each.able(VM{Machine: api.Machine{State: state}}, b.Capabilities)
 		}
-		if can && (each.key != VerbMigrate || len(migratesTo(b, list)) > 0) {
+		if can && (each.key != VerbMigrate || b.Capabilities.Nodes || len(migratesTo(b, list)) > 0) {
 			able = append(able, each.key)
 		}
 	}

@@ -66,7 +66,7 @@ func (s *Service) fillView(v *VM, e *inventory.Entry, state operation.State) boo
 	}
 	*v = VM{Machine: api.Machine{
 		Name: e.Name, State: e.Status.State, Reason: e.Status.Reason, Accel: e.Status.Accel, Started: e.Status.Started,
-		Problem: e.Broken(), Address: e.Address, Ready: e.Ready(),
+		Node: e.Status.Node, Problem: e.Broken(), Address: e.Address, Ready: e.Ready(),
 	}}
 	if v.Problem == nil {
 		v.Problem = e.SSHProblem

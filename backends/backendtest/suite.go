@@ -73,6 +73,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("clones", func(t *testing.T) { testClone(newSuite(t, h)) })
 	t.Run("a VM that is set aside", func(t *testing.T) { testShelve(newSuite(t, h)) })
 	t.Run("numbers of VMs", func(t *testing.T) { testAllocate(newSuite(t, h)) })
+	t.Run("nodes", func(t *testing.T) { testNodes(newSuite(t, h)) })
 	t.Run("disks that come and go", func(t *testing.T) { testTransfer(newSuite(t, h)) })
 	t.Run("a VM that a crash left half made", func(t *testing.T) { testHalfMade(newSuite(t, h)) })
 	t.Run("life of a VM", func(t *testing.T) { testLife(newSuite(t, h)) })

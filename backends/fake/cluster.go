@@ -23,6 +23,10 @@ type Remote struct {
 	LoseAnswer func(method, machine string) bool
 	// Taken, if set, reports whether a guest of others has a number.
 	Taken func(vmid int) bool
+	// Nodes of the cluster. New guests are on the first one.
+	Nodes []string
+	// Offline, if set, reports whether a node does not answer.
+	Offline func(node string) bool
 }
 
 // cluster carries out requests as tasks. What is said of the client below is what
@@ -114,6 +118,13 @@ func (c *cluster) do(ctx context.Context, r request) error {
 		return err
 	}
 	err = c.wait(ctx, t)
+	if r.Method == moveToNode && ctx.Err() != nil {
+		t.stop()
+		if c.wait(context.WithoutCancel(ctx), t) == nil {
+			return nil
+		}
+		return context.Cause(ctx)
+	}
 	if r.makes() && ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), c.unmake(context.WithoutCancel(ctx), t))
 	}

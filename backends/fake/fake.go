@@ -79,6 +79,8 @@ var (
 	_ backends.PCIHost     = (*Backend)(nil)
 	_ backends.Allocator   = (*Backend)(nil)
 
+	_ backends.NodeMigrator = (*Backend)(nil)
+
 	_ backends.ImageSwapper = (*Backend)(nil)
 	_ backends.DiskRewriter = (*Backend)(nil)
 )
@@ -116,6 +118,8 @@ func (b *Backend) Offers(optional any) bool {
 		return b.cluster == nil
 	case *backends.ImageHost, *backends.Allocator:
 		return b.cluster != nil
+	case *backends.NodeMigrator:
+		return b.cluster != nil && len(b.cluster.Nodes) > 1
 	case *backends.PCIHost:
 		return devices
 	}

@@ -29,12 +29,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestConformanceOfTheLocalKind(t *testing.T) { conform(t, nil) }
 
 func TestConformanceOfTheRemoteKind(t *testing.T) {
-	conform(t, &fake.Remote{Delay: time.Millisecond, Patience: time.Minute})
+	conform(t, &fake.Remote{Delay: time.Millisecond, Patience: time.Minute, Nodes: []string{"n1", "n2"}})
 }
 
 // No answer to a request that changes something arrives.
 func TestConformanceOfARemoteKindThatLosesEveryAnswer(t *testing.T) {
-	conform(t, &fake.Remote{Delay: time.Millisecond, Patience: time.Minute, LoseAnswer: func(string, string) bool { return true }})
+	conform(t, &fake.Remote{Delay: time.Millisecond, Patience: time.Minute, Nodes: []string{"n1", "n2"}, LoseAnswer: func(string, string) bool { return true }})
 }
 
 // world is a directory with guests, and what runs in them.

@@ -24,6 +24,7 @@ type guest struct {
 	Medium     medium
 	PCIDevices []string `json:",omitempty"`
 	VMID       int      `json:",omitempty"` // on a cluster
+	Node       string   `json:",omitempty"`
 	Lock       string   // the task that makes it, on a cluster; it is not whole until that has ended
 }
 
@@ -44,7 +45,7 @@ func (g *guest) off() bool {
 // status is what is said of it.
 func (g *guest) status() backends.Status {
 	s := g.Status
-	s.UUID = g.Kept.UUID
+	s.UUID, s.Node = g.Kept.UUID, g.Node
 	if g.Lock != "" {
 		s.State, s.Reason = backends.Broken, "it is locked: "+g.Lock
 	}

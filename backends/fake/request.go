@@ -19,7 +19,8 @@ type request struct {
 	Snapshot *backends.Snapshot `json:",omitempty"` // of snapshot, restore and delete-snapshot
 	PowerOff bool               `json:",omitempty"` // of snapshot
 	On       bool               `json:",omitempty"` // of autostart and cut
-	Text     string             `json:",omitempty"` // of crash, write, import and rewrite; the key of shelve, unshelve and drop
+	Text     string             `json:",omitempty"` // of crash, write, import and rewrite; the key of shelve, unshelve and drop; the node to move to
+	Node     string             `json:",omitempty"` // of what makes a guest, on a cluster
 	Medium   medium             // of create, clone, start and renew
 }
 
@@ -102,7 +103,7 @@ func (n *node) meant(r request) (*guest, error) {
 
 // tell sends the events of a change. mu is held.
 func (n *node) tell(r request, before, after backends.Status) {
-	if after.State != before.State || after.Cut != before.Cut {
+	if after.State != before.State || after.Cut != before.Cut || before.Node != "" && after.Node != before.Node {
 		n.changed(backends.Event{Kind: backends.StateChanged, Status: after})
 	}
 	if r.Method == "start" && before.State != after.State {
@@ -122,7 +123,7 @@ func noVM(name string) *problem.Error {
 func (n *node) made(r request) (*guest, error) {
 	g := &guest{
 		Status: backends.Status{Name: r.Name, State: backends.Stopped}, Disk: r.Spec.DiskBytes, Autostart: r.Spec.Autostart, Kept: keptOf(*r.Spec), Medium: r.Medium,
-		PCIDevices: r.Spec.PCIDevices, VMID: r.Spec.VMID,
+		PCIDevices: r.Spec.PCIDevices, VMID: r.Spec.VMID, Node: r.Node,
 	}
 	if r.From == nil {
 		g.Content = r.Text // of an import
@@ -177,6 +178,7 @@ var changes = map[string]func(*guest, request) error{
 	"rewrite":         rewriteGuest,
 	"write":           func(g *guest, r request) error { g.Content = r.Text; return nil },
 	"reboot":          func(*guest, request) error { return nil },
+	moveToNode:        func(g *guest, r request) error { g.Node = r.Text; return nil },
 	"crash": func(g *guest, r request) error {
 		g.Status = backends.Status{Name: r.Name, State: backends.Crashed, Reason: r.Text}
 		return nil

@@ -97,6 +97,7 @@ func (c *cluster) record(r request) (*task, error) {
 		return nil, err
 	}
 	if r.makes() {
+		r.Node = c.firstNode()
 		if err := c.node.lock(r, c.Taken); err != nil {
 			return nil, err
 		}

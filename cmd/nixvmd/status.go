@@ -212,9 +212,12 @@ func nextStartText(m api.Machine) string {
 	return "takes over " + strings.Join(m.NextStart, ", ")
 }
 
-// backendText is the backend, with the number of the VM there.
+// backendText is the backend, with the place and the number of the VM there.
 func backendText(m api.Machine) string {
 	text := m.Backend
+	if m.Node != "" {
+		text += ", node " + m.Node
+	}
 	if m.VMID != 0 {
 		text += fmt.Sprintf(", VM %d", m.VMID)
 	}

@@ -157,6 +157,8 @@ export interface BackendCapabilities {
   rewriteDisk: boolean;
   /** PCIDevices: PCI devices of the host can be passed through to VMs. */
   pciDevices: boolean;
+  /** Nodes: it consists of nodes, between which its VMs can move; see nixvm/backend/nodes. */
+  nodes: boolean;
 }
 
 /** BackendCheckResult is what is missing for a backend to work. */
@@ -975,6 +977,8 @@ export interface Machine {
   backend: string;
   /** VMID is the number of the VM on a backend that numbers its VMs. */
   vmid?: number;
+  /** Node of the backend on which the VM is, if the backend has nodes. */
+  node?: string;
   /** Image of the machine. */
   image: ImageRef;
   /** MemoryMiB is the memory in MiB. */
@@ -1053,12 +1057,14 @@ export interface MessageParams {
   vertex?: string;
 }
 
-/** MigrateParams names a VM and its destination. */
+/** MigrateParams names a VM and its destination: another backend, or another node of its backend. */
 export interface MigrateParams {
   /** Name of the machine. */
   name: string;
-  /** Backend that is the destination, by its configured name. */
+  /** Backend that is the destination, by its configured name; "" if Node is given. */
   backend: string;
+  /** Node of its backend that is the destination, for a backend with the capability "nodes". */
+  node?: string;
   /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
   detach?: boolean;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
@@ -1095,6 +1101,32 @@ export interface NoParams {
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
   partialResultToken?: string | number;
+}
+
+/** Node is a host of a backend that consists of several. */
+export interface Node {
+  /** Name of the node. */
+  name: string;
+  /** Online: VMs can run there, and move there. */
+  online: boolean;
+}
+
+/** NodeListParams names a backend. */
+export interface NodeListParams {
+  /** Backend whose nodes are listed; absent: the default backend. */
+  backend?: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** NodeListResult is the nodes of a backend. */
+export interface NodeListResult {
+  /** Backend that was asked. */
+  backend: string;
+  /** Nodes by name. */
+  nodes: Node[];
 }
 
 /** OpenedPort is a port or socket of the host that leads into a guest. */
@@ -1592,7 +1624,7 @@ export interface Requests {
   'nixvm/vm/suspend': { params: VMParams; result: OperationResult };
   /** Resume a suspended VM and resync its clock. A VM that is running only has its clock resynced. */
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
-  /** Move the VM, running or stopped, to another backend whose host shares its storage. If cancelled, it stays where it is. Both backends must have the capability "migrate". */
+  /** Move the VM, running or stopped, to another backend whose host shares its storage, or to another node of its backend. If cancelled, it stays where it is. Both backends must have the capability "migrate"; a backend with nodes has the capability "nodes". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
   /** Make the VM anew, with empty disks and the image that the profiles and the mode of its machine mean now. The machine keeps its settings, its identity and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, and when it is cancelled, the former VM is back. */
   'nixvm/vm/recreate': { params: RecreateParams; result: OperationResult };
@@ -1674,6 +1706,8 @@ export interface Requests {
   'nixvm/backend/check': { params: BackendParams; result: BackendCheckResult };
   /** The network bridges of the host of a backend, each of which can be the network of a machine. capability.unsupported: the backend has no bridges, or its host does not list them. */
   'nixvm/backend/bridges': { params: BridgeListParams; result: BridgeListResult };
+  /** The nodes of a backend, between which its VMs can move. capability.unsupported: the backend has none. */
+  'nixvm/backend/nodes': { params: NodeListParams; result: NodeListResult };
   /** Check everything that nixvm needs on this host, and report each problem with its fix. */
   'nixvm/doctor': { params: NoParams; result: DoctorResult };
 }
