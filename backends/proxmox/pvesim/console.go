@@ -8,8 +8,9 @@ import (
 func consoleHandlers() map[string]handler {
 	base := "/nodes/{node}/qemu/{vmid}/"
 	return map[string]handler{
-		"POST " + base + "vncproxy":  vncProxy,
-		"POST " + base + "termproxy": termProxy,
+		"POST " + base + "vncproxy":    vncProxy,
+		"POST " + base + "termproxy":   termProxy,
+		"GET " + base + "vncwebsocket": websocket,
 	}
 }
 
