@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 
@@ -121,6 +122,9 @@ func broadcast(p netip.Prefix) netip.Addr {
 func ParseStaticIP(address, gateway string) (StaticIP, error) {
 	var m Machine
 	if err := parseStaticIP(&m, text{StaticIPFile, []byte("address=" + address + "\ngateway=" + gateway + "\n")}); err != nil {
+		if f := new(Fault); errors.As(err, &f) && f.Hint == staticHint { // that is about the file
+			f.Line, f.Hint = 0, "write the address as 192.168.1.10/24, or dhcp, and the gateway as 192.168.1.1"
+		}
 		return StaticIP{}, asProblem(err, (*Fault).invalid)
 	}
 	return *m.StaticIP, nil

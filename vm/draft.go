@@ -222,7 +222,7 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftF
 		fieldStaticIP:       {Value: given(req.StaticIP, addressText(m)), Default: req.StaticIP == nil},
 		fieldGateway:        {Value: given(req.Gateway, gatewayText(m)), Default: req.Gateway == nil},
 		fieldNameservers:    listField(req.Nameservers, texts(resolvconf.Nameservers(m.ResolvConf))),
-		fieldHosts:          listField(req.Hosts, slices.Collect(strings.SplitSeq(strings.TrimSuffix(m.Hosts, "\n"), "\n"))),
+		fieldHosts:          listField(req.Hosts, strings.FieldsFunc(m.Hosts, func(r rune) bool { return r == '\n' })),
 		fieldAddKeys:        listField(req.AddKeys, nil),
 		fieldRemoveKeys:     s.removableKeys(m, req.RemoveKeys),
 	}

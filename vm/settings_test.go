@@ -76,6 +76,7 @@ func TestAStaticAddressIsChecked(t *testing.T) {
 		"a gateway elsewhere":      {api.ConfigureParams{StaticIP: new(net), Gateway: new("192.168.8.1"), Nameservers: []string{"192.168.7.1"}}, fieldGateway, "not in the network 192.168.7.0/24"},
 		"the network itself":       {api.ConfigureParams{StaticIP: new("192.168.7.0/24"), Nameservers: []string{"192.168.7.1"}}, fieldStaticIP, "broadcast"},
 		"the broadcast address":    {api.ConfigureParams{StaticIP: new("192.168.7.127/25"), Nameservers: []string{"192.168.7.1"}}, fieldStaticIP, "broadcast"},
+		"the file's own syntax":    {api.ConfigureParams{StaticIP: new("address=192.168.7.10/24")}, fieldStaticIP, "is not an address"},
 		"no address":               {api.ConfigureParams{StaticIP: new("here/24")}, fieldStaticIP, "is not an address"},
 		"no name server":           {api.ConfigureParams{StaticIP: new(net)}, fieldNameservers, "no DHCP server tells the guest"},
 		"one that is out of reach": {api.ConfigureParams{StaticIP: new(net), Nameservers: []string{"1.1.1.1"}}, fieldNameservers, "there is no gateway"},

@@ -235,7 +235,10 @@ create another machine from it with \\[nixvm-backups-create].
                       (with-current-buffer buffer
                         (setq tabulated-list-entries
                               (mapcar #'nixvm--backup-entry (plist-get result :backups)))
-                        (tabulated-list-print t)))))))
+                        (tabulated-list-print t)))
+                    (when (seq-empty-p (plist-get result :backups))
+                      (message "%s" (substitute-command-keys
+                                     "There are no backups; \\[nixvm-backup] makes one")))))))
 
 (defun nixvm--backup-at-point ()
   "The backup at point."

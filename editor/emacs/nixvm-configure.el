@@ -46,7 +46,7 @@ is wrong with it."
       (:addKeys (nixvm--read-key-file (nixvm--prompt prompt nil problem)))
       (:removeKeys (completing-read-multiple (nixvm--prompt prompt nil problem) choices nil t))
       (_ ; what there is can be edited
-       (let* ((old (or typed (append (plist-get field :values) nil) now))
+       (let* ((old (or typed (append (plist-get field :values) nil) (unless (equal now "dhcp") now)))
               (text (nixvm--read-text prompt nil (if (listp old) (string-join old ", ") old) problem)))
          (cond ((memq key nixvm--list-params) (split-string text "," t "[ \t]+"))
                ((not (string-empty-p text)) text)
