@@ -60,8 +60,8 @@ type Machine struct {
 	AdminHost string `json:"adminHost,omitempty"`
 	// Generation of its images that the VM boots from; see nixvm/generation/list.
 	Generation int `json:"generation,omitempty"`
-	// Outdated: the profiles, mode and kind of image of the machine mean another image
-	// now, which nixvm/vm/upgrade gives the VM. Absent if unknown.
+	// Outdated: the current image for the machine's profiles, mode and kind of image is
+	// another one; nixvm/vm/upgrade applies it. Absent if unknown.
 	Outdated bool `json:"outdated,omitempty"`
 	// Started is when the VM was started.
 	Started time.Time `json:"started,omitzero"`

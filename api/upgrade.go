@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// UpgradeParams gives a VM the image that its profiles, mode and kind of image mean now.
+// UpgradeParams upgrades a VM to the current image for its profiles, mode and kind of image.
 type UpgradeParams struct {
 	Work
 	// Name of the machine.

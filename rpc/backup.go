@@ -17,8 +17,8 @@ func backupMethods() []Method {
 				}
 				return api.BackupListResult{Directory: s.srv.core.BackupDirectory(), Backups: notNil(list)}, err
 			}, result[api.BackupListResult]()),
-		operation(api.MethodBackupCreate, "Write an archive with the files and the state disk of a machine, and verify it. A running VM is frozen briefly for a snapshot, which the disk is read from, "+
-			"and goes on meanwhile. Cancelling leaves nothing behind.",
+		operation(api.MethodBackupCreate, "Write an archive with the files and the state disk of a machine, and verify it. A running VM is frozen briefly for a snapshot, from which the disk is read, "+
+			"and keeps running. Cancelling leaves nothing behind.",
 			func(ctx context.Context, s *session, p api.BackupCreateParams) (api.Operation, error) {
 				p.Client = s.who()
 				return s.srv.core.Backup(ctx, p)
@@ -32,9 +32,9 @@ func backupMethods() []Method {
 				}
 				return r, err
 			}, result[api.BackupInspectResult](problem.BackupNotFound, problem.ArchiveInvalid, problem.MachineNameInvalid)),
-		operation(api.MethodBackupRestore, "Bring back what is in an archive. A machine that has a VM keeps its settings, its identity and its snapshots, and gets the content of its state disk back; "+
-			"a safety snapshot is taken first, and a running VM is stopped and started again. Else a machine is made with the settings of the archive, and a VM, on any backend that can import; "+
-			"the image is built if it is not there. Without an identity in the archive it gets a new one.",
+		operation(api.MethodBackupRestore, "Restore a machine from an archive. If it has a VM, the content of its state disk is replaced, and its settings, identity and snapshots are kept; "+
+			"a safety snapshot is taken first, and a running VM is stopped and started again. Otherwise a machine with the settings in the archive and its VM are created, on any backend that supports it; "+
+			"the image is built if it is missing. If the archive has no identity, the machine gets a new one.",
 			func(ctx context.Context, s *session, p api.BackupRestoreParams) (api.Operation, error) {
 				p.Client = s.who()
 				return s.srv.core.RestoreBackup(ctx, p)

@@ -8,8 +8,8 @@ import (
 )
 
 func recreateMethod() Method {
-	return operation(api.MethodVMRecreate, "Make the VM anew, with empty disks and the image that the profiles and the mode of its machine mean now. The machine keeps its settings, its identity "+
-		"and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, and when it is cancelled, the former VM is back.",
+	return operation(api.MethodVMRecreate, "Replace the VM with a new one, with empty disks and the current image for the profiles and mode of its machine. The machine keeps its settings, its identity "+
+		"and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, or if it is cancelled, the former VM is restored.",
 		func(ctx context.Context, s *session, p api.RecreateParams) (api.Operation, error) {
 			p.Client = s.who()
 			return s.srv.core.Recreate(ctx, p)

@@ -9,9 +9,9 @@ import (
 
 func upgradeMethods() []Method {
 	return []Method{
-		operation(api.MethodVMUpgrade, "Give the VM the image that its profiles, mode and kind of image mean now, building it first if necessary. "+
-			"A running VM is shut down, booted and checked: if its guest does not work with the new image, the VM returns to the one before. "+
-			"The state disk with its snapshots is not changed. A VM that has the image already is left alone.",
+		operation(api.MethodVMUpgrade, "Upgrade the VM to the current image for its profiles, mode and kind of image, which is built first if necessary. "+
+			"A running VM is shut down, booted and checked: if the guest does not work with the new image, the VM returns to the previous one. "+
+			"The state disk with its snapshots is not changed. A VM that already has the image is not restarted.",
 			func(ctx context.Context, s *session, p api.UpgradeParams) (api.Operation, error) {
 				p.Client = s.who()
 				return s.srv.core.Upgrade(ctx, p)

@@ -35,9 +35,9 @@ func (a recreateArgs) check(name string) error {
 	return errors.Join(a.Create.check(name), backends.CheckShelf(name, a.Shelf))
 }
 
-// Recreate makes the VM of a machine anew: fresh disks, from the image that its
-// profiles and its mode mean now; the machine with its identity and its SSH names
-// stays. The former VM is set aside, with its disks and snapshots, until image gc or,
+// Recreate replaces the VM of a machine with a new one: empty disks, and the current
+// image for its profiles and mode; the machine is kept, with its identity and its SSH
+// names. The former VM is set aside, with its disks and snapshots, until image gc or,
 // with discard, until the end. After any failure, it is restored.
 func (s *Service) Recreate(ctx context.Context, req api.RecreateParams) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindRecreate, Machine: req.Name, Client: req.Client}
@@ -114,7 +114,7 @@ func (s *Service) planRecreate(name string, args recreateArgs) operation.Plan {
 		steps = append(steps, s.disconnectStep(name), shutdown)
 	}
 	steps = append(steps, operation.Step{
-		Name: "shelve", Title: "keeping the former VM", HoldsBack: true,
+		Name: "shelve", Title: "setting the former VM aside", HoldsBack: true,
 		Do: c.shelve, Undo: c.unshelve, Undoes: "restores the former disks and snapshots",
 	}, operation.Step{
 		Name: "disks", Title: "creating the disks", Weight: 3, Loses: true, HoldsBack: true,

@@ -53,7 +53,7 @@ func (s *Service) Share(ctx context.Context, name string, keys []string, client 
 func (s *Service) sharedAddress(b backends.Backend, m machine.Machine) (address, warning string, err error) {
 	if networkOn(b, m.Network).Bridge == "" {
 		return "", "", problem.New(problem.Unsupported, "%s is not on a bridge: other computers cannot reach it", m.Name).
-			WithHint("nixvmd configure %s --network bridge:INTERFACE puts it on one at its next start", m.Name)
+			WithHint("nixvmd configure %s --network bridge:INTERFACE connects it to one at its next start", m.Name)
 	}
 	if m.StaticIP != nil {
 		return net.JoinHostPort(m.StaticIP.Address.Addr().String(), "22"), "", nil
@@ -61,10 +61,10 @@ func (s *Service) sharedAddress(b backends.Backend, m machine.Machine) (address,
 	e, ok := s.inventory.Get(m.Name)
 	switch {
 	case !ok || e.Address == "":
-		return "", "", problem.New(problem.VMNotRunning, "the address of %s is unknown: it gets one by DHCP when it is running", m.Name).
+		return "", "", problem.New(problem.VMNotRunning, "the address of %s is unknown: it gets one from DHCP while it is running", m.Name).
 			WithHint("nixvmd start %s, or give it a static address: nixvmd configure %s --static-ip", m.Name, m.Name)
 	case strings.HasPrefix(e.Address, "127."):
-		return "", "", problem.New(problem.VMNotReady, "%s gets on its bridge at its next start", m.Name).WithHint("nixvmd reboot %s", m.Name)
+		return "", "", problem.New(problem.VMNotReady, "%s joins its bridge at its next start", m.Name).WithHint("nixvmd reboot %s", m.Name)
 	}
-	return e.Address, "the address comes by DHCP and may change; nixvmd configure " + m.Name + " --static-ip gives it one that stays", nil
+	return e.Address, "the address comes from DHCP and may change; nixvmd configure " + m.Name + " --static-ip sets a permanent one", nil
 }

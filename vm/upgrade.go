@@ -32,7 +32,7 @@ type upgradeArgs struct {
 	AllowDegraded bool          `json:"allowDegraded"`
 }
 
-// Upgrade gives a VM the image that its profiles mean now, and boots it if it ran. An
+// Upgrade gives a VM the current image for its profiles, and boots it if it ran. An
 // image whose guest does not work is replaced by the one before.
 func (s *Service) Upgrade(ctx context.Context, req api.UpgradeParams) (api.Operation, error) {
 	op := api.Operation{Kind: api.KindUpgrade, Machine: req.Name, Client: req.Client}

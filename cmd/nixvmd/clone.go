@@ -25,9 +25,9 @@ state disk; boot it and wait until it is ready. SOURCE must be stopped and is no
 changed. Snapshots, a static IP address, and address reservations on the host are
 not copied.
 
-Profiles and mode are part of the image, which the new VM has from SOURCE: with
---profiles or --mode it has them pending (see status) until nixvmd upgrade or, from
-or to mutable, nixvmd recreate.
+Profiles and mode are part of the image, which is that of SOURCE: --profiles and
+--mode stay pending (see status) until nixvmd upgrade or, if the VM is or becomes
+mutable, nixvmd recreate.
 
 Both machines then hold the same data, including credentials and logins.`,
 		Example: `  nixvmd clone demo demo2

@@ -33,12 +33,12 @@ func newConfigure(a *app) *cobra.Command {
 		Use: "configure NAME", Short: "Change the settings of a machine",
 		Long: `Change the settings of a machine. Options that are not given keep their values; a
 list replaces the previous list, and the word none empties it. Ports, networks,
-DNS, hosts and keys are applied to a running VM at once where its image can do
-that (guest contract 2), --autostart always; memory, CPUs, disk, network and
-address take effect at the next start, and status names what a running VM does
-not have yet. Profiles and mode are part of the image: those of an existing VM are
-pending (see status) until nixvmd upgrade, or, if the VM becomes mutable or was it,
-nixvmd recreate, which empties its disks. --mode show explains the modes.`,
+DNS, hosts and keys are applied to a running VM at once if its image supports that
+(guest contract 2), --autostart always; memory, CPUs, disk, network and address
+take effect at the next start, and status lists what a running VM does not have
+yet. Profiles and mode are part of the image: those of an existing VM are pending
+(see status) until nixvmd upgrade or, if the VM is or becomes mutable, nixvmd
+recreate, which empties its disks. --mode show explains the modes.`,
 		Example: `  nixvmd configure demo --memory 8192 --vcpus 4
   nixvmd configure demo --mode mutable
   nixvmd configure demo --network bridge:br0 --static-ip 192.168.1.10/24 --gateway 192.168.1.1 --dns 192.168.1.1
@@ -62,7 +62,7 @@ nixvmd recreate, which empties its disks. --mode show explains the modes.`,
 				}
 			}
 			if waiting := r.Machine.NextStart; len(waiting) > 0 {
-				a.note("pending: %s takes over %s at its next start", args[0], strings.Join(waiting, ", "))
+				a.note("pending until the next start of %s: %s", args[0], strings.Join(waiting, ", "))
 			}
 			if slices.Contains(r.Machine.Pending, "profiles") {
 				a.note("pending: profiles are part of the image; nixvmd upgrade %s applies them", args[0])
@@ -81,7 +81,7 @@ nixvmd recreate, which empties its disks. --mode show explains the modes.`,
 	f.add(flags, "new size of the state disk, `SIZE`; it cannot shrink")
 	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
 	flags.StringVar(&f.mode, "mode", "", "`MODE`: immutable, semi-mutable or mutable; pending if the VM exists; show explains them")
-	flags.BoolVar(&f.apply, "apply", false, "apply to the running VM what was changed by hand in the machine's files")
+	flags.BoolVar(&f.apply, "apply", false, "apply edits of the machine's files to the running VM")
 	flags.StringVar(&f.network, "network", "", "`NETWORK`: nat or bridge:<interface>")
 	flags.StringVar(&f.staticIP, "static-ip", "", "static `ADDRESS` with the length of its network, 192.168.1.10/24; or dhcp")
 	flags.StringVar(&f.gateway, "gateway", "", "gateway `ADDRESS` of the static address; or none")

@@ -40,8 +40,8 @@ On a terminal, create prompts for options; with --yes, or without a terminal, it
 does not. Unset options default to config.toml, or to the existing machine's
 settings.
 
-With --declare, create writes the machine directory and makes nothing else:
-nixvmd create NAME, or nixvmd start NAME, creates its VM later.`,
+With --declare, create only writes the machine directory: nixvmd create NAME or
+nixvmd start NAME creates the VM later.`,
 		Example: `  nixvmd create
   nixvmd create demo --profiles claude,dev --memory 8192 --yes`,
 		Args: takes("[NAME]"),
@@ -76,7 +76,7 @@ nixvmd create NAME, or nixvmd start NAME, creates its VM later.`,
 	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "forward a guest port to the host, `\"PORT HOST:PORT\"`; may be repeated")
 	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
 	flags.BoolVar(&f.noStart, "no-start", false, "create the VM without booting it")
-	flags.BoolVar(&f.declare, "declare", false, "write the machine directory, and create no VM yet")
+	flags.BoolVar(&f.declare, "declare", false, "only write the machine directory; create the VM later")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "do not prompt")
 	detachFlag(cmd, &f.detach)
 	completeFlags(a, cmd)

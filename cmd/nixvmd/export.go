@@ -7,8 +7,8 @@ func newExport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export NAME", Short: "Write a VM as an archive to standard output",
 		Long: `Write the settings and the state disk of a VM as an archive to standard output, to be
-imported on another host or another backend. It is the archive that backup writes; a
-running VM keeps running.`,
+imported on another host or another backend. The archive is the same as that of
+backup; a running VM keeps running.`,
 		Example: `  nixvmd export demo > demo.nixvm.tar.zst
   nixvmd export demo | ssh lab 'cat > demo.nixvm.tar.zst && nixvmd import demo.nixvm.tar.zst --confirm demo'`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,

@@ -13,8 +13,9 @@ import (
 func newGenerations(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "generations NAME", Short: "List the images that a VM can boot from",
-		Long: `List the generations of a VM: the images that it has had since it was created, and
-that nixvmd keeps for nixvmd rollback. The number to keep is in config.toml.`,
+		Long: `List the generations of a VM: the images that it has booted from since it was
+created, as far as they are kept for nixvmd rollback. The setting keep_generations
+in config.toml determines how many are kept.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r api.GenerationListResult

@@ -7,11 +7,11 @@ func newImport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import FILE [NAME]", Short: "Create a VM from an archive",
 		Long: `Create a machine and its VM from an archive that export or backup has written, on any
-backend that can import. The image is built, or downloaded, if it is not there.
+backend that supports it. The image is built or downloaded if it is missing.
 
-An archive from elsewhere is not trusted: the settings that reach beyond the VM (image,
-backend, network, remote forwards, exceptions to the isolation, keys) are shown, and
-have to be confirmed. Scripts confirm with --confirm.`,
+An archive from elsewhere is not trusted: settings with effects beyond the VM (image,
+backend, network, remote forwards, exceptions to the isolation, keys) are shown and
+must be confirmed. Scripts confirm with --confirm.`,
 		Example: `  nixvmd import demo.nixvm.tar.zst
   nixvmd import demo.nixvm.tar.zst demo2 --backend lab --confirm demo2`,
 		Args: takes("FILE", "[NAME]"),

@@ -42,7 +42,7 @@ func (a *app) showMode(cmd *cobra.Command, name string) error {
 		}
 		fmt.Fprintf(w, "\nTo change it: nixvmd configure %s --mode MODE\n", name)
 		if m.State != "absent" {
-			fmt.Fprintf(w, "Then, from or to mutable: nixvmd recreate %s, which empties the disks; else: nixvmd upgrade %s\n", name, name)
+			fmt.Fprintf(w, "Then nixvmd recreate %s, which empties the disks, if the VM is or becomes mutable; otherwise nixvmd upgrade %s\n", name, name)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func newPasswd(a *app) *cobra.Command {
 console). SSH never takes passwords. Only its hash (yescrypt) leaves this program:
 it is kept in the file root_password_hash of the machine directory.
 
-A running VM gets it at once where its image can do that (guest contract 2),
+A running VM gets it at once if its image supports that (guest contract 2),
 otherwise at its next start. A mutable guest owns its passwords: change them
 inside, with sudo passwd root.
 
@@ -145,7 +145,7 @@ func (a *app) setPassword(ctx context.Context, name, hash string) error {
 		}
 	}
 	if waiting := r.Machine.NextStart; len(waiting) > 0 {
-		a.note("pending: %s takes over %s at its next start", name, strings.Join(waiting, ", "))
+		a.note("pending until the next start of %s: %s", name, strings.Join(waiting, ", "))
 	}
 	return a.print(r, func(w io.Writer) {
 		if hash == "" {

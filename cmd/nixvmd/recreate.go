@@ -14,14 +14,14 @@ import (
 func newRecreate(a *app) *cobra.Command {
 	confirm, discard, detach := "", false, false
 	cmd := &cobra.Command{
-		Use: "recreate NAME", Short: "Give a VM empty disks and a new image; its machine is kept",
-		Long: `Make a VM anew, with empty disks and the image that its profiles and its mode mean
-now. Its machine directory, identity, host key and SSH names are kept. This applies
-a changed mode, and is the only way to give a mutable VM another image.
+		Use: "recreate NAME", Short: "Replace a VM with a new one, with empty disks; the machine is kept",
+		Long: `Replace a VM with a new one, with empty disks and the current image for its profiles
+and mode. The machine directory, identity, host key and SSH names are kept. This
+applies a changed mode, and is the only way to give a mutable VM another image.
 
 The former disks and snapshots are set aside until nixvmd image gc removes them, or
 deleted at the end with --discard. If anything fails before the new VM is ready, the
-former VM is brought back.`,
+former VM is restored.`,
 		Args: takes("NAME"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, name := cmd.Context(), args[0]

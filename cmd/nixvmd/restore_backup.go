@@ -34,8 +34,8 @@ If the machine has a VM, the content of its state disk is replaced, and it keeps
 settings, its identity and its snapshots. The current content is saved in a safety
 snapshot first, whose name is printed. A running VM is stopped and started again.
 
-Otherwise a machine with the settings in the backup and a VM are created, as import
-does it. With --as NEW this happens under another name.`,
+Otherwise a machine with the settings in the backup and its VM are created, as by
+import. --as NEW creates them under another name.`,
 		Example: `  nixvmd restore-backup demo-20261130-120000
   nixvmd restore-backup demo-20261130-120000 --as demo2
   nixvmd restore-backup /mnt/usb/demo-20261130-120000.nixvm.tar.zst`,
@@ -128,7 +128,7 @@ func archivePath(verb, backup string) (string, error) {
 // confirmRestore makes sure that the user has seen what the restore does.
 func (a *app) confirmRestore(r api.BackupInspectResult, f restoreFlags, again string) error {
 	if f.confirm == "" && !r.Replaces && !a.interactive() {
-		return problem.New(problem.ConfirmRequired, "the archive was not made here, and there is no terminal for a confirmation of its settings: %s", settingsLine(r.Settings)).
+		return problem.New(problem.ConfirmRequired, "the archive was not made on this host, and there is no terminal to confirm its settings: %s", settingsLine(r.Settings)).
 			WithHint("%s --confirm %s", again, r.Name)
 	}
 	return a.confirmed(r.Name, f.confirm, again, func(w io.Writer) error { showRestore(w, r, f); return nil })
@@ -154,7 +154,7 @@ func showRestore(w io.Writer, r api.BackupInspectResult, f restoreFlags) {
 		return
 	}
 	fmt.Fprintf(w, "The archive %s will become the machine %s.\n", clean(r.Backup.File), r.Name)
-	fmt.Fprintln(w, "It was not made here. These settings come from it:")
+	fmt.Fprintln(w, "It was not made on this host. These settings come from it:")
 	for _, s := range r.Settings {
 		for _, line := range strings.Split(s.Text, "\n") {
 			fmt.Fprintf(w, "  %s: %s\n", clean(s.File), clean(line))

@@ -12,13 +12,13 @@ import (
 func newRollback(a *app) *cobra.Command {
 	var f bootFlags
 	cmd := &cobra.Command{
-		Use: "rollback NAME [GENERATION]", Short: "Return a VM to a former image, and keep its data",
+		Use: "rollback NAME [GENERATION]", Short: "Return a VM to an earlier image; its data is kept",
 		Long: `Boot a VM from the image of one of its generations; without a number, of the one
-before the current one. The data in /var and /home, and the snapshots, are not
+before the current one. The data in /var and /home and the snapshots are not
 changed. The VM is checked as after an upgrade.
 
-The settings of the machine stay as they are: status shows profiles that the image
-does not have, and the next upgrade brings them back.`,
+The machine's settings do not change: status shows profiles that the image does not
+have as pending, and the next upgrade applies them.`,
 		Args: takes("NAME", "[GENERATION]"), ValidArgsFunction: a.completeGenerations,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			params := api.RollbackParams{Work: api.Work{Detach: true}, Name: args[0], AllowDegraded: f.allowDegraded}

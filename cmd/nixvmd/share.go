@@ -38,7 +38,7 @@ lines are printed.`,
 				r.Machine = now.Machine
 			}
 			if len(keys) > 0 && len(r.Machine.NextStart) > 0 {
-				a.note("pending: %s takes over %s at its next start", args[0], strings.Join(r.Machine.NextStart, ", "))
+				a.note("pending until the next start of %s: %s", args[0], strings.Join(r.Machine.NextStart, ", "))
 			}
 			if r.Warning != "" {
 				a.warn(r.Warning)

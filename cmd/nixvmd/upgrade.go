@@ -46,21 +46,20 @@ func newUpgrade(a *app) *cobra.Command {
 	var f bootFlags
 	image, all, keepGoing, dryRun := "", false, false, false
 	cmd := &cobra.Command{
-		Use: "upgrade NAME | --all", Short: "Give a VM a new image, and keep its data",
-		Long: `Build the image that the profiles, mode and kind of image of a machine mean now,
-and boot its VM from it. This is how changed profiles, and newer packages, reach
-an immutable or semi-mutable VM. Its data in /var and /home, and its snapshots,
-are not changed.
+		Use: "upgrade NAME | --all", Short: "Upgrade a VM to the current image; its data is kept",
+		Long: `Build the current image for a machine's profiles, mode and kind of image, and boot
+its VM from it. This is how changed profiles and newer packages reach an immutable
+or semi-mutable VM. The data in /var and /home and the snapshots are not changed.
 
 A running VM is shut down, booted and checked: sshd must answer with the pinned
 key, the identity and the disks must be in place, and no service may fail that did
-not fail before. Otherwise the VM returns to its former image. A VM that is off
-gets the image at its next start.
+not fail before. Otherwise the VM returns to its previous image. A stopped VM
+boots the image at its next start, and is not checked.
 
-Former images are kept as generations: see nixvmd generations and rollback.
+Previous images are kept as generations: see nixvmd generations and rollback.
 
-With --all, the VMs that can be upgraded are, one after another by name, until one
-fails.`,
+With --all, all VMs that can be upgraded are upgraded one after another, in order
+of their names, until one fails.`,
 		Example: `  nixvmd configure demo --profiles claude,dev,docker
   nixvmd upgrade demo
   nixvmd upgrade --all --keep-going`,
@@ -99,8 +98,8 @@ fails.`,
 	f.add(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "upgrade every immutable and semi-mutable VM; for the latter, --confirm all")
 	cmd.Flags().BoolVar(&keepGoing, "keep-going", false, "with --all, continue after a failure")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what the upgrade would do")
-	cmd.Flags().StringVar(&image, "image", "", "take this `IMAGE` from now on: nixos, trial, a file or a URL, as for create")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what the upgrade would do, and change nothing")
+	cmd.Flags().StringVar(&image, "image", "", "use this `IMAGE` from now on: nixos, trial, a file or a URL, as for create")
 	completeFlags(a, cmd)
 	return cmd
 }

@@ -139,7 +139,7 @@ Show its settings that reach beyond the VM."
   (let ((name (plist-get seen :name)))
     (when (nixvm--true (plist-get seen :confirm))
       (with-temp-buffer-window "*nixvm import*" nil nil
-        (princ (format "%s was not made here.  These settings come from it:\n\n"
+        (princ (format "%s was not made on this computer.  These settings come from it:\n\n"
                        (plist-get (plist-get seen :backup) :file)))
         (mapc (lambda (setting)
                 (princ (format "%-24s%s\n" (plist-get setting :file)

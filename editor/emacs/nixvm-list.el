@@ -149,7 +149,7 @@ What is more than a word may run over the columns behind it."
                        'help-echo (substitute-command-keys
                                    (if (nixvm--pending machine)
                                        (concat (nixvm--pending-text machine)
-                                               ": \\<nixvm-list-mode-map>\\[nixvm-apply]")
+                                               " (\\<nixvm-list-mode-map>\\[nixvm-apply])")
                                      "\\<nixvm-list-mode-map>\\[nixvm-upgrade] gives it a new image"))))
           (t (propertize state 'face (nixvm--state-face state)
                          'help-echo (plist-get (plist-get machine :snapshots) :warning))))))

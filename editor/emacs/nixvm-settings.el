@@ -31,7 +31,7 @@ If the running guest gets the settings, that is when it has them."
   "Tell that the machine NAME has WHAT, and what MACHINE takes over later."
   (message "%s: %s%s" name what
            (if-let ((later (nixvm--pending-text machine)))
-               (substitute-command-keys (format "; %s: \\[nixvm-apply]" later))
+               (substitute-command-keys (format "; %s (\\[nixvm-apply])" later))
              "")))
 
 (defun nixvm--password-hash (password then)

@@ -331,10 +331,10 @@ FIELD is that of nixvm/machine/configure.")
     (when (or start image)
       (string-join
        (delq nil
-             (list (when start (format "it takes over %s at its next start" (nixvm--setting-names start)))
-                   (when image (format "%s applies %s"
+             (list (when start (format "pending until its next start: %s" (nixvm--setting-names start)))
+                   (when image (format "pending until %s: %s"
                                        (if (nixvm--can-p "upgrade" machine) "an upgrade"
-                                         "recreating its VM")
+                                         "its VM is recreated")
                                        (nixvm--setting-names image)))))
        "; "))))
 

@@ -36,7 +36,7 @@ name must be typed."
 
 ;;;###autoload
 (defun nixvm-upgrade (name &optional params)
-  "Give the machine NAME the image that its profiles mean now.
+  "Upgrade the machine NAME to the current image for its profiles.
 PARAMS are further ones of the request.  A running machine is shut down, started
 and checked; it returns to its former image if the guest does not work."
   (interactive

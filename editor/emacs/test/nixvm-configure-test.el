@@ -88,7 +88,7 @@ The gateway does not fit a static address."
                   (nixvm-configure-test-sent)
                   (nixvm--call "nixvm/profile/list" nil))))
       (should (cl-find-if (lambda (line)
-                            (string-match-p "takes over memory at its next start; an upgrade applies profiles: .*nixvm-apply"
+                            (string-match-p "pending until its next start: memory; pending until an upgrade: profiles (.*nixvm-apply"
                                             line))
                           said)))
     (should (string-suffix-p ", profiles changed" (nixvm--list-state (nixvm-machine "demo"))))))

@@ -1001,7 +1001,7 @@ export interface Machine {
   adminHost?: string;
   /** Generation of its images that the VM boots from; see nixvm/generation/list. */
   generation?: number;
-  /** Outdated: the profiles, mode and kind of image of the machine mean another image now, which nixvm/vm/upgrade gives the VM. Absent if unknown. */
+  /** Outdated: the current image for the machine's profiles, mode and kind of image is another one; nixvm/vm/upgrade applies it. Absent if unknown. */
   outdated?: boolean;
   /** Started is when the VM was started. */
   started?: string;
@@ -1473,7 +1473,7 @@ export interface StopParams {
   partialResultToken?: string | number;
 }
 
-/** UpgradeParams gives a VM the image that its profiles, mode and kind of image mean now. */
+/** UpgradeParams upgrades a VM to the current image for its profiles, mode and kind of image. */
 export interface UpgradeParams {
   /** Name of the machine. */
   name: string;
@@ -1626,7 +1626,7 @@ export interface Requests {
   'nixvm/vm/resume': { params: VMParams; result: OperationResult };
   /** Move the VM, running or stopped, to another backend whose host shares its storage, or to another node of its backend. If cancelled, it stays where it is. Both backends must have the capability "migrate"; a backend with nodes has the capability "nodes". */
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
-  /** Make the VM anew, with empty disks and the image that the profiles and the mode of its machine mean now. The machine keeps its settings, its identity and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, and when it is cancelled, the former VM is back. */
+  /** Replace the VM with a new one, with empty disks and the current image for the profiles and mode of its machine. The machine keeps its settings, its identity and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, or if it is cancelled, the former VM is restored. */
   'nixvm/vm/recreate': { params: RecreateParams; result: OperationResult };
   /** Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept, and with keepMachine any is. Any operation running on the machine is cancelled. */
   'nixvm/vm/destroy': { params: DestroyParams; result: OperationResult };
@@ -1636,7 +1636,7 @@ export interface Requests {
   'nixvm/vm/console': { params: ConsoleParams; result: ConsoleResult };
   /** The open connections of a running VM, and what its isolation refused. Available only for the network `nat` of the embedded backend. */
   'nixvm/vm/network': { params: MachineParams; result: NetworkResult };
-  /** Give the VM the image that its profiles, mode and kind of image mean now, building it first if necessary. A running VM is shut down, booted and checked: if its guest does not work with the new image, the VM returns to the one before. The state disk with its snapshots is not changed. A VM that has the image already is left alone. */
+  /** Upgrade the VM to the current image for its profiles, mode and kind of image, which is built first if necessary. A running VM is shut down, booted and checked: if the guest does not work with the new image, the VM returns to the previous one. The state disk with its snapshots is not changed. A VM that already has the image is not restarted. */
   'nixvm/vm/upgrade': { params: UpgradeParams; result: OperationResult };
   /** Return the VM to the image of one of its generations, in the same way as an upgrade. */
   'nixvm/vm/rollback': { params: RollbackParams; result: OperationResult };
@@ -1654,11 +1654,11 @@ export interface Requests {
   'nixvm/snapshot/delete': { params: SnapshotDeleteParams; result: OperationResult };
   /** The backups in the daemon's directory, of one machine or of all. One that cannot be read has a problem. */
   'nixvm/backup/list': { params: BackupListParams; result: BackupListResult };
-  /** Write an archive with the files and the state disk of a machine, and verify it. A running VM is frozen briefly for a snapshot, which the disk is read from, and goes on meanwhile. Cancelling leaves nothing behind. */
+  /** Write an archive with the files and the state disk of a machine, and verify it. A running VM is frozen briefly for a snapshot, from which the disk is read, and keeps running. Cancelling leaves nothing behind. */
   'nixvm/backup/create': { params: BackupCreateParams; result: OperationResult };
   /** What is in an archive, and what nixvm/backup/restore would do with it. Nothing of it is trusted: show the settings before you ask for a confirmation. */
   'nixvm/backup/inspect': { params: BackupInspectParams; result: BackupInspectResult };
-  /** Bring back what is in an archive. A machine that has a VM keeps its settings, its identity and its snapshots, and gets the content of its state disk back; a safety snapshot is taken first, and a running VM is stopped and started again. Else a machine is made with the settings of the archive, and a VM, on any backend that can import; the image is built if it is not there. Without an identity in the archive it gets a new one. */
+  /** Restore a machine from an archive. If it has a VM, the content of its state disk is replaced, and its settings, identity and snapshots are kept; a safety snapshot is taken first, and a running VM is stopped and started again. Otherwise a machine with the settings in the archive and its VM are created, on any backend that supports it; the image is built if it is missing. If the archive has no identity, the machine gets a new one. */
   'nixvm/backup/restore': { params: BackupRestoreParams; result: OperationResult };
   /** Running, unresolved and recently ended operations. */
   'nixvm/operation/list': { params: NoParams; result: OperationListResult };

@@ -66,7 +66,7 @@ async function act(app: App, backup: Backup): Promise<void> {
 async function create(app: App, backup: string, { name, confirm, settings = [], backup: { file } }: BackupInspectResult): Promise<Machine | undefined> {
   if (confirm) {
     const lines = settings.map((setting) => `${setting.file}: ${setting.text.replaceAll('\n', ', ')}`);
-    await confirmByName(app, name, 'Import', `The archive ${file} was not made here. These settings come from it:\n\n${lines.join('\n')}`);
+    await confirmByName(app, name, 'Import', `The archive ${file} was not made on this computer. These settings come from it:\n\n${lines.join('\n')}`);
   }
   const { vm } = await operate(app, `Create ${name}`, 'nixvm/backup/restore', { name, backup, ...(confirm ? { confirm: name } : {}) });
   return vm ?? app.store.machine(name);

@@ -21,7 +21,7 @@ const confirmOf = ({ name, mode }: Machine): { confirm?: string } => (mode === '
 async function upgrade(app: App, args: Arguments): Promise<void> {
   const machine = await target(app, args, 'upgrade', 'Upgrade a VM');
   const { name } = machine;
-  const sure = await app.ui.confirm({ message: `Upgrade ${name} to the image that its profiles mean now?`, detail: replaced(machine), action: 'Upgrade' });
+  const sure = await app.ui.confirm({ message: `Upgrade ${name} to the current image for its profiles?`, detail: replaced(machine), action: 'Upgrade' });
   answered(sure || undefined);
   const { operation } = await operate(app, `Upgrade ${name}`, 'nixvm/vm/upgrade', { name, ...confirmOf(machine) });
   void app.ui.info(`${name} is at generation ${operation.generation ?? ''}.`);

@@ -84,10 +84,10 @@ export const settingsText = (fields: readonly string[]): string => fields.map((f
 
 /** What it takes until the VM has all settings of its machine; empty for nothing. */
 export function pendingText({ nextStart = [], pending = [], actions }: Machine): string {
-  const how = actions.includes('upgrade') ? 'when it is upgraded' : 'when it is recreated, with empty disks';
+  const how = actions.includes('upgrade') ? 'an upgrade' : 'the VM is recreated, with empty disks';
   return [
-    nextStart.length > 0 ? `Its VM takes over at its next start: ${settingsText(nextStart)}` : '',
-    pending.length > 0 ? `Its VM takes over ${how}: ${settingsText(pending)}` : '',
+    nextStart.length > 0 ? `Pending until the next start: ${settingsText(nextStart)}` : '',
+    pending.length > 0 ? `Pending until ${how}: ${settingsText(pending)}` : '',
   ].filter(Boolean).join('. ');
 }
 

@@ -80,7 +80,7 @@ test('the settings of an archive from elsewhere are confirmed with the name', as
   answer('/srv/a.nixvm.tar.zst', 'copy', true, 'copy');
   await app.run('importArchive');
   const confirm = app.ui.asked.find((asked) => asked.kind === 'confirm');
-  assert.match(confirm?.kind === 'confirm' ? confirm.confirmation.detail : '', /not made here.*\n\nallowed_cidrs: 10\.0\.0\.0\/8, 172/);
+  assert.match(confirm?.kind === 'confirm' ? confirm.confirmation.detail : '', /not made on this computer.*\n\nallowed_cidrs: 10\.0\.0\.0\/8, 172/);
   assert.deepEqual(sent('nixvm/backup/restore'), [{ name: 'copy', backup: '/srv/a.nixvm.tar.zst', confirm: 'copy' }]);
   assert.equal(app.opened.length, 1);
 });

@@ -97,8 +97,8 @@ test('what is pending says so, with what applies it', async () => {
     assert.deepEqual(sent().at(-1), { name: 'demo' });
     assert.deepEqual(app.executed.at(-1), [command, 'demo']);
   }
-  assert.match(messages()[1] ?? '', /at its next start: Memory\. .*upgraded: Profiles\.$/);
-  assert.match(messages()[2] ?? '', /recreated, with empty disks: Mode\.$/);
+  assert.match(messages()[1] ?? '', /until the next start: Memory\. Pending until an upgrade: Profiles\.$/);
+  assert.match(messages()[2] ?? '', /until the VM is recreated, with empty disks: Mode\.$/);
 });
 
 test('what a running guest has taken over is not pending', async () => {
