@@ -24,7 +24,7 @@ type Machine struct {
 	Actions []string `json:"actions"`
 	// Ready: sshd has answered with the pinned host key since the last start.
 	Ready bool `json:"ready"`
-	// Reason why it is crashed or broken, one line.
+	// Reason why it is crashed, broken, or paused by its host, one line.
 	Reason string `json:"reason,omitempty"`
 	// Mode is "immutable", "semi-mutable" or "mutable".
 	Mode string `json:"mode"`

@@ -90,6 +90,7 @@ type Status struct {
 	PID     int       // process on this host, 0 elsewhere
 	Node    string    // of the backend, if it has nodes
 	Cut     bool      // it runs and its network has failed: its sshd is out of reach until that is back
+	Full    bool      // it is Suspended because a write to its disk found the host's storage full; Resume repeats the write
 }
 
 // Endpoint is where the guest's sshd can be reached now; a backend leaves Machine empty.

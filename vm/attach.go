@@ -79,9 +79,13 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 	if err := s.awaitDown(ctx, name); err != nil {
 		return err
 	}
-	state, err := s.stateNow(ctx, name)
+	st, err := s.statusNow(ctx, name)
+	state := st.State
 	if err != nil || state == backends.Unknown && s.answersAnyway(ctx, name) {
 		return err
+	}
+	if st.Full {
+		return hostFull(name, "be connected to")
 	}
 	waited := false // for an edit that does not end
 	for state != backends.Running {

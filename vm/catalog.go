@@ -79,7 +79,9 @@ func (s *Service) Doctor(ctx context.Context) []api.Finding {
 	list = append(list, s.doctorMachines()...)
 	list = append(list, s.doctorOperations()...)
 	list = append(list, s.doctorDamaged()...)
-	list = append(list, doctorSpace(s.layout, unix.Statfs)...)
+	list = append(list, s.doctorFull()...)
+	list = append(list, doctorSpace(s.layout, s.config.warnBelow(), unix.Statfs)...)
+	list = append(list, s.doctorStorages(ctx)...)
 	rank := map[backends.Severity]int{backends.Fatal: 0, backends.Warning: 1, backends.Info: 2}
 	slices.SortStableFunc(list, func(a, b api.Finding) int { return rank[a.Severity] - rank[b.Severity] })
 	return list

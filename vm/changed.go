@@ -9,7 +9,10 @@ import (
 // hooks are what follows from a change in the inventory.
 func (s *Service) hooks() inventory.Hooks {
 	return inventory.Hooks{
-		Changed: s.publishVM,
+		Changed: func(name string) {
+			s.publishVM(name)
+			s.noticeFull(name)
+		},
 		Ready: func(name string) {
 			if s.config.SSH.Style == string(sshconfig.Direct) {
 				s.repairSSH() // the port may be another one

@@ -41,6 +41,9 @@ import (
 //	[backup]
 //	keep = { daily = 7, weekly = 4 }   # absent: all
 //
+//	[space]
+//	warn_below = "2G"        # free space for the disks of VMs
+//
 //	[ssh]
 //	prefix = ""              # put before every SSH name
 //	style = "proxy"          # or "direct"
@@ -52,6 +55,7 @@ type Config struct {
 	Upgrade        UpgradeConfig            `toml:"upgrade"`
 	SSH            SSHConfig                `toml:"ssh"`
 	Backup         BackupConfig             `toml:"backup"`
+	Space          SpaceConfig              `toml:"space"`
 }
 
 // maxGenerations bounds keep_generations: each keeps an image of gigabytes.
@@ -98,6 +102,11 @@ type SSHConfig struct {
 // BackupConfig says what becomes of old backups.
 type BackupConfig struct {
 	Keep Keep `toml:"keep"`
+}
+
+// SpaceConfig says when the space for the disks of VMs is scarce.
+type SpaceConfig struct {
+	WarnBelow string `toml:"warn_below"`
 }
 
 // Keep is a rule of retention: of how many of the last days, and weeks, that have
@@ -217,6 +226,12 @@ func (c *Config) completeDefaults(bad func(string, ...any) error) error {
 	}
 	if _, err := machine.ParseSize(d.Disk); err != nil {
 		return bad("defaults.disk: %v", err)
+	}
+	setDefault(&c.Space.WarnBelow, "2G")
+	if n, err := machine.ParseSize(c.Space.WarnBelow); err != nil {
+		return bad("space.warn_below: %v", err)
+	} else if n < leastWarning {
+		return bad("space.warn_below: %s is less than %s", c.Space.WarnBelow, machine.FormatSize(leastWarning))
 	}
 	setDefault(&c.Upgrade.KeepGenerations, 3)
 	if n := c.Upgrade.KeepGenerations; n < 1 || n > maxGenerations {

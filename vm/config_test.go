@@ -21,7 +21,7 @@ func loadText(t testing.TB, text string) (Config, error) {
 
 func TestNoConfigIsTheDefaultConfig(t *testing.T) {
 	c, err := LoadConfig(filepath.Join(t.TempDir(), "config.toml"), all.Drivers())
-	if err != nil || c.DefaultBackend != "qemu" || c.Backends["qemu"].Type != "qemu" || c.Defaults.Memory != 2048 || c.Defaults.DiskBytes() != 20<<30 {
+	if err != nil || c.DefaultBackend != "qemu" || c.Backends["qemu"].Type != "qemu" || c.Defaults.Memory != 2048 || c.Defaults.DiskBytes() != 20<<30 || c.warnBelow() != 2<<30 {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }
@@ -46,6 +46,8 @@ func TestConfigIsRefusedWithItsPlace(t *testing.T) {
 		"two and no default":       {"[backends.a]\ntype = \"qemu\"\n[backends.b]\ntype = \"qemu\"\n", "default_backend"},
 		"a backend name as a path": {"[backends.\"../a\"]\ntype = \"qemu\"\n", "../a"},
 		"a bad size":               {"[defaults]\ndisk = \"1.5Q\"\n", "defaults.disk"},
+		"a warning that is none":   {"[space]\nwarn_below = \"soon\"\n", "space.warn_below"},
+		"a warning too late":       {"[space]\nwarn_below = \"63M\"\n", "less than 64M"},
 		"a bad mode":               {"[defaults]\nmode = \"liquid\"\n", "defaults.mode"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,10 @@ type startArgs struct {
 	WasOff bool `json:"wasOff"` // cancelling takes the start back
 }
 
+type resumeArgs struct {
+	WhenFull bool `json:"whenFull,omitempty"` // it is paused because its host's disk was full; otherwise there is nothing to do
+}
+
 type stopArgs struct {
 	Timeout time.Duration `json:"timeout"`
 }
@@ -91,8 +95,11 @@ func (s *Service) Stop(ctx context.Context, name string, timeout time.Duration, 
 	}
 	op := api.Operation{Kind: api.KindStop, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (stopArgs, error) {
-		state, err := s.stateNow(ctx, name)
-		if err == nil && state == backends.Suspended {
+		st, err := s.statusNow(ctx, name)
+		switch {
+		case err == nil && st.Full:
+			err = hostFull(name, "shut down")
+		case err == nil && st.State == backends.Suspended:
 			err = problem.New(problem.VMNotRunning, "%s is suspended and cannot be shut down", name).
 				WithHint("nixvmd resume %s first, or nixvmd kill %s", name, name)
 		}
@@ -220,7 +227,17 @@ func (s *Service) Resume(ctx context.Context, name, client string) (api.Operatio
 	return s.beginRunning(ctx, api.KindResume, name, client)
 }
 
-func (s *Service) planResume(name string, _ noArgs) operation.Plan {
+func (s *Service) planResume(name string, args resumeArgs) operation.Plan {
+	if args.WhenFull { // nobody waits for its sshd
+		return operation.Plan{Steps: []operation.Step{{
+			Name: "resume", Title: "resuming the VM", Do: func(ctx context.Context, _ *operation.Run) error {
+				if st, err := s.statusNow(ctx, name); err != nil || !st.Full {
+					return err
+				}
+				return s.onSuspender(ctx, name, backends.Suspender.Resume)
+			},
+		}}}
+	}
 	return operation.Plan{Steps: []operation.Step{{
 		Name: "resume", Title: "resuming the VM", Do: func(ctx context.Context, _ *operation.Run) error {
 			return s.onSuspender(ctx, name, backends.Suspender.Resume)
@@ -256,12 +273,23 @@ func (s *Service) suspender(name string) (backends.Suspender, error) {
 // stateNow asks the backend, so that a refusal rests on what is, not on an
 // event that may still be on its way.
 func (s *Service) stateNow(ctx context.Context, name string) (backends.State, error) {
+	st, err := s.statusNow(ctx, name)
+	return st.State, err
+}
+
+// statusNow is stateNow with all that the backend says.
+func (s *Service) statusNow(ctx context.Context, name string) (backends.Status, error) {
 	b, err := s.backendOf(name)
 	if err != nil {
-		return "", err
+		return backends.Status{}, err
 	}
-	st, err := ask(ctx, s, s.limits.ask, "the state of "+name, func(ctx context.Context) (backends.Status, error) { return b.Status(ctx, s.ref(name)) })
-	return st.State, err
+	return ask(ctx, s, s.limits.ask, "the state of "+name, func(ctx context.Context) (backends.Status, error) { return b.Status(ctx, s.ref(name)) })
+}
+
+// hostFull is why a VM that its host's disk keeps from running cannot do something now.
+func hostFull(name, what string) *problem.Error {
+	return problem.New(problem.DiskFull, "%s is paused, because the disk of its host is full, and cannot %s", name, what).
+		WithHint("free some space on the host: the VM then resumes by itself; or nixvmd kill %s", name).Retry()
 }
 
 // beginRunning begins an operation of a VM that must run or be suspended. One that is out of
@@ -269,7 +297,11 @@ func (s *Service) stateNow(ctx context.Context, name string) (backends.State, er
 func (s *Service) beginRunning(ctx context.Context, kind api.Kind, name, client string) (api.Operation, error) {
 	op := api.Operation{Kind: kind, Machine: name, Client: client}
 	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (noArgs, error) {
-		state, err := s.stateNow(ctx, name)
+		st, err := s.statusNow(ctx, name)
+		state := st.State
+		if err == nil && st.Full && kind != api.KindResume {
+			err = hostFull(name, map[api.Kind]string{api.KindReboot: "reboot", api.KindSuspend: "be suspended"}[kind])
+		}
 		if err == nil && kind == api.KindReboot {
 			var m machine.Machine
 			var b backends.Backend

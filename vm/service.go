@@ -35,6 +35,7 @@ type Options struct {
 
 	journalHook func(operation.Entry)               // tests: called after an entry of a journal is durable
 	limits      operation.Limits                    // tests: shorter ones
+	spaceTick   time.Duration                       // tests: between two looks at the space for disks
 	watchClock  func(context.Context, func()) error // tests: instead of hostclock.Watch
 }
 
@@ -96,11 +97,13 @@ type Service struct {
 	notices  []api.Notice                 // the last ones, oldest first
 	held     map[string]*sshconfig.Holder // of the forwards that the daemon holds, by machine
 	clock    map[string]*clockCheck       // by machine
+	scarce   map[string]bool              // storages with too little space, by backends.Space.Storage
 	counts   map[string]*snapshotCount    // by machine
 	closing  bool
 
-	clocks      chan struct{} // holds a token for each guest whose clock is being compared
-	sshMu       sync.Mutex    // one ssh config change at a time
+	wakeSpace   map[string]chan struct{} // by backend: has its space looked at now
+	clocks      chan struct{}            // holds a token for each guest whose clock is being compared
+	sshMu       sync.Mutex               // one ssh config change at a time
 	limits      limits
 	machineDirs io.Closer // the watch on the machines directory
 }
@@ -112,16 +115,18 @@ type Service struct {
 func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		layout: o.Layout, config: o.Config, machines: o.Machines, images: o.Images, ssh: o.SSH, log: o.Log,
-		limits:   usualLimits(),
-		backends: map[string]backends.Backend{},
-		watchers: map[int]func(Change){},
-		taken:    map[string]string{},
-		removing: map[string]chan struct{}{},
-		held:     map[string]*sshconfig.Holder{},
-		clock:    map[string]*clockCheck{},
-		counts:   map[string]*snapshotCount{},
-		clocks:   make(chan struct{}, clocksAtOnce),
-		latest:   newLatestImages(),
+		limits:    usualLimits(),
+		backends:  map[string]backends.Backend{},
+		watchers:  map[int]func(Change){},
+		taken:     map[string]string{},
+		removing:  map[string]chan struct{}{},
+		held:      map[string]*sshconfig.Holder{},
+		clock:     map[string]*clockCheck{},
+		counts:    map[string]*snapshotCount{},
+		scarce:    map[string]bool{},
+		wakeSpace: map[string]chan struct{}{},
+		clocks:    make(chan struct{}, clocksAtOnce),
+		latest:    newLatestImages(),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	s.engine = operation.New(operation.Options{
@@ -133,6 +138,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 			return nil, problem.New(problem.ConfigInvalid, "two backends are named %q", b.Name())
 		}
 		s.backends[b.Name()] = b
+		s.wakeSpace[b.Name()] = make(chan struct{}, 1)
 	}
 	s.inventory = inventory.New(s.ctx, inventory.Options{
 		Layout: s.layout, Machines: s.machines, Backends: o.Backends, Log: s.log, AskLimit: s.limits.ask, Hooks: s.hooks(),
@@ -156,6 +162,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	}
 	s.repairSSH()
 	s.background(s.followLatest)
+	s.watchSpace(o.spaceTick)
 	s.latest.again(0)
 	return s, nil
 }

@@ -13,20 +13,15 @@ import (
 	"github.com/nixvm/nixvm/internal/paths"
 )
 
-const (
-	// scarce is from where on the doctor warns: less than a guest writes in a busy
-	// minute, or a build of an image needs.
-	scarce = 2 << 30
-	// none is what the writing of a small file may already fail with, in bytes.
-	none = 16 << 20
-)
+// none is what the writing of a small file may already fail with, in bytes.
+const none = 16 << 20
 
 // statfs is asked for the space of a directory; tests have their own.
 type statfs func(dir string, st *unix.Statfs_t) error
 
 // doctorSpace names each file system that is full, or nearly, with the directories
-// of ours that lie there.
-func doctorSpace(l paths.Layout, ask statfs) []api.Finding {
+// of ours that lie there. Below scarce, in bytes, disks and images have too little.
+func doctorSpace(l paths.Layout, scarce int64, ask statfs) []api.Finding {
 	type place struct {
 		what, dir string
 		limit     int64 // below which it is scarce; sockets need next to nothing

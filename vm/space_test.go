@@ -40,7 +40,7 @@ func TestTheDoctorNamesFullDisks(t *testing.T) {
 		"a file system without inodes":  {map[string]unix.Statfs_t{l.Data: noCount}, 0, "", nil},
 		"one disk for all is told once": {map[string]unix.Statfs_t{l.State: disk(1, 1), l.Images(): disk(1, 1), l.Data: disk(1, 1), l.Config: disk(1, 1)}, 1, backends.Fatal, []string{l.State}},
 	} {
-		got := doctorSpace(l, func(dir string, st *unix.Statfs_t) error {
+		got := doctorSpace(l, 2<<30, func(dir string, st *unix.Statfs_t) error {
 			*st = disk(1, 100000)
 			if d, ok := tc.disks[dir]; ok {
 				*st = d
@@ -62,7 +62,7 @@ func TestTheDoctorNamesFullDisks(t *testing.T) {
 func TestSpaceThatCannotBeAskedFor(t *testing.T) {
 	l := paths.Under("/home/x")
 	broken := errors.New("a network file system is gone")
-	got := doctorSpace(l, func(dir string, st *unix.Statfs_t) error {
+	got := doctorSpace(l, 2<<30, func(dir string, st *unix.Statfs_t) error {
 		*st = disk(1, 100000)
 		switch dir {
 		case l.State:
@@ -75,7 +75,7 @@ func TestSpaceThatCannotBeAskedFor(t *testing.T) {
 	if len(got) != 1 || !strings.Contains(got[0].Message, broken.Error()) || !strings.Contains(got[0].Message, l.State) {
 		t.Errorf("%+v", got)
 	}
-	if got := doctorSpace(paths.Under(t.TempDir()), unix.Statfs); len(got) > 1 {
+	if got := doctorSpace(paths.Under(t.TempDir()), 2<<30, unix.Statfs); len(got) > 1 {
 		t.Errorf("of this computer: %+v", got)
 	}
 }

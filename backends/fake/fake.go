@@ -53,6 +53,7 @@ type Backend struct {
 	servers map[string]net.Listener
 	clocks  map[string]time.Duration // how far guests are behind
 	asked   func(context.Context)    // called before a clock is compared
+	free    *int64                   // bytes for disks, see Space; nil = plenty
 	devices []string                 // PCI devices that guests can have
 	starts  bool                     // new guests start with their host
 	hidden  map[any]bool             // optional interfaces that are not offered, as Offers gets them

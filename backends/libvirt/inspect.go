@@ -64,7 +64,7 @@ func statusOf(state golibvirt.DomainState, reason int32) backends.Status {
 	case golibvirt.DomainPaused:
 		s := backends.Status{State: backends.Suspended}
 		if golibvirt.DomainPausedReason(reason) == golibvirt.DomainPausedIoerror {
-			s.Reason = "a disk failed on the host, perhaps because it is full: free some space, then resume"
+			s.Reason, s.Full = backends.HostFull, true // nothing else pauses it: see writable
 		}
 		return s
 	case golibvirt.DomainPmsuspended:

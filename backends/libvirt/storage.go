@@ -36,6 +36,8 @@ type storage interface {
 	names(ctx context.Context, c *conn) (map[string]bool, error)
 	// medium is the identity medium of a VM that was started.
 	medium(name string) renew.Medium
+	// space is the room for disks.
+	space(ctx context.Context) (backends.Space, error)
 	// check says what keeps the storage from working.
 	check(ctx context.Context) []backends.Finding
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/diskspace"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/names"
@@ -164,6 +165,8 @@ func (s *localStorage) names(context.Context, *conn) (map[string]bool, error) {
 	}
 	return found, nil
 }
+
+func (s *localStorage) space(context.Context) (backends.Space, error) { return diskspace.Of(s.dir) }
 
 func (s *localStorage) check(ctx context.Context) []backends.Finding {
 	var all []backends.Finding

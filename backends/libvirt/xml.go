@@ -106,7 +106,7 @@ func (p blueprint) devices() *libvirtxml.DomainDeviceList {
 		MemBalloon: &libvirtxml.DomainMemBalloon{Model: "virtio"},
 	}
 	state := disk(p.disks.State, "qcow2", stateTarget(p.spec.Mutable))
-	state.Driver.Discard, state.Driver.DetectZeros = "unmap", "unmap"
+	writable(state.Driver)
 	if p.spec.Mutable {
 		l.Disks = []libvirtxml.DomainDisk{state}
 	} else {
@@ -126,6 +126,14 @@ func disk(path, format, target string) libvirtxml.DomainDisk {
 		Source: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: path}},
 		Target: &libvirtxml.DomainDiskTarget{Dev: target, Bus: "virtio"},
 	}
+}
+
+// writable: what the guest trims or zeroes is given back to the host. A write that finds
+// the host's disk full pauses the VM and is repeated when it resumes: the guest does not
+// see it. Other errors are the guest's.
+func writable(d *libvirtxml.DomainDiskDriver) {
+	d.Discard, d.DetectZeros = "unmap", "unmap"
+	d.ErrorPolicy, d.RErrorPolicy = "enospace", "report"
 }
 
 func readOnly(d libvirtxml.DomainDisk) libvirtxml.DomainDisk {

@@ -153,7 +153,7 @@ func (i *instance) appear(status string, devs []chardev) {
 		i.state = backends.Running
 	}
 	if status == "io-error" {
-		i.reason = "a disk of the host failed or is full: free some space, then resume"
+		i.reason, i.full = backends.HostFull, true // nothing else pauses it: see launch.disks
 	}
 	i.emit(backends.StateChanged)
 	for _, d := range devs {

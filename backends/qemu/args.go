@@ -103,6 +103,11 @@ func (l launch) disks() []string {
 	disk := func(n node, name string, slot int) {
 		n["node-name"] = name
 		dev := device("virtio-blk-pci", slot, "drive="+name, "id=disk-"+name, "serial="+name)
+		if n["read-only"] != true {
+			// A write that finds the host's disk full pauses the VM and is repeated when
+			// it resumes: the guest does not see it. Other errors are the guest's.
+			dev += ",werror=enospc,rerror=report"
+		}
 		if name == bootNode || l.spec.Mutable && name == stateNode {
 			dev += ",bootindex=1"
 		}

@@ -35,7 +35,7 @@ func (i *instance) onEvent(e qmp.Event) {
 	case "STOP":
 		i.enter(backends.Suspended)
 	case "RESUME":
-		i.reason = ""
+		i.reason, i.full = "", false
 		i.enter(backends.Running)
 	case "SHUTDOWN":
 		i.shutdown = d.Reason
@@ -59,8 +59,9 @@ func (i *instance) onEvent(e qmp.Event) {
 // told, and it is the guest's affair.
 func (i *instance) ioError(d eventData) {
 	switch {
-	case d.NoSpace:
-		i.reason = "the host's disk is full: free some space, then resume"
+	case d.NoSpace && i.state == backends.Running:
+		i.reason, i.full = backends.HostFull, true
+	case d.NoSpace: // paused already, for this reason or by a user, who resumes it
 	case d.Action == "stop":
 		i.reason = fmt.Sprintf("a disk %s failed on the host: %.100q", d.Operation, d.Reason)
 	}

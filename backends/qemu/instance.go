@@ -37,6 +37,7 @@ type instance struct {
 	shutdown string // reason of the SHUTDOWN event
 	asked    bool   // we wanted the end
 	agent    bool   // the guest has opened the agent's port
+	full     bool   // QEMU has paused it, or is about to, because a write found the host's disk full
 	cut      string // the network process has ended before QEMU: what comes of it
 }
 
@@ -231,6 +232,7 @@ func (i *instance) statusLocked() backends.Status {
 	return backends.Status{
 		Name: i.v.name, UUID: i.uuid, State: i.state, Reason: i.statusReason(),
 		Started: i.run.Started, Accel: i.run.Accel, PID: i.proc.pid, Cut: i.cut != "",
+		Full: i.full && i.state == backends.Suspended,
 	}
 }
 

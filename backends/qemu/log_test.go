@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/backendtest/realmode"
 	"github.com/nixvm/nixvm/backends/qemu/qemulog"
 )
 
@@ -18,7 +19,7 @@ import (
 // into a register of the virtio device in slotRandom, by the window that its PCI
 // configuration has for that (VIRTIO_PCI_CAP_PCI_CFG, virtio 1.2, 4.1.4.9).
 func complainingGuest() []byte {
-	return realModeKernel([]byte{
+	return realmode.Kernel([]byte{
 		0xfa,       // cli
 		0xb3, 0x34, // mov bl, 0x34 (where the capabilities begin)
 		0xe8, 0x4a, 0x00, // call readb

@@ -2,7 +2,6 @@ package qemu
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/backendtest/realmode"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/testproc"
@@ -48,22 +48,7 @@ func realModeGuest() []byte {
 		0xee,       // out dx, al
 		0xeb, 0xd7, // jmp loop
 	}
-	return realModeKernel(code)
-}
-
-// realModeKernel is a "kernel" that runs the code, in real mode.
-func realModeKernel(code []byte) []byte {
-	// The header of Linux' boot protocol 2.04, as far as QEMU reads it: one
-	// sector of set-up code, entered 0x200 bytes into the file.
-	k := make([]byte, 4*512)
-	k[0x1f1] = 1
-	binary.LittleEndian.PutUint16(k[0x1fe:], 0xaa55)
-	copy(k[0x200:], []byte{0xeb, 0x6e}) // jmp 0x270, over the header
-	copy(k[0x202:], "HdrS")
-	binary.LittleEndian.PutUint16(k[0x206:], 0x0204)
-	k[0x211] = 1 // the kernel is loaded high
-	copy(k[0x270:], code)
-	return k
+	return realmode.Kernel(code)
 }
 
 // stage is a directory with an image of the real-mode guest.

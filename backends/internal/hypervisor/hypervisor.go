@@ -26,5 +26,6 @@ type Backend interface {
 	backends.Importer
 	backends.DiskRewriter
 	backends.Snapshotter
+	backends.SpaceHost
 	backends.Suspender
 }

@@ -965,7 +965,7 @@ export interface Machine {
   actions: string[];
   /** Ready: sshd has answered with the pinned host key since the last start. */
   ready: boolean;
-  /** Reason why it is crashed or broken, one line. */
+  /** Reason why it is crashed, broken, or paused by its host, one line. */
   reason?: string;
   /** Mode is "immutable", "semi-mutable" or "mutable". */
   mode: string;
