@@ -143,14 +143,39 @@ type Start struct {
 	Node, Type, ID string
 }
 
-// Begin makes a request that begins a task. It is sent once. If its answer is lost, the task
+// answerGrace is how long the answer to a request is waited for after its context has ended:
+// with it the caller can undo what the task does.
+const answerGrace = 5 * time.Second
+
+// lastingLonger is a context that ends some time after ctx.
+func lastingLonger(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(by)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel() }
+}
+
+// Begin makes a request that begins a task. It is sent once, and not at all if ctx has ended;
+// if ctx ends while it is under way, its answer is waited for a little longer. If its answer is lost, the task
 // is looked for among those of this token that have begun since; if there is none, the error
 // is the lost answer ([Lost]), and the request has had no effect as far as can be seen. A
 // request that the server answers without a task returns an empty UPID.
 func (c *Client) Begin(ctx context.Context, s Start) (UPID, error) {
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
 	since := c.transport.now().Add(-2 * time.Second)
 	var answer json.RawMessage
-	err := c.send(ctx, s, &answer)
+	patient, cancel := lastingLonger(ctx, answerGrace)
+	defer cancel()
+	err := c.send(patient, s, &answer)
 	if Lost(err) && ctx.Err() == nil && s.Type != "" {
 		found, lookErr := c.find(ctx, s, since)
 		if lookErr != nil || found == "" {
@@ -160,6 +185,9 @@ func (c *Client) Begin(ctx context.Context, s Start) (UPID, error) {
 		return found, nil
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return "", err
 	}
 	var upid UPID

@@ -117,6 +117,19 @@ func TestATaskIsNotedBeforeItIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestTheTaskOfACancelledRequestIsKnown(t *testing.T) {
+	s := newServer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.on("POST", "/nodes/pve1/qemu", func(w http.ResponseWriter, r *http.Request) { cancel(); data(upid)(w, r) })
+	c := s.client(t)
+	if got, err := c.Begin(ctx, begin()); got != upid || err != nil {
+		t.Errorf("Begin = %q, %v", got, err)
+	}
+	if _, err := c.Begin(ctx, begin()); !errors.Is(err, context.Canceled) || s.asked("POST", "/nodes/pve1/qemu") != 1 {
+		t.Errorf("a request whose context has ended is sent: %v", err)
+	}
+}
+
 func FuzzUPID(f *testing.F) {
 	f.Add(upid)
 	f.Add("UPID:a:::::::")
