@@ -88,10 +88,7 @@ func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry
 func (b *Backend) clone(ctx context.Context, template entry, storage storage, r record, name string, vmid int) (entry, pve.UPID, error) {
 	p := pve.Params{"name": name, "description": b.vmDescription(r), "pool": b.config.Pool, "full": "0"}
 	if r.Mutable {
-		p["full"], p["storage"] = "1", storage.Storage
-		if strings.Contains(b.disk(storage, "0"), "format=qcow2") {
-			p["format"] = "qcow2"
-		}
+		p["full"], p["storage"], p["format"] = "1", storage.Storage, storage.format()
 	}
 	var upid pve.UPID
 	id, err := b.allocateAs(ctx, vmid, func(id int) (err error) {
@@ -109,10 +106,7 @@ func (b *Backend) furnish(ctx context.Context, e entry, spec backends.Spec, stor
 	if err := b.uploadMedium(ctx, e.node, spec); err != nil {
 		return err
 	}
-	p := b.options(spec, r)
-	p["smbios1"] = "uuid=" + strings.ToLower(spec.UUID)
-	p["ide2"] = b.mediumVolume(spec.UUID) + ",media=cdrom"
-	p["boot"] = "order=scsi0"
+	p := b.identity(spec, r)
 	if !spec.Mutable {
 		p["scsi1"] = b.disk(storage, gib(spec.DiskBytes), "discard=on", "iothread=1")
 	}

@@ -57,7 +57,7 @@ func (b *Backend) find(ctx context.Context, ref backends.Ref) (*found, error) {
 	}
 	if at, known := b.view.place(ref.Name); known {
 		e, err := b.current(ctx, at)
-		if err == nil && b.ours(e.mark) && e.name == ref.Name {
+		if err == nil && b.ours(e.mark) && e.name == ref.Name && b.known(ref.Name).UUID == e.mark.UUID {
 			return b.matching(ref, e), nil
 		}
 		if err != nil && !pve.NoVM(err) && !pve.Lost(err) {

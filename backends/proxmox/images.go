@@ -145,11 +145,19 @@ func hashFile(ctx context.Context, path string) (string, error) {
 // clones. On the others each disk is a volume, and has no format to choose.
 var fileStorages = []string{"dir", "nfs", "cifs", "glusterfs"}
 
+// format of a new disk; empty where there is none to choose.
+func (s storage) format() string {
+	if slices.Contains(fileStorages, s.Type) {
+		return "qcow2"
+	}
+	return ""
+}
+
 // disk is the value of a new disk: what is "0,import-from=..." or a size in GiB.
 func (b *Backend) disk(storage storage, what string, options ...string) string {
 	all := []string{storage.Storage + ":" + what}
-	if slices.Contains(fileStorages, storage.Type) {
-		all = append(all, "format=qcow2")
+	if format := storage.format(); format != "" {
+		all = append(all, "format="+format)
 	}
 	return strings.Join(append(all, options...), ",")
 }

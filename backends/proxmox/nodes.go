@@ -110,7 +110,7 @@ func (b *Backend) scan(ctx context.Context) (scan, error) {
 		return all, b.problem(errors.Join(errs...))
 	}
 	slices.SortFunc(all.entries, func(x, y entry) int { return x.id - y.id })
-	return all, nil
+	return all, b.tellCopies(ctx, all.entries)
 }
 
 // template of an image; nil = there is none.
@@ -142,4 +142,32 @@ func (b *Backend) pick(ctx context.Context) (string, error) {
 		}
 		return strings.Compare(y.Node, x.Node)
 	}).Node, nil
+}
+
+// tellCopies finds the copies of VMs that are being made, or that a crash has left: the
+// server copies the tags of the source, so that two VMs have one UUID. The description says
+// which is meant, since it is set by the request that copies.
+func (b *Backend) tellCopies(ctx context.Context, entries []entry) error {
+	same := map[string][]int{}
+	for i, e := range entries {
+		if b.ours(e.mark) {
+			same[e.mark.UUID] = append(same[e.mark.UUID], i)
+		}
+	}
+	for uuid, all := range same {
+		if len(all) < 2 {
+			continue
+		}
+		for _, i := range all {
+			c, err := b.conf(ctx, entries[i])
+			switch r := readRecord(c["description"]); {
+			case pve.NoVM(err):
+			case err != nil:
+				return b.problem(err)
+			case r.UUID != "" && r.UUID != uuid:
+				entries[i].mark.UUID, entries[i].lock = r.UUID, "clone"
+			}
+		}
+	}
+	return nil
 }

@@ -69,6 +69,7 @@ var (
 	_ backends.BridgeHost       = (*Backend)(nil)
 	_ backends.Autostarter      = (*Backend)(nil)
 	_ backends.Allocator        = (*Backend)(nil)
+	_ backends.Cloner           = (*Backend)(nil)
 	_ backends.Conditional      = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)

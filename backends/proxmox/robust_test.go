@@ -67,7 +67,7 @@ func withAll(config pvesim.Config) pvesim.Config {
 
 // life is what a VM goes through in these tests. It is repeated until it succeeds, as an
 // operation is that fails.
-func life(ctx context.Context, b backends.Backend, spec backends.Spec) error {
+func life(ctx context.Context, b backends.Backend, spec, copied backends.Spec) error {
 	if err := b.Create(ctx, spec, nil); err != nil && !problem.HasCode(err, problem.VMExists) {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -79,10 +79,14 @@ func life(ctx context.Context, b backends.Backend, spec backends.Spec) error {
 			return fmt.Errorf("kill: %w", err)
 		}
 	}
+	cloner, _ := backends.As[backends.Cloner](b)
+	if err := cloner.Clone(ctx, backends.Source{VM: spec.Ref()}, copied, nil); err != nil && !problem.HasCode(err, problem.VMExists) {
+		return fmt.Errorf("clone: %w", err)
+	}
 	return nil
 }
 
-// Requests of a create, two starts, two kills and a destroy are lost in turn, before or
+// Requests of a create, two starts, two kills, a clone and the destroys are lost in turn, before or
 // after the server has done what they ask.
 func TestNothingIsLostOrDoubledWhenAConnectionEnds(t *testing.T) { loseRequests(t, 11) }
 
@@ -110,16 +114,19 @@ func survives(t *testing.T, fault pvesim.Fault) (over bool) {
 	before := w.left(t)
 	w.sim.ResetRequests()
 	w.sim.Inject(fault)
-	err := life(t.Context(), b, spec)
+	copied := w.spec(t, "copied")
+	err := life(t.Context(), b, spec, copied)
 	if err != nil {
-		if err = life(t.Context(), b, spec); err != nil {
+		if err = life(t.Context(), b, spec, copied); err != nil {
 			t.Errorf("%+v: after the second time: %v", fault, err)
 		}
 	}
 	asked := len(w.sim.Requests())
-	if err := b.Destroy(t.Context(), spec.Ref()); err != nil {
-		if err := b.Destroy(t.Context(), spec.Ref()); err != nil {
-			t.Errorf("%+v: destroy, after the second time: %v", fault, err)
+	for _, ref := range []backends.Ref{copied.Ref(), spec.Ref()} {
+		if err := b.Destroy(t.Context(), ref); err != nil {
+			if err := b.Destroy(t.Context(), ref); err != nil {
+				t.Errorf("%+v: destroy, after the second time: %v", fault, err)
+			}
 		}
 	}
 	over = asked <= fault.Skip && len(w.sim.Requests()) <= fault.Skip
@@ -429,5 +436,31 @@ func TestSnapshotsAreNotOfferedWhereNoneCouldBeRestored(t *testing.T) {
 	}
 	if _, ok := backends.As[backends.Snapshotter](b); ok {
 		t.Error("snapshots on zfspool are offered")
+	}
+}
+
+// The server copies the tags of the source, also the UUID in them.
+func TestACopyThatACrashHasLeftIsNotTakenForItsSource(t *testing.T) {
+	w := newWorld(t, pvesim.Config{})
+	b := w.opened(t)
+	spec, copied := w.spec(t, "demo"), w.spec(t, "copied")
+	w.make(t, b, spec)
+	before := w.left(t)
+	start := w.cloneOf(t, "copied")
+	start.ID = w.idOf(t, "demo")
+	start.Path, start.Params["full"] = "/nodes/pve1/qemu/"+start.ID+"/clone", "1"
+	if err := w.api(t).Run(t.Context(), start, nil); err != nil {
+		t.Fatal(err)
+	}
+	for ref, want := range map[backends.Ref]backends.State{spec.Ref(): backends.Stopped, copied.Ref(): backends.Broken, {Name: "copied", UUID: spec.UUID}: backends.Absent} {
+		if st, err := b.Status(t.Context(), ref); err != nil || st.State != want {
+			t.Errorf("%+v is %+v, %v, want %s", ref, st, err, want)
+		}
+	}
+	if err := b.Destroy(t.Context(), copied.Ref()); err != nil {
+		t.Error(err)
+	}
+	if after := w.left(t); !slices.Equal(before, after) {
+		t.Errorf("it leaves %q, want %q", after, before)
 	}
 }

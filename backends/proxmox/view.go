@@ -48,7 +48,7 @@ func (v *view) place(name string) (place, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s, ok := v.vms[name]
-	if !ok || s.at.id == 0 {
+	if !ok || s.at.id == 0 || s.status.State == backends.Broken { // the tags of a copy that is half made are its source's
 		return place{}, false
 	}
 	return s.at, true
@@ -118,7 +118,9 @@ func (b *Backend) observeScan(s scan, asked uint64) []backends.Status {
 		st := b.status(e)
 		there[e.name] = true
 		all = append(all, st)
-		b.observe(e, st, asked)
+		if st.State != backends.Broken { // one that is being made is told of when it is
+			b.observe(e, st, asked)
+		}
 	}
 	b.view.mu.Lock()
 	var missing []backends.Status
