@@ -51,6 +51,8 @@ const (
 	MethodBackupCreate       = "nixvm/backup/create"
 	MethodBackupInspect      = "nixvm/backup/inspect"
 	MethodBackupRestore      = "nixvm/backup/restore"
+	MethodAdoptList          = "nixvm/adopt/list"
+	MethodAdoptTake          = "nixvm/adopt/take"
 	MethodSSHPreview         = "nixvm/ssh/preview"
 	MethodSSHApply           = "nixvm/ssh/apply"
 	MethodSSHRemove          = "nixvm/ssh/remove"

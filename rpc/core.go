@@ -78,6 +78,11 @@ type Core interface {
 	InspectBackup(ctx context.Context, req api.BackupInspectParams) (api.BackupInspectResult, error)
 	RestoreBackup(ctx context.Context, req api.BackupRestoreParams) (api.Operation, error)
 
+	// Adoptable lists the machines of a directory of nixos-vm-template, and Adopt takes
+	// one over.
+	Adoptable(ctx context.Context, req api.AdoptListParams) (api.AdoptListResult, error)
+	Adopt(ctx context.Context, req api.AdoptParams) (api.Operation, error)
+
 	Attach(ctx context.Context, req api.AttachParams) (api.AttachResult, error)
 	Endpoint(ctx context.Context, req api.EndpointParams) (api.Endpoint, error)
 	// CheckDraft says of each field of a request what would become of it.

@@ -443,6 +443,14 @@ func (c *core) RestoreBackup(_ context.Context, p api.BackupRestoreParams) (api.
 	return c.on(api.KindRestoreBackup, p.Name, p.Client)
 }
 
+func (c *core) Adoptable(_ context.Context, p api.AdoptListParams) (api.AdoptListResult, error) {
+	return api.AdoptListResult{Directory: p.Directory}, nil
+}
+
+func (c *core) Adopt(_ context.Context, p api.AdoptParams) (api.Operation, error) {
+	return c.on(api.KindImport, cmp.Or(p.Name, "demo"), p.Client)
+}
+
 func (c *core) Attach(_ context.Context, r api.AttachParams) (api.AttachResult, error) {
 	_, err := c.Get(r.Name)
 	return api.AttachResult{Name: r.Name, SSHHost: r.Name, User: "user", Directory: "/home/user", Command: []string{"ssh", r.Name}}, err

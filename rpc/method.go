@@ -27,7 +27,7 @@ type Method struct {
 func Methods() []Method {
 	return slices.Concat(
 		[]Method{versionMethod()},
-		machineMethods(), vmMethods(), upgradeMethods(), snapshotMethods(), backupMethods(), operationMethods(), attachMethods(), agentMethods(),
+		machineMethods(), vmMethods(), upgradeMethods(), snapshotMethods(), backupMethods(), adoptMethods(), operationMethods(), attachMethods(), agentMethods(),
 		sshMethods(), forwardMethods(), imageMethods(), backendMethods(), doctorMethods(),
 	)
 }

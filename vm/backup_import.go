@@ -17,6 +17,7 @@ import (
 // importArgs is what import must remember from its beginning.
 type importArgs struct {
 	source
+	Template   *template       `json:"template,omitempty"` // instead of an archive
 	Foreign    bool            `json:"foreign,omitempty"`
 	Declare    bool            `json:"declare"` // the directory is made by this operation
 	Backend    string          `json:"backend"`
@@ -31,7 +32,12 @@ type importArgs struct {
 }
 
 // check implements checked.
-func (a importArgs) check(string) error { return a.source.check() }
+func (a importArgs) check(string) error {
+	if a.Template != nil {
+		return nil // what it names is read and judged again
+	}
+	return a.source.check()
+}
 
 // judgeImport finds everything that is wrong with the request, and what the plan needs.
 func (s *Service) judgeImport(ctx context.Context, w wanted, req api.BackupRestoreParams) (importArgs, *fieldErrors) {
@@ -131,6 +137,9 @@ func growTo(setting, disk int64) int64 {
 // changes are what is different from the archive.
 func (a importArgs) changes() machine.Changes {
 	ch := machine.Changes{Backend: &a.Backend}
+	if a.Template != nil {
+		ch.Image = &a.Image.Kind
+	}
 	if a.Disk > 0 {
 		ch.DiskBytes = &a.Disk
 	}
@@ -154,7 +163,9 @@ func (s *Service) planImport(name string, args importArgs) operation.Plan {
 	})...)
 	steps = append(steps, operation.Step{Name: "disks", Title: "writing the disk", Weight: 20, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true})
 	p := c.plan(args.Start, steps...)
-	p.Describe = func(o *api.Operation) { o.Backup = s.backupName(args.File) }
+	if args.Template == nil {
+		p.Describe = func(o *api.Operation) { o.Backup = s.backupName(args.File) }
+	}
 	return p
 }
 
@@ -185,19 +196,28 @@ func (c *importing) declareFiles(ctx context.Context, r *operation.Run) error {
 		_, err := s.machines.Update(c.name, c.args.changes())
 		return err
 	}
-	w, err := s.want(c.args.File, c.name)
-	if err == nil && w.source.Digest != c.args.Digest {
-		err = problem.New(problem.ArchiveInvalid, "%s is another archive than the one that was confirmed", c.args.File).WithHint("repeat the request")
-	}
+	archived, err := c.archived()
 	if err != nil {
 		return err
 	}
-	w.foreign = c.args.Foreign
-	_, err = s.machines.Unarchive(ctx, w.archived(), c.name, c.args.changes())
+	_, err = s.machines.Unarchive(ctx, archived, c.name, c.args.changes())
 	if r.Half() && problem.HasCode(err, problem.MachineExists) {
 		return nil
 	}
 	return err
+}
+
+// archived are the files of the machine, as they were judged.
+func (c *importing) archived() (machine.Archived, error) {
+	if c.args.Template != nil {
+		return c.args.Template.files()
+	}
+	w, err := c.service.want(c.args.File, c.name)
+	if err == nil && w.source.Digest != c.args.Digest {
+		err = problem.New(problem.ArchiveInvalid, "%s is another archive than the one that was confirmed", c.args.File).WithHint("repeat the request")
+	}
+	w.foreign = c.args.Foreign
+	return w.archived(), err
 }
 
 // image takes the image that the VM had, where it is in the store, or else makes one of
@@ -237,6 +257,10 @@ func (c *importing) disks(ctx context.Context, r *operation.Run) error {
 		if err != nil {
 			return err
 		}
-		return c.service.readDisk(ctx, c.args.source, func(d backends.Disk) error { return importer.Import(ctx, spec, d, r.Report) })
+		read := func(d backends.Disk) error { return importer.Import(ctx, spec, d, r.Report) }
+		if c.args.Template != nil {
+			return c.args.Template.readDisk(read)
+		}
+		return c.service.readDisk(ctx, c.args.source, read)
 	})
 }

@@ -11,7 +11,8 @@ import (
 // Image is a qcow2 image, or one of its snapshots, that is only read. Its methods must
 // not be called at once.
 type Image struct {
-	Size int64 // virtual, bytes
+	Size      int64 // virtual, bytes
+	Snapshots int   // how many are in it
 
 	file io.ReaderAt
 	bits uint     // of the size of its clusters
@@ -59,7 +60,7 @@ func Open(file io.ReaderAt, snapshot string) (*Image, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	i := &Image{Size: int64(h.Size), file: file, bits: uint(h.ClusterBits)}
+	i := &Image{Size: int64(h.Size), Snapshots: int(h.Snapshots), file: file, bits: uint(h.ClusterBits)}
 	at, entries := h.L1Offset, int64(h.L1Size)
 	if snapshot != "" {
 		s, err := find(file, h, snapshot)

@@ -21,6 +21,27 @@ func Stream(i *Image) (backends.Disk, error) {
 	return newStream(i, i.Size, runs), nil
 }
 
+// StreamWith is Stream with some of the content replaced: change gets what was read at a
+// place of the disk. Only what the image has stored can be changed.
+func StreamWith(i *Image, change func(p []byte, at int64)) (backends.Disk, error) {
+	runs, err := i.allocated()
+	if err != nil {
+		return backends.Disk{}, err
+	}
+	return newStream(changed{i, change}, i.Size, runs), nil
+}
+
+type changed struct {
+	io.ReaderAt
+	change func(p []byte, at int64)
+}
+
+func (c changed) ReadAt(p []byte, at int64) (int, error) {
+	n, err := c.ReaderAt.ReadAt(p, at)
+	c.change(p[:n], at)
+	return n, err
+}
+
 // Plain is a disk that begins with content, and is zero behind it.
 func Plain(content []byte, size int64) backends.Disk {
 	var runs []run

@@ -3,6 +3,72 @@
 /** Version of the nixvm/ methods that these types describe. */
 export const protocolVersion = 1;
 
+/** AdoptListParams names a directory of nixos-vm-template. */
+export interface AdoptListParams {
+  /** Directory is the absolute path of a checkout, or of the configuration directory. */
+  directory: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** AdoptListResult is what there is to take over. Nothing is changed. */
+export interface AdoptListResult {
+  /** Directory that was read. */
+  directory: string;
+  /** Machines by id. */
+  machines: Adoptable[];
+  /** Config is what the checkout's .env file means as part of config.toml, for people to copy; absent if it has no such settings. */
+  config?: string;
+}
+
+/** AdoptParams asks for a machine of nixos-vm-template to be taken over: its settings and its identity, and a copy of its disk. */
+export interface AdoptParams {
+  /** Directory is that of AdoptListParams. */
+  directory: string;
+  /** ID of the machine there, or a name that only one has. */
+  id: string;
+  /** Name of the new machine; absent = as there. Under another name it gets an identity of its own. */
+  name?: string;
+  /** Backend for the VM; absent = the default. */
+  backend?: string;
+  /** Image is the kind of image, a file or a URL; absent = nixos. */
+  image?: string;
+  /** NoStart creates the VM without booting it. */
+  noStart?: boolean;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** Adoptable is a machine of nixos-vm-template. Its words come from its directory. */
+export interface Adoptable {
+  /** ID names it in nixvm/adopt/take: its name, or backend/host/name. */
+  id: string;
+  /** Name of the machine. */
+  name: string;
+  /** Directory of the machine. */
+  directory: string;
+  /** Profiles without core; absent if the machine cannot be read. */
+  profiles?: string[];
+  /** Mode: immutable, semi-mutable or mutable. */
+  mode?: string;
+  /** Disk is the file of its state disk; absent if there is none on this computer. */
+  disk?: string;
+  /** DiskBytes is the virtual size of that. */
+  diskBytes?: number;
+  /** Snapshots in the disk, which stay there. */
+  snapshots?: number;
+  /** Adopted: there is a machine of that name with the same UUID. */
+  adopted?: boolean;
+  /** Problem that prevents it from being taken over, such as vm.running. */
+  problem?: ErrorData;
+}
+
 /** Agent is a code agent that can run in a guest. */
 export interface Agent {
   /** Name for people, and of the tmux session. */
@@ -1660,6 +1726,10 @@ export interface Requests {
   'nixvm/backup/inspect': { params: BackupInspectParams; result: BackupInspectResult };
   /** Restore a machine from an archive. If it has a VM, the content of its state disk is replaced, and its settings, identity and snapshots are kept; a safety snapshot is taken first, and a running VM is stopped and started again. Otherwise a machine with the settings in the archive and its VM are created, on any backend that supports it; the image is built if it is missing. If the archive has no identity, the machine gets a new one. */
   'nixvm/backup/restore': { params: BackupRestoreParams; result: OperationResult };
+  /** The machines of a directory of nixos-vm-template, each with what prevents it from being taken over, and what its .env file means as part of config.toml. Nothing is changed. */
+  'nixvm/adopt/list': { params: AdoptListParams; result: AdoptListResult };
+  /** Take over a machine of nixos-vm-template: make a machine with its settings and its identity, and a VM with a copy of its state disk. What is in the directory, and a libvirt domain, stay as they are. Cancelling leaves nothing behind. */
+  'nixvm/adopt/take': { params: AdoptParams; result: OperationResult };
   /** Running, unresolved and recently ended operations. */
   'nixvm/operation/list': { params: NoParams; result: OperationListResult };
   /** One operation. */
