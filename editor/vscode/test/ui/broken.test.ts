@@ -119,6 +119,30 @@ step('images are listed, those in use first', async () => {
   await window.leave();
 });
 
+step('settings are changed together, and what the VM does not have yet has a row', async () => {
+  await window.menu(window.row('docs'), 'Configure...');
+  await window.step('Configure docs');
+  for (const [setting, value] of [['Memory', '768M'], ['TCP ports', '22, 8080']] as const) {
+    await window.choice(setting).click();
+    await window.step(setting);
+    await window.answer(value);
+    await window.choice(setting).filter({ hasText: `${value} (changed)` }).waitFor();
+  }
+  await window.choice('Mode').click();
+  await window.step('Mode');
+  await window.choice(/^mutable/).click();
+  await window.choice('Mode').filter({ hasText: 'mutable (changed)' }).waitFor();
+  await window.screenshot('configure');
+  await window.choice('Change 3 settings of docs').click();
+  await window.notification('Pending until the VM is recreated').waitFor();
+  await window.expand(window.row('docs'));
+  await window.row(/Pending changes.*Mode/).waitFor();
+  await window.screenshot('pending');
+  await window.clearNotifications();
+  await nixvmd('configure', 'docs', '--mode', 'immutable', '--quiet');
+  await window.row('Pending changes').waitFor({ state: 'detached' });
+});
+
 step('while the daemon is away the rows stay as they were seen, and one button brings them back', async () => {
   await window.expand(window.row('docs'));
   await window.expand(window.row('Resources'));

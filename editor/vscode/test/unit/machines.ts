@@ -77,6 +77,7 @@ export const backend = (name: string, more: Partial<Backend> = {}): Backend => (
     import: true,
     rewriteDisk: true,
     pciDevices: false,
+    nodes: false,
   },
   actions: daemon.verbs.map(({ key }) => key),
   ...more,
