@@ -51,6 +51,7 @@ func (s *Service) configure(ctx context.Context, req api.ConfigureParams) (VM, e
 		return VM{}, problem.Disk(errors.Join(err, undo()))
 	}
 	s.inventory.Reload(req.Name)
+	s.judgeAgain(ctx, req.Name)
 	s.latest.again(0)
 	if req.RemoteForwards != nil && s.recordOf(req.Name) != nil {
 		if _, err := s.applySSH(ctx, req.Name, ""); err != nil {

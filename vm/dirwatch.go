@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -63,13 +64,24 @@ func (s *Service) reloadAll(w *fsnotify.Watcher, root string) {
 }
 
 func (s *Service) followEdits(w *fsnotify.Watcher, root string) {
+	byHand := map[string]bool{}
+	quiet := time.NewTimer(s.editQuiet)
+	defer quiet.Stop()
 	for {
 		select {
 		case ev, ok := <-w.Events:
 			if !ok {
 				return
 			}
-			s.edited(w, root, ev)
+			if name := s.edited(w, root, ev); name != "" {
+				byHand[name] = true
+				quiet.Reset(s.editQuiet)
+			}
+		case <-quiet.C:
+			for name := range byHand {
+				s.background(func() { s.takeEdited(s.ctx, name) })
+			}
+			clear(byHand)
 		case err, ok := <-w.Errors:
 			if !ok {
 				return
@@ -82,29 +94,36 @@ func (s *Service) followEdits(w *fsnotify.Watcher, root string) {
 	}
 }
 
-// edited reads a machine again after a change below its directory. Machines
-// that an operation works on are read again when it ends.
-func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) {
+// edited reads a machine again after a change below its directory, and returns its name
+// if another program than nixvm has changed its settings. Machines that an operation works
+// on are read again when it ends.
+func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) (byHand string) {
 	rel, err := filepath.Rel(root, ev.Name)
 	if err != nil {
-		return
+		return ""
 	}
 	name, file, inside := strings.Cut(rel, string(filepath.Separator))
 	if names.Machine(name) != nil {
-		return
+		return ""
 	}
 	if !inside && ev.Has(fsnotify.Create) {
 		s.watchDir(w, ev.Name)
 	}
 	if inside && strings.HasPrefix(file, ".") { // our own and editors' temporary files
-		return
+		return ""
 	}
 	if s.engine.HeldBy(name) != nil {
-		return
+		return ""
 	}
+	before, _ := s.inventory.Get(name)
 	s.inventory.Reload(name)
+	after, _ := s.inventory.Get(name)
 	s.latest.again(0)
 	if s.recordOf(name) != nil {
 		s.repairSSH()
 	}
+	if settingsSeen(before) == settingsSeen(after) {
+		return ""
+	}
+	return name
 }

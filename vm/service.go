@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type Options struct {
 	limits      operation.Limits                    // tests: shorter ones
 	spaceTick   time.Duration                       // tests: between two looks at the space for disks
 	watchClock  func(context.Context, func()) error // tests: instead of hostclock.Watch
+	editQuiet   time.Duration                       // tests: another one than the constant
 }
 
 // Images is what the service needs of the image store; *nixbuild.Store is one.
@@ -99,12 +101,14 @@ type Service struct {
 	clock    map[string]*clockCheck       // by machine
 	scarce   map[string]bool              // storages with too little space, by backends.Space.Storage
 	counts   map[string]*snapshotCount    // by machine
+	misfits  map[string]*problem.Error    // settings written by hand that a VM cannot have, by machine
 	closing  bool
 
 	wakeSpace   map[string]chan struct{} // by backend: has its space looked at now
 	clocks      chan struct{}            // holds a token for each guest whose clock is being compared
 	sshMu       sync.Mutex               // one ssh config change at a time
 	limits      limits
+	editQuiet   time.Duration
 	machineDirs io.Closer // the watch on the machines directory
 }
 
@@ -115,7 +119,7 @@ type Service struct {
 func Open(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		layout: o.Layout, config: o.Config, machines: o.Machines, images: o.Images, ssh: o.SSH, log: o.Log,
-		limits:    usualLimits(),
+		limits: usualLimits(), editQuiet: cmp.Or(o.editQuiet, editQuiet),
 		backends:  map[string]backends.Backend{},
 		watchers:  map[int]func(Change){},
 		taken:     map[string]string{},
@@ -123,6 +127,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		held:      map[string]*sshconfig.Holder{},
 		clock:     map[string]*clockCheck{},
 		counts:    map[string]*snapshotCount{},
+		misfits:   map[string]*problem.Error{},
 		scarce:    map[string]bool{},
 		wakeSpace: map[string]chan struct{}{},
 		clocks:    make(chan struct{}, clocksAtOnce),

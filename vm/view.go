@@ -22,6 +22,7 @@ func (s *Service) publishVM(name string) {
 		s.mu.Lock()
 		delete(s.counts, name)
 		delete(s.clock, name)
+		delete(s.misfits, name)
 		s.mu.Unlock()
 		s.tell(Change{Removed: name})
 		return
@@ -84,7 +85,7 @@ func (s *Service) fillView(v *VM, e *inventory.Entry, state operation.State) boo
 	}
 	s.describeRealised(v, e)
 	b := s.backends[v.Backend]
-	v.Problem = cmp.Or(v.Problem, s.pciProblem(b, e.Machine))
+	v.Problem = cmp.Or(v.Problem, s.pciProblem(b, e.Machine), s.misfits[e.Name])
 	if e.Machine != nil {
 		v.Network = networkOn(b, e.Machine.Network).String()
 	}

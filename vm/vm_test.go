@@ -204,7 +204,7 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 	}
 	o := Options{
 		Layout: layout, Config: config, Machines: store, Images: imgs, Backends: list, SSH: conf,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), journalHook: hook,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), journalHook: hook, editQuiet: time.Hour,
 	}
 	for _, c := range change {
 		c(&o)
