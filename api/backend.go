@@ -43,7 +43,7 @@ type BackendCapabilities struct {
 	Suspend bool `json:"suspend"`
 	// Resize: the state disk can grow.
 	Resize bool `json:"resize"`
-	// Clone: a stopped VM can be cloned.
+	// Clone: a stopped VM can be cloned; with cloneSnapshot and liveSnapshot, a running one, too.
 	Clone bool `json:"clone"`
 	// CloneSnapshot: one of its snapshots can be cloned too.
 	CloneSnapshot bool `json:"cloneSnapshot"`

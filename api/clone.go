@@ -6,7 +6,8 @@ import "cmp"
 // source.
 type CloneParams struct {
 	Work
-	// Name of the machine to copy. Its VM must be stopped.
+	// Name of the machine to copy. Its VM must be stopped, unless the backend has cloneSnapshot
+	// and liveSnapshot.
 	Name string `json:"name"`
 	// NewName of the new machine, a DNS label of at most 63 characters.
 	NewName string `json:"newName"`

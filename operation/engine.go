@@ -32,7 +32,7 @@ type Verb struct {
 	// The value says what it is about; it has no state yet.
 	Plan func(value api.Operation, args json.RawMessage) (Plan, error)
 	// Rank of the operations that do not wait for a key: they end the operations of
-	// a lower rank whose first key is the same, and any that has been cancelled.
+	// a lower rank that hold their first key, and any that has been cancelled.
 	// 0 waits.
 	Rank int
 	// Spaceless operations begin, and go on, without room for a journal: what they
@@ -130,7 +130,8 @@ type Options struct {
 	Verbs map[api.Kind]Verb
 	Owner Owner
 	// Keys an operation holds. The first is of the thing that it changes; the others
-	// are only kept busy, until Run.Release. None: it excludes no other operation.
+	// are kept busy until Run.Release, and only read unless a step says that it acts on
+	// them, too (Step.Others). None: it excludes no other operation.
 	Keys func(api.Operation) []string
 	// Check refuses the value of an operation from a journal that names what no
 	// operation can be about; nil takes any.

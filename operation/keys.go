@@ -80,14 +80,14 @@ func (e *Engine) tryReserve(t *Task) (edit *Task, err error) {
 }
 
 // givesWay reports whether an operation that runs ends for one that begins: for one
-// of a higher rank whose first key is the same, and for any that does not wait once
-// it has been cancelled. mu is held.
+// of a higher rank whose first key it holds, as its first or as another one, and for any
+// that does not wait once it has been cancelled. mu is held.
 func (e *Engine) givesWay(running, begins *Task) bool {
 	rank := e.verb(begins.kind).Rank
 	if rank == 0 {
 		return false
 	}
-	return running.ctx.Err() != nil || running.keys[0] == begins.keys[0] && e.verb(running.kind).Rank < rank
+	return running.ctx.Err() != nil || slices.Contains(running.keys, begins.keys[0]) && e.verb(running.kind).Rank < rank
 }
 
 // busy is the problem of a key that an operation holds. mu is held.

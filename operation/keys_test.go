@@ -34,8 +34,11 @@ func TestWhatGivesWayToWhat(t *testing.T) {
 		{task(api.KindDestroy, false, "demo"), api.KindDestroy, false},
 		{task(api.KindDestroy, true, "demo"), api.KindDestroy, true},
 		{task(api.KindDestroy, true, "demo"), api.KindKill, true},
-		{task(api.KindClone, false, "copy", "demo"), api.KindDestroy, false}, // demo is only its source
+		{task(api.KindClone, false, "copy", "demo"), api.KindDestroy, true}, // demo is its source
+		{task(api.KindClone, false, "copy", "demo"), api.KindKill, true},
+		{task(api.KindClone, false, "copy", "demo"), api.KindStart, false},
 		{task(api.KindClone, true, "copy", "demo"), api.KindDestroy, true},
+		{task(api.KindDestroy, false, "copy", "demo"), api.KindKill, false},
 		{task(api.KindSnapshot, true, "demo"), api.KindStart, false},
 	}
 	for _, r := range rows {

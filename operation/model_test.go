@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nixvm/nixvm/api"
+	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // modelled is what must be true of one thing after any failure, failed undo
@@ -29,12 +30,13 @@ type player struct {
 	world *world
 	model map[string]*modelled
 	left  map[string]bool // by key: an incomplete thing that a person has chosen to leave
+	kept  map[string]bool // by key: a clone of it waits, or has waited, for a choice about what it borrowed
 	trace []string
 }
 
 var (
 	modelKeys   = []string{"a", "b"}
-	modelSteps  = []string{"claim", "part", "record", "ready", "mark", "pieces", "all", "nothing"}
+	modelSteps  = []string{"claim", "borrow", "back", "part", "record", "ready", "mark", "pieces", "all", "nothing"}
 	modelFaults = []string{"do", "lost", "undo"}
 )
 
@@ -53,9 +55,11 @@ func (p *player) fatal(format string, args ...any) {
 // play does one thing.
 func (p *player) play() {
 	key := rapid.SampledFrom(modelKeys).Draw(p.t, "key")
-	switch rapid.SampledFrom([]string{"create", "create", "mark", "mark", "destroy", "start", "kill", "fault", "mend", "die", "restart", "resolve"}).Draw(p.t, "play") {
+	switch rapid.SampledFrom([]string{"create", "create", "clone", "clone", "mark", "mark", "destroy", "start", "kill", "fault", "mend", "die", "restart", "resolve"}).Draw(p.t, "play") {
 	case "create":
 		p.operate(api.KindCreate, key, "")
+	case "clone":
+		p.operate(api.KindClone, key, "")
 	case "mark":
 		p.operate(api.KindSnapshot, key, rapid.SampledFrom([]string{"x", "y"}).Draw(p.t, "mark"))
 	case "destroy":
@@ -84,36 +88,56 @@ func (p *player) play() {
 	}
 }
 
-// operate begins an operation, and perhaps cancels it or has another one take its
-// key; then all end.
+// otherOf is the other one of the two keys.
+func otherOf(key string) string {
+	if key == modelKeys[0] {
+		return modelKeys[1]
+	}
+	return modelKeys[0]
+}
+
+// operate begins an operation, and perhaps cancels it or has another one take one of its
+// keys; then all end.
 func (p *player) operate(kind api.Kind, key, mark string) {
 	m, before := p.model[key], p.world.incomplete(key)
-	op, err := p.world.begin(kind, key, mark)
+	keys := []string{key}
+	var op api.Operation
+	var err error
+	if kind == api.KindClone {
+		keys = append(keys, otherOf(key))
+		op, err = p.world.clone(otherOf(key), key)
+	} else {
+		op, err = p.world.begin(kind, key, mark)
+	}
 	p.note("%s of %s %s: %v", kind, key, mark, err)
 	if err != nil {
 		return
 	}
 	disturbed := rapid.SampledFrom([]string{"", "", "cancel", "kill", "destroy"}).Draw(p.t, "disturb")
+	of := rapid.SampledFrom(keys).Draw(p.t, "of")
 	var other api.Operation
 	switch disturbed {
 	case "cancel":
 		err = p.world.engine.Cancel(op.ID)
 	case "kill":
-		other, err = p.world.begin(api.KindKill, key, "")
+		other, err = p.world.begin(api.KindKill, of, "")
 	case "destroy":
-		other, err = p.world.begin(api.KindDestroy, key, "")
+		other, err = p.world.begin(api.KindDestroy, of, "")
 	}
-	p.note("  %s: %v", disturbed, err)
+	p.note("  %s of %s: %v", disturbed, of, err)
+	if problem.HasCode(err, problem.VMBusy) && kind != api.KindKill && kind != api.KindDestroy {
+		p.fatal("%s of %s waits for the %s of %s", disturbed, of, kind, key)
+	}
 	ended, over := p.world.end(op)
 	p.note("  it is %s: %s", ended.State, ended.Message)
 	p.learn(kind, m, mark, ended, over)
-	if before && m.absent && kind == api.KindCreate {
+	if before && m.absent && (kind == api.KindCreate || kind == api.KindClone) {
 		m.absent, m.unknown = false, true // cancelled before its first step, it has removed nothing
 	}
 	if other.ID != "" {
 		ended, over = p.world.end(other)
 		p.note("  the %s is %s: %s", other.Kind, ended.State, ended.Message)
-		p.learn(other.Kind, m, "", ended, over)
+		p.learn(other.Kind, p.model[of], "", ended, over)
 	}
 	if !over {
 		p.restart()
@@ -123,9 +147,12 @@ func (p *player) operate(kind api.Kind, key, mark string) {
 // learn takes over what the end of an operation says.
 func (p *player) learn(kind api.Kind, m *modelled, mark string, op api.Operation, over bool) {
 	succeeded := over && op.State == api.OpSucceeded
+	if kind == api.KindClone && op.State == api.OpUnresolved {
+		p.kept[op.Machine] = true
+	}
 	undone := over && (op.State == api.OpFailed || op.State == api.OpCancelled)
 	switch kind {
-	case api.KindCreate:
+	case api.KindCreate, api.KindClone:
 		switch {
 		case succeeded:
 			*m = modelled{there: true, marks: map[string]bool{}}
@@ -160,8 +187,12 @@ func (p *player) restart() {
 	p.world.close()
 	p.world.open()
 	for _, op := range p.world.engine.List() {
+		if op.State == api.OpUnresolved && op.Kind == api.KindClone {
+			p.kept[op.Machine] = true
+		}
 		if op.State == api.OpRunning {
 			op, _ = p.world.end(op)
+			p.kept[op.Machine] = p.kept[op.Machine] || op.Kind == api.KindClone && op.State == api.OpUnresolved
 			p.note("  %s of %s, taken up: %s: %s", op.Kind, op.Machine, op.State, op.Message)
 		}
 	}
@@ -238,6 +269,9 @@ func (p *player) check() {
 		case !waiting[key] && !p.left[key]:
 			p.fatal("%s is not complete, and no operation waits for a choice about it", key)
 		}
+		if _, err := os.Stat(w.thing(otherOf(key), "lent-"+key)); err == nil && !p.kept[key] {
+			p.fatal("%s has not given back what it borrowed, and no operation waits for a choice about it", key)
+		}
 		for mark := range m.marks {
 			if _, err := os.Stat(w.thing(key, "mark-"+mark)); err != nil && m.there {
 				p.fatal("the snapshot %s of %s is lost", mark, key)
@@ -312,7 +346,7 @@ func checkModel(t *testing.T, checks, plays int) {
 			r.Fatal(err)
 		}
 		defer os.RemoveAll(home)
-		p := &player{t: r, world: newWorld(t, home), model: map[string]*modelled{}, left: map[string]bool{}}
+		p := &player{t: r, world: newWorld(t, home), model: map[string]*modelled{}, left: map[string]bool{}, kept: map[string]bool{}}
 		for _, key := range modelKeys {
 			p.model[key] = &modelled{absent: true, marks: map[string]bool{}}
 		}

@@ -50,6 +50,10 @@ type Step struct {
 	// made is needed to go on, or is the only copy of what was there.
 	HoldsBack bool
 
+	// Others: the step, or its undo, changes what the other keys of the operation stand
+	// for. After a crash they are held again until the last such step is done.
+	Others bool
+
 	// Holds reports, after a crash, whether the step has come to pass although its
 	// end was not journalled; nil: it is undone then, or done again.
 	Holds func() bool
@@ -77,6 +81,19 @@ func (p Plan) percentAt(completed int, within float64) int {
 		return 0
 	}
 	return min(99, int(100*(float64(before)+within*float64(current))/float64(total)))
+}
+
+// needsOthers reports whether what is left to be done or undone of an operation changes
+// what its other keys stand for.
+func (r *Record) needsOthers(p Plan) bool {
+	acts, last := false, ""
+	for _, st := range p.Steps {
+		if st.Others {
+			acts = acts || r.begun[st.Name] && !r.undone[st.Name]
+			last = st.Name
+		}
+	}
+	return acts && !r.done[last]
 }
 
 // undoable reports whether any step has an undo.

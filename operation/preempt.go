@@ -16,6 +16,11 @@ var errGaveWay = errors.New("it was preempted")
 // such as kill or destroy, has preempted it.
 func GaveWay(cause error) bool { return errors.Is(cause, errGaveWay) }
 
+// gaveWay is the cause with which an operation is cancelled for another one.
+func gaveWay(running, begins *Task) *problem.Error {
+	return problem.New(problem.Cancelled, "%s of %s was ended by %s: %w", running.kind, running.subject(), begins.kind, errGaveWay)
+}
+
 // makeWay ends what an operation does not wait for: it is cancelled; if that does
 // not end it, the owner ends what it may wait for; if it still does not end, it is
 // given up.
@@ -29,7 +34,7 @@ func (e *Engine) makeWay(t *Task) {
 			continue
 		}
 		e.update(t, func(o *api.Operation) { o.Message = "cancelling the running " + string(other.kind) })
-		other.cancel(problem.New(problem.Cancelled, "%s of %s was ended by %s: %w", other.kind, other.subject(), t.kind, errGaveWay))
+		other.cancel(gaveWay(other, t))
 		if other.endsWithin(t.ctx, e.limits.Grace) {
 			continue
 		}

@@ -19,43 +19,41 @@ import (
 // choice. What is about a thing that is gone is forgotten. It returns when every
 // operation that goes on holds its key; the work goes on behind.
 //
-// Of each key one goes on at most. What it leaves decides about the others, which
-// wait until then, also if their thing seems to be gone: it may be in the way only of
-// what is just being undone.
+// Of each key one goes on, and those behind it that had preempted it and waited for its
+// end. What they leave decides about the others, which wait for a choice, also if their
+// thing seems to be gone: it may be in the way only of what is just being undone.
 func (e *Engine) Recover() error {
 	records, bad, err := ReadJournals(e.o.Dir, e.o.Check)
 	if err != nil {
 		return err
 	}
-	// Of a key that had two, only the newest ran on: the other gave way to it.
-	newest := map[string]string{}
+	list := make([]*interrupted, 0, len(records))
 	for _, r := range records {
-		if key := e.firstKey(r); key != "" && !r.Unresolved() {
-			newest[key] = r.Header.ID
+		in, err := e.interrupted(r)
+		if err != nil {
+			bad = append(bad, fmt.Errorf("journal %s: %w", r.Path, err))
+			continue
 		}
+		list = append(list, in)
 	}
-	late := func(r *Record) bool {
-		key := e.firstKey(r)
-		return r.Unresolved() || key != "" && newest[key] != r.Header.ID
-	}
-	// Those that ran claim their keys first, then the newest of the others.
-	slices.Reverse(records)
-	slices.SortStableFunc(records, func(a, b *Record) int { return cmp.Compare(rank(late(a)), rank(late(b))) })
+	markLate(list)
 	claimed := map[string]bool{}
 	var on []*resumed
-	for _, r := range records {
-		key := e.firstKey(r)
-		next, err := e.takeUp(r, late(r), claimed[key])
+	for _, in := range list {
+		next, err := e.takeUp(in, in.late && slices.ContainsFunc(in.keys, func(key string) bool { return claimed[key] }))
 		switch {
 		case err != nil:
-			bad = append(bad, fmt.Errorf("journal %s: %w", r.Path, err))
+			bad = append(bad, fmt.Errorf("journal %s: %w", in.record.Path, err))
 		case next != nil:
-			claimed[key] = key != ""
+			for _, key := range in.keys {
+				claimed[key] = true
+			}
 			on = append(on, next)
 		}
 	}
 	slices.SortFunc(on, func(a, b *resumed) int { return strings.Compare(a.task.id, b.task.id) })
 	for _, next := range on {
+		e.overtake(next)
 		if err := e.goOn(next); err != nil {
 			bad = append(bad, fmt.Errorf("journal %s: %w", next.record.Path, err))
 		}
@@ -84,17 +82,16 @@ type resumed struct {
 	record *Record
 }
 
-// firstKey is that of the thing which a journal is about; empty for none.
-func (e *Engine) firstKey(r *Record) string {
-	if keys := e.o.Keys(r.Header.value()); len(keys) > 0 {
-		return keys[0]
-	}
-	return ""
+// interrupted is an operation of an earlier daemon, as its journal tells it.
+type interrupted struct {
+	record *Record
+	plan   Plan
+	keys   []string // that it holds if it goes on
+	late   bool     // its daemon had gone on without it
 }
 
-// takeUp decides about one operation, and returns it if it goes on. late: its daemon
-// had gone on without it. claimed: another operation goes on that holds its key.
-func (e *Engine) takeUp(r *Record, late, claimed bool) (*resumed, error) {
+// interrupted finds out what a journal is about.
+func (e *Engine) interrupted(r *Record) (*interrupted, error) {
 	h := r.Header
 	verb := e.verb(h.Kind)
 	if verb.Plan == nil {
@@ -104,13 +101,47 @@ func (e *Engine) takeUp(r *Record, late, claimed bool) (*resumed, error) {
 	if err != nil {
 		return nil, err
 	}
+	in := &interrupted{record: r, plan: p, keys: e.o.Keys(h.value())}
+	if !r.needsOthers(p) {
+		// What it has only read is free: what is finished has read it, what is undone
+		// does not need it.
+		in.keys = in.keys[:min(1, len(in.keys))]
+	}
+	return in, nil
+}
+
+// markLate finds the operations whose daemon had gone on without them, given all of
+// them, oldest first. It orders them as they may claim their keys: those that ran first,
+// then the newest of the others.
+func markLate(list []*interrupted) {
+	// Of a key that had several, each gave way to the next one, which begins when the one
+	// before has ended. So the last one that has begun anything went on without those
+	// before it, and those after it were waiting for it.
+	begun := map[string]int{}
+	for i, in := range list {
+		for _, key := range in.keys {
+			if _, known := begun[key]; !in.record.Unresolved() && (!known || len(in.record.begun) > 0) {
+				begun[key] = i
+			}
+		}
+	}
+	for i, in := range list {
+		in.late = in.record.Unresolved() || slices.ContainsFunc(in.keys, func(key string) bool { return i < begun[key] })
+	}
+	slices.Reverse(list)
+	slices.SortStableFunc(list, func(a, b *interrupted) int { return cmp.Compare(rank(a.late), rank(b.late)) })
+}
+
+// takeUp decides about one operation, and returns it if it goes on. claimed: another
+// operation goes on that holds one of its keys.
+func (e *Engine) takeUp(in *interrupted, claimed bool) (*resumed, error) {
+	r, p, late := in.record, in.plan, in.late
+	h := r.Header
+	verb := e.verb(h.Kind)
 	if h.Version == 1 && r.undoing {
 		late = true // version 1 does not say whether it was just being undone, or could not be
 	}
-	// What it has only read is free: what is finished has read it, what is undone
-	// does not need it.
-	keys := e.o.Keys(h.value())
-	t := e.newTask(h.value(), keys[:min(1, len(keys))])
+	t := e.newTask(h.value(), in.keys)
 	t.instance = h.Instance
 	t.setPlan(p)
 	ctx, cancel := context.WithTimeout(e.ctx, e.limits.Ask)
@@ -131,6 +162,15 @@ func (e *Engine) takeUp(r *Record, late, claimed bool) (*resumed, error) {
 		return nil, nil
 	}
 	return &resumed{t, r}, nil
+}
+
+// overtake cancels what goes on and had to give way to next, which may begin then.
+func (e *Engine) overtake(next *resumed) {
+	for _, key := range next.task.keys {
+		if t := e.HeldBy(key); t != nil {
+			t.cancel(gaveWay(t, next.task))
+		}
+	}
 }
 
 // goOn finishes or undoes what ran when an earlier daemon ended.

@@ -84,6 +84,9 @@ func (e *Engine) unclaim(u *unresolved) {
 func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Action, client string) (api.Operation, error) {
 	old := u.task.Value()
 	v := api.Operation{Kind: api.KindResolve, Machine: old.Machine, Client: client, Resolves: old.ID, Snapshot: old.Snapshot}
+	if r, err := readJournal(u.path, nil); err == nil && r.needsOthers(u.task.Plan()) {
+		v.Source = old.Source
+	}
 	t := e.newTask(v, e.o.Keys(v))
 	if err := e.reserve(ctx, t); err != nil {
 		return api.Operation{}, err

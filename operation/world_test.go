@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,7 @@ type argsOf struct {
 	Key      string `json:"key"`
 	Instance string `json:"instance"`
 	Mark     string `json:"mark,omitempty"`
+	Source   string `json:"source,omitempty"`
 }
 
 var errFault = errors.New("a fault of the test")
@@ -83,7 +85,7 @@ func (w *world) open(change ...func(*Options)) {
 		Hook: w.entry,
 		Verbs: map[api.Kind]Verb{
 			api.KindCreate:   {Plan: w.planOf((*world).planCreate), Makes: true},
-			api.KindClone:    {Plan: w.planOf((*world).planCreate), Makes: true},
+			api.KindClone:    {Plan: w.planOf((*world).planClone), Makes: true},
 			api.KindSnapshot: {Plan: w.planOf((*world).planMark)},
 			api.KindStart:    {Plan: w.planOf((*world).planNothing)},
 			api.KindKill:     {Plan: w.planOf((*world).planNothing), Rank: 1, Spaceless: true},
@@ -210,6 +212,23 @@ func (w *world) planCreate(a argsOf) Plan {
 	return Plan{Steps: []Step{claim, part, record, ready}, Commit: 3, CancelUndoes: true, Instance: a.Instance}
 }
 
+// planClone is planCreate with something that it borrows from its source, and gives back.
+func (w *world) planClone(a argsOf) Plan {
+	p := w.planCreate(a)
+	lent := w.thing(a.Source, "lent-"+a.Key)
+	giveBack := func(*Run) error { return ignoreMissing(os.Remove(lent)) }
+	borrow := w.step("borrow", func(*Run) error { return os.WriteFile(lent, nil, 0o600) }, giveBack)
+	back := w.step("back", func(r *Run) error {
+		defer r.Release()
+		return giveBack(r)
+	}, nil)
+	borrow.Others, back.Others, borrow.HoldsBack = true, true, true
+	p.Steps = slices.Insert(p.Steps, 1, borrow)
+	p.Steps = slices.Insert(p.Steps, 3, back)
+	p.Commit += 2
+	return p
+}
+
 // removePieces removes what notes name: that is recorded nowhere else.
 func (w *world) removePieces(notes []json.RawMessage) error {
 	for _, n := range notes {
@@ -270,11 +289,25 @@ func (w *world) incomplete(key string) bool {
 func (w *world) begin(kind api.Kind, key, mark string) (api.Operation, error) {
 	args := argsOf{Key: key, Mark: mark, Instance: ulid.Make().String()}
 	v := api.Operation{Kind: kind, Machine: key, Snapshot: mark, Client: "test"}
+	return w.beginWith(v, args)
+}
+
+// clone begins a clone.
+func (w *world) clone(source, key string) (api.Operation, error) {
+	args := argsOf{Key: key, Source: source, Instance: ulid.Make().String()}
+	return w.beginWith(api.Operation{Kind: api.KindClone, Machine: key, Source: source, Client: "test"}, args)
+}
+
+func (w *world) beginWith(v api.Operation, args argsOf) (api.Operation, error) {
+	kind, key, mark := v.Kind, args.Key, args.Mark
+	makes := kind == api.KindCreate || kind == api.KindClone
 	return Begin(background, w.engine, v, func(context.Context) (argsOf, error) {
 		switch {
-		case kind == api.KindCreate && w.instance(key) != "": // what is not complete is made anew
+		case makes && w.instance(key) != "": // what is not complete is made anew
 			return args, errors.New("it is there")
-		case kind != api.KindCreate && kind != api.KindDestroy && w.instance(key) == "":
+		case kind == api.KindClone && w.instance(args.Source) == "":
+			return args, errors.New("the source is not there")
+		case !makes && kind != api.KindDestroy && w.instance(key) == "":
 			return args, errors.New("it is not there")
 		}
 		if _, err := os.Stat(w.thing(key, "mark-"+mark)); err == nil && kind == api.KindSnapshot {
@@ -314,7 +347,7 @@ func (w *world) Interrupt(context.Context, api.Operation) error { return nil }
 // Decides implements Owner.
 func (w *world) Decides(done, _ *Task) bool {
 	kind := done.Value().Kind
-	return kind == api.KindDestroy || kind == api.KindCreate
+	return kind == api.KindDestroy || kind == api.KindCreate || kind == api.KindClone
 }
 
 // Ended implements Owner.
@@ -325,7 +358,7 @@ func (w *world) Standing(_ context.Context, r *Record, p Plan, late bool) Standi
 	h := r.Header
 	now := w.instance(h.Machine)
 	switch _, err := os.Stat(w.thing(h.Machine)); {
-	case h.Kind == api.KindCreate && now == "" && err == nil, h.Kind == api.KindDestroy && now == "":
+	case (h.Kind == api.KindCreate || h.Kind == api.KindClone) && now == "" && err == nil, h.Kind == api.KindDestroy && now == "":
 		return Ours
 	case now != h.Instance || now == "":
 		return Gone

@@ -73,8 +73,10 @@ func uriPath(p string) string {
 // ensureRunning starts or resumes a VM unless it runs, and waits for its sshd.
 // Several callers at once share one start.
 func (s *Service) ensureRunning(ctx context.Context, name, client string) error {
-	if err := s.engine.AwaitRelease(ctx, name); err != nil {
-		return err
+	if s.stateSeen(name) != backends.Running { // one that runs is reached while it is cloned
+		if err := s.engine.AwaitRelease(ctx, name); err != nil {
+			return err
+		}
 	}
 	if err := s.awaitDown(ctx, name); err != nil {
 		return err

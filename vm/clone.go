@@ -1,10 +1,12 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
@@ -31,7 +33,10 @@ type cloneArgs struct {
 	Generation uint64   `json:"generation"`
 	Start      bool     `json:"start"`
 	Warnings   []string `json:"warnings"` // what the clone does not have of its source
-	Instance   string   `json:"instance"` // of the VM that it makes
+	// Taken is the snapshot that is taken of a source that runs, copied, and deleted again;
+	// empty: none.
+	Taken    string `json:"taken,omitempty"`
+	Instance string `json:"instance"` // of the VM that it makes
 }
 
 // check implements checked.
@@ -39,12 +44,19 @@ func (a cloneArgs) check(string) error {
 	if err := names.Machine(a.Source); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
+	if a.Taken != "" {
+		return names.Snapshot(a.Taken)
+	}
 	return nil
 }
 
+// clonePrefix begins the names of the snapshots of running VMs that clones are copied from.
+const clonePrefix = "clone-"
+
 // Clone makes a machine with the settings of another one, an identity of its
-// own and a copy of its state disk, on the same backend. The source must be off,
-// and is busy until its disk is copied. A request that cannot work is refused
+// own and a copy of its state disk, on the same backend. Of a source that runs, the copy is
+// made from a snapshot, which is taken for it while the guest is frozen. The source
+// is busy until its disk is copied. A request that cannot work is refused
 // before anything is made; cancelling leaves nothing behind.
 func (s *Service) Clone(ctx context.Context, req api.CloneParams) (api.Operation, error) {
 	if err := names.Machine(req.Name); err != nil {
@@ -107,7 +119,7 @@ func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArg
 	wrong.add(fieldNewName, err)
 	wrong.addSettings(settings)
 	checkResources(ctx, b, args.VCPUs, args.MemoryMiB, wrong)
-	field, err := s.checkSource(ctx, req, &args)
+	field, err := s.checkSource(ctx, b, req, &args)
 	wrong.add(field, err)
 	if !wrong.has(fieldNewName) {
 		field, err := checkPlace(ctx, b, req.NewName)
@@ -167,9 +179,9 @@ func (s *Service) checkCloneImage(m machine.Machine, args cloneArgs, wrong *fiel
 	s.checkProfiles(m, api.ConfigureParams{Profiles: args.Profiles}, wrong)
 }
 
-// checkSource refuses a source that runs or has no such snapshot, and warns of a
-// disk that is not in order. field is the one whose fault it is.
-func (s *Service) checkSource(ctx context.Context, req api.CloneParams, args *cloneArgs) (field string, err error) {
+// checkSource refuses a source whose disk cannot be copied or that has no such snapshot,
+// and warns of a disk that is not in order. field is the one whose fault it is.
+func (s *Service) checkSource(ctx context.Context, b backends.Backend, req api.CloneParams, args *cloneArgs) (field string, err error) {
 	state, err := s.stateNow(ctx, req.Name)
 	if err != nil {
 		return fieldName, err
@@ -177,8 +189,15 @@ func (s *Service) checkSource(ctx context.Context, req api.CloneParams, args *cl
 	switch state {
 	case backends.Stopped, backends.Crashed:
 	case backends.Running, backends.Suspended:
-		return fieldName, problem.New(problem.VMRunning, "%s is %s: only a stopped VM can be cloned", req.Name, state).
-			WithHint("nixvmd stop %s first", req.Name)
+		if req.Snapshot == "" && !clonesRunning(b) {
+			return fieldName, problem.New(problem.VMRunning, "%s is %s, and backend %s clones only stopped VMs", req.Name, state, b.Name()).
+				WithHint("nixvmd stop %s first", req.Name)
+		}
+		if req.Snapshot == "" {
+			list, err := s.Snapshots(ctx, req.Name)
+			args.Taken = timedName(list, clonePrefix, time.Now())
+			return fieldName, err
+		}
 	case backends.Unknown:
 		return fieldName, problem.New(problem.BackendUnreachable, "cannot determine whether %s is stopped", req.Name).
 			WithHint("nixvmd status %s says why", req.Name).Retry()
@@ -202,6 +221,13 @@ func (s *Service) checkSource(ctx context.Context, req api.CloneParams, args *cl
 	return fieldNone, nil
 }
 
+// clonesRunning reports whether a backend clones VMs that run: from a snapshot.
+func clonesRunning(b backends.Backend) bool {
+	cloner, clones := backends.As[backends.Cloner](b)
+	taker, takes := backends.As[backends.Snapshotter](b)
+	return clones && takes && cloner.ClonesSnapshots() && taker.SnapshotsLive()
+}
+
 // keptBySource says what of a machine its clone does not have.
 func keptBySource(m machine.Machine) []string {
 	var kept []string
@@ -222,10 +248,18 @@ func keptBySource(m machine.Machine) []string {
 
 func (s *Service) planClone(name string, args cloneArgs) operation.Plan {
 	c := &cloning{creation{service: s, name: name, backend: args.Backend, instance: args.Instance, declares: true}, args}
-	p := c.plan(args.Start,
-		operation.Step{Name: "declare", Title: "declaring the machine", Do: c.declare, Undo: c.undeclare, Undoes: c.undeclares(), Loses: true},
-		operation.Step{Name: "disks", Title: "copying the disk of " + args.Source, Weight: 20, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true},
-	)
+	steps := []operation.Step{
+		{Name: "declare", Title: "declaring the machine", Do: c.declare, Undo: c.undeclare, Undoes: c.undeclares(), Loses: true},
+		{Name: "disks", Title: "copying the disk of " + args.Source, Weight: 20, Do: c.disks, Undo: c.removeDisks, Undoes: removesDisks, Loses: true, HoldsBack: true},
+	}
+	if args.Taken != "" {
+		steps = slices.Insert(steps, 1, operation.Step{
+			Name: "snapshot", Title: "taking a snapshot of " + args.Source, Others: true, HoldsBack: true,
+			Do: c.take, Undo: c.drop, Undoes: "deletes the snapshot " + args.Taken + " of " + args.Source,
+		})
+		steps = append(steps, operation.Step{Name: "release", Title: "deleting the snapshot of " + args.Source, Others: true, Do: c.release})
+	}
+	p := c.plan(args.Start, steps...)
 	p.Describe = func(o *api.Operation) { o.Snapshot = args.Snapshot }
 	return p
 }
@@ -248,7 +282,7 @@ func (c *cloning) declare(ctx context.Context, r *operation.Run) error {
 	return nil
 }
 
-// disks copies, and releases the source. The identity medium gets a generation
+// disks copies, and releases a source that is off. The identity medium gets a generation
 // that no medium of the source had: a guest takes the identity of another one.
 func (c *cloning) disks(ctx context.Context, r *operation.Run) error {
 	if err := c.clear(ctx, r); err != nil {
@@ -264,8 +298,51 @@ func (c *cloning) disks(ctx context.Context, r *operation.Run) error {
 		if err != nil {
 			return err
 		}
-		return cloner.Clone(ctx, backends.Source{VM: c.service.ref(c.args.Source), Snapshot: c.args.Snapshot}, spec, r.Report)
+		from := backends.Source{VM: c.service.ref(c.args.Source), Snapshot: cmp.Or(c.args.Taken, c.args.Snapshot)}
+		return cloner.Clone(ctx, from, spec, r.Report)
 	})
-	r.Release() // the source
+	if c.args.Taken == "" {
+		r.Release() // the source
+	}
 	return err
+}
+
+// take takes the snapshot of the running source that is copied.
+func (c *cloning) take(ctx context.Context, r *operation.Run) error {
+	s := c.service
+	_, taker, err := s.snapshotter(c.args.Source)
+	if err == nil && r.Half() {
+		err = s.dropSnapshot(ctx, c.args.Source, c.args.Taken, nil)
+	}
+	if err != nil {
+		return err
+	}
+	sn, err := s.makeSnapshot(ctx, taker, c.args.Source, backends.SnapshotRequest{
+		Name: c.args.Taken, Description: "taken for the clone " + c.name + ", and deleted when the disk is copied",
+	})
+	if err == nil && !sn.Frozen {
+		r.Warn("could not freeze the guest's file systems: the copy is crash-consistent")
+	}
+	return err
+}
+
+// drop deletes that snapshot, unless it has gone with the source.
+func (c *cloning) drop(ctx context.Context, _ *operation.Run) error {
+	err := c.service.dropSnapshot(ctx, c.args.Source, c.args.Taken, nil)
+	if problem.HasCode(err, problem.MachineNotFound) || problem.HasCode(err, problem.VMNotFound) {
+		return nil
+	}
+	return err
+}
+
+// release deletes the snapshot, and frees the source. The clone is whole without that.
+func (c *cloning) release(ctx context.Context, r *operation.Run) error {
+	if err := c.drop(ctx, r); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		r.Warn(fmt.Sprintf("the snapshot %s of %s is still there: %v; nixvmd delete-snapshot %s %s", c.args.Taken, c.args.Source, err, c.args.Source, c.args.Taken))
+	}
+	r.Release()
+	return nil
 }

@@ -137,7 +137,6 @@ func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 		"a name that is declared":    {problem.MachineExists, api.CloneParams{Name: "demo", NewName: "declared"}},
 		"its own name":               {problem.MachineExists, api.CloneParams{Name: "demo", NewName: "demo"}},
 		"an SSH name that is taken":  {problem.SSHNameTaken, api.CloneParams{Name: "demo", NewName: "demo-admin"}},
-		"a source that runs":         {problem.VMRunning, api.CloneParams{Name: "runs", NewName: "copy"}},
 		"a snapshot that is not":     {problem.SnapshotNotFound, api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "s2"}},
 		"a disk that shrinks":        {problem.SizeInvalid, api.CloneParams{Name: "demo", NewName: "copy", DiskBytes: new(int64(1 << 30))}},
 		"memory for nothing":         {problem.MachineInvalid, api.CloneParams{Name: "demo", NewName: "copy", MemoryMiB: new(1)}},
@@ -156,6 +155,8 @@ func TestACloneThatIsRefusedLeavesNothing(t *testing.T) {
 	h.backends["test"] = wholeOnly{h.fake}
 	_, err = h.Clone(background, api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "s1"})
 	wantProblem(t, err, problem.Unsupported)
+	_, err = h.Clone(background, api.CloneParams{Name: "runs", NewName: "copy"})
+	wantProblem(t, err, problem.VMRunning)
 }
 
 func TestACloneThatFailsOrIsCancelledLeavesNothing(t *testing.T) {

@@ -158,7 +158,6 @@ func TestWhatOtherRequestsRefuseIsFoundInTheDraft(t *testing.T) {
 	}{
 		"clone: its own name":           {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "demo"}}, fieldNewName},
 		"clone: an admin's name":        {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "running-admin"}}, fieldNewName},
-		"clone: a source that runs":     {Draft{Clone: &api.CloneParams{Name: "running", NewName: "copy"}}, fieldName},
 		"clone: no source":              {Draft{Clone: &api.CloneParams{Name: "gone", NewName: "copy"}}, fieldName},
 		"clone: an unknown snapshot":    {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "copy", Snapshot: "never"}}, fieldSnapshot},
 		"clone: a smaller disk":         {Draft{Clone: &api.CloneParams{Name: "demo", NewName: "copy", DiskBytes: new(int64(1 << 30))}}, fieldDisk},

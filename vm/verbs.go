@@ -104,8 +104,10 @@ var verbs = []verb{
 		return c.Export && (v.State != backends.Running && v.State != backends.Suspended || c.LiveSnapshot)
 	}},
 	{key: VerbRestoreBackup, fits: realised, able: func(_ VM, c backends.Capabilities) bool { return c.RewriteDisk }},
-	{key: VerbClone, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.Clone }},
-	{key: VerbCloneSnapshot, fits: isOff, able: func(_ VM, c backends.Capabilities) bool { return c.CloneSnapshot }},
+	{key: VerbClone, fits: hasDisk, able: func(v VM, c backends.Capabilities) bool {
+		return c.Clone && (isOff(v) || c.CloneSnapshot && c.LiveSnapshot)
+	}},
+	{key: VerbCloneSnapshot, fits: hasDisk, able: func(_ VM, c backends.Capabilities) bool { return c.CloneSnapshot }},
 	{key: VerbMigrate, fits: in(backends.Running, backends.Stopped), able: func(_ VM, c backends.Capabilities) bool { return c.Migrate || c.Nodes }},
 	{key: VerbUpgrade, fits: hasImage, able: canUpgrade},
 	{key: VerbRollback, fits: func(v VM) bool { return hasImage(v) && v.Returns }, able: canUpgrade},
@@ -153,6 +155,11 @@ func realised(v VM) bool { return v.State != backends.Absent && v.State != backe
 func readable(v VM) bool { return v.State != backends.Broken }
 
 func isOff(v VM) bool { return v.State == backends.Stopped || v.State == backends.Crashed }
+
+// hasDisk reports whether the VM is in a state in which its disk can be copied.
+func hasDisk(v VM) bool {
+	return isOff(v) || v.State == backends.Running || v.State == backends.Suspended
+}
 
 // hasImage reports whether the VM is in a state in which its image can be replaced.
 func hasImage(v VM) bool {

@@ -46,12 +46,12 @@ func verbHouse(t *testing.T) house {
 
 func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 	h := verbHouse(t)
-	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
+	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
 	for phase, want := range map[Phase][]Verb{
 		PhaseAbsent:    {VerbCreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbPurge, VerbDelete},
 		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseReady:     ready,
-		PhaseSuspended: {VerbAttach, VerbResume, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge},
+		PhaseSuspended: {VerbAttach, VerbResume, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge},
 		PhaseCrashed:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseBroken:    {VerbPurge},
 	} {

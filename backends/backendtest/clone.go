@@ -76,25 +76,49 @@ func (s *suite) refuseClones(from backends.Source, spec backends.Spec) {
 	s.state(from.VM.Name, backends.Stopped)
 }
 
-// clones boots two clones of a VM that is off: one of its disk as it is now,
-// with "two" in the file, and one of the snapshot "live", with "one".
+// cloneThen is the name of a clone of the snapshot "live".
+const cloneThen = "conf-then"
+
+// clonesLive reports whether the backend clones VMs that run.
+func (l *life) clonesLive() bool { return l.can.CloneSnapshot && l.can.LiveSnapshot }
+
+// cloneLive makes a clone of the snapshot "live" while the guest, which has "two" in the
+// file by now, runs.
+func (l *life) cloneLive() {
+	if !l.clonesLive() {
+		l.Skip("this backend clones no VMs that run")
+	}
+	l.then = l.clone(cloneThen, "live")
+	l.state(l.name, backends.Running)
+	if l.h.Exec != nil {
+		l.run(l.name, "echo two > "+l.file()+"; sync")
+	}
+}
+
+// clone makes a clone with a disk of twice the size.
+func (l *life) clone(name, snapshot string) backends.Spec {
+	l.Helper()
+	spec := l.h.Spec(l.T, name)
+	spec.DiskBytes = l.spec.DiskBytes * 2
+	from := backends.Source{VM: backends.Named(l.name), Snapshot: snapshot}
+	l.must(l.cloner().Clone(l.limit(), from, spec, nil), "Clone")
+	return spec
+}
+
+// clones boots two clones: one of the disk as it is now that the VM is off, with "two" in
+// the file, and one of the snapshot "live", with "one".
 func (l *life) clones() {
 	if !l.can.Clone {
 		l.Skip("this backend cannot clone")
 	}
 	want := map[string]string{"conf-now": "two"}
-	if l.can.CloneSnapshot && l.can.LiveSnapshot {
-		want["conf-then"] = "one"
+	specs := []backends.Spec{l.clone("conf-now", "")}
+	l.destroyAtEnd("conf-now")
+	if l.clonesLive() {
+		want[cloneThen] = "one"
+		specs = append(specs, l.then)
 	}
-	for name := range want {
-		from := backends.Source{VM: backends.Named(l.name)}
-		if name == "conf-then" {
-			from.Snapshot = "live"
-		}
-		spec := l.h.Spec(l.T, name)
-		spec.DiskBytes = l.spec.DiskBytes * 2
-		l.must(l.cloner().Clone(l.limit(), from, spec, nil), "Clone")
-		l.destroyAtEnd(name)
+	for _, spec := range specs {
 		l.must(l.b.Start(l.limit(), spec), "Start of a clone")
 	}
 	if l.h.Exec == nil {

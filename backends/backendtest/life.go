@@ -34,12 +34,14 @@ func testLife(s *suite) {
 	const name = "conf-life"
 	spec := s.create(name)
 	l := &life{suite: s, name: name, spec: spec}
+	s.destroyAtEnd(cloneThen)
 	s.step("start", l.start)
 	s.step("guest answers", l.answers)
 	s.step("another VM of its name", func() { l.namesake(l.spec, backends.Running) })
 	s.step("console", l.console)
 	s.step("suspend and resume", l.suspend)
 	s.step("live snapshot", l.snapshotLive)
+	s.step("clone while it runs", l.cloneLive)
 	s.step("another identity while it runs", l.renew)
 	s.step("daemon restarts", l.restart)
 	if s.h.Exhaustive {
@@ -58,6 +60,7 @@ type life struct {
 	*suite
 	name string
 	spec backends.Spec
+	then backends.Spec // of the clone that was made while it ran
 }
 
 func (l *life) start() {

@@ -135,7 +135,7 @@ func (n *node) made(r request) (*guest, error) {
 		return nil, err
 	case source == nil || !r.From.VM.Is(source.Kept.UUID):
 		return nil, noVM(r.From.VM.Name)
-	case !source.off() || source.Lock != "":
+	case !source.off() && r.From.Snapshot == "" || source.Lock != "":
 		return nil, problem.New(problem.VMRunning, "%s runs", r.From.VM.Name).WithHint("nixvmd stop %s", r.From.VM.Name)
 	case source.Kept.Mutable != r.Spec.Mutable:
 		return nil, problem.New(problem.ModeUnsupported, "%s has another mode", r.From.VM.Name)

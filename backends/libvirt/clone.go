@@ -11,19 +11,24 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Clone makes a VM with a copy of another one's state disk. No other operation
-// of ours runs on the source meanwhile, and it is only read.
+// Clone makes a VM with a copy of another one's state disk, which is only read. Unless
+// a snapshot of a source that runs is copied, no other operation of ours runs on it.
 func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) error {
 	err := b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) {
 		d, release, err := b.begin(ctx, from.VM)
 		if err != nil {
 			return disks{}, err
 		}
-		defer release()
-		if err := b.checkSource(ctx, d, from, spec); err != nil {
+		err = b.checkSource(ctx, d, from, spec)
+		if d.running() {
+			release()
+		} else {
+			defer release()
+		}
+		if err != nil {
 			return disks{}, err
 		}
-		return b.storage.clone(ctx, from, spec, report)
+		return b.storage.clone(ctx, from, d.running(), spec, report)
 	})
 	if err != nil {
 		return fmt.Errorf("clone VM %s: %w", from.VM.Name, err)
@@ -34,7 +39,7 @@ func (b *Backend) Clone(ctx context.Context, from backends.Source, spec backends
 // checkSource refuses a source whose state disk cannot be copied.
 func (b *Backend) checkSource(ctx context.Context, d domain, from backends.Source, spec backends.Spec) error {
 	switch {
-	case d.running():
+	case d.running() && from.Snapshot == "":
 		return refusal.Running(from.VM.Name, "it is cloned")
 	case d.mark.Mutable != spec.Mutable:
 		return refusal.OtherMode(from.VM.Name, "clone it in its current mode")

@@ -19,7 +19,7 @@ const copyLimit = 12 * time.Hour
 
 // clone lets libvirtd copy the volume, on its host. It has no request for a
 // snapshot within a volume.
-func (s *poolStorage) clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) (d disks, err error) {
+func (s *poolStorage) clone(ctx context.Context, from backends.Source, _ bool, spec backends.Spec, report progress.Reporter) (d disks, err error) {
 	if from.Snapshot != "" {
 		return d, problem.New(problem.Unsupported, "libvirt cannot copy a snapshot out of a volume of the pool %s", s.name)
 	}

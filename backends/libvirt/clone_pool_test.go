@@ -37,23 +37,23 @@ func TestAVolumeIsClonedOnItsHost(t *testing.T) {
 			from := backends.Source{VM: backends.Named(spec.Name)}
 			copied := p.spec(fmt.Sprintf("copy-%v", mutable))
 			copied.Mutable, copied.DiskBytes = mutable, 64<<20
-			if _, err := p.s.clone(t.Context(), from, copied, nil); !problem.HasCode(err, problem.SizeInvalid) {
+			if _, err := p.s.clone(t.Context(), from, false, copied, nil); !problem.HasCode(err, problem.SizeInvalid) {
 				t.Errorf("a smaller copy: %v", err)
 			}
 			copied.DiskBytes = 256 << 20
-			if _, err := p.s.clone(t.Context(), backends.Source{VM: backends.Named(spec.Name), Snapshot: "kept"}, copied, nil); !problem.HasCode(err, problem.Unsupported) {
+			if _, err := p.s.clone(t.Context(), backends.Source{VM: backends.Named(spec.Name), Snapshot: "kept"}, false, copied, nil); !problem.HasCode(err, problem.Unsupported) {
 				t.Errorf("a snapshot in a volume: %v", err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if _, err := p.s.clone(ctx, from, copied, nil); err == nil {
+			if _, err := p.s.clone(ctx, from, false, copied, nil); err == nil {
 				t.Error("a cancelled clone succeeds")
 			}
 			if there, err := p.s.exists(t.Context(), copied.Name); there || err != nil {
 				t.Errorf("left of what was refused: %v, %v", there, err)
 			}
 
-			made, err := p.s.clone(t.Context(), from, copied, nil)
+			made, err := p.s.clone(t.Context(), from, false, copied, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

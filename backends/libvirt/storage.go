@@ -18,10 +18,10 @@ type storage interface {
 	// to the host if it is not there. On error nothing of the VM is left; an
 	// image that was uploaded stays. The spec has been checked.
 	create(ctx context.Context, spec backends.Spec, report progress.Reporter) (disks, error)
-	// clone is create with a state disk that is a copy of another VM's, which is
-	// off. The snapshot, if one is named, is in that VM's disk. The same errors,
+	// clone is create with a state disk that is a copy of another VM's, which is off, or
+	// runs and a snapshot is named. The snapshot is in that VM's disk. The same errors,
 	// and size.invalid for a copy that would be smaller.
-	clone(ctx context.Context, from backends.Source, spec backends.Spec, report progress.Reporter) (disks, error)
+	clone(ctx context.Context, from backends.Source, runs bool, spec backends.Spec, report progress.Reporter) (disks, error)
 	// prepare does the same as create for a start: the state disk grows to spec.DiskBytes
 	// (a smaller size is size.invalid), the identity medium is written, the
 	// image is brought there. The VM is off.

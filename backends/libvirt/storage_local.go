@@ -71,7 +71,7 @@ func (s *localStorage) fullCopy(ctx context.Context, spec backends.Spec, to stri
 	if err := refusal.TooSmall(spec.DiskBytes, image.VirtualSize); err != nil {
 		return err
 	}
-	if err := s.b.img.Copy(ctx, spec.Image.Disk, image, "", to, report); err != nil {
+	if err := s.b.img.Copy(ctx, spec.Image.Disk, false, image, "", to, report); err != nil {
 		return err
 	}
 	return s.b.img.Grow(ctx, to, image.VirtualSize, spec.DiskBytes)

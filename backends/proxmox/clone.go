@@ -53,9 +53,9 @@ func (b *Backend) source(ctx context.Context, from backends.Source, spec backend
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case up(f.status):
+	case up(f.status) && from.Snapshot == "":
 		return nil, nil, refusal.Running(from.VM.Name, "it is cloned")
-	case f.status.State != backends.Stopped:
+	case !up(f.status) && f.status.State != backends.Stopped:
 		return nil, nil, problem.New(problem.VMNotFound, "VM %s is half made", from.VM.Name).WithHint("destroy it")
 	}
 	c, err := b.conf(ctx, f.entry)

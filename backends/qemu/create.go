@@ -133,7 +133,7 @@ func (b *Backend) fillMutable(ctx context.Context, f vmFiles, spec backends.Spec
 		return err
 	}
 	disk := f.path(diskFile)
-	if err := b.img.Copy(ctx, spec.Image.Disk, image, "", disk, report); err != nil {
+	if err := b.img.Copy(ctx, spec.Image.Disk, false, image, "", disk, report); err != nil {
 		return err
 	}
 	return b.img.Grow(ctx, disk, image.VirtualSize, spec.DiskBytes)

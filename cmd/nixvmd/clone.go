@@ -19,11 +19,12 @@ type cloneFlags struct {
 func newClone(a *app) *cobra.Command {
 	var f cloneFlags
 	cmd := &cobra.Command{
-		Use: "clone SOURCE NEW", Short: "Clone a stopped VM, with a copy of its disk",
+		Use: "clone SOURCE NEW", Short: "Clone a VM, with a copy of its disk",
 		Long: `Create a VM with the settings of another one, its own identity and a copy of the
-state disk; boot it and wait until it is ready. SOURCE must be stopped and is not
-changed. Snapshots, a static IP address, and address reservations on the host are
-not copied.
+state disk; boot it and wait until it is ready. SOURCE is not changed. If it is
+running, it keeps running: the disk is copied from a snapshot that is taken for it
+while the guest is frozen. Snapshots, a static IP address, and address reservations
+on the host are not copied.
 
 Profiles and mode are part of the image, which is that of SOURCE: --profiles and
 --mode stay pending (see status) until nixvmd upgrade or, if the VM is or becomes

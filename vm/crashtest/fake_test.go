@@ -3,6 +3,8 @@ package crashtest
 import (
 	"slices"
 	"testing"
+
+	"github.com/nixvm/nixvm/backends"
 )
 
 func TestKillDuringCreate(t *testing.T) {
@@ -10,7 +12,13 @@ func TestKillDuringCreate(t *testing.T) {
 }
 
 func TestKillDuringClone(t *testing.T) {
-	each(t, func(t *testing.T, kind string) { killDuringClone(t, kind, pointsOf(kind, "clone")) })
+	each(t, func(t *testing.T, kind string) { killDuringClone(t, kind, backends.Stopped, pointsOf(kind, "clone")) })
+}
+
+func TestKillDuringCloneOfARunningVM(t *testing.T) {
+	each(t, func(t *testing.T, kind string) {
+		killDuringClone(t, kind, backends.Running, pointsOf(kind, "clone-running"))
+	})
 }
 
 func TestKillDuringSnapshotAndRestore(t *testing.T) {

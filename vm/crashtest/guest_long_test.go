@@ -5,6 +5,8 @@ package crashtest
 import (
 	"slices"
 	"testing"
+
+	"github.com/nixvm/nixvm/backends"
 )
 
 // The short pass is TestKillOnARealGuest.
@@ -13,7 +15,11 @@ func TestLongKillOnARealGuestDuringCreate(t *testing.T) {
 }
 
 func TestLongKillOnARealGuestDuringClone(t *testing.T) {
-	killDuringClone(t, qemuGuest, pointsOf(qemuGuest, "clone"))
+	killDuringClone(t, qemuGuest, backends.Stopped, pointsOf(qemuGuest, "clone"))
+}
+
+func TestLongKillOnARealGuestDuringCloneOfARunningVM(t *testing.T) {
+	killDuringClone(t, qemuGuest, backends.Running, pointsOf(qemuGuest, "clone-running"))
 }
 
 func TestLongKillOnARealGuestDuringSnapshotRestoreAndDestroy(t *testing.T) {

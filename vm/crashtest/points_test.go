@@ -53,6 +53,8 @@ func pointsOf(kind, verb string) []ends {
 		list = slices.Concat(steps(verb, undone, "image", "disks", "ssh", "start"), steps(verb, finished, "ready"))
 	case "clone":
 		list = slices.Concat(steps(verb, undone, "declare", "disks", "ssh", "start"), steps(verb, finished, "ready"))
+	case "clone-running":
+		list = slices.Concat(steps(verb, undone, "declare", "snapshot", "disks", "release", "ssh", "start"), steps(verb, finished, "ready"))
 	case "snapshot":
 		list = steps(verb, undone, "snapshot")
 	case "restore-snapshot":
@@ -71,6 +73,9 @@ func pointsOf(kind, verb string) []ends {
 		list = append(list, methods(verb, either, "start")...)
 	case "clone":
 		list = append(list, methods(verb, undone, "clone")...)
+		list = append(list, methods(verb, either, "start")...)
+	case "clone-running":
+		list = append(list, methods(verb, undone, "snapshot", "clone", "delete-snapshot")...)
 		list = append(list, methods(verb, either, "start")...)
 	case "snapshot":
 		list = append(list, methods(verb, either, "snapshot")...)
@@ -117,19 +122,21 @@ func (h *house) wholeDemo(s *vm.Service) {
 }
 
 // killDuringClone leaves the source as it was, and nothing or a whole clone.
-func killDuringClone(t *testing.T, kind string, points []ends) {
+func killDuringClone(t *testing.T, kind string, state backends.State, points []ends) {
 	h := newHouse(t, kind)
 	h.open(func(s *vm.Service) {
 		h.must(s, verbs["create"])
 		h.write(s, "precious")
-		h.must(s, func(ctx context.Context, s *vm.Service) (api.Operation, error) { return s.Stop(ctx, "demo", 0, "test") })
+		if state == backends.Stopped {
+			h.must(s, func(ctx context.Context, s *vm.Service) (api.Operation, error) { return s.Stop(ctx, "demo", 0, "test") })
+		}
 	})
 	layout := paths.Under(h.home)
 	for _, p := range points {
 		h.crash(p.point)
 		h.open(func(s *vm.Service) {
-			if v, _ := h.state(s); v.State != backends.Stopped || v.Operation != nil {
-				t.Errorf("%s: the source is %+v", p, v)
+			if v, snapshots := h.state(s); v.State != state || v.Operation != nil || len(snapshots) > 0 {
+				t.Errorf("%s: the source is %+v, snapshots %v", p, v, snapshots)
 			}
 			if p.outcome == finished || p.outcome == either && len(s.List()) == 2 {
 				v, err := s.Get("copy")
@@ -148,7 +155,7 @@ func killDuringClone(t *testing.T, kind string, points []ends) {
 					t.Errorf("%s: %s holds %v", p, dir, names)
 				}
 			}
-			if left := h.left(); slices.Contains(left, "copy") || h.kind.real && len(left) > 0 {
+			if left := h.left(); slices.Contains(left, "copy") || h.kind.real && state == backends.Stopped && len(left) > 0 {
 				t.Errorf("%s: VMs are left: %v", p, left)
 			}
 		})

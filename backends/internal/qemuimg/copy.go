@@ -3,6 +3,7 @@ package qemuimg
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,16 +44,26 @@ const spare = 64 << 20
 
 // Copy makes to, which does not exist, an independent qcow2 without snapshots of the
 // image at path, with the content that it has now, or, unless snapshot is empty, that
-// it had at the snapshot with this ID. info is what Info says of the image. The copy
-// shares the blocks of the original where the file system can (ioctl_ficlone(2)) and
-// the image is a qcow2 without snapshots and backing file. A copy for which there is no room is disk.full before
-// it begins.
-func (t *Tool) Copy(ctx context.Context, path string, info Info, snapshot, to string, report progress.Reporter) error {
+// it had at the snapshot with this ID. info is what Info says of the image. Of a snapshot,
+// another process may write to the image (shared). The copy shares the blocks of the
+// original where the file system can and the image is a qcow2 without backing file. A
+// copy for which there is no room is disk.full before it begins.
+func (t *Tool) Copy(ctx context.Context, path string, shared bool, info Info, snapshot, to string, report progress.Reporter) error {
+	if info.Format == "qcow2" && info.Backing == "" && reflink(path, to) == nil {
+		err := t.strip(ctx, to, snapshot)
+		if err == nil {
+			return nil
+		}
+		if rerr := os.Remove(to); rerr != nil || ctx.Err() != nil {
+			return errors.Join(err, rerr)
+		}
+	}
 	source := []string{"-f", info.Format, path}
 	if snapshot != "" {
 		source = append([]string{"-l", "snapshot.id=" + snapshot}, source...)
-	} else if info.Format == "qcow2" && info.Backing == "" && len(info.Snapshots) == 0 && reflink(path, to) == nil {
-		return nil
+	}
+	if shared {
+		source = append([]string{"-U"}, source...)
 	}
 	size, err := t.measure(ctx, source)
 	if err != nil {
@@ -64,6 +75,28 @@ func (t *Tool) Copy(ctx context.Context, path string, info Info, snapshot, to st
 	// -t: it is on the disk in the end.
 	args := append(append([]string{"-p", "-t", "writeback", "-O", "qcow2"}, source...), to)
 	return t.copying(ctx, percent(report, size), "convert", args...)
+}
+
+// strip gives a qcow2 the content of one of its snapshots, unless that is empty, and
+// removes all of them. If the file was copied while another process wrote to it, it is
+// like after a crash of that: clusters may be lost, and nothing else. What is wrong
+// otherwise is an error.
+func (t *Tool) strip(ctx context.Context, path, snapshot string) error {
+	info, err := t.Info(ctx, path, "qcow2")
+	if err != nil || len(info.Snapshots) == 0 && snapshot == "" {
+		return err
+	}
+	if snapshot != "" {
+		if err := t.ApplySnapshot(ctx, path, Snapshot{ID: snapshot}); err != nil {
+			return err
+		}
+	}
+	for _, s := range info.Snapshots {
+		if err := t.DeleteSnapshot(ctx, path, s); err != nil {
+			return err
+		}
+	}
+	return t.inPlace(ctx, "check", "-q", "-f", "qcow2", "-r", "leaks", path)
 }
 
 // measure is how many bytes a qcow2 copy of a source takes at most.

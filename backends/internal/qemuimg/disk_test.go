@@ -79,7 +79,7 @@ func TestSnapshotsWhoseNamesAreNumbersAreNotMixedUp(t *testing.T) {
 		must(t, i.ApplySnapshot(t.Context(), disk, s))
 		holds(t, disk, 1, byte(n+1))
 		to := filepath.Join(t.TempDir(), "copy.qcow2")
-		must(t, i.Copy(t.Context(), disk, info, s.ID, to, nil))
+		must(t, i.Copy(t.Context(), disk, false, info, s.ID, to, nil))
 		holds(t, to, 1, byte(n+1))
 	}
 	must(t, i.DeleteSnapshot(t.Context(), disk, info.Snapshots[0]))
@@ -105,7 +105,7 @@ func TestACopyIsIndependentAndHasNoSnapshots(t *testing.T) {
 			t.Fatalf("%+v", info)
 		}
 		var last progress.Update
-		must(t, i.Copy(t.Context(), disk, info, "", to, func(u progress.Update) { last = u }))
+		must(t, i.Copy(t.Context(), disk, false, info, "", to, func(u progress.Update) { last = u }))
 		write(t, disk, 1, 6)
 		holds(t, to, 1, 5)
 		holds(t, to, 2, 7)

@@ -201,7 +201,7 @@ export interface BackendCapabilities {
   suspend: boolean;
   /** Resize: the state disk can grow. */
   resize: boolean;
-  /** Clone: a stopped VM can be cloned. */
+  /** Clone: a stopped VM can be cloned; with cloneSnapshot and liveSnapshot, a running one, too. */
   clone: boolean;
   /** CloneSnapshot: one of its snapshots can be cloned too. */
   cloneSnapshot: boolean;
@@ -443,7 +443,7 @@ export interface ClientInfo {
 
 /** CloneParams requests a copy of a machine. Absent fields have the values of the source. */
 export interface CloneParams {
-  /** Name of the machine to copy. Its VM must be stopped. */
+  /** Name of the machine to copy. Its VM must be stopped, unless the backend has cloneSnapshot and liveSnapshot. */
   name: string;
   /** NewName of the new machine, a DNS label of at most 63 characters. */
   newName: string;

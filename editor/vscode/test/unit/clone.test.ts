@@ -100,12 +100,12 @@ test('going back keeps what was answered, and leaving makes nothing', async () =
   assert.equal(sent().length, 1);
 });
 
-test('only a VM that is off is offered, and where there is none the user learns why', async () => {
+test('only a machine with a VM is offered, and where there is none the user learns why', async () => {
   answer('demo', 'copy', 'Clone demo to copy');
   await app.run('clone');
   const [pick] = app.ui.asked;
-  assert.deepEqual(pick?.kind === 'pick' && pick.choices.map(({ label }) => label), ['demo']);
-  app.store.apply({ full: true, machines: [machine('up')] });
+  assert.deepEqual(pick?.kind === 'pick' && pick.choices.map(({ label }) => label), ['demo', 'up']);
+  app.store.apply({ full: true, machines: [machine('demo-2', { state: 'absent' })] });
   await assert.rejects(app.run('clone'), { hint: /stop it first/ });
 });
 

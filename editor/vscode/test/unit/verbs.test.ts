@@ -13,8 +13,8 @@ const possible = (state: string, more: object = {}): string[] =>
 test('each state has its commands', () => {
   const always = ['copySshName', 'openFiles', 'purge'];
   const readable = [...always, 'autostartOn', 'configure', 'passwd', 'setMode'];
-  const existing = [...readable, 'addForward', 'agent', 'attach', 'backup', 'deleteSnapshot', 'destroy', 'exportArchive', 'removeForward', 'restore', 'restoreBackup', 'snapshot', 'terminal'];
-  const off = [...existing, 'clone', 'cloneSnapshot', 'recreate', 'start'];
+  const existing = [...readable, 'addForward', 'agent', 'attach', 'backup', 'clone', 'cloneSnapshot', 'deleteSnapshot', 'destroy', 'exportArchive', 'removeForward', 'restore', 'restoreBackup', 'snapshot', 'terminal'];
+  const off = [...existing, 'recreate', 'start'];
   assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
   assert.deepEqual(possible('broken'), [...always].sort());
   assert.deepEqual(possible('stopped'), [...off, 'migrate', 'rollback', 'upgrade'].sort());
