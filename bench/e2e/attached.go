@@ -52,8 +52,8 @@ func repeat(n int, do func() error) (samples, error) {
 	return times, nil
 }
 
-// measurePause watches a guest that prints without end while snapshots are taken,
-// by the clock of the host: the guest's own stands still with it.
+// measurePause watches a guest that prints without end while snapshots are taken and while
+// it is cloned, by the clock of the host: the guest's own stands still with it.
 func measurePause(ctx context.Context, h *home, name string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -77,18 +77,31 @@ func measurePause(ctx context.Context, h *home, name string) error {
 	if !guest.printed(ctx) {
 		return fmt.Errorf("the guest prints nothing")
 	}
-	var pauses, verbs samples
-	for i := range 5 {
-		from := time.Now()
-		if err := h.nixvmd(ctx, "snapshot", name, fmt.Sprintf("s%d", i), "--quiet"); err != nil {
-			return err
+	measure := func(what string, command func(i int) []string, after func(i int) error) error {
+		var pauses, verbs samples
+		for i := range 5 {
+			from := time.Now()
+			if err := h.nixvmd(ctx, command(i)...); err != nil {
+				return err
+			}
+			verbs = append(verbs, time.Since(from))
+			pauses = append(pauses, guest.longestSilence(from, time.Now()))
+			if err := after(i); err != nil {
+				return err
+			}
 		}
-		verbs = append(verbs, time.Since(from))
-		pauses = append(pauses, guest.longestSilence(from, time.Now()))
+		row("longest silence of a printing guest during a "+what, short(pauses.median()), short(pauses.at(1)), "100 ms paused")
+		row("nixvmd "+what+", start to end", short(verbs.median()), short(verbs.at(1)), "")
+		return nil
 	}
-	row("longest silence of a printing guest during a snapshot", short(pauses.median()), short(pauses.at(1)), "100 ms paused")
-	row("nixvmd snapshot, start to end", short(verbs.median()), short(verbs.at(1)), "")
-	return nil
+	err = measure("snapshot", func(i int) []string { return []string{"snapshot", name, fmt.Sprintf("s%d", i), "--quiet"} }, func(int) error { return nil })
+	if err != nil {
+		return err
+	}
+	copied := func(i int) string { return fmt.Sprintf("%s-copy%d", name, i) }
+	return measure("clone",
+		func(i int) []string { return []string{"clone", name, copied(i), "--no-start", "--quiet"} },
+		func(i int) error { return h.nixvmd(ctx, "destroy", copied(i), "--confirm", copied(i), "--quiet") })
 }
 
 // printer remembers when a guest was silent.
