@@ -5,6 +5,7 @@
 
 ;;; Code:
 
+(require 'ert)
 (require 'nixvm-fake)
 (require 'nixvm-backup)
 
