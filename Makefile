@@ -21,7 +21,7 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 # joins by itself (its targets: test, lint).
 EDITORS := $(patsubst editor/%/Makefile,%,$(wildcard editor/*/Makefile))
 SPACE := $(subst ,, )
-SUITES := units $(subst $(SPACE),+,guests $(EDITORS))
+SUITES := units $(subst $(SPACE),+,guests $(EDITORS) ./vm)
 
 .PHONY: run
 run: deps-run build ## Show the whole story on this machine: create, attach, snapshot, break, restore
