@@ -12,6 +12,7 @@
 package guesttest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -212,8 +213,8 @@ func (g *Guest) Address(port int) string { return fmt.Sprintf("127.0.0.1:%d", g.
 func (g *Guest) Dial(ctx context.Context, user string) (*ssh.Client, error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		client, err := g.dialOnce(ctx, user)
+	for patience := time.Second; ; patience = min(patience*5/4, 20*time.Second) {
+		client, err := g.dialOnce(ctx, user, patience)
 		if err == nil {
 			return client, nil
 		}
@@ -227,13 +228,30 @@ func (g *Guest) Dial(ctx context.Context, user string) (*ssh.Client, error) {
 	}
 }
 
-func (g *Guest) dialOnce(ctx context.Context, user string) (*ssh.Client, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", g.Address(22))
+// greeted is a connection whose server has sent something.
+type greeted struct {
+	net.Conn
+	from *bufio.Reader
+}
+
+func (c greeted) Read(p []byte) (int, error) { return c.from.Read(p) }
+
+// dialOnce waits for the first word of sshd no longer than patience: a connection that
+// QEMU took before the guest had a network is only offered to it again after six
+// seconds, and then after twelve.
+func (g *Guest) dialOnce(ctx context.Context, user string, patience time.Duration) (*ssh.Client, error) {
+	plain, err := (&net.Dialer{}).DialContext(ctx, "tcp", g.Address(22))
 	if err != nil {
 		return nil, err
 	}
-	// A connection that QEMU took before the guest had a network stays mute.
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := greeted{plain, bufio.NewReader(plain)}
+	conn.SetDeadline(time.Now().Add(patience))
+	if _, err := conn.from.Peek(1); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	conn.SetDeadline(time.Now().Add(Limit))
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	c, chans, reqs, err := ssh.NewClientConn(conn, g.Address(22), &ssh.ClientConfig{
 		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(g.Identity.Key)}, HostKeyCallback: ssh.FixedHostKey(g.Identity.HostKey.PublicKey()),
 	})
