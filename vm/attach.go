@@ -73,12 +73,7 @@ func uriPath(p string) string {
 // ensureRunning starts or resumes a VM unless it runs, and waits for its sshd.
 // Several callers at once share one start.
 func (s *Service) ensureRunning(ctx context.Context, name, client string) error {
-	if s.stateSeen(name) != backends.Running { // one that runs is reached while it is cloned
-		if err := s.engine.AwaitRelease(ctx, name); err != nil {
-			return err
-		}
-	}
-	if err := s.awaitDown(ctx, name); err != nil {
+	if err := s.awaitTurn(ctx, name); err != nil {
 		return err
 	}
 	st, err := s.statusNow(ctx, name)
@@ -122,6 +117,17 @@ func (s *Service) ensureRunning(ctx context.Context, name, client string) error 
 		}
 	}
 	return s.inventory.WaitReady(ctx, name)
+}
+
+// awaitTurn waits until a VM that does not run may be started. One that runs is reached
+// while an operation copies it.
+func (s *Service) awaitTurn(ctx context.Context, name string) error {
+	if s.stateSeen(name) != backends.Running {
+		if err := s.engine.AwaitRelease(ctx, name); err != nil {
+			return err
+		}
+	}
+	return s.awaitDown(ctx, name)
 }
 
 // runs reports whether a VM runs, or can be started, when an operation of that kind has
