@@ -44,11 +44,13 @@ step('a create that is cancelled leaves nothing behind', async () => {
   await first.choice('Image').click();
   await first.choice(image).click();
   await first.choice('Create scratch').click();
-  const progress = first.notification('Create scratch');
-  await progress.waitFor();
+  // What says that it was cancelled begins with the same words, and stays while the
+  // mouse is over it.
+  const cancel = first.notification('Create scratch').locator('.monaco-button', { hasText: 'Cancel' });
+  await cancel.waitFor();
   await first.row('scratch').waitFor();
-  await progress.locator('.monaco-button', { hasText: 'Cancel' }).click();
-  await progress.waitFor({ state: 'detached', ...patient });
+  await cancel.click();
+  await cancel.waitFor({ state: 'detached', ...patient });
   await first.row('scratch').waitFor({ state: 'detached' });
   assert.deepEqual(await machines(), []);
   assert.equal(isDeclared('scratch'), false);
