@@ -111,15 +111,7 @@ func (b *Backend) copyVM(ctx context.Context, source *found, c conf, snap string
 	if err == nil {
 		err = b.refurnish(ctx, e, spec, r)
 	}
-	if err == nil {
-		report.Report(progress.Update{Vertex: "disk", Done: true})
-		e.state, e.mark = "stopped", b.markOf(spec)
-		b.observe(e, b.status(e), b.view.now())
-		return nil
-	}
-	err = b.undo(ctx, e, upid, err)
-	b.dropMedium(ctx, e.node, spec.UUID)
-	return err
+	return b.made(ctx, e, spec, upid, report, err)
 }
 
 // refurnish makes a copy of a VM the VM of another machine.

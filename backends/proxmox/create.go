@@ -72,6 +72,11 @@ func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry
 	if err == nil {
 		err = b.furnish(ctx, e, spec, storage, r)
 	}
+	return b.made(ctx, e, spec, upid, report, err)
+}
+
+// made ends the making of a VM: it is known from now on, or nothing is left of it.
+func (b *Backend) made(ctx context.Context, e entry, spec backends.Spec, upid pve.UPID, report progress.Reporter, err error) error {
 	if err == nil {
 		report.Report(progress.Update{Vertex: "disk", Done: true})
 		e.state, e.mark = "stopped", b.markOf(spec)
