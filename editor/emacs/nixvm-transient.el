@@ -100,6 +100,8 @@
     ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--clone-p)))
     ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "migrate")))
     ("^" "Upgrade" nixvm-upgrade :if (lambda () (nixvm-transient--p "upgrade")))
+    ("%" "Preview upgrade" nixvm-upgrade-preview :if (lambda () (nixvm-transient--p "upgrade")))
+    ("*" "Upgrade all" nixvm-upgrade-all :if (lambda () (nixvm--offered-p "upgrade")))
     ("~" "Roll back" nixvm-rollback :if (lambda () (nixvm-transient--p "rollback")))
     ("A" nixvm-autostart :description nixvm-transient--autostart
      :if (lambda () (nixvm-transient--p "autostart")))

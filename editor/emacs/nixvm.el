@@ -56,6 +56,8 @@
 (autoload 'nixvm-set-mode "nixvm-settings" "Change the mode of a machine." t)
 (autoload 'nixvm-recreate "nixvm-settings" "Recreate the VM of a machine." t)
 (autoload 'nixvm-upgrade "nixvm-upgrade" "Upgrade VMs to their current image." t)
+(autoload 'nixvm-upgrade-all "nixvm-upgrade" "Upgrade all VMs to their current image." t)
+(autoload 'nixvm-upgrade-preview "nixvm-upgrade" "Show what an upgrade would change." t)
 (autoload 'nixvm-rollback "nixvm-upgrade" "Return a VM to an earlier image." t)
 
 ;;;###autoload

@@ -1,30 +1,43 @@
 import { answered, operate, type App } from '../app';
+import { askImageOf } from '../create/image';
+import { checkOf } from '../create/draft';
 import { when } from '../model/words';
 import type { Generation, Machine } from '../protocol';
 import type { Commands } from './commands';
+import { confirmOf, replaced } from './otherImage';
 import { target, type Arguments } from './target';
+import { upgradeAll } from './upgradeAll';
+import { preview } from './upgradePreview';
 
-/** What replacing the image of a machine means, in the words of the question before it. */
-export function replaced(machine: Machine): string {
-  return [
-    'Its data, its snapshots and its identity are kept. If the guest does not work with the image, the VM returns to the present one.',
-    machine.state === 'running' ? 'The VM is shut down and started again: agents and attached windows are disconnected.' : '',
-    machine.mode === 'semi-mutable' ? 'What was installed into its /nix is removed if the image has another Nix store.' : '',
-  ]
-    .filter(Boolean)
-    .join('\n\n');
+/** Asks once more, and upgrades a machine; without an image to the current one for its profiles. */
+async function confirmUpgrade(app: App, machine: Machine, image?: string): Promise<void> {
+  const { name } = machine;
+  const sure = await app.ui.confirm({
+    message: image ? `Upgrade ${name} to the image ${image}?` : `Upgrade ${name} to the current image for its profiles?`,
+    detail: [replaced(machine), image ? 'Later upgrades of the machine use this image, too.' : ''].filter(Boolean).join('\n\n'),
+    action: 'Upgrade',
+  });
+  answered(sure || undefined);
+  const { operation } = await operate(app, `Upgrade ${name}`, 'nixvm/vm/upgrade', { name, ...(image ? { image } : {}), ...confirmOf(machine) });
+  void app.ui.info(`${name} is at generation ${operation.generation ?? ''}.`);
 }
 
-/** The confirmation that the daemon wants of a machine whose /nix may be emptied. */
-const confirmOf = ({ name, mode }: Machine): { confirm?: string } => (mode === 'semi-mutable' ? { confirm: name } : {});
-
 async function upgrade(app: App, args: Arguments): Promise<void> {
-  const machine = await target(app, args, 'upgrade', 'Upgrade a VM');
-  const { name } = machine;
-  const sure = await app.ui.confirm({ message: `Upgrade ${name} to the current image for its profiles?`, detail: replaced(machine), action: 'Upgrade' });
-  answered(sure || undefined);
-  const { operation } = await operate(app, `Upgrade ${name}`, 'nixvm/vm/upgrade', { name, ...confirmOf(machine) });
-  void app.ui.info(`${name} is at generation ${operation.generation ?? ''}.`);
+  await confirmUpgrade(app, await target(app, args, 'upgrade', 'Upgrade a VM'));
+}
+
+async function upgradeImage(app: App, args: Arguments): Promise<void> {
+  const machine = await target(app, args, 'upgradeImage', 'Upgrade a VM to another image');
+  const image = answered(await askImageOf(app.ui, `Upgrade ${machine.name}`, machine, await checkOf(app)));
+  await confirmUpgrade(app, machine, image);
+}
+
+/** Shows what an upgrade would do, and upgrades if that is wanted. */
+async function previewUpgrade(app: App, args: Arguments): Promise<void> {
+  const machine = await target(app, args, 'previewUpgrade', 'Preview the upgrade of a VM');
+  if (await preview(app, machine.name)) {
+    await confirmUpgrade(app, machine);
+  }
 }
 
 const imageOf = ({ image }: Generation): string => [image.distro ?? image.kind, image.version].filter(Boolean).join(' ');
@@ -50,5 +63,8 @@ async function rollback(app: App, args: Arguments): Promise<void> {
 
 export const upgradeCommands = (app: App): Commands => ({
   upgrade: (...args) => upgrade(app, args),
+  upgradeImage: (...args) => upgradeImage(app, args),
+  previewUpgrade: (...args) => previewUpgrade(app, args),
+  upgradeAll: () => upgradeAll(app),
   rollback: (...args) => rollback(app, args),
 });

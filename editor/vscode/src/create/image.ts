@@ -1,8 +1,8 @@
-import type { DraftParams, ImageBuildParams, Profile } from '../protocol';
-import { back, type Ui } from '../ui/ui';
+import type { DraftParams, ImageBuildParams, Machine, Profile } from '../protocol';
+import { back, type Answer, type Ui } from '../ui/ui';
 import { meaningful, profilesText, type Answers } from './answers';
-import { byConfig, image, mode, type Asking } from './details';
-import type { Check, Wrong } from './draft';
+import { byConfig, image, meanings, mode, type Asking } from './details';
+import { complains, fieldOf, type Check, type Wrong } from './draft';
 import { askHub, saying } from './hub';
 import { askProfiles, profilesPrompt } from './profiles';
 
@@ -40,4 +40,27 @@ export async function askImage(ui: Ui, profiles: readonly Profile[], last: Answe
     }
     ({ answers, wrong } = { wrong: undefined, ...left });
   }
+}
+
+/** Asks for the image that a machine shall have: a kind, a file of this computer, or what is typed. */
+export async function askImageOf(ui: Ui, question: string, { mode: kept, profiles }: Machine, check: Check): Promise<Answer<string>> {
+  const withImage = (kind: string): DraftParams => ({ for: 'image', image: kind, mode: kept, profiles });
+  const { choices = [] } = fieldOf(await check(withImage('')), 'image');
+  const chosen = await ui.pick({ title: question, prompt: 'Which image?' }, [
+    ...choices.map((choice) => ({ label: choice, description: meanings[choice] ?? '', icon: 'package', value: choice })),
+    { label: 'Image File...', description: 'an image.json of this computer', icon: 'file', value: 'file' },
+    { label: 'Type a Path or a URL...', description: 'URL#sha256=HEX', icon: 'edit', value: 'typed' },
+  ]);
+  if (chosen === 'file') {
+    return ui.path({ title: `${question}: image`, folder: false });
+  }
+  if (chosen !== 'typed') {
+    return chosen;
+  }
+  const typed = await ui.text({
+    title: question,
+    prompt: 'Path of an image.json, or URL#sha256=HEX',
+    complaint: complains(check, 'image', (text) => ({ ...withImage(text.trim()), for: 'create' })),
+  });
+  return typeof typed === 'string' ? typed.trim() : typed;
 }

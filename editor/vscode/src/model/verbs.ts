@@ -24,6 +24,8 @@ export const verbs = {
   cloneSnapshot: 'clone-snapshot',
   migrate: 'migrate',
   upgrade: 'upgrade',
+  upgradeImage: 'upgrade',
+  previewUpgrade: 'upgrade',
   rollback: 'rollback',
   autostartOn: 'autostart',
   autostartOff: 'autostart',

@@ -14,13 +14,14 @@ test('each state has its commands', () => {
   const always = ['copySshName', 'openFiles', 'purge'];
   const readable = [...always, 'autostartOn', 'configure', 'passwd', 'setMode'];
   const existing = [...readable, 'addForward', 'agent', 'attach', 'backup', 'clone', 'cloneSnapshot', 'deleteSnapshot', 'destroy', 'exportArchive', 'removeForward', 'restore', 'restoreBackup', 'snapshot', 'terminal'];
+  const upgradable = ['previewUpgrade', 'rollback', 'upgrade', 'upgradeImage'];
   const off = [...existing, 'recreate', 'start'];
   assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
   assert.deepEqual(possible('broken'), [...always].sort());
-  assert.deepEqual(possible('stopped'), [...off, 'migrate', 'rollback', 'upgrade'].sort());
-  assert.deepEqual(possible('crashed'), [...off, 'rollback', 'upgrade'].sort());
+  assert.deepEqual(possible('stopped'), [...off, 'migrate', ...upgradable].sort());
+  assert.deepEqual(possible('crashed'), [...off, ...upgradable].sort());
   assert.deepEqual(possible('suspended'), [...existing, 'kill', 'resume'].sort());
-  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'rollback', 'share', 'stop', 'suspend', 'upgrade'].sort());
+  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'share', 'stop', 'suspend', ...upgradable].sort());
   assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
 });
 
