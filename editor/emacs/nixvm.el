@@ -171,11 +171,13 @@ unless all of them have it.  It applies at once, whether they run or not."
 
 ;;;###autoload
 (defun nixvm-clone (name new &optional snapshot answers)
-  "Copy the machine NAME, which is off, to a NEW one, and attach to that.
+  "Copy the machine NAME to a NEW one, and attach to that.
 The disk is copied as it is now, or as it was in SNAPSHOT, with the credentials
-on it; ANSWERS is a plist with :memory, :vcpus and :disk if they should differ.
-Interactively a machine that is up is shut down first, if you agree.  With a
-prefix argument ask for ANSWERS as well."
+on it; ANSWERS is a plist with :memory, :vcpus, :disk, :network, :profiles and
+:mode if they should differ.  Other profiles or another mode take effect when
+the copy is upgraded or recreated.  Interactively a machine that is up is shut
+down first if it has to be, and if you agree.  With a prefix argument ask for
+ANSWERS as well."
   (interactive
    (let* ((name (nixvm--target "Clone" "clone" #'nixvm--clonable-p))
           (new (nixvm--ask "clone" (list :name name) :newName
@@ -184,12 +186,15 @@ prefix argument ask for ANSWERS as well."
                                             (nixvm--free-name name)))))
      (list name new
            (plist-get (nixvm--read-snapshot "Copy the disk" name "as it is now") :name)
-           (and current-prefix-arg (nixvm--read-sizes (nixvm-machine name))))))
+           (and current-prefix-arg (nixvm--read-differences (nixvm-machine name))))))
   (let ((machine (nixvm-machine name))
         ;; Now: what follows the shutdown must not wait for the daemon.
         (params (nixvm--given
                  (append (list :name name :newName new :snapshot snapshot)
-                         (nixvm--numbers "clone" (list :name name :newName new) answers)))))
+                         (nixvm--numbers "clone" (list :name name :newName new) answers)
+                         (list :network (plist-get answers :network)
+                               :profiles (vconcat (plist-get answers :profiles))
+                               :mode (plist-get answers :mode))))))
     (nixvm--stopped-first
      machine (format "%s is %s; only a stopped machine can be cloned.  Shut it down? " name
                      (nixvm--state machine))
@@ -197,17 +202,32 @@ prefix argument ask for ANSWERS as well."
        (nixvm--begin "nixvm/vm/clone" params (format "Clone %s to %s" name new)
                      (apply-partially #'nixvm--created new))))))
 
-(defun nixvm--read-sizes (machine)
-  "Ask for memory, CPUs and disk; return those that differ from MACHINE's."
-  (let ((memory (nixvm--size (plist-get machine :memoryMiB)))
-        (vcpus (plist-get machine :vcpus))
-        (disk (nixvm--size (/ (or (plist-get machine :diskBytes) 0) 1048576))))
+(defun nixvm--read-differences (machine)
+  "Ask for the settings of a copy of MACHINE; return those that differ."
+  (let* ((draft (list :name (plist-get machine :name)))
+         (fields (nixvm--check "clone" draft))
+         (network (plist-get machine :network))
+         (profiles (delete "core" (append (plist-get machine :profiles) nil)))
+         (mode (plist-get machine :mode)))
     (cl-flet ((other (param old read)
-                (let ((new (nixvm--ask "clone" (list :name (plist-get machine :name)) param read)))
-                  (unless (equal (format "%s" new) (format "%s" old)) new))))
-      (list :memory (other :memoryMiB memory (apply-partially #'nixvm--read-text "Memory" memory))
-            :vcpus (other :vcpus vcpus (apply-partially #'nixvm--read-text "CPUs" vcpus))
-            :disk (other :diskBytes disk (apply-partially #'nixvm--read-text "Disk" disk))))))
+                (let ((new (nixvm--ask "clone" draft param read)))
+                  (unless (equal (format "%s" new) (format "%s" old)) new)))
+              (choices (param) (append (plist-get (plist-get fields param) :choices) nil)))
+      (append
+       (cl-loop for (key param prompt old)
+                in `((:memory :memoryMiB "Memory" ,(nixvm--size (plist-get machine :memoryMiB)))
+                     (:vcpus :vcpus "CPUs" ,(plist-get machine :vcpus))
+                     (:disk :diskBytes "Disk" ,(nixvm--size (/ (or (plist-get machine :diskBytes) 0) 1048576))))
+                append (list key (other param old (apply-partially #'nixvm--read-text prompt old))))
+       (list :network (other :network network
+                             (lambda (typed problem)
+                               (nixvm--read-network network (nixvm--backend (plist-get machine :backend))
+                                                    typed problem)))
+             :profiles (other :profiles profiles
+                              (lambda (typed problem)
+                                (nixvm--read-profiles (or typed profiles) (choices :profiles) problem)))
+             :mode (other :mode mode
+                          (lambda (_ problem) (nixvm--read-mode mode (choices :mode) problem))))))))
 
 (defun nixvm--stopped-first (machine question then)
   "Call THEN when MACHINE is off; shut it down if QUESTION is answered with yes."
@@ -219,38 +239,55 @@ prefix argument ask for ANSWERS as well."
                     (lambda (_) (funcall then))))))
 
 (defun nixvm--migration-targets (machine)
-  "The names of the backends that MACHINE can move to, as they are now."
+  "Where MACHINE can move to now, as an alist of (NAME KEY . NOTE).
+KEY is :backend or :node."
   (let ((here (cl-find (plist-get machine :backend)
                        (plist-get (nixvm--call "nixvm/backend/list" nil) :backends)
                        :key (lambda (b) (plist-get b :name)) :test #'equal)))
-    (append (plist-get here :migratesTo) nil)))
+    (append
+     (mapcar (lambda (name) (cons name '(:backend . "another backend"))) (plist-get here :migratesTo))
+     (when (nixvm--true (plist-get (plist-get here :capabilities) :nodes))
+       (or (cl-loop for node across (plist-get (nixvm--call "nixvm/backend/nodes" (list :backend (plist-get here :name)))
+                                               :nodes)
+                    when (and (nixvm--true (plist-get node :online))
+                              (not (equal (plist-get node :name) (plist-get machine :node))))
+                    collect (cons (plist-get node :name)
+                                  (cons :node (format "node of %s" (plist-get here :name)))))
+           (user-error "No other node of %s is online" (plist-get here :name)))))))
 
 ;;;###autoload
-(defun nixvm-migrate (name backend)
-  "Move the VM of the machine NAME to another BACKEND, be it up or off.
-Only backends are offered that can take it.  Files and terminals of a machine
-that moves are reconnected."
+(defun nixvm-migrate (name place &optional key)
+  "Move the VM of the machine NAME to PLACE, be it up or off.
+PLACE is another backend, or another node of its backend if KEY is :node.  Only
+places are offered that can take it.  Files and terminals of a machine that
+moves to another backend are reconnected."
   (interactive
    (let* ((name (nixvm--target "Migrate" "migrate"))
           (machine (nixvm-machine name))
           (targets (or (nixvm--migration-targets machine)
                        (user-error "There is no other backend that %s can move to: see docs/libvirt.md of nixvm"
                                    name)))
-          (backend (completing-read
-                    (format-prompt "Migrate %s from %s to" (car targets) name
-                                   (plist-get machine :backend))
-                    targets nil t nil nil (car targets))))
+          (completion-extra-properties
+           (list :annotation-function (lambda (place) (concat "  " (cddr (assoc place targets))))))
+          (place (completing-read
+                  (format-prompt "Migrate %s from %s to" (caar targets) name
+                                 (plist-get machine :backend))
+                  targets nil t nil nil (caar targets)))
+          (key (cadr (assoc place targets))))
      (unless (or (not (nixvm--up-p machine))
                  (yes-or-no-p
-                  (format "%s keeps running while it moves to %s; open connections to it are closed.  Continue? "
-                          name backend)))
+                  (format "%s keeps running while it moves to %s%s.  Continue? " name place
+                          (if (eq key :node) "" "; open connections to it are closed"))))
        (keyboard-quit))
-     (list name backend)))
-  (nixvm--begin "nixvm/vm/migrate" (list :name name :backend backend)
-                (format "Migrate %s to %s" name backend)
+     (list name place key)))
+  (nixvm--begin "nixvm/vm/migrate"
+                (append (list :name name)
+                        (if (eq key :node) (list :backend "" :node place) (list :backend place)))
+                (format "Migrate %s to %s" name place)
                 (lambda (_)
-                  (when-let ((machine (nixvm-machine name))) (nixvm-tramp-forget machine))
-                  (message "%s is on %s" name backend))))
+                  (when-let ((machine (and (not (eq key :node)) (nixvm-machine name))))
+                    (nixvm-tramp-forget machine))
+                  (message "%s is on %s" name place))))
 
 ;;;; Snapshots
 

@@ -222,6 +222,10 @@
 
 (ert-deftest nixvm-clone-copies-a-snapshot-or-the-disk-as-it-is ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo" :state "stopped" :ready :json-false))
+    (setf (nixvm-fake-backends nixvm-fake)
+          (vector (list :name "laptop" :type "qemu" :default t :actions (nixvm-fake-keys)
+                        :capabilities '(:bridge t))))
+    (nixvm-fake-answer "nixvm/backend/bridges" '(:bridges [(:name "br0" :up t)]))
     (let* (created (nixvm-after-create-functions (list (lambda (m) (push (plist-get m :name) created)))))
       (nixvm-fake-on "nixvm/vm/clone"
                      (lambda (params &rest _)
@@ -234,14 +238,24 @@
         (should-not (plist-member params :snapshot))
         (should-not (plist-member params :memoryMiB)))
       (let ((current-prefix-arg '(4)))
-        (nixvm-fake-typing '("demo" "copy" "clean" "2G" "" "") (call-interactively #'nixvm-clone)))
+        (nixvm-fake-typing '("demo" "copy" "clean" "2G" "" "" "bridge:br0" "dev" "semi-mutable")
+          (call-interactively #'nixvm-clone)))
       (nixvm-fake-wait (member "copy" created))
       (let ((params (nixvm-fake-params "nixvm/vm/clone")))
         (should (equal (plist-get params :snapshot) "clean"))
         (should (equal (plist-get params :memoryMiB) 2048))
+        (should (equal (plist-get params :network) "bridge:br0"))
+        (should (equal (plist-get params :profiles) ["dev"]))
+        (should (equal (plist-get params :mode) "semi-mutable"))
         ;; What stays as it is is left to the daemon, which knows it to the byte.
         (should-not (plist-member params :vcpus))
-        (should-not (plist-member params :diskBytes))))))
+        (should-not (plist-member params :diskBytes)))
+      (let ((current-prefix-arg '(4)))
+        (nixvm-fake-typing '("demo" "same" "clean" "" "" "" "nat" "claude,dev" "")
+          (call-interactively #'nixvm-clone)))
+      (nixvm-fake-wait (member "same" created))
+      (should (equal (nixvm--without :workDoneToken (nixvm-fake-params "nixvm/vm/clone"))
+                     '(:name "demo" :newName "same" :snapshot "clean"))))))
 
 (ert-deftest nixvm-clone-of-what-runs-shuts-it-down-if-one-agrees ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))
@@ -264,6 +278,26 @@
           (list :name "two" :type "libvirt" :default :json-false :actions (nixvm-fake-keys) :migratesTo ["one"])
           (list :name "odd" :type "libvirt" :default :json-false :actions (nixvm-fake-keys "migrate"))))
 
+(ert-deftest nixvm-migrate-moves-between-the-nodes-of-a-cluster ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo" :backend "lab" :node "n0"))
+    (let ((lab (list :name "lab" :type "proxmox" :default t :actions (nixvm-fake-keys)
+                     :capabilities '(:nodes t))))
+      (setf (nixvm-fake-backends nixvm-fake) (vector lab))
+      (nixvm-fake-answer "nixvm/backend/list" (list :backends (vector lab))))
+    (nixvm-fake-answer "nixvm/backend/nodes"
+                       '(:backend "lab" :nodes [(:name "n0" :online t) (:name "n1" :online t) (:name "n2" :online :json-false)]))
+    (nixvm-fake-answer "nixvm/vm/migrate" '(:operation (:id "1" :state "succeeded")))
+    (nixvm--ensure)
+    (nixvm-fake-typing '("demo" "n1" t) (call-interactively #'nixvm-migrate))
+    (nixvm-fake-wait (nixvm-fake-received-p "nixvm/vm/migrate"))
+    (nixvm-fake-wait (null nixvm--works))
+    (should (equal (nixvm--without :workDoneToken (nixvm-fake-params "nixvm/vm/migrate"))
+                   '(:name "demo" :backend "" :node "n1")))
+    (nixvm-fake-answer "nixvm/backend/nodes" '(:backend "lab" :nodes [(:name "n0" :online t) (:name "n1" :online :json-false)]))
+    (should (string-match-p "No other node of lab is online"
+                            (cadr (should-error (nixvm--migration-targets (nixvm-machine "demo"))
+                                                :type 'user-error))))))
+
 (ert-deftest nixvm-migrate-offers-only-where-the-vm-can-go ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo" :backend "one")
                          (nixvm-fake-machine "here" :actions (nixvm-fake-keys "migrate")))
@@ -272,7 +306,7 @@
     (nixvm-fake-answer "nixvm/vm/migrate" (list :operation '(:id "1" :state "succeeded")
                                                 :vm (nixvm-fake-machine "demo" :backend "two")))
     (nixvm--ensure)
-    (should (equal (nixvm--migration-targets (nixvm-machine "demo")) '("two")))
+    (should (equal (mapcar #'car (nixvm--migration-targets (nixvm-machine "demo"))) '("two")))
     (should-not (nixvm--offered-p "migrate" (nixvm-machine "here")))
     ;; It runs: that is said, and asked for.
     (should (eq 'quit (condition-case nil

@@ -1,9 +1,10 @@
 import { askAndDo, offerOf, operate, type App } from '../app';
 import { askClone, cloneParams, type CloneAnswers, type CloneAsked } from '../create/clone';
 import { checkOf } from '../create/draft';
+import { backendOf } from '../daemon/offered';
 import { can } from '../model/verbs';
 import type { Commands } from './commands';
-import { afterCreate } from './create';
+import { afterCreate, bridgesOf } from './create';
 import { snapshotsOf } from './snapshot';
 import { nodeOf, target, type Arguments } from './target';
 
@@ -13,7 +14,9 @@ async function clone(app: App, args: Arguments): Promise<void> {
   const node = nodeOf(args);
   const offer = offerOf(app);
   const snapshots = can('cloneSnapshot', source, offer) ? await snapshotsOf(app, source.name) : [];
-  const facts = { source, snapshots, check: await checkOf(app) };
+  const { profiles } = await app.client.request('nixvm/profile/list', {});
+  const bridged = backendOf(offer.backends, source.backend)?.capabilities.bridge ?? true;
+  const facts = { source, snapshots, profiles, bridges: bridged ? () => bridgesOf(app, source.backend) : undefined, check: await checkOf(app) };
   const first: CloneAnswers = { snapshot: node?.kind === 'snapshot' ? node.snapshot.name : undefined, start: true };
   const title = ({ name }: CloneAsked): string => `Clone ${source.name} to ${name}`;
   const done = await askAndDo(

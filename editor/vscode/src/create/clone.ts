@@ -1,13 +1,14 @@
 import { when } from '../model/words';
-import type { CloneParams, DraftParams, Machine, Snapshot } from '../protocol';
+import type { Bridge, CloneParams, DraftParams, Machine, Profile, Snapshot } from '../protocol';
 import { back, type Ui } from '../ui/ui';
-import { meaningful, sizesDraft, type Sizes } from './answers';
-import { sizes, type Asking } from './details';
-import { complains, suggested, type Check, type Wrong } from './draft';
+import { meaningful, sizesDraft, type Answers, type Sizes } from './answers';
+import { mode, network, said, sizes, type Asking } from './details';
+import { complains, fieldOf, suggested, type Check, type Wrong } from './draft';
 import { askHub, saying, type Detail, type Hub } from './hub';
+import { askProfiles, profilesPrompt } from './profiles';
 
 /** What a copy is to be. */
-export interface CloneAnswers extends Sizes {
+export interface CloneAnswers extends Sizes, Pick<Answers, 'network' | 'profiles' | 'mode'> {
   /** The snapshot to copy; none is the disk as it is now. */
   snapshot?: string | undefined;
   start: boolean;
@@ -18,6 +19,9 @@ export interface CloneFacts {
   source: Machine;
   /** Of the source, newest first. */
   snapshots: readonly Snapshot[];
+  profiles: readonly Profile[];
+  /** Of the host of its backend; undefined where the backend has no bridges. */
+  bridges: (() => Promise<readonly Bridge[]>) | undefined;
   check: Check;
 }
 
@@ -57,13 +61,13 @@ export async function askClone(ui: Ui, facts: CloneFacts, before: { name?: strin
   }
 }
 
-const draft = (name: string, newName: string, answers: CloneAnswers): DraftParams => ({
-  for: 'clone', name, newName, ...sizesDraft(answers), ...(answers.snapshot ? { snapshot: answers.snapshot } : {}),
-});
+const draft = (name: string, newName: string, { snapshot, network: net, profiles: chosen, mode: kept, ...sized }: CloneAnswers): DraftParams => ({
+  for: 'clone', name, newName, ...sizesDraft(sized), ...meaningful({ snapshot, network: net, profiles: chosen, mode: kept }),
+}) as DraftParams;
 
 const asItIs = 'its current disk';
 
-function hub({ source, snapshots, check }: CloneFacts, name: string): Hub<CloneAnswers> {
+function hub({ source, snapshots, profiles: all, bridges, check }: CloneFacts, name: string): Hub<CloneAnswers> {
   const asking: Asking<CloneAnswers> = {
     check, draft: (answers) => draft(source.name, name, answers), word: `as ${source.name}`, sentence: `as ${source.name}`,
   };
@@ -79,6 +83,9 @@ function hub({ source, snapshots, check }: CloneFacts, name: string): Hub<CloneA
     details: () => [
       ...(snapshots.length > 0 ? [from(snapshots)] : []),
       ...sizes<CloneAnswers>(asking),
+      ...(bridges ? [network<CloneAnswers>(asking, bridges)] : []),
+      profiles(asking, all),
+      mode<CloneAnswers>(asking),
       start,
     ],
   };
@@ -95,6 +102,19 @@ const from = (snapshots: readonly Snapshot[]): Detail<CloneAnswers> => ({
       ...snapshots.map(({ name, description, created }) => ({ label: name, description: when(created), detail: description ?? '', value: name, picked: name === answers.snapshot })),
     ]);
     return typeof chosen === 'string' ? { ...answers, snapshot: chosen || undefined } : chosen;
+  },
+});
+
+/** The copy boots from the image of the source: another one stays pending. */
+const profiles = (asking: Asking<CloneAnswers>, all: readonly Profile[]): Detail<CloneAnswers> => ({
+  field: 'profiles',
+  label: 'Profiles',
+  icon: 'extensions',
+  text: (answers, checked) => said(answers.profiles?.join(', '), asking.word, fieldOf(checked, 'profiles').values?.join(', ')),
+  ask: async (ui, answers, question, checked) => {
+    const picked = answers.profiles ?? fieldOf(checked, 'profiles').values ?? [];
+    const chosen = await askProfiles(ui, { ...question, prompt: `${profilesPrompt}. An upgrade of the copy applies them` }, all, asking.check, { ...asking.draft(answers), profiles: picked });
+    return Array.isArray(chosen) ? { ...answers, profiles: chosen } : chosen;
   },
 });
 

@@ -21,7 +21,7 @@ export interface Asking<A> {
 export const byConfig = { word: 'default', sentence: 'the default of config.toml' };
 
 /** What was said, or what counts then and why. */
-const said = (value: string | undefined, word: string, otherwise: string | undefined): string =>
+export const said = (value: string | undefined, word: string, otherwise: string | undefined): string =>
   value || (otherwise ? `${otherwise} (${word})` : word);
 
 function changed<A>(answer: Answer<string>, change: (value: string) => A | Promise<A>): Answer<A> | Promise<A> {
@@ -92,22 +92,28 @@ export const networksOn = (bridges: readonly Bridge[]): Choice<string>[] => [
   { label: 'Another bridge', description: 'type its name', value: 'other' },
 ];
 
-/** Offers the bridges that there are; another one can be typed. */
-function network(asking: Asking<Answers>, bridges: Bridges): Detail<Answers> {
-  const text = typed<Answers>({ field: 'network', label: 'Network', icon: 'globe', prompt: 'nat, or bridge:INTERFACE', write: String }, asking);
+/** Answers where one of them counts as not given. */
+function unsaid<A extends object>(answers: A, field: keyof A): A {
+  const { [field]: _, ...others } = answers;
+  return others as A;
+}
+
+/** Offers the bridges of the host; another one can be typed. */
+export function network<A extends Pick<Answers, 'network'>>(asking: Asking<A>, bridges: (answers: A) => Promise<readonly Bridge[]>): Detail<A> {
+  const text = typed<A>({ field: 'network', label: 'Network', icon: 'globe', prompt: 'nat, or bridge:INTERFACE', write: String }, asking);
   return {
     ...text,
     ask: async (ui, answers, question, checked) => {
-      const there = await bridges(answers.backend);
+      const there = await bridges(answers);
       if (there.length === 0) {
         return text.ask(ui, answers, question, checked);
       }
-      const choices = [{ label: 'default', description: asking.sentence, value: '' }, ...networksOn(there)];
-      const { network: current = '', ...others } = answers;
+      const choices = [{ label: asking.word, description: asking.sentence, value: '' }, ...networksOn(there)];
+      const { network: current = '' } = answers;
       const answer = await ui.pick(question, choices.map((choice) => ({ ...choice, picked: choice.value === current })));
       return answer === 'other'
         ? text.ask(ui, answers, question, checked)
-        : changed(answer, (chosen): Answers => (chosen ? { ...answers, network: chosen } : others));
+        : changed(answer, (chosen) => (chosen ? { ...answers, network: chosen } : unsaid(answers, 'network')));
     },
   };
 }
@@ -122,7 +128,7 @@ export const meanings: Record<string, string> = {
 };
 
 /** Asks for one of what the daemon says that the field can be, or for the default. */
-function picked(field: 'image' | 'mode', label: string, icon: string, asking: Asking<Answers>): Detail<Answers> {
+function picked<F extends 'image' | 'mode', A extends Pick<Answers, F>>(field: F, label: string, icon: string, asking: Asking<A>): Detail<A> {
   return {
     field,
     label,
@@ -130,9 +136,9 @@ function picked(field: 'image' | 'mode', label: string, icon: string, asking: As
     text: (answers, checked) => said(answers[field], asking.word, fieldOf(checked, field).value),
     ask: async (ui, answers, question) => {
       // Without what was chosen before: what would the default be?
-      const { value, note, choices = [] } = fieldOf(await asking.check(asking.draft({ ...answers, [field]: undefined })), field);
+      const { value, note, choices = [] } = fieldOf(await asking.check(asking.draft(unsaid(answers, field))), field);
       const offered: Choice<string>[] = [
-        { label: 'default', description: ['of config.toml', value].filter(Boolean).join(': '), detail: inEditorWords(note ?? ''), value: '' },
+        { label: asking.word, description: [asking.sentence, value].filter(Boolean).join(': '), detail: inEditorWords(note ?? ''), value: '' },
         ...choices.map((choice) => ({ label: choice, description: meanings[choice] ?? '', value: choice })),
       ];
       const current = answers[field] ?? '';
@@ -140,13 +146,13 @@ function picked(field: 'image' | 'mode', label: string, icon: string, asking: As
         offered.push({ label: current, description: 'as it is now', value: current });
       }
       const answer = await ui.pick(question, offered.map((choice) => ({ ...choice, picked: choice.value === current })));
-      return changed(answer, (chosen) => ({ ...answers, [field]: chosen || undefined }));
+      return changed(answer, (chosen) => (chosen ? { ...answers, [field]: chosen } : unsaid(answers, field)));
     },
   };
 }
 
-export const image = (asking: Asking<Answers>): Detail<Answers> => picked('image', 'Image', 'package', asking);
-export const mode = (asking: Asking<Answers>): Detail<Answers> => picked('mode', 'Mode', 'lock', asking);
+export const image = <A extends Pick<Answers, 'image'>>(asking: Asking<A>): Detail<A> => picked('image', 'Image', 'package', asking);
+export const mode = <A extends Pick<Answers, 'mode'>>(asking: Asking<A>): Detail<A> => picked('mode', 'Mode', 'lock', asking);
 
 const backend = (backends: readonly Backend[]): Detail<Answers> => ({
   field: 'backend',
@@ -169,7 +175,7 @@ export function detailsFor(backends: readonly Backend[], bridges: Bridges, answe
   return [
     ...sizes<Answers>(asking),
     // A bridge that was remembered has to be seen where it cannot be.
-    ...(bridge || answers.network ? [network(asking, bridges)] : []),
+    ...(bridge || answers.network ? [network(asking, ({ backend: chosen }) => bridges(chosen))] : []),
     image(asking),
     mode(asking),
     // So has a backend that is not configured any more.

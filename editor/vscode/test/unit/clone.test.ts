@@ -15,6 +15,8 @@ beforeEach(async () => {
   app.daemon.backends[0]!.capabilities.clone = true;
   app.daemon.backends[0]!.capabilities.cloneSnapshot = true;
   app.daemon.methods.push('nixvm/vm/clone', 'nixvm/snapshot/list');
+  app.daemon.handlers.set('nixvm/backend/bridges', () => ({ bridges: [{ name: 'br0', up: true, addresses: [], ports: [] }] }));
+  app.daemon.handlers.set('nixvm/profile/list', () => ({ profiles: ['claude', 'dev'].map((name) => ({ name, description: '', requires: [], agent: name === 'claude', images: [] })) }));
   app.daemon.handlers.set('nixvm/snapshot/list', () => ({ snapshots: [old, recent] }));
   app.daemon.handlers.set('nixvm/vm/clone', ({ newName }) => ({
     operation: operation('1', String(newName), { kind: 'clone', state: 'succeeded', warnings: ['the static address stays with demo'] }),
@@ -43,6 +45,9 @@ test('a name and Enter make a copy, which is opened as a new VM is', async () =>
     ['Memory', '2 GiB (as demo)'],
     ['CPUs', '2 (as demo)'],
     ['Disk', '20 GiB (as demo)'],
+    ['Network', 'nat (as demo)'],
+    ['Profiles', 'as demo'],
+    ['Mode', 'immutable (as demo)'],
     ['Start', 'yes, and wait until it is ready'],
   ]);
   assert.deepEqual(app.opened, [['vscode-remote://ssh-remote+copy/home/user', 'newWindow']]);
@@ -55,6 +60,16 @@ test('everything about the copy can be changed first, and one that is not starte
   assert.deepEqual(sent(), [{ name: 'demo', newName: 'copy', snapshot: 'old', memoryMiB: 8192, vcpus: 4, diskBytes: 40 * 2 ** 30, noStart: true }]);
   assert.deepEqual(app.opened, []);
   assert.match(app.ui.shown.at(-1)?.message ?? '', /copy of demo, has been created/);
+});
+
+test('network, profiles and mode are as in the source unless others are chosen', async () => {
+  answer('copy', 'Network', 'bridge:br0', 'Profiles', ['dev'], 'Mode', 'semi-mutable', 'Clone demo to copy');
+  await app.run('clone', 'demo');
+  assert.deepEqual(sent(), [{ name: 'demo', newName: 'copy', network: 'bridge:br0', profiles: ['dev'], mode: 'semi-mutable' }]);
+  assert.deepEqual(app.daemon.paramsOf('nixvm/backend/bridges'), [{ backend: 'qemu' }]);
+  answer('copy', 'Network', 'bridge:br0', 'Network', 'as demo', 'Mode', 'mutable', 'Mode', 'as demo', 'Clone demo to copy');
+  await app.run('clone', 'demo');
+  assert.deepEqual(sent()[1], { name: 'demo', newName: 'copy' });
 });
 
 test('a disk cannot shrink, and what is emptied is as in the source again', async () => {

@@ -96,7 +96,7 @@ function snapshotField(name: string, { snapshots = [] }: Rules): DraftField {
 
 const kinds: Record<string, string[]> = {
   create: ['name', 'profiles', 'image', 'mode', 'memoryMiB', 'vcpus', 'diskBytes', 'network'],
-  clone: ['name', 'newName', 'memoryMiB', 'vcpus', 'diskBytes'],
+  clone: ['name', 'newName', 'memoryMiB', 'vcpus', 'diskBytes', 'network', 'profiles', 'mode'],
   configure: [
     'name', 'profiles', 'mode', 'memoryMiB', 'vcpus', 'diskBytes', 'network', 'staticIp', 'gateway', 'nameservers', 'hosts',
     'tcpPorts', 'udpPorts', 'allowedCidrs', 'addKeys', 'removeKeys',

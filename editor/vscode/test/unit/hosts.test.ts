@@ -42,6 +42,23 @@ test('a VM moves to a backend of its kind that can take it', async () => {
   assert.equal(app.ui.shown.at(-1)?.message, 'demo is on attic.');
 });
 
+test('a VM on a cluster moves to a node that is online, though there is no other backend', async () => {
+  const cluster = host('lab', { type: 'proxmox', migratesTo: [] });
+  cluster.capabilities.nodes = true;
+  app.daemon.backends = [cluster];
+  app.daemon.handlers.set('nixvm/backend/nodes', () => ({ backend: 'lab', nodes: [{ name: 'n1', online: true }, { name: 'n2', online: true }, { name: 'n3', online: false }] }));
+  app.daemon.machines = [machine('demo', { backend: 'lab', node: 'n1' })];
+  answer('n2');
+  await app.run('migrate', 'demo');
+  const [asked] = app.ui.asked;
+  assert.deepEqual(asked?.kind === 'pick' && asked.choices.map(({ label, description }) => [label, description]), [['n2', 'node of lab']]);
+  assert.deepEqual(sent('nixvm/backend/nodes'), [{ backend: 'lab' }]);
+  assert.deepEqual(sent('nixvm/vm/migrate'), [{ name: 'demo', backend: '', node: 'n2' }]);
+  assert.equal(app.ui.shown.at(-1)?.message, 'demo is on n2.');
+  app.daemon.handlers.set('nixvm/backend/nodes', () => ({ backend: 'lab', nodes: [{ name: 'n1', online: true }, { name: 'n2', online: false }] }));
+  await assert.rejects(app.run('migrate', 'demo'), { message: /no other node of lab is online/ });
+});
+
 test('a backend that does not work says so among the targets, as it is now', async () => {
   await app.client.connect();
   app.daemon.backends = [host('lab'), host('attic', { problem: { code: 'backend.unreachable', message: 'no route', retryable: true } })];
