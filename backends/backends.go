@@ -51,6 +51,9 @@ type Spec struct {
 	// Isolation is what a backend with HostFirewall keeps from the guest; nil =
 	// the guest may reach what its network reaches.
 	Isolation *Isolation
+	// TCPPorts and UDPPorts are open in the guest's firewall, SSH beside them; for a
+	// [PortFirewall].
+	TCPPorts, UDPPorts []uint16
 	// PCIDevices of the host are for a [PCIHost] only, one hostpci value each.
 	PCIDevices []string
 	// VMID is for an [Allocator] only: the number that the VM has, or is to get; 0 = it is

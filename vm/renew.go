@@ -235,6 +235,9 @@ func changeWall(ctx context.Context, b backends.Backend, before inventory.Record
 		return wall{}, nil
 	}
 	files := []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}
+	if f, ok := backends.As[backends.PortFirewall](b); ok && f.FiltersPorts(spec.Bridge) {
+		files = append(files, machine.TCPPortsFile, machine.UDPPortsFile)
+	}
 	if !slices.ContainsFunc(files, func(file string) bool {
 		return before.Identity[file] != now[file] || slices.Contains(before.AtBoot, file)
 	}) {
@@ -247,6 +250,9 @@ func changeWall(ctx context.Context, b backends.Backend, before inventory.Record
 	undo, err := live.ChangeIsolation(ctx, spec)
 	if problem.HasCode(err, problem.Unsupported) {
 		return wall{late: files}, nil
+	}
+	if errors.Is(err, backends.ErrEstablished) { // what was allowed before may still go on
+		return wall{late: files, undo: undo}, nil
 	}
 	return wall{changed: files, undo: undo}, err
 }

@@ -349,6 +349,7 @@ func TestWhatAGuestHasIsNoFailureWhenItCannotBeNoted(t *testing.T) {
 type walled struct {
 	backends.Backend
 	changing *changing
+	ports    bool // it also filters what comes in
 }
 
 type changing struct {
@@ -364,11 +365,15 @@ func (w walled) Offers(optional any) bool {
 }
 
 func (w walled) ChangeIsolation(context.Context, backends.Spec) (func(context.Context) error, error) {
-	if w.changing.err != nil {
+	undo := func(ctx context.Context) error { w.changing.restored++; return ctx.Err() }
+	if w.changing.err != nil && !errors.Is(w.changing.err, backends.ErrEstablished) {
 		return nil, w.changing.err
 	}
-	return func(ctx context.Context) error { w.changing.restored++; return ctx.Err() }, nil
+	return undo, w.changing.err
 }
+
+// FiltersPorts is asked as in a backend that filters on every network.
+func (w walled) FiltersPorts(string) bool { return w.ports }
 
 func TestTheRulesOfTheHostChangeWithThoseOfTheGuest(t *testing.T) {
 	both := []string{machine.AllowedCIDRsFile, machine.ResolvConfFile}
@@ -379,6 +384,8 @@ func TestTheRulesOfTheHostChangeWithThoseOfTheGuest(t *testing.T) {
 	waiting := before
 	waiting.AtBoot = []string{machine.ResolvConfFile}
 	same := before.Identity
+	ports := map[string]string{machine.AllowedCIDRsFile: "1", machine.ResolvConfFile: "1", machine.TCPPortsFile: "2"}
+	all := append(slices.Clone(both), machine.TCPPortsFile, machine.UDPPortsFile)
 	other := map[string]string{machine.AllowedCIDRsFile: "2", machine.ResolvConfFile: "1"}
 	older := problem.New(problem.Unsupported, "it is older")
 	broken := problem.New(problem.IdentityNotApplied, "it does not answer")
@@ -392,6 +399,9 @@ func TestTheRulesOfTheHostChangeWithThoseOfTheGuest(t *testing.T) {
 	}{
 		"other networks":                  {spec: isolated, backend: walled{changing: &changing{}}, before: before, now: other, changed: both},
 		"what waited before":              {spec: isolated, backend: walled{changing: &changing{}}, before: waiting, now: same, changed: both},
+		"connections that go on":          {spec: isolated, backend: walled{changing: &changing{err: backends.ErrEstablished}}, before: before, now: other, late: both},
+		"ports of a guest":                {spec: isolated, backend: walled{changing: &changing{}}, before: before, now: ports},
+		"ports that the host filters":     {spec: isolated, backend: walled{changing: &changing{}, ports: true}, before: before, now: ports, changed: all},
 		"nothing that a host enforces":    {spec: isolated, backend: walled{changing: &changing{}}, before: before, now: same},
 		"no isolation":                    {backend: walled{changing: &changing{}}, before: before, now: other},
 		"a bridge that has no wall":       {spec: on, backend: walled{changing: &changing{}}, before: before, now: other},

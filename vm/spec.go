@@ -161,6 +161,7 @@ func (s *Service) specFor(m machine.Machine, r *inventory.Record, img nixbuild.I
 		MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Bridge: networkOn(s.backends[r.Backend], m.Network).Bridge,
 		Autostart: m.Autostart,
 		Image:     imageSpec(img), Identity: medium, Isolation: isolation(m, img, s.images.Profiles()),
+		TCPPorts: m.TCPPorts, UDPPorts: m.UDPPorts,
 	}
 	spec.PCIDevices = devicesOn(s.backends[r.Backend], m)
 	spec.VMID = numberOn(s.backends[r.Backend], cmp.Or(r.VMID, m.VMID))

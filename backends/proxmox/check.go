@@ -2,7 +2,6 @@ package proxmox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -170,23 +169,4 @@ func (b *Backend) checkNode(ctx context.Context, node string) ([]backends.Findin
 		})
 	}
 	return all, err
-}
-
-// checkFirewall says whether rules of VMs would be enforced.
-func (b *Backend) checkFirewall(ctx context.Context) ([]backends.Finding, error) {
-	var options struct{ Enable int }
-	err := b.api.Get(ctx, "/cluster/firewall/options", nil, &options)
-	f := backends.Finding{Code: "proxmox.isolation", Severity: backends.Warning}
-	var answer *pve.Error
-	switch {
-	case errors.As(err, &answer) && !pve.Lost(err):
-		f.Severity, f.Message = backends.Info, "whether the firewall of the datacenter is on cannot be told without Sys.Audit on /"
-	case err != nil:
-		return nil, err
-	default:
-		f.Message = "the firewall of the datacenter is " + map[bool]string{true: "on", false: "off"}[options.Enable != 0]
-	}
-	f.Message += "; this backend does not use it yet: a guest reaches what its bridge reaches, unless its own firewall prevents that"
-	f.Fix = "put the VMs on a bridge of their own, or isolate them with the firewall of Proxmox VE"
-	return []backends.Finding{f}, nil
 }

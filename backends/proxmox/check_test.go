@@ -85,12 +85,12 @@ func TestWhatTheClusterLacksIsNamed(t *testing.T) {
 		words  []string
 		fix    string
 	}{
-		"an old release":        {pvesim.Config{Version: "8.3.2"}, "", []string{"8.3", "cannot import"}, "8.4"},
-		"no content import":     {pvesim.Config{Storages: noImport}, "", []string{"local", "import"}, "pvesm set local --content iso,images,import"},
-		"no such storage":       {pvesim.Config{Storages: pvesim.DefaultStorages()[:1]}, "", []string{"no storage thin"}, "disks"},
-		"no such node":          {pvesim.Config{}, "pve9", []string{"no node pve9"}, "any"},
-		"no such bridge":        {pvesim.Config{Bridges: []string{"vmbr7"}}, "", []string{"no bridge vmbr0"}, "vmbr7"},
-		"no isolation, said so": {pvesim.Config{}, "", []string{"firewall", "does not use it"}, "bridge"},
+		"an old release":      {pvesim.Config{Version: "8.3.2"}, "", []string{"8.3", "cannot import"}, "8.4"},
+		"no content import":   {pvesim.Config{Storages: noImport}, "", []string{"local", "import"}, "pvesm set local --content iso,images,import"},
+		"no such storage":     {pvesim.Config{Storages: pvesim.DefaultStorages()[:1]}, "", []string{"no storage thin"}, "disks"},
+		"no such node":        {pvesim.Config{}, "pve9", []string{"no node pve9"}, "any"},
+		"no such bridge":      {pvesim.Config{Bridges: []string{"vmbr7"}}, "", []string{"no bridge vmbr0"}, "vmbr7"},
+		"isolation, not seen": {pvesim.Config{}, "", []string{"firewall", "cannot be seen"}, "Sys.Audit"},
 	} {
 		w := newWorld(t, c.config)
 		w.node = c.node

@@ -116,6 +116,9 @@ func (b *Backend) copyVM(ctx context.Context, source *found, c conf, snap string
 
 // refurnish makes a copy of a VM the VM of another machine.
 func (b *Backend) refurnish(ctx context.Context, e entry, spec backends.Spec, r record) error {
+	if err := b.isolate(ctx, e, spec); err != nil {
+		return err
+	}
 	if err := b.uploadMedium(ctx, e.node, spec); err != nil {
 		return err
 	}

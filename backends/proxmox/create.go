@@ -108,6 +108,9 @@ func (b *Backend) clone(ctx context.Context, template entry, storage storage, r 
 
 // furnish gives a clone what makes it the VM of a machine.
 func (b *Backend) furnish(ctx context.Context, e entry, spec backends.Spec, storage storage, r record) error {
+	if err := b.isolate(ctx, e, spec); err != nil {
+		return err
+	}
 	if err := b.uploadMedium(ctx, e.node, spec); err != nil {
 		return err
 	}
@@ -131,9 +134,13 @@ func (b *Backend) options(spec backends.Spec, r record) pve.Params {
 	if spec.Autostart {
 		onboot = "1"
 	}
+	card := "virtio=" + strings.ToUpper(spec.MAC) + ",bridge=" + bridge
+	if spec.Isolation != nil {
+		card += ",firewall=1"
+	}
 	return pve.Params{
 		"tags": b.markOf(spec).tags(), "description": b.vmDescription(r), "onboot": onboot,
-		"memory": itoa(spec.MemoryMiB), "cores": itoa(spec.VCPUs), "net0": "virtio=" + strings.ToUpper(spec.MAC) + ",bridge=" + bridge,
+		"memory": itoa(spec.MemoryMiB), "cores": itoa(spec.VCPUs), "net0": card,
 	}
 }
 

@@ -8,11 +8,15 @@ import (
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
 )
 
+// firewallRounds is how many polls pass between two questions for the firewall, which people
+// switch seldom.
+const firewallRounds = 20
+
 // poll asks for changes until ctx ends: one question per node, and one for the nodes.
 func (b *Backend) poll(ctx context.Context) {
 	tick := time.NewTicker(b.config.Poll)
 	defer tick.Stop()
-	for failures := 0; ; {
+	for failures, round := 0, 0; ; round++ {
 		asked := b.view.now()
 		s, err := b.scan(ctx)
 		switch {
@@ -28,6 +32,9 @@ func (b *Backend) poll(ctx context.Context) {
 			b.observeScan(s, asked)
 			b.watchAgents(ctx, s)
 			b.learnAbilities(ctx)
+			if round%firewallRounds == 0 {
+				b.learnFirewall(ctx)
+			}
 		}
 		select {
 		case <-tick.C:

@@ -39,6 +39,8 @@ type Config struct {
 	VMIDs  idRange
 	// Poll is the pause between two questions for changes; 0 = 3 s.
 	Poll time.Duration
+	// FirewallDelay is within which a node applies changes of its firewall; 0 = 12 s.
+	FirewallDelay time.Duration
 }
 
 // Backend implements backends.Backend.
@@ -55,6 +57,7 @@ type Backend struct {
 	view   view
 
 	abilities abilities
+	walls     walls
 	changes   changes
 
 	stop context.CancelFunc
@@ -71,7 +74,10 @@ var (
 	_ backends.Allocator        = (*Backend)(nil)
 	_ backends.Cloner           = (*Backend)(nil)
 	_ backends.Conditional      = (*Backend)(nil)
+	_ backends.HostFirewall     = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
+	_ backends.LiveFirewall     = (*Backend)(nil)
+	_ backends.PortFirewall     = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)
 )
 
@@ -82,6 +88,9 @@ func New(c Config) (*Backend, error) {
 	}
 	if c.Poll == 0 {
 		c.Poll = 3 * time.Second
+	}
+	if c.FirewallDelay == 0 {
+		c.FirewallDelay = applyTime
 	}
 	if c.VMIDs == (idRange{}) {
 		c.VMIDs = idRange{lowestID, highestID}

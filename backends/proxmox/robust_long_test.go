@@ -5,3 +5,5 @@ package proxmox_test
 import "testing"
 
 func TestLongNothingIsLostOrDoubledWhicheverConnectionEnds(t *testing.T) { loseRequests(t, 1) }
+
+func TestLongEveryRequestOfAChangeOfRulesIsLost(t *testing.T) { loseRuleRequests(t, 1) }

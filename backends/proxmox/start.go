@@ -97,6 +97,9 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 			return err
 		}
 	}
+	if err := b.isolate(ctx, e, spec); err != nil {
+		return err
+	}
 	r.Booted, r.Started = true, time.Now().Truncate(time.Second)
 	p := b.options(spec, r)
 	p["ide2"], p["boot"] = b.mediumVolume(spec.UUID)+",media=cdrom", "order=scsi0"
@@ -104,9 +107,11 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 		return err
 	}
 	if spec.DiskBytes > size {
-		return b.resize(ctx, e, disk, spec.DiskBytes)
+		if err := b.resize(ctx, e, disk, spec.DiskBytes); err != nil {
+			return err
+		}
 	}
-	return nil
+	return b.isolated(ctx, e, c, spec)
 }
 
 // renewBootDisk puts a new linked clone of the image in the place of the boot disk of a VM

@@ -26,11 +26,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a simulated cluster, and an installation of nixvm that uses it.
 type world struct {
-	sim   *pvesim.Server
-	dir   string
-	token pvesim.Token
-	node  string
-	poll  time.Duration
+	sim           *pvesim.Server
+	dir           string
+	token         pvesim.Token
+	node          string
+	poll          time.Duration
+	firewallDelay time.Duration
 }
 
 func newWorld(t testing.TB, config pvesim.Config) *world {
@@ -57,7 +58,7 @@ func (w *world) open(t testing.TB) backends.Backend {
 			URL: w.sim.URL, TokenID: w.token.ID, Secret: pve.Secret{File: filepath.Join(w.dir, "secret")}.Kept(),
 			Trust: pve.Trust{Fingerprint: w.sim.Fingerprint}, Settle: 150 * time.Millisecond,
 		},
-		Node: w.node, Images: "local", Disks: "thin", Bridge: "vmbr0", Poll: cmp.Or(w.poll, 20*time.Millisecond),
+		Node: w.node, Images: "local", Disks: "thin", Bridge: "vmbr0", Poll: cmp.Or(w.poll, 20*time.Millisecond), FirewallDelay: max(w.firewallDelay, 1),
 	})
 	if err != nil {
 		t.Fatal(err)

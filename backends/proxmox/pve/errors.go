@@ -138,6 +138,10 @@ func IDTaken(err error) bool {
 	return says(err, "config file already exists") || says(err, "already exists on node") && says(err, "unable to create VM")
 }
 
+// Changed reports whether a change was refused because another client has changed the same
+// file since its digest was read.
+func Changed(err error) bool { return says(err, "checksum mismatch (file change by other user?)") }
+
 // NotRunning reports whether the VM had to run and does not.
 func NotRunning(err error) bool {
 	said := text(err)

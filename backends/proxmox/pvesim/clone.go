@@ -147,6 +147,7 @@ func (s *Server) copyVM(t *task, cp *copying, fresh *machine) error {
 		return failf("VM %d disappeared", fresh.id)
 	}
 	fresh.conf, fresh.node = conf, cp.node
+	s.copyFirewall(cp.source.id, fresh.id)
 	return nil
 }
 

@@ -4,8 +4,11 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A firewall is a file of rules: of the cluster, of a node, or of a VM, which
@@ -17,6 +20,24 @@ type firewall struct {
 }
 
 func firewallOf(vmid int) string { return "vm " + strconv.Itoa(vmid) }
+
+// copyFirewall gives a clone the firewall of its source (source, qemu-server API2/Qemu.pm,
+// clone_vm: clone_vmfw_conf).
+func (s *Server) copyFirewall(from, to int) {
+	source := s.firewall(firewallOf(from))
+	copied := &firewall{options: maps.Clone(source.options), sets: map[string][]map[string]string{}}
+	clone := func(all []map[string]string) (list []map[string]string) {
+		for _, m := range all {
+			list = append(list, maps.Clone(m))
+		}
+		return list
+	}
+	copied.rules = clone(source.rules)
+	for name, entries := range source.sets {
+		copied.sets[name] = clone(entries)
+	}
+	s.firewalls[firewallOf(to)] = copied
+}
 
 const clusterFirewall = "cluster"
 
@@ -33,6 +54,13 @@ func (s *Server) SetFirewall(enabled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.firewall(clusterFirewall).options["enable"] = strconv.Itoa(bit(enabled))
+}
+
+// SetNodeFirewall switches the firewall of a node.
+func (s *Server) SetNodeFirewall(node string, enabled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.firewall("node " + node).options["enable"] = strconv.Itoa(bit(enabled))
 }
 
 func firewallHandlers() map[string]handler {
@@ -97,13 +125,10 @@ func listRules(s *Server, c *call) (any, error) {
 	return list, nil
 }
 
-// addRule puts a rule before the others, switched off unless `enable` says
-// otherwise (source).
+// addRule puts a rule before the others, whatever `pos` and `digest` say, switched off
+// unless `enable` says otherwise (source, pve-firewall Rules.pm, create_rule).
 func addRule(s *Server, c *call) (any, error) {
 	fw := s.firewallFor(c)
-	if err := fw.checkRules(c); err != nil {
-		return nil, err
-	}
 	rule := c.rest("node", "vmid", "digest", "pos")
 	if err := checkRule(rule); err != nil {
 		return nil, err
@@ -122,15 +147,46 @@ func (fw *firewall) checkRules(c *call) error {
 	return nil
 }
 
-// checkRule has the conditions between parameters (source).
+// checkRule has the conditions between parameters (source, pve-firewall Firewall.pm,
+// verify_rule and parse_address_list).
 func checkRule(rule map[string]string) error {
+	for _, address := range []string{"dest", "source"} {
+		if err := checkAddresses(rule[address]); err != nil {
+			return invalidParameter(address, err.Error())
+		}
+	}
 	if rule["type"] != "group" && !slices.Contains([]string{"ACCEPT", "DROP", "REJECT"}, rule["action"]) {
 		return invalidParameter("action", fmt.Sprintf("unknown action '%s'", rule["action"]))
 	}
 	for _, port := range []string{"dport", "sport"} {
 		if rule[port] != "" && rule["proto"] == "" && rule["macro"] == "" {
-			return invalidParameter(port, "missing 'proto' for port specification") // unseen
+			return invalidParameter("proto", "missing property - '"+port+"' requires this property")
 		}
+		if n := len(strings.FieldsFunc(rule[port], func(r rune) bool { return r == ',' || r == ':' })); n > maxPorts {
+			return invalidParameter(port, "too many entries in port list (> 15 numbers)")
+		}
+	}
+	return nil
+}
+
+// maxPorts is how many ports a rule has at most; a range counts as two.
+const maxPorts = 15
+
+// checkAddresses refuses a list of both families, and networks with bits behind their prefix.
+func checkAddresses(list string) error {
+	var six, four bool
+	for _, part := range strings.Split(list, ",") {
+		network, err := netip.ParsePrefix(part)
+		if err != nil {
+			continue // an address, a range, a set or an alias
+		}
+		if network.Masked() != network {
+			return fmt.Errorf("invalid IP address: Invalid prefix %s", part)
+		}
+		six, four = six || network.Addr().Is6(), four || network.Addr().Is4()
+	}
+	if six && four {
+		return fmt.Errorf("detected mixed ipv4/ipv6 addresses in address list '%s'", list)
 	}
 	return nil
 }
@@ -142,7 +198,7 @@ func (fw *firewall) rule(c *call) (int, error) {
 	}
 	pos := c.number("pos")
 	if pos < 0 || pos >= len(fw.rules) {
-		return 0, failf("no rule at position %d", pos) // unseen
+		return 0, failf("no rule at position %d", pos) // source
 	}
 	return pos, nil
 }

@@ -1,6 +1,9 @@
 package pvesim
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 func listSets(s *Server, c *call) (any, error) {
 	fw := s.firewallFor(c)
@@ -49,6 +52,9 @@ func addToSet(s *Server, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasSuffix(c.get("cidr"), "/0") {
+		return nil, invalidParameter("cidr", "a zero prefix is not allowed in ipset entries") // source, pve-firewall IPSet.pm
+	}
 	for _, entry := range entries {
 		if entry["cidr"] == c.get("cidr") {
 			return nil, invalidParameter("cidr", "address '"+c.get("cidr")+"' already exists") // source
@@ -77,6 +83,9 @@ func deleteFromSet(s *Server, c *call) (any, error) {
 	entries, err := fw.set(c)
 	if err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(entries, func(entry map[string]string) bool { return entry["cidr"] == c.get("cidr") }) {
+		return nil, invalidParameter("cidr", "no such IP/Network") // source, pve-firewall IPSet.pm
 	}
 	fw.sets[c.get("name")] = slices.DeleteFunc(entries, func(entry map[string]string) bool { return entry["cidr"] == c.get("cidr") })
 	return nil, nil
