@@ -209,20 +209,27 @@ func (s *Service) startVM(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	r := s.recordOf(name)
-	img, err := s.images.Get(r.Image.ID)
+	spec, err := s.bootSpec(name, m)
 	if err != nil {
-		return s.imageMissing(m, r, err)
-	}
-	spec, err := s.specFor(m, r, img)
-	if err != nil {
-		return err
-	}
-	if err := s.noteIdentity(name, m, *r); err != nil {
 		return err
 	}
 	if err := b.Start(ctx, spec); err != nil {
 		return err
 	}
 	return s.inventory.Refresh(ctx, b, name)
+}
+
+// bootSpec is what a VM boots with: its machine directory as it is now, which is noted as
+// what the VM has, and the image of its record.
+func (s *Service) bootSpec(name string, m machine.Machine) (backends.Spec, error) {
+	r := s.recordOf(name)
+	img, err := s.images.Get(r.Image.ID)
+	if err != nil {
+		return backends.Spec{}, s.imageMissing(m, r, err)
+	}
+	spec, err := s.specFor(m, r, img)
+	if err != nil {
+		return spec, err
+	}
+	return spec, s.noteIdentity(name, m, *r)
 }

@@ -368,16 +368,8 @@ func (s *Service) setGenerations(ctx context.Context, name string, g inventory.G
 	if err != nil {
 		return err
 	}
-	r := s.recordOf(name)
-	img, err := s.images.Get(r.Image.ID)
+	spec, err := s.bootSpec(name, m)
 	if err != nil {
-		return s.imageMissing(m, r, err)
-	}
-	spec, err := s.specFor(m, r, img)
-	if err != nil {
-		return err
-	}
-	if err := s.noteIdentity(name, m, *r); err != nil {
 		return err
 	}
 	return swapper.SwapImage(ctx, spec)

@@ -14,7 +14,7 @@
 ;;; Code:
 
 (require 'nixvm)
-(require 'tabulated-list)
+(require 'nixvm-table)
 
 (defun nixvm--backups (name)
   "The readable backups of the machine NAME, newest first."
@@ -73,12 +73,6 @@ keep such an archive secret."
                 (lambda (result)
                   (message "%s has been exported: %s" name
                            (plist-get (plist-get result :operation) :backup)))))
-
-(defun nixvm--local-path (file)
-  "The absolute name of FILE, which has to be on this computer."
-  (if (file-remote-p file)
-      (user-error "That is on another computer; nixvmd needs a file of this one")
-    (directory-file-name (expand-file-name file))))
 
 ;;;###autoload
 (defun nixvm-restore-backup (name backup)
@@ -188,23 +182,22 @@ create another machine from it with \\[nixvm-backups-create].
 
 \\{nixvm-backups-mode-map}"
   :interactive nil
-  (setq tabulated-list-padding 2
-        tabulated-list-format [("Machine" 18 t) ("Taken" 17 t) ("Size" 9 nixvm--backup-smaller-p)
-                               ("Notes" 28 t) ("Backup" 30 t)]
-        tabulated-list-sort-key '("Taken" . t))
-  (setq-local revert-buffer-function #'nixvm--backups-revert)
-  (tabulated-list-init-header))
+  (nixvm--table-init [("Machine" 18 t) ("Taken" 17 t) ("Size" 9 nixvm--table-smaller-p)
+                      ("Notes" 28 t) ("Backup" 30 t)]
+                     '("Taken" . t)
+                     :method "nixvm/backup/list" :field :backups :entry #'nixvm--backup-entry
+                     :then #'nixvm--tell-no-backups))
 
-(defun nixvm--backup-smaller-p (a b)
-  "Whether the backup of the entry A is smaller than that of B."
-  (< (plist-get (car a) :bytes) (plist-get (car b) :bytes)))
+(defun nixvm--tell-no-backups (result)
+  "Say how to make a backup if RESULT has none."
+  (when (seq-empty-p (plist-get result :backups))
+    (message "%s" (substitute-command-keys "There are no backups; \\[nixvm-backup] makes one"))))
 
 (defun nixvm--backup-entry (backup)
   "The row of BACKUP."
   (list backup
         (vector (or (plist-get backup :machine) "")
-                (if-let ((time (nixvm--time (plist-get backup :created))))
-                    (format-time-string "%F %R" time) "")
+                (nixvm--table-time (plist-get backup :created))
                 (file-size-human-readable (or (plist-get backup :bytes) 0) 'iec)
                 (cond ((plist-get backup :problem)
                        (propertize (or (plist-get (plist-get backup :problem) :message) "unreadable")
@@ -221,33 +214,12 @@ create another machine from it with \\[nixvm-backups-create].
   (interactive)
   (nixvm--ensure)
   (nixvm--need-method "nixvm/backup/list")
-  (with-current-buffer (nixvm--buffer "*nixvm backups*")
-    (nixvm-backups-mode)
-    (nixvm--backups-revert)
-    (pop-to-buffer-same-window (current-buffer))))
-
-(defun nixvm--backups-revert (&rest _)
-  "Show the backups as they are now."
-  (let ((buffer (current-buffer)))
-    (nixvm--async "nixvm/backup/list" nil
-                  (lambda (result)
-                    (when (buffer-live-p buffer)
-                      (with-current-buffer buffer
-                        (setq tabulated-list-entries
-                              (mapcar #'nixvm--backup-entry (plist-get result :backups)))
-                        (tabulated-list-print t)))
-                    (when (seq-empty-p (plist-get result :backups))
-                      (message "%s" (substitute-command-keys
-                                     "There are no backups; \\[nixvm-backup] makes one")))))))
-
-(defun nixvm--backup-at-point ()
-  "The backup at point."
-  (or (tabulated-list-get-id) (user-error "There is no backup at point")))
+  (nixvm--table-show "*nixvm backups*" #'nixvm-backups-mode))
 
 (defun nixvm-backups-restore ()
   "Restore the machine of the backup at point; create it if it has no VM."
   (interactive nil nixvm-backups-mode)
-  (let* ((backup (nixvm--backup-at-point))
+  (let* ((backup (nixvm--table-row "backup"))
          (id (plist-get backup :id))
          (seen (nixvm--inspect id))
          (replaces (nixvm--true (plist-get seen :replaces))))
@@ -259,12 +231,12 @@ create another machine from it with \\[nixvm-backups-create].
 (defun nixvm-backups-create ()
   "Create another machine from the backup at point."
   (interactive nil nixvm-backups-mode)
-  (apply #'nixvm-import (nixvm--import-args (plist-get (nixvm--backup-at-point) :id))))
+  (apply #'nixvm-import (nixvm--import-args (plist-get (nixvm--table-row "backup") :id))))
 
 (defun nixvm-backups-copy-file ()
   "Copy the file name of the backup at point."
   (interactive nil nixvm-backups-mode)
-  (let ((file (plist-get (nixvm--backup-at-point) :file)))
+  (let ((file (plist-get (nixvm--table-row "backup") :file)))
     (kill-new file)
     (message "Copied: %s" file)))
 

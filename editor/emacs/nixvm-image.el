@@ -13,7 +13,7 @@
 ;;; Code:
 
 (require 'nixvm-create)
-(require 'tabulated-list)
+(require 'nixvm-table)
 
 (defvar nixvm-images-mode-map
   (let ((map (make-sparse-keymap)))
@@ -30,16 +30,10 @@
 
 \\{nixvm-images-mode-map}"
   :interactive nil
-  (setq tabulated-list-padding 2
-        tabulated-list-format [("Profiles" 28 t) ("Distro" 8 t) ("Mode" 13 t)
-                               ("Size" 9 nixvm--image-smaller-p) ("Built" 17 t) ("Machines" 30 t)]
-        tabulated-list-sort-key '("Built" . t))
-  (setq-local revert-buffer-function #'nixvm--images-revert)
-  (tabulated-list-init-header))
-
-(defun nixvm--image-smaller-p (a b)
-  "Whether the image of the entry A takes less space than that of B."
-  (< (plist-get (car a) :bytes) (plist-get (car b) :bytes)))
+  (nixvm--table-init [("Profiles" 28 t) ("Distro" 8 t) ("Mode" 13 t)
+                      ("Size" 9 nixvm--table-smaller-p) ("Built" 17 t) ("Machines" 30 t)]
+                     '("Built" . t)
+                     :method "nixvm/image/list" :field :images :entry #'nixvm--image-entry))
 
 (defun nixvm--image-size (&rest images)
   "The size of IMAGES, formatted for display."
@@ -54,8 +48,7 @@
                   (plist-get image :distro)
                   (plist-get image :mode)
                   (nixvm--image-size image)
-                  (if-let ((time (nixvm--time (plist-get image :built))))
-                      (format-time-string "%F %R" time) "")
+                  (nixvm--table-time (plist-get image :built))
                   (if (equal machines []) (propertize "none" 'face 'shadow)
                     (string-join machines ","))))))
 
@@ -65,32 +58,12 @@
   (interactive)
   (nixvm--ensure)
   (nixvm--need-method "nixvm/image/list")
-  (with-current-buffer (nixvm--buffer "*nixvm images*")
-    (nixvm-images-mode)
-    (nixvm--images-revert)
-    (pop-to-buffer-same-window (current-buffer))))
-
-(defun nixvm--images-revert (&rest _)
-  "Show the images as they are now."
-  (let ((buffer (current-buffer)))
-    (nixvm--async "nixvm/image/list" nil
-                  (lambda (result)
-                    (when (buffer-live-p buffer)
-                      (with-current-buffer buffer
-                        (setq tabulated-list-entries
-                              (mapcar #'nixvm--image-entry (plist-get result :images)))
-                        (tabulated-list-print t)))))))
-
-(defun nixvm--images-refresh ()
-  "Show the images anew where they are shown."
-  (when-let ((buffer (get-buffer "*nixvm images*")))
-    (with-current-buffer buffer (nixvm--images-revert))))
+  (nixvm--table-show "*nixvm images*" #'nixvm-images-mode))
 
 (defun nixvm-images-copy-id ()
   "Copy the id of the image at point."
   (interactive nil nixvm-images-mode)
-  (let ((id (plist-get (or (tabulated-list-get-id) (user-error "There is no image at point"))
-                       :id)))
+  (let ((id (plist-get (nixvm--table-row "image") :id)))
     (kill-new id)
     (message "Copied: %s" id)))
 
@@ -113,7 +86,7 @@ the kind of IMAGE and the MODE too."
                 (nixvm--given (list :profiles (vconcat profiles) :image image :mode mode))
                 (format "Build image %s" (string-join profiles ","))
                 (lambda (result)
-                  (nixvm--images-refresh)
+                  (nixvm--table-refresh "*nixvm images*")
                   (message "The image %s is ready"
                            (plist-get (plist-get result :operation) :image)))))
 
@@ -166,7 +139,7 @@ create would have to build again.  Interactively, ask first."
        (list current-prefix-arg))))
   (nixvm--async "nixvm/image/gc" (list :disks t :all (if all t :json-false))
                 (lambda (result)
-                  (nixvm--images-refresh)
+                  (nixvm--table-refresh "*nixvm images*")
                   (message "Removed %s" (nixvm--images-text (nixvm--images-going result)
                                                             (nixvm--disks-going result))))
                 (lambda (err) (nixvm--show-error err "Remove images"))))

@@ -97,6 +97,7 @@
    ["Machine"
     ("c" "Create" nixvm-create)
     ("V" "Declare" nixvm-declare)
+    ("@" "Adopt" nixvm-adopt :if (lambda () (nixvm--method-p "nixvm/adopt/list")))
     ("y" "Clone" nixvm-clone :if (lambda () (nixvm-transient--clone-p)))
     ("M" "Migrate" nixvm-migrate :if (lambda () (nixvm-transient--p "migrate")))
     ("^" "Upgrade" nixvm-upgrade :if (lambda () (nixvm-transient--p "upgrade")))

@@ -55,6 +55,7 @@
 (autoload 'nixvm-passwd "nixvm-settings" "Set the password of root in a guest." t)
 (autoload 'nixvm-set-mode "nixvm-settings" "Change the mode of a machine." t)
 (autoload 'nixvm-recreate "nixvm-settings" "Recreate the VM of a machine." t)
+(autoload 'nixvm-adopt "nixvm-adopt" "Take over VMs of nixos-vm-template." t)
 (autoload 'nixvm-upgrade "nixvm-upgrade" "Upgrade VMs to their current image." t)
 (autoload 'nixvm-upgrade-all "nixvm-upgrade" "Upgrade all VMs to their current image." t)
 (autoload 'nixvm-upgrade-preview "nixvm-upgrade" "Show what an upgrade would change." t)
@@ -241,6 +242,9 @@ ANSWERS as well."
 (defun nixvm--migration-targets (machine)
   "Where MACHINE can move to now, as an alist of (NAME KEY . NOTE).
 KEY is :backend or :node."
+  ;; One that did not answer when the session began may do so now.
+  (cl-loop for b in (nixvm--backends)
+           when (plist-get b :problem) do (nixvm--call "nixvm/backend/check" (list :name (plist-get b :name))))
   (let ((here (cl-find (plist-get machine :backend)
                        (plist-get (nixvm--call "nixvm/backend/list" nil) :backends)
                        :key (lambda (b) (plist-get b :name)) :test #'equal)))

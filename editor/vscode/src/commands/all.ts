@@ -1,4 +1,5 @@
 import type { App } from '../app';
+import { adoptCommands } from './adopt';
 import { archiveCommands } from './archive';
 import { attachCommands } from './attach';
 import { autostartCommands } from './autostart';
@@ -27,6 +28,7 @@ import { upgradeCommands } from './upgrade';
 
 /** Every command, by its id without "nixvm.". */
 export const allCommands = (app: App): Commands => ({
+  ...adoptCommands(app),
   ...archiveCommands(app),
   ...attachCommands(app),
   ...autostartCommands(app),

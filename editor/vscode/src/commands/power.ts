@@ -4,8 +4,17 @@ import { capital } from '../model/words';
 import { targets, type Arguments } from './target';
 import type { Commands } from './commands';
 
+const methods = {
+  start: 'nixvm/vm/start',
+  stop: 'nixvm/vm/stop',
+  reboot: 'nixvm/vm/reboot',
+  suspend: 'nixvm/vm/suspend',
+  resume: 'nixvm/vm/resume',
+  kill: 'nixvm/vm/kill',
+} as const satisfies Partial<Record<VerbName, string>>;
+
 /** start, stop, reboot, suspend, resume: nothing to ask but which machines. */
-function power(app: App, verb: VerbName & ('start' | 'stop' | 'reboot' | 'suspend' | 'resume')) {
+function power(app: App, verb: keyof typeof methods) {
   return async (...args: Arguments): Promise<void> => {
     const machines = await targets(app, args, verb, `${capital(verb)} a VM`);
     await each(app, machines.map((machine) => machine.name), verb);
@@ -13,11 +22,11 @@ function power(app: App, verb: VerbName & ('start' | 'stop' | 'reboot' | 'suspen
 }
 
 /** Runs the verb on all machines at once; every failure is told by itself. */
-async function each(app: App, names: string[], verb: string): Promise<void> {
+async function each(app: App, names: string[], verb: keyof typeof methods): Promise<void> {
   await Promise.all(
     names.map(async (name) => {
       const title = `${capital(verb)} ${name}`;
-      await operate(app, title, `nixvm/vm/${verb}`, { name }).catch((error: unknown) => tellProblem(app, error, title));
+      await operate(app, title, methods[verb], { name }).catch((error: unknown) => tellProblem(app, error, title));
     }),
   );
 }

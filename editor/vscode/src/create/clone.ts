@@ -2,7 +2,7 @@ import { when } from '../model/words';
 import type { Bridge, CloneParams, DraftParams, Machine, Profile, Snapshot } from '../protocol';
 import { back, type Ui } from '../ui/ui';
 import { meaningful, sizesDraft, type Answers, type Sizes } from './answers';
-import { mode, network, said, sizes, type Asking } from './details';
+import { mode, network, said, sizes, start, type Asking } from './details';
 import { complains, fieldOf, suggested, type Check, type Wrong } from './draft';
 import { askHub, saying, type Detail, type Hub } from './hub';
 import { askProfiles, profilesPrompt } from './profiles';
@@ -86,7 +86,7 @@ function hub({ source, snapshots, profiles: all, bridges, check }: CloneFacts, n
       ...(bridges ? [network<CloneAnswers>(asking, bridges)] : []),
       profiles(asking, all),
       mode<CloneAnswers>(asking),
-      start,
+      start<CloneAnswers>(),
     ],
   };
 }
@@ -117,20 +117,6 @@ const profiles = (asking: Asking<CloneAnswers>, all: readonly Profile[]): Detail
     return Array.isArray(chosen) ? { ...answers, profiles: chosen } : chosen;
   },
 });
-
-const start: Detail<CloneAnswers> = {
-  field: 'noStart',
-  label: 'Start',
-  icon: 'play',
-  text: (answers) => (answers.start ? 'yes, and wait until it is ready' : 'no'),
-  ask: async (ui, answers, question) => {
-    const chosen = await ui.pick(question, [
-      { label: 'Yes', description: 'boot it and wait until it is ready', value: 'yes', picked: answers.start },
-      { label: 'No', description: 'create it without booting it', value: 'no', picked: !answers.start },
-    ]);
-    return typeof chosen === 'string' ? { ...answers, start: chosen === 'yes' } : chosen;
-  },
-};
 
 /** The request behind the answers: what is not said is as in the source. */
 export function cloneParams(source: string, { name: newName, answers: { snapshot, start: starts, ...sized } }: CloneAsked): CloneParams {

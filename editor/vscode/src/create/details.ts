@@ -154,7 +154,7 @@ function picked<F extends 'image' | 'mode', A extends Pick<Answers, F>>(field: F
 export const image = <A extends Pick<Answers, 'image'>>(asking: Asking<A>): Detail<A> => picked('image', 'Image', 'package', asking);
 export const mode = <A extends Pick<Answers, 'mode'>>(asking: Asking<A>): Detail<A> => picked('mode', 'Mode', 'lock', asking);
 
-const backend = (backends: readonly Backend[]): Detail<Answers> => ({
+export const backend = <A extends Pick<Answers, 'backend'>>(backends: readonly Backend[]): Detail<A> => ({
   field: 'backend',
   label: 'Backend',
   icon: 'server-environment',
@@ -169,6 +169,21 @@ const backend = (backends: readonly Backend[]): Detail<Answers> => ({
   },
 });
 
+/** Whether the new VM is booted. */
+export const start = <A extends { start: boolean }>(): Detail<A> => ({
+  field: 'noStart',
+  label: 'Start',
+  icon: 'play',
+  text: (answers) => (answers.start ? 'yes, and wait until it is ready' : 'no'),
+  ask: async (ui, answers, question) => {
+    const chosen = await ui.pick(question, [
+      { label: 'Yes', description: 'boot it and wait until it is ready', value: 'yes', picked: answers.start },
+      { label: 'No', description: 'create it without booting it', value: 'no', picked: !answers.start },
+    ]);
+    return typeof chosen === 'string' ? { ...answers, start: chosen === 'yes' } : chosen;
+  },
+});
+
 /** What there is to choose with these backends. */
 export function detailsFor(backends: readonly Backend[], bridges: Bridges, answers: Answers, asking: Asking<Answers>): Detail<Answers>[] {
   const bridge = backendOf(backends, answers.backend ?? '')?.capabilities.bridge ?? true;
@@ -179,6 +194,6 @@ export function detailsFor(backends: readonly Backend[], bridges: Bridges, answe
     image(asking),
     mode(asking),
     // So has a backend that is not configured any more.
-    ...(backends.length > 1 || answers.backend ? [backend(backends)] : []),
+    ...(backends.length > 1 || answers.backend ? [backend<Answers>(backends)] : []),
   ];
 }

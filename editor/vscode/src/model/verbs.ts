@@ -82,11 +82,14 @@ export const archiveMethods = {
   importArchive: 'nixvm/backup/inspect',
 } as const;
 
+/** What can be done with machines that are not nixvm's yet. */
+export const adoptMethods = { adopt: 'nixvm/adopt/list' } as const;
+
 /** The commands that this daemon, with these backends, can do for no machine at all. */
 export function impossible({ methods, backends }: Offer): string[] {
   const possible = new Set<string>(backends.flatMap(({ actions }) => actions));
   const names = backends.length === 0 ? [] : (Object.keys(verbs) as VerbName[]).filter((name) => verbs[name] !== undefined && !possible.has(verbs[name]));
-  const others = Object.entries({ ...imageMethods, ...archiveMethods }).filter(([, method]) => methods && !methods.includes(method));
+  const others = Object.entries({ ...imageMethods, ...archiveMethods, ...adoptMethods }).filter(([, method]) => methods && !methods.includes(method));
   return [...names, ...others.map(([name]) => name)];
 }
 

@@ -59,5 +59,5 @@ test('a command that no backend can do is left out of the palette', () => {
   assert.deepEqual(impossible(offer({ backends: [weak] })), ['console', 'migrate']);
   assert.deepEqual(impossible(offer({ backends: [weak, backend('able')] })), []);
   assert.deepEqual(impossible(offer({ backends: [] })), [], 'before it is known');
-  assert.deepEqual(impossible(offer({ methods: ['nixvm/image/list'] })), ['buildImage', 'removeImages', 'backups', 'importArchive']);
+  assert.deepEqual(impossible(offer({ methods: ['nixvm/image/list'] })), ['buildImage', 'removeImages', 'backups', 'importArchive', 'adopt']);
 });
