@@ -104,6 +104,6 @@ func planFrom[A any](build func(machine string, args A) operation.Plan) func(api
 				return operation.Plan{}, fmt.Errorf("arguments in the journal: %w", err)
 			}
 		}
-		return build(op.Machine, args), nil
+		return noting(build(op.Machine, args)), nil
 	}
 }

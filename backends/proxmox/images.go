@@ -26,6 +26,9 @@ func (b *Backend) PrepareImage(ctx context.Context, img backends.Image, report p
 		return err
 	}
 	defer unlock()
+	if ctx, err = b.withTasks(ctx); err != nil {
+		return err
+	}
 	s, err := b.scan(ctx)
 	if err != nil {
 		return err

@@ -25,6 +25,10 @@ func (b *Backend) begin(ctx context.Context, name string) (changing context.Cont
 	if err != nil {
 		return nil, nil, err
 	}
+	if ctx, err = b.withTasks(ctx); err != nil {
+		unlock()
+		return nil, nil, err
+	}
 	changing, cancel := context.WithCancelCause(ctx)
 	b.changes.mu.Lock()
 	if b.changes.end == nil {

@@ -32,6 +32,7 @@ type world struct {
 	node          string
 	poll          time.Duration
 	firewallDelay time.Duration
+	log           slog.Handler // nil = none
 }
 
 func newWorld(t testing.TB, config pvesim.Config) *world {
@@ -53,7 +54,7 @@ func newWorld(t testing.TB, config pvesim.Config) *world {
 func (w *world) open(t testing.TB) backends.Backend {
 	t.Helper()
 	b, err := proxmox.New(proxmox.Config{
-		Name: "lab", Layout: paths.Under(w.dir), Log: slog.New(slog.DiscardHandler),
+		Name: "lab", Layout: paths.Under(w.dir), Log: slog.New(cmp.Or[slog.Handler](w.log, slog.DiscardHandler)),
 		API: pve.Config{
 			URL: w.sim.URL, TokenID: w.token.ID, Secret: pve.Secret{File: filepath.Join(w.dir, "secret")}.Kept(),
 			Trust: pve.Trust{Fingerprint: w.sim.Fingerprint}, Settle: 150 * time.Millisecond,

@@ -3,6 +3,7 @@ package pve
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -92,6 +93,20 @@ func (c *Client) Wait(ctx context.Context, upid UPID, log func(line string)) err
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// Settle waits until a task that was begun long ago does not run, whether it has failed or
+// not. One that the server does not know has ended: it keeps only some thousand.
+func (c *Client) Settle(ctx context.Context, upid UPID) error {
+	err := c.Get(ctx, Path("nodes", upid.Node(), "tasks", string(upid), "status"), nil, nil)
+	if NoTask(err) {
+		return nil
+	}
+	var failed *TaskError
+	if err = c.Wait(ctx, upid, nil); errors.As(err, &failed) {
+		return nil
+	}
+	return err
 }
 
 // outcome is nil for a success.
