@@ -109,20 +109,20 @@ func (b *Backend) copyVM(ctx context.Context, source *found, c conf, snap string
 	report.Message("disk", "copying the disks")
 	err = b.finish(ctx, upid, logTo(report, "disk"))
 	if err == nil {
-		err = b.refurnish(ctx, e, spec, r)
+		err = b.refurnish(ctx, e, spec, r, c)
 	}
 	return b.made(ctx, e, spec, upid, report, err)
 }
 
-// refurnish makes a copy of a VM the VM of another machine.
-func (b *Backend) refurnish(ctx context.Context, e entry, spec backends.Spec, r record) error {
+// refurnish makes a copy of a VM, with the configuration c, the VM of another machine.
+func (b *Backend) refurnish(ctx context.Context, e entry, spec backends.Spec, r record, c conf) error {
 	if err := b.isolate(ctx, e, spec); err != nil {
 		return err
 	}
 	if err := b.uploadMedium(ctx, e.node, spec); err != nil {
 		return err
 	}
-	if err := b.put(ctx, e, b.identity(spec, r)); err != nil {
+	if err := b.put(ctx, e, b.identity(spec, r, c)); err != nil {
 		return err
 	}
 	disk := "scsi1"
@@ -132,11 +132,11 @@ func (b *Backend) refurnish(ctx context.Context, e entry, spec backends.Spec, r 
 	return b.resize(ctx, e, disk, spec.DiskBytes)
 }
 
-// identity are the options that tell the VM of one machine from that of another.
-func (b *Backend) identity(spec backends.Spec, r record) pve.Params {
+// identity are the options that tell the VM of one machine from that of another, for a VM
+// whose configuration is c.
+func (b *Backend) identity(spec backends.Spec, r record, c conf) pve.Params {
 	p := b.options(spec, r)
 	p["smbios1"] = "uuid=" + strings.ToLower(spec.UUID)
-	p["ide2"] = b.mediumVolume(spec.UUID) + ",media=cdrom"
-	p["boot"] = "order=scsi0"
+	b.insertMedium(p, c, spec.UUID)
 	return p
 }

@@ -114,7 +114,7 @@ func (b *Backend) furnish(ctx context.Context, e entry, spec backends.Spec, stor
 	if err := b.uploadMedium(ctx, e.node, spec); err != nil {
 		return err
 	}
-	p := b.identity(spec, r)
+	p := b.identity(spec, r, nil)
 	if !spec.Mutable {
 		p["scsi1"] = b.disk(storage, gib(spec.DiskBytes), "discard=on", "iothread=1")
 	}

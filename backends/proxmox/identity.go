@@ -22,6 +22,19 @@ func (b *Backend) mediumVolume(uuid string) string {
 	return b.config.Images + ":iso/" + b.mediumName(uuid)
 }
 
+// mediumDrive is the CD drive of the identity medium. It is on the bus of the disks: the
+// kernels of the cloud images of Debian have no driver for those of IDE and SATA in q35.
+const mediumDrive = "scsi2"
+
+// insertMedium sets the options of the CD drive and the boot order, for a VM whose
+// configuration is c. Earlier versions had the medium in ide2.
+func (b *Backend) insertMedium(p pve.Params, c conf, uuid string) {
+	p[mediumDrive], p["boot"] = b.mediumVolume(uuid)+",media=cdrom", "order=scsi0"
+	if strings.HasPrefix(c["ide2"], b.config.Images+":iso/nixvm-") {
+		p["delete"] = "ide2"
+	}
+}
+
 // mediumSum is what tells one medium from another.
 func mediumSum(medium []byte) string {
 	sum := sha256.Sum256(medium)

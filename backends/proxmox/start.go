@@ -102,7 +102,7 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 	}
 	r.Booted, r.Started = true, time.Now().Truncate(time.Second)
 	p := b.options(spec, r)
-	p["ide2"], p["boot"] = b.mediumVolume(spec.UUID)+",media=cdrom", "order=scsi0"
+	b.insertMedium(p, c, spec.UUID)
 	if err := b.put(ctx, e, p); err != nil {
 		return err
 	}
