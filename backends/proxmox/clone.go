@@ -62,10 +62,7 @@ func (b *Backend) source(ctx context.Context, from backends.Source, spec backend
 	if err != nil {
 		return nil, nil, b.problem(err)
 	}
-	disk := "scsi1"
-	if spec.Mutable {
-		disk = "scsi0"
-	}
+	disk := stateDrive(spec.Mutable)
 	if readRecord(c["description"]).Mutable != spec.Mutable {
 		return nil, nil, refusal.OtherMode(from.VM.Name, "a clone has the mode of its source")
 	}
@@ -125,10 +122,7 @@ func (b *Backend) refurnish(ctx context.Context, e entry, spec backends.Spec, r 
 	if err := b.put(ctx, e, b.identity(spec, r, c)); err != nil {
 		return err
 	}
-	disk := "scsi1"
-	if spec.Mutable {
-		disk = "scsi0"
-	}
+	disk := stateDrive(spec.Mutable)
 	return b.resize(ctx, e, disk, spec.DiskBytes)
 }
 

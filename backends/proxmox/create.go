@@ -15,10 +15,18 @@ import (
 // Create clones the template of the image, linked, or in full for a mutable VM, and gives
 // the clone the disks and the settings of the machine.
 func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progress.Reporter) (err error) {
-	if err := backends.CheckSpec(b, spec); err != nil {
+	if spec.Image, err = boot.Loader(spec); err != nil {
 		return err
 	}
-	if spec.Image, err = boot.Loader(spec); err != nil {
+	return b.making(ctx, spec, "create", func(ctx context.Context, template entry) error {
+		return b.create(ctx, spec, template, "", report)
+	})
+}
+
+// making holds the name of a VM that is to be made while it is made from the template of
+// its image.
+func (b *Backend) making(ctx context.Context, spec backends.Spec, verb string, build func(ctx context.Context, template entry) error) error {
+	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
 	ctx, done, err := b.begin(ctx, spec.Name)
@@ -41,20 +49,21 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if template == nil {
 		return noTemplate(spec.Image.ID)
 	}
-	return b.failed(problem.Internal, "create "+spec.Name, b.create(ctx, spec, *template, report))
+	return b.failed(problem.Internal, verb+" "+spec.Name, build(ctx, *template))
 }
 
 func noTemplate(image string) error {
 	return problem.New(problem.ImageNotFound, "the cluster has no template of image %s", image).WithHint("it must be uploaded first")
 }
 
-func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry, report progress.Reporter) error {
+// create clones the template. The state disk is a copy of volume, or a new one without it.
+func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry, volume string, report progress.Reporter) error {
 	storage, err := b.diskStorage(ctx, template.node)
 	if err != nil {
 		return err
 	}
 	r := b.recordOf(spec)
-	if spec.Mutable {
+	if spec.Mutable && volume == "" {
 		c, err := b.conf(ctx, template)
 		if err != nil {
 			return err
@@ -70,7 +79,7 @@ func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry
 	report.Message("disk", "cloning the image")
 	err = b.finish(ctx, upid, logTo(report, "disk"))
 	if err == nil {
-		err = b.furnish(ctx, e, spec, storage, r)
+		err = b.furnish(ctx, e, spec, storage, r, volume)
 	}
 	return b.made(ctx, e, spec, upid, report, err)
 }
@@ -107,21 +116,39 @@ func (b *Backend) clone(ctx context.Context, template entry, storage storage, r 
 }
 
 // furnish gives a clone what makes it the VM of a machine.
-func (b *Backend) furnish(ctx context.Context, e entry, spec backends.Spec, storage storage, r record) error {
+func (b *Backend) furnish(ctx context.Context, e entry, spec backends.Spec, storage storage, r record, volume string) error {
 	if err := b.isolate(ctx, e, spec); err != nil {
 		return err
 	}
 	if err := b.uploadMedium(ctx, e.node, spec); err != nil {
 		return err
 	}
-	p := b.identity(spec, r, nil)
-	if !spec.Mutable {
-		p["scsi1"] = b.disk(storage, gib(spec.DiskBytes), "discard=on", "iothread=1")
+	p, state := b.identity(spec, r, nil), stateDrive(spec.Mutable)
+	switch {
+	case volume != "":
+		p[state] = b.disk(storage, "0,import-from="+volume, "discard=on", "iothread=1")
+	case !spec.Mutable:
+		p[state] = b.disk(storage, gib(spec.DiskBytes), "discard=on", "iothread=1")
 	}
-	if err := b.run(ctx, e.task("POST", "qmconfig", p, "config")); err != nil || !spec.Mutable {
+	if err := b.run(ctx, e.task("POST", "qmconfig", p, "config")); err != nil {
 		return err
 	}
-	return b.resize(ctx, e, "scsi0", spec.DiskBytes)
+	if volume != "" {
+		if err := b.dropUnused(ctx, e); err != nil {
+			return err
+		}
+	} else if !spec.Mutable {
+		return nil
+	}
+	return b.resize(ctx, e, state, spec.DiskBytes)
+}
+
+// stateDrive is the drive of the disk that lasts.
+func stateDrive(mutable bool) string {
+	if mutable {
+		return "scsi0"
+	}
+	return "scsi1"
 }
 
 // options are those that every start sets, too.

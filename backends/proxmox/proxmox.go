@@ -76,6 +76,7 @@ var (
 	_ backends.Conditional      = (*Backend)(nil)
 	_ backends.HostFirewall     = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
+	_ backends.Importer         = (*Backend)(nil)
 	_ backends.LiveFirewall     = (*Backend)(nil)
 	_ backends.PortFirewall     = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)

@@ -73,10 +73,7 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 	if was.Mutable != spec.Mutable {
 		return refusal.OtherMode(spec.Name, "destroy it and create it again, or set the mode back")
 	}
-	disk := "scsi1"
-	if spec.Mutable {
-		disk = "scsi0"
-	}
+	disk := stateDrive(spec.Mutable)
 	size := parseSize(c.option(disk, "size"))
 	if size == 0 {
 		return fmt.Errorf("VM %d has no disk %s with a size", e.id, disk)
@@ -171,12 +168,21 @@ func (b *Backend) swapBootDisk(ctx context.Context, e entry, c conf, spare entry
 	if after["scsi0"] == "" {
 		return fmt.Errorf("VM %d has no boot disk after the exchange", e.id)
 	}
-	for key := range after {
+	return b.dropUnused(ctx, e)
+}
+
+// dropUnused deletes the former disks of a VM, but those that a snapshot has.
+func (b *Backend) dropUnused(ctx context.Context, e entry) error {
+	c, err := b.conf(ctx, e)
+	if err != nil {
+		return err
+	}
+	for key := range c {
 		if !strings.HasPrefix(key, "unused") {
 			continue
 		}
 		if err := b.put(ctx, e, pve.Params{"delete": key}); err != nil {
-			b.log.Info("a former boot disk stays", "vm", e.name, "disk", after[key], "error", err)
+			b.log.Info("a former boot disk stays", "vm", e.name, "disk", c[key], "error", err)
 		}
 	}
 	return nil
