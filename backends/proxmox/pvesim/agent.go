@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,9 @@ func agentHandlers() map[string]handler {
 
 // agent is what the guest agent of a VM reports.
 func (s *Server) agent(vm *machine) Agent {
+	if _, real, err := s.askLive(vm, "guest-ping", nil); real {
+		return Agent{Absent: err != nil}
+	}
 	if s.config.Agent != nil {
 		return s.config.Agent(s.describe(vm))
 	}
@@ -48,9 +52,14 @@ func (s *Server) askAgent(c *call) (*machine, Agent, error) {
 	if !vm.agentEnabled() {
 		return nil, Agent{}, failf("No QEMU guest agent configured") // source
 	}
-	agent := s.agent(vm)
+	agent := Agent{}
+	if !vm.paused {
+		agent = s.agent(vm)
+	}
 	if agent.Absent || vm.paused || c.fault.is(AgentAbsent) {
-		s.pause(agentDelay)
+		if _, real := vm.guest.(Live); !real { // a real one has taken its time
+			s.pause(agentDelay)
+		}
 		return nil, Agent{}, failf("QEMU guest agent is not running")
 	}
 	return vm, agent, nil
@@ -68,6 +77,13 @@ func agentCommand(s *Server, c *call) (any, error) {
 		command = c.route.segments[len(c.route.segments)-1]
 	}
 	result := func(v any) (any, error) { return map[string]any{"result": v}, nil }
+	if answer, real, err := s.askLive(vm, "guest-"+command, nil); real {
+		var refused *AgentError
+		if errors.As(err, &refused) {
+			return result(map[string]any{"error": refused})
+		}
+		return map[string]any{"result": answer}, err
+	}
 	if name := "guest-" + command; slices.Contains(agent.Disabled, name) {
 		return result(map[string]any{"error": map[string]any{"class": "CommandNotFound", "desc": "Command " + name + " has been disabled: the command is not allowed"}})
 	}

@@ -13,6 +13,9 @@ func execute(s *Server, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if answer, real, err := s.execLive(vm, c); real {
+		return answer, err
+	}
 	done := &execution{}
 	if agent.Run != nil {
 		done.output, done.code = agent.Run(c.lists["command"], c.get("input-data"))
@@ -30,6 +33,12 @@ func execStatus(s *Server, c *call) (any, error) {
 		return nil, err
 	}
 	pid := c.number("pid")
+	if answer, real, err := s.askLive(vm, "guest-exec-status", map[string]int{"pid": pid}); real {
+		if err != nil {
+			return nil, failf("Agent error: %v", err)
+		}
+		return statusOf(answer)
+	}
 	done := vm.execs[pid]
 	if done == nil {
 		return nil, failf("Agent error: PID ld does not exist")
@@ -52,6 +61,9 @@ func readFile(s *Server, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, real := vm.guest.(Live); real {
+		return nil, failf("the simulator has no access to the files of a real guest")
+	}
 	content, ok := vm.files[c.get("file")]
 	if !ok {
 		return nil, failf("Agent error: failed to open file '%s' (mode: 'r'): No such file or directory", c.get("file"))
@@ -65,6 +77,9 @@ func writeFile(s *Server, c *call) (any, error) {
 	vm, _, err := s.askAgent(c)
 	if err != nil {
 		return nil, err
+	}
+	if _, real := vm.guest.(Live); real {
+		return nil, failf("the simulator has no access to the files of a real guest")
 	}
 	content := c.get("content")
 	if c.get("encode") == "0" {

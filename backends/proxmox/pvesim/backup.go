@@ -90,13 +90,19 @@ func (s *Server) backUp(t *task, st *storage, node, text, notes string) error {
 	t.logf("INFO: Starting Backup of VM %d (qemu)", id)
 	b := &backup{conf: maps.Clone(vm.conf), disks: map[string]volume{}}
 	var size int64
+	files, err := s.branch(vm)
+	if err != nil {
+		return err
+	}
 	for _, d := range snapshotDrives(vm.conf) {
 		v, _, err := s.volume(d.volume, node)
 		if err != nil {
 			return err
 		}
 		t.logf("INFO: include disk '%s' '%s' %s", d.key, d.volume, formatSize(v.size)) // recorded 528
-		b.disks[d.key] = *v
+		saved := *v
+		saved.file, saved.own = files[v], false
+		b.disks[d.key] = saved
 		size += v.used
 	}
 	now := time.Now()

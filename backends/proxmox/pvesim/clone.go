@@ -32,6 +32,7 @@ type copying struct {
 	format   string
 	pool     string
 	describe map[string]string
+	files    map[*volume]string // what is copied, of the volumes of the source
 }
 
 // cloneVM checks before the task starts (recorded 129, 444, 516; facts 6).
@@ -135,6 +136,13 @@ func (s *Server) copyVM(t *task, cp *copying, fresh *machine) error {
 	// In the order of the names (recorded 513).
 	drives := snapshotDrives(cp.conf)
 	slices.SortFunc(drives, func(a, b drive) int { return strings.Compare(a.key, b.key) })
+	if cp.snapshot == "" {
+		files, err := s.branch(cp.source)
+		if err != nil {
+			return err
+		}
+		cp.files = files
+	}
 	for _, d := range drives {
 		v, err := s.copyDrive(t, cp, d, fresh)
 		if err != nil {
@@ -170,7 +178,7 @@ func (s *Server) copyDrive(t *task, cp *copying, d drive, fresh *machine) (*volu
 		format = v.format
 	}
 	t.logf("create full clone of drive %s (%s)", d.key, d.volume) // recorded 580
-	data, file, size := v.data, v.file, v.size
+	data, file, size := v.data, cp.files[v], v.size
 	if cp.snapshot != "" {
 		for _, old := range v.snaps {
 			if old.name == cp.snapshot {

@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -13,8 +14,7 @@ type VM struct {
 	Node   string
 	Name   string
 	Config map[string]string
-	// Disks are those with a file: what was uploaded for the volume, not to be
-	// written to, and the key such as scsi0.
+	// Disks are its drives in the order of their keys.
 	Disks []Disk
 }
 
@@ -25,13 +25,23 @@ type Disk struct {
 	Format string
 	Media  string
 	Size   int64
-	File   string
+	// File is that of the volume: with [Disks] its own, else, not to be written to,
+	// what was uploaded for it; empty where there is none.
+	File string
 }
 
 // Machines runs the inside of started VMs.
 type Machines interface {
 	// Start runs a VM.
 	Start(vm VM) (Machine, error)
+}
+
+// Disks are Machines whose guests write to their disks. Then each volume is a file
+// on top of the one that it was imported, cloned or taken back from.
+type Disks interface {
+	// Overlay makes a qcow2 file of the size of a disk on top of its file, which is
+	// never written to from then on, or an empty one for a disk without a file.
+	Overlay(base Disk) (path string, err error)
 }
 
 // A Machine is a running VM.
@@ -43,6 +53,33 @@ type Machine interface {
 	// Done is closed when it has ended.
 	Done() <-chan struct{}
 }
+
+// A Live machine is one whose hardware changes while it runs, and whose guest has an
+// agent of its own.
+type Live interface {
+	Machine
+	// Pause stops the processors, Resume lets them go on, Reset presses the button.
+	Pause() error
+	Resume() error
+	Reset() error
+	// Branch has the disks, by their keys, written to other files from one moment on.
+	Branch(files map[string]string) error
+	// Resize makes a disk larger, in bytes.
+	Resize(key string, size int64) error
+	// Insert puts another file into a CD drive; an empty name takes the medium out.
+	Insert(key, file string) error
+	// Ask sends a command such as guest-ping to the guest's agent. An answer of the
+	// agent that is an error is an [AgentError].
+	Ask(command string, arguments any) (json.RawMessage, error)
+}
+
+// An AgentError is what the agent of a guest answers to what it cannot do.
+type AgentError struct {
+	Class string `json:"class"`
+	Desc  string `json:"desc"`
+}
+
+func (e *AgentError) Error() string { return e.Desc }
 
 // Memory runs nothing: a started VM only counts as running.
 type Memory struct {

@@ -79,8 +79,8 @@ func newImage(id, format string, vmid int, size int64) *volume {
 
 // dropFile removes the file of a volume unless another one uses it still.
 func (s *Server) dropFile(v *volume) {
-	if v.file == "" {
-		return
+	if _, kept := s.config.Machines.(Disks); kept || v.file == "" {
+		return // another file may lie on top of it
 	}
 	for _, st := range s.storages {
 		for _, volumes := range st.volumes {

@@ -58,7 +58,8 @@ func (s *Server) copyDisk(t *task, vm *machine, key, storage, format string, rem
 	if err != nil {
 		return err
 	}
-	copied.data, copied.file, copied.used = v.data, v.file, v.used
+	copied.data, copied.file, copied.used, copied.own = v.data, v.file, v.used, v.own // a guest that runs writes on
+	v.own = false
 	t.transferred(v.size)
 	old := d
 	d.volume = copied.id

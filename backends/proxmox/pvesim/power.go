@@ -97,6 +97,9 @@ func (s *Server) powerOn(t *task, vm *machine) error {
 
 // boot lets the guest run, and watches for its end.
 func (s *Server) boot(vm *machine) error {
+	if err := s.giveFiles(vm); err != nil {
+		return failf("start failed: %v", err)
+	}
 	hook := s.describe(vm)
 	s.mu.Unlock()
 	guest, err := s.config.Machines.Start(hook)
@@ -189,6 +192,9 @@ func resetVM(s *Server, c *call) (any, error) {
 		return nil, err
 	}
 	return s.inTask(c, "qmreset", s.vmConfig, func(_ *task, vm *machine) error {
+		if err := s.live(vm, Live.Reset); err != nil {
+			return err
+		}
 		vm.started = time.Now()
 		return nil
 	})
@@ -218,6 +224,9 @@ func suspendVM(s *Server, c *call) (any, error) {
 		})
 	}
 	return s.inTask(c, "qmpause", s.vmConfig, func(_ *task, vm *machine) error {
+		if err := s.live(vm, Live.Pause); err != nil {
+			return err
+		}
 		vm.paused = true
 		return nil
 	})
@@ -229,6 +238,9 @@ func resumeVM(s *Server, c *call) (any, error) {
 		return nil, err
 	}
 	return s.inTask(c, "qmresume", s.vmConfig, func(_ *task, vm *machine) error {
+		if err := s.live(vm, Live.Resume); err != nil {
+			return err
+		}
 		vm.paused = false
 		return nil
 	})

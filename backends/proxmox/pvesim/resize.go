@@ -45,7 +45,12 @@ func (s *Server) grow(t *task, vm *machine, key, text string) error {
 	case size == v.size:
 		return nil // source
 	}
-	v.size = size
+	if vm.running {
+		if err := s.live(vm, func(m Live) error { return m.Resize(key, size) }); err != nil {
+			return err
+		}
+	}
+	v.size, v.own = size, v.own && vm.running // else the next start makes a file of the new size
 	d.options["size"] = formatSize(size)
 	vm.conf[key] = d.String()
 	if !vm.running {

@@ -57,7 +57,7 @@ func (s *Server) rollBack(vm *machine, name string) error {
 		}
 		for _, old := range v.snaps {
 			if old.name == name {
-				v.data, v.file, v.size = old.data, old.file, old.size
+				v.data, v.file, v.size, v.own = old.data, old.file, old.size, false
 			}
 		}
 	}

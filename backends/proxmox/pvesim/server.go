@@ -46,6 +46,7 @@ type Server struct {
 	locks     map[string]chan struct{}
 	firewalls map[string]*firewall
 	consoles  map[string]consoleTicket
+	formats   map[string]string // of files, by path
 	down      map[string]bool
 	faults    []*Fault
 	requests  []Request
@@ -77,7 +78,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, RootPassword: "pvesim-root",
 		conns: map[net.Conn]bool{}, vms: map[int]*machine{}, locks: map[string]chan struct{}{},
-		firewalls: map[string]*firewall{}, consoles: map[string]consoleTicket{}, down: map[string]bool{}, pools: map[string]*pool{}, ha: map[int]string{},
+		firewalls: map[string]*firewall{}, consoles: map[string]consoleTicket{}, formats: map[string]string{}, down: map[string]bool{}, pools: map[string]*pool{}, ha: map[int]string{},
 		tasks: newTasks(),
 	}
 	if s.schema, err = loadSchema(); err != nil {

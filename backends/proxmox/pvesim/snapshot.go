@@ -139,13 +139,17 @@ func (s *Server) takeSnapshot(t *task, vm *machine, name, description string, vm
 		vm.conf["lock"] = "snapshot" // recorded 401, 440
 		return failf("VM %d qmp command 'query-savevm' failed - got timeout", vm.id)
 	}
+	files, err := s.frozen(t, vm)
+	if err != nil {
+		return err
+	}
 	for _, d := range snapshotDrives(vm.conf) {
 		v, _, err := s.volume(d.volume, vm.node)
 		if err != nil {
 			return err
 		}
 		t.logf("snapshotting 'drive-%s' (%s)", d.key, d.volume) // recorded 242
-		v.snaps = append(v.snaps, volumeSnapshot{name: name, data: v.data, file: v.file, size: v.size})
+		v.snaps = append(v.snaps, volumeSnapshot{name: name, data: v.data, file: files[v], size: v.size})
 	}
 	snap.state, vm.parent = "", name
 	return nil

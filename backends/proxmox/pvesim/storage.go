@@ -56,7 +56,9 @@ type volume struct {
 	archive *backup
 	// file is the uploaded file, and data what a test wrote into the volume: of a
 	// disk without a real guest, data says whose content it has.
-	file  string
+	file string
+	// own is set where file belongs to this volume alone, and may be written to.
+	own   bool
 	data  string
 	image imageInfo
 	snaps []volumeSnapshot

@@ -184,6 +184,7 @@ func (s *Server) storeUpload(t *task, st *storage, node, content, name string, f
 		return fmt.Errorf("keep an upload: %w", err)
 	}
 	v.file = kept
+	s.formats[kept] = image.format
 	t.logf("starting file import from: %s", file.name) // source
 	t.logf("target node: %s", node)
 	t.logf("target file: %s", st.path(v))

@@ -139,6 +139,9 @@ func (s *Server) setOption(t *task, vm *machine, key, value string) error {
 	if old, ok := vm.drive(key); ok && old.volume != parseDrive(key, value).volume {
 		s.setAside(vm, old)
 	}
+	if err := s.insert(vm, key, value); err != nil {
+		return err
+	}
 	vm.conf[key] = value
 	delete(vm.pending, key)
 	s.claim(vm, key, value)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/nixvm/nixvm/backends/proxmox/pvesim"
+	"github.com/nixvm/nixvm/backends/proxmox/pvesim/qemuguest"
 )
 
 func main() {
@@ -28,6 +29,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	listen := flags.String("listen", "127.0.0.1:8006", "`address` to listen at")
 	version := flags.String("version", pvesim.DefaultVersion, "`release` of Proxmox VE, 8.3 or later")
 	nodes := flags.String("nodes", "pve1", "`names` of the nodes, with commas")
+	guests := flags.Bool("guests", false, "run started VMs with QEMU; their addresses need a route: docs/pvesim.md")
 	delay := flags.Float64("delay", 1, "`factor` for the waiting times of a real server")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("pvesim: %w", err)
@@ -37,7 +39,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("pvesim: a directory for uploads: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	sim, err := pvesim.New(pvesim.Config{Listen: *listen, Version: *version, Nodes: strings.Split(*nodes, ","), Delay: *delay, Dir: dir})
+	config := pvesim.Config{Listen: *listen, Version: *version, Nodes: strings.Split(*nodes, ","), Delay: *delay, Dir: dir}
+	if *guests {
+		config.Machines = qemuguest.New(dir)
+	}
+	sim, err := pvesim.New(config)
 	if err != nil {
 		return fmt.Errorf("pvesim: %w", err)
 	}
