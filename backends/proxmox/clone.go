@@ -131,6 +131,6 @@ func (b *Backend) refurnish(ctx context.Context, e entry, spec backends.Spec, r 
 func (b *Backend) identity(spec backends.Spec, r record, c conf) pve.Params {
 	p := b.options(spec, r)
 	p["smbios1"] = "uuid=" + strings.ToLower(spec.UUID)
-	b.insertMedium(p, c, spec.UUID)
+	b.insertMedium(p, c, b.mediumVolume(spec.UUID))
 	return p
 }

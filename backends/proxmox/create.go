@@ -190,12 +190,3 @@ func (b *Backend) recordOf(spec backends.Spec) record {
 func (b *Backend) resize(ctx context.Context, e entry, disk string, bytes int64) error {
 	return b.run(ctx, e.task("PUT", "resize", pve.Params{"disk": disk, "size": kib(bytes)}, "resize"))
 }
-
-// dropMedium removes the identity medium of a VM.
-func (b *Backend) dropMedium(ctx context.Context, node, uuid string) {
-	clean, cancel := afterwards(ctx)
-	defer cancel()
-	if _, there, err := b.volumeSize(clean, node, b.config.Images, "iso", b.mediumVolume(uuid)); err == nil && there {
-		b.deleteVolume(clean, node, b.mediumVolume(uuid))
-	}
-}

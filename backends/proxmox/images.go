@@ -107,19 +107,25 @@ func (b *Backend) send(ctx context.Context, u pve.Upload, volume string, sent fu
 
 // volumeSize looks for a volume on a storage.
 func (b *Backend) volumeSize(ctx context.Context, node, storage, content, volume string) (bytes int64, there bool, err error) {
+	all, err := b.volumes(ctx, node, storage, content)
+	bytes, there = all[volume]
+	return bytes, there, err
+}
+
+// volumes are those of a content type on a storage, with their sizes in bytes.
+func (b *Backend) volumes(ctx context.Context, node, storage, content string) (map[string]int64, error) {
 	var list []struct {
 		VolID string
 		Size  int64
 	}
 	if err := b.api.Get(ctx, pve.Path("nodes", node, "storage", storage, "content"), pve.Params{"content": content}, &list); err != nil {
-		return 0, false, err
+		return nil, err
 	}
+	all := map[string]int64{}
 	for _, v := range list {
-		if v.VolID == volume {
-			return v.Size, true, nil
-		}
+		all[v.VolID] = v.Size
 	}
-	return 0, false, nil
+	return all, nil
 }
 
 // hashFile is the SHA-256 of a file, in hexadecimal.

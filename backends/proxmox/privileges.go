@@ -43,6 +43,13 @@ func (c Config) grants(v version) []grant {
 	} else {
 		all = append(all, images, disks)
 	}
+	agentRuns := grant{
+		path: all[0].path, role: "NixVMAgent", privileges: []string{"VM.GuestAgent.Unrestricted"},
+		without: "changes of ports, keys and other parts of the identity wait for the next start of a VM",
+	}
+	if v.atLeast(9, 0) { // before, VM.Monitor is enough
+		all = append(all, agentRuns)
+	}
 	return append(all,
 		grant{path: "/sdn/zones/localnetwork", role: "NixVMNetwork", privileges: []string{"SDN.Use"}},
 		grant{

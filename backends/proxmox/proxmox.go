@@ -77,6 +77,7 @@ var (
 	_ backends.HostFirewall     = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
 	_ backends.Importer         = (*Backend)(nil)
+	_ backends.IdentityRenewer  = (*Backend)(nil)
 	_ backends.LiveFirewall     = (*Backend)(nil)
 	_ backends.PortFirewall     = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)

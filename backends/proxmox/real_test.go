@@ -47,8 +47,9 @@ func realGuests(t *testing.T, config pvesim.Config) backendtest.Harness {
 		}
 	})
 	return backendtest.Harness{
-		Open: w.open,
-		Spec: func(_ testing.TB, name string) backends.Spec { return guest.Spec(name) },
+		Open:    w.open,
+		Spec:    func(_ testing.TB, name string) backends.Spec { return guest.Spec(name) },
+		Renewed: func(_ testing.TB, name string) backends.Identity { return guest.Renewed(name) },
 		Exec: func(ctx context.Context, e backends.Endpoint, command string) (string, error) {
 			return guest.Exec(ctx, nil, e, command)
 		},

@@ -213,6 +213,7 @@ func (b *Backend) RestoreSnapshot(ctx context.Context, ref backends.Ref, name st
 	// The boot disk is that of the snapshot, and the medium on the storage is as new as it was.
 	r.Booted, r.Medium = true, readRecord(before["description"]).Medium
 	p := pve.Params{"description": b.vmDescription(r), "tags": before["tags"], "onboot": before["onboot"], "name": ref.Name}
+	b.insertMedium(p, after, b.mediumIn(before, f.mark.UUID))
 	return b.problem(b.put(ctx, f.entry, p))
 }
 

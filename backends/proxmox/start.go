@@ -89,7 +89,9 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 			return err
 		}
 	}
+	medium := b.mediumIn(c, spec.UUID)
 	if was.Medium != r.Medium {
+		medium = b.mediumVolume(spec.UUID)
 		if err := b.uploadMedium(ctx, e.node, spec); err != nil {
 			return err
 		}
@@ -99,9 +101,12 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 	}
 	r.Booted, r.Started = true, time.Now().Truncate(time.Second)
 	p := b.options(spec, r)
-	b.insertMedium(p, c, spec.UUID)
+	b.insertMedium(p, c, medium)
 	if err := b.put(ctx, e, p); err != nil {
 		return err
+	}
+	if medium != b.mediumIn(c, spec.UUID) {
+		b.dropISO(ctx, e.node, b.otherMedium(medium, spec.UUID))
 	}
 	if spec.DiskBytes > size {
 		if err := b.resize(ctx, e, disk, spec.DiskBytes); err != nil {

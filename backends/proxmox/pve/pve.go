@@ -167,6 +167,11 @@ func (c *Client) Post(ctx context.Context, path string, p Params, into any) erro
 	return c.bounded(ctx, http.MethodPost, path, func(ctx context.Context) error { return c.api.Post(ctx, path, p.with(), into) })
 }
 
+// PostJSON is Post with parameters that are lists.
+func (c *Client) PostJSON(ctx context.Context, path string, body map[string]any, into any) error {
+	return c.bounded(ctx, http.MethodPost, path, func(ctx context.Context) error { return c.api.Post(ctx, path, body, into) })
+}
+
 // Delete is made once; where the answer is lost ([Lost]), the caller looks.
 func (c *Client) Delete(ctx context.Context, path string, p Params, into any) error {
 	return c.bounded(ctx, http.MethodDelete, path, func(ctx context.Context) error { return c.api.Delete(ctx, p.query(path), into) })
