@@ -18,14 +18,14 @@ func (b *Backend) Create(ctx context.Context, spec backends.Spec, report progres
 	if spec.Image, err = boot.Loader(spec); err != nil {
 		return err
 	}
-	return b.making(ctx, spec, "create", func(ctx context.Context, template entry) error {
-		return b.create(ctx, spec, template, "", report)
+	return b.making(ctx, spec, "create", func(ctx context.Context, at site) error {
+		return b.create(ctx, spec, at, "", report)
 	})
 }
 
 // making holds the name of a VM that is to be made while it is made from the template of
 // its image.
-func (b *Backend) making(ctx context.Context, spec backends.Spec, verb string, build func(ctx context.Context, template entry) error) error {
+func (b *Backend) making(ctx context.Context, spec backends.Spec, verb string, build func(ctx context.Context, at site) error) error {
 	if err := backends.CheckSpec(b, spec); err != nil {
 		return err
 	}
@@ -45,11 +45,11 @@ func (b *Backend) making(ctx context.Context, spec backends.Spec, verb string, b
 	case f != nil:
 		return refusal.Exists(spec.Name)
 	}
-	template := s.template(imageKey(spec.Image.ID))
-	if template == nil {
-		return noTemplate(spec.Image.ID)
+	at, err := b.place(ctx, s, spec.Image.ID)
+	if err == nil {
+		err = build(ctx, at)
 	}
-	return b.failed(problem.Internal, verb+" "+spec.Name, build(ctx, *template))
+	return b.failed(problem.Internal, verb+" "+spec.Name, err)
 }
 
 func noTemplate(image string) error {
@@ -57,14 +57,10 @@ func noTemplate(image string) error {
 }
 
 // create clones the template. The state disk is a copy of volume, or a new one without it.
-func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry, volume string, report progress.Reporter) error {
-	storage, err := b.diskStorage(ctx, template.node)
-	if err != nil {
-		return err
-	}
+func (b *Backend) create(ctx context.Context, spec backends.Spec, at site, volume string, report progress.Reporter) error {
 	r := b.recordOf(spec)
 	if spec.Mutable && volume == "" {
-		c, err := b.conf(ctx, template)
+		c, err := b.conf(ctx, at.template)
 		if err != nil {
 			return err
 		}
@@ -72,14 +68,14 @@ func (b *Backend) create(ctx context.Context, spec backends.Spec, template entry
 			return err
 		}
 	}
-	e, upid, err := b.clone(ctx, template, storage, r, spec.Name, spec.VMID)
+	e, upid, err := b.clone(ctx, at, r, spec.Name, spec.VMID)
 	if err != nil {
 		return err
 	}
 	report.Message("disk", "cloning the image")
 	err = b.finish(ctx, upid, logTo(report, "disk"))
 	if err == nil {
-		err = b.furnish(ctx, e, spec, storage, r, volume)
+		err = b.furnish(ctx, e, spec, at.storage, r, volume)
 	}
 	return b.made(ctx, e, spec, upid, report, err)
 }
@@ -99,20 +95,23 @@ func (b *Backend) made(ctx context.Context, e entry, spec backends.Spec, upid pv
 
 // clone makes a clone of a template, in full for a mutable VM, under a number; 0 = any that
 // is free. Its task may still run.
-func (b *Backend) clone(ctx context.Context, template entry, storage storage, r record, name string, vmid int) (entry, pve.UPID, error) {
+func (b *Backend) clone(ctx context.Context, at site, r record, name string, vmid int) (entry, pve.UPID, error) {
 	p := pve.Params{"name": name, "description": b.vmDescription(r), "pool": b.config.Pool, "full": "0"}
 	if r.Mutable {
-		p["full"], p["storage"], p["format"] = "1", storage.Storage, storage.format()
+		p["full"], p["storage"], p["format"] = "1", at.storage.Storage, at.storage.format()
+	}
+	if at.node != at.template.node {
+		p["target"] = at.node
 	}
 	var upid pve.UPID
 	id, err := b.allocateAs(ctx, vmid, func(id int) (err error) {
 		p["newid"] = itoa(id)
 		// The task is one of the template. Two clones at once are told apart by the lock
 		// of allocate, and by the UPIDs of the others.
-		upid, err = b.api.Begin(ctx, template.task("POST", "qmclone", p, "clone"))
+		upid, err = b.api.Begin(ctx, at.template.task("POST", "qmclone", p, "clone"))
 		return err
 	})
-	return entry{node: template.node, id: id, name: name}, upid, err
+	return entry{node: at.node, id: id, name: name}, upid, err
 }
 
 // furnish gives a clone what makes it the VM of a machine.

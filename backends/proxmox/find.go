@@ -117,7 +117,7 @@ func (b *Backend) current(ctx context.Context, at place) (entry, error) {
 		return e, err
 	}
 	got := v.entry(at.node)
-	got.id = at.id
+	got.id, got.asked = at.id, true
 	return got, nil
 }
 

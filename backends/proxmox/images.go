@@ -33,9 +33,16 @@ func (b *Backend) PrepareImage(ctx context.Context, img backends.Image, report p
 	if err != nil {
 		return err
 	}
-	if s.template(key) != nil {
-		return nil
+	node, err := b.templateNode(ctx, s, key)
+	if err != nil || node == "" {
+		return err
 	}
+	return b.prepareOn(ctx, s, node, img, report)
+}
+
+// prepareOn makes the template of an image on a node.
+func (b *Backend) prepareOn(ctx context.Context, s scan, node string, img backends.Image, report progress.Reporter) error {
+	key := imageKey(img.ID)
 	if err := backends.CheckImage(img); err != nil {
 		return err
 	}
@@ -43,10 +50,6 @@ func (b *Backend) PrepareImage(ctx context.Context, img backends.Image, report p
 		return problem.New(problem.ImageUnsupported, "image %s has no boot loader", img.ID).WithHint("this backend boots from disks only; use another image, or another backend")
 	}
 	if err := b.dropHalfTemplates(ctx, s, key); err != nil {
-		return err
-	}
-	node, err := b.pick(ctx)
-	if err != nil {
 		return err
 	}
 	volume, err := b.upload(ctx, node, key, img, report)
@@ -171,6 +174,11 @@ func (b *Backend) disk(storage storage, what string, options ...string) string {
 	return strings.Join(append(all, options...), ",")
 }
 
+// firmware is the disk of the UEFI variables.
+func (b *Backend) firmware(storage storage) string {
+	return b.disk(storage, "1", "efitype=4m", "pre-enrolled-keys=0")
+}
+
 // diskStorage is the storage for the disks of VMs, on a node.
 func (b *Backend) diskStorage(ctx context.Context, node string) (storage, error) {
 	all, err := b.storages(ctx, node)
@@ -198,7 +206,7 @@ func (b *Backend) makeTemplate(ctx context.Context, node, key string, img backen
 		"description": r.describe("Image " + img.ID + " of nixvm. VMs are linked clones of it."),
 		"bios":        "ovmf", "machine": "q35", "cpu": "host", "ostype": "l26", "agent": "1", "serial0": "socket",
 		"scsihw": "virtio-scsi-single", "boot": "order=scsi0",
-		"efidisk0": b.disk(storage, "1", "efitype=4m", "pre-enrolled-keys=0"),
+		"efidisk0": b.firmware(storage),
 		"scsi0":    b.disk(storage, "0,import-from="+volume, "discard=on", "iothread=1"),
 	}
 	var upid pve.UPID

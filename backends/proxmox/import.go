@@ -23,14 +23,14 @@ func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.
 	if spec.Image, err = boot.Loader(spec); err != nil {
 		return err
 	}
-	return b.making(ctx, spec, "import", func(ctx context.Context, template entry) error {
+	return b.making(ctx, spec, "import", func(ctx context.Context, at site) error {
 		name := "nixvm-" + b.owner.ID + "-" + strings.ToLower(spec.UUID) + ".qcow2"
 		volume := b.config.Images + ":import/" + name
-		defer b.dropUpload(ctx, template.node, volume)
-		if err := b.uploadDisk(ctx, template.node, name, disk, report); err != nil {
+		defer b.dropUpload(ctx, at.node, volume)
+		if err := b.uploadDisk(ctx, at.node, name, disk, report); err != nil {
 			return err
 		}
-		return b.create(ctx, spec, template, volume, report)
+		return b.create(ctx, spec, at, volume, report)
 	})
 }
 

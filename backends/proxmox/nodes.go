@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 
 	goproxmox "github.com/luthermonson/go-proxmox"
 
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
-	"github.com/nixvm/nixvm/internal/problem"
 )
 
 // node of the cluster.
@@ -43,18 +41,25 @@ type entry struct {
 	uptime   uint64 // seconds
 	template bool
 	mark     mark
+	asked    bool // the VM itself was asked for, which tells of ha
+	ha       bool // the HA manager starts and stops it
 }
 
 // listed is a VM as the server lists it. Numbers may be strings, and may be absent.
 type listed struct {
 	VMID, PID, Uptime, Template         goproxmox.StringOrUint64
 	Name, Status, QMPStatus, Lock, Tags string
+	HA                                  struct {
+		Managed goproxmox.StringOrUint64
+		State   string
+	}
 }
 
 func (l listed) entry(node string) entry {
 	return entry{
 		node: node, id: int(l.VMID), name: l.Name, state: l.Status, qmp: l.QMPStatus, lock: l.Lock,
 		pid: uint64(l.PID), uptime: uint64(l.Uptime), template: l.Template != 0, mark: readMark(l.Tags),
+		ha: l.HA.Managed != 0 && l.HA.State != "ignored",
 	}
 }
 
@@ -70,6 +75,7 @@ func (e entry) half() bool { return !e.template && e.mark.UUID == "" && e.mark.I
 // scan is what the nodes say of their VMs.
 type scan struct {
 	entries []entry
+	nodes   []node
 	silent  []string // nodes that did not answer
 }
 
@@ -81,7 +87,7 @@ func (b *Backend) scan(ctx context.Context) (scan, error) {
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	var all scan
+	all := scan{nodes: nodes}
 	var errs []error
 	for _, n := range nodes {
 		if !n.online() {
@@ -111,37 +117,6 @@ func (b *Backend) scan(ctx context.Context) (scan, error) {
 	}
 	slices.SortFunc(all.entries, func(x, y entry) int { return x.id - y.id })
 	return all, b.tellCopies(ctx, all.entries)
-}
-
-// template of an image; nil = there is none.
-func (s scan) template(key string) *entry {
-	i := slices.IndexFunc(s.entries, func(e entry) bool { return e.template && e.mark.Image == key })
-	if i < 0 {
-		return nil
-	}
-	return &s.entries[i]
-}
-
-// pick chooses the node for something new: the configured one, or the one with the most
-// free memory.
-func (b *Backend) pick(ctx context.Context) (string, error) {
-	if b.config.Node != "" {
-		return b.config.Node, nil
-	}
-	nodes, err := b.nodes(ctx)
-	if err != nil {
-		return "", b.problem(err)
-	}
-	nodes = slices.DeleteFunc(nodes, func(n node) bool { return !n.online() })
-	if len(nodes) == 0 {
-		return "", problem.New(problem.BackendUnreachable, "no node of the cluster is online").Retry()
-	}
-	return slices.MaxFunc(nodes, func(x, y node) int {
-		if x.free() != y.free() {
-			return map[bool]int{true: 1, false: -1}[x.free() > y.free()]
-		}
-		return strings.Compare(y.Node, x.Node)
-	}).Node, nil
 }
 
 // tellCopies finds the copies of VMs that are being made, or that a crash has left: the

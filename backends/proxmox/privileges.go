@@ -51,6 +51,7 @@ func (c Config) grants(v version) []grant {
 		all = append(all, agentRuns)
 	}
 	return append(all,
+		grant{path: all[0].path, role: "NixVMMigrate", privileges: []string{"VM.Migrate"}, without: "VMs cannot be moved between nodes"},
 		grant{path: "/sdn/zones/localnetwork", role: "NixVMNetwork", privileges: []string{"SDN.Use"}},
 		grant{
 			path: "/storage/" + c.Images, role: "NixVMCleanup", privileges: []string{"Datastore.Allocate"},

@@ -79,6 +79,7 @@ var (
 	_ backends.Importer         = (*Backend)(nil)
 	_ backends.IdentityRenewer  = (*Backend)(nil)
 	_ backends.LiveFirewall     = (*Backend)(nil)
+	_ backends.NodeMigrator     = (*Backend)(nil)
 	_ backends.PortFirewall     = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)
 )

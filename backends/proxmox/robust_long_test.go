@@ -9,3 +9,5 @@ func TestLongNothingIsLeftOfAnImportWhicheverConnectionEnds(t *testing.T) { lose
 func TestLongNothingIsLostOrDoubledWhicheverConnectionEnds(t *testing.T) { loseRequests(t, 1) }
 
 func TestLongEveryRequestOfAChangeOfRulesIsLost(t *testing.T) { loseRuleRequests(t, 1) }
+
+func TestLongEveryRequestOfAMoveIsLost(t *testing.T) { loseMoveRequests(t, 1) }

@@ -317,14 +317,17 @@ func TestChangesByOthersAreSeen(t *testing.T) {
 	becomes(backends.Stopped)
 }
 
-// idOf is the number of the VM whose name begins with name.
-func (w *world) idOf(t testing.TB, name string) string {
+// idOf is the number of the VM of the first node whose name begins with name.
+func (w *world) idOf(t testing.TB, name string) string { return w.idOn(t, "pve1", name) }
+
+// idOn is idOf, of any node.
+func (w *world) idOn(t testing.TB, node, name string) string {
 	t.Helper()
 	var vms []struct {
 		Name string
 		VMID int
 	}
-	if err := w.api(t).Get(t.Context(), "/nodes/pve1/qemu", nil, &vms); err != nil {
+	if err := w.api(t).Get(t.Context(), pve.Path("nodes", node, "qemu"), nil, &vms); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range vms {

@@ -41,7 +41,13 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) (err error) {
 	if err := b.prepare(ctx, f.entry, spec); err != nil {
 		return b.failed(problem.VMStartFailed, "start "+spec.Name, err)
 	}
-	err = b.run(ctx, f.task("POST", "qmstart", nil, "status", "start"))
+	managed, err := b.managed(ctx, f.entry)
+	if err == nil {
+		err = b.run(ctx, f.power(managed, "qmstart", "hastart", nil, "status", "start"))
+	}
+	if err == nil && managed {
+		_, err = b.await(ctx, spec.Ref(), haPatience, isUp)
+	}
 	if err != nil && !strings.Contains(err.Error(), "already running") {
 		return b.failed(problem.VMStartFailed, "start "+spec.Name, err)
 	}
@@ -89,6 +95,9 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 			return err
 		}
 	}
+	if err := b.renewFirmware(ctx, e, c); err != nil {
+		return err
+	}
 	medium := b.mediumIn(c, spec.UUID)
 	if was.Medium != r.Medium {
 		medium = b.mediumVolume(spec.UUID)
@@ -125,23 +134,19 @@ func (b *Backend) renewBootDisk(ctx context.Context, e entry, c conf, spec backe
 	if err != nil {
 		return err
 	}
-	template := s.template(imageKey(spec.Image.ID))
-	if template == nil {
-		return noTemplate(spec.Image.ID)
-	}
-	if template.node != e.node {
-		return problem.New(problem.Unsupported, "the template of image %s is on node %s, the VM on node %s", spec.Image.ID, template.node, e.node).
-			WithHint("migrate the VM to that node")
-	}
-	if err := b.dropSpares(ctx, s, spec.Name); err != nil {
-		return err
-	}
 	storage, err := b.diskStorage(ctx, e.node)
 	if err != nil {
 		return err
 	}
+	template, err := b.templateOf(ctx, s, spec.Image, e.node, storage.Shared != 0)
+	if err != nil {
+		return err
+	}
+	if err := b.dropSpares(ctx, s, spec.Name); err != nil {
+		return err
+	}
 	r := record{Owner: b.owner.ID, Name: spec.Name, Image: spec.Image.ID, Spare: true}
-	spare, upid, err := b.clone(ctx, *template, storage, r, "nixvm-boot-"+itoa(e.id), 0)
+	spare, upid, err := b.clone(ctx, site{template, e.node, storage}, r, "nixvm-boot-"+itoa(e.id), 0)
 	if err != nil {
 		return err
 	}
@@ -187,10 +192,22 @@ func (b *Backend) dropUnused(ctx context.Context, e entry) error {
 			continue
 		}
 		if err := b.put(ctx, e, pve.Params{"delete": key}); err != nil {
-			b.log.Info("a former boot disk stays", "vm", e.name, "disk", c[key], "error", err)
+			b.log.Info("a former disk stays", "vm", e.name, "disk", c[key], "error", err)
 		}
 	}
 	return nil
+}
+
+// renewFirmware makes the disk of the UEFI variables of a VM that has lost it in a move.
+func (b *Backend) renewFirmware(ctx context.Context, e entry, c conf) error {
+	if c["bios"] != "ovmf" || c["efidisk0"] != "" {
+		return nil
+	}
+	st, err := b.diskStorage(ctx, e.node)
+	if err != nil {
+		return err
+	}
+	return b.run(ctx, e.task("POST", "qmconfig", pve.Params{"efidisk0": b.firmware(st)}, "config"))
 }
 
 // dropSpares removes the spare VMs that a renewal of this VM's boot disk was cut off from.

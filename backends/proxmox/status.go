@@ -10,7 +10,7 @@ import (
 
 // status is the state of a VM in the words of the core.
 func (b *Backend) status(e entry) backends.Status {
-	st := backends.Status{Name: e.name, UUID: e.mark.UUID, State: backends.Stopped}
+	st := backends.Status{Name: e.name, UUID: e.mark.UUID, State: backends.Stopped, Node: e.node}
 	switch {
 	case e.lock == "create" || e.lock == "clone":
 		st.State, st.Reason = backends.Broken, "it is half made"

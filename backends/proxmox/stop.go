@@ -65,11 +65,18 @@ func (b *Backend) askToPowerOff(ctx context.Context, e entry) error {
 		patience = max(min(patience, time.Until(deadline)), time.Second)
 	}
 	p := pve.Params{"timeout": strconv.Itoa(int(patience.Seconds()))}
-	upid, err := b.api.Begin(ctx, e.task("POST", "qmshutdown", p, "status", "shutdown"))
+	managed, err := b.managed(ctx, e)
+	if err != nil {
+		return err
+	}
+	upid, err := b.api.Begin(ctx, e.power(managed, "qmshutdown", "hastop", p, "status", "shutdown"))
 	if err != nil {
 		return err
 	}
 	err = b.finish(ctx, upid, nil)
+	if err == nil && managed {
+		_, err = b.await(ctx, backends.Ref{Name: e.name, UUID: e.mark.UUID}, patience, isDown)
+	}
 	if ctx.Err() != nil && upid != "" {
 		clean, cancel := afterwards(ctx)
 		defer cancel()
@@ -110,7 +117,7 @@ func (b *Backend) kill(ctx context.Context, f *found) error {
 		if !up(f.status) {
 			return nil
 		}
-		err := b.api.Run(ctx, f.task("POST", "qmstop", pve.Params{"overrule-shutdown": "1"}, "status", "stop"), nil)
+		err := b.forceOff(ctx, f.entry)
 		off, lookErr := b.isOff(ctx, backends.Ref{Name: f.name, UUID: f.mark.UUID})
 		switch {
 		case off:
@@ -125,6 +132,23 @@ func (b *Backend) kill(ctx context.Context, f *found) error {
 		}
 		b.stopTasks(ctx, f.entry)
 	}
+}
+
+// forceOff requests the end of a VM once.
+func (b *Backend) forceOff(ctx context.Context, e entry) error {
+	managed, err := b.managed(ctx, e)
+	if err != nil {
+		return err
+	}
+	p := pve.Params{"overrule-shutdown": "1"}
+	if managed {
+		p = nil // the server refuses it for these
+	}
+	if err := b.api.Run(ctx, e.power(managed, "qmstop", "hastop", p, "status", "stop"), nil); err != nil || !managed {
+		return err
+	}
+	_, err = b.await(ctx, backends.Ref{Name: e.name, UUID: e.mark.UUID}, haPatience, isDown)
+	return err
 }
 
 // stopTasks ends the tasks of this token that hold a VM.

@@ -66,7 +66,7 @@ func (v *view) lost(name string, silent []string) (backends.Status, bool) {
 }
 
 func away(st backends.Status, reason string) backends.Status {
-	return backends.Status{Name: st.Name, UUID: st.UUID, State: backends.Unknown, Reason: reason}
+	return backends.Status{Name: st.Name, UUID: st.UUID, State: backends.Unknown, Reason: reason, Node: st.Node}
 }
 
 // nodeDown refuses what needs a VM whose node cannot be asked.
@@ -97,7 +97,8 @@ func (b *Backend) observe(e entry, st backends.Status, asked uint64) {
 	if st.State == backends.Absent {
 		s.at, s.agent = place{}, 0
 	}
-	if was.State != st.State && (known || st.State != backends.Absent) {
+	moved := st.Node != "" && was.Node != "" && st.Node != was.Node
+	if (was.State != st.State || moved) && (known || st.State != backends.Absent) {
 		b.events.Push(backends.Event{Kind: backends.StateChanged, Status: st})
 	}
 }
@@ -130,7 +131,7 @@ func (b *Backend) observeScan(s scan, asked uint64) []backends.Status {
 		}
 		st := backends.Status{Name: name, State: backends.Absent}
 		if slices.Contains(s.silent, known.at.node) {
-			st = away(backends.Status{Name: name, UUID: known.status.UUID}, "node "+known.at.node+" does not answer")
+			st = away(known.status, "node "+known.at.node+" does not answer")
 			all = append(all, st)
 		}
 		missing = append(missing, st)

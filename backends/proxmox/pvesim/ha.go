@@ -22,6 +22,13 @@ func (s *Server) haOf(id int) map[string]any {
 	return map[string]any{"managed": 0}
 }
 
+// managed: the HA manager does what the call requests (source, PVE::HA::Config,
+// vm_is_ha_managed).
+func (s *Server) managed(c *call) bool {
+	state, there := s.ha[c.number("vmid")]
+	return there && state != "ignored"
+}
+
 func listHA(s *Server, _ *call) (any, error) {
 	list := []map[string]any{}
 	for _, id := range s.ids() {

@@ -104,6 +104,11 @@ func migrate(s *Server, c *call) (any, error) {
 		return nil, err
 	}
 	id, node := vm.id, vm.node
+	if s.managed(c) { // source, API2/Qemu.pm, migrate_vm: the manager migrates as the API does without options
+		return s.haRequest(c, "hamigrate", s.ha[id], func(t *task, _ *machine) error {
+			return s.locked(t, id, node, func(vm *machine) error { return s.moveVM(t, vm, target, false, "") })
+		}), nil
+	}
 	return s.run(c, node, "qmigrate", strconv.Itoa(id), func(t *task) error {
 		return s.locked(t, id, node, func(vm *machine) error {
 			return s.moveVM(t, vm, target, c.flag("with-local-disks"), c.get("targetstorage"))

@@ -45,7 +45,7 @@ func (s *Server) inTask(c *call, kind string, find func(id int, node string) (*m
 }
 
 func startVM(s *Server, c *call) (any, error) {
-	if state, managed := s.ha[c.number("vmid")]; managed && state != "ignored" {
+	if s.managed(c) {
 		return s.haRequest(c, "hastart", "started", func(t *task, vm *machine) error { return s.powerOn(t, vm) }), nil
 	}
 	id, node := c.number("vmid"), c.node()
@@ -156,7 +156,10 @@ func (vm *machine) powerOff() {
 // stopVM of a stopped VM succeeds (facts 7). With overrule-shutdown it ends the
 // shutdowns that are under way (recorded 585).
 func stopVM(s *Server, c *call) (any, error) {
-	if state, managed := s.ha[c.number("vmid")]; managed && state != "ignored" {
+	if s.managed(c) {
+		if c.flag("overrule-shutdown") {
+			return nil, invalidParameter("overrule-shutdown", "Not applicable for HA resources.") // source, API2/Qemu.pm, vm_stop
+		}
 		return s.haRequest(c, "hastop", "stopped", func(_ *task, vm *machine) error { s.kill(vm); return nil }), nil
 	}
 	if c.flag("overrule-shutdown") {

@@ -5,6 +5,10 @@ import "time"
 // shutdownVM asks the guest to end and waits, holding the file lock of the VM all
 // the time (recorded 562, 621).
 func shutdownVM(s *Server, c *call) (any, error) {
+	if s.managed(c) { // source, API2/Qemu.pm, vm_shutdown
+		timeout := c.seconds("timeout", 60)
+		return s.haRequest(c, "hastop", "stopped", func(t *task, vm *machine) error { return s.shutdown(t, vm, timeout, true) }), nil
+	}
 	return s.inTask(c, "qmshutdown", s.vmConfig, func(t *task, vm *machine) error {
 		return s.shutdown(t, vm, c.seconds("timeout", 60), c.flag("forceStop"))
 	})
