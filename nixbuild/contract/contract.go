@@ -65,6 +65,10 @@ type Target struct {
 	// files, and the next generation, which it returns.
 	Renew func(files map[string]string) (generation int, err error)
 
+	// Grow enlarges the disk with the guest's state while it runs, and returns its new
+	// size in bytes.
+	Grow func(ctx context.Context) (size int64, err error)
+
 	// Blocked are addresses, host:port, that the guest must not reach though
 	// a listener must be there; Allowed are ones that it must reach. Listeners
 	// send a line that starts with Greeting. Names are resolved in the guest.
@@ -92,14 +96,14 @@ type guest struct {
 // Run checks the VM. It must have booted: sshd answers.
 func Run(t *testing.T, target Target) {
 	t.Helper()
-	run(t, target, diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, liveChecks, lastChecks)
+	run(t, target, diskChecks, identityChecks, accountChecks, sshChecks, serviceChecks, networkChecks, liveChecks, growChecks, lastChecks)
 }
 
 // Machine checks what depends on the machine rather than on the image: its disks and
 // its identity. It is for an image that has passed Run elsewhere.
 func Machine(t *testing.T, target Target) {
 	t.Helper()
-	run(t, target, diskChecks, identityChecks)
+	run(t, target, diskChecks, identityChecks, growChecks)
 }
 
 func run(t *testing.T, target Target, groups ...[]check) {

@@ -22,12 +22,7 @@ const ApplyIdentity = "/etc/nixvm/apply-identity"
 // liveChecks give the running guest other identities, and its own again.
 var liveChecks = []check{
 	{name: "the program that takes a new identity is root's", modes: readOnlyRoot, since: 2, run: func(t *testing.T, g *guest) {
-		if got := g.must(t, "stat -L -c %U:%a "+ApplyIdentity); got != "root:755" && got != "root:555" {
-			t.Errorf("owner and mode of %s are %s", ApplyIdentity, got)
-		}
-		if out, status := output(t, g.user, ApplyIdentity); status == 0 {
-			t.Errorf("user can run it: %s", out)
-		}
+		g.isRoots(t, ApplyIdentity)
 	}},
 	{name: "a running guest takes a new generation of its identity", modes: readOnlyRoot, since: 2, run: func(t *testing.T, g *guest) {
 		g.canBeRenewed(t)
@@ -106,6 +101,17 @@ var liveChecks = []check{
 	}},
 }
 
+// isRoots checks that a program is root's, and does nothing for user.
+func (g *guest) isRoots(t *testing.T, program string) {
+	t.Helper()
+	if got := g.must(t, "stat -L -c %U:%a "+program); got != "root:755" && got != "root:555" {
+		t.Errorf("owner and mode of %s are %s", program, got)
+	}
+	if out, status := output(t, g.user, program); status == 0 {
+		t.Errorf("user can run it: %s", out)
+	}
+}
+
 // newKey makes an SSH key; private is its file.
 func newKey(t *testing.T) (key ssh.Signer, private string) {
 	t.Helper()
@@ -180,8 +186,14 @@ func (g *guest) renew(t *testing.T, files map[string]string) (pending map[string
 // prints and its exit status.
 func (g *guest) apply(t *testing.T) (out string, status int) {
 	t.Helper()
+	return g.runs(t, ApplyIdentity)
+}
+
+// runs runs a program of the guest by the agent.
+func (g *guest) runs(t *testing.T, program string) (out string, status int) {
+	t.Helper()
 	var started struct{ PID int }
-	request := fmt.Sprintf(`{"execute":"guest-exec","arguments":{"path":%q,"capture-output":true}}`, ApplyIdentity)
+	request := fmt.Sprintf(`{"execute":"guest-exec","arguments":{"path":%q,"capture-output":true}}`, program)
 	if err := json.Unmarshal(g.agent(t, request), &started); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +219,7 @@ func (g *guest) apply(t *testing.T) (out string, status int) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s does not end within %s", ApplyIdentity, stepLimit)
+			t.Fatalf("%s does not end within %s", program, stepLimit)
 		}
 	}
 }

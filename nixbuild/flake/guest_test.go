@@ -23,7 +23,7 @@ func TestTheProgramsOfTheGuestRunFromTheStoreWhenRelocated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"preinit", "apply-identity", "firewall", "resolv", "places.sh", "disk.sh", "medium.sh", "apply.sh", "log.sh"} {
+		for _, name := range []string{"preinit", "apply-identity", "grow-disk", "firewall", "resolv", "places.sh", "disk.sh", "medium.sh", "apply.sh", "log.sh"} {
 			if programs[name] == nil {
 				t.Errorf("there is no %s", name)
 			}

@@ -30,13 +30,14 @@ var enabled = []struct{ target, unit string }{
 	{"sockets.target.wants", "/lib/systemd/system/systemd-networkd.socket"},
 	{"multi-user.target.wants", "/lib/systemd/system/ssh.service"},
 	{"multi-user.target.wants", "/etc/systemd/system/nixvm-resolv.path"},
+	{"timers.target.wants", "/lib/systemd/system/fstrim.timer"},
 }
 
 // masked units write to a read-only root, do what preinit has done, or only
 // cost boot time in a VM that is rebuilt rather than maintained.
 var masked = []string{
 	"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
-	"fstrim.timer", "getty@tty1.service", "keyboard-setup.service", "console-setup.service", "nftables.service",
+	"getty@tty1.service", "keyboard-setup.service", "console-setup.service", "nftables.service",
 	"rsync.service", "systemd-firstboot.service", "systemd-machine-id-commit.service",
 	"systemd-networkd-wait-online.service", "systemd-pstore.service", "systemd-remount-fs.service",
 	"systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "tmp.mount",
@@ -107,6 +108,7 @@ func (p plan) generated(imageID string) []overlayEntry {
 		link("etc/resolv.conf", "/run/nixvm/resolv.conf"),
 		link("etc/hosts", "/run/nixvm/hosts"),
 		link("etc/nixvm/apply-identity", "/usr/lib/nixvm/apply-identity"),
+		link("etc/nixvm/grow-disk", "/usr/lib/nixvm/grow-disk"),
 	}
 	if p.mode != nixbuild.Mutable {
 		// Without a place for adjtime hwclock fails, and with it the guest agent

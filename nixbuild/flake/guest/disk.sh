@@ -15,16 +15,25 @@ part() {
 	esac
 }
 
-# root_disk: the disk that holds the root file system.
-root_disk() {
+# device_of DIR: the device with the file system that is mounted there.
+device_of() {
+	of=
 	while read -r dev dir _; do
-		[ "$dir" = / ] && root=$dev
+		[ "$dir" != "$1" ] || of=$dev
 	done < /proc/mounts
-	case $root in
-	*[0-9]p[0-9]*) echo "${root%p*}" ;;
-	*) echo "${root%[0-9]*}" ;;
+	echo "$of"
+}
+
+# disk_of PARTITION: the disk that it is part of.
+disk_of() {
+	case $1 in
+	*[0-9]p[0-9]*) echo "${1%p*}" ;;
+	*) echo "${1%[0-9]*}" ;;
 	esac
 }
+
+# root_disk: the disk that holds the root file system.
+root_disk() { disk_of "$(device_of /)"; }
 
 # find_state_disk: the first writable disk that is neither the boot disk nor the
 # medium. Only that one is ever looked at, and never a later one instead.
@@ -84,6 +93,21 @@ grow_partition() {
 	/usr/bin/partx -u --nr "$2" "$1"
 }
 
+# is_short DEVICE: is its ext4 16 MiB or more shorter than the device? A smaller rest
+# may be too short for one more block group. The superblock says how long the file
+# system is (words 1 and 6 from byte 1024 on, docs of ext4: the blocks, and their size).
+is_short() {
+	# shellcheck disable=SC2046 # words are meant
+	set -- "$1" $(od -An -v -tu4 -j1024 -N28 "$1")
+	[ -n "$8" ] && [ $(($(blockdev --getsize64 "$1") - ($3 << ($8 + 10)))) -ge 16777216 ]
+}
+
+# grow_fs DEVICE: gives the mounted ext4 on it all of the device.
+grow_fs() {
+	/usr/sbin/resize2fs "$1" > /run/nixvm/resize.log 2>&1 ||
+		{ say "cannot grow $1: $(tail -n 1 /run/nixvm/resize.log)"; return 1; }
+}
+
 check_fs() {
 	/usr/sbin/e2fsck -p "$1" > /run/nixvm/fsck.log 2>&1
 	[ $? -lt 4 ] || say "$1 has errors: $(tail -n 3 /run/nixvm/fsck.log)"
@@ -102,7 +126,7 @@ mount_state_disk() {
 	var=$(part "$disk" 1)
 	if [ -b "$var" ] && is_var "$var"; then
 		is_half_formatted "$disk" && format_state_disk "$disk"
-		grow_partition "$disk" 1 && grown=1
+		grow_partition "$disk" 1
 	elif is_var "$disk"; then
 		var=$disk
 	elif is_half_formatted "$disk" || is_blank "$disk"; then
@@ -112,7 +136,7 @@ mount_state_disk() {
 	fi
 	check_fs "$var"
 	mount -t ext4 -o discard "$var" /var || stop "cannot mount $var on /var"
-	[ -z "$grown" ] || /usr/sbin/resize2fs "$var" > /run/nixvm/resize.log 2>&1 || say "cannot grow $var: $(tail -n 1 /run/nixvm/resize.log)"
+	! is_short "$var" || grow_fs "$var"
 }
 
 lay_out_state() {
@@ -201,7 +225,6 @@ mount_root_writable() {
 		check_fs "$root"
 		mount -o remount,rw / || stop "cannot make the root writable"
 	fi
-	if grow_partition "$boot" 2; then
-		/usr/sbin/resize2fs "$root" > /run/nixvm/resize.log 2>&1 || say "cannot grow $root: $(tail -n 1 /run/nixvm/resize.log)"
-	fi
+	grow_partition "$boot" 2
+	! is_short "$root" || grow_fs "$root"
 }

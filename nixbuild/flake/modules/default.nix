@@ -24,6 +24,7 @@
     ./programs.nix
     ./ssh.nix
     ./tmpfiles.nix
+    ./trim.nix
     ./unfree.nix
     ./version.nix
   ];

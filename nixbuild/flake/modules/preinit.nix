@@ -68,8 +68,9 @@ in
     # Keeps them in the system's closure (a path inside the initrd does not), and
     # shows where they are.
     environment.etc."nixvm/guest".source = guest;
-    # Where the host looks for it, whichever image it is.
+    # Where the host looks for them, whichever image it is.
     environment.etc."nixvm/apply-identity".source = "${guest}/apply-identity";
+    environment.etc."nixvm/grow-disk".source = "${guest}/grow-disk";
 
     boot.initrd.systemd.enable = true;
     boot.initrd.systemd.extraBin.chroot = "${pkgs.coreutils}/bin/chroot";

@@ -1,10 +1,12 @@
 package guesttest
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -175,6 +177,34 @@ func MutableDisk(t testing.TB, img nixbuild.Image, size int64) string {
 func Resize(t testing.TB, disk string, size int64) {
 	t.Helper()
 	run(t, "qemu-img", "resize", "-q", disk, strconv.FormatInt(size, 10))
+}
+
+// Grow gives the state disk of a running guest 512 MiB more, and returns its size.
+func (g *Guest) Grow(ctx context.Context) (size int64, err error) {
+	out, err := g.qmp.command(ctx, `{"execute":"query-block"}`)
+	if err != nil {
+		return 0, err
+	}
+	var disks []struct {
+		Device   string
+		Inserted struct {
+			RO    bool
+			Image struct {
+				Size int64 `json:"virtual-size"`
+			}
+		}
+	}
+	if err := json.Unmarshal(out, &disks); err != nil {
+		return 0, err
+	}
+	for _, d := range disks {
+		if (d.Device == "d0" || d.Device == "d1") && !d.Inserted.RO {
+			size = d.Inserted.Image.Size + 512<<20
+			_, err = g.qmp.command(ctx, fmt.Sprintf(`{"execute":"block_resize","arguments":{"device":%q,"size":%d}}`, d.Device, size))
+			return size, err
+		}
+	}
+	return 0, fmt.Errorf("no writable disk among %s", out)
 }
 
 func run(t testing.TB, name string, args ...string) {

@@ -23,7 +23,7 @@ func Target(img nixbuild.Image, g *Guest) contract.Target {
 		Connect: func(ctx context.Context, port int) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", g.Address(port))
 		},
-		Renew: g.Renew,
+		Renew: g.Renew, Grow: g.Grow,
 		Agent: g.Agent, Console: g.Console, PowerOff: g.PowerOff,
 	}
 }
