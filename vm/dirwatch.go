@@ -2,6 +2,7 @@ package vm
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +78,12 @@ func (s *Service) followEdits(w *fsnotify.Watcher, root string) {
 				byHand[name] = true
 				quiet.Reset(s.editQuiet)
 			}
+		case <-s.wakeEdits:
+			s.mu.Lock()
+			maps.Copy(byHand, s.editedIn)
+			clear(s.editedIn)
+			s.mu.Unlock()
+			quiet.Reset(s.editQuiet)
 		case <-quiet.C:
 			for name := range byHand {
 				s.background(func() { s.takeEdited(s.ctx, name) })
@@ -91,6 +98,25 @@ func (s *Service) followEdits(w *fsnotify.Watcher, root string) {
 				s.reloadAll(w, root) // which ones were edited is not known
 			}
 		}
+	}
+}
+
+// reloadEdited reads a machine again after an operation. What another program than nixvm has
+// changed of its settings meanwhile is taken as an edit: what nixvm itself changes is in the
+// inventory already.
+func (s *Service) reloadEdited(name string) {
+	before, _ := s.inventory.Get(name)
+	s.inventory.Reload(name)
+	after, _ := s.inventory.Get(name)
+	if before == nil || before.Machine == nil || settingsSeen(before) == settingsSeen(after) {
+		return
+	}
+	s.mu.Lock()
+	s.editedIn[name] = true
+	s.mu.Unlock()
+	select {
+	case s.wakeEdits <- struct{}{}:
+	default: // it is about to look
 	}
 }
 

@@ -49,12 +49,12 @@ func (o owner) Decides(done, unresolved *operation.Task) bool {
 // are held again.
 func (o owner) Ended(op api.Operation) {
 	if op.Machine != "" {
-		o.s.inventory.Reload(op.Machine)
+		o.s.reloadEdited(op.Machine)
 		o.s.holdForwards(op.Machine)
 		o.s.forgetSSH(op.Machine)
 	}
-	if op.Source != "" { // its files may have been edited while it was busy
-		o.s.inventory.Reload(op.Source)
+	if op.Source != "" {
+		o.s.reloadEdited(op.Source)
 	}
 	o.s.keepReserve()
 	o.s.latest.again(0)

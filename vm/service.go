@@ -101,10 +101,12 @@ type Service struct {
 	clock    map[string]*clockCheck       // by machine
 	scarce   map[string]bool              // storages with too little space, by backends.Space.Storage
 	counts   map[string]*snapshotCount    // by machine
+	editedIn map[string]bool              // machines whose files were edited while they were busy; see followEdits
 	misfits  map[string]*problem.Error    // settings written by hand that a VM cannot have, by machine
 	closing  bool
 
 	wakeSpace   map[string]chan struct{} // by backend: has its space looked at now
+	wakeEdits   chan struct{}            // machines have been added to editedIn
 	clocks      chan struct{}            // holds a token for each guest whose clock is being compared
 	sshMu       sync.Mutex               // one ssh config change at a time
 	limits      limits
@@ -127,6 +129,8 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		held:      map[string]*sshconfig.Holder{},
 		clock:     map[string]*clockCheck{},
 		counts:    map[string]*snapshotCount{},
+		editedIn:  map[string]bool{},
+		wakeEdits: make(chan struct{}, 1),
 		misfits:   map[string]*problem.Error{},
 		scarce:    map[string]bool{},
 		wakeSpace: map[string]chan struct{}{},
