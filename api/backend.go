@@ -43,6 +43,8 @@ type BackendCapabilities struct {
 	Suspend bool `json:"suspend"`
 	// Resize: the state disk can grow.
 	Resize bool `json:"resize"`
+	// LiveResize: it can grow while the VM runs.
+	LiveResize bool `json:"liveResize"`
 	// Clone: a stopped VM can be cloned; with cloneSnapshot and liveSnapshot, a running one, too.
 	Clone bool `json:"clone"`
 	// CloneSnapshot: one of its snapshots can be cloned too.

@@ -17,6 +17,7 @@ type ConfigureParams struct {
 	// VCPUs is the number of virtual CPUs.
 	VCPUs *int `json:"vcpus,omitempty"`
 	// DiskBytes is the virtual size of the state disk in bytes; once the VM exists, it cannot shrink.
+	// The disk of a running VM grows at once if the backend has the capability liveResize.
 	DiskBytes *int64 `json:"diskBytes,omitempty"`
 	// Autostart: the VM is started when the host of its backend boots, if the backend
 	// has the capability; applies at once, whether or not the VM is running.

@@ -25,6 +25,7 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Suspend = As[Suspender](b)
 	_, c.Migrate = As[Migrator](b)
 	_, c.Autostart = As[Autostarter](b)
+	_, c.LiveResize = As[DiskGrower](b)
 	_, c.Upgrade = As[ImageSwapper](b)
 	_, c.Recreate = As[Shelver](b)
 	_, c.Export = As[Exporter](b)

@@ -12,9 +12,9 @@ import (
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
-// Configure changes a declared machine. What the VM reads at boot (memory, CPUs, disk
-// size) takes effect at its next start, Autostart at once. What of the identity a
-// running guest can take is given to it by an operation that begins here.
+// Configure changes a declared machine. What the VM reads at boot (memory, CPUs) takes
+// effect at its next start, Autostart at once. A larger disk, and what of the identity a
+// running guest can take, are given to it by an operation that begins here.
 func (s *Service) Configure(ctx context.Context, req api.ConfigureParams, client string) (v VM, err error) {
 	if _, err := s.Get(req.Name); err != nil {
 		return VM{}, err

@@ -43,7 +43,7 @@ func nextStart(e *inventory.Entry) []string {
 	}{
 		{fieldMemory, has.MemoryMiB != want.MemoryMiB},
 		{fieldVCPUs, has.VCPUs != want.VCPUs},
-		{fieldDisk, has.DiskBytes != want.DiskBytes},
+		{fieldDisk, has.DiskBytes != want.DiskBytes || e.Record.DiskAtBoot},
 		{fieldNetwork, has.Network != want.Network},
 	} {
 		if each.differs {
@@ -72,12 +72,13 @@ func (s *Service) noteIdentity(name string, m machine.Machine, r inventory.Recor
 	if old != nil && old.Identity != nil && m.Mode == machine.Mutable {
 		digests = old.Identity // it has taken them once, at its first boot
 	}
-	if old != nil && old.Generation == r.Generation && old.UUID == r.UUID && len(old.AtBoot) == 0 && maps.Equal(old.Identity, digests) && old.Started != nil && *old.Started == with {
+	if old != nil && old.Generation == r.Generation && old.UUID == r.UUID && len(old.AtBoot) == 0 && !old.DiskAtBoot && maps.Equal(old.Identity, digests) && old.Started != nil && *old.Started == with {
 		return nil
 	}
 	return problem.Disk(s.inventory.UpdateRecord(name, func(now *inventory.Record) {
 		now.UUID = r.UUID
 		now.Generation, now.Digest, now.Identity, now.AtBoot, now.Started = r.Generation, r.Digest, digests, nil, &with
+		now.DiskAtBoot = false
 	}))
 }
 
@@ -94,22 +95,22 @@ func (s *Service) assumeIdentity(name string) {
 }
 
 // identityInForce notes that a guest has rebooted by itself: it has read its medium
-// again, and all of it is in force.
+// again, and all of it is in force. It also uses all of its disk.
 func (s *Service) identityInForce(name string) {
 	r := s.recordOf(name)
-	if r == nil || len(r.AtBoot) == 0 {
+	if r == nil || len(r.AtBoot) == 0 && !r.DiskAtBoot {
 		return
 	}
-	if err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.AtBoot = nil }); err != nil {
+	if err := s.inventory.UpdateRecord(name, func(now *inventory.Record) { now.AtBoot, now.DiskAtBoot = nil, false }); err != nil {
 		s.log.Warn("cannot record that a guest has applied its settings", "machine", name, "error", err)
 	}
 }
 
 // begunToApply begins the operation that gives a running guest what has changed of its
-// identity, and reports whether it has. A guest that takes nothing while it runs, or is
-// busy, gets it at its next start.
+// identity, and a larger disk, and reports whether it has. A guest that takes nothing
+// while it runs, or is busy, gets it at its next start.
 func (s *Service) begunToApply(ctx context.Context, name, client string) bool {
-	if !s.canApply(name) {
+	if !s.canApply(name) && !s.canGrow(name) {
 		return false
 	}
 	op := api.Operation{Kind: api.KindApply, Machine: name, Client: client}
@@ -137,12 +138,22 @@ func (s *Service) canApply(name string) bool {
 	return err == nil && can && img.Contract >= nixbuild.LiveIdentityContract
 }
 
-// planApply gives the identity to the running guest. It is done again after a crash;
-// the backend takes back what fails or is cancelled.
+// planApply gives the identity, and a larger disk, to the running guest. It is done again
+// after a crash; of an identity, the backend takes back what fails or is cancelled. One of
+// them does not depend on the other.
 func (s *Service) planApply(name string, _ noArgs) operation.Plan {
 	return operation.Plan{CancelUndoes: true, Steps: []operation.Step{{
 		Name: "apply", Title: "applying the settings to the running guest",
-		Do: func(ctx context.Context, r *operation.Run) error { return s.applyIdentity(ctx, r, name) },
+		Do: func(ctx context.Context, r *operation.Run) (err error) {
+			grow := s.canGrow(name) || s.halfGrown(r, name)
+			if !grow || s.canApply(name) {
+				err = s.applyIdentity(ctx, r, name)
+			}
+			if grow && ctx.Err() == nil {
+				err = errors.Join(err, s.growDisk(ctx, r, name))
+			}
+			return err
+		},
 	}}}
 }
 

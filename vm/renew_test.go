@@ -68,6 +68,7 @@ func TestStatusNamesWhatARunningVMTakesOverLater(t *testing.T) {
 
 func TestSizesAndTheNetworkWaitForTheNextStart(t *testing.T) {
 	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.fake.Hide((*backends.DiskGrower)(nil), true)
 	h.create(t, "demo")
 	h.byHand(t, "demo", machine.NetworkFile, "bridge:br0\n")
 	h.byHand(t, "demo", machine.VCPUsFile, "3\n")

@@ -23,6 +23,7 @@ func RunShort(t *testing.T, h Harness) {
 	s.step("start", l.start)
 	s.step("guest answers", l.answers)
 	s.step("live snapshot", l.snapshotLive)
+	s.step("disk grows while it runs", l.growLive)
 	s.step("shutdown", l.shutdown)
 	s.step("restore", l.restore)
 	s.step("start with a larger disk", l.grow)
@@ -43,6 +44,7 @@ func testLife(s *suite) {
 	s.step("live snapshot", l.snapshotLive)
 	s.step("clone while it runs", l.cloneLive)
 	s.step("another identity while it runs", l.renew)
+	s.step("disk grows while it runs", l.growLive)
 	s.step("daemon restarts", l.restart)
 	if s.h.Exhaustive {
 		s.step("reboot", l.reboot)
@@ -282,6 +284,7 @@ func (l *life) shutdown() {
 	l.becomes(mark, l.name, backends.Stopped)
 	l.state(l.name, backends.Stopped)
 	l.must(l.b.Shutdown(l.limit(), backends.Named(l.name)), "a second Shutdown")
+	l.growStopped()
 }
 
 // restore brings "one" back and keeps the safety snapshot taken before it.

@@ -18,6 +18,7 @@ type guest struct {
 	Status     backends.Status
 	Content    string
 	Disk       int64
+	FileSystem int64 `json:",omitempty"` // what of the disk the guest uses, once it has booted
 	Autostart  bool
 	Snapshots  []snapshot
 	Kept       backends.Kept // without Identity

@@ -21,6 +21,7 @@ type request struct {
 	On       bool               `json:",omitempty"` // of autostart and cut
 	Text     string             `json:",omitempty"` // of crash, write, import and rewrite; the key of shelve, unshelve and drop; the node to move to
 	Node     string             `json:",omitempty"` // of what makes a guest, on a cluster
+	Bytes    int64              `json:",omitempty"` // of grow and fill-disk
 	Medium   medium             // of create, clone, start and renew
 }
 
@@ -173,6 +174,8 @@ var changes = map[string]func(*guest, request) error{
 	"restore":         restoreSnapshot,
 	"delete-snapshot": deleteSnapshot,
 	"renew":           renewGuest,
+	"grow":            growGuest,
+	"fill-disk":       fillDisk,
 	"autostart":       func(g *guest, r request) error { g.Autostart = r.On; return nil },
 	"lose":            func(g *guest, _ request) error { g.Status.State = backends.Unknown; return nil },
 	"cut":             func(g *guest, r request) error { g.Status.Cut = r.On; return nil },
@@ -196,6 +199,7 @@ func startGuest(g *guest, r request) error {
 		return problem.New(problem.ModeUnsupported, "%s has another mode", r.Name)
 	}
 	g.PCIDevices = r.Spec.PCIDevices
+	g.FileSystem = r.Spec.DiskBytes
 	g.Disk, g.Autostart, g.Kept, g.Medium = r.Spec.DiskBytes, r.Spec.Autostart, keptOf(*r.Spec), r.Medium
 	if g.off() {
 		g.Status.State, g.Status.Reason, g.Status.Started, g.Status.Accel = backends.Running, "", time.Now(), "none"

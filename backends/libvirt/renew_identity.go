@@ -11,23 +11,17 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/renew"
 )
 
 // RenewIdentity gives a running guest another identity; see backends.IdentityRenewer.
 func (b *Backend) RenewIdentity(ctx context.Context, ref backends.Ref, id backends.Identity) (pending []string, err error) {
-	d, release, err := b.begin(ctx, ref)
+	d, release, err := b.beginRunning(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	switch {
-	case !d.running():
-		return nil, refusal.NotRunning(ref.Name)
-	case d.status.State != backends.Running:
-		return nil, refusal.Suspended(ref.Name)
-	case !d.agent:
+	if !d.agent {
 		return nil, backends.NotApplied(ref.Name, "its guest agent is not running")
 	}
 	talk := func(_ context.Context, f func(renew.Agent) error) error { return f(guestAgent{b, d}) }

@@ -74,6 +74,8 @@ var (
 	_ backends.Allocator        = (*Backend)(nil)
 	_ backends.Cloner           = (*Backend)(nil)
 	_ backends.Conditional      = (*Backend)(nil)
+	_ backends.DiskGrower       = (*Backend)(nil)
+	_ backends.FileSystemGrower = (*Backend)(nil)
 	_ backends.HostFirewall     = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
 	_ backends.Importer         = (*Backend)(nil)

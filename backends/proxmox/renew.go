@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/nixvm/nixvm/backends"
-	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/renew"
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -15,20 +14,11 @@ import (
 // RenewIdentity puts another medium into the CD drive of a running VM and has the guest's
 // agent run the guest's program; see backends.IdentityRenewer.
 func (b *Backend) RenewIdentity(ctx context.Context, ref backends.Ref, id backends.Identity) ([]string, error) {
-	ctx, done, err := b.begin(ctx, ref.Name)
+	ctx, f, done, err := b.beginRunning(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	f, err := b.need(ctx, ref)
-	switch {
-	case err != nil:
-		return nil, err
-	case f.status.State == backends.Suspended:
-		return nil, refusal.Suspended(ref.Name)
-	case f.status.State != backends.Running:
-		return nil, refusal.NotRunning(ref.Name)
-	}
 	c, err := b.conf(ctx, f.entry)
 	if err != nil {
 		return nil, b.problem(err)

@@ -79,12 +79,11 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 	if was.Mutable != spec.Mutable {
 		return refusal.OtherMode(spec.Name, "destroy it and create it again, or set the mode back")
 	}
-	disk := stateDrive(spec.Mutable)
-	size := parseSize(c.option(disk, "size"))
-	if size == 0 {
-		return fmt.Errorf("VM %d has no disk %s with a size", e.id, disk)
+	disk, size, err := stateDisk(e, c, spec.Mutable)
+	if err == nil {
+		err = refusal.Shrunk(size, spec.DiskBytes)
 	}
-	if err := refusal.Shrunk(size, spec.DiskBytes); err != nil {
+	if err != nil {
 		return err
 	}
 	r := b.recordOf(spec)

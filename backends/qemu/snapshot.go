@@ -74,16 +74,22 @@ type blockNode struct {
 }
 
 func (i *instance) stored(ctx context.Context) ([]qemuimg.Snapshot, error) {
+	info, err := i.stateImage(ctx)
+	return info.Snapshots, err
+}
+
+// stateImage is what QEMU says of the state disk.
+func (i *instance) stateImage(ctx context.Context) (qemuimg.Info, error) {
 	var nodes []blockNode
 	if err := i.command(ctx, "query-named-block-nodes", map[string]bool{"flat": true}, &nodes); err != nil {
-		return nil, err
+		return qemuimg.Info{}, err
 	}
 	for _, n := range nodes {
 		if n.Name == stateNode {
-			return n.Image.Snapshots, nil
+			return n.Image, nil
 		}
 	}
-	return nil, fmt.Errorf("QEMU has no disk %q", stateNode)
+	return qemuimg.Info{}, fmt.Errorf("QEMU has no disk %q", stateNode)
 }
 
 func nameOf(s qemuimg.Snapshot) string { return s.Name }

@@ -34,8 +34,8 @@ func newConfigure(a *app) *cobra.Command {
 		Long: `Change the settings of a machine. Options that are not given keep their values; a
 list replaces the previous list, and the word none empties it. Ports, networks,
 DNS, hosts and keys are applied to a running VM at once if its image supports that
-(guest contract 2), --autostart always; memory, CPUs, disk, network and address
-take effect at the next start, and status lists what a running VM does not have
+(guest contract 2), --autostart and a larger --disk always; memory, CPUs, network
+and address take effect at the next start, and status lists what a running VM does not have
 yet. Profiles and mode are part of the image: those of an existing VM are pending
 (see status) until nixvmd upgrade or, if the VM is or becomes mutable, nixvmd
 recreate, which empties its disks. --mode show explains the modes.`,

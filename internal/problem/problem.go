@@ -42,6 +42,7 @@ const (
 	VMStartFailed       Code = "vm.start_failed"         // the VM could not be started
 	VMStopTimeout       Code = "vm.stop_timeout"         // the guest did not shut down in time; it keeps running
 	IdentityNotApplied  Code = "identity.not_applied"    // the running guest has not applied its new identity; it takes effect at its next start
+	DiskNotFilled       Code = "disk.not_filled"         // the disk of a running VM was enlarged, and its guest uses the additional space after its next boot
 	UpgradeFailed       Code = "vm.upgrade_failed"       // the guest does not work with its new image; the VM has returned to the former one
 	GenerationNotFound  Code = "generation.not_found"    // the VM has no such generation
 	MigrateFailed       Code = "vm.migrate_failed"       // the VM could not move; the message says on which backend it is

@@ -53,6 +53,9 @@ type Record struct {
 	// Started is what else of the machine the VM was started with last; nil in earlier
 	// records: not known.
 	Started *Resources `json:"started,omitempty"`
+	// DiskAtBoot: the disk was enlarged while the VM was running, and the guest extends its
+	// file system at its next boot only.
+	DiskAtBoot bool `json:"diskAtBoot,omitempty"`
 
 	// Declared: create made the machine directory, so destroy removes it.
 	Declared bool      `json:"declared"`

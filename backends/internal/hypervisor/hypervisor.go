@@ -16,7 +16,9 @@ type Backend interface {
 	backends.Console
 	backends.CreateChecker
 	backends.DefaultNetworker
+	backends.DiskGrower
 	backends.FileHost
+	backends.FileSystemGrower
 	backends.HostFirewall
 	backends.IdentityRenewer
 	backends.Keeper

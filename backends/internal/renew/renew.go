@@ -1,6 +1,7 @@
-// Package renew gives a running guest another identity: it replaces the content of
-// the medium that the guest has as a disk, and runs the guest's program that takes
-// it over (docs/guest-contract.md, version 2).
+// Package renew runs the programs of a running guest that make a change of its host
+// effective (docs/guest-contract.md, version 2): it replaces the content of the medium
+// that the guest has as a disk, and has it take over the new identity; and it has the
+// guest extend the file system on a disk that was enlarged.
 //
 // A backend says how its medium is read and written, and how its guest's agent is
 // asked.
@@ -105,7 +106,7 @@ func give(ctx context.Context, name string, medium Medium, talk Talk, id backend
 	}
 	within, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
 	defer cancel()
-	out, err := apply(within, talk)
+	out, err := apply(within, talk, Program)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -137,21 +138,21 @@ func takeBack(ctx context.Context, name string, medium Medium, w *watched, befor
 	defer quiet.Stop()
 	w.heard = func() { quiet.Reset(silence) }
 	// A guest that refuses has refused the new one, too.
-	_, _ = apply(ctx, w.follow)
+	_, _ = apply(ctx, w.follow, Program)
 	return nil
 }
 
 // errBusy is the program while an earlier run has not ended.
-var errBusy = errors.New("another generation is being applied in the guest")
+var errBusy = errors.New("an earlier run of the program has not ended in the guest")
 
-// apply runs the program in the guest until it is not busy, and returns what it
+// apply runs a program in the guest until it is not busy, and returns what it
 // prints.
-func apply(ctx context.Context, talk Talk) (out string, err error) {
+func apply(ctx context.Context, talk Talk, program string) (out string, err error) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
 		err = talk(ctx, func(a Agent) (err error) {
-			out, err = run(ctx, a)
+			out, err = run(ctx, a, program)
 			return err
 		})
 		if !errors.Is(err, errBusy) {
@@ -166,11 +167,11 @@ func apply(ctx context.Context, talk Talk) (out string, err error) {
 }
 
 // run runs the program once.
-func run(ctx context.Context, agent Agent) (string, error) {
+func run(ctx context.Context, agent Agent, program string) (string, error) {
 	var started struct{ PID int }
-	err := agent.Execute(ctx, "guest-exec", map[string]any{"path": Program, "capture-output": true}, &started)
+	err := agent.Execute(ctx, "guest-exec", map[string]any{"path": program, "capture-output": true}, &started)
 	if err != nil {
-		return "", fmt.Errorf("the guest agent cannot run %s: %w", Program, err)
+		return "", fmt.Errorf("the guest agent cannot run %s: %w", program, err)
 	}
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
@@ -182,7 +183,7 @@ func run(ctx context.Context, agent Agent) (string, error) {
 			Err      []byte `json:"err-data"`
 		}
 		if err := agent.Execute(ctx, "guest-exec-status", map[string]int{"pid": started.PID}, &now); err != nil {
-			return "", fmt.Errorf("the guest agent does not report the result of %s: %w", Program, err)
+			return "", fmt.Errorf("the guest agent does not report the result of %s: %w", program, err)
 		}
 		switch {
 		case now.Exited && now.ExitCode != nil && *now.ExitCode == 0:
@@ -190,7 +191,7 @@ func run(ctx context.Context, agent Agent) (string, error) {
 		case now.Exited && now.ExitCode != nil && *now.ExitCode == tempFail:
 			return "", errBusy
 		case now.Exited:
-			return "", fmt.Errorf("%s failed in the guest: %s", Program, lastLine(now.Err))
+			return "", fmt.Errorf("%s failed in the guest: %s", program, lastLine(now.Err))
 		}
 		select {
 		case <-tick.C:

@@ -201,6 +201,8 @@ export interface BackendCapabilities {
   suspend: boolean;
   /** Resize: the state disk can grow. */
   resize: boolean;
+  /** LiveResize: it can grow while the VM runs. */
+  liveResize: boolean;
   /** Clone: a stopped VM can be cloned; with cloneSnapshot and liveSnapshot, a running one, too. */
   clone: boolean;
   /** CloneSnapshot: one of its snapshots can be cloned too. */
@@ -513,7 +515,7 @@ export interface ConfigureParams {
   memoryMiB?: number;
   /** VCPUs is the number of virtual CPUs. */
   vcpus?: number;
-  /** DiskBytes is the virtual size of the state disk in bytes; once the VM exists, it cannot shrink. */
+  /** DiskBytes is the virtual size of the state disk in bytes; once the VM exists, it cannot shrink. The disk of a running VM grows at once if the backend has the capability liveResize. */
   diskBytes?: number;
   /** Autostart: the VM is started when the host of its backend boots, if the backend has the capability; applies at once, whether or not the VM is running. */
   autostart?: boolean;
@@ -1828,6 +1830,8 @@ export const problemCodes = {
   daemonUnreachable: 'daemon.unreachable',
   /** no space is left */
   diskFull: 'disk.full',
+  /** the disk of a running VM was enlarged, and its guest uses the additional space after its next boot */
+  diskNotFilled: 'disk.not_filled',
   /** the guest or the machine already listens there */
   forwardConflict: 'forward.conflict',
   /** the machine has no such forward */
