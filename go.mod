@@ -15,6 +15,7 @@ require (
 	github.com/google/renameio/v2 v2.0.2
 	github.com/google/uuid v1.6.0
 	github.com/insomniacslk/dhcp v0.0.0-20240710054256-ddd8a41251c9
+	github.com/jaypipes/pcidb v1.1.1
 	github.com/kevinburke/ssh_config v1.6.0
 	github.com/klauspost/compress v1.18.5
 	github.com/luthermonson/go-proxmox v0.8.0

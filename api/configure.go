@@ -30,6 +30,9 @@ type ConfigureParams struct {
 	UDPPorts []uint16 `json:"udpPorts,omitzero"`
 	// AllowedCIDRs are exceptions to the private-network block.
 	AllowedCIDRs []string `json:"allowedCidrs,omitzero"`
+	// PCIDevices of the host that the VM gets, from its next start on: each an address, as
+	// 0000:01:00.0, or 0000:01:00 for all functions of the device.
+	PCIDevices []string `json:"pciDevices,omitzero"`
 	// RemoteForwards, each in the syntax of RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitzero"`
 	// StaticIP is the guest's address with the length of its network, as
@@ -71,6 +74,7 @@ func (p ConfigureParams) Fields() []FieldCheck {
 		{"tcpPorts", checkPorts("tcpPorts", p.TCPPorts)},
 		{"udpPorts", checkPorts("udpPorts", p.UDPPorts)},
 		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
+		{"pciDevices", checkPCI("pciDevices", p.PCIDevices)},
 		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
 		{"staticIp", checkLineOf("staticIp", p.StaticIP)},
 		{"gateway", checkLineOf("gateway", p.Gateway)},

@@ -34,6 +34,10 @@ type CreateParams struct {
 	AllowedCIDRs []string `json:"allowedCidrs,omitempty"`
 	// TCPPorts to open in the guest's firewall.
 	TCPPorts []uint16 `json:"tcpPorts,omitempty"`
+	// PCIDevices of the host that the VM gets, if the backend has the capability: each an
+	// address, as 0000:01:00.0, or 0000:01:00 for all functions of the device. They replace
+	// those of a machine that is already declared.
+	PCIDevices []string `json:"pciDevices,omitempty"`
 	// RemoteForwards, each in the syntax of RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
 	// NoStart creates the VM without booting it.
@@ -63,6 +67,7 @@ func (p CreateParams) Fields() []FieldCheck {
 		{"authorizedKeys", checkLines("authorizedKeys", p.AuthorizedKeys)},
 		{"allowedCidrs", checkCIDRs("allowedCidrs", p.AllowedCIDRs)},
 		{"tcpPorts", checkPorts("tcpPorts", p.TCPPorts)},
+		{"pciDevices", checkPCI("pciDevices", p.PCIDevices)},
 		{"remoteForwards", checkLines("remoteForwards", p.RemoteForwards)},
 	}
 }

@@ -42,6 +42,8 @@ type DraftParams struct {
 	TCPPorts []string `json:"tcpPorts,omitempty"`
 	// UDPPorts as typed.
 	UDPPorts []string `json:"udpPorts,omitempty"`
+	// PCIDevices of the host, each by its address.
+	PCIDevices []string `json:"pciDevices,omitempty"`
 	// RemoteForwards, each in the syntax of RemoteForward in ssh_config(5).
 	RemoteForwards []string `json:"remoteForwards,omitempty"`
 	// StaticIP of the guest, as 192.168.1.10/24, or "dhcp".
@@ -71,14 +73,14 @@ func DraftFields(request string) []string {
 	case "create":
 		return []string{
 			"name", "profiles", "image", "mode", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "backend",
-			"authorizedKeys", "allowedCidrs", "tcpPorts", "remoteForwards",
+			"authorizedKeys", "allowedCidrs", "tcpPorts", "pciDevices", "remoteForwards",
 		}
 	case "clone":
 		return []string{"name", "newName", "snapshot", "memoryMiB", "vcpus", "diskBytes", "network", "profiles", "mode"}
 	case "configure":
 		return []string{
 			"name", "profiles", "mode", "memoryMiB", "vcpus", "diskBytes", "autostart", "network", "tcpPorts", "udpPorts", "allowedCidrs",
-			"remoteForwards", "staticIp", "gateway", "nameservers", "hosts", "addKeys", "removeKeys", "rootPasswordHash",
+			"pciDevices", "remoteForwards", "staticIp", "gateway", "nameservers", "hosts", "addKeys", "removeKeys", "rootPasswordHash",
 		}
 	case "image":
 		return []string{"image", "profiles", "mode"}

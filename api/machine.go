@@ -58,6 +58,8 @@ type Machine struct {
 	SSHHost string `json:"sshHost,omitempty"`
 	// AdminHost is the same for the admin account.
 	AdminHost string `json:"adminHost,omitempty"`
+	// PCIDevices of the host that the machine is declared with.
+	PCIDevices []string `json:"pciDevices,omitempty"`
 	// Generation of its images that the VM boots from; see nixvm/generation/list.
 	Generation int `json:"generation,omitempty"`
 	// Outdated: the current image for the machine's profiles, mode and kind of image is
@@ -81,7 +83,7 @@ type Machine struct {
 	// running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts",
 	// "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword",
 	// "staticIp", "caCert", "hostname", "machineId", "hostKey", "memoryMiB", "vcpus",
-	// "diskBytes", "network". Also absent if unknown,
+	// "diskBytes", "network", "pciDevices". Also absent if unknown,
 	// for a VM that was started by an earlier version.
 	NextStart []string `json:"nextStart,omitempty"`
 	// Problem with the machine directory, or with its SSH name.

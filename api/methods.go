@@ -24,6 +24,7 @@ const (
 	MethodBackendList        = "nixvm/backend/list"
 	MethodBackendCheck       = "nixvm/backend/check"
 	MethodBackendBridges     = "nixvm/backend/bridges"
+	MethodBackendPCI         = "nixvm/backend/pciDevices"
 	MethodBackendNodes       = "nixvm/backend/nodes"
 	MethodVMCreate           = "nixvm/vm/create"
 	MethodVMClone            = "nixvm/vm/clone"

@@ -12,6 +12,9 @@ type Profile struct {
 	Conflicts []string `json:"conflicts,omitempty"`
 	// Agent: an agent profile; outbound access to private networks is blocked.
 	Agent bool `json:"agent"`
+	// PCI: it needs a PCI device of the host, such as a GPU: a VM with it is refused by a
+	// backend that cannot pass one through.
+	PCI bool `json:"pci,omitempty"`
 	// Images are the kinds of image that provide it: "nixos", "trial".
 	Images []string `json:"images"`
 }

@@ -30,7 +30,9 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Recreate = As[Shelver](b)
 	_, c.Export = As[Exporter](b)
 	_, c.Import = As[Importer](b)
-	_, c.PCIDevices = As[PCIHost](b)
+	if _, p := PCIHostOf(b); p == nil {
+		c.PCIDevices = true
+	}
 	_, c.RewriteDisk = As[DiskRewriter](b)
 	_, c.Nodes = As[NodeMigrator](b)
 	return c

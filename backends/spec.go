@@ -35,8 +35,8 @@ func CheckSpec(b Backend, s Spec) error {
 	case strings.ContainsAny(s.Image.Cmdline, "\n\x00"):
 		return problem.New(problem.ImageCorrupt, "the image's kernel command line has more than one line")
 	}
-	if _, ok := As[PCIHost](b); len(s.PCIDevices) > 0 && !ok {
-		return NoPCIDevices(b.Name())
+	if _, p := PCIHostOf(b); len(s.PCIDevices) > 0 && p != nil {
+		return p
 	}
 	return nil
 }

@@ -3,10 +3,10 @@ package machine
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/nixvm/nixvm/internal/hostpci"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -153,17 +153,14 @@ func parseVarSize(m *Machine, t text) error {
 	return parseDiskSize(m, t)
 }
 
-// A value of Proxmox VE's hostpciN option, see qm(1).
-var pciRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:.,;=_/-]*$`)
-
 func parsePCIDevices(m *Machine, t text) error {
 	all, err := t.lines()
 	if err != nil {
 		return err
 	}
 	for _, l := range all {
-		if !pciRE.MatchString(l.text) || strings.Contains(l.text, "..") {
-			return t.fault(l.number, "write a hostpci value, e.g. 0000:01:00,pcie=1", "%s is not a PCI device", quote(l.text))
+		if _, err := hostpci.Parse(l.text); err != nil {
+			return t.fault(l.number, "write the address of a PCI device, as 0000:01:00.0, 01:00.0, or 0000:01:00 for all its functions", "%v", err)
 		}
 		m.PCIDevices = append(m.PCIDevices, l.text)
 	}

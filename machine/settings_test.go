@@ -89,6 +89,8 @@ var faulty = []struct {
 	{RootPasswordFile, "$6$a$b:0:0", 1, "password hash"},
 	{VMIDFile, "99", 1, `"99"`},
 	{PCIDevicesFile, "0000:01:00 -args", 1, "PCI"},
+	{PCIDevicesFile, "# the GPU\n01:00.0\n0000:01:00.9\n", 3, "0000:01:00.9"},
+	{PCIDevicesFile, "01:00.0,cache=1", 1, "options are"},
 	{RemoteForwardsFile, "8080 \x1b[31mlocalhost:80", 1, "control characters"},
 	{AgentFile, "a = 1\nb = \n", 2, "agent.toml"},
 }

@@ -104,8 +104,23 @@ func (c Catalogue) MayHaveAgent(names []string) bool {
 	})
 }
 
+// NeedingPCI returns the first of the names, or of what they require, that needs a PCI
+// device of the host; "" for none.
+func (c Catalogue) NeedingPCI(names []string) string {
+	all, err := c.Normalise(names)
+	if err != nil {
+		return "" // that is refused elsewhere
+	}
+	for _, name := range all {
+		if p, _ := c.Lookup(name); p.PCI {
+			return name
+		}
+	}
+	return ""
+}
+
 // merge adds the profiles of another kind of image. What both have is described
-// by c, and is an agent if either says so.
+// by c, and is an agent, or needs a PCI device, if either says so.
 func (c Catalogue) merge(other Catalogue) Catalogue {
 	out := slices.Clone(c)
 	for _, p := range other {
@@ -114,7 +129,7 @@ func (c Catalogue) merge(other Catalogue) Catalogue {
 			out = append(out, p)
 			continue
 		}
-		out[i].Agent = out[i].Agent || p.Agent
+		out[i].Agent, out[i].PCI = out[i].Agent || p.Agent, out[i].PCI || p.PCI
 		out[i].Images = slices.Clone(out[i].Images)
 		for _, kind := range p.Images {
 			if !slices.Contains(out[i].Images, kind) {

@@ -24,6 +24,16 @@ func backendMethods() []Method {
 				r.Bridges = notNil(r.Bridges)
 				return r, err
 			}, result[api.BridgeListResult](problem.BackendUnknown, problem.BackendUnreachable, problem.Unsupported)),
+		slow(api.MethodBackendPCI, "The PCI devices of the host of a backend, with what keeps each from being passed through to a VM. capability.unsupported: the backend passes none through, whatever its host.",
+			func(ctx context.Context, s *session, p api.PCIListParams) (any, error) {
+				r, err := s.srv.core.PCIDevices(ctx, p.Backend)
+				r.Devices = notNil(r.Devices)
+				for i := range r.Devices {
+					d := &r.Devices[i]
+					d.Class, d.Name, d.Driver, d.Problem = plainLine(d.Class), plainLine(d.Name), plainLine(d.Driver), plainLine(d.Problem)
+				}
+				return r, err
+			}, result[api.PCIListResult](problem.BackendUnknown, problem.BackendUnreachable, problem.Unsupported)),
 		slow(api.MethodBackendNodes, "The nodes of a backend, between which its VMs can move. capability.unsupported: the backend has none.",
 			func(ctx context.Context, s *session, p api.NodeListParams) (any, error) {
 				r, err := s.srv.core.Nodes(ctx, p.Backend)

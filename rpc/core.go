@@ -102,6 +102,8 @@ type Core interface {
 	CollectImages(ctx context.Context, req api.ImageGCParams) (api.ImageGCResult, error)
 	Backends() []api.Backend
 	CheckBackend(ctx context.Context, name string) ([]api.Finding, error)
+	// PCIDevices lists those of the host of a backend; "" is the default backend.
+	PCIDevices(ctx context.Context, backend string) (api.PCIListResult, error)
 	// Bridges lists those of the host of a backend; "" is the default backend.
 	Bridges(ctx context.Context, backend string) (api.BridgeListResult, error)
 	Nodes(ctx context.Context, backend string) (api.NodeListResult, error)

@@ -87,7 +87,7 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 	case "configure":
 		c := api.ConfigureParams{
 			Name: name, Profiles: p.Profiles, MemoryMiB: memory, VCPUs: vcpus, DiskBytes: disk, Autostart: p.Autostart,
-			TCPPorts: tcp, UDPPorts: udp, AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards,
+			TCPPorts: tcp, UDPPorts: udp, AllowedCIDRs: p.AllowedCIDRs, RemoteForwards: p.RemoteForwards, PCIDevices: p.PCIDevices,
 		}
 		if network != "" {
 			c.Network = &network
@@ -118,7 +118,7 @@ func draftOf(p api.DraftParams) (vm.Draft, []api.FieldCheck) {
 	c := api.CreateParams{
 		Name: name, Profiles: p.Profiles, Image: strings.TrimSpace(p.Image), Mode: p.Mode, MemoryMiB: memory, VCPUs: vcpus, DiskBytes: disk,
 		Autostart: p.Autostart, Network: network, Backend: p.Backend, AuthorizedKeys: p.AuthorizedKeys, AllowedCIDRs: p.AllowedCIDRs,
-		TCPPorts: tcp, RemoteForwards: p.RemoteForwards,
+		TCPPorts: tcp, RemoteForwards: p.RemoteForwards, PCIDevices: p.PCIDevices,
 	}
 	return vm.Draft{Create: &c}, r.and(c.Fields())
 }

@@ -559,6 +559,10 @@ func (c *core) Bridges(_ context.Context, backend string) (api.BridgeListResult,
 	return api.BridgeListResult{Backend: cmp.Or(backend, "qemu"), Bridges: []api.Bridge{{Name: "br0", Up: true, Ports: []string{"eth0"}}}}, nil
 }
 
+func (c *core) PCIDevices(_ context.Context, backend string) (api.PCIListResult, error) {
+	return api.PCIListResult{Backend: cmp.Or(backend, "qemu"), Devices: []api.PCIDevice{{Address: "0000:01:00.0", Class: "3D controller", ID: "10de:1eb8"}}}, nil
+}
+
 func (c *core) NetworkUsage(context.Context, string) (backends.NetworkUsage, error) {
 	return backends.NetworkUsage{}, nil
 }

@@ -77,7 +77,7 @@ func (s *Service) judgeImport(ctx context.Context, w wanted, req api.BackupResto
 				args.Warnings = append(args.Warnings, p.Message)
 			}
 		} else {
-			wrong.add(fieldNone, s.checkPCIDevices(ctx, b, w.name, m.PCIDevices))
+			wrong.add(fieldNone, s.checkPCIDevices(ctx, b, w.name, m.PCIDevices, m.MemoryMiB))
 		}
 		if err := s.checkVMID(ctx, b, m); err != nil {
 			wrong.add(fieldNone, problem.From(err).WithHint("restore it under another name, without the number: --as NAME"))

@@ -77,6 +77,7 @@ func (s *Service) Doctor(ctx context.Context) []api.Finding {
 	}
 	list = append(list, s.doctorSSH(ctx)...)
 	list = append(list, s.doctorMachines()...)
+	list = append(list, s.doctorPCI(ctx)...)
 	list = append(list, s.doctorOperations()...)
 	list = append(list, s.doctorDamaged()...)
 	list = append(list, s.doctorFull()...)

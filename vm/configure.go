@@ -110,7 +110,8 @@ func (s *Service) judgeConfigure(ctx context.Context, req api.ConfigureParams) (
 			}
 		}
 		checkResources(ctx, b, asked[0], asked[1], wrong)
-		wrong.add(fieldNone, s.checkPCIDevices(ctx, b, m.Name, m.PCIDevices))
+		wrong.add(fieldPCI, s.checkPCIChange(ctx, b, m, req))
+		wrong.add(fieldProfiles, s.checkPCIProfiles(b, req.Profiles))
 	}
 	if req.RootPasswordHash != nil {
 		wrong.add(fieldRootPassword, s.checkPassword(req.Name))
@@ -174,6 +175,9 @@ func changesOf(req api.ConfigureParams, wrong *fieldErrors) machine.Changes {
 		list, err := parsePrefixes(req.AllowedCIDRs)
 		wrong.add(fieldAllowedCIDRs, err)
 		c.AllowedCIDRs = &list
+	}
+	if req.PCIDevices != nil {
+		c.PCIDevices = &req.PCIDevices
 	}
 	if req.RemoteForwards != nil {
 		list, err := parseForwards(req.RemoteForwards)

@@ -144,6 +144,9 @@ func applyAccess(d *machine.Draft, req api.CreateParams, wrong *fieldErrors) {
 	for _, port := range req.TCPPorts {
 		d.TCPPorts = appendNew(d.TCPPorts, port)
 	}
+	if len(req.PCIDevices) > 0 {
+		d.PCIDevices = req.PCIDevices
+	}
 	prefixes, err := parsePrefixes(req.AllowedCIDRs)
 	wrong.add(fieldAllowedCIDRs, err)
 	for _, p := range prefixes {
@@ -200,7 +203,8 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 		}
 		wrong.add(fieldAutostart, checkAutostart(b, args.Draft.Autostart))
 		checkResources(ctx, b, args.Draft.VCPUs, args.Draft.MemoryMiB, wrong)
-		wrong.add(fieldNone, s.checkPCIDevices(ctx, b, args.Draft.Name, args.Draft.PCIDevices))
+		wrong.add(fieldPCI, s.checkPCIDevices(ctx, b, args.Draft.Name, args.Draft.PCIDevices, args.Draft.MemoryMiB))
+		wrong.add(fieldProfiles, s.checkPCIProfiles(b, args.Draft.Profiles))
 		wrong.add(fieldNone, s.checkVMID(ctx, b, declared(s.machines.Read(args.Draft.Name))))
 		if !wrong.has(fieldName) {
 			field, err := checkPlace(ctx, b, args.Draft.Name)
@@ -378,7 +382,7 @@ func (c *creation) adopt() error {
 		Profiles: &d.Profiles, Mode: &d.Mode, Image: &d.Image, Backend: &d.Backend,
 		MemoryMiB: &d.MemoryMiB, VCPUs: &d.VCPUs, DiskBytes: &d.DiskBytes, Autostart: &d.Autostart, Network: &d.Network,
 		AdminKeys: &d.AdminKeys, UserKeys: &d.UserKeys, TCPPorts: &d.TCPPorts,
-		AllowedCIDRs: &d.AllowedCIDRs, RemoteForwards: &d.RemoteForwards,
+		AllowedCIDRs: &d.AllowedCIDRs, RemoteForwards: &d.RemoteForwards, PCIDevices: &d.PCIDevices,
 	})
 	return err
 }

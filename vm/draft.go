@@ -95,6 +95,7 @@ func (s *Service) createFields(req api.CreateParams, args createArgs) map[string
 		fieldBackend:        {Value: args.Backend, Default: req.Backend == "", Choices: slices.Sorted(maps.Keys(s.backends))},
 		fieldAuthorizedKeys: {Values: req.AuthorizedKeys, Default: len(req.AuthorizedKeys) == 0},
 		fieldAllowedCIDRs:   {Values: texts(d.AllowedCIDRs), Default: len(req.AllowedCIDRs) == 0},
+		fieldPCI:            {Values: d.PCIDevices, Default: len(req.PCIDevices) == 0},
 		fieldTCPPorts:       {Values: texts(ports), Default: len(req.TCPPorts) == 0},
 		fieldRemoteForwards: {Values: texts(d.RemoteForwards), Default: len(req.RemoteForwards) == 0},
 	}
@@ -218,6 +219,7 @@ func (s *Service) configureFields(req api.ConfigureParams) map[string]api.DraftF
 		fieldTCPPorts:       listField(texts(req.TCPPorts), texts(m.TCPPorts)),
 		fieldUDPPorts:       listField(texts(req.UDPPorts), texts(m.UDPPorts)),
 		fieldAllowedCIDRs:   listField(req.AllowedCIDRs, texts(m.AllowedCIDRs)),
+		fieldPCI:            listField(req.PCIDevices, m.PCIDevices),
 		fieldRemoteForwards: listField(req.RemoteForwards, texts(m.RemoteForwards)),
 		fieldStaticIP:       {Value: given(req.StaticIP, addressText(m)), Default: req.StaticIP == nil},
 		fieldGateway:        {Value: given(req.Gateway, gatewayText(m)), Default: req.Gateway == nil},

@@ -26,6 +26,7 @@ const (
 	fieldAllowedCIDRs   = "allowedCidrs"
 	fieldTCPPorts       = "tcpPorts"
 	fieldUDPPorts       = "udpPorts"
+	fieldPCI            = "pciDevices"
 	fieldRemoteForwards = "remoteForwards"
 	fieldRootPassword   = "rootPasswordHash"
 	fieldStaticIP       = "staticIp"
@@ -47,7 +48,7 @@ func fieldOfFile(file string) string {
 		machine.UserKeysFile: fieldAuthorizedKeys, machine.TCPPortsFile: fieldTCPPorts, machine.UDPPortsFile: fieldUDPPorts,
 		machine.AllowedCIDRsFile: fieldAllowedCIDRs, machine.RemoteForwardsFile: fieldRemoteForwards,
 		machine.RootPasswordFile: fieldRootPassword, machine.StaticIPFile: fieldStaticIP, machine.ResolvConfFile: fieldNameservers,
-		machine.HostsFile: fieldHosts,
+		machine.HostsFile: fieldHosts, machine.PCIDevicesFile: fieldPCI,
 	}[file]
 }
 

@@ -49,7 +49,7 @@ func (s *Service) Start(ctx context.Context, name, client string) (api.Operation
 		}
 		state, err := s.stateNow(ctx, name)
 		if err == nil && !inventory.Alive(state) {
-			err = s.checkPCIDevices(ctx, b, name, m.PCIDevices)
+			err = s.checkPCIDevices(ctx, b, name, m.PCIDevices, m.MemoryMiB)
 		}
 		if err == nil && state == backends.Suspended {
 			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
@@ -306,7 +306,7 @@ func (s *Service) beginRunning(ctx context.Context, kind api.Kind, name, client 
 			var m machine.Machine
 			var b backends.Backend
 			if m, b, err = s.realised(name); err == nil { // it is started again
-				err = s.checkPCIDevices(ctx, b, name, m.PCIDevices)
+				err = s.checkPCIDevices(ctx, b, name, m.PCIDevices, m.MemoryMiB)
 			}
 		}
 		if err == nil && (kind == api.KindSuspend || kind == api.KindResume) {

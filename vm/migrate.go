@@ -43,7 +43,7 @@ func (s *Service) checkMigrate(ctx context.Context, name, backend string) (migra
 	if err != nil {
 		return args, err
 	}
-	if err := s.checkPCIDevices(ctx, to, name, m.PCIDevices); err != nil {
+	if err := s.checkPCIDevices(ctx, to, name, m.PCIDevices, m.MemoryMiB); err != nil {
 		return args, err
 	}
 	spec, err := s.specOf(name)

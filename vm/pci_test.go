@@ -10,6 +10,7 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/nixbuild"
 )
 
 // setting writes a file of a machine directory, without a word to the service.
@@ -65,7 +66,7 @@ func TestPCIDevicesThatNoBackendGivesAreRefused(t *testing.T) {
 	_, err = h.Configure(background, configure, "")
 	refusedPCI(t, "configure", "off", err)
 	for what, d := range map[string]Draft{"new": {Create: &create}, "off": {Configure: &configure}} {
-		if p := h.CheckDraft(background, d)[""].Problem; p == nil {
+		if p := h.CheckDraft(background, d)[fieldPCI].Problem; p == nil {
 			t.Errorf("the draft of %s has no problem", what)
 		} else {
 			refusedPCI(t, "a draft", what, p)
@@ -118,7 +119,7 @@ func TestAVMWithoutItsPCIDevicesCanBeRestored(t *testing.T) {
 	if !strings.Contains(strings.Join(op.Warnings, "\n"), "pci_devices: ") {
 		t.Errorf("it does not say that they are not applied: %q", op.Warnings)
 	}
-	if v, err := h.Get("demo"); err != nil || v.State != backends.Running || len(h.fake.PCIDevices("demo")) > 0 {
+	if v, err := h.Get("demo"); err != nil || v.State != backends.Running || len(h.fake.GivenPCI("demo")) > 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -134,19 +135,19 @@ func TestPCIDevicesReachABackendThatPassesThemThrough(t *testing.T) {
 	h.setting(t, "demo", "image", "trial\n")
 	h.setting(t, "demo", "pci_devices", "0000:09:00\n")
 	_, err := h.Create(background, api.CreateParams{Name: "demo"})
-	if p := problem.From(err); err == nil || p.Code != problem.MachineInvalid || !strings.Contains(p.Message, "demo/pci_devices: the host has no PCI device 0000:09:00") {
+	if p := problem.From(err); err == nil || p.Code != problem.PCIUnavailable || !strings.Contains(p.Message, "demo/pci_devices: the host has no PCI device 0000:09:00") {
 		t.Errorf("a device that the host has not: %v", err)
 	}
 	h.setting(t, "demo", "pci_devices", "0000:01:00,pcie=1\n")
 	h.create(t, "demo")
-	if got := h.fake.PCIDevices("demo"); !slices.Equal(got, []string{"0000:01:00,pcie=1"}) {
+	if got := h.fake.GivenPCI("demo"); !slices.Equal(got, []string{"0000:01:00,pcie=1"}) {
 		t.Errorf("create: the VM has %v", got)
 	}
 	h.setting(t, "demo", "pci_devices", "0000:02:00\n")
 	h.inventory.Reload("demo")
 	op, err := h.Reboot(background, "demo", "")
 	h.succeed(t, op, err)
-	if got := h.fake.PCIDevices("demo"); !slices.Equal(got, []string{"0000:02:00"}) {
+	if got := h.fake.GivenPCI("demo"); !slices.Equal(got, []string{"0000:02:00"}) {
 		t.Errorf("reboot: the VM has %v", got)
 	}
 	if v, err := h.Get("demo"); err != nil || v.Problem != nil {
@@ -174,4 +175,105 @@ func TestABackupWithPCIDevicesIsRestoredWithAWarning(t *testing.T) {
 	h.inventory.Reload("there")
 	_, err = h.RestoreBackup(background, api.BackupRestoreParams{Backup: op.Backup, Name: "there"})
 	refusedPCI(t, "restore to a machine directory", "there", err)
+}
+
+// Devices of a request are those of the machine, and a running VM has them from its next
+// start on.
+func TestPCIDevicesOfARequest(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	h.fake.SetPCIDevices("0000:01:00", "0000:02:00.0")
+	h.taken(t, h.fake)
+	_, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial", PCIDevices: []string{"0000:09:00.0"}})
+	if p := problem.From(err); err == nil || p.Message != "the host has no PCI device 0000:09:00.0" {
+		t.Errorf("a device that the host has not: %v", err)
+	}
+	if _, err := h.machines.Read("demo"); err == nil {
+		t.Error("a refused machine is not left")
+	}
+	op, err := h.Create(background, api.CreateParams{Name: "demo", Image: "trial", PCIDevices: []string{"0000:01:00"}})
+	h.succeed(t, op, err)
+	if v, err := h.Get("demo"); err != nil || !slices.Equal(v.PCIDevices, []string{"0000:01:00"}) || len(v.NextStart) > 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+
+	if _, err = h.Configure(background, api.ConfigureParams{Name: "demo", PCIDevices: []string{"0000:09:00.0"}}, ""); !problem.HasCode(err, problem.PCIUnavailable) {
+		t.Errorf("configure with a device that the host has not: %v", err)
+	}
+	h.set(t, api.ConfigureParams{Name: "demo", PCIDevices: []string{"0000:02:00.0"}})
+	h.waits(t, "demo", fieldPCI)
+	if got := h.fake.GivenPCI("demo"); !slices.Equal(got, []string{"0000:01:00"}) {
+		t.Errorf("before the start it has %v", got)
+	}
+	op, err = h.Reboot(background, "demo", "")
+	h.succeed(t, op, err)
+	if got := h.fake.GivenPCI("demo"); !slices.Equal(got, []string{"0000:02:00.0"}) {
+		t.Errorf("after it: %v", got)
+	}
+	h.waits(t, "demo")
+
+	// What happens to the host's devices holds up a start, and no other change.
+	h.fake.SetPCIDevices("0000:01:00")
+	h.taken(t, h.fake)
+	h.set(t, api.ConfigureParams{Name: "demo", MemoryMiB: new(2048)})
+	if _, err := h.Reboot(background, "demo", ""); !problem.HasCode(err, problem.PCIUnavailable) {
+		t.Errorf("reboot without its device: %v", err)
+	}
+	if !slices.ContainsFunc(h.Doctor(background), func(f api.Finding) bool {
+		return f.Area == "machine demo" && f.Code == string(problem.PCIUnavailable) && f.Severity == backends.Warning && f.Fix == "name another one"
+	}) {
+		t.Error("doctor does not say that the device is gone")
+	}
+	h.set(t, api.ConfigureParams{Name: "demo", PCIDevices: []string{}})
+	op, err = h.Reboot(background, "demo", "")
+	h.succeed(t, op, err)
+	if got := h.fake.GivenPCI("demo"); len(got) > 0 {
+		t.Errorf("without devices: %v", got)
+	}
+}
+
+// A profile for a GPU is of no use where no VM gets one.
+func TestAProfileThatNeedsAPCIDevice(t *testing.T) {
+	known := nixbuild.Catalogue{
+		{Name: "dev", Images: []string{"trial"}},
+		{Name: "nvidia", PCI: true, Images: []string{"trial"}},
+		{Name: "cuda", Requires: []string{"nvidia"}, Images: []string{"trial"}},
+	}
+	h := open(t, t.TempDir(), images{known: known}, nil, nil)
+	h.create(t, "demo")
+	create := api.CreateParams{Name: "new", Image: "trial", Profiles: []string{"dev", "cuda"}}
+	_, err := h.Create(background, create)
+	wrong := func(what string, err error) {
+		t.Helper()
+		if p := problem.From(err); err == nil || p.Code != problem.Unsupported || !strings.Contains(p.Message, "profile nvidia needs a PCI device of the host, and backend test cannot") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	wrong("create", err)
+	if p := h.CheckDraft(background, Draft{Create: &create})[fieldProfiles].Problem; p == nil {
+		t.Error("the draft has no problem")
+	}
+	_, err = h.Configure(background, api.ConfigureParams{Name: "demo", Profiles: []string{"nvidia"}}, "")
+	wrong("configure", err)
+	h.set(t, api.ConfigureParams{Name: "demo", MemoryMiB: new(2048)})
+
+	h.fake.SetPCIDevices("0000:01:00.0")
+	h.taken(t, h.fake)
+	create.PCIDevices = []string{"0000:01:00.0"}
+	op, err := h.Create(background, create)
+	h.succeed(t, op, err)
+}
+
+func TestTheDevicesOfTheHostAreListed(t *testing.T) {
+	h := open(t, t.TempDir(), images{}, nil, nil)
+	if _, err := h.PCIDevices(background, ""); !problem.HasCode(err, problem.Unsupported) {
+		t.Errorf("a backend without: %v", err)
+	}
+	h.fake.SetPCIDevices("0000:01:00.0")
+	h.taken(t, h.fake)
+	if r, err := h.PCIDevices(background, ""); err != nil || r.Backend != "test" || len(r.Devices) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := h.PCIDevices(background, "nowhere"); !problem.HasCode(err, problem.BackendUnknown) {
+		t.Errorf("%v", err)
+	}
 }

@@ -80,7 +80,8 @@ func (s *Service) judgeRecreate(ctx context.Context, req api.RecreateParams) (re
 	s.checkImage(imageRequest(create.Image, m.Mode, m.Profiles), wrong)
 	wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, m.Network)))
 	checkResources(ctx, b, m.VCPUs, m.MemoryMiB, wrong)
-	wrong.add(fieldNone, s.checkPCIDevices(ctx, b, m.Name, m.PCIDevices))
+	wrong.add(fieldPCI, s.checkPCIDevices(ctx, b, m.Name, m.PCIDevices, m.MemoryMiB))
+	wrong.add(fieldProfiles, s.checkPCIProfiles(b, m.Profiles))
 	if m.VMID != r.VMID { // else it is the number of the VM that makes room
 		wrong.add(fieldNone, s.checkVMID(ctx, b, m))
 	}

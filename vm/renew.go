@@ -45,6 +45,7 @@ func nextStart(e *inventory.Entry) []string {
 		{fieldVCPUs, has.VCPUs != want.VCPUs},
 		{fieldDisk, has.DiskBytes != want.DiskBytes || e.Record.DiskAtBoot},
 		{fieldNetwork, has.Network != want.Network},
+		{fieldPCI, has.PCIDevices != want.PCIDevices},
 	} {
 		if each.differs {
 			list = append(list, each.setting)

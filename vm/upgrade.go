@@ -131,7 +131,7 @@ func (s *Service) upgradable(ctx context.Context, name string, timeout *int) (ar
 	}
 	args.Before, args.Setting, args.WasRunning = r.Generations(), m.Image, state == backends.Running
 	if args.WasRunning { // it is started again
-		if err := s.checkPCIDevices(ctx, b, name, m.PCIDevices); err != nil {
+		if err := s.checkPCIDevices(ctx, b, name, m.PCIDevices, m.MemoryMiB); err != nil {
 			return args, m, err
 		}
 	}

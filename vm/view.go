@@ -79,13 +79,18 @@ func (s *Service) fillView(v *VM, e *inventory.Entry, state operation.State) boo
 		v.Mode, v.Profiles, v.Backend = string(m.Mode), slices.Clone(m.Profiles), m.Backend
 		v.Image.Kind = m.Image
 		v.MemoryMiB, v.VCPUs, v.DiskBytes = m.MemoryMiB, m.VCPUs, m.DiskBytes
+		v.PCIDevices = slices.Clone(m.PCIDevices)
 	}
 	if v.Backend == "" {
 		v.Backend = s.config.DefaultBackend
 	}
 	s.describeRealised(v, e)
 	b := s.backends[v.Backend]
-	v.Problem = cmp.Or(v.Problem, s.pciProblem(b, e.Machine), s.misfits[e.Name])
+	notPassed := s.pciProblem(b, e.Machine)
+	v.Problem = cmp.Or(v.Problem, notPassed, s.misfits[e.Name])
+	if notPassed != nil { // no start gives it the devices
+		v.NextStart = slices.DeleteFunc(v.NextStart, func(setting string) bool { return setting == fieldPCI })
+	}
 	if e.Machine != nil {
 		v.Network = networkOn(b, e.Machine.Network).String()
 	}

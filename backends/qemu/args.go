@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/vfio"
 )
 
 // Node names of the disks (-blockdev); QMP commands use them.
@@ -44,6 +45,7 @@ type launch struct {
 	accel    string
 	port     int      // on 127.0.0.1, of the user-mode network
 	firmware Firmware // when the image has no kernel; Vars is this VM's own copy
+	passed   []vfio.Passed
 }
 
 // args builds QEMU's arguments. Nothing here passes through a shell; values in
@@ -73,6 +75,7 @@ func (l launch) args() []string {
 		"-device", "virtserialport,bus=serial0.0,chardev=agent,name=org.qemu.guest_agent.0,id="+agentPort,
 		"-device", device("virtio-rng-pci", slotRandom),
 	)
+	a = append(a, l.passThrough()...)
 	return append(a, l.boot()...)
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/vfio"
+	"github.com/nixvm/nixvm/internal/hostpci"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -33,6 +35,10 @@ func TestArguments(t *testing.T) {
 	tests := map[string]func(*launch){
 		"direct": func(*launch) {},
 		"kvm":    func(l *launch) { l.accel = host.KVM },
+		"pci": func(l *launch) {
+			gpu := hostpci.Address{Bus: 1}
+			l.passed = []vfio.Passed{{Device: vfio.Device{Address: gpu}}, {Device: vfio.Device{Address: hostpci.Address{Bus: 1, Function: 1}}, HideROM: true}}
+		},
 		"bridge": func(l *launch) { l.spec.Bridge, l.port = "br0", 0 },
 		"uefi-mutable": func(l *launch) {
 			l.spec.Mutable, l.spec.Image.Kernel = true, ""

@@ -47,6 +47,9 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 	if err := checkNetwork(spec); err != nil {
 		return err
 	}
+	if _, err := b.passed(backends.PCIRequest{VM: spec.Ref(), Devices: spec.PCIDevices, MemoryMiB: spec.MemoryMiB}); err != nil {
+		return err
+	}
 	if err := b.Limits(ctx).Check(spec); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
 	"github.com/nixvm/nixvm/backends/internal/qemuimg"
+	"github.com/nixvm/nixvm/backends/internal/vfio"
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
 )
@@ -70,7 +71,9 @@ type Config struct {
 	// Firmware is an UEFI code file and its template of variables; empty means
 	// the usual places.
 	Firmware Firmware
-	Log      *slog.Logger // nil = discard
+	// PCI is the host whose PCI devices are passed through; zero means this one.
+	PCI vfio.Host
+	Log *slog.Logger // nil = discard
 }
 
 // Backend implements backends.Backend.
@@ -89,6 +92,10 @@ type Backend struct {
 	// at is called at the points where a crash would leave something half done.
 	// Tests die there; in a daemon it is nil.
 	at func(point string)
+
+	pci     vfio.Host
+	claimMu sync.Mutex       // held while it is looked who has a device
+	claims  map[string][]int // IOMMU groups of VMs that are being started; guarded by claimMu
 
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -113,13 +120,13 @@ func New(c Config) (*Backend, error) { return open(c, usualLimits) }
 
 func open(c Config, l limits) (*Backend, error) {
 	b := &Backend{
-		name: c.Name, layout: c.Layout, firmware: c.Firmware, log: c.Log,
+		name: c.Name, layout: c.Layout, firmware: c.Firmware, pci: c.PCI, log: c.Log,
 		programs: programs{
 			qemu:         orDefault(c.QEMU, "qemu-system-x86_64"),
 			img:          orDefault(c.QemuImg, "qemu-img"),
 			bridgeHelper: c.BridgeHelper,
 		},
-		vms: map[string]*vm{}, limits: l, network: c.DefaultNetwork.Or(backends.UserNetwork),
+		vms: map[string]*vm{}, claims: map[string][]int{}, limits: l, network: c.DefaultNetwork.Or(backends.UserNetwork),
 	}
 	if b.name == "" {
 		b.name = "qemu"

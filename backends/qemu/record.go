@@ -42,6 +42,7 @@ type run struct {
 	Started time.Time `json:"started"`
 	Accel   string    `json:"accel"`
 	Bridge  string    `json:"bridge,omitempty"`
+	Groups  []int     `json:"iommuGroups,omitempty"` // of the PCI devices that it has
 	// Sockets is the directory of its sockets: absolute, or in that of the VM. Empty =
 	// an older nixvmd has started it, see vmFiles.socketsOf; its network ends for good.
 	Sockets string `json:"sockets,omitempty"`

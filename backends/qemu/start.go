@@ -45,10 +45,16 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 	if err != nil {
 		return refusal.Broken(problem.VMStartFailed, spec.Name, err).WithHint("%s", v.files.mend(err))
 	}
+	passed, release, err := b.claim(spec)
+	if err != nil {
+		return fmt.Errorf("start VM %s: %w", spec.Name, err)
+	}
+	defer release()
 	l, err := b.prepare(ctx, v.files, r, spec)
 	if err != nil {
 		return fmt.Errorf("start VM %s: %w", spec.Name, err)
 	}
+	l.passed = passed
 	if err := b.launch(ctx, v, r, l); err != nil {
 		return fmt.Errorf("start VM %s: %w", spec.Name, err)
 	}
@@ -178,7 +184,7 @@ func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
 	if err != nil {
 		return err
 	}
-	reach, done := v.reach(ctx, greeting)
+	reach, done := v.reach(ctx, greeting+l.pinning())
 	defer done()
 	inst, net, err := b.greet(reach, v, l, proc, port)
 	if err != nil {
@@ -204,7 +210,7 @@ func (b *Backend) launchOnce(ctx context.Context, v *vm, l launch) error {
 func (b *Backend) greet(ctx context.Context, v *vm, l launch, proc *process, port *os.File) (*instance, *network, error) {
 	this := run{
 		PID: proc.pid, Start: proc.start, BootID: host.BootID(), Started: time.Now().UTC(),
-		Accel: l.accel, Bridge: l.spec.Bridge, Log: proc.log.onRecord(), Sockets: v.files.onRecord(l.sockets),
+		Accel: l.accel, Bridge: l.spec.Bridge, Groups: groupsOf(l.passed), Log: proc.log.onRecord(), Sockets: v.files.onRecord(l.sockets),
 	}
 	inst, err := b.connect(ctx, v, l.spec.UUID, proc, this)
 	if err != nil {

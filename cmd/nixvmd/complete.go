@@ -119,6 +119,7 @@ func completeFlags(a *app, cmd *cobra.Command) {
 		"profiles": a.completeProfiles,
 		"mode":     fixedWords(nixbuild.Modes()...),
 		"network":  a.completeNetworks,
+		"pci":      a.completePCI,
 		"image": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"trial", "nixos"}, cobra.ShellCompDirectiveDefault // or a file
 		},

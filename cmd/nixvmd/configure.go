@@ -21,6 +21,7 @@ type configureFlags struct {
 	network, mode       string
 	staticIP, gateway   string
 	tcp, udp, cidrs     []string
+	pci                 []string
 	dns, hosts          []string
 	addKeys, removeKeys []string
 	autostart           bool
@@ -34,8 +35,8 @@ func newConfigure(a *app) *cobra.Command {
 		Long: `Change the settings of a machine. Options that are not given keep their values; a
 list replaces the previous list, and the word none empties it. Ports, networks,
 DNS, hosts and keys are applied to a running VM at once if its image supports that
-(guest contract 2), --autostart and a larger --disk always; memory, CPUs, network
-and address take effect at the next start, and status lists what a running VM does not have
+(guest contract 2), --autostart and a larger --disk always; memory, CPUs, network,
+address and PCI devices take effect at the next start, and status lists what a running VM does not have
 yet. Profiles and mode are part of the image: those of an existing VM are pending
 (see status) until nixvmd upgrade or, if the VM is or becomes mutable, nixvmd
 recreate, which empties its disks. --mode show explains the modes.`,
@@ -90,6 +91,7 @@ recreate, which empties its disks. --mode show explains the modes.`,
 	flags.StringArrayVar(&f.tcp, "tcp-port", nil, "open TCP `PORT` in the guest's firewall; may be repeated; or none")
 	flags.StringArrayVar(&f.udp, "udp-port", nil, "open UDP `PORT` in the guest's firewall; may be repeated; or none")
 	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "allow this private network, as `CIDR`; may be repeated; or none")
+	flags.StringArrayVar(&f.pci, "pci", nil, "pass the PCI device with this `ADDRESS` through to the VM; may be repeated; or none")
 	flags.StringArrayVar(&f.addKeys, "add-key", nil, "authorize the SSH public keys in `FILE` too; may be repeated")
 	flags.StringArrayVar(&f.removeKeys, "remove-key", nil, "remove a `KEY`: its file, fingerprint or comment; may be repeated")
 	completeFlags(a, cmd)
@@ -113,7 +115,7 @@ func (a *app) followApply(ctx context.Context, id string, r *api.MachineResult) 
 
 func (f configureFlags) params(cmd *cobra.Command, name string) (api.ConfigureParams, error) {
 	p := api.ConfigureParams{
-		Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: orNoneAtAll(f.cidrs),
+		Name: name, Profiles: trimmed(f.profiles), AllowedCIDRs: orNoneAtAll(f.cidrs), PCIDevices: orNoneAtAll(f.pci),
 		Nameservers: orNoneAtAll(f.dns), Hosts: orNoneAtAll(f.hosts), RemoveKeys: keysOrNames(f.removeKeys),
 	}
 	if err := names.Machine(name); err != nil {

@@ -24,7 +24,7 @@ type createFlags struct {
 	imageSum                      string
 	image, mode, network, backend string
 	keyFiles, cidrs, forwards     []string
-	ports                         []string
+	ports, pci                    []string
 	autostart                     bool
 	noStart, yes, detach, declare bool
 }
@@ -73,6 +73,7 @@ nixvmd start NAME creates the VM later.`,
 	flags.StringArrayVar(&f.keyFiles, "authorized-key", nil, "authorize the SSH public keys in `FILE`, in addition to nixvm's own; may be repeated")
 	flags.StringArrayVar(&f.cidrs, "allow-cidr", nil, "allow this private network, e.g. `192.168.1.0/24`; may be repeated")
 	flags.StringArrayVar(&f.ports, "tcp-port", nil, "open TCP `PORT` in the guest's firewall; may be repeated")
+	flags.StringArrayVar(&f.pci, "pci", nil, "pass the PCI device with this `ADDRESS` through to the VM (listed by nixvmd pci); may be repeated")
 	flags.StringArrayVar(&f.forwards, "remote-forward", nil, "forward a guest port to the host, `\"PORT HOST:PORT\"`; may be repeated")
 	flags.BoolVar(&f.autostart, "autostart", false, "start the VM when its host boots, if the backend supports that")
 	flags.BoolVar(&f.noStart, "no-start", false, "create the VM without booting it")
@@ -92,7 +93,7 @@ func detachFlag(cmd *cobra.Command, detach *bool) {
 func (f createFlags) params(args []string) (api.CreateParams, error) {
 	p := api.CreateParams{
 		Work: api.Work{Detach: true}, Profiles: trimmed(f.profiles), Mode: f.mode, Network: f.network, Backend: f.backend,
-		AllowedCIDRs: f.cidrs, RemoteForwards: f.forwards, NoStart: f.noStart, Declare: f.declare,
+		AllowedCIDRs: f.cidrs, RemoteForwards: f.forwards, PCIDevices: f.pci, NoStart: f.noStart, Declare: f.declare,
 	}
 	if len(args) > 0 {
 		p.Name = args[0]

@@ -19,7 +19,7 @@ func (w *wizard) draft() api.DraftParams {
 	d := api.DraftParams{
 		Name: w.name, Image: w.image, Mode: w.mode, Backend: w.backend, Network: w.network, Profiles: w.chosen,
 		MemoryMiB: w.memory, VCPUs: w.vcpus, DiskBytes: w.disk,
-		Autostart: w.params.Autostart, AuthorizedKeys: w.params.AuthorizedKeys, AllowedCIDRs: w.params.AllowedCIDRs, RemoteForwards: w.params.RemoteForwards,
+		Autostart: w.params.Autostart, AuthorizedKeys: w.params.AuthorizedKeys, AllowedCIDRs: w.params.AllowedCIDRs, RemoteForwards: w.params.RemoteForwards, PCIDevices: w.params.PCIDevices,
 	}
 	for _, port := range w.params.TCPPorts {
 		d.TCPPorts = append(d.TCPPorts, fmt.Sprint(port))

@@ -131,7 +131,7 @@ func addVerbs(a *app, root *cobra.Command) {
 		{groupUse, []*cobra.Command{newSSH(a), newAttach(a), newConsole(a), newForward(a), newShare(a)}},
 		{groupSnapshot, []*cobra.Command{newSnapshot(a), newSnapshots(a), newRestoreSnapshot(a), newDeleteSnapshot(a)}},
 		{groupBackup, []*cobra.Command{newBackup(a), newBackups(a), newRestoreBackup(a), newExport(a), newImport(a), newAdopt(a)}},
-		{groupSetup, []*cobra.Command{newDoctor(a), newProfiles(a), newBridges(a), newBuild(a), newImages(a), newImage(a), newSSHConfig(a), newCompletion(a), newVersion(a)}},
+		{groupSetup, []*cobra.Command{newDoctor(a), newProfiles(a), newBridges(a), newPCI(a), newBuild(a), newImages(a), newImage(a), newSSHConfig(a), newCompletion(a), newVersion(a)}},
 		{groupDaemon, []*cobra.Command{newServe(a), newShutdown(a), newStdio(a), newPaths(a), newProxy(a)}},
 	} {
 		for _, c := range g.verbs {

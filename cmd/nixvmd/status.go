@@ -137,6 +137,7 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Generation", generation},
 		{"Resources", resources},
 		{"Network", m.Network},
+		{"PCI devices", strings.Join(m.PCIDevices, ", ")},
 		{"Connections", connectionsText(s.Network)},
 		{"Refused", refusedText(s.Network, now)},
 		{"Backend", backendText(m)},

@@ -42,6 +42,8 @@ is wrong with it."
       (:profiles (nixvm--read-profiles (or typed (and now (split-string now ","))) choices problem))
       (:mode (nixvm--read-mode (or typed now) choices problem))
       (:network (nixvm--read-network now (nixvm--backend (plist-get machine :backend)) typed problem))
+      (:pciDevices (nixvm--read-pci (or typed (and now (split-string now ",")))
+                                    (nixvm--backend (plist-get machine :backend)) problem))
       ((or :memoryMiB :vcpus :diskBytes) (nixvm--read-text prompt now typed problem))
       (:addKeys (nixvm--read-key-file (nixvm--prompt prompt nil problem)))
       (:removeKeys (completing-read-multiple (nixvm--prompt prompt nil problem) choices nil t))
@@ -71,7 +73,12 @@ WRONG is the problem of DRAFT because of which it is asked for, if any."
   "Ask which settings of the machine NAME to change, and for each.
 Return them as a draft of nixvm/machine/configure."
   (let* ((fields (nixvm--check "configure" (list :name name)))
-         (offered (cl-remove-if-not (lambda (s) (plist-member fields (car s))) nixvm--settings))
+         (pci (or (nixvm--pci-p (nixvm--backend (plist-get (nixvm-machine name) :backend)))
+                  (nixvm--check-text (plist-get fields :pciDevices))))
+         (offered (cl-remove-if-not (lambda (s)
+                                      (and (plist-member fields (car s))
+                                           (or pci (not (eq (car s) :pciDevices)))))
+                                    nixvm--settings))
          (completion-extra-properties
           (list :annotation-function
                 (lambda (title)

@@ -18,9 +18,10 @@
 
 (defcustom nixvm-create-questions '(profiles memory vcpus disk network backend)
   "The settings that `nixvm-create' prompts for, besides the name.
-The others take their values from `nixvm-create-defaults'."
+The others take their values from `nixvm-create-defaults'.  With a prefix
+argument, the image, the mode and PCI devices are asked for too."
   :type '(set (const profiles) (const image) (const mode) (const memory) (const vcpus)
-              (const disk) (const network) (const backend))
+              (const disk) (const network) (const backend) (const pci))
   :group 'nixvm)
 
 (defcustom nixvm-create-defaults
@@ -67,26 +68,28 @@ the command was quit.")
   (append nixvm--create-attempt nixvm--create-last))
 
 (defun nixvm--create-remember (answers)
-  "Keep ANSWERS, of which a machine has been made, for the next time."
-  (setq nixvm--create-last answers
+  "Keep ANSWERS, of which a machine has been made, for the next time.
+A PCI device is for one machine, and is left out."
+  (setq nixvm--create-last (nixvm--without :pci answers)
         nixvm--create-attempt nil)
   (when nixvm-create-file
     (ignore-errors
       (let ((print-length nil) (print-level nil))
         (with-temp-file nixvm-create-file
           (insert ";; The last answers to nixvm-create.  -*- lisp-data -*-\n")
-          (prin1 answers (current-buffer)))))))
+          (prin1 nixvm--create-last (current-buffer)))))))
 
 ;;;; What the daemon says of an answer
 
 (defconst nixvm--draft-fields
   '((:name . :name) (:profiles . :profiles) (:image . :image) (:mode . :mode)
     (:memory . :memoryMiB) (:vcpus . :vcpus) (:disk . :diskBytes)
-    (:network . :network) (:backend . :backend))
+    (:network . :network) (:backend . :backend) (:pci . :pciDevices))
   "Alist of (ANSWER . PARAM), for the answers that a daemon can check.")
 
 (defconst nixvm--list-params
-  '(:profiles :nameservers :hosts :tcpPorts :udpPorts :allowedCidrs :addKeys :removeKeys)
+  '(:profiles :nameservers :hosts :tcpPorts :udpPorts :allowedCidrs :pciDevices
+    :addKeys :removeKeys)
   "The params whose value is a list.")
 
 (defun nixvm--draft (answers)
@@ -204,6 +207,33 @@ Nil if the host does not list them: they are only suggestions."
                                     (and backend (list :backend (plist-get backend :name))))
                        :bridges))))
 
+(defun nixvm--pci-p (backend)
+  "Whether BACKEND passes PCI devices of its host through to VMs."
+  (nixvm--true (plist-get (plist-get backend :capabilities) :pciDevices)))
+
+(defun nixvm--read-pci (default backend &optional problem)
+  "Ask for PCI devices of the host of BACKEND; DEFAULT is a list.
+PROBLEM is what was wrong before."
+  (let* ((devices (ignore-error user-error
+                    (append (plist-get (nixvm--call "nixvm/backend/pciDevices"
+                                                    (and backend (list :backend (plist-get backend :name))))
+                                       :devices)
+                            nil)))
+         (completion-extra-properties
+          (list :annotation-function
+                (lambda (address)
+                  (when-let ((d (cl-find address devices :test #'equal
+                                         :key (lambda (d) (plist-get d :address)))))
+                    (format "  %s: %s%s" (plist-get d :class) (or (plist-get d :name) (plist-get d :id))
+                            (cond ((plist-get d :usedBy) (concat ", used by " (plist-get d :usedBy)))
+                                  ((plist-get d :problem) ", not ready")
+                                  (t ""))))))))
+    (delete-dups
+     (remove "" (completing-read-multiple
+                 (nixvm--prompt "PCI devices of the host, separated by commas; empty: none" nil problem)
+                 (mapcar (lambda (d) (plist-get d :address)) devices)
+                 nil nil (and default (string-join default ",")))))))
+
 (defun nixvm--read-backend (default)
   "Ask for the backend with DEFAULT if there is more than one."
   (let ((names (mapcar (lambda (b) (plist-get b :name)) (nixvm--backends)))
@@ -256,7 +286,9 @@ those so far.  TYPED and PROBLEM are as in `nixvm--read-text'."
       (:vcpus (nixvm--read-text "CPUs" default (and typed (format "%s" typed)) problem))
       (:disk (nixvm--read-text "Disk" default typed problem))
       (:network (nixvm--read-network default (nixvm--backend (plist-get answers :backend))
-                                     typed problem)))))
+                                     typed problem))
+      (:pci (nixvm--read-pci (or typed default) (nixvm--backend (plist-get answers :backend))
+                             problem)))))
 
 (defun nixvm--ask-answer (for key answers)
   "Ask for KEY of a request FOR something; return ANSWERS with it.
@@ -272,7 +304,7 @@ What it was before is the default if it is right, else what the daemon takes."
                           field)))))
     (when instead
       (setq default (pcase key
-                      (:profiles (split-string instead "," t))
+                      ((or :profiles :pci) (split-string instead "," t))
                       (:image nil) ; "automatic" says it
                       (_ instead))))
     (let ((rest (nixvm--without param draft)))
@@ -296,11 +328,14 @@ What it was before is the default if it is right, else what the daemon takes."
   "Ask all questions about the new machine NAME; return the answers as a plist.
 The answers given so far are kept if the rest is quit."
   (let* ((answers (append (list :name name) (nixvm--create-defaults)))
-         (questions (append (and current-prefix-arg '(image mode)) nixvm-create-questions)))
+         (questions (append (and current-prefix-arg '(image mode pci)) nixvm-create-questions)))
     (pcase-dolist (`(,question . ,key)
                    '((backend . :backend) (image . :image) (profiles . :profiles) (mode . :mode)
-                     (memory . :memory) (vcpus . :vcpus) (disk . :disk) (network . :network)))
-      (when (memq question questions)
+                     (memory . :memory) (vcpus . :vcpus) (disk . :disk) (network . :network)
+                     (pci . :pci)))
+      (when (and (memq question questions)
+                 (or (not (eq question 'pci))
+                     (nixvm--pci-p (nixvm--backend (plist-get answers :backend)))))
         (setq answers (nixvm--ask-answer "create" key answers)
               nixvm--create-attempt (nixvm--without :name answers))))
     (nixvm--answers answers)))
@@ -333,7 +368,8 @@ The daemon reads them; FOR and DRAFT are the rest of the request."
                  :mode (plist-get answers :mode))
            (nixvm--numbers "create" (list :name name) answers)
            (list :network (plist-get answers :network)
-                 :backend (plist-get answers :backend)))))
+                 :backend (plist-get answers :backend)
+                 :pciDevices (vconcat (plist-get answers :pci))))))
 
 (defun nixvm--created (name result)
   "Run the hooks for the new machine NAME, which is up according to RESULT."

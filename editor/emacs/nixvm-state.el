@@ -309,6 +309,7 @@ is offered."
     (:tcpPorts "tcp-ports" "open in the guest's firewall, separated by commas")
     (:udpPorts "udp-ports" "open in the guest's firewall, separated by commas")
     (:allowedCidrs "allowed-cidrs" "private networks that the isolation allows, separated by commas")
+    (:pciDevices "pci" "PCI devices of the host that the VM gets, separated by commas")
     (:addKeys "add-keys" "file with SSH public keys to authorize")
     (:removeKeys "remove-keys" "SSH keys to authorize no longer, separated by commas"))
   "The settings of a machine: a list of (FIELD NAME HELP).

@@ -63,6 +63,7 @@ const (
 	BackupFailed        Code = "backup.failed"           // the backup could not be written or verified
 	ArchiveInvalid      Code = "archive.invalid"         // an archive is damaged, cut off, or not one of nixvm
 	DiskFull            Code = "disk.full"               // no space is left
+	PCIUnavailable      Code = "pci.unavailable"         // a PCI device of the host does not exist, is not bound to vfio-pci, is not open to the user, or is in use by another VM
 	PortTaken           Code = "port.taken"              // the port is in use
 	SSHConfigMalformed  Code = "ssh.config_malformed"    // nixvm's markers in the user's SSH configuration are damaged, or ssh refuses the file
 	SSHConfigReadOnly   Code = "ssh.config_read_only"    // the user's SSH configuration must not be written; the hint has the line to add

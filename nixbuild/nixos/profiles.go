@@ -25,6 +25,7 @@ const maxDescription = 200
 //	# requires: docker (the GPU is handed to containers by Docker)
 //	# conflicts: NAME, OTHER (why)
 //	# agent: yes
+//	# pci: yes (it needs a PCI device of the host; read here only)
 //
 // The flake reads them in the same way (lib/profiles.nix).
 func (f files) catalogue() nixbuild.Catalogue {
@@ -79,6 +80,8 @@ func describe(name, content string) nixbuild.Profile {
 			p.Conflicts = append(p.Conflicts, values...)
 		case "agent":
 			p.Agent = p.Agent || len(values) > 0 && values[0] == "yes"
+		case "pci":
+			p.PCI = p.PCI || len(values) > 0 && values[0] == "yes"
 		}
 	}
 	return p

@@ -75,11 +75,14 @@ type Resources struct {
 	VCPUs     int    `json:"vcpus"`
 	DiskBytes int64  `json:"diskBytes"`
 	Network   string `json:"network"` // as the machine names it; empty: the backend's default
+	// PCIDevices, separated by spaces; of a backend that passes none through, those that the
+	// machine is declared with.
+	PCIDevices string `json:"pciDevices,omitempty"`
 }
 
 // ResourcesOf are those of a machine.
 func ResourcesOf(m machine.Machine) Resources {
-	return Resources{MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Network: m.Network.String()}
+	return Resources{MemoryMiB: m.MemoryMiB, VCPUs: m.VCPUs, DiskBytes: m.DiskBytes, Network: m.Network.String(), PCIDevices: strings.Join(m.PCIDevices, " ")}
 }
 
 // Image names the image that the VM's disks were made from.

@@ -58,6 +58,15 @@ The gateway does not fit a static address."
     (should (equal (nixvm-configure-test-sent)
                    '(:memoryMiB 8192 :nameservers ["9.9.9.9" "1.1.1.1"] :tcpPorts [22 80] :removeKeys ["desk"])))))
 
+(ert-deftest nixvm-configure-takes-a-pci-device-away ()
+  (nixvm-configure-test-with (nixvm-fake-machine "demo")
+    (let ((nixvm-configure-test-now
+           (append nixvm-configure-test-now '(:pciDevices (:ok t :values ["0000:01:00.0"])))))
+      (nixvm-fake-answer "nixvm/backend/pciDevices" '(:devices []))
+      (nixvm-fake-typing '("demo" "pci" "")
+        (call-interactively #'nixvm-configure))
+      (should (equal (nixvm-configure-test-sent) '(:pciDevices []))))))
+
 (ert-deftest nixvm-configure-empties-a-list ()
   (nixvm-configure-test-with (nixvm-fake-machine "demo")
     (nixvm-fake-typing '("demo" "tcp-ports" " ") (call-interactively #'nixvm-configure))

@@ -205,6 +205,30 @@ An answer that is the symbol quit quits."
     (should (equal (nixvm-create-test-typing '("bridge:br0") (lambda () (nixvm--read-network "nat" nil)))
                    '(("Network: nat, or bridge:INTERFACE (default nat): " nil "nat"))))))
 
+(ert-deftest nixvm-create-offers-the-pci-devices-of-the-backend ()
+  (nixvm-create-test-with
+    (nixvm-fake-answer "nixvm/backend/pciDevices"
+                       '(:backend "lab" :devices [(:address "0000:00:14.0" :class "USB controller" :id "8086:a36d"
+                                                   :problem "bound to xhci_hcd")
+                                                  (:address "0000:01:00.0" :class "3D controller"
+                                                   :id "10de:1eb8" :name "Tesla T4")]))
+    (let (offered notes)
+      (cl-letf (((symbol-function 'completing-read-multiple)
+                 (lambda (_p table &rest _)
+                   (setq offered table
+                         notes (mapcar (plist-get completion-extra-properties :annotation-function)
+                                       table))
+                   '("0000:01:00.0" ""))))
+        (should (equal (nixvm--read-pci nil '(:name "lab")) '("0000:01:00.0"))))
+      (should (equal (plist-get (nixvm-fake-params "nixvm/backend/pciDevices") :backend) "lab"))
+      (should (equal offered '("0000:00:14.0" "0000:01:00.0")))
+      (should (equal notes '("  USB controller: 8086:a36d, not ready" "  3D controller: Tesla T4"))))
+    (should (equal (plist-get (nixvm--create-params "shop" '(:pci ("0000:01:00.0"))) :pciDevices)
+                   ["0000:01:00.0"]))
+    ;; It is for one machine.
+    (nixvm--create-remember '(:memory "4G" :pci ("0000:01:00.0")))
+    (should (equal nixvm--create-last '(:memory "4G")))))
+
 (ert-deftest nixvm-create-says-what-automatic-means ()
   (nixvm-create-test-with
     (let* ((current-prefix-arg '(4))

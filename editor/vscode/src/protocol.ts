@@ -527,6 +527,8 @@ export interface ConfigureParams {
   udpPorts?: number[];
   /** AllowedCIDRs are exceptions to the private-network block. */
   allowedCidrs?: string[];
+  /** PCIDevices of the host that the VM gets, from its next start on: each an address, as 0000:01:00.0, or 0000:01:00 for all functions of the device. */
+  pciDevices?: string[];
   /** RemoteForwards, each in the syntax of RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
   /** StaticIP is the guest's address with the length of its network, as 192.168.1.10/24; "dhcp" or empty goes back to DHCP, and removes the gateway. */
@@ -627,6 +629,8 @@ export interface CreateParams {
   allowedCidrs?: string[];
   /** TCPPorts to open in the guest's firewall. */
   tcpPorts?: number[];
+  /** PCIDevices of the host that the VM gets, if the backend has the capability: each an address, as 0000:01:00.0, or 0000:01:00 for all functions of the device. They replace those of a machine that is already declared. */
+  pciDevices?: string[];
   /** RemoteForwards, each in the syntax of RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
   /** NoStart creates the VM without booting it. */
@@ -747,6 +751,8 @@ export interface DraftParams {
   tcpPorts?: string[];
   /** UDPPorts as typed. */
   udpPorts?: string[];
+  /** PCIDevices of the host, each by its address. */
+  pciDevices?: string[];
   /** RemoteForwards, each in the syntax of RemoteForward in ssh_config(5). */
   remoteForwards?: string[];
   /** StaticIP of the guest, as 192.168.1.10/24, or "dhcp". */
@@ -1067,6 +1073,8 @@ export interface Machine {
   sshHost?: string;
   /** AdminHost is the same for the admin account. */
   adminHost?: string;
+  /** PCIDevices of the host that the machine is declared with. */
+  pciDevices?: string[];
   /** Generation of its images that the VM boots from; see nixvm/generation/list. */
   generation?: number;
   /** Outdated: the current image for the machine's profiles, mode and kind of image is another one; nixvm/vm/upgrade applies it. Absent if unknown. */
@@ -1079,7 +1087,7 @@ export interface Machine {
   removesDirectory?: boolean;
   /** Pending are settings that the VM does not have, by their names in nixvm/machine/configure, and that a start does not apply: "profiles" are part of the image, and nixvm/vm/upgrade applies them. Of a mutable machine, also the settings that its guest took once, at its first boot, and "vmid", the number that the file vmid requests: nixvm/vm/recreate applies them. */
   pending?: string[];
-  /** NextStart are settings of the machine that take effect at the next start of its running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey", "memoryMiB", "vcpus", "diskBytes", "network". Also absent if unknown, for a VM that was started by an earlier version. */
+  /** NextStart are settings of the machine that take effect at the next start of its running VM, by their names in nixvm/machine/configure, or similar ones: "tcpPorts", "udpPorts", "allowedCidrs", "authorizedKeys", "hosts", "resolvConf", "rootPassword", "staticIp", "caCert", "hostname", "machineId", "hostKey", "memoryMiB", "vcpus", "diskBytes", "network", "pciDevices". Also absent if unknown, for a VM that was started by an earlier version. */
   nextStart?: string[];
   /** Problem with the machine directory, or with its SSH name. */
   problem?: ErrorData;
@@ -1287,6 +1295,46 @@ export interface OperationResult {
   vm?: Machine;
 }
 
+/** PCIDevice is a PCI device of the host of a backend; its functions are devices of their own. */
+export interface PCIDevice {
+  /** Address on the buses of the host, as 0000:01:00.0: what pciDevices of a machine lists. */
+  address: string;
+  /** Class of the device, such as "VGA compatible controller". */
+  class: string;
+  /** ID is the numbers of its vendor and product: "10de:2204". */
+  id: string;
+  /** Name of its vendor and product; absent if the host has no list of them. */
+  name?: string;
+  /** Driver of the host that it is bound to; absent if there is none. */
+  driver?: string;
+  /** Group is the number of its IOMMU group; absent if no IOMMU isolates it. */
+  group?: number;
+  /** UsedBy is the running VM that has it. */
+  usedBy?: string;
+  /** Problem is why it cannot be passed through to a VM now; absent if it can. */
+  problem?: string;
+}
+
+/** PCIListParams names a backend. */
+export interface PCIListParams {
+  /** Backend whose host is asked; absent: the default backend. */
+  backend?: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** PCIListResult is the PCI devices of the host of a backend. */
+export interface PCIListResult {
+  /** Backend whose host was asked. */
+  backend: string;
+  /** Devices by address, bridges excepted. */
+  devices: PCIDevice[];
+  /** Problem is why the host passes none of them through; absent if it does. */
+  problem?: string;
+}
+
 /** PackageChange is a package that has other versions in the next image. */
 export interface PackageChange {
   /** Name of the package. */
@@ -1309,6 +1357,8 @@ export interface Profile {
   conflicts?: string[];
   /** Agent: an agent profile; outbound access to private networks is blocked. */
   agent: boolean;
+  /** PCI: it needs a PCI device of the host, such as a GPU: a VM with it is refused by a backend that cannot pass one through. */
+  pci?: boolean;
   /** Images are the kinds of image that provide it: "nixos", "trial". */
   images: string[];
 }
@@ -1778,6 +1828,8 @@ export interface Requests {
   'nixvm/backend/check': { params: BackendParams; result: BackendCheckResult };
   /** The network bridges of the host of a backend, each of which can be the network of a machine. capability.unsupported: the backend has no bridges, or its host does not list them. */
   'nixvm/backend/bridges': { params: BridgeListParams; result: BridgeListResult };
+  /** The PCI devices of the host of a backend, with what keeps each from being passed through to a VM. capability.unsupported: the backend passes none through, whatever its host. */
+  'nixvm/backend/pciDevices': { params: PCIListParams; result: PCIListResult };
   /** The nodes of a backend, between which its VMs can move. capability.unsupported: the backend has none. */
   'nixvm/backend/nodes': { params: NodeListParams; result: NodeListResult };
   /** Check everything that nixvm needs on this host, and report each problem with its fix. */
@@ -1874,6 +1926,8 @@ export const problemCodes = {
   badParams: 'params.invalid',
   /** a path is too long for a socket */
   pathTooLong: 'path.too_long',
+  /** a PCI device of the host does not exist, is not bound to vfio-pci, is not open to the user, or is in use by another VM */
+  pciUnavailable: 'pci.unavailable',
   /** the port is in use */
   portTaken: 'port.taken',
   /** two of the profiles exclude each other */

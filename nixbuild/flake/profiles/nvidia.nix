@@ -1,5 +1,6 @@
 # NVIDIA GPU support, for a GPU that is passed through to the VM
 # requires: docker (the GPU is handed to containers by Docker)
+# pci: yes (the driver is for a GPU of the host)
 { config, pkgs, ... }:
 {
   assertions = [

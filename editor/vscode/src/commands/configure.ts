@@ -1,10 +1,11 @@
 import { answered, askAndDo, tellProblem, type App } from '../app';
 import { checkOf } from '../create/draft';
 import { askKey, askSettings, configureParams, type Changes } from '../create/settings';
+import { backendOf } from '../daemon/offered';
 import { pendingText } from '../model/words';
 import type { Machine } from '../protocol';
 import type { Commands } from './commands';
-import { bridgesOf } from './create';
+import { bridgesOf, pciOf } from './create';
 import { target, type Arguments } from './target';
 
 /** The machine as it is when its running guest has got what was configured. */
@@ -41,9 +42,10 @@ async function configure(app: App, args: Arguments): Promise<void> {
   const { name, backend } = await target(app, args, 'configure', 'Configure a VM');
   const check = await checkOf(app);
   const { profiles } = await app.client.request('nixvm/profile/list', {});
+  const pci = backendOf(app.client.backends, backend)?.capabilities.pciDevices ? () => pciOf(app, backend) : undefined;
   const done = await askAndDo(
     app,
-    (before: Changes | undefined) => askSettings(app.ui, { name, profiles, check, bridges: () => bridgesOf(app, backend) }, before),
+    (before: Changes | undefined) => askSettings(app.ui, { name, profiles, check, bridges: () => bridgesOf(app, backend), pci }, before),
     () => `Configure ${name}`,
     async (changes) => applied(app, (await app.client.request('nixvm/machine/configure', await configureParams(name, changes, check))).machine),
   );

@@ -2,7 +2,7 @@ import { askAndDo, operate, type App } from '../app';
 import type { Answers } from '../create/answers';
 import { checkOf } from '../create/draft';
 import { createParams, askCreate, type Asked } from '../create/wizard';
-import type { Bridge, Machine } from '../protocol';
+import type { Bridge, Machine, PCIDevice } from '../protocol';
 import { openWindow } from './attach';
 import type { Commands } from './commands';
 import { nodeOf, type Arguments } from './target';
@@ -28,6 +28,15 @@ export async function bridgesOf(app: App, backend: string | undefined): Promise<
   }
 }
 
+/** So are these. */
+export async function pciOf(app: App, backend: string | undefined): Promise<readonly PCIDevice[]> {
+  try {
+    return (await app.client.request('nixvm/backend/pciDevices', backend ? { backend } : {})).devices;
+  } catch {
+    return [];
+  }
+}
+
 async function create(app: App, args: Arguments): Promise<void> {
   const check = await checkOf(app);
   const { profiles } = await app.client.request('nixvm/profile/list', {});
@@ -37,6 +46,7 @@ async function create(app: App, args: Arguments): Promise<void> {
     profiles,
     backends: app.client.backends,
     bridges: (backend: string | undefined) => bridgesOf(app, backend),
+    pci: (backend: string | undefined) => pciOf(app, backend),
     check,
     project: app.workbench.projectName(),
     last: lastAnswers(app),
@@ -52,7 +62,8 @@ async function create(app: App, args: Arguments): Promise<void> {
   if (!done) {
     return;
   }
-  const [{ name, answers: { declare, ...answers } }, { vm }] = done;
+  // A device is for one VM: it is no default for the next one.
+  const [{ name, answers: { declare, pciDevices: _, ...answers } }, { vm }] = done;
   // Only now: what failed is no default for the next one.
   await app.memory.update(lastKey, answers);
   if (declare) {

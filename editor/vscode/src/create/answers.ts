@@ -6,15 +6,15 @@ import { fieldOf } from './draft';
 export type Sizes = Pick<CreateParams, 'memoryMiB' | 'vcpus' | 'diskBytes'>;
 
 /** What a VM is made of. What is absent is left to the daemon's config.toml. */
-export type Answers = Pick<CreateParams, 'profiles' | 'image' | 'mode' | 'network' | 'backend'> & Sizes & {
+export type Answers = Pick<CreateParams, 'profiles' | 'image' | 'mode' | 'network' | 'backend' | 'pciDevices'> & Sizes & {
   /** Only the machine directory is to be written. */
   declare?: boolean | undefined;
 };
 
 /** What a machine that is declared already says about itself. */
 export function answersOf(machine: Machine): Answers {
-  const { profiles, mode, memoryMiB, vcpus, diskBytes, network, backend } = machine;
-  return { profiles, mode, memoryMiB, vcpus, diskBytes, network, backend, ...(machine.image.kind ? { image: machine.image.kind } : {}) };
+  const { profiles, mode, memoryMiB, vcpus, diskBytes, network, backend, pciDevices } = machine;
+  return { profiles, mode, memoryMiB, vcpus, diskBytes, network, backend, ...(pciDevices ? { pciDevices } : {}), ...(machine.image.kind ? { image: machine.image.kind } : {}) };
 }
 
 /** Answers without the fields that say nothing, as the daemon wants them. */
@@ -32,8 +32,8 @@ export const sizesDraft = ({ memoryMiB, vcpus, diskBytes }: Sizes): DraftParams 
 
 /** The answers as a draft. */
 export function draftOf(answers: Answers): DraftParams {
-  const { profiles, image, mode, network, backend } = answers;
-  return { ...meaningful({ profiles, image, mode, network, backend }), ...sizesDraft(answers) } as DraftParams;
+  const { profiles, image, mode, network, backend, pciDevices } = answers;
+  return { ...meaningful({ profiles, image, mode, network, backend, pciDevices }), ...sizesDraft(answers) } as DraftParams;
 }
 
 /** The profiles in a line; none at all leaves them to the daemon, too. */

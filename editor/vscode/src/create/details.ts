@@ -6,6 +6,7 @@ import { back, type Answer, type Choice } from '../ui/ui';
 import type { Answers, Sizes } from './answers';
 import { complains, fieldOf, type Check } from './draft';
 import type { Detail } from './hub';
+import { askPci, type PciDevices } from './pci';
 
 /** What the questions about a draft are asked with. */
 export interface Asking<A> {
@@ -169,6 +170,18 @@ export const backend = <A extends Pick<Answers, 'backend'>>(backends: readonly B
   },
 });
 
+/** Asks for PCI devices of the host. */
+const pci = (devices: PciDevices): Detail<Answers> => ({
+  field: 'pciDevices',
+  label: 'PCI devices',
+  icon: 'circuit-board',
+  text: ({ pciDevices = [] }) => pciDevices.join(', ') || 'none',
+  ask: async (ui, answers, question) => {
+    const chosen = await askPci(ui, question, await devices(answers.backend), answers.pciDevices ?? []);
+    return !Array.isArray(chosen) ? chosen : chosen.length > 0 ? { ...answers, pciDevices: chosen } : unsaid(answers, 'pciDevices');
+  },
+});
+
 /** Whether the new VM is booted. */
 export const start = <A extends { start: boolean }>(): Detail<A> => ({
   field: 'noStart',
@@ -185,14 +198,15 @@ export const start = <A extends { start: boolean }>(): Detail<A> => ({
 });
 
 /** What there is to choose with these backends. */
-export function detailsFor(backends: readonly Backend[], bridges: Bridges, answers: Answers, asking: Asking<Answers>): Detail<Answers>[] {
-  const bridge = backendOf(backends, answers.backend ?? '')?.capabilities.bridge ?? true;
+export function detailsFor(backends: readonly Backend[], bridges: Bridges, devices: PciDevices, answers: Answers, asking: Asking<Answers>): Detail<Answers>[] {
+  const { bridge = true, pciDevices = false } = backendOf(backends, answers.backend ?? '')?.capabilities ?? {};
   return [
     ...sizes<Answers>(asking),
     // A bridge that was remembered has to be seen where it cannot be.
     ...(bridge || answers.network ? [network(asking, ({ backend: chosen }) => bridges(chosen))] : []),
     image(asking),
     mode(asking),
+    ...(pciDevices || answers.pciDevices ? [pci(devices)] : []),
     // So has a backend that is not configured any more.
     ...(backends.length > 1 || answers.backend ? [backend<Answers>(backends)] : []),
   ];

@@ -1,16 +1,17 @@
-import type { Bridge, ConfigureParams, DraftField, DraftParams, Profile } from '../protocol';
+import type { Bridge, ConfigureParams, DraftField, DraftParams, PCIDevice, Profile } from '../protocol';
 import { settingNames } from '../model/words';
 import type { Answer, Question, Ui } from '../ui/ui';
 import { meanings, networksOn } from './details';
 import { complains, fieldOf, type Check } from './draft';
 import { askHub, type Detail, type Hub } from './hub';
+import { askPci } from './pci';
 import { askProfiles, profilesPrompt } from './profiles';
 
 /** Settings as they were typed; those that are absent stay as they are. */
 export type Changes = Pick<
   DraftParams,
   | 'profiles' | 'mode' | 'memoryMiB' | 'vcpus' | 'diskBytes' | 'network' | 'staticIp' | 'gateway' | 'nameservers' | 'hosts'
-  | 'tcpPorts' | 'udpPorts' | 'allowedCidrs' | 'addKeys' | 'removeKeys'
+  | 'tcpPorts' | 'udpPorts' | 'allowedCidrs' | 'pciDevices' | 'addKeys' | 'removeKeys'
 >;
 
 /** What the questions need to know. */
@@ -20,6 +21,8 @@ export interface SettingsFacts {
   check: Check;
   /** The bridges of the host of its backend. */
   bridges(): Promise<readonly Bridge[]>;
+  /** The PCI devices of that host; absent if none is passed through to VMs. */
+  pci?: (() => Promise<readonly PCIDevice[]>) | undefined;
 }
 
 type Field = keyof Changes;
@@ -119,6 +122,18 @@ const profiles = ({ name, profiles: all, check }: SettingsFacts): Detail<Changes
   },
 });
 
+const pci = ({ pci: list }: SettingsFacts): Detail<Changes> => ({
+  field: 'pciDevices',
+  label: settingNames['pciDevices'] ?? '',
+  icon: 'circuit-board',
+  text: (answers, checked) => changedText(answers, 'pciDevices', shown(fieldOf(checked, 'pciDevices'))),
+  ask: async (ui, answers, question, checked) => {
+    const picked = answers.pciDevices ?? fieldOf(checked, 'pciDevices').values ?? [];
+    const answer = await askPci(ui, question, (await list?.()) ?? [], picked);
+    return Array.isArray(answer) ? changed(answers, 'pciDevices', answer) : answer;
+  },
+});
+
 const mode: Detail<Changes> = {
   field: 'mode',
   label: 'Mode',
@@ -185,8 +200,11 @@ function hub(facts: SettingsFacts): Hub<Changes> {
         : { label: `Change ${changes.length} setting${changes.length === 1 ? '' : 's'} of ${name}`, description: changes.join(', '), detail: '' };
     },
     details: (_, checked) =>
-      [profiles(facts), mode, ...typedAll(resources), network(facts), ...typedAll(networking), addKeys(facts), removeKeys].filter(
-        ({ field }) => field in checked.fields && (field !== 'removeKeys' || (fieldOf(checked, field).choices?.length ?? 0) > 0),
+      [profiles(facts), mode, ...typedAll(resources), network(facts), ...typedAll(networking), pci(facts), addKeys(facts), removeKeys].filter(
+        ({ field }) =>
+          field in checked.fields &&
+          (field !== 'removeKeys' || (fieldOf(checked, field).choices?.length ?? 0) > 0) &&
+          (field !== 'pciDevices' || facts.pci !== undefined || (fieldOf(checked, field).values?.length ?? 0) > 0),
       ),
   };
 }

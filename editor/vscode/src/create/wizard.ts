@@ -2,6 +2,7 @@ import type { Backend, CreateParams, DraftParams, Machine, Profile } from '../pr
 import { back, type Answer, type Question, type Ui } from '../ui/ui';
 import { answersOf, draftOf, meaningful, outline, profilesText, type Answers } from './answers';
 import { byConfig, detailsFor, type Asking, type Bridges } from './details';
+import type { PciDevices } from './pci';
 import { complains, suggested, type Check, type Wrong } from './draft';
 import { askHub, saying, type Detail, type Hub } from './hub';
 import { askProfiles, profilesPrompt } from './profiles';
@@ -12,6 +13,7 @@ export interface Facts {
   profiles: readonly Profile[];
   backends: readonly Backend[];
   bridges: Bridges;
+  pci: PciDevices;
   check: Check;
   /** Name of the project in this window. */
   project: string | undefined;
@@ -95,7 +97,7 @@ function hub(facts: Facts, name: string): Hub<Answers> {
     before: facts.declared ? ['profiles'] : ['name', 'profiles'],
     check: (answers) => facts.check(draft(name, answers)),
     make: (answers, checked) => ({ label: `${answers.declare ? 'Declare' : 'Create'} ${name}`, description: profilesText(answers, checked), detail: outline(answers) }),
-    details: (answers) => [...detailsFor(facts.backends, facts.bridges, answers, asking), ...(facts.declared || facts.machine(name) ? [] : [make])],
+    details: (answers) => [...detailsFor(facts.backends, facts.bridges, facts.pci, answers, asking), ...(facts.declared || facts.machine(name) ? [] : [make])],
   };
 }
 

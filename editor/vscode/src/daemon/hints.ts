@@ -36,6 +36,7 @@ const verbs: Record<string, Verb> = {
   'operations forget': { command: 'resolveForget', words: 'Forget Operation' },
   'operations resume': { command: 'resolve', words: 'Resolve Operation' },
   'operations undo': { command: 'resolve', words: 'Resolve Operation' },
+  pci: { command: 'configure', words: 'Configure' },
   profiles: { command: 'buildImage', words: 'Build Image' },
   purge: { command: 'purge', words: 'Purge' },
   reboot: { command: 'reboot', words: 'Reboot' },

@@ -72,6 +72,7 @@ export const settingNames: Record<string, string> = {
   tcpPorts: 'TCP ports',
   udpPorts: 'UDP ports',
   allowedCidrs: 'Allowed networks',
+  pciDevices: 'PCI devices',
   addKeys: 'Added SSH keys',
   removeKeys: 'Removed SSH keys',
   authorizedKeys: 'SSH keys',

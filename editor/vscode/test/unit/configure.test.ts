@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Machine } from '../../src/protocol';
 import { fakeApp, type FakeApp, type Scripted } from './fakeApp';
-import { machine, operation, without } from './machines';
+import { backend, machine, operation, without } from './machines';
 
 let app: FakeApp;
 
@@ -81,6 +81,17 @@ test('bridges of the host are offered', async () => {
   answer('Network', 'bridge:br0', 'Change 1 setting of demo');
   await app.run('configure', 'demo');
   assert.deepEqual(sent(), [{ name: 'demo', network: 'bridge:br0' }]);
+});
+
+test('PCI devices of the host are offered, and those that the machine has can be taken away', async () => {
+  app.daemon.backends = [backend('qemu')];
+  app.daemon.backends[0]!.capabilities.pciDevices = true;
+  app.daemon.handlers.set('nixvm/backend/pciDevices', () => ({ devices: [{ address: '0000:01:00.0', class: '3D controller', id: '10de:1eb8' }] }));
+  answer('PCI devices', ['0000:01:00.0'], 'Change 1 setting of demo');
+  await app.run('configure', 'demo');
+  answer('PCI devices', [], 'Change 1 setting of demo');
+  await app.run('configure', 'demo');
+  assert.deepEqual(sent(), [{ name: 'demo', pciDevices: ['0000:01:00.0'] }, { name: 'demo', pciDevices: [] }]);
 });
 
 test('what is pending says so, with what applies it', async () => {

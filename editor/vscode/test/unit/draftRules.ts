@@ -66,6 +66,7 @@ function settingFields(draft: DraftParams): Record<string, DraftField> {
     tcpPorts: list(draft.tcpPorts, ['22']),
     udpPorts: list(draft.udpPorts),
     allowedCidrs: list(draft.allowedCidrs),
+    pciDevices: list(draft.pciDevices),
     addKeys: draft.addKeys?.some((key) => !key.startsWith('ssh-')) ? wrong('this is not one SSH public key') : list(draft.addKeys),
     removeKeys: { ...list(draft.removeKeys), choices: ['desk'] },
   };
@@ -99,7 +100,7 @@ const kinds: Record<string, string[]> = {
   clone: ['name', 'newName', 'memoryMiB', 'vcpus', 'diskBytes', 'network', 'profiles', 'mode'],
   configure: [
     'name', 'profiles', 'mode', 'memoryMiB', 'vcpus', 'diskBytes', 'network', 'staticIp', 'gateway', 'nameservers', 'hosts',
-    'tcpPorts', 'udpPorts', 'allowedCidrs', 'addKeys', 'removeKeys',
+    'tcpPorts', 'udpPorts', 'allowedCidrs', 'pciDevices', 'addKeys', 'removeKeys',
   ],
   image: ['profiles', 'image', 'mode'],
   snapshot: ['name', 'snapshot'],

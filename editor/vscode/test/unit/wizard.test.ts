@@ -14,6 +14,7 @@ const facts = (more: Partial<Facts> = {}): Facts => ({
   profiles: [profile('core'), profile('dev'), profile('claude', { agent: true }), profile('nvidia', { images: ['nixos'], requires: ['docker'] })],
   backends: [backend('qemu')],
   bridges: async () => [],
+  pci: async () => [],
   check: async (draft) => checkDraft(draft, { taken: ['taken'] }),
   project: 'Shop',
   last: { profiles: ['claude', 'dev'] },
@@ -129,6 +130,22 @@ test('the bridges of the host of the backend are offered, and another one can be
   assert.equal((await askCreate(typed, facts({ bridges })))?.answers.network, 'bridge:br7');
   const unset = new ScriptedUi(['demo', [], 'Network', 'default', 'Create demo']);
   assert.equal((await askCreate(unset, facts({ bridges, last: { network: 'nat' } })))?.answers.network, undefined);
+});
+
+test('PCI devices of the host are offered where its backend passes them through', async () => {
+  const gpu = { address: '0000:01:00.0', class: '3D controller', id: '10de:1eb8', name: 'Tesla T4' };
+  const usb = { address: '0000:00:14.0', class: 'USB controller', id: '8086:a36d', problem: 'bound to xhci_hcd' };
+  const host = backend('qemu');
+  host.capabilities = { ...host.capabilities, pciDevices: true };
+  const ui = new ScriptedUi(['demo', [], 'PCI devices', ['0000:01:00.0'], 'Create demo']);
+  const result = await askCreate(ui, facts({ backends: [host], pci: async () => [usb, gpu] }));
+  assert.deepEqual(result?.answers, { profiles: [], pciDevices: ['0000:01:00.0'] });
+  const offered = ui.asked.find((question) => labels(question).includes('0000:01:00.0'));
+  assert.deepEqual(offered && 'choices' in offered && offered.choices.map(({ description }) => description), ['USB controller: 8086:a36d, not ready', '3D controller: Tesla T4']);
+
+  const none = new ScriptedUi(['demo', [], 'Create demo']);
+  await askCreate(none, facts({ backends: [backend('qemu')] }));
+  assert.ok(!labels(none.asked[2]).includes('PCI devices'));
 });
 
 test('a size is offered so exactly that it can be left alone', async () => {
