@@ -52,6 +52,7 @@ func (c Config) grants(v version) []grant {
 	}
 	return append(all,
 		grant{path: all[0].path, role: "NixVMMigrate", privileges: []string{"VM.Migrate"}, without: "VMs cannot be moved between nodes"},
+		grant{path: all[0].path, role: "NixVMConsole", privileges: []string{"VM.Console"}, without: "consoles cannot be opened"},
 		grant{path: "/sdn/zones/localnetwork", role: "NixVMNetwork", privileges: []string{"SDN.Use"}},
 		grant{
 			path: "/storage/" + c.Images, role: "NixVMCleanup", privileges: []string{"Datastore.Allocate"},

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/nixvm/nixvm/backends"
+	"github.com/nixvm/nixvm/backends/internal/console"
 	"github.com/nixvm/nixvm/backends/internal/ctxlock"
 	"github.com/nixvm/nixvm/backends/internal/owner"
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
@@ -56,6 +57,8 @@ type Backend struct {
 	ids    ctxlock.Mutex  // one number is chosen at a time
 	view   view
 
+	consoles console.OnDemand
+
 	abilities abilities
 	walls     walls
 	changes   changes
@@ -76,6 +79,8 @@ var (
 	_ backends.Conditional      = (*Backend)(nil)
 	_ backends.DiskGrower       = (*Backend)(nil)
 	_ backends.FileSystemGrower = (*Backend)(nil)
+	_ backends.Console          = (*Backend)(nil)
+	_ backends.Suspender        = (*Backend)(nil)
 	_ backends.HostFirewall     = (*Backend)(nil)
 	_ backends.ImageSwapper     = (*Backend)(nil)
 	_ backends.Importer         = (*Backend)(nil)
@@ -134,6 +139,7 @@ func (b *Backend) Mark(number uint64) { b.events.Mark(number) }
 // Close lets go; VMs and tasks run on.
 func (b *Backend) Close() error {
 	b.once.Do(func() {
+		b.consoles.Close()
 		b.stop()
 		b.wg.Wait()
 		b.events.Close()

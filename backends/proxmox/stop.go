@@ -204,6 +204,7 @@ func (b *Backend) Destroy(ctx context.Context, ref backends.Ref) error {
 	if err := b.dropSpares(ctx, s, ref.Name); err != nil {
 		b.log.Warn("a spare VM stays", "error", err)
 	}
+	b.consoles.Drop(ref.Name)
 	b.gone(ref.Name)
 	return nil
 }

@@ -34,7 +34,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "PVEAPIToken="+t.token+"="+secret)
+	r.Header.Set("Authorization", t.authorization(secret))
 	answer, err := t.wire.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -47,6 +47,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer answer.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxError)) // what there is of it
 	return nil, readError(answer, body)
+}
+
+// authorization is the header with the token.
+func (t *transport) authorization(secret string) string {
+	return "PVEAPIToken=" + t.token + "=" + secret
 }
 
 // limited is a body of which only a part is read.
