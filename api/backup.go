@@ -82,11 +82,14 @@ type BackupInspectParams struct {
 	Backup string `json:"backup"`
 	// Name of the machine that is to be made; absent = that of the archive.
 	Name string `json:"name,omitempty"`
+	// Backend for the VM that is to be made, which is refused if it cannot; absent = it is
+	// not checked.
+	Backend string `json:"backend,omitempty"`
 }
 
 // Validate implements Params.
 func (p BackupInspectParams) Validate() error {
-	err := checkBackup(p.Backup)
+	err := cmp.Or(checkBackup(p.Backup), checkLine("backend", p.Backend))
 	if err == nil && p.Name != "" {
 		err = checkName(p.Name)
 	}

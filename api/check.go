@@ -44,7 +44,7 @@ func checkNameIn(field, name string) error {
 func checkConfirm(name, confirm string) error {
 	if confirm != name {
 		return problem.New(problem.ConfirmRequired, "confirm: must repeat the name of the machine").
-			WithHint("this cannot be undone; send \"confirm\": %q", name)
+			WithHint("send \"confirm\": %q", name)
 	}
 	return nil
 }

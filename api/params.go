@@ -28,6 +28,9 @@ type Tokens struct {
 	PartialResultToken Token `json:"partialResultToken,omitzero"`
 }
 
+// ProgressToken is the token for progress.
+func (t Tokens) ProgressToken() Token { return t.WorkDoneToken }
+
 // Work are the fields of every request that begins an operation.
 type Work struct {
 	Tokens

@@ -56,7 +56,7 @@ func (p MigrateParams) Validate() error {
 	return cmp.Or(checkName(p.Name), destination, checkLine("backend", p.Backend), checkLine("node", p.Node), p.Work.Validate())
 }
 
-// DestroyParams names a machine twice, because the request cannot be undone.
+// DestroyParams names a machine twice, because the request removes data for good.
 type DestroyParams struct {
 	ConfirmParams
 	// KeepMachine keeps the machine directory even if create made it.
@@ -71,7 +71,7 @@ type RecreateParams struct {
 	Discard bool `json:"discard,omitempty"`
 }
 
-// ConfirmParams names a machine twice, because the request cannot be undone.
+// ConfirmParams names a machine twice, because the request removes or replaces data.
 type ConfirmParams struct {
 	Work
 	// Name of the machine.

@@ -248,6 +248,10 @@ func (s *Store) kinds() []string {
 // resolve finds the builder and the id of a request.
 func (s *Store) resolve(req Request) (Builder, string, error) {
 	b, ok := s.builders[req.Kind]
+	if !ok && !slices.Contains([]string{"nixos", "trial"}, req.Kind) {
+		return nil, "", problem.New(problem.BadParams, "there is no kind of image %.40q", req.Kind).
+			WithHint("write nixos, trial, the path of an image file, or an URL#sha256=HEX")
+	}
 	if !ok {
 		e := problem.New(problem.ImageUnsupported, "this version of nixvm cannot build images of the kind %.40q", req.Kind)
 		return nil, "", e.WithHint("use --image trial (a Debian guest), or --image FILE with an existing image")

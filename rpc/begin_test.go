@@ -72,3 +72,24 @@ func TestAnOperationThatIsBeingPreparedCanBeFollowed(t *testing.T) {
 		t.Errorf("no longer subscribed, the answer is %v", m.Error)
 	}
 }
+
+// Before an operation reports to a token, cancelling the token gives up its request.
+func TestATokenIsCancelledWhileItsOperationIsPrepared(t *testing.T) {
+	fake := newCore("demo")
+	r := dialReady(t, serve(t, fake), `{}`, true)
+	entered := make(chan struct{})
+	fake.facts = func(ctx context.Context) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r.request(1, api.MethodVMResume, `{"name":"demo","workDoneToken":"mine"}`)
+	<-entered
+	r.send(`{"jsonrpc":"2.0","method":"window/workDoneProgress/cancel","params":{"token":"other"}}`)
+	r.request(2, api.MethodMachineList, `{}`)
+	r.answer(2)
+	r.send(`{"jsonrpc":"2.0","method":"window/workDoneProgress/cancel","params":{"token":"mine"}}`)
+	if m := r.answer(1); m.code() != problem.Cancelled {
+		t.Errorf("the answer is %v", m.Error)
+	}
+}

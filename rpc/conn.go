@@ -188,6 +188,7 @@ type request struct {
 	answered     bool
 	cancelled    bool
 	cancel       context.CancelFunc // of the handler's context; nil until it runs
+	token        api.Token          // of its progress
 	op           string             // the operation that it began
 	subscription bool               // it only follows: cancelling ends no operation
 	left         <-chan struct{}    // of a subscription: closed when it is cancelled
@@ -255,6 +256,18 @@ func (r *request) recovered() {
 		r.session.log.Error("a handler panicked", "method", r.method, "panic", v)
 		r.fail(problem.New(problem.Internal, "%s: internal error", r.method).WithHint("the daemon's log has the details"))
 	}
+}
+
+func (r *request) setToken(t api.Token) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.token = t
+}
+
+func (r *request) hasToken(t api.Token) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !t.IsZero() && r.token == t
 }
 
 // cancelNow is $/cancelRequest.

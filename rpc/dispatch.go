@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/sourcegraph/jsonrpc2"
@@ -147,7 +148,26 @@ func (s *session) cancelToken(t api.Token) {
 	s.mu.Unlock()
 	if ok {
 		s.cancelOperation(op)
+		return
 	}
+	// Its request is still being checked, or its operation prepared.
+	if r := s.requestOf(t); r != nil {
+		r.cancelNow()
+	}
+}
+
+// requestOf is the pending request with a token that no operation reports to yet; nil if
+// there is none.
+func (s *session) requestOf(t api.Token) *request {
+	s.mu.Lock()
+	pending := slices.Collect(maps.Values(s.requests))
+	s.mu.Unlock()
+	for _, r := range pending {
+		if r.hasToken(t) {
+			return r
+		}
+	}
+	return nil
 }
 
 // serveSubscribe follows an operation of any client.

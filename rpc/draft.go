@@ -15,7 +15,7 @@ import (
 
 func draftMethod() Method {
 	return slow(api.MethodMachineCheck, "Check a request before it is sent, field by field, by the rules of the request itself, and return its defaults. "+
-		"Sizes and ports are strings here, as typed. It changes nothing and refuses nothing: problems are part of the answer. A backend that has to be queried gets 15 seconds.",
+		"Sizes and ports are strings here, as typed. It changes nothing and refuses nothing: problems are part of the answer. A backend that has to be queried gets 3 seconds; what depends on it then has a note instead of a problem.",
 		func(ctx context.Context, s *session, p api.DraftParams) (any, error) {
 			return checkDraft(ctx, s.srv.core, p), nil
 		}, result[api.DraftResult]())

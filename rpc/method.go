@@ -128,6 +128,9 @@ func decoded[P api.Params](r *request) (P, error) {
 	var p P
 	err := decode(r.params, &p)
 	r.params = nil // an operation may wait for hours, and needs them no more
+	if w, ok := any(p).(interface{ ProgressToken() api.Token }); ok {
+		r.setToken(w.ProgressToken())
+	}
 	if err == nil {
 		err = p.Validate()
 	}

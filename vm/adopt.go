@@ -23,6 +23,9 @@ import (
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
+// importsDisks completes "backend lab cannot ...".
+const importsDisks = "import disks"
+
 // template is a machine of nixos-vm-template that an import takes over.
 type template struct {
 	Dir    string `json:"dir"`    // of the checkout
@@ -34,7 +37,7 @@ type template struct {
 func openCheckout(dir string) (*checkout.Checkout, error) {
 	c, err := checkout.Open(dir, checkout.Places{Home: xdg.Home, Config: xdg.ConfigHome, Data: xdg.DataHome})
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, problem.New(problem.BadParams, "%w", err).WithHint("name a checkout of nixos-vm-template, or its directory in ~/.config")
+		return nil, problem.New(problem.BadParams, "%s", problem.Path(err)).WithHint("name a checkout of nixos-vm-template, or its directory in ~/.config")
 	}
 	return c, err
 }
@@ -162,7 +165,7 @@ func (s *Service) judgeAdopt(ctx context.Context, name string, req api.AdoptPara
 	b, err := s.backend(args.Backend)
 	wrong.add(fieldBackend, err)
 	if b != nil {
-		_, err := backends.Require[backends.Importer](b, "import disks")
+		_, err := backends.Require[backends.Importer](b, importsDisks)
 		wrong.add(fieldBackend, err)
 		wrong.add(fieldNetwork, checkBridge(ctx, b, networkOn(b, m.Network)))
 		checkResources(ctx, b, m.VCPUs, m.MemoryMiB, wrong)

@@ -98,7 +98,7 @@ func (s *Service) placeBackup(req api.BackupCreateParams, args *backupArgs) erro
 	fi, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		return problem.New(problem.BadParams, "the target of the backup: %w", err).WithHint("name a directory that exists")
+		return problem.New(problem.BadParams, "the target of the backup: %s", problem.Path(err)).WithHint("name a directory that exists")
 	case fi.Mode()&fs.ModeNamedPipe != 0 && req.To != "":
 		args.File, args.Pipe = dir, true
 		return nil

@@ -64,7 +64,7 @@ func (s *Service) judgeImport(ctx context.Context, w wanted, req api.BackupResto
 	b, err := s.backend(args.Backend)
 	wrong.add(fieldBackend, err)
 	if b != nil {
-		_, err := backends.Require[backends.Importer](b, "import archives")
+		_, err := backends.Require[backends.Importer](b, importsDisks)
 		wrong.add(fieldBackend, err)
 		network := networkOn(b, m.Network)
 		wrong.add(fieldNetwork, checkBridge(ctx, b, network))
@@ -253,7 +253,7 @@ func (c *importing) disks(ctx context.Context, r *operation.Run) error {
 		rec.Image = imageOf(c.args.Image.Kind, c.img, machine.Machine{Profiles: c.args.Profiles, Mode: c.args.Mode})
 	}
 	return c.realise(ctx, rec, c.img, func(b backends.Backend, spec backends.Spec) error {
-		importer, err := backends.Require[backends.Importer](b, "import archives")
+		importer, err := backends.Require[backends.Importer](b, importsDisks)
 		if err != nil {
 			return err
 		}

@@ -103,6 +103,15 @@ func (s *Service) InspectBackup(_ context.Context, p api.BackupInspectParams) (a
 	if err != nil {
 		return api.BackupInspectResult{}, err
 	}
+	if p.Backend != "" && !w.there {
+		b, err := s.backend(p.Backend)
+		if err == nil {
+			_, err = backends.Require[backends.Importer](b, importsDisks)
+		}
+		if err != nil {
+			return api.BackupInspectResult{}, err
+		}
+	}
 	r := api.BackupInspectResult{Backup: w.backup, Name: w.name, Replaces: w.there, Confirm: w.confirm(s)}
 	if !w.there && !s.machines.Exists(w.name) {
 		for _, g := range w.archived().Grants() {

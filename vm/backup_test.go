@@ -233,6 +233,8 @@ func TestAnArchiveFromElsewhereIsConfirmed(t *testing.T) {
 	if filepath.Dir(op.Backup) != to || len(h.backupFiles(t)) > 0 {
 		t.Fatalf("it is at %q, and %q are here", op.Backup, h.backupFiles(t))
 	}
+	_, err = h.InspectBackup(background, api.BackupInspectParams{Backup: op.Backup, Name: "new", Backend: "moon"})
+	wantProblem(t, err, problem.BackendUnknown)
 	seen, err := h.InspectBackup(background, api.BackupInspectParams{Backup: op.Backup, Name: "new"})
 	if err != nil || seen.Name != "new" || !seen.Confirm || seen.Replaces {
 		t.Errorf("%+v, %v", seen, err)

@@ -3,6 +3,7 @@ package vm
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,8 +35,12 @@ type SnapshotDraft struct{ Name, Snapshot string }
 // ForwardDraft is what AddForward would be asked for.
 type ForwardDraft struct{ Name, Forward string }
 
-// draftLimit bounds how long a backend may take to answer about a draft.
-const draftLimit = 15 * time.Second
+// draftLimit bounds how long a backend may take to answer about a draft: someone is
+// typing. The request itself waits longer.
+const draftLimit = 3 * time.Second
+
+// draftUnknown is the note of a field about which the backend did not answer in time.
+const draftUnknown = "the backend does not answer; this is checked with the request"
 
 // CheckDraft says of each field of a request what would become of it, by the
 // rules by which the request itself would be refused. It changes nothing. The
@@ -67,6 +72,12 @@ func (s *Service) CheckDraft(ctx context.Context, d Draft) map[string]api.DraftF
 		fields = map[string]api.DraftField{fieldName: {Value: d.Forward.Name}, fieldForward: {Value: f.String()}}
 	}
 	for _, e := range wrong.list {
+		if errors.Is(e.err, context.DeadlineExceeded) && ctx.Err() != nil {
+			f := fields[e.field]
+			f.Note = draftUnknown
+			fields[e.field] = f
+			continue
+		}
 		fields[e.field] = api.DraftField{Problem: problem.From(e.err), Choices: fields[e.field].Choices}
 	}
 	for name, f := range fields {

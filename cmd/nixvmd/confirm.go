@@ -30,7 +30,7 @@ func (a *app) confirmed(name, given, again string, loss func(w io.Writer) error)
 	case given != "":
 		return needed("--confirm %q does not match the name %s", given, name)
 	case !a.interactive():
-		return needed("this cannot be undone, and there is no terminal for a confirmation")
+		return needed("this has to be confirmed, and there is no terminal to ask at")
 	}
 	if err := loss(a.err); err != nil {
 		return err

@@ -182,7 +182,7 @@ func readKeys(flag string, files []string) ([]string, error) {
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return nil, problem.New(problem.BadParams, "%s: %w", flag, err).WithHint("give a file with public keys, e.g. ~/.ssh/id_ed25519.pub")
+			return nil, problem.New(problem.BadParams, "%s: %s", flag, problem.Path(err)).WithHint("give a file with public keys, e.g. ~/.ssh/id_ed25519.pub")
 		}
 		if strings.Contains(string(content), "PRIVATE KEY-----") {
 			return nil, problem.New(problem.BadParams, "%s: %s is a private key", flag, file).WithHint("give the public one: %s.pub", file)

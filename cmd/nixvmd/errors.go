@@ -35,9 +35,9 @@ func exitClasses() []exitClass {
 	return []exitClass{
 		{exitOK, "done", nil},
 		{exitFailed, "any other failure", nil},
-		{exitUsage, "invalid command line or value; nothing was started", []problem.Code{
+		{exitUsage, "invalid command line, value or configuration, or something that the VM or its backend cannot do; nothing was started", []problem.Code{
 			problem.BadParams, problem.MachineNameInvalid, problem.SnapshotNameInvalid, problem.SizeInvalid, problem.MachineInvalid,
-			problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown, problem.ModeUnsupported,
+			problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown, problem.ModeUnsupported, problem.Unsupported, problem.ConfigInvalid,
 		}},
 		{exitNotFound, "no such machine, VM, snapshot, backup, image, forward or operation", []problem.Code{
 			problem.MachineNotFound, problem.VMNotFound, problem.SnapshotNotFound, problem.ImageNotFound, problem.ForwardNotFound, problem.GenerationNotFound,

@@ -78,7 +78,7 @@ func (a *app) restoreBackup(ctx context.Context, verb, backup, name string, f re
 		return err
 	}
 	var r api.BackupInspectResult
-	if err := a.ask(ctx, verb, api.MethodBackupInspect, api.BackupInspectParams{Backup: backup, Name: name}, &r); err != nil {
+	if err := a.ask(ctx, verb, api.MethodBackupInspect, api.BackupInspectParams{Backup: backup, Name: name, Backend: f.backend}, &r); err != nil {
 		return err
 	}
 	if r.Replaces && (f.as != "" || verb == "import") {
@@ -120,7 +120,8 @@ func archivePath(verb, backup string) (string, error) {
 		return backup, nil
 	}
 	if _, err := os.Lstat(backup); errors.Is(err, fs.ErrNotExist) {
-		return "", problem.New(problem.BackupNotFound, "there is no file %s", clean(backup))
+		return "", problem.New(problem.BackupNotFound, "there is no file %s", clean(backup)).
+			WithHint("name an archive that nixvmd export or backup has written; nixvmd backups lists those of this host")
 	}
 	return filepath.Abs(backup)
 }

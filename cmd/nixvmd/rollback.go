@@ -33,10 +33,10 @@ have as pending, and the next upgrade applies them.`,
 			if params.TimeoutSeconds, err = f.seconds(cmd.Flags()); err != nil {
 				return err
 			}
-			if params.Confirm, err = a.confirmBoot(cmd.Context(), cmd.Name(), args[0], f.confirm); err != nil {
-				return err
-			}
-			result, err := a.operate(cmd.Context(), "rollback", api.MethodVMRollback, params, f.detach)
+			result, err := a.confirmBoot("rollback", args[0], f.confirm, func(confirm string) (api.OperationResult, error) {
+				params.Confirm = confirm
+				return a.operate(cmd.Context(), "rollback", api.MethodVMRollback, params, f.detach)
+			})
 			if err != nil {
 				return err
 			}

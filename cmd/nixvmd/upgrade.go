@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nixvm/nixvm/api"
-	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
@@ -85,10 +83,10 @@ of their names, until one fails.`,
 			if params.TimeoutSeconds, err = f.seconds(cmd.Flags()); err != nil {
 				return err
 			}
-			if params.Confirm, err = a.confirmBoot(cmd.Context(), cmd.Name(), args[0], f.confirm); err != nil {
-				return err
-			}
-			result, err := a.operate(cmd.Context(), "upgrade", api.MethodVMUpgrade, params, f.detach)
+			result, err := a.confirmBoot("upgrade", args[0], f.confirm, func(confirm string) (api.OperationResult, error) {
+				params.Confirm = confirm
+				return a.operate(cmd.Context(), "upgrade", api.MethodVMUpgrade, params, f.detach)
+			})
 			if err != nil {
 				return err
 			}
@@ -104,20 +102,22 @@ of their names, until one fails.`,
 	return cmd
 }
 
-// confirmBoot asks for a confirmation where the request needs one, and returns it.
-func (a *app) confirmBoot(ctx context.Context, verb, name, given string) (string, error) {
-	if err := names.Machine(name); err != nil {
-		return "", err
+// confirmBoot calls run with the confirmation that was given, and, if the daemon then wants
+// one, again with the one that it asks for: everything else about the request is right.
+func (a *app) confirmBoot(verb, name, given string, run func(confirm string) (api.OperationResult, error)) (api.OperationResult, error) {
+	result, err := run(given)
+	if !problem.HasCode(err, problem.ConfirmRequired) {
+		return result, err
 	}
-	m, err := a.machine(ctx, verb, name)
-	if err != nil || m.Mode != "semi-mutable" {
-		return given, err
-	}
-	return name, a.confirmed(name, given, "nixvmd "+verb+" "+name, func(w io.Writer) error {
+	err = a.confirmed(name, given, "nixvmd "+verb+" "+name, func(w io.Writer) error {
 		fmt.Fprintf(w, "%s is semi-mutable: what was installed into its /nix is removed at the next boot if the\n", name)
 		fmt.Fprintln(w, "new image has another Nix store. /var, /home and the snapshots are not changed.")
 		return nil
 	})
+	if err != nil {
+		return result, err
+	}
+	return run(name)
 }
 
 // printBooted says which image a VM has now.

@@ -101,12 +101,11 @@ func (a *app) upgradeOne(cmd *cobra.Command, m api.Machine, f bootFlags, seconds
 	if given == everyMachine {
 		given = m.Name
 	}
-	confirm, err := a.confirmBoot(cmd.Context(), "upgrade", m.Name, given)
-	if err != nil {
-		return api.Operation{}, err
-	}
-	params := api.UpgradeParams{Work: api.Work{Detach: true}, Name: m.Name, Confirm: confirm, AllowDegraded: f.allowDegraded, TimeoutSeconds: seconds}
-	result, err := a.operate(cmd.Context(), "upgrade", api.MethodVMUpgrade, params, false)
+	params := api.UpgradeParams{Work: api.Work{Detach: true}, Name: m.Name, AllowDegraded: f.allowDegraded, TimeoutSeconds: seconds}
+	result, err := a.confirmBoot("upgrade", m.Name, given, func(confirm string) (api.OperationResult, error) {
+		params.Confirm = confirm
+		return a.operate(cmd.Context(), "upgrade", api.MethodVMUpgrade, params, false)
+	})
 	return result.Operation, err
 }
 

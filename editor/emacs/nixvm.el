@@ -523,7 +523,7 @@ PARAMS is what was sent."
   (let ((message (plist-get err :message)))
     (cond
      ((and (equal (plist-get err :code) "confirm.required") (not (plist-member params :confirm)))
-      (nixvm--confirm-by-name name (format "%s cannot be undone." (capitalize verb)))
+      (nixvm--confirm-by-name name (format "%s has to be confirmed." (capitalize verb)))
       (nixvm-operation name verb (append params (list :confirm name))))
      ((and (equal (plist-get err :code) "params.invalid")
            (string-match "\\`\\([A-Za-z]+\\): is required" message))

@@ -299,6 +299,8 @@ export interface BackupInspectParams {
   backup: string;
   /** Name of the machine that is to be made; absent = that of the archive. */
   name?: string;
+  /** Backend for the VM that is to be made, which is refused if it cannot; absent = it is not checked. */
+  backend?: string;
   /** WorkDoneToken for progress; requests that are answered at once ignore it. */
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
@@ -551,7 +553,7 @@ export interface ConfigureParams {
   partialResultToken?: string | number;
 }
 
-/** ConfirmParams names a machine twice, because the request cannot be undone. */
+/** ConfirmParams names a machine twice, because the request removes or replaces data. */
 export interface ConfirmParams {
   /** Name of the machine. */
   name: string;
@@ -657,7 +659,7 @@ export interface DeleteMachineParams {
   partialResultToken?: string | number;
 }
 
-/** DestroyParams names a machine twice, because the request cannot be undone. */
+/** DestroyParams names a machine twice, because the request removes data for good. */
 export interface DestroyParams {
   /** KeepMachine keeps the machine directory even if create made it. */
   keepMachine?: boolean;
@@ -1720,7 +1722,7 @@ export interface Requests {
   'nixvm/machine/list': { params: NoParams; result: MachineListResult };
   /** One machine. Answered from memory. */
   'nixvm/machine/get': { params: MachineParams; result: MachineResult };
-  /** Check a request before it is sent, field by field, by the rules of the request itself, and return its defaults. Sizes and ports are strings here, as typed. It changes nothing and refuses nothing: problems are part of the answer. A backend that has to be queried gets 15 seconds. */
+  /** Check a request before it is sent, field by field, by the rules of the request itself, and return its defaults. Sizes and ports are strings here, as typed. It changes nothing and refuses nothing: problems are part of the answer. A backend that has to be queried gets 3 seconds; what depends on it then has a note instead of a problem. */
   'nixvm/machine/check': { params: DraftParams; result: DraftResult };
   /** Change the settings of a machine. Changes of the identity are applied to a running guest, if its image supports guest contract 2, by an operation whose id is in the machine. A request without changes does the same after the files were edited by hand. */
   'nixvm/machine/configure': { params: ConfigureParams; result: MachineResult };

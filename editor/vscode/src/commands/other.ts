@@ -41,7 +41,7 @@ async function run(app: App, name: string, verb: Verb): Promise<void> {
         throw error;
       }
       if (missing.field === 'confirm') {
-        await confirmByName(app, name, verb.title, 'This cannot be undone.');
+        await confirmByName(app, name, verb.title, 'nixvmd asks for a confirmation of this operation.');
         params['confirm'] = name;
       } else {
         const text = answered(await app.ui.text({ title, prompt: missing.prompt, complaint: (t) => refused(app, missing, t) }));
