@@ -159,6 +159,9 @@ type backup struct {
 	name  string
 	args  backupArgs
 	crash bool // the guest could not be frozen
+	// dir is the directory of the archive while it is written, whatever its path is then;
+	// nil after a restart of the daemon.
+	dir *os.Root
 }
 
 func (b *backup) partial() string {
@@ -189,11 +192,16 @@ func (b *backup) dropSnapshot(ctx context.Context, _ *operation.Run) error {
 
 // write writes the archive under another name.
 func (b *backup) write(ctx context.Context, r *operation.Run) error {
-	path := b.partial()
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	dir, err := os.OpenRoot(filepath.Dir(b.args.File))
+	if err != nil {
 		return b.failed(err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	b.dir = dir // closed by publish, or by remove
+	name := filepath.Base(b.partial())
+	if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return b.failed(err)
+	}
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return b.failed(err)
 	}
@@ -269,14 +277,37 @@ func (b *backup) publish(_ context.Context, r *operation.Run) error {
 	if r.Half() && errors.Is(err, fs.ErrNotExist) && exists(b.args.File) {
 		err = nil
 	}
-	if err != nil {
-		return b.failed(err)
+	if err == nil {
+		err = atomicfile.SyncDir(filepath.Dir(b.args.File))
 	}
-	return b.failed(atomicfile.SyncDir(filepath.Dir(b.args.File)))
+	if err == nil {
+		err = b.closeDir()
+	}
+	return b.failed(err)
 }
 
-// remove removes what there is of the archive. A target that has vanished has nothing.
+// closeDir lets go of the directory.
+func (b *backup) closeDir() error {
+	if b.dir == nil {
+		return nil
+	}
+	err := b.dir.Close()
+	b.dir = nil
+	return err
+}
+
+// remove removes what there is of the archive, also in a directory that has been renamed
+// meanwhile. A target that has vanished has nothing.
 func (b *backup) remove(context.Context, *operation.Run) error {
+	if b.dir != nil {
+		err := b.dir.Remove(filepath.Base(b.partial()))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		if err = errors.Join(err, b.closeDir()); err != nil {
+			return fmt.Errorf("remove the unfinished backup: %w", err)
+		}
+	}
 	for _, path := range []string{b.partial(), b.args.File} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the unfinished backup: %w", err)

@@ -346,6 +346,29 @@ func TestABackupThatFailsLeavesNothing(t *testing.T) {
 	wantNoJournal(t, h)
 }
 
+func TestABackupWhoseDirectoryIsRenamedLeavesNothing(t *testing.T) {
+	target := filepath.Join(t.TempDir(), "backups")
+	moved := target + "-moved"
+	h := open(t, t.TempDir(), images{}, func(method, _ string) error {
+		if method == "export" {
+			return os.Rename(target, moved)
+		}
+		return nil
+	}, nil)
+	h.create(t, "demo")
+	if err := os.Mkdir(target, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	op, err := h.Backup(background, api.BackupCreateParams{Name: "demo", To: target})
+	if op = h.do(t, op, err); op.State != api.OpFailed || !problem.HasCode(op.Problem, problem.BackupFailed) {
+		t.Errorf("the target is renamed: %+v", op)
+	}
+	if left, err := os.ReadDir(moved); err != nil || len(left) > 0 {
+		t.Errorf("left in the directory: %v, %v", left, err)
+	}
+	wantNoJournal(t, h)
+}
+
 func TestABackupThatIsCancelledLeavesNothing(t *testing.T) {
 	begun, over := make(chan struct{}, 1), make(chan struct{})
 	h := open(t, t.TempDir(), images{}, func(method, _ string) error {
