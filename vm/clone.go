@@ -255,7 +255,7 @@ func (s *Service) planClone(name string, args cloneArgs) operation.Plan {
 	if args.Taken != "" {
 		steps = slices.Insert(steps, 1, operation.Step{
 			Name: "snapshot", Title: "taking a snapshot of " + args.Source, Others: true, HoldsBack: true,
-			Do: c.take, Undo: c.drop, Undoes: "deletes the snapshot " + args.Taken + " of " + args.Source,
+			Do: c.take, Undo: c.dropOrSay, Undoes: "deletes the snapshot " + args.Taken + " of " + args.Source,
 		})
 		steps = append(steps, operation.Step{Name: "release", Title: "deleting the snapshot of " + args.Source, Others: true, Do: c.release})
 	}
@@ -335,13 +335,21 @@ func (c *cloning) drop(ctx context.Context, _ *operation.Run) error {
 	return err
 }
 
+// dropOrSay is drop, where an error is a warning: what is left is harmless, and its VM is
+// another one than that of the operation, whose end would hide it.
+func (c *cloning) dropOrSay(ctx context.Context, r *operation.Run) error {
+	err := c.drop(ctx, r)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	r.Warn(fmt.Sprintf("the snapshot %s of %s is still there: %v; nixvmd delete-snapshot %s %s", c.args.Taken, c.args.Source, err, c.args.Source, c.args.Taken))
+	return nil
+}
+
 // release deletes the snapshot, and frees the source. The clone is whole without that.
 func (c *cloning) release(ctx context.Context, r *operation.Run) error {
-	if err := c.drop(ctx, r); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		r.Warn(fmt.Sprintf("the snapshot %s of %s is still there: %v; nixvmd delete-snapshot %s %s", c.args.Taken, c.args.Source, err, c.args.Source, c.args.Taken))
+	if err := c.dropOrSay(ctx, r); err != nil {
+		return err
 	}
 	r.Release()
 	return nil

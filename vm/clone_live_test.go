@@ -161,4 +161,11 @@ func TestACloneOfARunningVMThatFailsLeavesNothing(t *testing.T) {
 	if len(op.Warnings) != 1 || !strings.Contains(op.Warnings[0], "nixvmd delete-snapshot demo clone-") {
 		t.Errorf("the warnings are %q", op.Warnings)
 	}
+	// Nor one to leave the undoing of a clone to a choice: its machine may be gone by then.
+	failing["clone"] = true
+	op, err = h.Clone(background, api.CloneParams{Name: "demo", NewName: "second"})
+	if op = h.do(t, op, err); op.State != api.OpFailed || len(op.Warnings) != 1 || !strings.Contains(op.Warnings[0], "nixvmd delete-snapshot demo clone-") {
+		t.Errorf("the clone is %s: %v, warnings %q", op.State, op.Problem, op.Warnings)
+	}
+	wantNoJournal(t, h)
 }
