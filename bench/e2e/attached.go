@@ -163,3 +163,10 @@ func (p *printer) longestSilence(from, to time.Time) time.Duration {
 	}
 	return longest
 }
+
+// silentSince is how long ago the last sign of the guest is.
+func (p *printer) silentSince(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return now.Sub(p.last)
+}

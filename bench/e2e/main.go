@@ -3,6 +3,7 @@
 //
 //	go run ./bench/e2e daemon    cold start, memory, CPU when idle, read requests
 //	go run ./bench/e2e boot      create to an answering sshd, against a bare QEMU
+//	go run ./bench/e2e life      settings applied live, an upgrade against a restart
 //
 // It prints Markdown tables. Everything happens below a temporary NIXVM_HOME, with
 // an ssh config of its own.
@@ -39,9 +40,10 @@ func run(ctx context.Context, args []string) error {
 	measure := map[string]func(context.Context, *home) error{
 		"daemon": measureDaemon,
 		"boot":   func(ctx context.Context, h *home) error { return measureBoot(ctx, h, *pairs) },
+		"life":   func(ctx context.Context, h *home) error { return measureLife(ctx, h, *pairs) },
 	}[flags.Arg(0)]
 	if flags.NArg() != 1 || measure == nil {
-		return fmt.Errorf("usage: e2e [-pairs N] daemon|boot")
+		return fmt.Errorf("usage: e2e [-pairs N] daemon|boot|life")
 	}
 	h, err := newHome()
 	if err != nil {
