@@ -122,15 +122,7 @@ func (c *check) name(ctx context.Context) error {
 // network refuses a target without the VM's network or bridge.
 func (c *check) network(ctx context.Context) error {
 	if c.spec.Bridge != "" {
-		_, err := ask(ctx, c.to, func(l *golibvirt.Libvirt) (golibvirt.Interface, error) { return l.InterfaceLookupByName(c.spec.Bridge) })
-		if hasCode(err, golibvirt.ErrNoInterface) {
-			return problem.New(problem.ConfigInvalid, "the host of backend %s has no bridge %s", c.to.config.Name, c.spec.Bridge).
-				WithHint("make a bridge of that name there, on the same network")
-		}
-		if hasCode(err, golibvirt.ErrNoSupport) {
-			return nil // libvirt says so when the guest comes
-		}
-		return err
+		return c.to.CheckBridge(ctx, c.spec.Bridge)
 	}
 	for _, f := range c.to.checkNetwork(ctx) {
 		if f.Severity != backends.Info {

@@ -110,6 +110,11 @@ func TestAMigrationThatCannotWorkIsRefusedAndChangesNothing(t *testing.T) {
 		p.refused(t, try(b), problem.ConfigInvalid, "right", "192.168.122.77", "same subnet")
 		p.hosts[0].Virsh(t, "net-update", "default", "delete", "ip-dhcp-host", entry, "--live")
 	})
+	t.Run("an interface there that is no bridge", func(t *testing.T) {
+		bridged := spec
+		bridged.Bridge = "lo"
+		p.refused(t, migrate(limit(t), left, right, bridged), problem.MachineInvalid, "right", `no bridge "lo"`)
+	})
 	t.Run("the name is taken there", func(t *testing.T) {
 		p.hosts[1].Define(t, "define", strings.Replace(someDomain, "NAME", "demo", 1))
 		err := try(right)
