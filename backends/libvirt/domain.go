@@ -17,6 +17,7 @@ type domain struct {
 	mark   mark
 	status backends.Status
 	agent  bool // the guest agent has opened its channel
+	ending bool // the guest has powered off, and QEMU is about to end
 
 	announced backends.Status // as the core has it
 	sent      query           // whose answer this is

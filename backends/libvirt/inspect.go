@@ -19,6 +19,7 @@ func (b *Backend) inspect(l *golibvirt.Libvirt, dom golibvirt.Domain) (domain, e
 		return domain{dom: dom}, err
 	}
 	d.status = statusOf(golibvirt.DomainState(state), reason)
+	d.ending = golibvirt.DomainState(state) == golibvirt.DomainShutdown
 	if !d.running() {
 		return d, nil
 	}

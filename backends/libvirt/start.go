@@ -24,7 +24,11 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 		return err
 	}
 	defer release()
-	if d.running() {
+	if d.ending {
+		if err := b.awaitEnd(ctx, spec.Name); err != nil {
+			return fmt.Errorf("start VM %s: %w", spec.Name, err)
+		}
+	} else if d.running() {
 		return nil
 	}
 	if err := b.Limits(ctx).Check(spec); err != nil {
@@ -35,6 +39,14 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) error {
 		return fmt.Errorf("start VM %s: %w", spec.Name, err)
 	}
 	return nil
+}
+
+// awaitEnd waits until the QEMU of a guest that has powered off has ended.
+func (b *Backend) awaitEnd(ctx context.Context, name string) error {
+	silent := problem.New(problem.VMStartFailed, "its guest has powered off, but QEMU has not ended").Retry().WithHint("nixvmd kill %s ends it", name)
+	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.start, silent)
+	defer cancel()
+	return b.until(ctx, name, ended)
 }
 
 // start is one attempt. It finds out first how far an earlier one came.
