@@ -79,6 +79,16 @@ func Run(t *testing.T, h Harness) {
 	t.Run("life of a VM", func(t *testing.T) { testLife(newSuite(t, h)) })
 }
 
+// RunDisks is the part of Run that moves disks and boots no guest, for a second way in
+// which a backend keeps them.
+func RunDisks(t *testing.T, h Harness) {
+	h = h.complete()
+	t.Run("offline snapshots", func(t *testing.T) { testOffline(newSuite(t, h)) })
+	t.Run("clones", func(t *testing.T) { testClone(newSuite(t, h)) })
+	t.Run("a VM that is set aside", func(t *testing.T) { testShelve(newSuite(t, h)) })
+	t.Run("disks that come and go", func(t *testing.T) { testTransfer(newSuite(t, h)) })
+}
+
 func (h Harness) complete() Harness {
 	if h.Limit == 0 {
 		h.Limit = 180 * time.Second

@@ -28,7 +28,7 @@ func (b *Backend) Offers(optional any) bool {
 	case *backends.ImageHost:
 		_, pool := b.storage.(*poolStorage)
 		return pool
-	case *backends.FileHost, *backends.Shelver, *backends.DiskRewriter, *backends.Exporter, *backends.Importer:
+	case *backends.FileHost:
 		_, files := b.storage.(*localStorage)
 		return files
 	}
@@ -38,12 +38,8 @@ func (b *Backend) Offers(optional any) bool {
 // SnapshotsLive holds: QEMU's monitor takes them while it runs.
 func (b *Backend) SnapshotsLive() bool { return true }
 
-// ClonesSnapshots holds for files of this host: libvirt does not copy a snapshot
-// out of a volume.
-func (b *Backend) ClonesSnapshots() bool {
-	_, files := b.storage.(*localStorage)
-	return files
-}
+// ClonesSnapshots holds.
+func (b *Backend) ClonesSnapshots() bool { return true }
 
 // Isolates holds where libvirt filters the network of VMs, on bridges too.
 func (b *Backend) Isolates(string) bool { return b.filter != nil }

@@ -2,7 +2,6 @@ package libvirt
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -10,18 +9,25 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
-	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
 // copyLimit bounds the copy of a volume, which libvirtd makes in one call.
 const copyLimit = 12 * time.Hour
 
-// clone lets libvirtd copy the volume, on its host. It has no request for a
-// snapshot within a volume.
+// clone lets libvirtd copy the volume, on its host. It has no request for a snapshot
+// within a volume: that is downloaded and uploaded again.
 func (s *poolStorage) clone(ctx context.Context, from backends.Source, _ bool, spec backends.Spec, report progress.Reporter) (d disks, err error) {
+	report.Message("disk", "copying the disk")
 	if from.Snapshot != "" {
-		return d, problem.New(problem.Unsupported, "libvirt cannot copy a snapshot out of a volume of the pool %s", s.name)
+		err := s.export(ctx, from, func(disk backends.Disk) (err error) {
+			if err := backends.CheckCopySize(from.VM.Name, disk.Size, spec.DiskBytes); err != nil {
+				return err
+			}
+			d, err = s.receive(ctx, spec, disk, report)
+			return err
+		})
+		return d, err
 	}
 	p, err := s.pool(ctx, report)
 	if err != nil {
@@ -31,34 +37,18 @@ func (s *poolStorage) clone(ctx context.Context, from backends.Source, _ bool, s
 	if err == nil {
 		err = backends.CheckCopySize(from.VM.Name, size, spec.DiskBytes)
 	}
-	if err == nil {
-		err = s.remove(ctx, spec.Name) // what a crash left
-	}
 	if err != nil {
 		return d, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.remove(context.WithoutCancel(ctx), spec.Name))
+	return s.build(ctx, spec, report, func(p golibvirt.StoragePool, name string) (golibvirt.StorageVol, error) {
+		stop := s.watchCopy(ctx, p, source, name, report)
+		state, err := s.copyVolume(ctx, p, source, name, size)
+		stop()
+		if err == nil && spec.DiskBytes > size {
+			err = s.resize(ctx, state, spec.DiskBytes)
 		}
-	}()
-	paths := map[string]string{}
-	if !spec.Mutable { // the copy of a mutable one holds its image
-		if paths, err = s.ensureImage(ctx, p, spec.Image, report); err != nil {
-			return d, err
-		}
-	}
-	report.Message("disk", "copying the disk")
-	stop := s.watchCopy(ctx, p, source, s.prefix(spec.Name)+"state", report)
-	state, err := s.copyVolume(ctx, p, source, s.prefix(spec.Name)+"state", size)
-	stop()
-	if err == nil && spec.DiskBytes > size {
-		err = s.resize(ctx, state, spec.DiskBytes)
-	}
-	if err != nil {
-		return d, refusal.DiskFull(err)
-	}
-	return s.ready(ctx, p, spec, state, paths)
+		return state, refusal.DiskFull(err)
+	})
 }
 
 // copyVolume makes a volume with the content of another one, without its

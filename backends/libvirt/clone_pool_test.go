@@ -41,8 +41,8 @@ func TestAVolumeIsClonedOnItsHost(t *testing.T) {
 				t.Errorf("a smaller copy: %v", err)
 			}
 			copied.DiskBytes = 256 << 20
-			if _, err := p.s.clone(t.Context(), backends.Source{VM: backends.Named(spec.Name), Snapshot: "kept"}, false, copied, nil); !problem.HasCode(err, problem.Unsupported) {
-				t.Errorf("a snapshot in a volume: %v", err)
+			if _, err := p.s.clone(t.Context(), backends.Source{VM: backends.Named(spec.Name), Snapshot: "nosuch"}, false, copied, nil); !problem.HasCode(err, problem.SnapshotNotFound) {
+				t.Errorf("a snapshot that the volume does not have: %v", err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -71,6 +71,17 @@ func TestAVolumeIsClonedOnItsHost(t *testing.T) {
 			p.qemuIO(t, made.State, "read -P 2 2M 64k")
 			p.qemuIO(t, made.State, "write -P 3 1M 64k")
 			p.qemuIO(t, source.State, "read -P 1 1M 64k")
+			then := p.spec(fmt.Sprintf("then-%v", mutable))
+			then.Mutable = mutable
+			made, err = p.s.clone(t.Context(), backends.Source{VM: backends.Named(spec.Name), Snapshot: "kept"}, true, then, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := p.info(t, made.State); i.Size != 128<<20 || i.Backing != "" || len(i.Snapshots) > 0 {
+				t.Errorf("the copy of a snapshot is %+v", i)
+			}
+			p.qemuIO(t, made.State, "read -P 1 1M 64k")
+			p.qemuIO(t, made.State, "read -P 0 2M 64k")
 			if err := p.s.remove(t.Context(), spec.Name); err != nil {
 				t.Error(err)
 			}

@@ -79,10 +79,12 @@ type copied struct {
 	user    string    // a volume that is an overlay on it
 }
 
-// imageVolume and stateVolume are the names of volumes; see poolStorage.
+// imageVolume and stateVolume are the names of volumes, see poolStorage; asideVolume says
+// that a state disk belongs to no VM, see poolShelf.
 var (
 	imageVolume = regexp.MustCompile(`^nixvm-image-(.+)\.(?:disk|kernel|initrd|complete)$`)
-	stateVolume = regexp.MustCompile(`^nixvm-[0-9a-f]{8}-.+\.state$`)
+	stateVolume = regexp.MustCompile(`^nixvm-[0-9a-f]{8}-.+\.state(?:-\d+)?$`)
+	asideVolume = regexp.MustCompile(`^(nixvm-[0-9a-f]{8}-[^.]+\.)shelf-[^.]+\.([^.]+)\.`)
 )
 
 func (c *collection) run(ctx context.Context) ([]backends.ImageCopy, error) {
@@ -147,6 +149,7 @@ func (c *collection) scanVolumes(ctx context.Context) error {
 	}
 	c.found = map[string]*copied{}
 	var others []libvirtxml.StorageVolume
+	away := map[string]bool{}
 	for _, p := range pools {
 		vols, err := ask(ctx, c.b, func(l *golibvirt.Libvirt) ([]golibvirt.StorageVol, error) {
 			vols, _, err := l.StoragePoolListAllVolumes(p, 1, 0)
@@ -168,8 +171,12 @@ func (c *collection) scanVolumes(ctx context.Context) error {
 			if stateVolume.MatchString(v.Name) && p.UUID == c.pool.UUID {
 				c.disks = append(c.disks, v.Name)
 			}
+			if m := asideVolume.FindStringSubmatch(v.Name); m != nil {
+				away[m[1]+m[2]] = true
+			}
 		}
 	}
+	c.disks = slices.DeleteFunc(c.disks, func(disk string) bool { return away[disk] })
 	for _, x := range others {
 		for id, one := range c.found {
 			if x.BackingStore != nil && strings.Contains(x.BackingStore.Path, imageName(id)) {

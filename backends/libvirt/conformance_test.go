@@ -23,6 +23,15 @@ func TestConformanceOfASession(t *testing.T) {
 	backendtest.RunShort(t, newHost(t, libvirttest.StartSession(t)).harness())
 }
 
+func TestConformanceOfDisksInAPool(t *testing.T) {
+	h := empty(t)
+	h.config.Pool = "nixvm"
+	backendtest.RunDisks(t, backendtest.Harness{
+		Open: h.open, Limit: waitLimit,
+		Spec: func(_ testing.TB, name string) backends.Spec { return h.vm(name) },
+	})
+}
+
 func (h *host) harness() backendtest.Harness {
 	return backendtest.Harness{
 		Open:    h.open,

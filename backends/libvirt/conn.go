@@ -37,12 +37,15 @@ type wire struct {
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if err != nil {
-		w.once.Do(func() { close(w.lost) })
+		w.broken()
 		// go-libvirt reads on after an error that calls itself temporary.
 		return n, io.EOF
 	}
 	return n, nil
 }
+
+// broken tells that nothing more will be read.
+func (w *wire) broken() { w.once.Do(func() { close(w.lost) }) }
 
 type dialed struct{ net.Conn }
 

@@ -7,17 +7,12 @@ import (
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
 	"github.com/nixvm/nixvm/backends/internal/transfer"
-	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// Export reads out the file of the state disk. The clusters of a snapshot stay as they
+// Export reads out the state disk. The clusters of a snapshot stay as they
 // are while QEMU writes to others, so the VM is not ours alone while one is read.
 func (b *Backend) Export(ctx context.Context, from backends.Source, read func(backends.Disk) error) error {
-	s, err := b.diskFiles()
-	if err != nil {
-		return err
-	}
 	d, release, err := b.begin(ctx, from.VM)
 	if err != nil {
 		return err
@@ -35,31 +30,20 @@ func (b *Backend) Export(ctx context.Context, from backends.Source, read func(ba
 	if err != nil {
 		return err
 	}
-	return transfer.ExportFile(s.path(from.VM.Name, stateFile), from, read)
+	return b.storage.export(ctx, from, read)
 }
 
-// diskFiles is the storage of a backend that exports and imports disks. Volumes are not
-// read: go-libvirt does not finish the stream of a download, and some downloads never
-// return, even with one connection for each.
-func (b *Backend) diskFiles() (*localStorage, error) {
-	s, files := b.storage.(*localStorage)
-	if !files {
-		return nil, problem.New(problem.Unsupported, "backend %s cannot export, import or replace the volumes of a storage pool", b.Name())
-	}
-	return s, nil
+func (s *localStorage) export(_ context.Context, from backends.Source, read func(backends.Disk) error) error {
+	return transfer.ExportFile(s.path(from.VM.Name, stateFile), from, read)
 }
 
 // Import makes a VM with a state disk from elsewhere. Its UEFI variables are new ones.
 func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.Disk, report progress.Reporter) error {
-	s, err := b.diskFiles()
-	if err != nil {
-		return err
-	}
-	err = b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) {
+	err := b.build(ctx, spec, report, func(spec backends.Spec) (disks, error) {
 		if err := refusal.Shrunk(disk.Size, spec.DiskBytes); err != nil {
 			return disks{}, err
 		}
-		return s.receive(ctx, spec, disk, report)
+		return b.storage.receive(ctx, spec, disk, report)
 	})
 	if err != nil {
 		return fmt.Errorf("import VM %s: %w", spec.Name, err)
@@ -67,8 +51,6 @@ func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.
 	return nil
 }
 
-// receive is create with a state disk from elsewhere, which is not larger than
-// spec.DiskBytes.
 func (s *localStorage) receive(ctx context.Context, spec backends.Spec, disk backends.Disk, report progress.Reporter) (disks, error) {
 	if err := s.fresh(spec.Name); err != nil {
 		return disks{}, err
@@ -85,10 +67,6 @@ func (s *localStorage) receive(ctx context.Context, spec backends.Spec, disk bac
 
 // RewriteDisk replaces the content of the state disk.
 func (b *Backend) RewriteDisk(ctx context.Context, ref backends.Ref, disk backends.Disk, report progress.Reporter) error {
-	s, err := b.diskFiles()
-	if err != nil {
-		return err
-	}
 	d, release, err := b.begin(ctx, ref)
 	if err != nil {
 		return err
@@ -100,5 +78,9 @@ func (b *Backend) RewriteDisk(ctx context.Context, ref backends.Ref, disk backen
 	if err := b.checkLayer(ctx, d, backends.Source{VM: ref}, "replaced"); err != nil {
 		return err
 	}
-	return transfer.Rewrite(ctx, b.img, ref.Name, s.path(ref.Name, ""), s.path(ref.Name, stateFile), disk, report)
+	return b.storage.rewrite(ctx, ref.Name, disk, report)
+}
+
+func (s *localStorage) rewrite(ctx context.Context, name string, disk backends.Disk, report progress.Reporter) error {
+	return transfer.Rewrite(ctx, s.b.img, name, s.path(name, ""), s.path(name, stateFile), disk, report)
 }

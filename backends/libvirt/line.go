@@ -173,11 +173,7 @@ func (t *tap) Write(p []byte) (int, error) {
 func (t *tap) send(data []byte) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	packet := make([]byte, 0, headerSize+len(data))
-	for _, field := range []uint32{uint32(headerSize + len(data)), remoteProgram, remoteVersion, openConsole, typeStream, t.serial, statusContinue} {
-		packet = binary.BigEndian.AppendUint32(packet, field)
-	}
-	_, err := t.wire.Write(append(packet, data...))
+	_, err := t.wire.Write(pack(openConsole, typeStream, t.serial, statusContinue, data))
 	if errors.Is(err, net.ErrClosed) {
 		return io.ErrClosedPipe
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -115,23 +116,18 @@ func (m volumeMedium) Write(ctx context.Context, content []byte) error {
 	return m.s.send(ctx, v, bytes.NewReader(content), int64(len(content)))
 }
 
-// fetch reads a volume, over a connection of its own as send does.
+// fetch reads a volume.
 func (s *poolStorage) fetch(ctx context.Context, v golibvirt.StorageVol, size int64) ([]byte, error) {
-	const most = 16 << 20
-	if size > most {
+	if size > maxShelf {
 		return nil, fmt.Errorf("the volume %s has %d bytes", v.Name, size)
 	}
-	limited, cancel := context.WithTimeout(ctx, s.b.limits.connect)
-	defer cancel()
-	c, err := connect(limited, s.b.link.dial, s.b.target.Remote)
-	if err != nil {
-		return nil, err
-	}
-	defer c.close()
-	reader, writer := io.Pipe()
-	defer reader.Close() // or more than was asked for would hold the download up for ever
-	go func() { writer.CloseWithError(c.l.StorageVolDownload(v, writer, 0, uint64(size), 0)) }()
-	stop := context.AfterFunc(limited, func() { reader.CloseWithError(context.Cause(limited)) })
-	defer stop()
-	return io.ReadAll(io.LimitReader(reader, size))
+	content := make([]byte, size)
+	err := s.transfer(ctx, func(c *streams) error {
+		n, err := c.reader(v).ReadAt(content, 0)
+		if errors.Is(err, io.EOF) {
+			content, err = content[:n], nil
+		}
+		return err
+	})
+	return content, err
 }

@@ -2,59 +2,42 @@ package libvirt
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/refusal"
-	"github.com/nixvm/nixvm/backends/internal/shelf"
-	"github.com/nixvm/nixvm/internal/atomicfile"
 	"github.com/nixvm/nixvm/internal/problem"
 )
 
-// shelfFile, in the directory of a VM, has what libvirtd knew of it while it is set
-// aside: its UUID and its name in libvirt are free then.
+// shelfFile, in the directory of a VM, is the note on what libvirtd knew of it while it is
+// set aside: its UUID and its name in libvirt are free then.
 const shelfFile = "shelf.json"
 
 // maxShelf bounds what is read of it, in bytes: each snapshot takes some thousand.
 const maxShelf = 64 << 20
 
-// shelved is the content of shelfFile.
+// shelved is the content of a note.
 type shelved struct {
 	Domain    string          `json:"domain"` // XML
 	Autostart bool            `json:"autostart,omitempty"`
 	Snapshots []movedSnapshot `json:"snapshots,omitempty"`
+	Identity  []byte          `json:"identity,omitempty"` // the medium; only where it is not set aside with the disk
 }
 
 // undefineKeeping removes a definition, and leaves the file of UEFI variables.
 const undefineKeeping = golibvirt.DomainUndefineManagedSave | golibvirt.DomainUndefineSnapshotsMetadata |
 	golibvirt.DomainUndefineKeepNvram | golibvirt.DomainUndefineCheckpointsMetadata
 
-// files is the storage of a backend that is a Shelver: volumes cannot be renamed.
-func (b *Backend) files() (*localStorage, error) {
-	s, ok := b.storage.(*localStorage)
-	if !ok {
-		return nil, problem.New(problem.Unsupported, "backend %s cannot set VMs aside: the volumes of a storage pool cannot be renamed", b.config.Name)
-	}
-	return s, nil
-}
-
-// Shelve notes what libvirtd knows, undefines the domain and renames the directory; see
+// Shelve notes what libvirtd knows, undefines the domain and sets its disks aside; see
 // backends.Shelver.
 func (b *Backend) Shelve(ctx context.Context, ref backends.Ref, key string) error {
 	name := ref.Name
-	s, err := b.files()
-	if err == nil {
-		err = backends.CheckShelf(name, key)
-	}
-	if err != nil {
+	if err := backends.CheckShelf(name, key); err != nil {
 		return err
 	}
 	release, err := b.reserve(ctx, name)
@@ -62,23 +45,14 @@ func (b *Backend) Shelve(ctx context.Context, ref backends.Ref, key string) erro
 		return err
 	}
 	defer release()
-	d, err := b.now(ctx, ref)
-	switch {
-	case err == nil && s.shelf().Taken(name, key):
-		err = refusal.Exists(name) // before libvirtd forgets the domain
-	case err == nil:
-		err = b.noteShelved(ctx, s, d, name)
-	case problem.HasCode(err, problem.VMNotFound) && s.shelf().Has(ref, key):
-		return nil
-	case problem.HasCode(err, problem.VMNotFound):
-		if k, serr := readShelf(s.path(name, "")); serr == nil && ref.Is(k.uuid()) {
-			err = nil // a crash came before the rename
-		}
-	}
+	err = b.checkShelve(ctx, ref, key)
 	if err == nil {
-		err = s.shelf().Put(name, key)
+		err = b.storage.shelf().put(ctx, ref, key)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errOnShelf):
+		return nil
+	case err != nil:
 		return fmt.Errorf("set VM %s aside: %w", name, err)
 	}
 	b.consoles.Drop(name)
@@ -86,8 +60,48 @@ func (b *Backend) Shelve(ctx context.Context, ref backends.Ref, key string) erro
 	return nil
 }
 
-// noteShelved keeps the definition in a file of the VM, and undefines it.
-func (b *Backend) noteShelved(ctx context.Context, s *localStorage, d domain, name string) error {
+// errOnShelf says that a VM is set aside, and another one has its name.
+var errOnShelf = errors.New("it is set aside")
+
+// checkShelve sees to it that a VM has a note and no domain.
+func (b *Backend) checkShelve(ctx context.Context, ref backends.Ref, key string) error {
+	sh := b.storage.shelf()
+	d, err := b.now(ctx, ref)
+	if err == nil {
+		taken, err := sh.taken(ctx, ref.Name, key)
+		if err == nil && taken {
+			err = refusal.Exists(ref.Name) // before libvirtd forgets the domain
+		}
+		if err != nil {
+			return err
+		}
+		return b.noteShelved(ctx, d, ref.Name, key)
+	}
+	if !problem.HasCode(err, problem.VMNotFound) {
+		return err
+	}
+	there, herr := sh.has(ctx, ref, key)
+	if herr != nil {
+		return herr
+	}
+	if there {
+		if _, nerr := b.now(ctx, backends.Named(ref.Name)); problem.HasCode(nerr, problem.VMNotFound) {
+			return nil // a crash may have come before its end
+		}
+		return errOnShelf
+	}
+	switch k, rerr := sh.read(ctx, ref.Name, key); {
+	case errors.Is(rerr, fs.ErrNotExist):
+	case rerr != nil:
+		return rerr
+	case ref.Is(k.uuid()):
+		return nil // a crash came before it was set aside
+	}
+	return err
+}
+
+// noteShelved keeps the definition in a note, and undefines the domain.
+func (b *Backend) noteShelved(ctx context.Context, d domain, name, key string) error {
 	if d.running() {
 		return refusal.Running(name, "it is set aside")
 	}
@@ -105,15 +119,12 @@ func (b *Backend) noteShelved(ctx context.Context, s *localStorage, d domain, na
 	if known.Snapshots, err = b.packSnapshots(ctx, d); err != nil {
 		return err
 	}
-	content, err := json.Marshal(known)
-	if err != nil {
+	sh := b.storage.shelf()
+	if err := sh.write(ctx, name, key, known); err != nil {
 		return err
 	}
-	if err := atomicfile.Write(s.path(name, shelfFile), content, 0o600); err != nil {
-		return refusal.DiskFull(err)
-	}
 	return b.again(ctx, func() error {
-		return do(ctx, b, func(l *golibvirt.Libvirt) error { return ignoreGone(l.DomainUndefineFlags(d.dom, undefineKeeping)) })
+		return do(ctx, b, func(l *golibvirt.Libvirt) error { return ignoreGone(l.DomainUndefineFlags(d.dom, sh.undefine())) })
 	})
 }
 
@@ -126,68 +137,37 @@ func (k shelved) uuid() string {
 	return x.UUID
 }
 
-// shelf has what is set aside, beside the directories of the VMs.
-func (s *localStorage) shelf() shelf.Dir {
-	return shelf.Dir{Path: s.dir, UUID: func(dir string) string {
-		k, err := readShelf(dir)
-		if err != nil {
-			return "" // damaged: known by its name alone
-		}
-		return k.uuid()
-	}}
-}
-
-// readShelf reads the note in the directory of a VM.
-func readShelf(dir string) (k shelved, err error) {
-	path := filepath.Join(dir, shelfFile)
-	st, err := os.Lstat(path)
-	if err != nil {
-		return k, err
-	}
-	if !st.Mode().IsRegular() || st.Size() > maxShelf {
-		return k, fmt.Errorf("%s is not a file that nixvm has written", path)
-	}
-	content, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(content, &k)
-	}
-	return k, err
-}
-
-// Unshelve renames the directory back and tells libvirtd what it knew; see
-// backends.Shelver.
+// Unshelve brings the disks back and tells libvirtd what it knew; see backends.Shelver.
 func (b *Backend) Unshelve(ctx context.Context, ref backends.Ref, key string) error {
-	name := ref.Name
-	s, err := b.files()
-	if err == nil {
-		err = backends.CheckShelf(name, key)
-	}
-	if err != nil {
+	if err := backends.CheckShelf(ref.Name, key); err != nil {
 		return err
 	}
-	release, err := b.reserve(ctx, name)
+	release, err := b.reserve(ctx, ref.Name)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if s.shelf().Has(ref, key) {
-		err = s.shelf().Take(name, key)
-	} else if err = b.isBack(ctx, s, ref); problem.HasCode(err, problem.VMNotFound) {
-		return err
+	there, err := b.storage.shelf().has(ctx, ref, key)
+	if err == nil && there {
+		err = b.storage.shelf().take(ctx, ref.Name, key)
+	} else if err == nil {
+		if err = b.isBack(ctx, ref, key); problem.HasCode(err, problem.VMNotFound) {
+			return err
+		}
 	}
 	if err == nil {
-		err = b.defineShelved(ctx, s, name)
+		err = b.defineShelved(ctx, ref.Name, key)
 	}
 	if err != nil {
-		return fmt.Errorf("bring VM %s back: %w", name, err)
+		return fmt.Errorf("bring VM %s back: %w", ref.Name, err)
 	}
 	return nil
 }
 
-// isBack returns nil if a VM is not set aside (any more): its directory is in its place,
+// isBack returns nil if a VM is not set aside (any more): its disks are in their place,
 // though its domain may not be defined again.
-func (b *Backend) isBack(ctx context.Context, s *localStorage, ref backends.Ref) error {
-	switch k, err := readShelf(s.path(ref.Name, "")); {
+func (b *Backend) isBack(ctx context.Context, ref backends.Ref, key string) error {
+	switch k, err := b.storage.shelf().read(ctx, ref.Name, key); {
 	case errors.Is(err, fs.ErrNotExist):
 		_, err = b.now(ctx, ref)
 		return err
@@ -197,12 +177,16 @@ func (b *Backend) isBack(ctx context.Context, s *localStorage, ref backends.Ref)
 	return nil // defineShelved says what is wrong with the note
 }
 
-// defineShelved defines a domain as its VM's directory says. A VM without such a note
-// was not set aside, or is back.
-func (b *Backend) defineShelved(ctx context.Context, s *localStorage, name string) error {
-	known, err := readShelf(s.path(name, ""))
+// defineShelved defines a domain as its note says. A VM without one was not set aside,
+// or is back.
+func (b *Backend) defineShelved(ctx context.Context, name, key string) error {
+	sh := b.storage.shelf()
+	known, err := sh.read(ctx, name, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err == nil {
+		err = sh.restore(ctx, name, known)
 	}
 	if err != nil {
 		return err
@@ -220,26 +204,21 @@ func (b *Backend) defineShelved(ctx context.Context, s *localStorage, name strin
 	if err := b.unpackSnapshots(ctx, dom, known.Snapshots); err != nil {
 		return err
 	}
-	if err := atomicfile.Remove(s.path(name, shelfFile)); err != nil {
+	if err := sh.forget(ctx, name, key); err != nil {
 		return err
 	}
 	return b.again(ctx, func() error { return b.learn(ctx, dom) })
 }
 
 // Shelved lists what is set aside.
-func (b *Backend) Shelved(context.Context) ([]backends.ShelvedVM, error) {
-	s, err := b.files()
-	if err != nil {
-		return nil, err
-	}
-	return s.shelf().List()
+func (b *Backend) Shelved(ctx context.Context) ([]backends.ShelvedVM, error) {
+	return b.storage.shelf().list(ctx)
 }
 
 // DropShelved deletes a VM that is set aside: libvirtd knows nothing of it.
-func (b *Backend) DropShelved(_ context.Context, ref backends.Ref, key string) error {
-	s, err := b.files()
-	if err != nil {
+func (b *Backend) DropShelved(ctx context.Context, ref backends.Ref, key string) error {
+	if err := backends.CheckShelf(ref.Name, key); err != nil {
 		return err
 	}
-	return s.shelf().Drop(ref, key)
+	return b.storage.shelf().drop(ctx, ref, key)
 }

@@ -22,6 +22,13 @@ type storage interface {
 	// runs and a snapshot is named. The snapshot is in that VM's disk. The same errors,
 	// and size.invalid for a copy that would be smaller.
 	clone(ctx context.Context, from backends.Source, runs bool, spec backends.Spec, report progress.Reporter) (disks, error)
+	// export is backends.Exporter's Export, of a disk that is one qcow2 file.
+	export(ctx context.Context, from backends.Source, read func(backends.Disk) error) error
+	// receive is create with a state disk from elsewhere, which is not larger than
+	// spec.DiskBytes.
+	receive(ctx context.Context, spec backends.Spec, disk backends.Disk, report progress.Reporter) (disks, error)
+	// rewrite is backends.DiskRewriter's RewriteDisk, of a VM that is off.
+	rewrite(ctx context.Context, name string, disk backends.Disk, report progress.Reporter) error
 	// prepare does the same as create for a start: the state disk grows to spec.DiskBytes
 	// (a smaller size is size.invalid), the identity medium is written, the
 	// image is brought there. The VM is off.
@@ -36,6 +43,8 @@ type storage interface {
 	names(ctx context.Context, c *conn) (map[string]bool, error)
 	// medium is the identity medium of a VM that was started.
 	medium(name string) renew.Medium
+	// shelf has the disks that are set aside.
+	shelf() shelves
 	// space is the room for disks.
 	space(ctx context.Context) (backends.Space, error)
 	// check says what keeps the storage from working.

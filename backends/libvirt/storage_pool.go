@@ -21,7 +21,7 @@ import (
 //
 //	nixvm-image-ID.disk, .kernel, .initrd   an image, uploaded once for all users of the host
 //	nixvm-image-ID.complete                 made when all of it is there
-//	nixvm-OWNER-NAME.state                  qcow2: the state disk; of a mutable VM an overlay on the image
+//	nixvm-OWNER-NAME.state                  qcow2: the state disk; of a mutable VM an overlay on the image. See shelf_pool.go
 //	nixvm-OWNER-NAME.identity               written at every start
 //	nixvm-OWNER-NAME.at-BACKEND             whose VM it is; see storage_home.go
 //
@@ -55,13 +55,8 @@ func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report pro
 	if err != nil {
 		return d, err
 	}
-	if err := s.checkHome(ctx, p, spec.Name); err != nil {
-		return d, err
-	}
-	if err := s.remove(ctx, spec.Name); err != nil { // what a crash left
-		return d, err
-	}
-	if err := s.markHome(ctx, p, spec.Name, s.b.config.Name); err != nil {
+	name, err := s.fresh(ctx, p, spec.Name)
+	if err != nil {
 		return d, err
 	}
 	defer func() {
@@ -74,17 +69,33 @@ func (s *poolStorage) create(ctx context.Context, spec backends.Spec, report pro
 		return d, err
 	}
 	report.Message("disk", "creating the disks")
-	state, err := s.state(ctx, p, spec, paths)
+	state, err := s.state(ctx, p, spec, name, paths)
 	if err != nil {
 		return d, err
 	}
 	return s.ready(ctx, p, spec, state, paths)
 }
 
+// fresh removes what a crash has left of a VM that is to be made, says whose it is, and
+// names the state disk that it will have.
+func (s *poolStorage) fresh(ctx context.Context, p golibvirt.StoragePool, name string) (state string, err error) {
+	err = s.checkHome(ctx, p, name)
+	if err == nil {
+		err = s.remove(ctx, name)
+	}
+	if err == nil {
+		err = s.markHome(ctx, p, name, s.b.config.Name)
+	}
+	if err != nil {
+		return "", err
+	}
+	volumes, err := s.volumes(ctx, p, s.prefix(name))
+	return s.freeState(name, volumes), err
+}
+
 // state makes the state disk: an overlay on the image, or an empty one that is
 // marked as new.
-func (s *poolStorage) state(ctx context.Context, p golibvirt.StoragePool, spec backends.Spec, paths map[string]string) (golibvirt.StorageVol, error) {
-	name := s.prefix(spec.Name) + "state"
+func (s *poolStorage) state(ctx context.Context, p golibvirt.StoragePool, spec backends.Spec, name string, paths map[string]string) (golibvirt.StorageVol, error) {
 	if !spec.Mutable {
 		return s.newState(ctx, p, spec, name)
 	}
@@ -169,7 +180,15 @@ func (s *poolStorage) prepare(ctx context.Context, spec backends.Spec) (disks, e
 
 // stateDisk is the state disk of a VM, and its size in bytes.
 func (s *poolStorage) stateDisk(ctx context.Context, p golibvirt.StoragePool, name string) (golibvirt.StorageVol, int64, error) {
-	v, ok, err := s.volume(ctx, p, s.prefix(name)+"state")
+	none := golibvirt.StorageVol{}
+	volumes, err := s.volumes(ctx, p, s.prefix(name))
+	if err != nil {
+		return none, 0, err
+	}
+	v, ok := none, false
+	if state := s.stateIn(name, volumes); state != "" {
+		v, ok, err = s.volume(ctx, p, state)
+	}
 	if err == nil && !ok {
 		err = problem.New(problem.VMStartFailed, "the pool %s has no state disk of %s", s.name, name).WithHint("restore the volume; if the VM is no longer needed: nixvmd destroy %s", name)
 	}
@@ -196,7 +215,7 @@ func (s *poolStorage) ready(ctx context.Context, p golibvirt.StoragePool, spec b
 
 func (s *poolStorage) exists(ctx context.Context, name string) (bool, error) {
 	of, err := s.of(ctx, s.prefix(name))
-	return len(of) > 0, err
+	return len(s.inPlace(of)) > 0, err
 }
 
 func (s *poolStorage) names(ctx context.Context, c *conn) (map[string]bool, error) {
@@ -232,7 +251,9 @@ func (s *poolStorage) names(ctx context.Context, c *conn) (map[string]bool, erro
 	}
 	names := map[string]bool{}
 	for name, of := range volumes {
-		_, names[name] = s.others(s.homesIn(name, of))
+		if of = s.inPlace(of); len(of) > 0 {
+			_, names[name] = s.others(s.homesIn(name, of))
+		}
 	}
 	return names, nil
 }
@@ -261,7 +282,7 @@ func (s *poolStorage) remove(ctx context.Context, name string) error {
 	}
 	all, err := s.of(ctx, s.prefix(name))
 	if err == nil {
-		all, err = s.removable(name, all)
+		all, err = s.removable(name, s.inPlace(all))
 	}
 	if err != nil || len(all) == 0 {
 		return err

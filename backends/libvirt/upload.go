@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"sync"
-	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
@@ -17,70 +15,24 @@ import (
 	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// send writes a volume's content, over a connection of its own: nothing else
-// waits behind it, and closing that connection is how it is cancelled.
-//
-// go-libvirt waits for good when the sender of a stream has ended before the
-// error of libvirtd arrives. So it is not waited for, and what it sends comes
-// through a gate: closed, it gives nothing more and does not end either.
+// send writes a volume's content.
 func (s *poolStorage) send(ctx context.Context, v golibvirt.StorageVol, from io.Reader, bytes int64) error {
-	limited, cancel := context.WithTimeout(ctx, s.b.limits.connect)
-	defer cancel()
-	c, err := connect(limited, s.b.link.dial, s.b.target.Remote)
+	return s.transfer(ctx, func(to *streams) error {
+		return to.upload(v, bytes, func(w io.Writer) error {
+			_, err := io.CopyBuffer(w, from, make([]byte, streamChunk))
+			return err
+		})
+	})
+}
+
+// transfer calls f with a connection for the content of volumes.
+func (s *poolStorage) transfer(ctx context.Context, f func(*streams) error) error {
+	c, err := s.b.openStreams(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	g := &gate{from: from, ended: make(chan struct{}), broken: c.wire.lost}
-	defer g.close()
-	done := make(chan error, 1)
-	go func() { done <- c.l.StorageVolUpload(v, g, 0, uint64(bytes), 0) }()
-	ended := g.ended
-	var silent <-chan time.Time
-	for {
-		select {
-		case err := <-done:
-			return refusal.DiskFull(err)
-		case <-ended: // libvirtd confirms, or has an error that is not read
-			ended, silent = nil, time.After(s.b.limits.start)
-		case <-silent:
-			return problem.New(problem.BackendUnreachable, "libvirtd did not confirm the upload of %s", v.Name).Retry().WithHint("check the free space in the pool %s", s.name)
-		case <-c.wire.lost:
-			return errLost
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// gate passes reads on until it is closed.
-type gate struct {
-	mu     sync.Mutex
-	from   io.Reader
-	closed bool
-	ended  chan struct{} // closed when everything has been read
-	broken <-chan struct{}
-	once   sync.Once
-}
-
-func (g *gate) Read(p []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		<-g.broken // soon go-libvirt learns it, too, and asks no more
-		return 0, nil
-	}
-	n, err := g.from.Read(p)
-	if err != nil {
-		g.once.Do(func() { close(g.ended) })
-	}
-	return n, err
-}
-
-func (g *gate) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed = true
+	return refusal.DiskFull(f(c))
 }
 
 // counter reports how much has been read.

@@ -15,6 +15,8 @@ type Image struct {
 	Snapshots int   // how many are in it
 
 	file io.ReaderAt
+	base *Image   // what it is an overlay on; nil = nothing
+	raw  bool     // file is the content
 	bits uint     // of the size of its clusters
 	l1   []uint64 // of what is read: the active one, or that of a snapshot
 
@@ -52,15 +54,25 @@ const maxL1 = maxSize >> (12 + 9)
 // Open reads the tables of an image; snapshot names one of its snapshots, empty = the
 // image as it is now, which no process must be writing to. The errors are
 // [SnapshotMissingError], [ErrUnsupported], [ErrInvalid] and those of file.
-func Open(file io.ReaderAt, snapshot string) (*Image, error) {
+func Open(file io.ReaderAt, snapshot string) (*Image, error) { return OpenOn(file, nil, snapshot) }
+
+// Raw is a raw image of that size, for OpenOn.
+func Raw(file io.ReaderAt, size int64) *Image { return &Image{Size: size, file: file, raw: true} }
+
+// OpenOn is Open of an image whose backing file is base, which must not have one itself;
+// nil = the image must not have one. What the image says of its backing file is not used.
+func OpenOn(file io.ReaderAt, base *Image, snapshot string) (*Image, error) {
 	var h header
 	if err := readStruct(file, 0, &h); err != nil {
 		return nil, fmt.Errorf("read the header: %w", err)
 	}
+	if base != nil {
+		h.Backing = 0
+	}
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	i := &Image{Size: int64(h.Size), Snapshots: int(h.Snapshots), file: file, bits: uint(h.ClusterBits)}
+	i := &Image{base: base, Size: int64(h.Size), Snapshots: int(h.Snapshots), file: file, bits: uint(h.ClusterBits)}
 	at, entries := h.L1Offset, int64(h.L1Size)
 	if snapshot != "" {
 		s, err := find(file, h, snapshot)

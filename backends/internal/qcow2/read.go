@@ -2,9 +2,11 @@ package qcow2
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // run is a number of clusters of Stream's size that follow each other.
@@ -12,14 +14,55 @@ type run struct{ first, count int64 }
 
 // allocated are the clusters, of the size that Stream writes, which hold something.
 func (i *Image) allocated() ([]run, error) {
-	var all []run
-	add := func(first, last int64) { // both included
-		if n := len(all); n > 0 && all[n-1].first+all[n-1].count >= first {
-			all[n-1].count = max(all[n-1].count, last-all[n-1].first+1)
-			return
-		}
-		all = append(all, run{first, last - first + 1})
+	if i.raw {
+		return []run{{0, ceil(i.Size, clusterSize)}}, nil
 	}
+	all, err := i.own()
+	if err != nil || i.base == nil {
+		return all, err
+	}
+	below, err := i.base.allocated()
+	if err != nil {
+		return nil, err
+	}
+	below = cut(below, ceil(i.Size, clusterSize))
+	return merge(append(all, below...)), nil
+}
+
+// cut leaves out what is not before cluster end.
+func cut(runs []run, end int64) []run {
+	for n := range runs {
+		if r := &runs[n]; r.first >= end {
+			return runs[:n]
+		} else if r.first+r.count > end {
+			r.count = end - r.first
+		}
+	}
+	return runs
+}
+
+// merge orders runs, and joins those that touch or overlap.
+func merge(runs []run) []run {
+	slices.SortFunc(runs, func(a, b run) int { return cmp.Compare(a.first, b.first) })
+	var all []run
+	for _, r := range runs {
+		all = extend(all, r.first, r.first+r.count-1)
+	}
+	return all
+}
+
+// extend adds the clusters from first to last, both included, to runs that begin before.
+func extend(all []run, first, last int64) []run {
+	if n := len(all); n > 0 && all[n-1].first+all[n-1].count >= first {
+		all[n-1].count = max(all[n-1].count, last-all[n-1].first+1)
+		return all
+	}
+	return append(all, run{first, last - first + 1})
+}
+
+// own are the clusters that the image itself holds.
+func (i *Image) own() ([]run, error) {
+	var all []run
 	unit := int64(1) << i.bits
 	for n := range i.l1 {
 		at := int64(n) << (i.bits + i.bits - 3) // address of what the table is about
@@ -37,7 +80,7 @@ func (i *Image) allocated() ([]run, error) {
 				break
 			}
 			if holds(entry) {
-				add(at>>clusterBits, (min(at+unit, i.Size)-1)>>clusterBits)
+				all = extend(all, at>>clusterBits, (min(at+unit, i.Size)-1)>>clusterBits)
 			}
 			at += unit
 		}
@@ -95,6 +138,9 @@ func (i *Image) part(p []byte, at int64) (int, error) {
 		return len(p), nil
 	}
 	p = p[:min(int64(len(p)), i.Size-at)]
+	if i.raw {
+		return len(p), readFull(i.file, at, p)
+	}
 	entry, err := i.entry(at)
 	if err != nil {
 		return 0, err
@@ -109,6 +155,8 @@ func (i *Image) part(p []byte, at int64) (int, error) {
 			return 0, err
 		}
 		return copy(p[:n], data[within:]), nil
+	case i.base != nil && entry&(zeroFlag|offsetMask) == 0:
+		return i.base.ReadAt(p[:n], at)
 	case !holds(entry):
 		clear(p[:n])
 		return int(n), nil

@@ -1,6 +1,6 @@
-// Package transfer moves state disks out of backends and into them, for the backends
-// whose disks are files of this host. The format of a disk on its way is that of package
-// qcow2.
+// Package transfer moves state disks out of backends and into them: disks that are files
+// of this host, and, by Export and Receive, any that can be read and written. The format
+// of a disk on its way is that of package qcow2.
 package transfer
 
 import (
@@ -26,7 +26,13 @@ func ExportFile(path string, from backends.Source, read func(backends.Disk) erro
 		return fmt.Errorf("open the disk of %s: %w", from.VM.Name, err)
 	}
 	defer f.Close()
-	image, err := qcow2.Open(f, from.Snapshot)
+	return Export(f, nil, from, read)
+}
+
+// Export is ExportFile of what is read from file, a qcow2 image on top of base; nil = it
+// has no backing file.
+func Export(file io.ReaderAt, base *qcow2.Image, from backends.Source, read func(backends.Disk) error) error {
+	image, err := qcow2.OpenOn(file, base, from.Snapshot)
 	var missing qcow2.SnapshotMissingError
 	switch {
 	case errors.As(err, &missing):
@@ -101,6 +107,16 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// CheckSize refuses a disk that is larger than that of the VM whose content it is to
+// replace, of size bytes.
+func CheckSize(vm string, disk backends.Disk, size int64) error {
+	if disk.Size <= size {
+		return nil
+	}
+	return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB, the one to restore %d MiB", vm, size>>20, disk.Size>>20).
+		WithHint("nixvmd configure %s --disk %dM, start it once, and try again; or restore to a new machine", vm, disk.Size>>20)
+}
+
 // Rewrite makes the content of a qcow2, which no process has open, that of disk. The
 // snapshots in it stay. See backends.DiskRewriter.
 func Rewrite(ctx context.Context, img *qemuimg.Tool, vm, dir, path string, disk backends.Disk, report progress.Reporter) error {
@@ -108,9 +124,8 @@ func Rewrite(ctx context.Context, img *qemuimg.Tool, vm, dir, path string, disk 
 	if err != nil {
 		return fmt.Errorf("the state disk cannot be read: %w", err)
 	}
-	if disk.Size > info.VirtualSize {
-		return problem.New(problem.SizeInvalid, "the disk of %s has %d MiB, the one to restore %d MiB", vm, info.VirtualSize>>20, disk.Size>>20).
-			WithHint("nixvmd configure %s --disk %dM, start it once, and try again; or restore to a new machine", vm, disk.Size>>20)
+	if err := CheckSize(vm, disk, info.VirtualSize); err != nil {
+		return err
 	}
 	// Once beside the disk and, at worst, once in it: the snapshots keep the old content.
 	if err := qemuimg.Room(dir, 2*disk.Bytes+spare); err != nil {

@@ -27,10 +27,7 @@ func TestMigrateStory(t *testing.T) {
 	config += fmt.Sprintf("[backends.lab]\ntype = \"libvirt\"\nuri = %q\n[backends.qemu]\ntype = \"qemu\"\n", hosts["left"].URI)
 	p := scripttest.Params("testdata/migrate")
 	operation := ""
-	// virsh HOST ARGUMENT...: what virsh prints on a host goes to the standard output.
-	p.Cmds["virsh"] = func(ts *testscript.TestScript, neg bool, args []string) {
-		ts.Check(ts.Exec("virsh", append([]string{"-q", "-c", hosts[args[0]].URI}, args[1:]...)...))
-	}
+	p.Cmds["virsh"] = virshOf(hosts)
 	// begun: the id that was printed last is that of an operation.
 	p.Cmds["begun"] = func(ts *testscript.TestScript, _ bool, _ []string) {
 		operation = strings.TrimSpace(ts.ReadFile("stdout"))
@@ -42,15 +39,23 @@ func TestMigrateStory(t *testing.T) {
 		if err := setup(env); err != nil {
 			return err
 		}
-		return furnish(t, env.Getenv("NIXVM_HOME"), image, config)
+		return furnish(t, env.Getenv("NIXVM_HOME"), config, image)
 	}
 	testscript.RunT(oneByOne{t}, p)
 }
 
-// furnish gives a home an image that need not be built, and a config.toml.
-func furnish(t *testing.T, home string, image nixbuild.Image, config string) error {
+// virshOf is the command "virsh HOST ARGUMENT...": what virsh prints on a host goes to the
+// standard output.
+func virshOf(hosts map[string]*libvirttest.Host) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		ts.Check(ts.Exec("virsh", append([]string{"-q", "-c", hosts[args[0]].URI}, args[1:]...)...))
+	}
+}
+
+// furnish gives a home images that need not be built, and a config.toml.
+func furnish(t *testing.T, home, config string, images ...nixbuild.Image) error {
 	t.Helper()
-	trialtest.Seed(t, filepath.Join(home, "data", "images"), image)
+	trialtest.Seed(t, filepath.Join(home, "data", "images"), images...)
 	dir := filepath.Join(home, "config")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

@@ -42,9 +42,7 @@ func TestUpgradeStory(t *testing.T) {
 		ts.Check(os.WriteFile(filepath.Join(bin, "new"), content, 0o755)) //nolint:gosec // a program
 		ts.Check(os.Rename(filepath.Join(bin, "new"), filepath.Join(bin, "nixvmd")))
 	}
-	p.Cmds["virsh"] = func(ts *testscript.TestScript, neg bool, args []string) {
-		ts.Check(ts.Exec("virsh", append([]string{"-q", "-c", hosts[args[0]].URI}, args[1:]...)...))
-	}
+	p.Cmds["virsh"] = virshOf(hosts)
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
 		bin := filepath.Join(env.WorkDir, "bin")
@@ -55,7 +53,7 @@ func TestUpgradeStory(t *testing.T) {
 		if err := setup(env); err != nil {
 			return err
 		}
-		return furnish(t, env.Getenv("NIXVM_HOME"), image, config)
+		return furnish(t, env.Getenv("NIXVM_HOME"), config, image)
 	}
 	testscript.RunT(oneByOne{t}, p)
 }
