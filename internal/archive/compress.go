@@ -22,14 +22,23 @@ func compress(w io.Writer) io.WriteCloser {
 		e, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)) // these options are valid
 		return e
 	}
+	c.buffers.New = func() any { return new(make([]byte, 0, frameSize+frameSize/8)) }
 	go c.write()
 	return c
 }
+
+// buffer is an empty one, with room for a frame or its result.
+func (c *compressor) buffer() []byte {
+	return (*c.buffers.Get().(*[]byte))[:0] //nolint:forcetypeassert // New makes no other
+}
+
+func (c *compressor) reuse(b []byte) { c.buffers.Put(&b) }
 
 // compressor hands frames to goroutines and writes what they return in order.
 type compressor struct {
 	w        io.Writer
 	encoders sync.Pool
+	buffers  sync.Pool        // *[]byte: of frames and of results, which are reused
 	frame    []byte           // what is not a frame yet
 	queue    chan chan []byte // the results, in order
 	ended    chan struct{}    // closed when all has been written
@@ -49,14 +58,14 @@ func (c *compressor) write() {
 	defer close(c.ended)
 	for result := range c.queue {
 		b := <-result
-		if c.failed() != nil {
-			continue
+		if c.failed() == nil {
+			if _, err := c.w.Write(b); err != nil {
+				c.mu.Lock()
+				c.err = err
+				c.mu.Unlock()
+			}
 		}
-		if _, err := c.w.Write(b); err != nil {
-			c.mu.Lock()
-			c.err = err
-			c.mu.Unlock()
-		}
+		c.reuse(b)
 	}
 }
 
@@ -68,7 +77,7 @@ func (c *compressor) Write(p []byte) (int, error) {
 			if err := c.failed(); err != nil {
 				return done, err
 			}
-			c.frame = make([]byte, 0, frameSize)
+			c.frame = c.buffer()
 		}
 		n := min(len(p)-done, frameSize-len(c.frame))
 		c.frame = append(c.frame, p[done:done+n]...)
@@ -86,8 +95,9 @@ func (c *compressor) flush() {
 	c.queue <- result
 	go func() {
 		e := c.encoders.Get().(*zstd.Encoder) //nolint:forcetypeassert // New makes no other
-		result <- e.EncodeAll(frame, nil)
+		result <- e.EncodeAll(frame, c.buffer())
 		c.encoders.Put(e)
+		c.reuse(frame)
 	}()
 }
 
