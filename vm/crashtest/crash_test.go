@@ -83,6 +83,19 @@ var verbs = map[string]func(context.Context, *vm.Service) (api.Operation, error)
 	"recreate": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.Recreate(ctx, api.RecreateParams{ConfirmParams: api.ConfirmParams{Name: "demo", Confirm: "demo"}})
 	},
+	"upgrade": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
+		return s.Upgrade(ctx, api.UpgradeParams{Name: "demo"})
+	},
+	"backup": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
+		return s.Backup(ctx, api.BackupCreateParams{Name: "demo"})
+	},
+	"restore-backup": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
+		list, err := s.Backups(ctx, "demo")
+		if err != nil || len(list) == 0 {
+			return api.Operation{}, fmt.Errorf("backups: %v, %w", list, err)
+		}
+		return s.RestoreBackup(ctx, api.BackupRestoreParams{Backup: list[0].ID, Confirm: "demo"})
+	},
 	"destroy": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.Destroy(ctx, "demo", "demo", "test")
 	},

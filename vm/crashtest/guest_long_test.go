@@ -30,3 +30,11 @@ func TestLongKillOnARealGuestDuringSnapshotRestoreAndDestroy(t *testing.T) {
 func TestLongKillOnARealGuestDuringRecreate(t *testing.T) {
 	killDuringRecreate(t, qemuGuest, pointsOf(qemuGuest, "recreate"))
 }
+
+func TestLongKillOnARealGuestDuringUpgrade(t *testing.T) {
+	killDuringUpgrade(t, qemuGuest, pointsOf(qemuGuest, "upgrade"))
+}
+
+func TestLongKillOnARealGuestDuringBackupAndItsRestore(t *testing.T) {
+	killDuringBackup(t, qemuGuest, slices.Concat(pointsOf(qemuGuest, "backup"), pointsOf(qemuGuest, "restore-backup")))
+}

@@ -61,6 +61,12 @@ func pointsOf(kind, verb string) []ends {
 		list = slices.Concat(steps(verb, undone, "safety", "restore"), steps(verb, finished, "start"))
 	case "recreate":
 		list = slices.Concat(steps(verb, undone, "image", "shutdown", "shelve", "disks", "start", "ready"), steps(verb, finished, "keep"))
+	case "upgrade":
+		list = steps(verb, undone, "image", "shutdown", "switch", "start", "ready", "health")
+	case "backup":
+		list = slices.Concat(steps(verb, undone, "snapshot", "write", "verify", "publish"), steps(verb, finished, "drop"))
+	case "restore-backup":
+		list = slices.Concat(steps(verb, undone, "safety", "restore"), steps(verb, finished, "start"))
 	case "destroy":
 		list = steps(verb, finished, "disks")
 	}
