@@ -132,5 +132,6 @@ func (b *Backend) identity(spec backends.Spec, r record, c conf) pve.Params {
 	p := b.options(spec, r)
 	p["smbios1"] = "uuid=" + strings.ToLower(spec.UUID)
 	b.insertMedium(p, c, b.mediumVolume(spec.UUID))
+	insertDevices(p, c, spec.PCIDevices)
 	return p
 }

@@ -45,7 +45,7 @@ func (b *Backend) making(ctx context.Context, spec backends.Spec, verb string, b
 	case f != nil:
 		return refusal.Exists(spec.Name)
 	}
-	at, err := b.place(ctx, s, spec.Image.ID)
+	at, err := b.place(ctx, s, spec)
 	if err == nil {
 		err = build(ctx, at)
 	}

@@ -90,6 +90,11 @@ func (b *Backend) planMove(ctx context.Context, f *found, node string) (move, er
 	if err != nil {
 		return m, b.problem(err)
 	}
+	for key := range c {
+		if strings.HasPrefix(key, "hostpci") && up(f.status) {
+			return m, problem.New(problem.Unsupported, "VM %s has PCI devices, and cannot be moved while it runs", f.name).WithHint("stop it first")
+		}
+	}
 	for _, d := range pre.LocalDisks {
 		if d.CDROM != 0 {
 			m.media = append(m.media, c.drivesOf(d.VolID)...)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -80,11 +81,15 @@ type site struct {
 
 // place chooses the node for a new VM. Where the nodes do not share the storage of the
 // disks, it is that of a template.
-func (b *Backend) place(ctx context.Context, s scan, image string) (site, error) {
-	key := imageKey(image)
+func (b *Backend) place(ctx context.Context, s scan, spec backends.Spec) (site, error) {
+	key := imageKey(spec.Image.ID)
 	all := s.templates(key)
 	if len(all) == 0 {
-		return site{}, noTemplate(image)
+		return site{}, noTemplate(spec.Image.ID)
+	}
+	devices, err := b.deviceNodes(ctx, spec.PCIDevices)
+	if err != nil {
+		return site{}, err
 	}
 	st, err := b.diskStorage(ctx, all[0].node)
 	if err != nil {
@@ -94,8 +99,12 @@ func (b *Backend) place(ctx context.Context, s scan, image string) (site, error)
 	if st.Shared != 0 {
 		fits = anyNode
 	}
-	n, ok := b.freest(s.nodes, fits)
-	if !ok {
+	n, ok := b.freest(s.nodes, func(n node) bool { return fits(n) && (len(devices) == 0 || slices.Contains(devices, n.Node)) })
+	switch {
+	case !ok && len(devices) > 0:
+		return site{}, problem.New(problem.PCIUnavailable, "the PCI devices are on node %s, which is offline or has no template of the image", strings.Join(devices, ", ")).
+			WithHint("set node to one of these nodes in config.toml, or wait until it is back")
+	case !ok:
 		return site{}, noNode()
 	}
 	return site{*s.templateFor(key, n.Node, st.Shared != 0), n.Node, st}, nil

@@ -87,6 +87,7 @@ var (
 	_ backends.IdentityRenewer  = (*Backend)(nil)
 	_ backends.LiveFirewall     = (*Backend)(nil)
 	_ backends.NodeMigrator     = (*Backend)(nil)
+	_ backends.PCIHost          = (*Backend)(nil)
 	_ backends.PortFirewall     = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)
 )

@@ -110,6 +110,7 @@ func (b *Backend) prepare(ctx context.Context, e entry, spec backends.Spec) erro
 	r.Booted, r.Started = true, time.Now().Truncate(time.Second)
 	p := b.options(spec, r)
 	b.insertMedium(p, c, medium)
+	insertDevices(p, c, spec.PCIDevices)
 	if err := b.put(ctx, e, p); err != nil {
 		return err
 	}

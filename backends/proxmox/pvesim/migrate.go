@@ -35,7 +35,7 @@ func migratePreconditions(s *Server, c *call) (any, error) {
 	}
 	resources := []string{}
 	for _, key := range sortedKeys(vm.conf) {
-		if strings.HasPrefix(key, "hostpci") {
+		if strings.HasPrefix(key, "hostpci") && mappingOf(vm.conf[key]) == "" {
 			resources = append(resources, key)
 		}
 	}
@@ -116,14 +116,27 @@ func migrate(s *Server, c *call) (any, error) {
 	}), nil
 }
 
+// checkDevices refuses devices that keep a VM on its node (source, QemuMigrate.pm, prepare).
+// Mappings that allow live migration are not simulated.
+func (vm *machine) checkDevices() error {
+	for key, value := range vm.conf {
+		switch {
+		case !strings.HasPrefix(key, "hostpci"):
+		case mappingOf(value) == "":
+			return failf("can't migrate VM which uses local devices: %s", key)
+		case vm.running:
+			return failf("can't live migrate running VM which uses following mapped devices: %s", key)
+		}
+	}
+	return nil
+}
+
 // moveVM moves the local volumes, then the VM (source).
 func (s *Server) moveVM(t *task, vm *machine, target string, withLocalDisks bool, targetStorage string) error {
 	began := time.Now()
 	t.logf("starting migration of VM %d to node '%s' (10.99.0.3)", vm.id, target)
-	for key := range vm.conf {
-		if strings.HasPrefix(key, "hostpci") {
-			return failf("can't migrate VM which uses local devices: %s", key)
-		}
+	if err := vm.checkDevices(); err != nil {
+		return err
 	}
 	local := s.localDrives(vm)
 	for _, d := range local {
