@@ -98,6 +98,9 @@ func (s *Server) checkClone(c *call, cp *copying) error {
 		if !cp.full && (!v.base || !st.linked) {
 			return failf("Linked clone feature is not supported for '%s' (%s)", d.volume, d.key) // facts 6
 		}
+		if cp.full && cp.snapshot != "" && !st.copies {
+			return failf("Full clone feature is not supported for drive '%s'", d.key) // source
+		}
 		target := storageOf(d.volume)
 		if cp.storage != "" {
 			target = cp.storage

@@ -61,6 +61,7 @@ func TestRollbackOnlyToTheNewestWhereTheStorageWantsIt(t *testing.T) {
 	c.expect("OK", "POST", vm100+"/status/start")
 	c.expect("can't rollback, 's1' is not most recent snapshot on 'thin:vm-100-disk-0'", "POST", vm100+"/snapshot/s1/rollback")
 	c.expect("VM 100 already running", "POST", vm100+"/status/start")
+	c.fails(500, "Full clone feature is not supported for drive 'scsi0'", "POST", vm100+"/clone", "newid=101", "full=1", "snapname=s1")
 	c.expect("OK", "DELETE", vm100+"/snapshot/s2")
 	c.expect("OK", "POST", vm100+"/snapshot/s1/rollback")
 }

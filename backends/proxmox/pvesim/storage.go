@@ -18,6 +18,8 @@ type storageType struct {
 	linked bool
 	// snapshots of a volume, and of which formats.
 	snapshots []string
+	// copies: a full clone of a snapshot (source, volume_has_feature: copy of snap).
+	copies bool
 	// newest: a rollback only to the newest snapshot.
 	newest bool
 	// baseInName: a linked clone's name starts with that of its base.
@@ -25,12 +27,12 @@ type storageType struct {
 }
 
 var storageTypes = map[string]storageType{
-	"dir":     {files: true, format: "raw", linked: true, snapshots: []string{"qcow2"}, baseInName: true},
-	"nfs":     {files: true, format: "raw", linked: true, snapshots: []string{"qcow2"}, baseInName: true},
+	"dir":     {files: true, format: "raw", linked: true, copies: true, snapshots: []string{"qcow2"}, baseInName: true},
+	"nfs":     {files: true, format: "raw", linked: true, copies: true, snapshots: []string{"qcow2"}, baseInName: true},
 	"lvm":     {format: "raw"},
-	"lvmthin": {format: "raw", linked: true, snapshots: []string{"raw"}},
+	"lvmthin": {format: "raw", linked: true, copies: true, snapshots: []string{"raw"}},
 	"zfspool": {format: "raw", linked: true, snapshots: []string{"raw"}, newest: true, baseInName: true},
-	"rbd":     {format: "raw", linked: true, snapshots: []string{"raw"}, baseInName: true},
+	"rbd":     {format: "raw", linked: true, copies: true, snapshots: []string{"raw"}, baseInName: true},
 	"pbs":     {},
 }
 
