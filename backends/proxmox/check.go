@@ -51,16 +51,6 @@ func unreachable(err error) backends.Finding {
 	return backends.Finding{Code: "proxmox.unreachable", Severity: backends.Fatal, Message: p.Message, Fix: p.Hint}
 }
 
-func checkVersion(v version) []backends.Finding {
-	if v.atLeast(8, 4) {
-		return nil
-	}
-	return []backends.Finding{{
-		Code: "proxmox.version", Severity: backends.Fatal,
-		Message: fmt.Sprintf("Proxmox VE %s cannot import disk images by its API", v), Fix: "upgrade the nodes to Proxmox VE 8.4 or later",
-	}}
-}
-
 // Check asks for the release, the privileges of the token, the storages, the bridge and the
 // firewall.
 func (b *Backend) Check(ctx context.Context) []backends.Finding {
@@ -71,7 +61,8 @@ func (b *Backend) Check(ctx context.Context) []backends.Finding {
 	all := checkVersion(v)
 	for _, check := range []func(context.Context) ([]backends.Finding, error){
 		func(ctx context.Context) ([]backends.Finding, error) { return b.checkPrivileges(ctx, v) },
-		b.checkNodes, b.checkFirewall,
+		func(ctx context.Context) ([]backends.Finding, error) { return b.checkNodes(ctx, v) },
+		b.checkFirewall,
 	} {
 		found, err := check(ctx)
 		if all = append(all, found...); err != nil {
@@ -106,7 +97,7 @@ func (b *Backend) storages(ctx context.Context, node string) (map[string]storage
 }
 
 // checkNodes checks the storages and the bridge of each node that may get VMs.
-func (b *Backend) checkNodes(ctx context.Context) ([]backends.Finding, error) {
+func (b *Backend) checkNodes(ctx context.Context, v version) ([]backends.Finding, error) {
 	nodes, err := b.nodes(ctx)
 	if err != nil {
 		return nil, err
@@ -122,7 +113,7 @@ func (b *Backend) checkNodes(ctx context.Context) ([]backends.Finding, error) {
 			continue
 		}
 		usable++
-		found, err := b.checkNode(ctx, n.Node)
+		found, err := b.checkNode(ctx, n.Node, v)
 		if all = append(all, found...); err != nil {
 			return all, err
 		}
@@ -133,7 +124,7 @@ func (b *Backend) checkNodes(ctx context.Context) ([]backends.Finding, error) {
 	return all, nil
 }
 
-func (b *Backend) checkNode(ctx context.Context, node string) ([]backends.Finding, error) {
+func (b *Backend) checkNode(ctx context.Context, node string, v version) ([]backends.Finding, error) {
 	storages, err := b.storages(ctx, node)
 	if err != nil {
 		return nil, err
@@ -145,6 +136,8 @@ func (b *Backend) checkNode(ctx context.Context, node string) ([]backends.Findin
 		s, there := storages[want.storage]
 		f := backends.Finding{Code: "proxmox.storage", Severity: backends.Fatal}
 		switch {
+		case want.content == "import" && !v.canImport():
+			continue // there is nothing to upload
 		case !there:
 			f.Message = fmt.Sprintf("node %s has no storage %s that the token may see", node, want.storage)
 			f.Fix = fmt.Sprintf("name another one in the setting %s, or grant Datastore.Audit on /storage/%s", want.fix, want.storage)

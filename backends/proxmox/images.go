@@ -37,6 +37,9 @@ func (b *Backend) PrepareImage(ctx context.Context, img backends.Image, report p
 	if err != nil || node == "" {
 		return err
 	}
+	if there := len(s.templates(key)) > 0; there && b.needImport(ctx, "") != nil {
+		return nil // a VM that is to be on another node needs an administrator
+	}
 	return b.prepareOn(ctx, s, node, img, report)
 }
 
@@ -49,6 +52,13 @@ func (b *Backend) prepareOn(ctx context.Context, s scan, node string, img backen
 	if img.NoBootLoader {
 		return problem.New(problem.ImageUnsupported, "image %s has no boot loader", img.ID).WithHint("this backend boots from disks only; use another image, or another backend")
 	}
+	storage, err := b.diskStorage(ctx, node)
+	if err != nil {
+		return err
+	}
+	if err := b.needImport(ctx, "%s", b.commands(storage, key, img)); err != nil {
+		return err
+	}
 	if err := b.dropHalfTemplates(ctx, s, key); err != nil {
 		return err
 	}
@@ -56,7 +66,7 @@ func (b *Backend) prepareOn(ctx context.Context, s scan, node string, img backen
 	if err != nil {
 		return b.failed(problem.ImageUnsupported, "upload image "+img.ID, err)
 	}
-	return b.failed(problem.ImageUnsupported, "import image "+img.ID, b.makeTemplate(ctx, node, key, img, volume, report))
+	return b.failed(problem.ImageUnsupported, "import image "+img.ID, b.makeTemplate(ctx, node, storage, key, img, volume, report))
 }
 
 // file is an upload of a file of this host.
@@ -195,20 +205,9 @@ func (b *Backend) diskStorage(ctx context.Context, node string) (storage, error)
 
 // makeTemplate makes a VM whose boot disk is an imported volume, and converts it. All VMs
 // of the image inherit its machine.
-func (b *Backend) makeTemplate(ctx context.Context, node, key string, img backends.Image, volume string, report progress.Reporter) error {
-	storage, err := b.diskStorage(ctx, node)
-	if err != nil {
-		return err
-	}
-	r := record{Owner: b.owner.ID, Image: img.ID}
-	p := pve.Params{
-		"name": "nixvm-image-" + key, "tags": mark{Image: key}.tags(), "pool": b.config.Pool,
-		"description": r.describe("Image " + img.ID + " of nixvm. VMs are linked clones of it."),
-		"bios":        "ovmf", "machine": "q35", "cpu": "host", "ostype": "l26", "agent": "1", "serial0": "socket",
-		"scsihw": "virtio-scsi-single", "boot": "order=scsi0",
-		"efidisk0": b.firmware(storage),
-		"scsi0":    b.disk(storage, "0,import-from="+volume, "discard=on", "iothread=1"),
-	}
+func (b *Backend) makeTemplate(ctx context.Context, node string, storage storage, key string, img backends.Image, volume string, report progress.Reporter) error {
+	p := b.templateOptions(storage, key, volume)
+	p["description"] = record{Owner: b.owner.ID, Image: img.ID}.describe("Image " + img.ID + " of nixvm. VMs are linked clones of it.")
 	var upid pve.UPID
 	id, err := b.allocate(ctx, func(id int) (err error) {
 		p["vmid"] = itoa(id)

@@ -23,6 +23,9 @@ func (b *Backend) Import(ctx context.Context, spec backends.Spec, disk backends.
 	if spec.Image, err = boot.Loader(spec); err != nil {
 		return err
 	}
+	if err := b.needImport(ctx, "upgrade the nodes to Proxmox VE 8.4 or later"); err != nil {
+		return err
+	}
 	return b.making(ctx, spec, "import", func(ctx context.Context, at site) error {
 		name := "nixvm-" + b.owner.ID + "-" + strings.ToLower(spec.UUID) + ".qcow2"
 		volume := b.config.Images + ":import/" + name
