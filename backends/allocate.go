@@ -14,7 +14,8 @@ type Allocation struct {
 // Allocator is a Backend that numbers its VMs. Create, Clone and Import give a VM the
 // number [Spec].VMID, or a free one of the backend's choice if that is 0. It keeps the
 // number until it is destroyed. A VM that is set aside leaves its number to the VM that
-// takes its place, which has the same UUID, and has it again when it is brought back.
+// takes its place, which has the same UUID, if the backend can ([Allocator].Renumbers), and
+// has it again when it is brought back.
 //
 // A number in use, also by what is not nixvm's, is refused with vm.exists ([NumberInUse]),
 // and nothing is made. Create does not return the number, because its answer can be lost:
@@ -24,6 +25,10 @@ type Allocator interface {
 	// one that the backend does not give (machine.invalid). vm is the VM that is to be
 	// made.
 	CheckVMID(ctx context.Context, vm Ref, vmid int) error
+	// Renumbers reports whether a VM that is set aside leaves its number to the VM in its
+	// place. Where it does not hold, that one gets another number, although CheckVMID and
+	// Create accept the same one for it.
+	Renumbers() bool
 	// Allocated returns what a VM has.
 	Allocated(ctx context.Context, vm Ref) (Allocation, error)
 }

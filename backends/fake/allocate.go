@@ -15,6 +15,9 @@ const (
 	lastVMID  = 199
 )
 
+// Renumbers holds.
+func (b *Backend) Renumbers() bool { return true }
+
 // CheckVMID refuses a number that is in use on the cluster.
 func (b *Backend) CheckVMID(ctx context.Context, vm backends.Ref, vmid int) error {
 	if err := b.cluster.trip(ctx); err != nil {

@@ -94,7 +94,7 @@ func (b *Backend) copyVM(ctx context.Context, source *found, c conf, snap string
 		p["snapname"] = serverName(snap)
 	}
 	var upid pve.UPID
-	id, err := b.allocateAs(ctx, spec.VMID, func(id int) (err error) {
+	id, err := b.allocateAs(ctx, spec.UUID, spec.VMID, func(id int) (err error) {
 		p["newid"] = itoa(id)
 		upid, err = b.api.Begin(ctx, source.task("POST", "qmclone", p, "clone"))
 		return err

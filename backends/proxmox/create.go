@@ -104,7 +104,7 @@ func (b *Backend) clone(ctx context.Context, at site, r record, name string, vmi
 		p["target"] = at.node
 	}
 	var upid pve.UPID
-	id, err := b.allocateAs(ctx, vmid, func(id int) (err error) {
+	id, err := b.allocateAs(ctx, r.UUID, vmid, func(id int) (err error) {
 		p["newid"] = itoa(id)
 		// The task is one of the template. Two clones at once are told apart by the lock
 		// of allocate, and by the UPIDs of the others.

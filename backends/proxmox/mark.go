@@ -13,6 +13,7 @@ import (
 const (
 	tagOurs  = "nixvm"
 	tagOwner = "nixvm-o-" // and the owner's ID: the installation whose VM it is
+	tagShelf = "nixvm-s-" // and the owner's ID: it is set aside
 	tagUUID  = "nixvm-u-" // and the UUID
 	tagImage = "nixvm-i-" // and the key of the image, of which it is a template
 )
@@ -20,6 +21,7 @@ const (
 // mark is what the tags of a VM say.
 type mark struct {
 	Owner string // ID of the installation
+	Shelf string // the same, in the place of Owner, of a VM that is set aside
 	UUID  string // lower case, with hyphens
 	Image string // key of an image: it is a template, or a clone of one that has no tags of its own yet
 }
@@ -27,7 +29,7 @@ type mark struct {
 // tags puts a mark into the form of a configuration.
 func (m mark) tags() string {
 	all := []string{tagOurs}
-	for prefix, value := range map[string]string{tagOwner: m.Owner, tagUUID: m.UUID, tagImage: m.Image} {
+	for prefix, value := range map[string]string{tagOwner: m.Owner, tagShelf: m.Shelf, tagUUID: m.UUID, tagImage: m.Image} {
 		if value != "" {
 			all = append(all, prefix+value)
 		}
@@ -41,7 +43,7 @@ func readMark(tags string) mark {
 	var m mark
 	for _, tag := range strings.FieldsFunc(tags, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
 		tag = strings.ToLower(tag)
-		for prefix, value := range map[string]*string{tagOwner: &m.Owner, tagUUID: &m.UUID, tagImage: &m.Image} {
+		for prefix, value := range map[string]*string{tagOwner: &m.Owner, tagShelf: &m.Shelf, tagUUID: &m.UUID, tagImage: &m.Image} {
 			if rest, ok := strings.CutPrefix(tag, prefix); ok {
 				*value = rest
 			}
@@ -75,7 +77,8 @@ type record struct {
 	MAC     string    `json:"mac,omitempty"`
 	Address string    `json:"address,omitempty"` // static one of the guest; empty = DHCP
 	// Spare: no VM, but a new boot disk on its way to the VM of this name.
-	Spare bool `json:"spare,omitempty"`
+	Spare bool   `json:"spare,omitempty"`
+	Shelf *shelf `json:"shelf,omitempty"` // it is set aside
 }
 
 const recordLine = "nixvm-record: "

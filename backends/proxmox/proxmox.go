@@ -89,6 +89,7 @@ var (
 	_ backends.NodeMigrator     = (*Backend)(nil)
 	_ backends.PCIHost          = (*Backend)(nil)
 	_ backends.PortFirewall     = (*Backend)(nil)
+	_ backends.Shelver          = (*Backend)(nil)
 	_ backends.Snapshotter      = (*Backend)(nil)
 )
 

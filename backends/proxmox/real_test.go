@@ -41,8 +41,10 @@ func realGuests(t *testing.T, config pvesim.Config) backendtest.Harness {
 	w := newWorld(t, config)
 	t.Cleanup(func() {
 		if t.Failed() {
-			for id := range 4 {
-				t.Logf("VM %d:\n%s", 100+id, guests.Log(100+id))
+			for id := 100; id < 110; id++ {
+				if text := guests.Log(id); text != "" {
+					t.Logf("VM %d:\n%s", id, text)
+				}
 			}
 		}
 	})
