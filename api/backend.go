@@ -57,6 +57,8 @@ type BackendCapabilities struct {
 	Autostart bool `json:"autostart"`
 	// Upgrade: a VM that is not mutable can get another image.
 	Upgrade bool `json:"upgrade"`
+	// Rename: a stopped VM can get another name.
+	Rename bool `json:"rename"`
 	// Recreate: a VM can be set aside while another one is made in its place.
 	Recreate bool `json:"recreate"`
 	// Export: its VMs can be backed up and exported.

@@ -4,14 +4,14 @@ package api
 // with it open connections.
 var disruptive = map[Kind]bool{
 	KindStop: true, KindKill: true, KindReboot: true, KindSuspend: true,
-	KindRestoreSnapshot: true, KindRestoreBackup: true, KindUpgrade: true, KindRollback: true, KindRecreate: true, KindDestroy: true, KindPurge: true,
+	KindRestoreSnapshot: true, KindRestoreBackup: true, KindUpgrade: true, KindRollback: true, KindRecreate: true, KindRename: true, KindDestroy: true, KindPurge: true,
 }
 
 // Kinds returns the kinds of operations, in the order of their constants.
 func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindClone, KindStart, KindStop, KindKill, KindReboot, KindSuspend, KindResume, KindDestroy, KindPurge, KindSnapshot,
-		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindUpgrade, KindRollback, KindRecreate, KindApply, KindBuildImage, KindBackup, KindRestoreBackup,
+		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindUpgrade, KindRollback, KindRecreate, KindRename, KindApply, KindBuildImage, KindBackup, KindRestoreBackup,
 		KindImport, KindResolve,
 	}
 }
@@ -25,7 +25,7 @@ type Outcome string
 
 // The outcomes.
 const (
-	OutcomeDown     Outcome = "down"     // the VM stays off or suspended, or is gone
+	OutcomeDown     Outcome = "down"     // the VM stays off or suspended, is gone, or has another name
 	OutcomeUp       Outcome = "up"       // the same system runs again
 	OutcomeReplaced Outcome = "replaced" // the disk is another one: what was read from it is out of date
 )

@@ -35,6 +35,7 @@ const (
 	MethodVMSuspend          = "nixvm/vm/suspend"
 	MethodVMResume           = "nixvm/vm/resume"
 	MethodVMRecreate         = "nixvm/vm/recreate"
+	MethodVMRename           = "nixvm/vm/rename"
 	MethodVMMigrate          = "nixvm/vm/migrate"
 	MethodVMUpgrade          = "nixvm/vm/upgrade"
 	MethodVMRollback         = "nixvm/vm/rollback"

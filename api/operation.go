@@ -30,6 +30,7 @@ const (
 	KindUpgrade         Kind = "upgrade"
 	KindRollback        Kind = "rollback"
 	KindRecreate        Kind = "recreate"
+	KindRename          Kind = "rename"
 	KindApply           Kind = "apply" // of settings, to the guest that runs
 	KindBuildImage      Kind = "build-image"
 	KindBackup          Kind = "backup"
@@ -69,15 +70,15 @@ type Operation struct {
 	ID string `json:"id"`
 	// Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend",
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
-	// "migrate", "upgrade", "rollback", "recreate", "apply" (settings, to a running guest),
-	// "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an
+	// "migrate", "upgrade", "rollback", "recreate", "rename", "apply" (settings, to a running
+	// guest), "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an
 	// archive, as a new VM), "resolve" (the chosen action for an unresolved operation).
 	Kind Kind `json:"kind"`
 	// Disruptive: connections into the guest end while the operation is running. Clients
 	// close theirs when it begins, instead of waiting for a guest that no longer answers.
 	Disruptive bool `json:"disruptive,omitempty"`
 	// Outcome of a disruptive operation that succeeds: "down" (the VM is stopped, suspended
-	// or gone: connecting would start it again), "up" (the same system is running again)
+	// or gone, or has another name: connecting would start it again, or fail), "up" (the same system is running again)
 	// or "replaced" (its disk was replaced: data that was read from it is stale).
 	Outcome Outcome `json:"outcome,omitempty"`
 	// Machine that it changes; empty if it does not concern a machine.
@@ -85,6 +86,8 @@ type Operation struct {
 	// Source machine of a clone. It is busy with the operation too, until its disk
 	// has been copied.
 	Source string `json:"source,omitempty"`
+	// NewName that a rename gives the machine. That name is busy with the operation too.
+	NewName string `json:"newName,omitempty"`
 	// State is "running", "succeeded", "failed", "cancelled", "interrupted" (the
 	// daemon died while it was running; message says what the next start did about it)
 	// or "unresolved" (it failed and could not be undone completely: it is left alone
@@ -139,14 +142,16 @@ type Choice struct {
 	Confirm bool `json:"confirm,omitempty"`
 }
 
-// Subject is what the operation is about: a machine, "source to clone", or the id of
-// an image.
+// Subject is what the operation is about: a machine, "source to clone", "old name to new
+// name", or the id of an image.
 func (o Operation) Subject() string {
 	switch {
 	case o.Machine == "":
 		return o.Image
 	case o.Source != "":
 		return o.Source + " to " + o.Machine
+	case o.NewName != "":
+		return o.Machine + " to " + o.NewName
 	}
 	return o.Machine
 }

@@ -27,6 +27,7 @@ func CapabilitiesOf(b Backend) Capabilities {
 	_, c.Autostart = As[Autostarter](b)
 	_, c.LiveResize = As[DiskGrower](b)
 	_, c.Upgrade = As[ImageSwapper](b)
+	_, c.Rename = As[Renamer](b)
 	_, c.Recreate = As[Shelver](b)
 	_, c.Export = As[Exporter](b)
 	_, c.Import = As[Importer](b)

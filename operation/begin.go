@@ -53,7 +53,7 @@ func (e *Engine) prepare(ctx context.Context, t *Task, facts func(context.Contex
 		t.instance = e.o.Owner.Instance(v)
 	}
 	j, err := createJournal(e.o.Dir, Header{
-		ID: t.id, Kind: t.kind, Machine: v.Machine, Instance: t.instance, Source: v.Source,
+		ID: t.id, Kind: t.kind, Machine: v.Machine, Instance: t.instance, Source: v.Source, NewName: v.NewName,
 		Client: v.Client, Started: v.Started, Args: raw,
 	})
 	switch {

@@ -29,6 +29,7 @@ type Header struct {
 	// and where there is none.
 	Instance string          `json:"instance,omitempty"`
 	Source   string          `json:"source,omitempty"`
+	NewName  string          `json:"newName,omitempty"`
 	Client   string          `json:"client,omitempty"`
 	Started  time.Time       `json:"started"`
 	Args     json.RawMessage `json:"args"`
@@ -36,7 +37,7 @@ type Header struct {
 
 // value is the operation that a header is of.
 func (h Header) value() api.Operation {
-	return api.Operation{ID: h.ID, Kind: h.Kind, Machine: h.Machine, Source: h.Source, Client: h.Client, Started: h.Started}
+	return api.Operation{ID: h.ID, Kind: h.Kind, Machine: h.Machine, Source: h.Source, NewName: h.NewName, Client: h.Client, Started: h.Started}
 }
 
 // Entry is every later line of a journal.

@@ -93,7 +93,11 @@ func (e *Engine) givesWay(running, begins *Task) bool {
 // busy is the problem of a key that an operation holds. mu is held.
 func busy(key string, t *Task) *problem.Error {
 	what := string(t.kind)
-	if t.value.Machine != key && t.value.Machine != "" {
+	switch {
+	case t.value.Machine == key || t.value.Machine == "":
+	case t.value.NewName == key:
+		what += " of " + t.value.Machine
+	default:
 		what += " to " + t.value.Machine
 	}
 	return problem.New(problem.VMBusy, "%s is busy: %s has been running for %s (operation %s)",

@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,7 +19,7 @@ func (e *Engine) Resolve(ctx context.Context, id string, action api.Action, conf
 		return api.Operation{}, err
 	}
 	e.mu.Lock()
-	u, v, key := e.unresolved[id], t.value, t.keys[0]
+	u, v, key := e.unresolved[id], t.value, cmp.Or(t.value.Machine, t.keys[0])
 	e.mu.Unlock()
 	at := slices.IndexFunc(v.Choices, func(c api.Choice) bool { return c.Action == action })
 	switch {
@@ -85,7 +86,7 @@ func (e *Engine) beginResolve(ctx context.Context, u *unresolved, action api.Act
 	old := u.task.Value()
 	v := api.Operation{Kind: api.KindResolve, Machine: old.Machine, Client: client, Resolves: old.ID, Snapshot: old.Snapshot}
 	if r, err := readJournal(u.path, nil); err == nil && r.needsOthers(u.task.Plan()) {
-		v.Source = old.Source
+		v.Source, v.NewName = old.Source, old.NewName
 	}
 	t := e.newTask(v, e.o.Keys(v))
 	if err := e.reserve(ctx, t); err != nil {

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -453,7 +454,7 @@ func (s *session) outcome(op api.Operation) (any, error) {
 	result := api.OperationResult{Operation: operationOf(op)}
 	before := append([]byte(`{"operation":`), marshal(result.Operation)...)
 	return machineResult{
-		name: op.Machine, before: append(before, `,"vm":`...),
+		name: cmp.Or(op.NewName, op.Machine), before: append(before, `,"vm":`...),
 		otherwise: func() (any, error) { return result, nil },
 	}, nil
 }

@@ -51,6 +51,7 @@ type Core interface {
 	Reboot(ctx context.Context, name, client string) (api.Operation, error)
 	Suspend(ctx context.Context, name, client string) (api.Operation, error)
 	Resume(ctx context.Context, name, client string) (api.Operation, error)
+	Rename(ctx context.Context, req api.RenameParams) (api.Operation, error)
 	Recreate(ctx context.Context, req api.RecreateParams) (api.Operation, error)
 	Migrate(ctx context.Context, name, backend, client string) (api.Operation, error)
 	// MigrateNode is Migrate to another node of the VM's backend.

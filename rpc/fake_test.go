@@ -373,6 +373,10 @@ func (c *core) Migrate(_ context.Context, name, _, client string) (api.Operation
 	return c.on(api.KindMigrate, name, client)
 }
 
+func (c *core) Rename(_ context.Context, req api.RenameParams) (api.Operation, error) {
+	return c.on(api.KindRename, req.Name, req.Client)
+}
+
 func (c *core) Recreate(_ context.Context, req api.RecreateParams) (api.Operation, error) {
 	return c.on(api.KindRecreate, req.Name, req.Client)
 }

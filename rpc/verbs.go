@@ -28,6 +28,7 @@ var allVerbs = []api.Verb{
 	{Key: string(vm.VerbUpgrade), Method: api.MethodVMUpgrade, Title: "Upgrade", Operation: true, Needs: "an immutable or semi-mutable VM, running or stopped"},
 	{Key: string(vm.VerbRollback), Method: api.MethodVMRollback, Title: "Roll Back", Operation: true, Needs: "a VM that has been upgraded"},
 	{Key: string(vm.VerbRecreate), Method: api.MethodVMRecreate, Title: "Recreate", Operation: true, Needs: "a running or stopped VM, on a backend whose disks are files on this host"},
+	{Key: string(vm.VerbRename), Method: api.MethodVMRename, Title: "Rename", Operation: true, Needs: "a running or stopped VM, on a backend that can rename VMs; or a machine without a VM"},
 	{Key: string(vm.VerbConfigure), Method: api.MethodMachineConfigure, Title: "Configure", Needs: "a machine whose files can be read"},
 	{Key: string(vm.VerbAutostart), Method: api.MethodMachineConfigure, Title: "Start with the Host", Needs: "a backend that starts with its host, such as the system libvirt"},
 	{Key: string(vm.VerbPasswd), Method: api.MethodMachineConfigure, Title: "Set Root Password", Needs: "an immutable or semi-mutable machine: a mutable guest owns its passwords"},

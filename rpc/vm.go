@@ -45,6 +45,7 @@ func vmMethods() []Method {
 			}, problem.BackendUnknown, problem.Unsupported, problem.StorageNotShared, problem.MigrateFailed, problem.VMExists, problem.VMNotRunning,
 			problem.VMNotFound, problem.VMBusy, problem.BackendUnreachable),
 		recreateMethod(),
+		renameMethod(),
 		operation(api.MethodVMDestroy, "Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept, and with keepMachine any is. Any operation running on the machine is cancelled.",
 			func(ctx context.Context, s *session, p api.DestroyParams) (api.Operation, error) {
 				if p.KeepMachine {

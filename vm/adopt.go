@@ -173,7 +173,7 @@ func (s *Service) judgeAdopt(ctx context.Context, name string, req api.AdoptPara
 		wrong.add(field, err)
 	}
 	s.checkImage(nixbuild.Request{Kind: args.Image.Kind, Mode: string(m.Mode), Profiles: m.Profiles}, wrong)
-	wrong.add(fieldName, s.checkSSHName(ctx, name))
+	wrong.add(fieldName, s.checkSSHName(ctx, name, ""))
 	return args, wrong
 }
 

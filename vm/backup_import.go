@@ -95,7 +95,7 @@ func (s *Service) judgeImport(ctx context.Context, w wanted, req api.BackupResto
 		args.Image.ID = ""
 	}
 	if !wrong.has(fieldName) {
-		wrong.add(fieldName, s.checkSSHName(ctx, w.name))
+		wrong.add(fieldName, s.checkSSHName(ctx, w.name, ""))
 	}
 	return args, wrong
 }

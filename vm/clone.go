@@ -137,7 +137,7 @@ func (s *Service) judgeClone(ctx context.Context, req api.CloneParams) (cloneArg
 	args.Image.Mode = string(r.ModeOf(m)) // what the disk has, whatever the machine is to be
 	args.Warnings = append(args.Warnings, keptBySource(m)...)
 	if !wrong.has(fieldNewName) {
-		wrong.add(fieldNewName, s.checkSSHName(ctx, req.NewName))
+		wrong.add(fieldNewName, s.checkSSHName(ctx, req.NewName, ""))
 	}
 	return args, wrong
 }

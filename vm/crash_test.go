@@ -58,7 +58,9 @@ var beginKind = map[string]func(h house) (api.Operation, error){
 	"recreate": func(h house) (api.Operation, error) {
 		return h.Recreate(background, recreateParams("demo"))
 	},
-	"reboot": func(h house) (api.Operation, error) { return h.Reboot(background, "demo", "t") },
+	"rename":     func(h house) (api.Operation, error) { return h.Rename(background, renameParams("demo")) },
+	"rename-off": func(h house) (api.Operation, error) { return h.Rename(background, renameParams("")) },
+	"reboot":     func(h house) (api.Operation, error) { return h.Reboot(background, "demo", "t") },
 }
 
 func crashChild(home, kind, at string) int {
@@ -125,7 +127,7 @@ func crash(t *testing.T, home, kind string, at int, env ...string) bool {
 	return false
 }
 
-// whole is a house with a VM "demo" that runs (to be cloned: is off), has the
+// whole is a house with a VM "demo" that runs (to be cloned, or renamed so: is off), has the
 // snapshot s1 ("precious") and content "today".
 func whole(t *testing.T, home, kind string) {
 	t.Helper()
@@ -147,7 +149,7 @@ func whole(t *testing.T, home, kind string) {
 			t.Fatal(err)
 		}
 	}
-	if kind == "clone" {
+	if kind == "clone" || kind == "rename-off" {
 		op, err := h.Stop(background, "demo", 0, "t")
 		h.succeed(t, op, err)
 	}
@@ -242,8 +244,15 @@ func checkRecovered(t *testing.T, home, kind string) {
 	if left, bad, _ := operation.ReadJournals(h.layout.Journal(), nil); len(left)+len(bad) > 0 {
 		t.Errorf("journals left: %v %v", left, bad)
 	}
-	if kind == "clone" {
+	switch kind {
+	case "clone":
 		checkCloned(t, h)
+		return
+	case "rename":
+		checkRenamed(t, h, backends.Running)
+		return
+	case "rename-off":
+		checkRenamed(t, h, backends.Stopped)
 		return
 	}
 	v, err := h.Get("demo")

@@ -213,7 +213,7 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 	}
 	s.checkImage(imageRequest(args.Image, args.Draft.Mode, args.Draft.Profiles), wrong)
 	if !wrong.has(fieldName) {
-		wrong.add(fieldName, s.checkSSHName(ctx, args.Draft.Name))
+		wrong.add(fieldName, s.checkSSHName(ctx, args.Draft.Name, ""))
 	}
 }
 

@@ -25,9 +25,19 @@ func (s *Service) watchMachines() error {
 		_ = w.Close()
 		return err
 	}
+	if err := s.watchAll(w, root); err != nil {
+		_ = w.Close()
+		return err
+	}
+	s.machineDirs = w
+	s.background(func() { s.followEdits(w, root) })
+	return nil
+}
+
+// watchAll watches the directories of all machines; those that are watched already stay.
+func (s *Service) watchAll(w *fsnotify.Watcher, root string) error {
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		_ = w.Close()
 		return err
 	}
 	for _, e := range entries {
@@ -35,8 +45,6 @@ func (s *Service) watchMachines() error {
 			s.watchDir(w, filepath.Join(root, e.Name()))
 		}
 	}
-	s.machineDirs = w
-	s.background(func() { s.followEdits(w, root) })
 	return nil
 }
 
@@ -132,8 +140,15 @@ func (s *Service) edited(w *fsnotify.Watcher, root string, ev fsnotify.Event) (b
 	if names.Machine(name) != nil {
 		return ""
 	}
-	if !inside && ev.Has(fsnotify.Create) {
+	switch {
+	case !inside && ev.Has(fsnotify.Create):
 		s.watchDir(w, ev.Name)
+	case !inside && ev.Has(fsnotify.Rename):
+		// The watch of the directory goes with its former name, perhaps after that of the
+		// new one was made: it is the same directory.
+		if err := s.watchAll(w, root); err != nil {
+			s.log.Warn("cannot watch machine directories", "error", err)
+		}
 	}
 	if inside && strings.HasPrefix(file, ".") { // our own and editors' temporary files
 		return ""

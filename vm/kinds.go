@@ -36,6 +36,7 @@ func (s *Service) kinds() map[api.Kind]operation.Verb {
 		api.KindUpgrade:         {Plan: planFrom(s.planUpgrade)},
 		api.KindRollback:        {Plan: planFrom(s.planUpgrade)},
 		api.KindRecreate:        {Plan: planFrom(s.planRecreate)},
+		api.KindRename:          {Plan: planFrom(s.planRename)},
 		api.KindApply:           {Plan: planFrom(s.planApply)},
 		api.KindBuildImage:      {Plan: planFrom(s.planBuildImage)},
 		api.KindBackup:          {Plan: planFrom(s.planBackup)},
@@ -60,13 +61,16 @@ func detailIn(p operation.Plan) detail {
 }
 
 // keysOf are the machines that an operation keeps busy: the one that it changes,
-// and the one that it copies.
+// and the one that it copies. A rename has the new name first, since it frees the other
+// one before it ends.
 func keysOf(op api.Operation) []string {
 	switch {
 	case op.Machine == "":
 		return nil
 	case op.Source != "":
 		return []string{op.Machine, op.Source}
+	case op.NewName != "":
+		return []string{op.NewName, op.Machine}
 	}
 	return []string{op.Machine}
 }
@@ -79,6 +83,8 @@ func checkSubject(op api.Operation) error {
 		return fmt.Errorf("%s of machine %q", op.Kind, op.Machine)
 	case (op.Kind == api.KindClone) != (op.Source != ""):
 		return fmt.Errorf("%s from machine %q", op.Kind, op.Source)
+	case (op.Kind == api.KindRename) != (op.NewName != ""):
+		return fmt.Errorf("%s of a machine to %q", op.Kind, op.NewName)
 	}
 	for _, name := range keysOf(op) {
 		if err := names.Machine(name); err != nil {

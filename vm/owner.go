@@ -48,10 +48,12 @@ func (o owner) Decides(done, unresolved *operation.Task) bool {
 // down as it was asked to, goes on: the forwards that were closed for the operation
 // are held again.
 func (o owner) Ended(op api.Operation) {
-	if op.Machine != "" {
-		o.s.reloadEdited(op.Machine)
-		o.s.holdForwards(op.Machine)
-		o.s.forgetSSH(op.Machine)
+	for _, name := range []string{op.Machine, op.NewName} {
+		if name != "" {
+			o.s.reloadEdited(name)
+			o.s.holdForwards(name)
+			o.s.forgetSSH(name)
+		}
 	}
 	if op.Source != "" {
 		o.s.reloadEdited(op.Source)

@@ -56,6 +56,9 @@ func (s *Service) journalled() map[string]string {
 			instance = busy[r.Header.Machine] // its VM may have been replaced since
 		}
 		busy[r.Header.Machine] = instance
+		if r.Header.NewName != "" {
+			busy[r.Header.NewName] = instance
+		}
 		if _, known := busy[r.Header.Source]; !known {
 			busy[r.Header.Source] = ""
 		}

@@ -137,11 +137,13 @@ func (s *Service) forgetSSH(name string) {
 }
 
 // checkSSHName refuses a machine whose SSH names could not be written, before
-// anything of it is made.
-func (s *Service) checkSSHName(ctx context.Context, name string) error {
+// anything of it is made. The names of former, a machine that goes, are free; empty = none
+// goes.
+func (s *Service) checkSSHName(ctx context.Context, name, former string) error {
 	s.sshMu.Lock()
 	defer s.sshMu.Unlock()
-	if err := s.ssh.CheckName(name, s.hosts(name)); err != nil {
+	others := slices.DeleteFunc(s.hosts(name), func(h sshconfig.Host) bool { return h.Name == former })
+	if err := s.ssh.CheckName(name, others); err != nil {
 		return err
 	}
 	_, err := s.ssh.Preview(s.hosts(""))

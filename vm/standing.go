@@ -7,6 +7,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
@@ -36,8 +37,11 @@ const clockSlack = 2 * time.Second
 // Standing implements operation.Owner.
 func (o owner) Standing(ctx context.Context, r *operation.Record, p operation.Plan, late bool) operation.Standing {
 	h := r.Header
-	if h.Machine == "" {
+	switch {
+	case h.Machine == "":
 		return operation.Ours
+	case h.Kind == api.KindRename:
+		return o.renamed(h)
 	}
 	rec, err := o.s.inventory.ReadRecord(h.Machine)
 	switch {
@@ -80,6 +84,21 @@ func (o owner) madeBy(p operation.Plan, r *operation.Record, rec *inventory.Reco
 		return operation.Unsure // version 1: made after the last entry of this operation, by it or by a later one
 	}
 	return operation.Ours
+}
+
+// renamed is Standing for an operation that gives a machine another name: its VM, or the
+// declaration of a machine without one, has one of the two.
+func (o owner) renamed(h operation.Header) operation.Standing {
+	for _, name := range []string{h.NewName, h.Machine} {
+		rec, err := o.s.inventory.ReadRecord(name)
+		switch {
+		case err != nil:
+			return operation.Unsure
+		case h.Instance == "" && rec == nil && o.s.machines.Exists(name), h.Instance != "" && rec != nil && rec.InstanceID() == h.Instance:
+			return operation.Ours
+		}
+	}
+	return operation.Gone
 }
 
 // remains reports whether anything may be left of a VM that has no record.

@@ -63,6 +63,7 @@ const (
 	VerbUpgrade         Verb = "upgrade"
 	VerbRollback        Verb = "rollback"
 	VerbRecreate        Verb = "recreate"
+	VerbRename          Verb = "rename"
 	VerbConfigure       Verb = "configure"
 	VerbAutostart       Verb = "autostart" // a setting of configure, which needs a capability
 	VerbPasswd          Verb = "passwd"    // the same; a mutable guest owns its passwords
@@ -112,6 +113,9 @@ var verbs = []verb{
 	{key: VerbUpgrade, fits: hasImage, able: canUpgrade},
 	{key: VerbRollback, fits: func(v VM) bool { return hasImage(v) && v.Returns }, able: canUpgrade},
 	{key: VerbRecreate, fits: in(backends.Running, backends.Stopped, backends.Crashed), able: func(_ VM, c backends.Capabilities) bool { return c.Recreate }},
+	{key: VerbRename, fits: in(backends.Absent, backends.Running, backends.Stopped, backends.Crashed), able: func(v VM, c backends.Capabilities) bool {
+		return v.State == backends.Absent || c.Rename
+	}},
 	{key: VerbConfigure, fits: readable},
 	// A machine that has it may come from a backend that can; it can always be switched off.
 	{key: VerbAutostart, fits: readable, able: func(v VM, c backends.Capabilities) bool { return v.Autostart || c.Autostart }},

@@ -46,13 +46,13 @@ func verbHouse(t *testing.T) house {
 
 func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 	h := verbHouse(t)
-	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
+	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
 	for phase, want := range map[Phase][]Verb{
-		PhaseAbsent:    {VerbCreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbPurge, VerbDelete},
-		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
+		PhaseAbsent:    {VerbCreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbPurge, VerbDelete},
+		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseReady:     ready,
 		PhaseSuspended: {VerbAttach, VerbResume, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge},
-		PhaseCrashed:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbUpgrade, VerbRecreate, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
+		PhaseCrashed:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbUpgrade, VerbRecreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
 		PhaseBroken:    {VerbPurge},
 	} {
 		v, err := h.Get(string(phase))
@@ -146,6 +146,9 @@ func verbCalls() map[Verb]func(h house, name string) (api.Operation, error) {
 		// Offered once there is an earlier image: TestRollback.
 		VerbRollback: func(h house, n string) (api.Operation, error) { return h.Rollback(ctx, api.RollbackParams{Name: n}) },
 		VerbRecreate: func(h house, n string) (api.Operation, error) { return h.Recreate(ctx, recreateParams(n)) },
+		VerbRename: func(h house, n string) (api.Operation, error) {
+			return h.Rename(ctx, api.RenameParams{Name: n, NewName: n + "-2", Confirm: n})
+		},
 		VerbConfigure: func(h house, n string) (api.Operation, error) {
 			_, err := h.Configure(ctx, api.ConfigureParams{Name: n, VCPUs: new(3)}, "t")
 			return plain(err)

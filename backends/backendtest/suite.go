@@ -72,6 +72,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("another image", func(t *testing.T) { testSwap(newSuite(t, h)) })
 	t.Run("clones", func(t *testing.T) { testClone(newSuite(t, h)) })
 	t.Run("a VM that is set aside", func(t *testing.T) { testShelve(newSuite(t, h)) })
+	t.Run("another name", func(t *testing.T) { testRename(newSuite(t, h)) })
 	t.Run("numbers of VMs", func(t *testing.T) { testAllocate(newSuite(t, h)) })
 	t.Run("nodes", func(t *testing.T) { testNodes(newSuite(t, h)) })
 	t.Run("disks that come and go", func(t *testing.T) { testTransfer(newSuite(t, h)) })

@@ -78,6 +78,7 @@ var (
 	_ backends.FileHost    = (*Backend)(nil)
 	_ backends.ImageHost   = (*Backend)(nil)
 	_ backends.Shelver     = (*Backend)(nil)
+	_ backends.Renamer     = (*Backend)(nil)
 	_ backends.PCIHost     = (*Backend)(nil)
 	_ backends.Allocator   = (*Backend)(nil)
 

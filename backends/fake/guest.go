@@ -76,6 +76,7 @@ func (n *node) load(name string) (*guest, error) {
 	if damage := json.Unmarshal(content, &g); damage != nil {
 		g = guest{Status: backends.Status{Name: name, State: backends.Broken, Reason: "its file is damaged: " + damage.Error()}}
 	}
+	g.Status.Name = name // it may have been renamed
 	return &g, nil
 }
 

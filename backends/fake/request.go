@@ -19,7 +19,7 @@ type request struct {
 	Snapshot *backends.Snapshot `json:",omitempty"` // of snapshot, restore and delete-snapshot
 	PowerOff bool               `json:",omitempty"` // of snapshot
 	On       bool               `json:",omitempty"` // of autostart and cut
-	Text     string             `json:",omitempty"` // of crash, write, import and rewrite; the key of shelve, unshelve and drop; the node to move to
+	Text     string             `json:",omitempty"` // of crash, write, import and rewrite; the key of shelve, unshelve and drop; the new name; the node to move to
 	Node     string             `json:",omitempty"` // of what makes a guest, on a cluster
 	Bytes    int64              `json:",omitempty"` // of grow and fill-disk
 	Medium   medium             // of create, clone, start and renew

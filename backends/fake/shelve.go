@@ -12,11 +12,13 @@ import (
 	"github.com/nixvm/nixvm/internal/atomicfile"
 )
 
-// shelving are the requests about guests that are set aside; mu is held.
+// shelving are the requests about guests that are set aside, or get another name; mu is
+// held.
 var shelving = map[string]func(n *node, g *guest, r request) error{
 	"shelve":   (*node).shelve,
 	"unshelve": (*node).unshelve,
 	"drop":     (*node).drop,
+	"rename":   (*node).rename,
 }
 
 func (n *node) shelf(name, key string) string {

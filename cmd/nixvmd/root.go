@@ -126,7 +126,7 @@ func addVerbs(a *app, root *cobra.Command) {
 	}{
 		{groupVM, []*cobra.Command{
 			newCreate(a), newClone(a), newList(a), newStatus(a), newStart(a), newStop(a), newReboot(a), newSuspend(a), newResume(a),
-			newKill(a), newConfigure(a), newPasswd(a), newUpgrade(a), newGenerations(a), newRollback(a), newRecreate(a), newMigrate(a), newDestroy(a), newPurge(a), newOperations(a), newWait(a), newCancel(a),
+			newKill(a), newConfigure(a), newPasswd(a), newUpgrade(a), newGenerations(a), newRollback(a), newRecreate(a), newRename(a), newMigrate(a), newDestroy(a), newPurge(a), newOperations(a), newWait(a), newCancel(a),
 		}},
 		{groupUse, []*cobra.Command{newSSH(a), newAttach(a), newConsole(a), newForward(a), newShare(a)}},
 		{groupSnapshot, []*cobra.Command{newSnapshot(a), newSnapshots(a), newRestoreSnapshot(a), newDeleteSnapshot(a)}},

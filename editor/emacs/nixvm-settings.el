@@ -146,5 +146,24 @@ as soon as the new VM is ready.  The name must be typed to confirm."
                 (append (list :name name :confirm name) (and discard (list :discard t)))
                 (format "Recreate %s" name) #'ignore))
 
+;;;###autoload
+(defun nixvm-rename (name new)
+  "Give the machine NAME the name NEW: its directory, its VM and its SSH names.
+A VM that is running is shut down first, if you agree, and started again."
+  (interactive
+   (let ((name (nixvm--target "Rename" "rename")))
+     ;; The rules are those for the name of a copy.
+     (list name (nixvm--ask "clone" (list :name name) :newName
+                            (apply-partially #'nixvm--read-text
+                                             (format "New name of %s" name) name)))))
+  (let ((running (equal (plist-get (nixvm-machine name) :state) "running")))
+    (when (and running
+               (not (y-or-n-p (format "%s is running.  Shut it down, and start it again as %s? "
+                                      name new))))
+      (keyboard-quit))
+    (nixvm--begin "nixvm/vm/rename"
+                  (append (list :name name :newName new) (and running (list :confirm name)))
+                  (format "Rename %s to %s" name new) #'ignore)))
+
 (provide 'nixvm-settings)
 ;;; nixvm-settings.el ends here

@@ -111,6 +111,7 @@
     ("p" "Root password" nixvm-passwd :if (lambda () (nixvm-transient--p "passwd")))
     ("O" "Mode" nixvm-set-mode :if (lambda () (nixvm-transient--p "configure")))
     ("W" "Recreate" nixvm-recreate :if (lambda () (nixvm-transient--p "recreate")))
+    ("N" "Rename" nixvm-rename :if (lambda () (nixvm-transient--p "rename")))
     ("D" "Destroy" nixvm-destroy :if (lambda () (nixvm-transient--p "destroy")))
     ("P" "Purge" nixvm-purge :if (lambda () (nixvm-transient--p "purge")))
     ("x" "Other operation" nixvm-operation :if nixvm-transient--others-p)]]

@@ -55,6 +55,7 @@
 (autoload 'nixvm-passwd "nixvm-settings" "Set the password of root in a guest." t)
 (autoload 'nixvm-set-mode "nixvm-settings" "Change the mode of a machine." t)
 (autoload 'nixvm-recreate "nixvm-settings" "Recreate the VM of a machine." t)
+(autoload 'nixvm-rename "nixvm-settings" "Give a machine another name." t)
 (autoload 'nixvm-adopt "nixvm-adopt" "Take over VMs of nixos-vm-template." t)
 (autoload 'nixvm-upgrade "nixvm-upgrade" "Upgrade VMs to their current image." t)
 (autoload 'nixvm-upgrade-all "nixvm-upgrade" "Upgrade all VMs to their current image." t)
@@ -487,7 +488,7 @@ the daemon holds it.  It applies at once."
   '("create" "attach" "console" "start" "resume" "stop" "reboot" "suspend" "snapshot"
     "restore-snapshot" "delete-snapshot" "backup" "restore-backup" "clone" "clone-snapshot" "migrate"
     "upgrade" "rollback"
-    "recreate" "configure"
+    "recreate" "rename" "configure"
     "autostart" "passwd" "forward" "share" "cancel" "kill" "destroy" "purge" "delete")
   "The verbs of the daemon that have a command of their own, or need none.")
 

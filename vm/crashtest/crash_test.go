@@ -96,6 +96,12 @@ var verbs = map[string]func(context.Context, *vm.Service) (api.Operation, error)
 		}
 		return s.RestoreBackup(ctx, api.BackupRestoreParams{Backup: list[0].ID, Confirm: "demo"})
 	},
+	"rename": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
+		return s.Rename(ctx, api.RenameParams{Name: "demo", NewName: "copy"})
+	},
+	"rename-running": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
+		return s.Rename(ctx, api.RenameParams{Name: "demo", NewName: "copy", Confirm: "demo"})
+	},
 	"destroy": func(ctx context.Context, s *vm.Service) (api.Operation, error) {
 		return s.Destroy(ctx, "demo", "demo", "test")
 	},
@@ -117,7 +123,7 @@ func child(p point) int {
 		return 1
 	}
 	s.Watch(func(c vm.Change) {
-		if c.Operation != nil && string(c.Operation.Kind) == p.kind() && c.Operation.Step == p.step {
+		if c.Operation != nil && string(c.Operation.Kind) == p.kind() && p.method == "" && c.Operation.Step == p.step {
 			die()
 		}
 	})

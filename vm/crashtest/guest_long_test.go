@@ -27,6 +27,14 @@ func TestLongKillOnARealGuestDuringSnapshotRestoreAndDestroy(t *testing.T) {
 		pointsOf(qemuGuest, "snapshot"), pointsOf(qemuGuest, "restore-snapshot"), pointsOf(qemuGuest, "destroy")))
 }
 
+func TestLongKillOnARealGuestDuringRename(t *testing.T) {
+	killDuringRename(t, qemuGuest, backends.Stopped, pointsOf(qemuGuest, "rename"))
+}
+
+func TestLongKillOnARealGuestDuringRenameOfARunningVM(t *testing.T) {
+	killDuringRename(t, qemuGuest, backends.Running, pointsOf(qemuGuest, "rename-running"))
+}
+
 func TestLongKillOnARealGuestDuringRecreate(t *testing.T) {
 	killDuringRecreate(t, qemuGuest, pointsOf(qemuGuest, "recreate"))
 }

@@ -67,6 +67,10 @@ func pointsOf(kind, verb string) []ends {
 		list = slices.Concat(steps(verb, undone, "snapshot", "write", "verify", "publish"), steps(verb, finished, "drop"))
 	case "restore-backup":
 		list = slices.Concat(steps(verb, undone, "safety", "restore"), steps(verb, finished, "start"))
+	case "rename":
+		list = slices.Concat(steps(verb, undone, "machine", "vm", "names"), steps(verb, finished, "free"))
+	case "rename-running":
+		list = slices.Concat(steps(verb, undone, "shutdown", "machine", "vm", "names"), steps(verb, finished, "free", "start", "ready"))
 	case "destroy":
 		list = steps(verb, finished, "disks")
 	}
@@ -89,8 +93,13 @@ func pointsOf(kind, verb string) []ends {
 		list = append(list, methods(verb, either, "snapshot", "restore", "start")...)
 	case "recreate": // before the last step, which ends it
 		list = append(methods(verb, undone, "shutdown", "shelve", "create", "start"), list...)
+	case "rename":
+		list = append(list, methods(verb, undone, "rename")...)
+	case "rename-running":
+		list = append(list, methods(verb, undone, "shutdown", "rename")...)
+		list = append(list, methods(verb, finished, "start")...)
 	case "destroy":
-		list = append(list, methods(verb, finished, "kill", "destroy")...)
+		list = append(list, methods(verb, finished, "destroy")...)
 	}
 	if kind == remoteFake && verb == "create" {
 		list = append(list, steps(verb, undone, "upload")...)

@@ -75,6 +75,20 @@ Return its name."
                            (and (equal (plist-get params :confirm) "demo")
                                 (eq (and prefix t) (plist-get params :discard)))))))))
 
+(ert-deftest nixvm-rename-asks-before-it-restarts-a-machine ()
+  (nixvm-fake-with (list (nixvm-fake-machine "demo") (nixvm-fake-machine "off" :state "stopped"))
+    (nixvm-fake-on "nixvm/vm/rename" (lambda (&rest _) '(:operation (:id "1" :state "succeeded"))))
+    (should (eq 'quit (condition-case nil
+                          (nixvm-fake-typing '("demo" "parser" nil) (call-interactively #'nixvm-rename))
+                        (quit 'quit))))
+    (should-not (nixvm-fake-received-p "nixvm/vm/rename"))
+    (pcase-dolist (`(,typed ,confirm) '((("demo" "parser" t) "demo") (("off" "parser") nil)))
+      (nixvm-fake-typing typed (call-interactively #'nixvm-rename))
+      (nixvm-fake-wait (let ((params (nixvm-fake-params "nixvm/vm/rename")))
+                         (and (equal (plist-get params :name) (car typed))
+                              (equal (plist-get params :newName) "parser")
+                              (equal (plist-get params :confirm) confirm)))))))
+
 (ert-deftest nixvm-another-mode-says-what-applies-it ()
   (nixvm-fake-with (list (nixvm-fake-machine "demo"))
     (nixvm-fake-answer "nixvm/machine/check"

@@ -215,6 +215,8 @@ export interface BackendCapabilities {
   autostart: boolean;
   /** Upgrade: a VM that is not mutable can get another image. */
   upgrade: boolean;
+  /** Rename: a stopped VM can get another name. */
+  rename: boolean;
   /** Recreate: a VM can be set aside while another one is made in its place. */
   recreate: boolean;
   /** Export: its VMs can be backed up and exported. */
@@ -1219,16 +1221,18 @@ export interface OpenedPort {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "recreate", "apply" (settings, to a running guest), "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an archive, as a new VM), "resolve" (the chosen action for an unresolved operation). */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "recreate", "rename", "apply" (settings, to a running guest), "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an archive, as a new VM), "resolve" (the chosen action for an unresolved operation). */
   kind: string;
   /** Disruptive: connections into the guest end while the operation is running. Clients close theirs when it begins, instead of waiting for a guest that no longer answers. */
   disruptive?: boolean;
-  /** Outcome of a disruptive operation that succeeds: "down" (the VM is stopped, suspended or gone: connecting would start it again), "up" (the same system is running again) or "replaced" (its disk was replaced: data that was read from it is stale). */
+  /** Outcome of a disruptive operation that succeeds: "down" (the VM is stopped, suspended or gone, or has another name: connecting would start it again, or fail), "up" (the same system is running again) or "replaced" (its disk was replaced: data that was read from it is stale). */
   outcome?: string;
   /** Machine that it changes; empty if it does not concern a machine. */
   machine: string;
   /** Source machine of a clone. It is busy with the operation too, until its disk has been copied. */
   source?: string;
+  /** NewName that a rename gives the machine. That name is busy with the operation too. */
+  newName?: string;
   /** State is "running", "succeeded", "failed", "cancelled", "interrupted" (the daemon died while it was running; message says what the next start did about it) or "unresolved" (it failed and could not be undone completely: it is left alone until nixvm/operation/resolve makes one of its choices). */
   state: string;
   /** Step is the name of the current or last step. */
@@ -1403,6 +1407,22 @@ export interface Refusal {
   to: string;
   /** At is the time of the attempt. */
   at: string;
+}
+
+/** RenameParams gives a machine another name. */
+export interface RenameParams {
+  /** Name of the machine. */
+  name: string;
+  /** NewName of the machine, a DNS label of at most 63 characters. */
+  newName: string;
+  /** Confirm repeats the name if the VM is running: it is shut down, and started again under its new name. */
+  confirm?: string;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
 }
 
 /** ResolveParams makes a choice for an unresolved operation. */
@@ -1748,6 +1768,8 @@ export interface Requests {
   'nixvm/vm/migrate': { params: MigrateParams; result: OperationResult };
   /** Replace the VM with a new one, with empty disks and the current image for the profiles and mode of its machine. The machine keeps its settings, its identity and its SSH names. The former disks and snapshots are kept until nixvm/image/gc; with discard, they are deleted at the end. If anything fails, or if it is cancelled, the former VM is restored. */
   'nixvm/vm/recreate': { params: RecreateParams; result: OperationResult };
+  /** Give a machine another name: the machine directory, the VM with its disks and snapshots, the SSH names and, if it was the former name, the host name. A running VM is shut down, and started again under the new name; this must be confirmed. Existing backups keep the former name. Both names are busy until the new one is in use. If anything fails before that, or if it is cancelled, the former name is restored. The answer has the machine under its new name. */
+  'nixvm/vm/rename': { params: RenameParams; result: OperationResult };
   /** Undo create: power the VM off and delete its disks, snapshots and SSH names, and the machine directory if create made it. A directory that existed before is kept, and with keepMachine any is. Any operation running on the machine is cancelled. */
   'nixvm/vm/destroy': { params: DestroyParams; result: OperationResult };
   /** Destroy the VM and delete the machine directory, even if create did not make it. Any operation running on the machine is cancelled. */

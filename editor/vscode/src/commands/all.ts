@@ -21,6 +21,7 @@ import { otherCommands } from './other';
 import { passwdCommands } from './passwd';
 import { powerCommands } from './power';
 import { recreateCommands } from './recreate';
+import { renameCommands } from './rename';
 import { resolveCommands } from './resolve';
 import { snapshotCommands } from './snapshot';
 import { terminalCommands } from './terminal';
@@ -49,6 +50,7 @@ export const allCommands = (app: App): Commands => ({
   ...passwdCommands(app),
   ...powerCommands(app),
   ...recreateCommands(app),
+  ...renameCommands(app),
   ...resolveCommands(app),
   ...snapshotCommands(app),
   ...terminalCommands(app),

@@ -43,6 +43,7 @@ const verbs: Record<string, Verb> = {
   'restore-backup': { command: 'restoreBackup', words: 'Restore Backup' },
   'restore-snapshot': { command: 'restore', words: 'Restore Snapshot' },
   recreate: { command: 'recreate', words: 'Recreate' },
+  rename: { command: 'rename', words: 'Rename' },
   rollback: { command: 'rollback', words: 'Roll Back' },
   resume: { command: 'resume', words: 'Resume' },
   share: { command: 'share', words: 'Share' },

@@ -35,6 +35,7 @@ export const verbs = {
   applySettings: 'configure',
   share: 'share',
   recreate: 'recreate',
+  rename: 'rename',
   snapshot: 'snapshot',
   restore: 'restore-snapshot',
   deleteSnapshot: 'delete-snapshot',

@@ -178,6 +178,22 @@ test('recreate says what becomes of the disks and the mode, and wants the name',
   }
 });
 
+test('rename asks for a name that is free, and says that a VM which runs is restarted', async () => {
+  app.daemon.handlers.set('nixvm/vm/rename', () => ({ operation: operation('1', 'demo', { state: 'succeeded' }) }));
+  app.daemon.machines = [machine('demo'), machine('off', { state: 'stopped' })];
+  await app.client.connect();
+  answer('parser', (asked: Asked) => asked.kind === 'confirm' && /shut down, and started again as parser/.test(asked.confirmation.detail));
+  await app.run('rename', 'demo');
+  assert.deepEqual(sent('nixvm/vm/rename').at(-1), { name: 'demo', newName: 'parser', confirm: 'demo' });
+  answer(' parser ');
+  await app.run('rename', 'off');
+  assert.deepEqual(sent('nixvm/vm/rename').at(-1), { name: 'off', newName: 'parser' });
+  const sentBefore = sent('nixvm/vm/rename').length;
+  answer('parser', false);
+  await assert.rejects(app.run('rename', 'demo'));
+  assert.equal(sent('nixvm/vm/rename').length, sentBefore);
+});
+
 test('a mode that a VM does not get at once leads to recreate', async () => {
   app.daemon.handlers.set('nixvm/machine/check', () => ({ ok: true, fields: { mode: { ok: true, choices: ['immutable', 'mutable'] } } }));
   app.daemon.handlers.set('nixvm/machine/configure', () => ({ machine: machine('demo', { mode: 'mutable', vmMode: 'immutable', pending: ['mode'] }) }));

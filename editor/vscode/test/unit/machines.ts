@@ -68,6 +68,7 @@ export const backend = (name: string, more: Partial<Backend> = {}): Backend => (
     resize: true,
     clone: false,
     cloneSnapshot: false,
+    rename: true,
     recreate: true,
     upgrade: true,
     hostFirewall: false,

@@ -15,14 +15,14 @@ test('each state has its commands', () => {
   const readable = [...always, 'autostartOn', 'configure', 'passwd', 'setMode'];
   const existing = [...readable, 'addForward', 'agent', 'attach', 'backup', 'clone', 'cloneSnapshot', 'deleteSnapshot', 'destroy', 'exportArchive', 'removeForward', 'restore', 'restoreBackup', 'snapshot', 'terminal'];
   const upgradable = ['previewUpgrade', 'rollback', 'upgrade', 'upgradeImage'];
-  const off = [...existing, 'recreate', 'start'];
-  assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
+  const off = [...existing, 'recreate', 'rename', 'start'];
+  assert.deepEqual(possible('absent', { sshHost: '' }), ['autostartOn', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'rename', 'setMode']);
   assert.deepEqual(possible('broken'), [...always].sort());
   assert.deepEqual(possible('stopped'), [...off, 'migrate', ...upgradable].sort());
   assert.deepEqual(possible('crashed'), [...off, ...upgradable].sort());
   assert.deepEqual(possible('suspended'), [...existing, 'kill', 'resume'].sort());
-  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'share', 'stop', 'suspend', ...upgradable].sort());
-  assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'setMode']);
+  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'rename', 'share', 'stop', 'suspend', ...upgradable].sort());
+  assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'rename', 'setMode']);
 });
 
 test('each command has a verb of the daemon, but for those that need none', () => {

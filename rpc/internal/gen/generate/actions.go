@@ -26,7 +26,7 @@ type offered struct {
 func actions() ([]byte, error) {
 	all := backends.Capabilities{
 		LiveSnapshot: true, MemorySnapshot: true, ThinClone: true, Bridge: true, Console: true, Suspend: true, Resize: true, Clone: true,
-		CloneSnapshot: true, HostFirewall: true, Migrate: true, Autostart: true, Upgrade: true, Recreate: true,
+		CloneSnapshot: true, HostFirewall: true, Migrate: true, Autostart: true, Upgrade: true, Rename: true, Recreate: true,
 		Export: true, Import: true, RewriteDisk: true, PCIDevices: true,
 	}
 	homes := []api.Backend{{Name: "a", Type: "t", Default: true, Capabilities: all}, {Name: "b", Type: "t", Capabilities: all}}
