@@ -12,13 +12,14 @@ var (
 	_ backends.Autostarter  = (*Backend)(nil)
 	_ backends.ImageSwapper = (*Backend)(nil)
 	_ backends.Migrator     = (*Backend)(nil)
+	_ backends.PCIHost      = (*Backend)(nil)
 )
 
 // Offers says what the libvirtd of this URI can do.
 func (b *Backend) Offers(optional any) bool {
 	switch optional.(type) {
-	case *backends.BridgeHost:
-		return !b.target.Session
+	case *backends.BridgeHost, *backends.PCIHost:
+		return !b.target.Session // QEMU of a session has no rights to devices of the host
 	case *backends.HostFirewall, *backends.LiveFirewall:
 		return b.filter != nil
 	case *backends.Migrator:

@@ -34,6 +34,9 @@ func (b *Backend) build(ctx context.Context, spec backends.Spec, report progress
 	if spec.Image, err = boot.Choose(spec); err != nil {
 		return err
 	}
+	if _, err := b.passed(ctx, spec.PCIDevices); err != nil {
+		return err
+	}
 	release, err := b.reserve(ctx, spec.Name)
 	if err != nil {
 		return err
@@ -158,6 +161,9 @@ func (b *Backend) blueprint(ctx context.Context, spec backends.Spec, d disks) (b
 		Mutable: spec.Mutable, Image: spec.Image.ID, MAC: spec.MAC,
 	}
 	var err error
+	if p.passed, err = b.passed(ctx, spec.PCIDevices); err != nil {
+		return p, err
+	}
 	if b.target.Session && spec.Bridge == "" {
 		if m.Port, err = b.pickPort(spec, old.mark.Port); err != nil {
 			return p, err

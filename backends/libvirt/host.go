@@ -35,6 +35,7 @@ func (b *Backend) host(ctx context.Context) (libvirtxml.Caps, error) {
 	}
 	if err == nil {
 		c.caps = &caps
+		b.noteIOMMU(caps)
 	}
 	return caps, err
 }

@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/cond"
@@ -94,6 +95,7 @@ type Backend struct {
 	ops       ctxlock.ByName // of VMs: operations
 	consoles  console.OnDemand
 	reserving ctxlock.Mutex // held while an address is picked
+	noIOMMU   atomic.Bool   // libvirtd has said that its host has none
 
 	mu        sync.Mutex // guards the rest
 	lastQuery query      // of the state of a domain

@@ -143,6 +143,9 @@ func (c *check) definition(ctx context.Context) (err error) {
 	if err != nil || !c.d.running() {
 		return err
 	}
+	if err := portable(c.spec.Name, c.x); err != nil {
+		return err
+	}
 	isolated := false
 	for _, n := range c.x.Devices.Interfaces {
 		isolated = isolated || n.FilterRef != nil
@@ -152,6 +155,15 @@ func (c *check) definition(ctx context.Context) (err error) {
 			WithHint("nixvmd reboot %s first, so that the change takes effect, or migrate it while it is stopped", c.spec.Name)
 	}
 	return nil
+}
+
+// portable refuses a running domain that has devices of its host: their state stays there.
+func portable(name string, x libvirtxml.Domain) error {
+	if x.Devices == nil || len(x.Devices.Hostdevs) == 0 {
+		return nil
+	}
+	return problem.New(problem.Unsupported, "%s has PCI devices of its host and cannot be migrated while it runs", name).
+		WithHint("nixvmd stop %s first: a stopped VM can be migrated to a host that has such devices", name)
 }
 
 // address refuses a target where the guest could not keep its address.

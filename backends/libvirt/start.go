@@ -87,6 +87,9 @@ func (b *Backend) defineFor(ctx context.Context, d domain, spec backends.Spec) e
 	if spec.Image, err = boot.Choose(spec); err != nil {
 		return err
 	}
+	if _, err := b.passed(ctx, spec.PCIDevices); err != nil { // before anything is changed
+		return err
+	}
 	if err := b.ensureNetwork(ctx, spec, nil); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/internal/host"
+	"github.com/nixvm/nixvm/backends/internal/vfio"
 )
 
 // agentChannel is the name of the guest agent's port.
@@ -23,6 +24,7 @@ type blueprint struct {
 	network string // libvirt network; unused with a bridge or a port
 	port    int    // on 127.0.0.1, forwarded to the guest's 22; 0 = a network card on the network
 	machine string // machine type; empty = libvirt's newest q35
+	passed  []vfio.Passed
 }
 
 // define makes the definition (https://libvirt.org/formatdomain.html). Values
@@ -113,6 +115,7 @@ func (p blueprint) devices() *libvirtxml.DomainDeviceList {
 		l.Disks = []libvirtxml.DomainDisk{readOnly(disk(p.disks.Boot, p.disks.Format, "vda")), state}
 	}
 	l.Disks = append(l.Disks, readOnly(disk(p.disks.Identity, "raw", "vdc")))
+	l.Hostdevs = hostdevs(p.passed)
 	if p.port == 0 {
 		l.Interfaces = []libvirtxml.DomainInterface{p.nic()}
 	}
