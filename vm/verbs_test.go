@@ -26,7 +26,7 @@ func verbHouse(t *testing.T) house {
 	if err := h.fake.Crash("crashed", "a test"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.stateNow(background, "crashed"); err != nil {
+	if err := h.inventory.Refresh(background, h.fake, "crashed"); err != nil { // its event may be on its way
 		t.Fatal(err)
 	}
 	for name, memory := range map[string]string{"absent": "2048\n", "broken": "much\n"} {
