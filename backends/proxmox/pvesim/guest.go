@@ -3,6 +3,7 @@ package pvesim
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"sync"
@@ -68,6 +69,8 @@ type Live interface {
 	Resize(key string, size int64) error
 	// Insert puts another file into a CD drive; an empty name takes the medium out.
 	Insert(key, file string) error
+	// Console opens the serial port, which one client has at a time.
+	Console() (io.ReadWriteCloser, error)
 	// Ask sends a command such as guest-ping to the guest's agent. An answer of the
 	// agent that is an error is an [AgentError].
 	Ask(command string, arguments any) (json.RawMessage, error)

@@ -29,16 +29,20 @@ func websocket(s *Server, c *call) (any, error) {
 		header = append(header, [2]string{"Sec-WebSocket-Protocol", "binary"})
 	}
 	greeting := c.who.id + ":" + c.get("vncticket")
+	var guest Live
+	if vm := s.vms[ticket.vmid]; vm != nil {
+		guest, _ = vm.guest.(Live)
+	}
 	return response{status: 101, reason: "Switching Protocols", header: header, takeover: func(conn net.Conn, r *bufio.Reader) {
-		_ = serveTerminal(conn, r, greeting) // it ends with the connection
+		_ = serveTerminal(conn, r, greeting, guest) // it ends with the connection
 	}}, nil
 }
 
 // serveTerminal speaks the protocol of termproxy (source, pve-xtermjs; never
 // seen): the first message says who it is and is answered OK; then "0:LENGTH:DATA"
 // is input, "1:COLUMNS:ROWS:" a new size, "2" a sign of life. The simulated
-// terminal sends input back.
-func serveTerminal(conn net.Conn, r *bufio.Reader, greeting string) error {
+// terminal sends input back; that of a real guest is its serial port.
+func serveTerminal(conn net.Conn, r *bufio.Reader, greeting string, guest Live) error {
 	first, err := readFrame(r)
 	if err != nil {
 		return err
@@ -48,6 +52,24 @@ func serveTerminal(conn net.Conn, r *bufio.Reader, greeting string) error {
 	}
 	if err := writeFrame(conn, opBinary, []byte("OK")); err != nil {
 		return err
+	}
+	send := func(input []byte) error { return writeFrame(conn, opBinary, input) }
+	if guest != nil {
+		serial, err := guest.Console()
+		if err != nil {
+			return err
+		}
+		ended := make(chan struct{})
+		defer func() { serial.Close(); <-ended }()
+		go func() {
+			defer close(ended)
+			defer conn.Close() // the guest has ended
+			_, _ = io.Copy(frames{conn}, serial)
+		}()
+		send = func(input []byte) error {
+			_, err := serial.Write(input)
+			return err
+		}
 	}
 	for {
 		message, err := readFrame(r)
@@ -59,11 +81,16 @@ func serveTerminal(conn net.Conn, r *bufio.Reader, greeting string) error {
 		if kind != "0" || !ok {
 			continue
 		}
-		if err := writeFrame(conn, opBinary, []byte(input)); err != nil {
+		if err := send([]byte(input)); err != nil {
 			return err
 		}
 	}
 }
+
+// frames writes each piece as a frame.
+type frames struct{ io.Writer }
+
+func (f frames) Write(p []byte) (int, error) { return len(p), writeFrame(f.Writer, opBinary, p) }
 
 // Kinds of frames (RFC 6455, 5.2).
 const (

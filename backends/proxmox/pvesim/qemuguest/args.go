@@ -27,7 +27,8 @@ func (g *Guests) args(vm pvesim.VM) []string {
 	args := []string{
 		"-name", "guest=pvesim-" + strconv.Itoa(vm.ID), "-no-user-config", "-nodefaults", "-display", "none",
 		"-machine", "q35", "-accel", g.accel, "-cpu", "max", "-m", memory, "-smp", cores,
-		"-serial", "file:" + g.path(vm.ID, "console"), "-qmp", "unix:" + g.path(vm.ID, "qmp") + ",server=on,wait=off",
+		"-chardev", "socket,id=serial0,path=" + g.path(vm.ID, "serial") + ",server=on,wait=off,logfile=" + g.path(vm.ID, "console"), "-serial", "chardev:serial0",
+		"-qmp", "unix:" + g.path(vm.ID, "qmp") + ",server=on,wait=off",
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=ga,path=" + g.path(vm.ID, "ga") + ",server=on,wait=off",
 		"-device", "virtserialport,chardev=ga,name=org.qemu.guest_agent.0", "-device", "virtio-rng-pci",
 		"-device", "virtio-scsi-pci,id=scsi",

@@ -2,15 +2,20 @@ package qemuguest
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os/exec"
 	"sync"
+	"time"
 )
 
 // A machine is a QEMU.
 type machine struct {
-	qmp, agent string
-	cmd        *exec.Cmd
-	done       chan struct{}
+	qmp, agent, serial string
+	cmd                *exec.Cmd
+	done               chan struct{}
 
 	asking sync.Mutex // the agent has one conversation at a time
 }
@@ -27,6 +32,27 @@ func (m *machine) command(name string, arguments any) error {
 	}
 	_, err = c.ask(name, arguments)
 	return err
+}
+
+// answers waits until QEMU does: its sockets are not there at once.
+func (m *machine) answers() error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.NewTimer(monitorLimit)
+	defer limit.Stop()
+	for {
+		err := m.command("query-status", nil)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-m.done:
+			return errors.New("QEMU has ended at once")
+		case <-limit.C:
+			return err
+		}
+	}
 }
 
 // PowerDown presses the power button.
@@ -72,6 +98,15 @@ func (m *machine) Insert(key, file string) error {
 		return err
 	}
 	return m.command("blockdev-change-medium", map[string]any{"id": key, "filename": file, "format": "raw"})
+}
+
+// Console connects to the serial port.
+func (m *machine) Console() (io.ReadWriteCloser, error) {
+	conn, err := net.DialTimeout("unix", m.serial, monitorLimit)
+	if err != nil {
+		return nil, fmt.Errorf("the serial port of QEMU: %w", err)
+	}
+	return conn, nil
 }
 
 // Ask sends a command to the agent. The answers to what others have asked before, while

@@ -73,7 +73,7 @@ func (g *Guests) Overlay(base pvesim.Disk) (string, error) {
 	return path, nil
 }
 
-// Start runs QEMU for a VM.
+// Start runs QEMU for a VM, and waits until it answers.
 func (g *Guests) Start(vm pvesim.VM) (pvesim.Machine, error) {
 	log, err := os.Create(g.path(vm.ID, "log"))
 	if err != nil {
@@ -85,11 +85,15 @@ func (g *Guests) Start(vm pvesim.VM) (pvesim.Machine, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start QEMU: %w", err)
 	}
-	m := &machine{qmp: g.path(vm.ID, "qmp"), agent: g.path(vm.ID, "ga"), cmd: cmd, done: make(chan struct{})}
+	m := &machine{qmp: g.path(vm.ID, "qmp"), agent: g.path(vm.ID, "ga"), serial: g.path(vm.ID, "serial"), cmd: cmd, done: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait() // a guest that ended is one that ended
 		close(m.done)
 	}()
+	if err := m.answers(); err != nil {
+		m.Kill()
+		return nil, fmt.Errorf("%w: %s", err, g.Log(vm.ID))
+	}
 	return m, nil
 }
 
