@@ -142,7 +142,7 @@ func describedSource(dir, mode string) (source, error) {
 	}
 	if mode != "" && mode != img.Mode {
 		return source{}, problem.New(problem.ModeUnsupported, "the image in %s is %s, not %s", dir, img.Mode, mode).
-			WithHint("create the machine with --mode %s, or use another image", img.Mode)
+			WithHint("use --mode %s, or another image", img.Mode)
 	}
 	return source{img: img, name: dir, disk: img.DiskPath(), sum: img.Disk.SHA256}, nil
 }

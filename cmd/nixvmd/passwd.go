@@ -33,8 +33,11 @@ that is kept elsewhere, and for editors.`,
   pass show vm/demo | nixvmd passwd demo --stdin
   nixvmd passwd demo --remove`,
 		Args: func(cmd *cobra.Command, args []string) error {
+			if hashOnly && len(args) > 0 {
+				return problem.New(problem.BadParams, "--hash takes no NAME: it changes no machine").WithHint("nixvmd passwd --hash")
+			}
 			if hashOnly {
-				return takes()(cmd, args)
+				return nil
 			}
 			return takes("NAME")(cmd, args)
 		},
