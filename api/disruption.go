@@ -12,7 +12,7 @@ func Kinds() []Kind {
 	return []Kind{
 		KindCreate, KindClone, KindStart, KindStop, KindKill, KindReboot, KindSuspend, KindResume, KindDestroy, KindPurge, KindSnapshot,
 		KindRestoreSnapshot, KindDeleteSnapshot, KindMigrate, KindUpgrade, KindRollback, KindRecreate, KindRename, KindApply, KindBuildImage, KindBackup, KindRestoreBackup,
-		KindImport, KindResolve,
+		KindImport, KindPull, KindResolve,
 	}
 }
 

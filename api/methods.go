@@ -66,6 +66,8 @@ const (
 	MethodAttach             = "nixvm/attach"
 	MethodAgentList          = "nixvm/agent/list"
 	MethodAgentCommand       = "nixvm/agent/command"
+	MethodAgentPull          = "nixvm/agent/pull"
+	MethodAgentReview        = "nixvm/agent/review"
 	MethodImageList          = "nixvm/image/list"
 	MethodImageBuild         = "nixvm/image/build"
 	MethodImageGC            = "nixvm/image/gc"

@@ -36,6 +36,7 @@ const (
 	KindBackup          Kind = "backup"
 	KindRestoreBackup   Kind = "restore-backup" // to the VM that is there
 	KindImport          Kind = "import"         // of an archive, as a new VM
+	KindPull            Kind = "pull"           // of a branch in the guest
 	KindResolve         Kind = "resolve"        // the chosen action of an unresolved operation
 )
 
@@ -72,7 +73,7 @@ type Operation struct {
 	// "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot",
 	// "migrate", "upgrade", "rollback", "recreate", "rename", "apply" (settings, to a running
 	// guest), "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an
-	// archive, as a new VM), "resolve" (the chosen action for an unresolved operation).
+	// archive, as a new VM), "pull" (of a branch in the guest), "resolve" (the chosen action for an unresolved operation).
 	Kind Kind `json:"kind"`
 	// Disruptive: connections into the guest end while the operation is running. Clients
 	// close theirs when it begins, instead of waiting for a guest that no longer answers.
@@ -125,6 +126,9 @@ type Operation struct {
 	// Backup that was made or restored: the id of a backup in the daemon's directory,
 	// otherwise the path of the archive.
 	Backup string `json:"backup,omitempty"`
+	// Ref is the reference in the checkout that pull writes, refs/nixvm/MACHINE/BRANCH;
+	// absent until the branch is known.
+	Ref string `json:"ref,omitempty"`
 	// Choices for nixvm/operation/resolve; only of an unresolved operation.
 	Choices []Choice `json:"choices,omitempty"`
 	// Resolves is the id of the operation that a resolve operates on.

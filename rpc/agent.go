@@ -35,5 +35,16 @@ func agentMethods() []Method {
 				}
 				return api.AgentCommandResult{SSHHost: a.SSHHost, Directory: a.Directory, Session: session, Line: agents.Line(agent, a.Directory, tmux)}, nil
 			}, result[api.AgentCommandResult](problem.MachineNotFound, problem.VMNotFound)),
+		operation(api.MethodAgentPull, "Fetch a branch of a git repository in the guest into a checkout on the daemon's host, as refs/nixvm/MACHINE/BRANCH, which the operation names in ref. Nothing else in the checkout "+
+			"changes: no branch, tag, work tree or submodule, and no hook runs. nixvm/agent/review then says what the branch adds.",
+			func(ctx context.Context, s *session, p api.PullParams) (api.Operation, error) {
+				p.Client = s.who()
+				return s.srv.core.Pull(ctx, p)
+			}, problem.MachineNotFound, problem.VMNotFound, problem.VMNotRunning, problem.VMBusy, problem.RepositoryNotFound, problem.PullFailed, problem.PullTooLarge, problem.DiskFull,
+			problem.BackendMissing, problem.SSHUnreachable, problem.SSHHostKey),
+		slow(api.MethodAgentReview, "What a pulled branch adds to the checkout since its merge base with HEAD: commits, files, and flags for the changes that could run on this host. Reads objects of git only.",
+			func(ctx context.Context, s *session, p api.ReviewParams) (any, error) {
+				return s.srv.core.Review(ctx, p)
+			}, result[api.ReviewResult](problem.RepositoryNotFound, problem.BackendMissing)),
 	}
 }

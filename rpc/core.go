@@ -84,6 +84,10 @@ type Core interface {
 	Adoptable(ctx context.Context, req api.AdoptListParams) (api.AdoptListResult, error)
 	Adopt(ctx context.Context, req api.AdoptParams) (api.Operation, error)
 
+	// Pull fetches a branch of the guest into a checkout; Review says what it adds there.
+	Pull(ctx context.Context, req api.PullParams) (api.Operation, error)
+	Review(ctx context.Context, req api.ReviewParams) (api.ReviewResult, error)
+
 	Attach(ctx context.Context, req api.AttachParams) (api.AttachResult, error)
 	Endpoint(ctx context.Context, req api.EndpointParams) (api.Endpoint, error)
 	// CheckDraft says of each field of a request what would become of it.

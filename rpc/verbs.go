@@ -11,6 +11,7 @@ import (
 var allVerbs = []api.Verb{
 	{Key: string(vm.VerbCreate), Method: api.MethodVMCreate, Title: "Create", Operation: true, Needs: "a declared machine without a VM"},
 	{Key: string(vm.VerbAttach), Method: api.MethodAttach, Title: "Attach", Needs: "a machine that has a VM"},
+	{Key: string(vm.VerbPull), Method: api.MethodAgentPull, Title: "Pull Branch", Operation: true, Needs: "a running VM"},
 	{Key: string(vm.VerbConsole), Method: api.MethodVMConsole, Title: "Open Serial Console", Needs: "a running VM, on a backend with serial consoles"},
 	{Key: string(vm.VerbStart), Method: api.MethodVMStart, Title: "Start", Operation: true, Needs: "a stopped VM"},
 	{Key: string(vm.VerbResume), Method: api.MethodVMResume, Title: "Resume", Operation: true, Needs: "a suspended VM"},

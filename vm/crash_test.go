@@ -85,6 +85,9 @@ func crashChild(home, kind, at string) int {
 	if begin == nil {
 		begin = backupKinds[kind]
 	}
+	if kind == pullKind {
+		begin = pullFromEnvironment
+	}
 	if kind == moveKind {
 		begin = moveToOtherNode
 	}

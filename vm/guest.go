@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/nixvm/nixvm/sshconfig"
 )
 
@@ -17,20 +19,7 @@ const maxOutput = 64 << 10
 // and returns what it prints. Its exit status is an error, *ssh.ExitError; one that the
 // guest does not send, *ssh.ExitMissingError.
 func (s *Service) inGuest(ctx context.Context, name, command string) (string, error) {
-	e, b, err := s.placed(name)
-	if err != nil {
-		return "", err
-	}
-	guest, err := s.guestOf(e)
-	if err != nil {
-		return "", err
-	}
-	signer, err := s.ssh.Signer()
-	if err != nil {
-		return "", err
-	}
-	dial := func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }
-	client, err := sshconfig.Dial(ctx, dial, "admin", guest.HostKey, signer)
+	client, err := s.dialGuest(ctx, name, "admin")
 	if err != nil {
 		return "", err
 	}
@@ -50,6 +39,25 @@ func (s *Service) inGuest(ctx context.Context, name, command string) (string, er
 		return out.String(), fmt.Errorf("a command in the guest: %w", err)
 	}
 	return out.String(), nil
+}
+
+// dialGuest connects to a guest that runs, as an account, with the pinned host key. The
+// caller closes the client.
+func (s *Service) dialGuest(ctx context.Context, name, account string) (*ssh.Client, error) {
+	e, b, err := s.placed(name)
+	if err != nil {
+		return nil, err
+	}
+	guest, err := s.guestOf(e)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := s.ssh.Signer()
+	if err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context) (net.Conn, error) { return s.inventory.Dial(ctx, b, name) }
+	return sshconfig.Dial(ctx, dial, account, guest.HostKey, signer)
 }
 
 // bounded keeps the beginning of what is written to it.

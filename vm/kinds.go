@@ -42,6 +42,7 @@ func (s *Service) kinds() map[api.Kind]operation.Verb {
 		api.KindBackup:          {Plan: planFrom(s.planBackup)},
 		api.KindRestoreBackup:   {Plan: planFrom(s.planRestoreBackup)},
 		api.KindImport:          {Plan: planFrom(s.planImport), Makes: true},
+		api.KindPull:            {Plan: planFrom(s.planPull)},
 	}
 }
 

@@ -46,6 +46,7 @@ type Verb string
 const (
 	VerbCreate          Verb = "create"
 	VerbAttach          Verb = "attach"
+	VerbPull            Verb = "pull" // a branch in the guest
 	VerbConsole         Verb = "console"
 	VerbStart           Verb = "start"
 	VerbResume          Verb = "resume"
@@ -90,6 +91,7 @@ type verb struct {
 var verbs = []verb{
 	{key: VerbCreate, fits: in(backends.Absent)},
 	{key: VerbAttach, fits: hasVM, aside: true},
+	{key: VerbPull, fits: in(backends.Running)},
 	{key: VerbConsole, fits: vmIn(backends.Running), able: func(_ VM, c backends.Capabilities) bool { return c.Console }, aside: true},
 	{key: VerbStart, fits: isOff},
 	{key: VerbResume, fits: vmIn(backends.Suspended), able: canSuspend},

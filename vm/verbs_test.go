@@ -46,7 +46,7 @@ func verbHouse(t *testing.T) house {
 
 func TestEachPhaseOffersWhatItsBackendCanDo(t *testing.T) {
 	h := verbHouse(t)
-	ready := []Verb{VerbAttach, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
+	ready := []Verb{VerbAttach, VerbPull, VerbStop, VerbReboot, VerbSuspend, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbKill, VerbDestroy, VerbPurge}
 	for phase, want := range map[Phase][]Verb{
 		PhaseAbsent:    {VerbCreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbPurge, VerbDelete},
 		PhaseStopped:   {VerbAttach, VerbStart, VerbSnapshot, VerbRestoreSnapshot, VerbDeleteSnapshot, VerbBackup, VerbRestoreBackup, VerbClone, VerbCloneSnapshot, VerbMigrate, VerbUpgrade, VerbRecreate, VerbRename, VerbConfigure, VerbAutostart, VerbPasswd, VerbForward, VerbDestroy, VerbPurge},
@@ -119,6 +119,9 @@ func verbCalls() map[Verb]func(h house, name string) (api.Operation, error) {
 		VerbAttach: func(h house, n string) (api.Operation, error) {
 			_, err := h.Attach(ctx, api.AttachParams{Name: n})
 			return plain(err)
+		},
+		VerbPull: func(h house, n string) (api.Operation, error) {
+			return h.Pull(ctx, api.PullParams{Name: n, Directory: "/"})
 		},
 		VerbStart:    func(h house, n string) (api.Operation, error) { return h.Start(ctx, n, "t") },
 		VerbResume:   func(h house, n string) (api.Operation, error) { return h.Resume(ctx, n, "t") },

@@ -196,7 +196,7 @@ func openHouseLosing(home string, imgs images, fault, lost func(method, name str
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return house{}, err
 		}
-		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Remote: remote, Fixed: name == "fixed", Fault: fault, Limit: backends.Limits{VCPUs: 255, MemoryMiB: 1 << 20}, Lost: lost, Shell: testShell(layout), HostKey: fake.HostKeys(layout.Machines())}))
+		list = append(list, fake.New(fake.Config{Name: name, Dir: dir, Remote: remote, Fixed: name == "fixed", Fault: fault, Limit: backends.Limits{VCPUs: 255, MemoryMiB: 1 << 20}, Lost: lost, Shell: testShell(layout), Exec: hostShell, HostKey: fake.HostKeys(layout.Machines())}))
 		config.Backends[name] = BackendConfig{Type: "fake"}
 	}
 	if err := config.complete("config.toml", nil, []backends.Driver{{Type: "fake", Configure: func(backends.Settings) (backends.Opener, error) { return nil, nil }}}); err != nil {

@@ -14,6 +14,7 @@ package fake
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -34,6 +35,9 @@ type Config struct {
 	// Shell, if set, lets admin in and answers a command, given the image that the
 	// guest has booted; ok is false for a guest whose SSH server does not come up.
 	Shell func(machine, image, command string) (output string, ok bool)
+	// Exec, if set, lets the account user in and runs its commands; it returns their exit
+	// code. ctx ends with the connection.
+	Exec func(ctx context.Context, command string, in io.Reader, out, errs io.Writer) (status int)
 	// Fault, if set, is asked before every mutating method ("create", "start",
 	// ...) and its error is the method's.
 	Fault func(method, machine string) error

@@ -69,10 +69,13 @@ func (b *Backend) listen(name string) (net.Listener, error) {
 		if c.User() == "admin" && (b.config.Shell != nil || err == nil && st.State == backends.Unknown) {
 			return &ssh.Permissions{}, nil
 		}
+		if c.User() == "user" && b.config.Exec != nil {
+			return &ssh.Permissions{Extensions: map[string]string{"exec": ""}}, nil
+		}
 		return nil, errors.New("this server accepts no login")
 	}}
 	config.AddHostKey(key)
-	go serve(l, config, func(command string) string {
+	go serve(l, config, b.config.Exec, func(command string) string {
 		if strings.Contains(command, "poweroff") {
 			_ = b.behind(request{Method: "poweroff", Name: name})
 			return ""
@@ -87,9 +90,12 @@ func (b *Backend) listen(name string) (net.Listener, error) {
 	return l, nil
 }
 
+// execFunc is Config.Exec.
+type execFunc = func(ctx context.Context, command string, in io.Reader, out, errs io.Writer) int
+
 // serve answers until the listener is closed; a connection ends when its
 // handshake does, where no login is accepted, or when it has run a command.
-func serve(l net.Listener, config *ssh.ServerConfig, run func(command string) string) {
+func serve(l net.Listener, config *ssh.ServerConfig, exec execFunc, run func(command string) string) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -97,11 +103,24 @@ func serve(l net.Listener, config *ssh.ServerConfig, run func(command string) st
 		}
 		go func() {
 			defer conn.Close()
-			_, channels, requests, err := ssh.NewServerConn(conn, config)
+			server, channels, requests, err := ssh.NewServerConn(conn, config)
 			if err != nil {
 				return
 			}
 			go ssh.DiscardRequests(requests)
+			if _, ok := server.Permissions.Extensions["exec"]; ok {
+				ctx, cancel := context.WithCancel(context.Background())
+				go func() { _ = server.Wait(); cancel() }()
+				run := func(command string, c ssh.Channel) uint32 { return uint32(exec(ctx, command, c, c, c.Stderr())) } //nolint:gosec // an exit code
+				for c := range channels {
+					session(c, run)
+				}
+				return
+			}
+			run := func(command string, c ssh.Channel) uint32 {
+				_, _ = io.WriteString(c, run(command))
+				return 0
+			}
 			for c := range channels {
 				session(c, run)
 			}
@@ -110,7 +129,7 @@ func serve(l net.Listener, config *ssh.ServerConfig, run func(command string) st
 }
 
 // session runs the first command of a session.
-func session(c ssh.NewChannel, run func(command string) string) {
+func session(c ssh.NewChannel, run func(command string, c ssh.Channel) uint32) {
 	channel, requests, err := c.Accept()
 	if err != nil {
 		return
@@ -123,8 +142,7 @@ func session(c ssh.NewChannel, run func(command string) string) {
 			continue
 		}
 		_ = r.Reply(true, nil)
-		_, _ = io.WriteString(channel, run(command.Text))
-		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{}))
+		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{run(command.Text, channel)}))
 		return
 	}
 }

@@ -39,9 +39,9 @@ func exitClasses() []exitClass {
 			problem.BadParams, problem.MachineNameInvalid, problem.SnapshotNameInvalid, problem.SizeInvalid, problem.MachineInvalid,
 			problem.ProfileUnknown, problem.ProfileConflict, problem.BackendUnknown, problem.ModeUnsupported, problem.Unsupported, problem.ConfigInvalid,
 		}},
-		{exitNotFound, "no such machine, VM, snapshot, backup, image, forward or operation", []problem.Code{
+		{exitNotFound, "no such machine, VM, snapshot, backup, image, forward, repository or operation", []problem.Code{
 			problem.MachineNotFound, problem.VMNotFound, problem.SnapshotNotFound, problem.ImageNotFound, problem.ForwardNotFound, problem.GenerationNotFound,
-			problem.OperationNotFound, problem.BackupNotFound,
+			problem.OperationNotFound, problem.BackupNotFound, problem.RepositoryNotFound,
 		}},
 		{exitConflict, "conflict: a name is taken, the machine is busy, or the VM is in the wrong state", []problem.Code{
 			problem.VMBusy, problem.MachineExists, problem.VMExists, problem.SnapshotExists, problem.VMRunning, problem.VMNotRunning,

@@ -128,7 +128,7 @@ func addVerbs(a *app, root *cobra.Command) {
 			newCreate(a), newClone(a), newList(a), newStatus(a), newStart(a), newStop(a), newReboot(a), newSuspend(a), newResume(a),
 			newKill(a), newConfigure(a), newPasswd(a), newUpgrade(a), newGenerations(a), newRollback(a), newRecreate(a), newRename(a), newMigrate(a), newDestroy(a), newPurge(a), newOperations(a), newWait(a), newCancel(a),
 		}},
-		{groupUse, []*cobra.Command{newSSH(a), newAttach(a), newConsole(a), newForward(a), newShare(a)}},
+		{groupUse, []*cobra.Command{newSSH(a), newAttach(a), newConsole(a), newForward(a), newShare(a), newAgent(a)}},
 		{groupSnapshot, []*cobra.Command{newSnapshot(a), newSnapshots(a), newRestoreSnapshot(a), newDeleteSnapshot(a)}},
 		{groupBackup, []*cobra.Command{newBackup(a), newBackups(a), newRestoreBackup(a), newExport(a), newImport(a), newAdopt(a)}},
 		{groupSetup, []*cobra.Command{newDoctor(a), newProfiles(a), newBridges(a), newPCI(a), newBuild(a), newImages(a), newImage(a), newSSHConfig(a), newCompletion(a), newVersion(a)}},

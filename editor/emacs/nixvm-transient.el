@@ -73,7 +73,8 @@
     ("e" "Eshell" nixvm-eshell)
     ("v" "Terminal" nixvm-terminal)
     ("G" "Magit" nixvm-magit :if nixvm-transient--magit-p)
-    ("a" "Run agent" nixvm-run-agent)]
+    ("a" "Run agent" nixvm-run-agent)
+    ("," "Pull branch" nixvm-pull :if (lambda () (nixvm-transient--p "pull")))]
    ["Power"
     ("s" "Start" nixvm-start :if (lambda () (nixvm-transient--p "start")))
     ("S" "Stop" nixvm-stop :if (lambda () (nixvm-transient--p "stop")))

@@ -57,6 +57,7 @@
 (autoload 'nixvm-recreate "nixvm-settings" "Recreate the VM of a machine." t)
 (autoload 'nixvm-rename "nixvm-settings" "Give a machine another name." t)
 (autoload 'nixvm-adopt "nixvm-adopt" "Take over VMs of nixos-vm-template." t)
+(autoload 'nixvm-pull "nixvm-pull" "Pull the branch of an agent." t)
 (autoload 'nixvm-upgrade "nixvm-upgrade" "Upgrade VMs to their current image." t)
 (autoload 'nixvm-upgrade-all "nixvm-upgrade" "Upgrade all VMs to their current image." t)
 (autoload 'nixvm-upgrade-preview "nixvm-upgrade" "Show what an upgrade would change." t)
@@ -489,7 +490,7 @@ the daemon holds it.  It applies at once."
     "restore-snapshot" "delete-snapshot" "backup" "restore-backup" "clone" "clone-snapshot" "migrate"
     "upgrade" "rollback"
     "recreate" "rename" "configure"
-    "autostart" "passwd" "forward" "share" "cancel" "kill" "destroy" "purge" "delete")
+    "autostart" "passwd" "forward" "share" "pull" "cancel" "kill" "destroy" "purge" "delete")
   "The verbs of the daemon that have a command of their own, or need none.")
 
 (defun nixvm--other-verbs (&optional machine)

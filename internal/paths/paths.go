@@ -163,6 +163,10 @@ func (l Layout) Record(name string) string { return filepath.Join(l.Records(), n
 // Journal holds one append-only file per unfinished operation.
 func (l Layout) Journal() string { return filepath.Join(l.State, "journal") }
 
+// Pull is the directory of the quarantines of branches that are being pulled, one for
+// each machine.
+func (l Layout) Pull() string { return filepath.Join(l.State, "pull") }
+
 // Reserve is a file that keeps some space back on the disk of the state: it goes
 // when the disk is full and something is to be removed.
 func (l Layout) Reserve() string { return filepath.Join(l.State, "reserve") }

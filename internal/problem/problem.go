@@ -62,6 +62,9 @@ const (
 	BackupNotFound      Code = "backup.not_found"        // there is no such backup or archive
 	BackupFailed        Code = "backup.failed"           // the backup could not be written or verified
 	ArchiveInvalid      Code = "archive.invalid"         // an archive is damaged, cut off, or not one of nixvm
+	RepositoryNotFound  Code = "repository.not_found"    // a git repository, or a branch of it, is not there or cannot be read; the message says whether on this host or in the VM
+	PullFailed          Code = "pull.failed"             // the branch could not be fetched from the VM, or is refused
+	PullTooLarge        Code = "pull.too_large"          // the VM has sent more than the limit
 	DiskFull            Code = "disk.full"               // no space is left
 	PCIUnavailable      Code = "pci.unavailable"         // a PCI device of the host does not exist, is not bound to vfio-pci, is not open to the user, or is in use by another VM
 	PortTaken           Code = "port.taken"              // the port is in use

@@ -1221,7 +1221,7 @@ export interface OpenedPort {
 export interface Operation {
   /** ID is a ULID. */
   id: string;
-  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "recreate", "rename", "apply" (settings, to a running guest), "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an archive, as a new VM), "resolve" (the chosen action for an unresolved operation). */
+  /** Kind is the verb: "create", "clone", "start", "stop", "kill", "reboot", "suspend", "resume", "destroy", "purge", "snapshot", "restore-snapshot", "delete-snapshot", "migrate", "upgrade", "rollback", "recreate", "rename", "apply" (settings, to a running guest), "build-image", "backup", "restore-backup" (to the existing VM), "import" (of an archive, as a new VM), "pull" (of a branch in the guest), "resolve" (the chosen action for an unresolved operation). */
   kind: string;
   /** Disruptive: connections into the guest end while the operation is running. Clients close theirs when it begins, instead of waiting for a guest that no longer answers. */
   disruptive?: boolean;
@@ -1265,6 +1265,8 @@ export interface Operation {
   generation?: number;
   /** Backup that was made or restored: the id of a backup in the daemon's directory, otherwise the path of the archive. */
   backup?: string;
+  /** Ref is the reference in the checkout that pull writes, refs/nixvm/MACHINE/BRANCH; absent until the branch is known. */
+  ref?: string;
   /** Choices for nixvm/operation/resolve; only of an unresolved operation. */
   choices?: Choice[];
   /** Resolves is the id of the operation that a resolve operates on. */
@@ -1383,6 +1385,26 @@ export interface ProgressParams {
   value: WorkDoneProgress;
 }
 
+/** PullParams requests a branch of a repository in the guest. */
+export interface PullParams {
+  /** Name of the machine, whose VM is running. */
+  name: string;
+  /** Directory is the absolute path of the checkout on the daemon's host. */
+  directory: string;
+  /** Repository in the guest: an absolute path, or one that begins with ~/; absent = ~/project. */
+  repository?: string;
+  /** Branch in the guest; absent = the one that is checked out there. */
+  branch?: string;
+  /** MaxBytes is how much the guest may send; absent = 1 GiB. */
+  maxBytes?: number;
+  /** Detach answers as soon as the operation is running, instead of when it has ended. Follow it with nixvm/operation/subscribe, which takes the token. */
+  detach?: boolean;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
 /** RecreateParams names a machine twice, because its VM gets empty disks. */
 export interface RecreateParams {
   /** Discard deletes the former disks and snapshots at the end, instead of keeping them until nixvm/image/gc. */
@@ -1439,6 +1461,86 @@ export interface ResolveParams {
   workDoneToken?: string | number;
   /** PartialResultToken is accepted and ignored. */
   partialResultToken?: string | number;
+}
+
+/** ReviewCommit is a commit. */
+export interface ReviewCommit {
+  /** ID is its full object name. */
+  id: string;
+  /** Author's name. */
+  author: string;
+  /** Date of the author; absent if it is not a date. */
+  date?: string;
+  /** Subject is the first line of its message. */
+  subject: string;
+}
+
+/** ReviewFile is a file that differs. */
+export interface ReviewFile {
+  /** Path in the tree. One with characters that cannot be displayed is quoted, with escapes as in Go and C. */
+  path: string;
+  /** Status is "added", "modified", "deleted" or "retyped" (a file became a link, for example). */
+  status: string;
+  /** Added lines; absent for a binary file, or if they were not counted. */
+  added?: number;
+  /** Deleted lines, likewise. */
+  deleted?: number;
+}
+
+/** ReviewFlag is a reason to look at files before they are merged or checked out. */
+export interface ReviewFlag {
+  /** Rule is its name, stable across versions, e.g. "shell" or "ci". */
+  rule: string;
+  /** Why says which program could run them, and when. */
+  why: string;
+  /** Paths of the files, as in ReviewFile, with what was found in them: at most 20. */
+  paths: ReviewPath[];
+  /** Count is the number of all. */
+  count: number;
+}
+
+/** ReviewParams names a branch that was pulled. */
+export interface ReviewParams {
+  /** Directory is the absolute path of the checkout. */
+  directory: string;
+  /** Ref is the reference that a pull has written, refs/nixvm/MACHINE/BRANCH. */
+  ref: string;
+  /** WorkDoneToken for progress; requests that are answered at once ignore it. */
+  workDoneToken?: string | number;
+  /** PartialResultToken is accepted and ignored. */
+  partialResultToken?: string | number;
+}
+
+/** ReviewPath is a flagged file. */
+export interface ReviewPath {
+  /** Path in the tree. */
+  path: string;
+  /** Found in its content, e.g. the URL of a submodule. */
+  found?: string;
+}
+
+/** ReviewResult is what a pulled branch adds to the checkout: everything since its merge base with HEAD. All text in it comes from the guest; it has no control characters. */
+export interface ReviewResult {
+  /** Directory of the checkout. */
+  directory: string;
+  /** Ref is the reference. */
+  ref: string;
+  /** Commit that it points to. */
+  commit: string;
+  /** Base is the merge base with HEAD; absent if they have no common history. */
+  base?: string;
+  /** Commits since then, newest first: at most 200. */
+  commits: ReviewCommit[];
+  /** CommitCount is the number of all. */
+  commitCount: number;
+  /** Files that differ, by path: at most 1000. */
+  files: ReviewFile[];
+  /** FileCount is the number of all. */
+  fileCount: number;
+  /** Flags are the changes that could run on this host, the most dangerous first. All files are examined. */
+  flags: ReviewFlag[];
+  /** Incomplete says why not everything was examined; absent = everything was. */
+  incomplete?: string;
 }
 
 /** RollbackParams returns a VM to one of its generations. */
@@ -1822,6 +1924,10 @@ export interface Requests {
   'nixvm/agent/list': { params: AgentListParams; result: AgentListResult };
   /** How to run an agent in the guest, or reattach to it. Neither the VM nor the agent is started. */
   'nixvm/agent/command': { params: AgentCommandParams; result: AgentCommandResult };
+  /** Fetch a branch of a git repository in the guest into a checkout on the daemon's host, as refs/nixvm/MACHINE/BRANCH, which the operation names in ref. Nothing else in the checkout changes: no branch, tag, work tree or submodule, and no hook runs. nixvm/agent/review then says what the branch adds. */
+  'nixvm/agent/pull': { params: PullParams; result: OperationResult };
+  /** What a pulled branch adds to the checkout since its merge base with HEAD: commits, files, and flags for the changes that could run on this host. Reads objects of git only. */
+  'nixvm/agent/review': { params: ReviewParams; result: ReviewResult };
   /** The changes that nixvm/ssh/apply would make to the SSH configuration, as a diff. Nothing is written. */
   'nixvm/ssh/preview': { params: NoParams; result: SSHPreviewResult };
   /** Write the Include line and nixvm's own SSH configuration, and verify every host with ssh -G. It is idempotent. */
@@ -1958,6 +2064,12 @@ export const problemCodes = {
   profileConflict: 'profile.conflict',
   /** there is no such profile, or not for this kind of image */
   profileUnknown: 'profile.unknown',
+  /** the branch could not be fetched from the VM, or is refused */
+  pullFailed: 'pull.failed',
+  /** the VM has sent more than the limit */
+  pullTooLarge: 'pull.too_large',
+  /** a git repository, or a branch of it, is not there or cannot be read; the message says whether on this host or in the VM */
+  repositoryNotFound: 'repository.not_found',
   /** not a request of JSON-RPC 2.0, or one that may not be sent now */
   request: 'session.invalid_request',
   /** this daemon does not have the method */

@@ -20,6 +20,7 @@ import { miscCommands } from './misc';
 import { otherCommands } from './other';
 import { passwdCommands } from './passwd';
 import { powerCommands } from './power';
+import { pullCommands } from './pull';
 import { recreateCommands } from './recreate';
 import { renameCommands } from './rename';
 import { resolveCommands } from './resolve';
@@ -49,6 +50,7 @@ export const allCommands = (app: App): Commands => ({
   ...otherCommands(app),
   ...passwdCommands(app),
   ...powerCommands(app),
+  ...pullCommands(app),
   ...recreateCommands(app),
   ...renameCommands(app),
   ...resolveCommands(app),

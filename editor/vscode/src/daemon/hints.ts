@@ -31,6 +31,7 @@ const verbs: Record<string, Verb> = {
   list: { words: 'the NixVM view' },
   generations: { command: 'rollback', words: 'Roll Back' },
   migrate: { command: 'migrate', words: 'Migrate' },
+  'agent pull': { command: 'pull', words: 'Pull Branch of Agent' },
   passwd: { command: 'passwd', words: 'Set Root Password' },
   operations: { command: 'resolve', words: 'the NixVM view' },
   'operations forget': { command: 'resolveForget', words: 'Forget Operation' },
@@ -61,7 +62,7 @@ const verbs: Record<string, Verb> = {
 /** What there is no button for: it is the daemon itself, or a person's own shell. */
 export const shellVerbs = ['completion', 'exit-codes', 'wait', 'serve', 'shutdown', 'proxy', 'ssh-config', 'stdio', 'paths', 'version'];
 
-const invocation = /`?\bnixvmd (forward list|image gc|operations (?:resume|undo|forget)(?:\|\w+)*|[a-z][a-z-]*)\b((?: [\w.-]+)?)((?: --confirm \S+)?)`?/g;
+const invocation = /`?\bnixvmd (agent pull|forward list|image gc|operations (?:resume|undo|forget)(?:\|\w+)*|[a-z][a-z-]*)\b((?: [\w.-]+)?)((?: --confirm \S+)?)`?/g;
 
 /** Whether a verb of a hint is told in other words here. */
 export const isTranslated = (verb: string): boolean => verb in verbs;

@@ -29,7 +29,7 @@ export function backendOf(backends: readonly Backend[], name: string): Backend |
 /** Verbs of the daemon that have a command of their own, or need none. */
 const known = new Set([
   'create', 'attach', 'console', 'start', 'resume', 'stop', 'reboot', 'suspend', 'snapshot', 'restore-snapshot', 'delete-snapshot', 'backup', 'restore-backup',
-  'clone', 'clone-snapshot', 'migrate', 'upgrade', 'rollback', 'recreate', 'rename', 'configure', 'autostart', 'passwd', 'forward', 'cancel', 'kill',
+  'clone', 'clone-snapshot', 'migrate', 'upgrade', 'rollback', 'recreate', 'rename', 'configure', 'autostart', 'passwd', 'forward', 'pull', 'cancel', 'kill',
   'destroy', 'purge', 'delete',
 ]);
 

@@ -12,6 +12,7 @@ export const verbs = {
   attach: 'attach',
   terminal: 'attach',
   agent: 'attach',
+  pull: 'pull',
   console: 'console',
   start: 'start',
   stop: 'stop',

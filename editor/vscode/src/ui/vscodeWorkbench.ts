@@ -36,6 +36,7 @@ export const vscodeWorkbench: Workbench = {
     await vscode.commands.executeCommand(command, ...args);
   },
   projectName: () => vscode.workspace.workspaceFolders?.[0]?.name,
+  localFolder: () => vscode.workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file')?.uri.fsPath,
   unsaved: (hosts) =>
     vscode.workspace.textDocuments.filter(({ isDirty, uri }) => isDirty && hosts.includes(sshHostOf(uri.authority) ?? '')).length,
   attachedHost: () => {

@@ -22,6 +22,8 @@ export interface Workbench {
   execute(command: string, ...args: unknown[]): Promise<void>;
   /** Names of the workspace's first folder, for defaults. */
   projectName(): string | undefined;
+  /** The first folder of the workspace that is on this computer. */
+  localFolder(): string | undefined;
   /** Editors with unsaved changes to files of an SSH host. */
   unsaved(hosts: string[]): number;
   /** The SSH host that this window is attached to. */

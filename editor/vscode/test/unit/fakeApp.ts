@@ -159,6 +159,7 @@ export async function fakeApp(answers: Scripted[] = []): Promise<FakeApp> {
       copy: async (text) => void app.copied.push(text),
       execute: async (...all) => void app.executed.push(all),
       projectName: () => 'Project',
+      localFolder: () => '/src/shop',
       unsaved: () => 0,
       attachedHost: () => undefined,
       attachedTo: () => {},

@@ -21,7 +21,7 @@ test('each state has its commands', () => {
   assert.deepEqual(possible('stopped'), [...off, 'migrate', ...upgradable].sort());
   assert.deepEqual(possible('crashed'), [...off, ...upgradable].sort());
   assert.deepEqual(possible('suspended'), [...existing, 'kill', 'resume'].sort());
-  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'reboot', 'recreate', 'rename', 'share', 'stop', 'suspend', ...upgradable].sort());
+  assert.deepEqual(possible('running'), [...existing, 'console', 'kill', 'migrate', 'pull', 'reboot', 'recreate', 'rename', 'share', 'stop', 'suspend', ...upgradable].sort());
   assert.deepEqual(possible('absent', { autostart: true, sshHost: '' }), ['autostartOff', 'configure', 'create', 'openFiles', 'passwd', 'purge', 'rename', 'setMode']);
 });
 

@@ -114,7 +114,7 @@ func (d *document) pageCodes() string {
 var samples = map[string]any{
 	"name": "demo", "confirm": "demo", "snapshot": "before-refactor", "host": "demo", "agent": "claude", "id": "01K9Z6YB1T4V2M8Q0RSD3F5GHJ",
 	"forward": "8080 localhost:8080", "newName": "demo-2", "backend": "lab", "action": "undo",
-	"backup": "demo-20261130-120000", "directory": "/home/you/nixos-vm-template",
+	"backup": "demo-20261130-120000", "directory": "/home/you/nixos-vm-template", "ref": "refs/nixvm/demo/dev/claude-work",
 }
 
 // example is a request with its required parameters. The daemon takes each of them:
