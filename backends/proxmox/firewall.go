@@ -191,7 +191,7 @@ func (b *Backend) setFirewallOptions(ctx context.Context, e entry) (changed bool
 		err := b.api.Put(ctx, e.path("firewall", "options"), pve.Params{
 			"enable": "1", "policy_in": "DROP", "policy_out": "DROP", "dhcp": "1", "macfilter": "1", "ipfilter": "0", "radv": "0", "digest": have.Digest,
 		}, nil)
-		if err != nil && !pve.Lost(err) && !pve.Changed(err) || attempt == lockAttempts {
+		if err == nil || !pve.Lost(err) && !pve.Changed(err) || attempt == lockAttempts {
 			return changed, err
 		}
 		if ctx.Err() != nil {

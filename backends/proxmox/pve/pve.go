@@ -81,6 +81,7 @@ func New(c Config) (*Client, error) {
 		wire: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig, TLSHandshakeTimeout: 15 * time.Second,
 			MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second,
+			WriteBufferSize: 64 << 10, // for uploads: by default, each 4 KiB are a TLS record
 		},
 		token: c.TokenID, secret: c.Secret,
 	}
