@@ -3,7 +3,6 @@ package libvirt_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,91 +11,12 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/libvirt"
-	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/internal/progress"
 )
 
-// crawl makes the stream of the next migration so slow that it lasts until
-// something happens to it; rush takes that back.
+// crawl makes the stream of the next migration so slow that it lasts until something
+// happens to it.
 func (p *twoHosts) crawl(t testing.TB, here int) {
 	p.hosts[here].Virsh(t, "migrate-setspeed", "demo", "1")
-}
-
-func (p *twoHosts) rush(t testing.TB, here int) {
-	// A job that ends puts QEMU's limit back to what it was when it began.
-	ctx := limit(t)
-	for !strings.Contains(p.hosts[here].Virsh(t, "domjobinfo", "demo"), "None") {
-		must(t, ctx.Err())
-	}
-	p.hosts[here].Virsh(t, "migrate-setspeed", "demo", "8796093022207")
-}
-
-// moving begins a migration that crawls, and returns when memory is on its way.
-func (p *twoHosts) moving(ctx context.Context, t *testing.T, from, to *libvirt.Backend, spec backends.Spec) (json.RawMessage, <-chan error) {
-	t.Helper()
-	p.crawl(t, 0)
-	plan, err := from.PlanMigration(ctx, spec, to)
-	must(t, err)
-	on, done := make(chan struct{}, 1000), make(chan error, 1)
-	go func() {
-		done <- from.Migrate(ctx, spec, to, plan, func(u progress.Update) {
-			if u.Vertex == "memory" && u.Total > 0 && u.Unit == "bytes" {
-				on <- struct{}{}
-			}
-		})
-	}()
-	select {
-	case <-on:
-	case err := <-done:
-		t.Fatalf("the migration ended: %v", err)
-	}
-	return plan, done
-}
-
-// cutOff begins migrations that end in the middle; the VM is left on the right.
-func (p *twoHosts) cutOff(outer *testing.T, sides *[2]*libvirt.Backend, spec backends.Spec, goesOn func(t *testing.T, here int)) {
-	outer.Run("cut off by its user", func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(limit(t))
-		_, done := p.moving(ctx, t, sides[0], sides[1], spec)
-		stopped := problem.New(problem.Cancelled, "stopped")
-		cancel(stopped)
-		if err := <-done; !errors.Is(err, stopped) || errors.Is(err, backends.ErrUnsettled) {
-			t.Errorf("cancelled, it returns %v", err)
-		}
-		goesOn(t, 0)
-	})
-	outer.Run("cut off by the end of libvirtd at the target", func(t *testing.T) {
-		_, done := p.moving(limit(t), t, sides[0], sides[1], spec)
-		p.hosts[1].KillLibvirtd(t)
-		if err := <-done; !problem.HasCode(err, problem.BackendUnreachable) || errors.Is(err, backends.ErrUnsettled) {
-			t.Errorf("it returns %v", err)
-		}
-		p.hosts[1].StartLibvirtd(t)
-		if got := p.hosts[0].Virsh(t, "domstate", "demo") + p.hosts[0].Virsh(t, "snapshot-list", "demo", "--name"); got != "runningbefore" {
-			t.Errorf("virsh at the source says %s", got)
-		}
-	})
-	outer.Run("cut off by the end of libvirtd at the source", func(t *testing.T) {
-		_, done := p.moving(limit(t), t, sides[0], sides[1], spec)
-		p.hosts[0].KillLibvirtd(t)
-		p.hosts[0].StartLibvirtd(t)
-		if err := <-done; err == nil || errors.Is(err, backends.ErrUnsettled) {
-			t.Errorf("it returns %v", err)
-		}
-		goesOn(t, 0)
-	})
-	outer.Run("cut off by the end of the daemon, and finished by the next one", func(t *testing.T) {
-		plan, done := p.moving(limit(t), t, sides[0], sides[1], spec)
-		must(t, errors.Join(sides[0].Close(), sides[1].Close()))
-		if err := <-done; !errors.Is(err, backends.ErrUnsettled) {
-			t.Errorf("it returns %v", err)
-		}
-		*sides = [2]*libvirt.Backend{p.open(outer, 0), p.open(outer, 1)}
-		p.rush(t, 0)
-		must(t, sides[0].Migrate(limit(t), spec, sides[1], plan, nil))
-		must(t, sides[0].LeaveMigrated(limit(t), spec, sides[1], plan, nil))
-		goesOn(t, 1)
-	})
 }
 
 // child is what the process of a migration that is killed gets.
