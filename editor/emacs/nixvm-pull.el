@@ -68,7 +68,7 @@ path in the machine, ~/project by default; a prefix argument asks for it."
     (directory-file-name (expand-file-name directory))))
 
 (defun nixvm--review-fetch (directory ref)
-  "Show what REF adds to the checkout DIRECTORY."
+  "Show the review of REF in the checkout DIRECTORY."
   (nixvm--async "nixvm/agent/review" (list :directory directory :ref ref)
                 #'nixvm--review-show
                 (lambda (err) (message "%s cannot be examined: %s" ref (plist-get err :message)))))
@@ -131,7 +131,7 @@ path in the machine, ~/project by default; a prefix argument asks for it."
   (or (plist-get nixvm--review :base) "HEAD"))
 
 (defun nixvm--review-magit-p ()
-  "Whether Magit shows the diff and the log."
+  "Whether Magit is there for the diff and the log."
   (and (require 'magit-diff nil t) (require 'magit-log nil t)))
 
 (defun nixvm-review-diff ()

@@ -66,6 +66,7 @@ export const backend = (name: string, more: Partial<Backend> = {}): Backend => (
     console: true,
     suspend: true,
     resize: true,
+    liveResize: false,
     clone: false,
     cloneSnapshot: false,
     rename: true,
