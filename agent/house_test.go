@@ -28,6 +28,7 @@ type house struct {
 	quarantine string
 	uploadPack string // script in the role of the guest's git-upload-pack; empty: the real one
 	sent       int64  // bytes of the guest in the last pull
+	guest      Guest  // nil: a shell of this host
 	limits     Limits
 }
 
@@ -125,7 +126,10 @@ func (h *house) pull(ctx context.Context, branch string) (api.ReviewResult, erro
 	if err != nil {
 		return api.ReviewResult{}, err
 	}
-	g := &shell{h}
+	g := h.guest
+	if g == nil {
+		g = &shell{h}
+	}
 	if branch == "" {
 		if branch, err = Head(ctx, g, h.project); err != nil {
 			return api.ReviewResult{}, err
