@@ -94,6 +94,9 @@ type Machine struct {
 	// Snapshots is the number of snapshots of the VM; absent until the daemon has listed
 	// them since its start. See nixvm/snapshot/list.
 	Snapshots *SnapshotUsage `json:"snapshots,omitempty"`
+	// Disk is what the state disk took when it was measured last: in the background, about
+	// every minute while machines are listed, or by nixvm/vm/disk. Absent until then.
+	Disk *DiskUsage `json:"disk,omitempty"`
 }
 
 // SnapshotUsage is the number of snapshots of a VM.

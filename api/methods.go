@@ -45,6 +45,7 @@ const (
 	MethodVMPurge            = "nixvm/vm/purge"
 	MethodVMConsole          = "nixvm/vm/console"
 	MethodVMNetwork          = "nixvm/vm/network"
+	MethodVMDisk             = "nixvm/vm/disk"
 	MethodSnapshotList       = "nixvm/snapshot/list"
 	MethodSnapshotCreate     = "nixvm/snapshot/create"
 	MethodSnapshotRestore    = "nixvm/snapshot/restore"

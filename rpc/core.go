@@ -124,6 +124,7 @@ type Core interface {
 	Share(ctx context.Context, name string, keys []string, client string) (vm.Shared, error)
 
 	NetworkUsage(ctx context.Context, name string) (backends.NetworkUsage, error)
+	DiskUsage(ctx context.Context, name string) (api.DiskResult, error)
 
 	Forwards(ctx context.Context, name string) ([]api.Forward, error)
 	// OpenedPorts are what leads into the guest through shared connections.

@@ -63,6 +63,7 @@ func vmMethods() []Method {
 				return api.ConsoleResult{Socket: path}, err
 			}, result[api.ConsoleResult](problem.VMNotRunning, problem.VMNotFound, problem.Unsupported)),
 		networkMethod(),
+		diskMethod(),
 	}
 }
 

@@ -83,6 +83,7 @@ type Service struct {
 
 	inventory *inventory.Inventory // what is known of each machine
 	latest    *latestImages        // what images the machines would get now
+	disks     *diskMeter           // what their disks take
 
 	ctx    context.Context // of the service's life
 	cancel context.CancelCauseFunc
@@ -101,8 +102,11 @@ type Service struct {
 	clock    map[string]*clockCheck       // by machine
 	scarce   map[string]bool              // storages with too little space, by backends.Space.Storage
 	counts   map[string]*snapshotCount    // by machine
-	editedIn map[string]bool              // machines whose files were edited while they were busy; see followEdits
-	misfits  map[string]*problem.Error    // settings written by hand that a VM cannot have, by machine
+
+	diskSizes map[string]diskSize // by machine; see measure
+
+	editedIn map[string]bool           // machines whose files were edited while they were busy; see followEdits
+	misfits  map[string]*problem.Error // settings written by hand that a VM cannot have, by machine
 	closing  bool
 
 	wakeSpace   map[string]chan struct{} // by backend: has its space looked at now
@@ -129,6 +133,8 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		held:      map[string]*sshconfig.Holder{},
 		clock:     map[string]*clockCheck{},
 		counts:    map[string]*snapshotCount{},
+		disks:     &diskMeter{kick: make(chan struct{}, 1)},
+		diskSizes: map[string]diskSize{},
 		editedIn:  map[string]bool{},
 		wakeEdits: make(chan struct{}, 1),
 		misfits:   map[string]*problem.Error{},
@@ -171,8 +177,12 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	}
 	s.repairSSH()
 	s.background(s.followLatest)
+	if o.spaceTick != never {
+		s.background(s.followDisks)
+	}
 	s.watchSpace(o.spaceTick)
 	s.latest.again(0)
+	s.disks.again(0)
 	return s, nil
 }
 

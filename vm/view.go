@@ -21,6 +21,7 @@ func (s *Service) publishVM(name string) {
 	if v == nil {
 		s.mu.Lock()
 		delete(s.counts, name)
+		delete(s.diskSizes, name)
 		delete(s.clock, name)
 		delete(s.misfits, name)
 		s.mu.Unlock()
@@ -140,11 +141,15 @@ func (s *Service) describeRealised(v *VM, e *inventory.Entry) {
 	if c := s.counts[v.Name]; c != nil && c.instance == r.InstanceID() {
 		v.Snapshots = c.usage(v.Name)
 	}
+	if d, ok := s.diskSizes[v.Name]; ok && d.instance == r.InstanceID() {
+		v.Disk = d.wire()
+	}
 }
 
 // List returns all machines, sorted by name.
 func (s *Service) List() []VM {
 	s.latest.again(outdatedAge)
+	s.disks.again(diskAge)
 	entries, states := s.inventory.List(), s.engine.States()
 	slices.SortFunc(entries, func(a, b *inventory.Entry) int { return strings.Compare(a.Name, b.Name) })
 	list := make([]VM, len(entries))

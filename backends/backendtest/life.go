@@ -24,6 +24,7 @@ func RunShort(t *testing.T, h Harness) {
 	s.step("guest answers", l.answers)
 	s.step("live snapshot", l.snapshotLive)
 	s.step("disk grows while it runs", l.growLive)
+	s.step("free blocks go back to the host", l.trims)
 	s.step("shutdown", l.shutdown)
 	s.step("restore", l.restore)
 	s.step("start with a larger disk", l.grow)
@@ -45,6 +46,7 @@ func testLife(s *suite) {
 	s.step("clone while it runs", l.cloneLive)
 	s.step("another identity while it runs", l.renew)
 	s.step("disk grows while it runs", l.growLive)
+	s.step("free blocks go back to the host", l.trims)
 	s.step("daemon restarts", l.restart)
 	if s.h.Exhaustive {
 		s.step("reboot", l.reboot)

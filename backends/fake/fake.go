@@ -65,6 +65,7 @@ type Backend struct {
 	pending  []string              // files of an identity that a renewal leaves for the next boot
 	renewing func(context.Context) // called before a renewal
 	growing  func(context.Context) // called before a disk grows
+	measured int                   // calls of DiskUsage
 	closed   bool
 }
 

@@ -45,6 +45,8 @@ type storage interface {
 	medium(name string) renew.Medium
 	// shelf has the disks that are set aside.
 	shelf() shelves
+	// usage is what the state disk of a VM takes; see backends.DiskMeter.
+	usage(ctx context.Context, name string, snapshots bool) (backends.DiskUsage, error)
 	// space is the room for disks.
 	space(ctx context.Context) (backends.Space, error)
 	// check says what keeps the storage from working.

@@ -39,10 +39,10 @@ func listText(w io.Writer, r api.MachineListResult, now time.Time) {
 	for _, m := range r.Machines {
 		rows = append(rows, []string{
 			m.Name, stateWord(m, operationOf(m, r.Operations)), m.Mode, strings.Join(m.Profiles, ","), imageWord(m),
-			m.Backend, m.SSHHost, uptime(m, now),
+			m.Backend, m.SSHHost, usedText(m.Disk), uptime(m, now),
 		})
 	}
-	table(w, []string{"NAME", "STATE", "MODE", "PROFILES", "IMAGE", "BACKEND", "SSH", "UPTIME"}, rows)
+	table(w, []string{"NAME", "STATE", "MODE", "PROFILES", "IMAGE", "BACKEND", "SSH", "DISK", "UPTIME"}, rows)
 }
 
 // listProblems says beneath the table what is wrong with a machine.

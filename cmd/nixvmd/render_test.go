@@ -17,17 +17,17 @@ func TestListShowsWhatEachMachineIsDoing(t *testing.T) {
 	machines := []api.Machine{
 		{Name: "booting", State: "running", Phase: "booting", Mode: "immutable", Profiles: []string{"claude", "dev"}, Image: api.ImageRef{Kind: "trial"}, Backend: "qemu", SSHHost: "booting", Started: now.Add(-3 * time.Second)},
 		{Name: "busy", State: "running", Phase: "ready", Ready: true, Mode: "mutable", Backend: "qemu", Operation: "op1"},
-		{Name: "ready", State: "running", Phase: "ready", Ready: true, Mode: "immutable", Backend: "qemu", SSHHost: "ready", Started: now.Add(-50 * time.Hour)},
+		{Name: "ready", State: "running", Phase: "ready", Ready: true, Mode: "immutable", Backend: "qemu", SSHHost: "ready", Started: now.Add(-50 * time.Hour), Disk: &api.DiskUsage{UsedBytes: 5 << 29}},
 		{Name: "torn", State: "broken", Phase: "broken"},
 	}
 	var out bytes.Buffer
 	listText(&out, api.MachineListResult{Machines: machines, Operations: []api.Operation{{ID: "op1", Kind: "snapshot", Percent: percent(40)}}}, now)
 	want := strings.TrimLeft(`
-NAME     STATE         MODE       PROFILES    IMAGE  BACKEND  SSH      UPTIME
-booting  booting       immutable  claude,dev  trial  qemu     booting  3.0s
-busy     snapshot:40%  mutable    -           -      qemu     -        -
-ready    running       immutable  -           -      qemu     ready    2d2h
-torn     broken        -          -           -      -        -        -
+NAME     STATE         MODE       PROFILES    IMAGE  BACKEND  SSH      DISK     UPTIME
+booting  booting       immutable  claude,dev  trial  qemu     booting  -        3.0s
+busy     snapshot:40%  mutable    -           -      qemu     -        -        -
+ready    running       immutable  -           -      qemu     ready    2.5 GiB  2d2h
+torn     broken        -          -           -      -        -        -        -
 `, "\n")
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
@@ -134,6 +134,27 @@ func TestDurationsAreShort(t *testing.T) {
 		if got := shortDuration(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
 		}
+	}
+}
+
+func TestStatusShowsWhatTheDiskTakesAndWhatIsLeft(t *testing.T) {
+	share := int64(1 << 30)
+	disk := api.DiskUsage{VirtualBytes: 30 << 30, UsedBytes: 5 << 30, SnapshotBytes: &share}
+	var out bytes.Buffer
+	s := statusAnswer{Machine: api.Machine{Name: "demo", State: "running", Disk: &disk}, Disk: &api.DiskResult{
+		Disk: disk, Storage: "/disks", FreeBytes: 1 << 30, Warning: "/disks is nearly full",
+	}}
+	(&app{}).statusText(&out, s, time.Now())
+	for _, want := range []string{"5.0 GiB used of 30G, 1.0 GiB of that by snapshots", "1.0 GiB in /disks", "Warning: /disks is nearly full\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	disk.SnapshotBytes = nil
+	(&app{}).statusText(&out, statusAnswer{Machine: api.Machine{Name: "demo", Disk: &disk}}, time.Now())
+	if text := out.String(); !strings.Contains(text, "5.0 GiB used of 30G\n") || strings.Contains(text, "Free space") || strings.Contains(text, "Warning") {
+		t.Errorf("in a pool:\n%s", text)
 	}
 }
 

@@ -27,6 +27,8 @@ type statusAnswer struct {
 	Forwards []api.Forward `json:"forwards"`
 	// Network is what it has open there; absent when it does not run, or that is not known.
 	Network *api.NetworkResult `json:"networkUsage,omitempty"`
+	// Disk is what its disk takes, and the space that is left there; absent where that is not known.
+	Disk *api.DiskResult `json:"diskUsage,omitempty"`
 
 	Opened []api.OpenedPort `json:"opened,omitempty"` // what leads into the guest
 }
@@ -70,6 +72,10 @@ func newStatus(a *app) *cobra.Command {
 			var network api.NetworkResult
 			if err := d.Call(ctx, api.MethodVMNetwork, params, &network); err == nil {
 				s.Network = &network
+			}
+			var disk api.DiskResult
+			if err := asideCall(ctx, d, api.MethodVMDisk, params, &disk); err == nil {
+				s.Disk, s.Machine.Disk = &disk, &disk.Disk
 			}
 			return a.print(s, func(w io.Writer) { a.statusText(w, s, time.Now()) })
 		},
@@ -136,6 +142,8 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		{"Image", image},
 		{"Generation", generation},
 		{"Resources", resources},
+		{"Disk", diskText(m.Disk)},
+		{"Free space", freeText(s.Disk)},
 		{"Network", m.Network},
 		{"PCI devices", strings.Join(m.PCIDevices, ", ")},
 		{"Connections", connectionsText(s.Network)},
@@ -158,18 +166,57 @@ func (a *app) statusText(w io.Writer, s statusAnswer, now time.Time) {
 		fmt.Fprintf(w, "\nSnapshots (%d):\n", len(s.Snapshots))
 		snapshotTable(w, s.Snapshots)
 	}
-	if s.SnapshotWarning != "" {
-		fmt.Fprintf(w, "\nWarning: %s\n", clean(s.SnapshotWarning))
+	attentionText(w, s)
+}
+
+// attentionText is what needs the user's attention, beneath the rest.
+func attentionText(w io.Writer, s statusAnswer) {
+	warnings := []string{s.SnapshotWarning}
+	if s.Disk != nil {
+		warnings = append(warnings, s.Disk.Warning)
 	}
-	for _, id := range m.Unresolved {
-		fmt.Fprintf(w, "\nOperation %s could not be undone and needs a decision; see nixvmd operations\n", id)
-	}
-	if m.Problem != nil {
-		fmt.Fprintf(w, "\nProblem: %s\n", clean(m.Problem.Message))
-		if m.Problem.Hint != "" {
-			fmt.Fprintf(w, "hint: %s\n", clean(m.Problem.Hint))
+	for _, text := range warnings {
+		if text != "" {
+			fmt.Fprintf(w, "\nWarning: %s\n", clean(text))
 		}
 	}
+	for _, id := range s.Machine.Unresolved {
+		fmt.Fprintf(w, "\nOperation %s could not be undone and needs a decision; see nixvmd operations\n", id)
+	}
+	if s.Machine.Problem != nil {
+		fmt.Fprintf(w, "\nProblem: %s\n", clean(s.Machine.Problem.Message))
+		if s.Machine.Problem.Hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", clean(s.Machine.Problem.Hint))
+		}
+	}
+}
+
+// diskText is what a disk takes, and what of that is of snapshots.
+func diskText(d *api.DiskUsage) string {
+	if d == nil {
+		return ""
+	}
+	text := usedText(d) + " used of " + machine.FormatSize(d.VirtualBytes)
+	if d.SnapshotBytes != nil && *d.SnapshotBytes > 0 {
+		text += ", " + sizeText(*d.SnapshotBytes) + " of that by snapshots"
+	}
+	return text
+}
+
+// usedText is what a disk takes; empty where that is not known.
+func usedText(d *api.DiskUsage) string {
+	if d == nil {
+		return ""
+	}
+	return sizeText(d.UsedBytes)
+}
+
+// freeText is what is left for disks.
+func freeText(d *api.DiskResult) string {
+	if d == nil || d.Storage == "" {
+		return ""
+	}
+	return sizeText(d.FreeBytes) + " in " + clean(d.Storage)
 }
 
 // connectionsText is what a guest has open, and what it may have.

@@ -19,7 +19,7 @@
   "The columns of the list of machines.
 Each is a symbol of `nixvm-list-column-alist', or a list like its values."
   :type '(repeat (choice (const name) (const state) (const profiles) (const mode) (const memory)
-                         (const cpus) (const disk) (const network) (const backend) (const host)
+                         (const cpus) (const disk) (const used) (const network) (const backend) (const host)
                          (const image) (const address) (const started) (const autostart)
                          (list string integer (choice (const t) (const nil) function) function)))
   :group 'nixvm)
@@ -37,6 +37,7 @@ Each is a symbol of `nixvm-list-column-alist', or a list like its values."
     (memory "Memory" 8 nixvm--list-memory< ,(lambda (m) (nixvm--size (plist-get m :memoryMiB))))
     (cpus "CPUs" 5 nil ,(lambda (m) (if-let ((n (plist-get m :vcpus))) (format "%s" n) "")))
     (disk "Disk" 8 nil ,(lambda (m) (nixvm--size (/ (or (plist-get m :diskBytes) 0) 1048576))))
+    (used "Disk used" 10 nil nixvm--list-used)
     (network "Network" 12 t ,(lambda (m) (plist-get m :network)))
     (backend "Backend" 10 t ,(lambda (m) (plist-get m :backend)))
     (host "SSH name" 18 t ,(lambda (m) (plist-get m :sshHost)))
@@ -109,6 +110,15 @@ and see all keys with \\[nixvm-menu].
   (tabulated-list-init-header))
 
 ;;;; Cells
+
+(defun nixvm--list-used (machine)
+  "What the disk of MACHINE takes on its host, and what of that is of snapshots."
+  (when-let ((disk (plist-get machine :disk)))
+    (let ((size (lambda (bytes) (nixvm--size (max 1 (/ (or bytes 0) 1048576)))))
+          (snapshots (or (plist-get disk :snapshotBytes) 0)))
+      (concat (funcall size (plist-get disk :usedBytes))
+              (if (zerop snapshots) ""
+                (format " (%s by snapshots)" (funcall size snapshots)))))))
 
 (defun nixvm--list-column (column)
   "Return the (TITLE WIDTH SORT FUNCTION) of COLUMN."

@@ -21,6 +21,7 @@ var unused = map[string]map[string]string{
 	"nixvm/machine/get":    {"vscode": "the daemon pushes machines; Emacs asks for the machine of a file before the first push"},
 	"nixvm/machine/delete": {"*": "nixvm/vm/purge does the same for machines without a VM"},
 	"nixvm/vm/network":     {"*": "figures of the isolation; nixvmd status shows them"},
+	"nixvm/vm/disk":        {"*": "machines have the sizes of their disks; nixvmd status measures at once"},
 	"nixvm/operation/list": {"*": "the daemon pushes operations"},
 	"nixvm/operation/get":  {"*": "the daemon pushes operations"},
 	"nixvm/ssh/preview":    {"*": "both pass the daemon's configuration to ssh; ~/.ssh/config is the business of nixvmd ssh"},

@@ -17,6 +17,7 @@ type Backend interface {
 	backends.CreateChecker
 	backends.DefaultNetworker
 	backends.DiskGrower
+	backends.DiskMeter
 	backends.FileHost
 	backends.FileSystemGrower
 	backends.HostFirewall

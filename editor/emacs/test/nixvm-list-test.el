@@ -155,6 +155,15 @@
       (should (string-match-p "the guest powered off" (buffer-string)))
       (should (string-match-p "Mode +immutable" (buffer-string))))))
 
+(ert-deftest nixvm-list-describe-shows-what-the-disk-takes ()
+  (nixvm-list-test-with (list (nixvm-fake-machine "a" :disk '(:virtualBytes 32212254720 :usedBytes 5368709120 :snapshotBytes 1073741824))
+                              (nixvm-fake-machine "b" :disk '(:virtualBytes 32212254720 :usedBytes 4096)))
+    (cl-loop for (name text) in '(("a" "Disk used +5 GiB (1 GiB by snapshots)") ("b" "Disk used +1 MiB\n"))
+             do (nixvm-list-test-go name)
+             (nixvm-list-describe)
+             (with-current-buffer (help-buffer)
+               (should (string-match-p text (buffer-string)))))))
+
 (defconst nixvm-list-test-unresolved
   '(:kind "create" :machine "half" :state "unresolved" :steps 3 :done 1
     :started "2026-01-02T03:04:05Z"

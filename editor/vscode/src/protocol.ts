@@ -693,6 +693,28 @@ export interface DidChangeParams {
   backends?: Backend[];
 }
 
+/** DiskResult is the disk of a VM, and the storage that it is in. */
+export interface DiskResult {
+  /** Disk is what it takes. */
+  disk: DiskUsage;
+  /** Storage is the name of the storage: a directory, or a storage pool of a host. Absent if the backend does not report it. */
+  storage?: string;
+  /** FreeBytes is the free space of the storage. */
+  freeBytes?: number;
+  /** Warning if the storage is nearly full; one line. */
+  warning?: string;
+}
+
+/** DiskUsage is what the state disk of a VM takes. */
+export interface DiskUsage {
+  /** VirtualBytes is the size that the guest sees, in bytes. */
+  virtualBytes: number;
+  /** UsedBytes is what the disk takes in the storage of its host, including its snapshots. */
+  usedBytes: number;
+  /** SnapshotBytes is the part of usedBytes that only snapshots need; absent if unknown, as in a storage pool of libvirt. */
+  snapshotBytes?: number;
+}
+
 /** DoctorResult is the doctor's report. */
 export interface DoctorResult {
   /** Findings, worst first; none = no problems. */
@@ -1099,6 +1121,8 @@ export interface Machine {
   unresolved?: string[];
   /** Snapshots is the number of snapshots of the VM; absent until the daemon has listed them since its start. See nixvm/snapshot/list. */
   snapshots?: SnapshotUsage;
+  /** Disk is what the state disk took when it was measured last: in the background, about every minute while machines are listed, or by nixvm/vm/disk. Absent until then. */
+  disk?: DiskUsage;
 }
 
 /** MachineListResult is every machine. */
@@ -1880,6 +1904,8 @@ export interface Requests {
   'nixvm/vm/console': { params: ConsoleParams; result: ConsoleResult };
   /** The open connections of a running VM, and what its isolation refused. Available only for the network `nat` of the embedded backend. */
   'nixvm/vm/network': { params: MachineParams; result: NetworkResult };
+  /** Measure the state disk of a VM: what it takes in the storage of its host, what of that only its snapshots need, and the free space there. The machine shows the result until it is measured again. */
+  'nixvm/vm/disk': { params: MachineParams; result: DiskResult };
   /** Upgrade the VM to the current image for its profiles, mode and kind of image, which is built first if necessary. A running VM is shut down, booted and checked: if the guest does not work with the new image, the VM returns to the previous one. The state disk with its snapshots is not changed. A VM that already has the image is not restarted. */
   'nixvm/vm/upgrade': { params: UpgradeParams; result: OperationResult };
   /** Return the VM to the image of one of its generations, in the same way as an upgrade. */

@@ -80,7 +80,7 @@ function resourceFacts(machine: Machine): [string, string | undefined][] {
     ['Address', machine.address],
     ['Memory', sizeOfMiB(machine.memoryMiB)],
     ['CPUs', machine.vcpus ? String(machine.vcpus) : ''],
-    ['Disk', sizeOfBytes(machine.diskBytes)],
+    ['Disk', diskText(machine)],
     ['Network', machine.network],
     ['Mode', machine.mode],
     ['Autostart', machine.autostart ? `with the host of ${machine.backend}` : ''],
@@ -88,6 +88,13 @@ function resourceFacts(machine: Machine): [string, string | undefined][] {
     ['Generation', (machine.generation ?? 1) > 1 ? String(machine.generation) : ''],
     ['Backend', machine.backend],
   ];
+}
+
+/** The size of the disk that the guest sees, and what it takes on its host. */
+function diskText({ diskBytes, disk }: Machine): string {
+  if (!disk) return sizeOfBytes(diskBytes);
+  const snapshots = disk.snapshotBytes ? `, ${sizeOfBytes(disk.snapshotBytes)} of that by snapshots` : '';
+  return `${sizeOfBytes(disk.virtualBytes)} (${sizeOfBytes(disk.usedBytes)} used${snapshots})`;
 }
 
 const factIcons: Record<string, string> = {

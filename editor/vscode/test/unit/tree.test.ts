@@ -152,6 +152,18 @@ test('resources are read from memory', async () => {
   assert.deepEqual(labels, ['SSH name', 'Address', 'Memory', 'CPUs', 'Disk', 'Network', 'Mode', 'Image', 'Backend']);
 });
 
+test('the disk shows what it takes, and what of that is of snapshots', async () => {
+  const disk = async (): Promise<string | undefined> => {
+    for (const node of await below(await group('demo', 'resources'))) if (node.kind === 'fact' && node.label === 'Disk') return node.text;
+    return undefined;
+  };
+  const gib = 2 ** 30;
+  app.store.apply({ changed: [machine('demo', { diskBytes: 30 * gib, disk: { virtualBytes: 30 * gib, usedBytes: 5 * gib } })] });
+  assert.equal(await disk(), '30 GiB (5 GiB used)');
+  app.store.apply({ changed: [machine('demo', { diskBytes: 30 * gib, disk: { virtualBytes: 30 * gib, usedBytes: 5 * gib, snapshotBytes: gib } })] });
+  assert.equal(await disk(), '30 GiB (5 GiB used, 1 GiB of that by snapshots)');
+});
+
 test('the row of a machine is the same object until the machine is gone', () => {
   const before = children.machine('demo');
   app.store.apply({ changed: [machine('demo', { state: 'stopped' })] });
