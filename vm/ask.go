@@ -9,20 +9,6 @@ import (
 	"github.com/nixvm/nixvm/operation"
 )
 
-// limits are how long others may take. Tests shorten them.
-type limits struct {
-	// ask is for one question to a backend whose answer is only read, check for
-	// finding out what a backend needs.
-	ask, check time.Duration
-	// back is for a guest that boots its former image. The undo that waits for it has two
-	// minutes for everything.
-	back time.Duration
-}
-
-func usualLimits() limits {
-	return limits{ask: 10 * time.Second, check: time.Minute, back: time.Minute}
-}
-
 // ask puts one question to a backend, and gives up after the limit: what is only
 // read must not hang with a VM that hangs, whether the backend heeds its context
 // or not.
@@ -54,7 +40,3 @@ func ask[A any](ctx context.Context, s *Service, limit time.Duration, what strin
 	}
 	return r.answer, r.err
 }
-
-// background runs fn in a goroutine that Close waits for. It reports false, and does
-// not call fn, once the service is closed.
-func (s *Service) background(fn func()) bool { return s.work.Go(fn) }

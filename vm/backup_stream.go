@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nixvm/nixvm/internal/problem"
-	"github.com/nixvm/nixvm/internal/progress"
 	"github.com/nixvm/nixvm/operation"
 )
 
@@ -61,30 +59,6 @@ func (p patient) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("the reader has taken nothing for %s", streamLimit)
-	}
-	return n, err
-}
-
-// reading reports how much of total bytes has been read, and ends with ctx.
-func reading(ctx context.Context, from io.Reader, report progress.Reporter, message string, total int64) io.Reader {
-	return &reader{ctx: ctx, from: from, report: report, update: progress.Update{Vertex: "backup", Message: message, Unit: "bytes", Total: total}}
-}
-
-type reader struct {
-	ctx    context.Context //nolint:containedctx // io.Reader has no other way
-	from   io.Reader
-	report progress.Reporter
-	update progress.Update
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	n, err := r.from.Read(p)
-	if n > 0 {
-		r.update.Current += int64(n)
-		r.report.Report(r.update)
 	}
 	return n, err
 }

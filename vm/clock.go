@@ -18,13 +18,6 @@ const (
 	clocksAtOnce = 8
 )
 
-// clockCheck is how far the comparison of one guest's clock is.
-type clockCheck struct {
-	began  time.Time // the last one
-	runs   bool
-	wanted bool // the host's clock has jumped while it ran: its result may be of before
-}
-
 // checkClock compares the guest's clock with the host's in the background, and steps
 // it where it is wrong. It is called when there is a reason to look: the agent came up,
 // there is a connection, a daemon has found the VM. Nothing waits for it, and it is no

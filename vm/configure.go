@@ -3,7 +3,6 @@ package vm
 import (
 	"context"
 	"errors"
-	"net/netip"
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
@@ -185,31 +184,4 @@ func changesOf(req api.ConfigureParams, wrong *fieldErrors) machine.Changes {
 		c.RemoteForwards = &list
 	}
 	return c
-}
-
-func parsePrefixes(words []string) ([]netip.Prefix, error) {
-	list := make([]netip.Prefix, 0, len(words))
-	for _, word := range words {
-		p, err := netip.ParsePrefix(word)
-		if address, aerr := netip.ParseAddr(word); aerr == nil {
-			p, err = address.Prefix(address.BitLen())
-		}
-		if err != nil {
-			return nil, problem.New(problem.BadParams, "allowedCidrs: %q is not a network", word).WithHint("write it as 192.168.1.0/24")
-		}
-		list = append(list, p.Masked())
-	}
-	return list, nil
-}
-
-func parseForwards(lines []string) ([]machine.RemoteForward, error) {
-	list := make([]machine.RemoteForward, 0, len(lines))
-	for _, line := range lines {
-		f, err := newForward(line)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, f)
-	}
-	return list, nil
 }

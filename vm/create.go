@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nixvm/nixvm/api"
@@ -159,37 +156,6 @@ func applyAccess(d *machine.Draft, req api.CreateParams, wrong *fieldErrors) {
 	}
 }
 
-// override takes the asked value, else keeps what is there, else the default.
-func override[T comparable](field *T, asked, def T) {
-	var zero T
-	if asked != zero {
-		*field = asked
-	} else if *field == zero {
-		*field = def
-	}
-}
-
-func appendNew[T comparable](list []T, v T) []T {
-	for _, have := range list {
-		if have == v {
-			return list
-		}
-	}
-	return append(list, v)
-}
-
-// chooseImage takes the trial guest where NixOS was not asked for by name and
-// cannot be built on this machine; the operation then says so.
-func (s *Service) chooseImage(asked string) (kind string, fallback bool) {
-	if asked != "" {
-		return asked, false
-	}
-	if s.images.CanBuild("nixos") {
-		return "nixos", false
-	}
-	return "trial", true
-}
-
 // checkCreate finds what cannot work.
 func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *fieldErrors) {
 	b, err := s.backend(args.Backend)
@@ -215,88 +181,6 @@ func (s *Service) checkCreate(ctx context.Context, args createArgs, wrong *field
 	if !wrong.has(fieldName) {
 		wrong.add(fieldName, s.checkSSHName(ctx, args.Draft.Name, ""))
 	}
-}
-
-// checkResources refuses what the host of the backend cannot give; 0 is not looked at.
-func checkResources(ctx context.Context, b backends.Backend, vcpus, memoryMiB int, wrong *fieldErrors) {
-	host, ok := backends.As[backends.LimitedHost](b)
-	if !ok || vcpus == 0 && memoryMiB == 0 {
-		return
-	}
-	limits := host.Limits(ctx)
-	if !wrong.has(fieldVCPUs) {
-		wrong.add(fieldVCPUs, limits.CheckVCPUs(vcpus))
-	}
-	if !wrong.has(fieldMemory) {
-		wrong.add(fieldMemory, limits.CheckMemory(memoryMiB))
-	}
-}
-
-// checkBridge refuses a bridge that the backend cannot use, or has not.
-func checkBridge(ctx context.Context, b backends.Backend, n machine.Network) error {
-	if n.Kind != "bridge" {
-		return nil
-	}
-	host, ok := backends.As[backends.BridgeHost](b)
-	if !ok {
-		return problem.New(problem.Unsupported, "backend %s cannot attach VMs to a bridge here", b.Name()).
-			WithHint("use --network nat, or see nixvmd doctor")
-	}
-	return host.CheckBridge(ctx, n.Bridge)
-}
-
-// checkPlace refuses a backend that cannot make the VM, or has one of that name;
-// field is the one whose fault that is.
-func checkPlace(ctx context.Context, b backends.Backend, name string) (field string, err error) {
-	// Before the check: a backend that cannot be reached now is not one that is missing.
-	st, err := b.Status(ctx, backends.Named(name)) // whichever VM that is
-	if err != nil {
-		return fieldBackend, fmt.Errorf("backend %s: %w", b.Name(), err)
-	}
-	if c, ok := backends.As[backends.CreateChecker](b); ok {
-		for _, f := range c.CheckCreate(ctx) {
-			if f.Severity == backends.Fatal {
-				return fieldBackend, problem.New(problem.BackendMissing, "backend %s cannot be used: %s", b.Name(), f.Message).WithHint("%s", f.Fix)
-			}
-		}
-	}
-	if st.State != backends.Absent {
-		return fieldName, problem.New(problem.VMExists, "backend %s has a VM named %s without a record: it is %s", b.Name(), name, st.State).
-			WithHint("remove it: nixvmd destroy %s --confirm %s", name, name)
-	}
-	return fieldNone, nil
-}
-
-// checkImage finds what the image cannot be or have. It returns the id of one
-// that is built.
-func (s *Service) checkImage(req nixbuild.Request, wrong *fieldErrors) (id string) {
-	if wrong.has(fieldImage) {
-		return ""
-	}
-	if isFile(req.Kind) {
-		wrong.addImage(nixbuild.CheckSource(req.Kind, req.Mode))
-		return ""
-	}
-	id, err := s.images.CheckRequest(req)
-	if err == nil {
-		return id
-	}
-	wrong.addImage(err)
-	// There may be more: each by itself.
-	for _, alone := range []nixbuild.Request{{Kind: req.Kind, Profiles: req.Profiles}, {Kind: req.Kind, Mode: req.Mode}} {
-		_, err = s.images.CheckRequest(alone)
-		wrong.addImage(err)
-	}
-	return ""
-}
-
-// isFile tells a file or an URL from the name of a kind of image.
-func isFile(image string) bool {
-	return filepath.IsAbs(image) || strings.ContainsRune(image, os.PathSeparator)
-}
-
-func imageRequest(kind string, mode machine.Mode, profiles []string) nixbuild.Request {
-	return nixbuild.Request{Kind: kind, Mode: string(mode), Profiles: profiles}
 }
 
 func (s *Service) planCreate(name string, args createArgs) operation.Plan {

@@ -103,15 +103,6 @@ func (s *Service) makingOf(name string) (making, declares bool) {
 	return makes[v.Kind] && v.Machine == name, detailOf(t).declares
 }
 
-// stateSeen is the last state of a VM from its backend, even if there are problems with the
-// machine's own files.
-func (s *Service) stateSeen(name string) backends.State {
-	if e, ok := s.inventory.Get(name); ok {
-		return e.Status.State
-	}
-	return backends.Absent
-}
-
 // confirmed checks that a destructive request repeats the machine's name.
 func confirmed(name, confirm, what string) error {
 	if confirm == name {
@@ -206,4 +197,13 @@ func (s *Service) deleteMachine(name, confirm string) error {
 	}
 	s.inventory.Reload(name)
 	return nil
+}
+
+// remains reports whether anything may be left of a VM that has no record.
+// declares: the machine directory was made with it.
+func (s *Service) remains(machine string, declares bool) bool {
+	if declares && s.machines.Exists(machine) {
+		return true
+	}
+	return s.inventory.AnySilent() || s.stateSeen(machine) != backends.Absent
 }

@@ -274,10 +274,3 @@ func listField(said, there []string) api.DraftField {
 	}
 	return api.DraftField{Values: there, Default: true}
 }
-
-func given[T any](said *T, there T) T {
-	if said != nil {
-		return *said
-	}
-	return there
-}

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/nixvm/nixvm/internal/problem"
@@ -106,4 +107,45 @@ func (f *fieldErrors) first() error {
 		return nil
 	}
 	return f.list[0].err
+}
+
+func given[T any](said *T, there T) T {
+	if said != nil {
+		return *said
+	}
+	return there
+}
+
+// override takes the asked value, else keeps what is there, else the default.
+func override[T comparable](field *T, asked, def T) {
+	var zero T
+	if asked != zero {
+		*field = asked
+	} else if *field == zero {
+		*field = def
+	}
+}
+
+func appendNew[T comparable](list []T, v T) []T {
+	for _, have := range list {
+		if have == v {
+			return list
+		}
+	}
+	return append(list, v)
+}
+
+func parsePrefixes(words []string) ([]netip.Prefix, error) {
+	list := make([]netip.Prefix, 0, len(words))
+	for _, word := range words {
+		p, err := netip.ParsePrefix(word)
+		if address, aerr := netip.ParseAddr(word); aerr == nil {
+			p, err = address.Prefix(address.BitLen())
+		}
+		if err != nil {
+			return nil, problem.New(problem.BadParams, "allowedCidrs: %q is not a network", word).WithHint("write it as 192.168.1.0/24")
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
 }

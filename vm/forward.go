@@ -284,3 +284,9 @@ func (s *Service) closeForwards() {
 		s.dropForwards(name)
 	}
 }
+
+// disconnect closes what holds SSH connections to a VM that is about to go.
+func (s *Service) disconnect(ctx context.Context, name string) {
+	s.dropForwards(name)
+	s.closeMasters(ctx, name)
+}

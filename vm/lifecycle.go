@@ -20,9 +20,6 @@ const (
 	stopLimit = 3 * time.Minute
 )
 
-// noArgs is for operations that need to remember nothing.
-type noArgs struct{}
-
 type startArgs struct {
 	WasOff bool `json:"wasOff"` // cancelling takes the start back
 }
@@ -33,36 +30,6 @@ type resumeArgs struct {
 
 type stopArgs struct {
 	Timeout time.Duration `json:"timeout"`
-}
-
-// Start boots a VM and waits for its sshd. A VM that runs already is only
-// waited for. The VM of a machine that is only declared is created first.
-func (s *Service) Start(ctx context.Context, name, client string) (api.Operation, error) {
-	if s.declaredOnly(name) {
-		return s.Create(ctx, api.CreateParams{Work: api.Work{Client: client}, Name: name})
-	}
-	op := api.Operation{Kind: api.KindStart, Machine: name, Client: client}
-	return operation.Begin(ctx, s.engine, op, func(ctx context.Context) (startArgs, error) {
-		m, b, err := s.realised(name)
-		if err != nil {
-			return startArgs{}, err
-		}
-		state, err := s.stateNow(ctx, name)
-		if err == nil && !inventory.Alive(state) {
-			err = s.checkPCIDevices(ctx, b, name, m.PCIDevices, m.MemoryMiB)
-		}
-		if err == nil && state == backends.Suspended {
-			err = problem.New(problem.VMRunning, "%s is suspended", name).WithHint("nixvmd resume %s", name)
-		}
-		// A VM in an unknown state is not ended by an undo.
-		return startArgs{WasOff: state != backends.Running && state != backends.Unknown}, err
-	})
-}
-
-// declaredOnly reports whether a machine has a directory that can be read, and no VM.
-func (s *Service) declaredOnly(name string) bool {
-	e, ok := s.inventory.Get(name)
-	return ok && e.Machine != nil && e.Broken() == nil && !e.Exists()
 }
 
 func (s *Service) planStart(name string, args startArgs) operation.Plan {
@@ -317,4 +284,38 @@ func (s *Service) beginRunning(ctx context.Context, kind api.Kind, name, client 
 		}
 		return noArgs{}, err
 	})
+}
+
+// runsSince is the leftover of an operation that starts a VM: whether it still
+// runs, and has not been started again since.
+func (s *Service) runsSince(name string) leftover {
+	return func(_ context.Context, _, until time.Time) bool {
+		e, ok := s.inventory.Get(name)
+		if !ok || !inventory.Alive(e.Status.State) {
+			return false
+		}
+		return e.Status.State == backends.Unknown || !e.Status.Started.After(until)
+	}
+}
+
+// stateSeen is the last state of a VM from its backend, even if there are problems with the
+// machine's own files.
+func (s *Service) stateSeen(name string) backends.State {
+	if e, ok := s.inventory.Get(name); ok {
+		return e.Status.State
+	}
+	return backends.Absent
+}
+
+// startRestored starts a VM whose disk has been restored, whatever its machine's file says
+// of PCI devices by now: that is said, and does not hold up the restore.
+func (s *Service) startRestored(ctx context.Context, r *operation.Run, name string) error {
+	if err := s.startVM(ctx, name); err != nil {
+		return err
+	}
+	m, b, err := s.realised(name)
+	if p := s.pciProblem(b, &m); err == nil && p != nil {
+		r.Warn(p.Message)
+	}
+	return nil
 }

@@ -15,15 +15,6 @@ import (
 	"github.com/nixvm/nixvm/vm/inventory"
 )
 
-// migrateArgs is what a migration must remember from its beginning.
-type migrateArgs struct {
-	From string          `json:"from"`
-	To   string          `json:"to"`
-	Plan json.RawMessage `json:"plan"` // see backends.Migrator
-	Runs bool            `json:"runs"`
-	Node string          `json:"node,omitempty"` // of the backend, which stays the same
-}
-
 // Migrate moves a VM to another backend whose host shares the storage: while it
 // runs, or off. What cannot work is refused before anything is touched.
 func (s *Service) Migrate(ctx context.Context, name, backend, client string) (api.Operation, error) {

@@ -10,18 +10,6 @@ import (
 	"github.com/nixvm/nixvm/machine"
 )
 
-// networkOn is the network of a machine on a backend, which may be nil: the one that
-// the machine names, or the backend's own.
-func networkOn(b backends.Backend, n machine.Network) machine.Network {
-	if n.Kind != "" {
-		return n
-	}
-	if bridge := backends.DefaultNetworkOf(b).Bridge(); bridge != "" {
-		return machine.Network{Kind: "bridge", Bridge: bridge}
-	}
-	return machine.Network{Kind: "nat"}
-}
-
 // keptNetwork is the network that a VM had by the default of the backend that it leaves,
 // where the machine names none and the other backend has another default: its guest must
 // not change to another network by moving.

@@ -47,3 +47,15 @@ func (s *Service) judgeForward(name, line string) (machine.RemoteForward, *field
 	}
 	return f, wrong
 }
+
+func parseForwards(lines []string) ([]machine.RemoteForward, error) {
+	list := make([]machine.RemoteForward, 0, len(lines))
+	for _, line := range lines {
+		f, err := newForward(line)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -79,4 +80,13 @@ func (s *Service) planMigrateNode(name string, args migrateArgs) operation.Plan 
 			return nil
 		},
 	}}}
+}
+
+// migrateArgs is what a migration must remember from its beginning.
+type migrateArgs struct {
+	From string          `json:"from"`
+	To   string          `json:"to"`
+	Plan json.RawMessage `json:"plan"` // see backends.Migrator
+	Runs bool            `json:"runs"`
+	Node string          `json:"node,omitempty"` // of the backend, which stays the same
 }

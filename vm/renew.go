@@ -61,28 +61,6 @@ var identitySettings = map[string]string{
 	machine.CACertFile: "caCert", machine.HostnameFile: "hostname", machine.MachineIDFile: "machineId", machine.HostKeyFile: "hostKey",
 }
 
-// noteIdentity keeps in the record which identity a VM is about to be started with. A
-// guest that runs has the one that it was started with, and is left alone.
-func (s *Service) noteIdentity(name string, m machine.Machine, r inventory.Record) error {
-	e, ok := s.inventory.Get(name)
-	if !ok || inventory.Alive(e.Status.State) {
-		return nil
-	}
-	digests, with := machine.FileDigests(m), inventory.ResourcesOf(m)
-	old := e.Record
-	if old != nil && old.Identity != nil && m.Mode == machine.Mutable {
-		digests = old.Identity // it has taken them once, at its first boot
-	}
-	if old != nil && old.Generation == r.Generation && old.UUID == r.UUID && len(old.AtBoot) == 0 && !old.DiskAtBoot && maps.Equal(old.Identity, digests) && old.Started != nil && *old.Started == with {
-		return nil
-	}
-	return problem.Disk(s.inventory.UpdateRecord(name, func(now *inventory.Record) {
-		now.UUID = r.UUID
-		now.Generation, now.Digest, now.Identity, now.AtBoot, now.Started = r.Generation, r.Digest, digests, nil, &with
-		now.DiskAtBoot = false
-	}))
-}
-
 // assumeIdentity notes, before the first change, what a VM has that an earlier version
 // has started: most likely what its machine says.
 func (s *Service) assumeIdentity(name string) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -240,25 +239,6 @@ func (s *Service) repairMachine(ctx context.Context, name string) error {
 	}
 	s.notify(text)
 	return err
-}
-
-// imageMissing says how a VM gets an image back that is gone or damaged. Its
-// disks are in order.
-func (s *Service) imageMissing(m machine.Machine, r *inventory.Record, err error) error {
-	code := problem.From(err).Code
-	if code != problem.ImageNotFound && code != problem.ImageCorrupt {
-		return fmt.Errorf("image of %s: %w", m.Name, err)
-	}
-	p := problem.New(code, "the image of %s cannot be used: %w", m.Name, err)
-	if isFile(r.Image.Kind) {
-		return p.WithHint("the disk of %s is kept; import the image again: nixvmd create OTHER --image %s --no-start", m.Name, r.Image.Kind)
-	}
-	words := append([]string{"core"}, m.Profiles...)
-	if id, err := s.images.CheckRequest(imageRequest(r.Image.Kind, r.ModeOf(m), m.Profiles)); err == nil && id != r.Image.ID {
-		return p.WithHint("the disk of %s is kept; restore the directory %s: a build today would give another image", m.Name, filepath.Join(s.layout.Images(), r.Image.ID))
-	}
-	return p.WithHint("the disk of %s is kept; rebuild the image: nixvmd build %s --image %s --mode %s",
-		m.Name, strings.Join(words, ","), r.Image.Kind, r.ModeOf(m))
 }
 
 // repairSSHFiles makes damaged files of the SSH configuration again, and gives the

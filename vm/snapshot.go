@@ -303,3 +303,17 @@ func (s *Service) planDeleteSnapshot(name string, args deleteSnapshotArgs) opera
 		},
 	}}}
 }
+
+// hasSnapshot is the leftover of an operation that makes a snapshot: whether there
+// is one of that name, made while the operation ran.
+func (s *Service) hasSnapshot(name, snapshot string) leftover {
+	return func(ctx context.Context, since, until time.Time) bool {
+		list, err := s.Snapshots(ctx, name)
+		if err != nil {
+			return true // it cannot be determined now
+		}
+		return slices.ContainsFunc(list, func(sn backends.Snapshot) bool {
+			return sn.Name == snapshot && !sn.Created.Before(since) && !sn.Created.After(until)
+		})
+	}
+}

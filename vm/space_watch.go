@@ -12,24 +12,6 @@ import (
 	"github.com/nixvm/nixvm/operation"
 )
 
-const (
-	// spaceHere and spaceThere are the times between two looks at the space for disks: on
-	// this host it costs a system call, elsewhere libvirtd looks at all volumes.
-	spaceHere  = 5 * time.Second
-	spaceThere = time.Minute
-	// leastWarning bounds space.warn_below, in bytes: an eighth of it must hold what a
-	// guest has waiting to be written.
-	leastWarning = 64 << 20
-	// settled is how long a VM has to run after it was resumed until it is regarded as a
-	// new event that its host's disk is full.
-	settled = time.Minute
-	// longestWait bounds the growing time between two attempts to resume a VM that is
-	// paused again at once, although there seems to be space.
-	longestWait = 10 * time.Minute
-	// spaceClient is the client of the operations that resume VMs.
-	spaceClient = "nixvmd (space on the host)"
-)
-
 // warnBelow is space.warn_below in bytes.
 func (c Config) warnBelow() int64 {
 	n, err := machine.ParseSize(c.Space.WarnBelow)

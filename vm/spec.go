@@ -15,6 +15,7 @@ import (
 	"github.com/nixvm/nixvm/machine"
 	"github.com/nixvm/nixvm/nixbuild"
 	"github.com/nixvm/nixvm/vm/inventory"
+	"github.com/oklog/ulid/v2"
 )
 
 // ref is a VM as calls of its backend name it.
@@ -232,4 +233,50 @@ func (s *Service) bootSpec(name string, m machine.Machine) (backends.Spec, error
 		return spec, err
 	}
 	return spec, s.noteIdentity(name, m, *r)
+}
+
+// noteIdentity keeps in the record which identity a VM is about to be started with. A
+// guest that runs has the one that it was started with, and is left alone.
+func (s *Service) noteIdentity(name string, m machine.Machine, r inventory.Record) error {
+	e, ok := s.inventory.Get(name)
+	if !ok || inventory.Alive(e.Status.State) {
+		return nil
+	}
+	digests, with := machine.FileDigests(m), inventory.ResourcesOf(m)
+	old := e.Record
+	if old != nil && old.Identity != nil && m.Mode == machine.Mutable {
+		digests = old.Identity // it has taken them once, at its first boot
+	}
+	if old != nil && old.Generation == r.Generation && old.UUID == r.UUID && len(old.AtBoot) == 0 && !old.DiskAtBoot && maps.Equal(old.Identity, digests) && old.Started != nil && *old.Started == with {
+		return nil
+	}
+	return problem.Disk(s.inventory.UpdateRecord(name, func(now *inventory.Record) {
+		now.UUID = r.UUID
+		now.Generation, now.Digest, now.Identity, now.AtBoot, now.Started = r.Generation, r.Digest, digests, nil, &with
+		now.DiskAtBoot = false
+	}))
+}
+
+// networkOn is the network of a machine on a backend, which may be nil: the one that
+// the machine names, or the backend's own.
+func networkOn(b backends.Backend, n machine.Network) machine.Network {
+	if n.Kind != "" {
+		return n
+	}
+	if bridge := backends.DefaultNetworkOf(b).Bridge(); bridge != "" {
+		return machine.Network{Kind: "bridge", Bridge: bridge}
+	}
+	return machine.Network{Kind: "nat"}
+}
+
+// newInstance names a VM that is about to be made. The name of its machine, and
+// even the UUID in the machine directory, may be those of one that is gone.
+func newInstance() string { return ulid.Make().String() }
+
+// instanceOf is the VM that a machine has now; empty for none.
+func (s *Service) instanceOf(machine string) string {
+	if r := s.recordOf(machine); r != nil {
+		return r.InstanceID()
+	}
+	return ""
 }

@@ -184,12 +184,6 @@ func (s *Service) closeMastersSoon(name string) {
 	s.background(func() { s.closeMasters(s.ctx, name) })
 }
 
-// disconnect closes what holds SSH connections to a VM that is about to go.
-func (s *Service) disconnect(ctx context.Context, name string) {
-	s.dropForwards(name)
-	s.closeMasters(ctx, name)
-}
-
 func (s *Service) closeMasters(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(ctx, masterLimit)
 	defer cancel()

@@ -2,33 +2,12 @@ package vm
 
 import (
 	"context"
-	"slices"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/nixvm/nixvm/api"
-	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
-
-// newInstance names a VM that is about to be made. The name of its machine, and
-// even the UUID in the machine directory, may be those of one that is gone.
-func newInstance() string { return ulid.Make().String() }
-
-// instanceOf is the VM that a machine has now; empty for none.
-func (s *Service) instanceOf(machine string) string {
-	if r := s.recordOf(machine); r != nil {
-		return r.InstanceID()
-	}
-	return ""
-}
-
-// leftover reports whether there is still something that the undo of a plan would
-// act on, made between the two times. It is asked when the daemon has gone on after
-// the operation had failed.
-type leftover func(ctx context.Context, since, until time.Time) bool
 
 // clockSlack is how much later than the last entry of an operation something may
 // have been made and still be its own; snapshots have their time in seconds.
@@ -99,39 +78,4 @@ func (o owner) renamed(h operation.Header) operation.Standing {
 		}
 	}
 	return operation.Gone
-}
-
-// remains reports whether anything may be left of a VM that has no record.
-// declares: the machine directory was made with it.
-func (s *Service) remains(machine string, declares bool) bool {
-	if declares && s.machines.Exists(machine) {
-		return true
-	}
-	return s.inventory.AnySilent() || s.stateSeen(machine) != backends.Absent
-}
-
-// runsSince is the leftover of an operation that starts a VM: whether it still
-// runs, and has not been started again since.
-func (s *Service) runsSince(name string) leftover {
-	return func(_ context.Context, _, until time.Time) bool {
-		e, ok := s.inventory.Get(name)
-		if !ok || !inventory.Alive(e.Status.State) {
-			return false
-		}
-		return e.Status.State == backends.Unknown || !e.Status.Started.After(until)
-	}
-}
-
-// hasSnapshot is the leftover of an operation that makes a snapshot: whether there
-// is one of that name, made while the operation ran.
-func (s *Service) hasSnapshot(name, snapshot string) leftover {
-	return func(ctx context.Context, since, until time.Time) bool {
-		list, err := s.Snapshots(ctx, name)
-		if err != nil {
-			return true // it cannot be determined now
-		}
-		return slices.ContainsFunc(list, func(sn backends.Snapshot) bool {
-			return sn.Name == snapshot && !sn.Created.Before(since) && !sn.Created.After(until)
-		})
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/names"
-	"github.com/nixvm/nixvm/internal/problem"
 	"github.com/nixvm/nixvm/operation"
 	"github.com/nixvm/nixvm/vm/inventory"
 )
@@ -173,9 +172,4 @@ func (s *Service) Get(name string) (VM, error) {
 		return *v, nil
 	}
 	return VM{}, notFound(name)
-}
-
-func notFound(name string) *problem.Error {
-	return problem.New(problem.MachineNotFound, "there is no machine %q", name).
-		WithHint("nixvmd list shows the machines; nixvmd create %s creates it", name)
 }
