@@ -49,12 +49,8 @@ func realGuests(t *testing.T, config pvesim.Config) backendtest.Harness {
 		}
 	})
 	return backendtest.Harness{
-		Open: w.open,
-		Spec: func(_ testing.TB, name string) backends.Spec {
-			spec := guest.Spec(name)
-			spec.VCPUs = 1 // with two, Linux may call the state disk sda: docs/proxmox.md, "Missing"
-			return spec
-		},
+		Open:    w.open,
+		Spec:    func(_ testing.TB, name string) backends.Spec { return guest.Spec(name) },
 		Renewed: func(_ testing.TB, name string) backends.Identity { return guest.Renewed(name) },
 		Exec: func(ctx context.Context, e backends.Endpoint, command string) (string, error) {
 			return guest.Exec(ctx, nil, e, command)
