@@ -13,6 +13,7 @@ var (
 	_ backends.ImageSwapper = (*Backend)(nil)
 	_ backends.Migrator     = (*Backend)(nil)
 	_ backends.PCIHost      = (*Backend)(nil)
+	_ backends.Renamer      = (*Backend)(nil)
 )
 
 // Offers says what the libvirtd of this URI can do.
@@ -29,7 +30,7 @@ func (b *Backend) Offers(optional any) bool {
 	case *backends.ImageHost:
 		_, pool := b.storage.(*poolStorage)
 		return pool
-	case *backends.FileHost:
+	case *backends.FileHost, *backends.Renamer: // volumes cannot be renamed
 		_, files := b.storage.(*localStorage)
 		return files
 	}

@@ -17,4 +17,9 @@ type filter interface {
 	apply(ctx context.Context, spec backends.Spec, nic *libvirtxml.DomainInterface) error
 	// remove removes what apply made. A VM without a filter is not an error.
 	remove(ctx context.Context, name string) error
+	// rename makes a filter like that of a VM for its new name; the function that it
+	// returns refers a definition to it. drop removes the former one, and keeps what
+	// remove gives back. A VM without a filter is not an error.
+	rename(ctx context.Context, from, to string) (refer func(*libvirtxml.Domain), err error)
+	drop(ctx context.Context, name string) error
 }

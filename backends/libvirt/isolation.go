@@ -27,6 +27,11 @@ type hostFilter struct{ b *Backend }
 // the same name.
 func (f hostFilter) name(vm string) string { return "nixvm-" + f.b.owner.ID + "-" + vm }
 
+// uuid of the VM's filter is fixed, so that it can be defined again.
+func (f hostFilter) uuid(vm string) string {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte(namespace+"/"+f.name(vm))).String()
+}
+
 func (f hostFilter) apply(ctx context.Context, spec backends.Spec, nic *libvirtxml.DomainInterface) error {
 	if spec.Isolation == nil {
 		return f.remove(ctx, spec.Name)
@@ -48,8 +53,7 @@ func (f hostFilter) apply(ctx context.Context, spec backends.Spec, nic *libvirtx
 func (f hostFilter) guest(ctx context.Context, spec backends.Spec) (nwfilter.Guest, error) {
 	name := f.name(spec.Name)
 	g := nwfilter.Guest{
-		// Fixed, so that it can be defined again.
-		Name: name, UUID: uuid.NewSHA1(uuid.NameSpaceURL, []byte(namespace+"/"+name)).String(),
+		Name: name, UUID: f.uuid(spec.Name),
 		MAC: spec.MAC, Allowed: spec.Isolation.AllowedCIDRs, Resolvers: spec.Isolation.Resolvers,
 	}
 	var err error
@@ -73,11 +77,49 @@ func (f hostFilter) guest(ctx context.Context, spec backends.Spec) (nwfilter.Gue
 	return g, nil
 }
 
-// remove gives back what the filter's VM had reserved, and removes the filter.
-func (f hostFilter) remove(ctx context.Context, name string) error {
-	var x libvirtxml.NWFilter
-	filter, err := ask(ctx, f.b, func(l *golibvirt.Libvirt) (golibvirt.Nwfilter, error) {
-		n, err := l.NwfilterLookupByName(f.name(name))
+// rename makes a filter like that of a VM for its new name.
+func (f hostFilter) rename(ctx context.Context, from, to string) (refer func(*libvirtxml.Domain), err error) {
+	x, _, err := f.read(ctx, from)
+	if hasCode(err, golibvirt.ErrNoNwfilter, golibvirt.ErrNoSupport) {
+		return func(*libvirtxml.Domain) {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	x.Name, x.UUID = f.name(to), f.uuid(to)
+	text, err := x.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	refer = func(d *libvirtxml.Domain) {
+		if d.Devices == nil {
+			return
+		}
+		for _, nic := range d.Devices.Interfaces {
+			if nic.FilterRef != nil && nic.FilterRef.Filter == f.name(from) {
+				nic.FilterRef.Filter = f.name(to)
+			}
+		}
+	}
+	return refer, f.define(ctx, to, text)
+}
+
+// drop removes the filter that a VM had under its former name.
+func (f hostFilter) drop(ctx context.Context, name string) error {
+	_, filter, err := f.read(ctx, name)
+	if hasCode(err, golibvirt.ErrNoNwfilter, golibvirt.ErrNoSupport) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return do(ctx, f.b, func(l *golibvirt.Libvirt) error { return l.NwfilterUndefine(filter) })
+}
+
+// read returns the filter of a VM.
+func (f hostFilter) read(ctx context.Context, vm string) (x libvirtxml.NWFilter, filter golibvirt.Nwfilter, err error) {
+	filter, err = ask(ctx, f.b, func(l *golibvirt.Libvirt) (golibvirt.Nwfilter, error) {
+		n, err := l.NwfilterLookupByName(f.name(vm))
 		if err != nil {
 			return n, err
 		}
@@ -87,6 +129,12 @@ func (f hostFilter) remove(ctx context.Context, name string) error {
 		}
 		return n, x.Unmarshal(text)
 	})
+	return x, filter, err
+}
+
+// remove gives back what the filter's VM had reserved, and removes the filter.
+func (f hostFilter) remove(ctx context.Context, name string) error {
+	x, filter, err := f.read(ctx, name)
 	if hasCode(err, golibvirt.ErrNoNwfilter, golibvirt.ErrNoSupport) {
 		return nil
 	}

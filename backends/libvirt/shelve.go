@@ -23,7 +23,8 @@ const maxShelf = 64 << 20
 
 // shelved is the content of a note.
 type shelved struct {
-	Domain    string          `json:"domain"` // XML
+	Domain    string          `json:"domain"`         // XML
+	Mark      string          `json:"mark,omitempty"` // in it; empty in notes of versions in which VMs kept their names
 	Autostart bool            `json:"autostart,omitempty"`
 	Snapshots []movedSnapshot `json:"snapshots,omitempty"`
 	Identity  []byte          `json:"identity,omitempty"` // the medium; only where it is not set aside with the disk
@@ -75,7 +76,7 @@ func (b *Backend) checkShelve(ctx context.Context, ref backends.Ref, key string)
 		if err != nil {
 			return err
 		}
-		return b.noteShelved(ctx, d, ref.Name, key)
+		return b.noteShelved(ctx, d, ref.Name, key, "it is set aside")
 	}
 	if !problem.HasCode(err, problem.VMNotFound) {
 		return err
@@ -100,10 +101,11 @@ func (b *Backend) checkShelve(ctx context.Context, ref backends.Ref, key string)
 	return err
 }
 
-// noteShelved keeps the definition in a note, and undefines the domain.
-func (b *Backend) noteShelved(ctx context.Context, d domain, name, key string) error {
+// noteShelved keeps the definition in a note, and undefines the domain. why completes
+// "stop it before".
+func (b *Backend) noteShelved(ctx context.Context, d domain, name, key, why string) error {
 	if d.running() {
-		return refusal.Running(name, "it is set aside")
+		return refusal.Running(name, why)
 	}
 	known, err := askAgain(ctx, b, func(l *golibvirt.Libvirt) (shelved, error) {
 		text, err := l.DomainGetXMLDesc(d.dom, golibvirt.DomainXMLInactive|golibvirt.DomainXMLSecure)
@@ -116,6 +118,7 @@ func (b *Backend) noteShelved(ctx context.Context, d domain, name, key string) e
 	if err != nil {
 		return err
 	}
+	known.Mark = d.mark.String()
 	if known.Snapshots, err = b.packSnapshots(ctx, d); err != nil {
 		return err
 	}
@@ -177,8 +180,8 @@ func (b *Backend) isBack(ctx context.Context, ref backends.Ref, key string) erro
 	return nil // defineShelved says what is wrong with the note
 }
 
-// defineShelved defines a domain as its note says. A VM without one was not set aside,
-// or is back.
+// defineShelved defines a domain as its note says, under the name that the VM has now. A VM
+// without one was not set aside, or is back.
 func (b *Backend) defineShelved(ctx context.Context, name, key string) error {
 	sh := b.storage.shelf()
 	known, err := sh.read(ctx, name, key)
@@ -187,6 +190,10 @@ func (b *Backend) defineShelved(ctx context.Context, name, key string) error {
 	}
 	if err == nil {
 		err = sh.restore(ctx, name, known)
+	}
+	former := name
+	if err == nil {
+		former, err = b.retitle(ctx, &known, name)
 	}
 	if err != nil {
 		return err
@@ -203,6 +210,11 @@ func (b *Backend) defineShelved(ctx context.Context, name, key string) error {
 	}
 	if err := b.unpackSnapshots(ctx, dom, known.Snapshots); err != nil {
 		return err
+	}
+	if former != name && b.filter != nil {
+		if err := b.filter.drop(ctx, former); err != nil {
+			return err
+		}
 	}
 	if err := sh.forget(ctx, name, key); err != nil {
 		return err

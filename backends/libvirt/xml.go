@@ -32,7 +32,7 @@ type blueprint struct {
 func (p blueprint) define() *libvirtxml.Domain {
 	x := &libvirtxml.Domain{
 		Type: p.virtType(), Name: p.name, UUID: p.spec.UUID,
-		Title:      "nixvm machine " + p.spec.Name,
+		Title:      title(p.spec.Name),
 		Metadata:   &libvirtxml.DomainMetadata{XML: p.mark.String()},
 		Memory:     &libvirtxml.DomainMemory{Value: uint(p.spec.MemoryMiB), Unit: "MiB"},
 		VCPU:       &libvirtxml.DomainVCPU{Value: uint(p.spec.VCPUs)},
@@ -56,6 +56,9 @@ func (p blueprint) define() *libvirtxml.Domain {
 	}
 	return x
 }
+
+// title is what virt-manager and virsh show beside the name.
+func title(machine string) string { return "nixvm machine " + machine }
 
 func (p blueprint) virtType() string {
 	if p.accel == host.KVM {
