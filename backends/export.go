@@ -8,8 +8,8 @@ import (
 )
 
 // Disk is a state disk on its way out of a backend or into one: a qcow2 image of the
-// layout of backends/internal/qcow2, without snapshots. Whoever passes it on without
-// looking into it may rely on its being a complete image that qemu-img reads.
+// layout of backends/internal/qcow2, without snapshots. A caller that passes it on
+// unread can rely on it: it is a complete image that qemu-img reads.
 type Disk struct {
 	io.Reader       // the image, once; its end may be an error that says that it is damaged
 	Bytes     int64 // length of the image

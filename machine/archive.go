@@ -40,7 +40,7 @@ func (s *Store) Archive(name string, identity bool, own string) (map[string][]by
 type Archived struct {
 	Machine string            // its name then
 	Files   map[string][]byte // by name; those that nixvm does not know are left out
-	// Foreign: the archive was made elsewhere, perhaps by somebody else. What names
+	// Foreign: the archive was made elsewhere, perhaps by another user. What names
 	// things of a host is left out.
 	Foreign bool
 }

@@ -195,7 +195,7 @@ func (s *Service) Resume(ctx context.Context, name, client string) (api.Operatio
 }
 
 func (s *Service) planResume(name string, args resumeArgs) operation.Plan {
-	if args.WhenFull { // nobody waits for its sshd
+	if args.WhenFull { // no client waits for its sshd
 		return operation.Plan{Steps: []operation.Step{{
 			Name: "resume", Title: "resuming the VM", Do: func(ctx context.Context, _ *operation.Run) error {
 				if st, err := s.statusNow(ctx, name); err != nil || !st.Full {

@@ -72,7 +72,7 @@ func (d *Disk) Stream() (backends.Disk, error) {
 func (d *Disk) Close() error { return d.file.Close() }
 
 // QEMU locks bytes of an image file for what it does with it (block/file-posix.c): one
-// from lockUsed on says that it may write, and one from lockRefused on that nobody else may.
+// from lockUsed on says that it may write, and one from lockRefused on that no other program may.
 const (
 	lockUsed    = 100
 	lockRefused = 200

@@ -100,7 +100,7 @@ func (vm *machine) digest() string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// checkDigest refuses a change of what somebody else changed meanwhile (facts 7, digest).
+// checkDigest refuses a change of what another client changed meanwhile (facts 7, digest).
 func (vm *machine) checkDigest(c *call) error {
 	if digest := c.get("digest"); digest != "" && digest != vm.digest() {
 		return errDigest()

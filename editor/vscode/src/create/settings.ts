@@ -181,7 +181,7 @@ const removeKeys: Detail<Changes> = {
   },
 };
 
-/** Lists of keys that nobody has filled are no changes. */
+/** Empty lists of keys are no changes. */
 function meant({ addKeys: added, removeKeys: removed, ...rest }: Changes): Changes {
   return { ...rest, ...(added?.length ? { addKeys: added } : {}), ...(removed?.length ? { removeKeys: removed } : {}) };
 }
