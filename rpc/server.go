@@ -31,6 +31,7 @@ import (
 
 	"github.com/nixvm/nixvm/api"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // Options of a Server. The zero value works, without consoles.
@@ -142,7 +143,7 @@ func (srv *Server) Serve(ctx context.Context, l net.Listener) error {
 		conn, err := l.Accept()
 		if err != nil && ctx.Err() == nil && passing(err) {
 			srv.log.Warn("cannot accept clients for a while", "error", err)
-			pause(ctx, acceptPause)
+			sleep.For(ctx, acceptPause)
 			continue
 		}
 		if err != nil {
@@ -173,15 +174,6 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // Close ends all sessions and waits for them. Operations go on.

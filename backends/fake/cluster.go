@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // Remote makes a backend a slow cluster in another place.
@@ -66,7 +67,7 @@ func (c *cluster) close() {
 
 // trip is the way to the cluster and back.
 func (c *cluster) trip(ctx context.Context) error {
-	if !pause(ctx, c.Delay) {
+	if !sleep.For(ctx, c.Delay) {
 		return context.Cause(ctx)
 	}
 	c.way.Lock()
@@ -89,18 +90,6 @@ func (c *cluster) trip(ctx context.Context) error {
 
 func unreachable() *problem.Error {
 	return problem.New(problem.BackendUnreachable, "the cluster does not answer").WithHint("wait until it is back").Retry()
-}
-
-// pause waits; false = ctx has ended before.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // do has a request carried out, and waits for its task. A request whose answer is

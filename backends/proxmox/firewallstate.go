@@ -10,6 +10,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // applyTime is within which a node applies changes of its firewall: pve-firewall looks every
@@ -44,7 +45,7 @@ func (w *walls) applied(ctx context.Context, id int, within time.Duration) error
 	w.mu.Lock()
 	at, ok := w.changed[id]
 	w.mu.Unlock()
-	if left := within - time.Since(at); ok && left > 0 && !wait(ctx, left) {
+	if left := within - time.Since(at); ok && left > 0 && !sleep.For(ctx, left) {
 		return context.Cause(ctx)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // haPatience is how long the HA manager may take for what was requested of it: it acts in
@@ -48,7 +49,7 @@ func (b *Backend) await(ctx context.Context, ref backends.Ref, within time.Durat
 		if ready(f) {
 			return true, nil
 		}
-		if !wait(limited, pause) {
+		if !sleep.For(limited, pause) {
 			return false, context.Cause(ctx)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
 	"github.com/nixvm/nixvm/internal/progress"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // errOvertaken is why a change of a VM ended: it was killed, or is destroyed.
@@ -72,7 +73,7 @@ const lockAttempts = 3
 func (b *Backend) run(ctx context.Context, s pve.Start) error {
 	for attempt := 1; ; attempt++ {
 		err := b.api.Run(ctx, s, nil)
-		if err == nil || !pve.LockTimeout(err) || attempt == lockAttempts || !wait(ctx, time.Second) {
+		if err == nil || !pve.LockTimeout(err) || attempt == lockAttempts || !sleep.For(ctx, time.Second) {
 			return err
 		}
 	}
@@ -88,7 +89,7 @@ func (e entry) task(method, kind string, p pve.Params, parts ...string) pve.Star
 func (b *Backend) put(ctx context.Context, e entry, p pve.Params) error {
 	for attempt := 1; ; attempt++ {
 		err := b.api.Put(ctx, e.path("config"), p, nil)
-		if err == nil || !pve.Lost(err) && !pve.LockTimeout(err) || attempt == lockAttempts || !wait(ctx, time.Second) {
+		if err == nil || !pve.Lost(err) && !pve.LockTimeout(err) || attempt == lockAttempts || !sleep.For(ctx, time.Second) {
 			return err
 		}
 	}

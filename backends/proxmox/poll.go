@@ -6,6 +6,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // firewallRounds is how many polls pass between two questions for the firewall, which people
@@ -72,7 +73,7 @@ func (b *Backend) watchAgent(ctx context.Context, e entry) {
 				b.events.Push(backends.Event{Kind: backends.GuestAgentUp, Status: b.known(e.name)})
 				return
 			}
-			if pve.NoVM(err) || pve.NotRunning(err) || !b.sameProcess(e) || !wait(ctx, pause) {
+			if pve.NoVM(err) || pve.NotRunning(err) || !b.sameProcess(e) || !sleep.For(ctx, pause) {
 				return
 			}
 		}
@@ -94,16 +95,4 @@ func (b *Backend) sameProcess(e entry) bool {
 	defer b.view.mu.Unlock()
 	s, ok := b.view.vms[e.name]
 	return ok && s.agent == e.pid && s.status.State != backends.Stopped && s.status.State != backends.Absent
-}
-
-// wait pauses; false = ctx has ended before.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nixvm/nixvm/backends/proxmox/pve"
 	"github.com/nixvm/nixvm/internal/names"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // up reports whether there is something to end.
@@ -48,7 +49,7 @@ func (b *Backend) Shutdown(ctx context.Context, ref backends.Ref) error {
 		if err != nil && !errors.As(err, &task) && !pve.Lost(err) {
 			return b.failed(problem.Internal, "shut down "+ref.Name, err)
 		}
-		if !wait(ctx, pause) {
+		if !sleep.For(ctx, pause) {
 			return refusal.StillOn(ref.Name, context.Cause(ctx))
 		}
 	}

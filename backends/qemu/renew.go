@@ -8,6 +8,7 @@ import (
 
 	"github.com/nixvm/nixvm/backends"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // longestRenewal bounds the growing pause before a network process that ended is
@@ -47,7 +48,7 @@ func (r *renewal) begin() {
 	ctx, r.cancel = context.WithCancel(i.b.ctx)
 	r.work.Go(func() {
 		for ctx.Err() == nil {
-			if !sleep(ctx, r.pause) {
+			if !sleep.For(ctx, r.pause) {
 				return
 			}
 			r.pause = min(max(2*r.pause, i.b.limits.renew), longestRenewal)
@@ -122,18 +123,6 @@ func (i *instance) renewNetwork(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	return n.proc, nil
-}
-
-// sleep waits; false = ctx has ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // isAlone reports whether the network had ended before the VM was adopted.

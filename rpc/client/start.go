@@ -17,6 +17,7 @@ import (
 
 	"github.com/nixvm/nixvm/internal/paths"
 	"github.com/nixvm/nixvm/internal/problem"
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // startLimit is how long a daemon may take to listen. It reads every machine
@@ -88,11 +89,7 @@ func dialSoon(ctx context.Context, layout paths.Layout, limit time.Duration) (ne
 		if err == nil {
 			return conn, nil
 		}
-		timer := time.NewTimer(delay)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep.For(ctx, delay) {
 			return nil, err
 		}
 	}

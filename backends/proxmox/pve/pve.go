@@ -27,6 +27,8 @@ import (
 	"time"
 
 	proxmox "github.com/luthermonson/go-proxmox"
+
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // Config says where the API is and who asks.
@@ -149,7 +151,7 @@ func (c *Client) Get(ctx context.Context, path string, p Params, into any) error
 		if err == nil || !Lost(err) || attempt == getAttempts || ctx.Err() != nil {
 			return err
 		}
-		if !sleep(ctx, pause) {
+		if !sleep.For(ctx, pause) {
 			return err
 		}
 		pause *= 3
@@ -195,16 +197,4 @@ func (c *Client) bounded(ctx context.Context, method, path string, request func(
 		return answer
 	}
 	return c.unanswered(method, path, err)
-}
-
-// sleep waits; false = ctx has ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

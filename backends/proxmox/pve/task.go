@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nixvm/nixvm/internal/sleep"
 )
 
 // UPID names a task: "UPID:node:pid:pstart:starttime:type:id:user:".
@@ -89,7 +91,7 @@ func (c *Client) Wait(ctx context.Context, upid UPID, log func(line string)) err
 		default:
 			return fmt.Errorf("wait for task %s: %w", upid, err)
 		}
-		if !sleep(ctx, pause) {
+		if !sleep.For(ctx, pause) {
 			return context.Cause(ctx)
 		}
 	}
@@ -267,7 +269,7 @@ func (c *Client) find(ctx context.Context, s Start, since time.Time) (UPID, erro
 				return UPID(t.UPID), nil
 			}
 		}
-		if last || !sleep(ctx, pause) {
+		if last || !sleep.For(ctx, pause) {
 			return "", context.Cause(ctx)
 		}
 	}
