@@ -91,7 +91,7 @@ type bareVM struct {
 }
 
 var (
-	wire      = regexp.MustCompile(`^socket,id=(\w+),fd=\d+$`)
+	wire      = regexp.MustCompile(`^dgram,id=(\w+),local\.`)
 	inherited = regexp.MustCompile(`^socket,id=(\w+),.*fd=.*`)
 )
 
@@ -123,6 +123,9 @@ func copyVM(ctx context.Context, h *home, name string) (*bareVM, error) {
 		if arg != "-S" {
 			vm.args = append(vm.args, strings.ReplaceAll(arg, dir+"/", vm.dir+"/"))
 		}
+	}
+	if vm.address == "" {
+		return nil, fmt.Errorf("the command line of QEMU has no network that can be replaced: %q", cmdline)
 	}
 	hostKey, err := os.ReadFile(filepath.Join(h.dir, "data", "machines", name, "ssh_host_ed25519_key.pub"))
 	if err != nil {
