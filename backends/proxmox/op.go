@@ -79,6 +79,28 @@ func (b *Backend) run(ctx context.Context, s pve.Start) error {
 	}
 }
 
+// runOrStop is run for a task that must not go on when its VM is killed or destroyed. When
+// the daemon ends, it goes on: the next one waits for it.
+func (b *Backend) runOrStop(ctx context.Context, s pve.Start) error {
+	for attempt := 1; ; attempt++ {
+		upid, err := b.api.Begin(ctx, s)
+		if err == nil && upid != "" {
+			err = b.finish(ctx, upid, nil)
+		}
+		if errors.Is(context.Cause(ctx), errOvertaken) && upid != "" {
+			clean, cancel := afterwards(ctx)
+			defer cancel()
+			if stopErr := b.api.StopTask(clean, upid); stopErr != nil {
+				b.log.Info("a task cannot be ended", "task", upid, "error", stopErr)
+			}
+			return err
+		}
+		if err == nil || !pve.LockTimeout(err) || attempt == lockAttempts || !sleep.For(ctx, time.Second) {
+			return err
+		}
+	}
+}
+
 // task is a request about one VM that begins a task of a type.
 func (e entry) task(method, kind string, p pve.Params, parts ...string) pve.Start {
 	return pve.Start{Method: method, Path: e.path(parts...), Params: p, Node: e.node, Type: kind, ID: itoa(e.id)}

@@ -43,7 +43,7 @@ func (b *Backend) Start(ctx context.Context, spec backends.Spec) (err error) {
 	}
 	managed, err := b.managed(ctx, f.entry)
 	if err == nil {
-		err = b.run(ctx, f.power(managed, "qmstart", "hastart", nil, "status", "start"))
+		err = b.runOrStop(ctx, f.power(managed, "qmstart", "hastart", nil, "status", "start"))
 	}
 	if err == nil && managed {
 		_, err = b.await(ctx, spec.Ref(), haPatience, isUp)

@@ -195,11 +195,8 @@ func (b *Backend) Destroy(ctx context.Context, ref backends.Ref) error {
 	if f.status.State == backends.Unknown {
 		return nodeDown(f.status)
 	}
-	if err := b.kill(ctx, f); err != nil {
+	if err := b.killAndRemove(ctx, f); err != nil {
 		return err
-	}
-	if err := b.remove(ctx, f.entry); err != nil {
-		return b.failed(problem.Internal, "destroy "+ref.Name, err)
 	}
 	b.dropMedium(ctx, f.node, f.mark.UUID)
 	if err := b.dropSpares(ctx, s, ref.Name); err != nil {
@@ -208,4 +205,24 @@ func (b *Backend) Destroy(ctx context.Context, ref backends.Ref) error {
 	b.consoles.Drop(ref.Name)
 	b.gone(ref.Name)
 	return nil
+}
+
+// killAndRemove deletes a VM. The task of a start that was overtaken may still power it on,
+// between its end and the request to delete it.
+func (b *Backend) killAndRemove(ctx context.Context, f *found) error {
+	ref := backends.Ref{Name: f.name, UUID: f.mark.UUID}
+	for attempt := 1; ; attempt++ {
+		if err := b.kill(ctx, f); err != nil {
+			return err
+		}
+		err := b.remove(ctx, f.entry)
+		if err == nil {
+			return nil
+		}
+		again, lookErr := b.find(ctx, ref)
+		if lookErr != nil || again == nil || !up(again.status) || attempt == killAttempts {
+			return b.failed(problem.Internal, "destroy "+f.name, err)
+		}
+		f = again
+	}
 }
